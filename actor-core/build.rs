@@ -1,0 +1,2 @@
+//! Empty on purpose: Cargo asks for a build script wherever `links` stands.
+fn main() {}

@@ -1,0 +1,268 @@
+//! What `#[actor]` makes of a function: a declaration, and where there is a body, an implementation.
+
+use std::any::TypeId;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::call::{Call, RunError};
+use crate::{Priority, QueueName};
+
+/// A declared actor. `#[actor]` implements it on a unit struct of the function's name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    note = "write `#[actor]` above the function to declare it"
+)]
+pub trait Actor: Copy + Send + Sync + 'static {
+    /// The arguments, as a tuple of their declared types.
+    type Args;
+    /// What a run returns when it succeeds.
+    type Output;
+    /// What a run returns when it fails.
+    type Error;
+    /// The declaration.
+    const DEF: &'static ActorDef;
+}
+
+/// An actor's implementation. `#[actor]` implements it: for an actor with a body on the actor
+/// itself, for `#[actor(implements = ..)]` on a type of the function's name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no implementation here",
+    note = "an actor declared without a body is implemented with `#[actor(implements = path::to::it)]`"
+)]
+pub trait Implementation {
+    /// The implementation.
+    const IMPLEMENTATION: &'static ImplementationDef;
+}
+
+/// A declaration, as the registry holds it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ActorDef {
+    /// The name that a message carries.
+    pub name: &'static str,
+    /// The queue that its messages go to.
+    pub queue: &'static str,
+    /// The arguments' names, in order.
+    pub args: &'static [&'static str],
+    /// The policy of its messages.
+    pub options: Options,
+    /// Where it is declared.
+    pub at: Location,
+    /// Whether it is declared with a body.
+    pub has_body: bool,
+}
+
+impl ActorDef {
+    /// A declaration, as the macro makes it.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        queue: &'static str,
+        args: &'static [&'static str],
+        options: Options,
+        at: Location,
+        has_body: bool,
+    ) -> Self {
+        Self { name, queue, args, options, at, has_body }
+    }
+
+    /// The queue that its messages go to.
+    #[must_use]
+    pub fn queue_name(&self) -> QueueName {
+        QueueName::declared(self.queue)
+    }
+}
+
+/// An implementation, as the registry holds it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ImplementationDef {
+    /// The actor that it implements.
+    pub actor: &'static ActorDef,
+    /// Where it stands.
+    pub at: Location,
+    /// The state it needs from the worker, by type.
+    pub states: &'static [StateDef],
+    /// The code.
+    pub handler: Handler,
+}
+
+impl ImplementationDef {
+    /// An implementation, as the macro makes it.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(actor: &'static ActorDef, at: Location, states: &'static [StateDef], handler: Handler) -> Self {
+        Self { actor, at, states, handler }
+    }
+}
+
+/// A state that an implementation needs.
+#[derive(Clone, Copy)]
+pub struct StateDef {
+    pub(crate) id: fn() -> TypeId,
+    pub(crate) name: fn() -> &'static str,
+}
+
+impl StateDef {
+    /// The state of type `T`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn of<T: 'static>() -> Self {
+        Self { id: TypeId::of::<T>, name: std::any::type_name::<T> }
+    }
+}
+
+impl fmt::Debug for StateDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str((self.name)())
+    }
+}
+
+/// A run in progress.
+#[doc(hidden)]
+pub type Running = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
+
+/// The code of an implementation: decodes the arguments, runs the body, reports how it ended.
+#[derive(Clone, Copy)]
+#[doc(hidden)]
+#[allow(missing_debug_implementations)]
+pub enum Handler {
+    /// An `async fn`: polled on the runtime.
+    Async(fn(Call) -> Running),
+    /// A plain `fn`: run on the blocking pool.
+    Blocking(fn(Call) -> Result<(), RunError>),
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Async(_) => "async",
+            Self::Blocking(_) => "blocking",
+        })
+    }
+}
+
+/// The policy of an actor's messages, as `#[actor(..)]` gives it. A message may override most of it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// How often a failed message is tried again. Default: 20, which is about three weeks of
+    /// trying with the default backoff.
+    pub max_retries: u32,
+    /// The ceiling of the first wait. Default: 15 s.
+    pub min_backoff: Duration,
+    /// The ceiling of every wait. Default: 7 days.
+    pub max_backoff: Duration,
+    /// How long a run may take; `None` for any time. Default: 10 minutes.
+    pub time_limit: Option<Duration>,
+    /// How long after it was sent a message may still start; `None` for any time. Default: `None`.
+    pub max_age: Option<Duration>,
+    /// Which of the queue's messages goes first. Default: normal.
+    pub priority: Priority,
+}
+
+impl Options {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        max_retries: 20,
+        min_backoff: Duration::from_secs(15),
+        max_backoff: Duration::from_secs(7 * 24 * 60 * 60),
+        time_limit: Some(Duration::from_secs(600)),
+        max_age: None,
+        priority: Priority::Normal,
+    };
+
+    /// The same with another `max_retries`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn max_retries(mut self, retries: u32) -> Self {
+        self.max_retries = retries;
+        self
+    }
+
+    /// The same with another `min_backoff`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn min_backoff(mut self, ms: u64) -> Self {
+        self.min_backoff = Duration::from_millis(ms);
+        self
+    }
+
+    /// The same with another `max_backoff`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn max_backoff(mut self, ms: u64) -> Self {
+        self.max_backoff = Duration::from_millis(ms);
+        self
+    }
+
+    /// The same with another `time_limit`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn time_limit(mut self, ms: Option<u64>) -> Self {
+        self.time_limit = match ms {
+            Some(ms) => Some(Duration::from_millis(ms)),
+            None => None,
+        };
+        self
+    }
+
+    /// The same with another `max_age`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn max_age(mut self, ms: Option<u64>) -> Self {
+        self.max_age = match ms {
+            Some(ms) => Some(Duration::from_millis(ms)),
+            None => None,
+        };
+        self
+    }
+
+    /// The same with another `priority`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+/// A place in somebody's source code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Location {
+    /// The crate's name.
+    pub krate: &'static str,
+    /// The crate's version.
+    pub version: &'static str,
+    /// The module's path.
+    pub module: &'static str,
+    /// The file, as the compiler names it.
+    pub file: &'static str,
+    /// The line.
+    pub line: u32,
+}
+
+impl Location {
+    /// A place, as the macro gives it.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(
+        krate: &'static str,
+        version: &'static str,
+        module: &'static str,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
+        Self { krate, version, module, file, line }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} (crate {} {})", self.file, self.line, self.krate, self.version)
+    }
+}

@@ -1,0 +1,262 @@
+//! A message's arguments: a JSON array, written and read one element at a time.
+//!
+//! Nothing here is generic over all arguments at once: a hidden struct or a tuple for each actor
+//! costs a crate with many actors several times its compile time and size.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::value::Error as MissingError;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+
+use crate::call::RunError;
+use crate::strict;
+
+/// Writes a message's arguments.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ArgWriter {
+    text: Vec<u8>,
+    count: usize,
+    error: Option<ArgumentError>,
+}
+
+impl ArgWriter {
+    /// An empty list.
+    #[must_use]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let mut text = Vec::with_capacity(64);
+        text.push(b'[');
+        Self { text, count: 0, error: None }
+    }
+
+    /// Appends an argument. The first error is kept, and told when the message is sent.
+    pub fn push<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        if self.count > 0 {
+            self.text.push(b',');
+        }
+        self.count += 1;
+        let written = strict::write(&mut self.text, value);
+        self.record(name, written);
+    }
+
+    #[inline(never)]
+    fn record(&mut self, name: &'static str, written: Result<(), strict::Unserializable>) {
+        if let (Err(error), None) = (written, &self.error) {
+            self.error = Some(ArgumentError { index: self.count, name, what: error.to_string() });
+        }
+    }
+
+    /// The whole array.
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>, ArgumentError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => {
+                self.text.push(b']');
+                Ok(self.text)
+            }
+        }
+    }
+}
+
+/// An argument that JSON cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArgumentError {
+    index: usize,
+    name: &'static str,
+    what: String,
+}
+
+impl fmt::Display for ArgumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "argument {} (`{}`) cannot be sent: {}", self.index, self.name, self.what)
+    }
+}
+
+impl std::error::Error for ArgumentError {}
+
+/// Reads a message's arguments, in order.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ArgReader<'a> {
+    rest: &'a [u8],
+    read: usize,
+}
+
+impl<'a> ArgReader<'a> {
+    /// Begins to read a JSON array. The envelope was decoded before, so it is known to be JSON.
+    ///
+    /// # Errors
+    ///
+    /// It is no array.
+    pub fn new(array: &'a [u8]) -> Result<Self, RunError> {
+        let inner = array.trim_ascii().strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
+        match inner {
+            Some(rest) => Ok(Self { rest: rest.trim_ascii(), read: 0 }),
+            None => Err(RunError::Arguments("`args` is not a JSON array".to_owned())),
+        }
+    }
+
+    /// Reads the next argument. A missing one is `None` where its type is `Option`.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or of another type.
+    pub fn next<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RunError> {
+        match self.element() {
+            Some(text) => self.decode(name, text),
+            None => T::deserialize(Missing).map_err(|_| self.missing(name)),
+        }
+    }
+
+    /// Reads the next argument, or takes its default where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// It is of another type.
+    pub fn next_or<T: DeserializeOwned>(&mut self, name: &str, default: impl FnOnce() -> T) -> Result<T, RunError> {
+        match self.element() {
+            Some(text) => self.decode(name, text),
+            None => Ok(default()),
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    ///
+    /// There are arguments left.
+    #[inline(never)]
+    pub fn finish(mut self) -> Result<(), RunError> {
+        let known = self.read;
+        let mut extra = 0;
+        while self.element().is_some() {
+            extra += 1;
+        }
+        if extra == 0 {
+            return Ok(());
+        }
+        Err(RunError::Arguments(format!(
+            "the message has {} arguments, but this worker's actor takes {known}: deploy workers before senders",
+            known + extra
+        )))
+    }
+
+    fn decode<T: DeserializeOwned>(&self, name: &str, text: &[u8]) -> Result<T, RunError> {
+        serde_json::from_slice(text).map_err(|error| self.mismatch(name, &error))
+    }
+
+    #[inline(never)]
+    fn mismatch(&self, name: &str, error: &serde_json::Error) -> RunError {
+        let text = error.to_string();
+        // The position is one within the argument, which would mislead.
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        RunError::Arguments(format!("argument {} (`{name}`): {what}", self.read))
+    }
+
+    #[inline(never)]
+    fn missing(&self, name: &str) -> RunError {
+        RunError::Arguments(format!("argument {} (`{name}`) is missing", self.read + 1))
+    }
+
+    /// Splits off the next element's text.
+    #[inline(never)]
+    fn element(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.read += 1;
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        for (at, byte) in self.rest.iter().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                b',' if depth == 0 => {
+                    let element = &self.rest[..at];
+                    self.rest = self.rest[at + 1..].trim_ascii_start();
+                    return Some(element);
+                }
+                _ => {}
+            }
+        }
+        Some(std::mem::take(&mut self.rest))
+    }
+}
+
+/// Stands for an argument that is not there: only an `Option` can be made of it.
+struct Missing;
+
+impl<'de> Deserializer<'de> for Missing {
+    type Error = MissingError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, MissingError> {
+        Err(serde::de::Error::custom("missing"))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, MissingError> {
+        visitor.visit_none()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error<T: fmt::Debug>(result: Result<T, RunError>) -> String {
+        match result {
+            Err(RunError::Arguments(what)) => what,
+            other => panic!("expected an argument error, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let mut writer = ArgWriter::new();
+        writer.push("a", "comma, \"quote\" and ] bracket");
+        writer.push("b", &vec![vec![1, 2], vec![]]);
+        writer.push("c", &None::<u8>);
+        let text = writer.finish().unwrap();
+        let mut reader = ArgReader::new(&text).unwrap();
+        assert_eq!(reader.next::<String>("a").unwrap(), "comma, \"quote\" and ] bracket");
+        assert_eq!(reader.next::<Vec<Vec<u8>>>("b").unwrap(), [vec![1, 2], vec![]]);
+        assert_eq!(reader.next::<Option<u8>>("c").unwrap(), None);
+        reader.finish().unwrap();
+    }
+
+    #[test]
+    fn an_error_names_the_argument() {
+        let mut reader = ArgReader::new(b"[1, 300]").unwrap();
+        reader.next::<u8>("first").unwrap();
+        assert_eq!(
+            error(reader.next::<u8>("second")),
+            "argument 2 (`second`): invalid value: integer `300`, expected u8"
+        );
+        assert_eq!(error(reader.next::<u8>("third")), "argument 3 (`third`) is missing");
+    }
+
+    #[test]
+    fn a_missing_argument_may_be_optional_or_have_a_default() {
+        let mut reader = ArgReader::new(b"[]").unwrap();
+        assert_eq!(reader.next::<Option<u8>>("a").unwrap(), None);
+        assert_eq!(reader.next_or("b", || 7).unwrap(), 7);
+        reader.finish().unwrap();
+    }
+
+    #[test]
+    fn extra_arguments_are_refused() {
+        let mut reader = ArgReader::new(b"[1,2,3]").unwrap();
+        reader.next::<u8>("a").unwrap();
+        assert!(error(reader.finish()).starts_with("the message has 3 arguments, but this worker's actor takes 1"));
+        assert_eq!(error(ArgReader::new(b"{}")), "`args` is not a JSON array");
+    }
+}

@@ -1,0 +1,189 @@
+//! The seam between the library and a storage: messages go in, are lent, and come back settled.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::settlement::{Settled, Settlement};
+use crate::{BrokerError, MessageId, Priority, QueueName};
+
+/// A storage of messages that lends them to workers.
+///
+/// Everything is batched, so that a storage can be fast, and nothing here knows an actor, an
+/// outcome or a retry policy: a broker sees bytes, an id, a priority and a time.
+///
+/// Whoever writes a broker runs `actor_core::testing::conformance` on it. What it must guarantee:
+///
+/// - A message that was taken ([`enqueue`](Self::enqueue) answered `Ok`) is in exactly one state,
+///   ready, lent, scheduled or dead, until a settlement ends it.
+/// - A message is lent to one worker at a time. It is lent again only once that worker's lease has
+///   ended, or the worker gave it back.
+/// - One clock decides what is due and which lease has ended: the storage's. Callers only pass
+///   durations, and read that clock by [`now`](Self::now).
+///
+/// # Cancel safety
+///
+/// `enqueue`, `enroll`, `renew`, `settle` and `retire` may or may not have happened when their
+/// future is dropped. The futures of [`claim`](Self::claim) and [`recover`](Self::recover) must be
+/// driven to their end, since they may hold deliveries; [`Wait::stop`] ends a claim early.
+#[async_trait]
+pub trait Broker: fmt::Debug + Send + Sync + 'static {
+    /// Stores messages, each ready now or scheduled. The answers stand in the messages' order.
+    ///
+    /// A message is never stored twice by one call: what may have been stored is not sent again.
+    ///
+    /// # Errors
+    ///
+    /// For each message: [`BrokerError::is_unknown`] tells whether it may have been stored all the
+    /// same; every other error means that it was not.
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>>;
+
+    /// Begins a worker's lease on these queues. An incarnation is enrolled once.
+    ///
+    /// # Errors
+    ///
+    /// The storage could not be reached or refused. The same call may be tried again.
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError>;
+
+    /// Prolongs a worker's lease on these queues to `lease` from now, also where it has run out
+    /// without anybody having noticed: only a worker that was declared dead has lost it.
+    ///
+    /// Called from a thread and a runtime of its own.
+    ///
+    /// # Errors
+    ///
+    /// The storage could not be reached. Nothing is known of the lease then.
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError>;
+
+    /// Lends up to `max` messages of a queue that are ready or due, the higher priority first, and
+    /// within one priority in the order they became ready. With none there it waits as `wait` says.
+    ///
+    /// It may return more than `max` where several priorities are waiting, by a small factor, and
+    /// none at any time. A paused queue lends nothing.
+    ///
+    /// # Errors
+    ///
+    /// The storage could not be reached. What an answer that never arrived had lent is returned by
+    /// a later claim of the same consumer.
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// Lends to `consumer` up to `max` messages of the queue that a dead worker held, the oldest
+    /// first. Their [`crashes`](Delivery::crashes) have grown by one.
+    ///
+    /// A worker is dead when its lease has ended, or when messages are lent to it and it has none.
+    /// It is declared dead in the same step: its next `renew` answers [`Lease::Lost`].
+    ///
+    /// # Errors
+    ///
+    /// The storage could not be reached. What an answer that never arrived had lent is returned by
+    /// a later claim of the same consumer.
+    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// Ends deliveries, each with everything that follows from it, in one step each. The answers
+    /// stand in the settlements' order.
+    ///
+    /// [`Settlement::Done`] counts while the message is lent to anyone: the work is done, whoever
+    /// did it. Every other settlement counts only while it is lent to this consumer. Settling twice
+    /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// For each settlement: it may or may not have happened, and may be tried again, unchanged.
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>>;
+
+    /// Ends a worker's lease in good order. What it still holds is recovered at once by others.
+    ///
+    /// # Errors
+    ///
+    /// The storage could not be reached. The lease then ends by itself.
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError>;
+
+    /// The storage's clock, as well as it is known here without asking.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// The largest message that is taken, in bytes of its whole JSON. Default: 1 MiB.
+    fn max_message_bytes(&self) -> usize {
+        1 << 20
+    }
+}
+
+/// One message to store, as a broker sees it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Enqueue {
+    /// The message's identity.
+    pub id: MessageId,
+    /// Which of the queue's messages goes first.
+    pub priority: Priority,
+    /// The message, encoded as `docs/wire-format.md` says.
+    pub body: Bytes,
+    /// From now to when the message becomes ready; zero for at once.
+    pub delay: Duration,
+}
+
+impl Enqueue {
+    /// A message that is ready at once.
+    #[must_use]
+    pub fn new(id: MessageId, priority: Priority, body: Bytes) -> Self {
+        Self { id, priority, body, delay: Duration::ZERO }
+    }
+
+    /// The same message, ready after `delay`.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+}
+
+#[async_trait]
+impl<B: Broker + ?Sized> Broker for Arc<B> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        (**self).enqueue(queue, messages).await
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        (**self).enroll(worker, queues, lease).await
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        (**self).renew(worker, queues, lease).await
+    }
+
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        (**self).claim(consumer, max, wait).await
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        (**self).recover(consumer, max).await
+    }
+
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>> {
+        (**self).settle(consumer, settlements).await
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        (**self).retire(worker, queues).await
+    }
+
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+
+    fn max_message_bytes(&self) -> usize {
+        (**self).max_message_bytes()
+    }
+}

@@ -1,0 +1,117 @@
+//! One run's input and end, between the executor and the code that `#[actor]` generates.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{Context, Failure};
+
+/// One run's input: the encoded arguments and the context.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Call {
+    args: Bytes,
+    context: Context,
+}
+
+impl Call {
+    pub(crate) fn new(args: Bytes, context: Context) -> Self {
+        Self { args, context }
+    }
+
+    /// The arguments: a JSON array.
+    #[must_use]
+    pub fn args(&self) -> &[u8] {
+        &self.args
+    }
+
+    /// The run's context.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+/// Why a run did not succeed.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum RunError {
+    /// The arguments are not those of this implementation: no retry will help.
+    Arguments(String),
+    /// The body returned an error.
+    Failed(Failure),
+}
+
+impl From<Failure> for RunError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// What an actor may return: `()`, or a `Result` whose error can be shown.
+#[diagnostic::on_unimplemented(
+    message = "an actor cannot return `{Self}`",
+    label = "return `()` or `Result<T, E>` here",
+    note = "`T` must implement `serde::Serialize`, and `E` must implement `std::fmt::Display` or be `actor_core::Failure`"
+)]
+pub trait IntoOutcome: sealed::Sealed {
+    /// What a success holds.
+    type Output;
+    /// What a failure holds.
+    type Error;
+
+    /// How the run ended.
+    #[doc(hidden)]
+    fn into_outcome(self, retry_if: Option<fn(&Self::Error) -> bool>) -> Result<Self::Output, Failure>;
+}
+
+/// An error of an actor: whatever can be shown, or a [`Failure`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an actor's error",
+    note = "implement `std::fmt::Display` for it, or use `actor_core::Failure`"
+)]
+pub trait IntoFailure {
+    /// The failure that it is.
+    #[doc(hidden)]
+    fn into_failure(self) -> Failure;
+}
+
+impl IntoFailure for Failure {
+    fn into_failure(self) -> Failure {
+        self
+    }
+}
+
+// Coherent because `Failure` is of this crate and does not implement `Display`.
+impl<E: std::fmt::Display> IntoFailure for E {
+    fn into_failure(self) -> Failure {
+        Failure::from(self)
+    }
+}
+
+impl IntoOutcome for () {
+    type Output = ();
+    type Error = std::convert::Infallible;
+
+    fn into_outcome(self, _: Option<fn(&Self::Error) -> bool>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<T: Serialize, E: IntoFailure> IntoOutcome for Result<T, E> {
+    type Output = T;
+    type Error = E;
+
+    fn into_outcome(self, retry_if: Option<fn(&E) -> bool>) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let retry = retry_if.is_none_or(|retry_if| retry_if(&error));
+            let failure = error.into_failure();
+            if retry { failure } else { failure.and_do_not_retry() }
+        })
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<T, E> Sealed for Result<T, E> {}
+}

@@ -1,0 +1,222 @@
+//! What a run knows of itself, and how it learns that it should end.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{MessageId, QueueName, TraceParent};
+
+/// What a run knows of itself: a parameter `cx: &Context` of an actor.
+///
+/// ```
+/// use actor_core::{actor, Context};
+///
+/// #[actor(queue = "reports")]
+/// async fn build_report(cx: &Context, pages: u32) {
+///     for page in 0..pages {
+///         if cx.cancellation().is_some() {
+///             return; // The worker is stopping, or has lost its lease.
+///         }
+///         let _ = page;
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Context(Arc<Inner>);
+
+struct Inner {
+    id: MessageId,
+    actor: String,
+    queue: QueueName,
+    attempt: u32,
+    crashes: u32,
+    token: u64,
+    trace: Option<TraceParent>,
+    states: Arc<States>,
+    cancel: Cancel,
+}
+
+/// What a [`Context`] is made of.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) id: MessageId,
+    pub(crate) actor: String,
+    pub(crate) queue: QueueName,
+    pub(crate) attempt: u32,
+    pub(crate) crashes: u32,
+    pub(crate) token: u64,
+    pub(crate) trace: Option<TraceParent>,
+}
+
+impl Context {
+    pub(crate) fn new(facts: Facts, states: Arc<States>, cancel: Cancel) -> Self {
+        let Facts { id, actor, queue, attempt, crashes, token, trace } = facts;
+        Self(Arc::new(Inner { id, actor, queue, attempt, crashes, token, trace, states, cancel }))
+    }
+
+    /// The message's identity, the same in every attempt.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.0.id
+    }
+
+    /// The actor's name.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        &self.0.actor
+    }
+
+    /// The queue that the message came from.
+    #[must_use]
+    pub fn queue(&self) -> &QueueName {
+        &self.0.queue
+    }
+
+    /// Which attempt this is: 1 for the first, one more for each attempt that failed.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// How many deliveries of this message ended with their worker's death.
+    #[must_use]
+    pub fn crashes(&self) -> u32 {
+        self.0.crashes
+    }
+
+    /// The fencing token: it grows with every delivery of this message, so that a store which
+    /// refuses a smaller token than the last it saw refuses a worker that lost its lease.
+    ///
+    /// Tokens of different messages are not to be compared.
+    /// The idea: M. Kleppmann, "How to do distributed locking" (2016).
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.0.token
+    }
+
+    /// The sender's trace context, where it had one.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceParent> {
+        self.0.trace
+    }
+
+    /// The worker's state of type `T`, as given with `.state(..)`; `None` where none was given.
+    ///
+    /// A `#[state]` parameter is the better way: the worker then refuses to start without it.
+    #[must_use]
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.states.get()
+    }
+
+    /// Why this run should end; `None` while it should not.
+    #[must_use]
+    pub fn cancellation(&self) -> Option<Cancellation> {
+        self.0.cancel.reason()
+    }
+
+    /// Completes once this run should end, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn cancelled(&self) -> Cancellation {
+        self.0.cancel.cancelled().await
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.0.cancel
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("id", &self.0.id)
+            .field("actor", &self.0.actor)
+            .field("queue", &self.0.queue)
+            .field("attempt", &self.0.attempt)
+            .field("crashes", &self.0.crashes)
+            .field("token", &self.0.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a run should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cancellation {
+    /// It has taken its time limit. An async actor is dropped at once; a sync one is told here.
+    TimeLimit,
+    /// The worker is stopping. It waits for its shutdown timeout, then drops async runs and gives
+    /// their messages back, with nothing counted.
+    Shutdown,
+    /// The worker's lease is lost: the message is, or will be, lent to another worker. An async
+    /// actor is dropped at once; whatever a sync one does from here on may be done twice.
+    LeaseLost,
+}
+
+/// Tells runs to end, with a reason. A run's own is a child of its worker's.
+#[derive(Clone)]
+pub(crate) struct Cancel(Arc<CancelInner>);
+
+struct CancelInner {
+    parent: Option<Cancel>,
+    token: CancellationToken,
+    reason: OnceLock<Cancellation>,
+}
+
+impl Cancel {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(CancelInner { parent: None, token: CancellationToken::new(), reason: OnceLock::new() }))
+    }
+
+    pub(crate) fn child(&self) -> Self {
+        let token = self.0.token.child_token();
+        Self(Arc::new(CancelInner { parent: Some(self.clone()), token, reason: OnceLock::new() }))
+    }
+
+    pub(crate) fn cancel(&self, reason: Cancellation) {
+        // The first reason stays: a run over its time limit is not renamed by a later shutdown.
+        let _ = self.0.reason.set(reason);
+        self.0.token.cancel();
+    }
+
+    pub(crate) fn reason(&self) -> Option<Cancellation> {
+        match self.0.reason.get() {
+            Some(reason) => Some(*reason),
+            None => self.0.parent.as_ref()?.reason(),
+        }
+    }
+
+    pub(crate) async fn cancelled(&self) -> Cancellation {
+        self.0.token.cancelled().await;
+        self.reason().expect("a reason is set before its token is cancelled")
+    }
+}
+
+/// What the worker was given with `.state(..)`, by type.
+#[derive(Default)]
+pub(crate) struct States(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+
+impl States {
+    pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, state: T) {
+        self.0.insert(TypeId::of::<T>(), Box::new(state));
+    }
+
+    pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    pub(crate) fn has(&self, id: TypeId) -> bool {
+        self.0.contains_key(&id)
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} states", self.0.len())
+    }
+}

@@ -1,0 +1,80 @@
+//! What a broker reports when it could not do what was asked.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A storage's failure, in terms of what the caller can do next.
+///
+/// The text is for people and may change; callers ask the predicates.
+#[derive(Debug)]
+pub struct BrokerError {
+    kind: Kind,
+    what: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unavailable,
+    Unknown,
+    Busy,
+    Refused,
+}
+
+impl BrokerError {
+    /// The storage could not be reached: nothing was asked of it, so nothing happened.
+    pub fn unavailable(what: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, what)
+    }
+
+    /// The storage was asked and no answer arrived: it may or may not have happened.
+    pub fn unknown(what: impl Into<String>) -> Self {
+        Self::new(Kind::Unknown, what)
+    }
+
+    /// The storage refused for now (full, read-only, loading): nothing happened.
+    pub fn busy(what: impl Into<String>) -> Self {
+        Self::new(Kind::Busy, what)
+    }
+
+    /// The storage refused, and will refuse the same again until a person changes something.
+    pub fn refused(what: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, what)
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn caused_by(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// Whether what was asked may have happened all the same: the connection broke, or the time ran
+    /// out, after the request was sent.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.kind == Kind::Unknown
+    }
+
+    /// Whether the same call may succeed later, with nothing changed by a person: the storage is
+    /// away, full, loading or read-only.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, Kind::Unavailable | Kind::Unknown | Kind::Busy)
+    }
+
+    fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), source: None }
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl StdError for BrokerError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,76 @@
+//! An actor's error that also says what to do next.
+
+use std::fmt;
+use std::time::Duration;
+
+/// An actor's error, with a say in what becomes of the message.
+///
+/// Any error that can be shown turns into a `Failure` with `?`, and is then retried as the actor's
+/// options say.
+///
+/// ```
+/// use std::time::Duration;
+/// use actor_core::Failure;
+///
+/// fn charge(amount: u64) -> Result<(), Failure> {
+///     if amount == 0 {
+///         return Err(Failure::do_not_retry("there is nothing to charge"));
+///     }
+///     let limit: u64 = "100".parse()?;
+///     if amount > limit {
+///         return Err(Failure::retry_in(Duration::from_secs(60), "over this minute's limit"));
+///     }
+///     Ok(())
+/// }
+/// # assert!(charge(1).is_ok());
+/// ```
+// It must not implement `Display`, or it could not be told from the errors that turn into it.
+pub struct Failure {
+    error: String,
+    next: Next,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    AsConfigured,
+    Never,
+    In(Duration),
+}
+
+impl Failure {
+    /// No retry: the message becomes a dead letter now.
+    pub fn do_not_retry(error: impl fmt::Display) -> Self {
+        Self { error: error.to_string(), next: Next::Never }
+    }
+
+    /// A retry after `delay` in place of the backoff. It spends a retry like any other.
+    pub fn retry_in(delay: Duration, error: impl fmt::Display) -> Self {
+        Self { error: error.to_string(), next: Next::In(delay) }
+    }
+
+    /// The error's text.
+    #[must_use]
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    pub(crate) fn next(&self) -> Next {
+        self.next
+    }
+
+    pub(crate) fn and_do_not_retry(self) -> Self {
+        Self { next: Next::Never, ..self }
+    }
+}
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: error.to_string(), next: Next::AsConfigured }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure").field("error", &self.error).field("next", &self.next).finish()
+    }
+}

@@ -1,0 +1,169 @@
+//! The second seam: what people and screens read and repair. It costs the path of a message nothing.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{BrokerError, QueueName};
+
+/// Reading and repairing a storage's queues.
+///
+/// Every listing is paged, and every call costs the storage a bounded amount of work at a time.
+///
+/// # Errors
+///
+/// Each method fails when the storage could not be reached; reading may be tried again at any time.
+#[async_trait]
+pub trait Inspect: Send + Sync + 'static {
+    /// The queues that the storage knows, by name.
+    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError>;
+
+    /// How many messages of a queue are in each state.
+    async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError>;
+
+    /// One page of the messages in `state`: ready ones in the order they will be lent, lent ones by
+    /// age, scheduled ones by due time, dead letters by the time they were buried, the oldest first.
+    async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError>;
+
+    /// One message of a listing, read again. `None` where it has moved on.
+    async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError>;
+
+    /// Makes dead letters ready again, with their attempts, crashes and last error cleared.
+    /// Returns how many.
+    async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError>;
+
+    /// Deletes one message that is ready, scheduled or dead. A lent one is left to its worker.
+    /// Returns whether it was there.
+    async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError>;
+
+    /// Deletes every message of a queue that is in `state` (ready, scheduled or dead) now. Lent ones
+    /// are left to their workers. Returns how many.
+    async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError>;
+
+    /// Stops lending a queue's messages. What is lent runs on. Workers obey within their heartbeat
+    /// (a third of their lease).
+    async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError>;
+
+    /// Lends a paused queue's messages again.
+    async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError>;
+}
+
+/// A message's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Waiting for a worker.
+    Ready,
+    /// Lent to a worker.
+    Lent,
+    /// Waiting for its time.
+    Scheduled,
+    /// Kept for a person.
+    Dead,
+}
+
+/// How many messages of a queue are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Waiting for a worker.
+    pub ready: u64,
+    /// Lent to a worker.
+    pub lent: u64,
+    /// Waiting for their time.
+    pub scheduled: u64,
+    /// Kept for a person.
+    pub dead: u64,
+    /// Whether the queue is paused.
+    pub paused: bool,
+}
+
+impl Counts {
+    /// The counts of a queue that is not paused.
+    #[must_use]
+    pub fn new(ready: u64, lent: u64, scheduled: u64, dead: u64) -> Self {
+        Self { ready, lent, scheduled, dead, paused: false }
+    }
+
+    /// All messages of the queue, dead letters left out.
+    #[must_use]
+    pub fn waiting_and_lent(&self) -> u64 {
+        self.ready + self.lent + self.scheduled
+    }
+}
+
+/// Which part of a listing to return.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Where the page before ended; `None` for the first.
+    pub after: Option<Cursor>,
+    /// At most how many messages, from 1 to 1,000.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The first page.
+    #[must_use]
+    pub fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// Where a page ended: opaque, and good for the listing that it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// One page of messages.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listing {
+    /// The messages.
+    pub messages: Vec<Listed>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+impl Listing {
+    /// A page, as a broker makes it.
+    #[must_use]
+    pub fn new(messages: Vec<Listed>, next: Option<Cursor>) -> Self {
+        Self { messages, next }
+    }
+}
+
+/// A message as a listing shows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listed {
+    /// What to name it by in a further call.
+    pub handle: Handle,
+    /// The message, encoded; `docs/wire-format.md` says how.
+    pub body: Bytes,
+    /// Since when it is ready or lent, when it is due, or when it was buried.
+    pub time: Option<SystemTime>,
+    /// The worker it is lent to.
+    pub worker: Option<String>,
+    /// Why it was buried.
+    pub reason: Option<String>,
+}
+
+impl Listed {
+    /// A message, as a broker lists it.
+    #[must_use]
+    pub fn new(handle: Handle, body: Bytes) -> Self {
+        Self { handle, body, time: None, worker: None, reason: None }
+    }
+}
+
+/// A storage's own name of one message in one state: opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Handle(pub String);
+
+/// Which dead letters to replay.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// One.
+    One(Handle),
+    /// All that are there now.
+    All,
+}

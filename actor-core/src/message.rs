@@ -1,0 +1,303 @@
+//! A message before it is sent: its identity, its priority, and the builder of a call.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::actor::{Actor, ActorDef};
+use crate::args::ArgWriter;
+use crate::broker::{Broker, Enqueue};
+use crate::send::{SendError, Sending};
+use crate::wire::{self, Backoff, Envelope};
+use crate::{TraceParent, trace};
+
+/// A message's identity: a UUID of version 7, so that ids sort by the time they were made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageId(Uuid);
+
+impl MessageId {
+    /// A new identity.
+    #[must_use]
+    #[allow(clippy::new_without_default)] // A default should be equal to itself.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The same identity as a UUID.
+    #[must_use]
+    pub fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for MessageId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl std::str::FromStr for MessageId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which of a queue's ready messages goes first. The order is strict: a lower priority waits as
+/// long as a higher one is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// The default.
+    #[default]
+    Normal,
+    /// After all others.
+    Low,
+}
+
+/// A call of `A`, not yet sent: what `actor.message(..)` returns.
+///
+/// A setting of the message wins over the same option of the actor.
+///
+/// ```
+/// use std::time::Duration;
+/// use actor_core::{actor, MemoryBroker, Priority};
+///
+/// #[actor(queue = "mail")]
+/// async fn welcome(to: String) {
+///     println!("welcome, {to}");
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), actor_core::SendError> {
+/// let broker = MemoryBroker::new();
+/// let id = welcome
+///     .message("ada@example.com".to_owned())
+///     .delay(Duration::from_secs(60))
+///     .priority(Priority::Low)
+///     .send_with(&broker)
+///     .await?;
+/// println!("sent {id}");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a message does nothing until it is sent"]
+pub struct Message<A> {
+    call: Outgoing,
+    actor: PhantomData<fn() -> A>,
+}
+
+/// A call of any actor. Not generic, so that its code is compiled once.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    id: MessageId,
+    def: &'static ActorDef,
+    args: ArgWriter,
+    when: When,
+    expires_in: Option<Duration>,
+    priority: Option<Priority>,
+    max_retries: Option<u32>,
+    min_backoff: Option<Duration>,
+    max_backoff: Option<Duration>,
+    time_limit: Option<Option<Duration>>,
+    trace: Option<TraceParent>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum When {
+    After(Duration),
+    At(SystemTime),
+}
+
+impl<A: Actor> Message<A> {
+    #[doc(hidden)]
+    pub fn new(args: ArgWriter) -> Self {
+        Self { call: Outgoing::new(A::DEF, args), actor: PhantomData }
+    }
+
+    /// The identity that the message will have.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.call.id
+    }
+
+    /// Starts no earlier than `delay` from when it is sent. Default: at once.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.call.when = When::After(delay);
+        self
+    }
+
+    /// Starts no earlier than `time`, by the broker's clock. A time that has passed means at once.
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.call.when = When::At(time);
+        self
+    }
+
+    /// Becomes a dead letter instead of starting later than `age` from when it is sent, waiting and
+    /// retries included. Default: the actor's `max_age`.
+    pub fn expires_in(mut self, age: Duration) -> Self {
+        self.call.expires_in = Some(age);
+        self
+    }
+
+    /// Goes before or after others of its queue. Default: the actor's `priority`.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.call.priority = Some(priority);
+        self
+    }
+
+    /// Is tried again at most this often. Default: the actor's `max_retries`.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.call.max_retries = Some(retries);
+        self
+    }
+
+    /// Waits at most this long before the first retry. Default: the actor's `min_backoff`.
+    pub fn min_backoff(mut self, ceiling: Duration) -> Self {
+        self.call.min_backoff = Some(ceiling);
+        self
+    }
+
+    /// Waits at most this long before any retry. Default: the actor's `max_backoff`.
+    pub fn max_backoff(mut self, ceiling: Duration) -> Self {
+        self.call.max_backoff = Some(ceiling);
+        self
+    }
+
+    /// May run this long, or any time with `None`. Default: the actor's `time_limit`.
+    pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.call.time_limit = Some(limit.into());
+        self
+    }
+
+    /// Carries this trace context. Default: the one of what is running where it is sent.
+    pub fn trace(mut self, trace: TraceParent) -> Self {
+        self.call.trace = Some(trace);
+        self
+    }
+
+    /// Sends the message through the installed broker, and returns its identity once it is stored.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]: its predicates tell whether the message may have been stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future dropped before it completes may or may not have sent the message.
+    pub fn send(self) -> Sending<'static> {
+        Sending::installed(self.call)
+    }
+
+    /// Sends the message through `broker`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_with(self, broker: &dyn Broker) -> Sending<'_> {
+        Sending::through(broker, self.call)
+    }
+}
+
+impl<A> fmt::Debug for Message<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.call.fmt(f)
+    }
+}
+
+impl Outgoing {
+    pub(crate) fn new(def: &'static ActorDef, args: ArgWriter) -> Self {
+        Self {
+            id: MessageId::new(),
+            def,
+            args,
+            when: When::After(Duration::ZERO),
+            expires_in: None,
+            priority: None,
+            max_retries: None,
+            min_backoff: None,
+            max_backoff: None,
+            time_limit: None,
+            trace: None,
+        }
+    }
+
+    pub(crate) fn id(&self) -> MessageId {
+        self.id
+    }
+
+    pub(crate) fn def(&self) -> &'static ActorDef {
+        self.def
+    }
+
+    /// Encodes the message for `broker`, whose clock and limit it obeys.
+    pub(crate) fn encode(self, broker: &dyn Broker) -> Result<Enqueue, SendError> {
+        let options = &self.def.options;
+        let now = broker.now();
+        let delay = match self.when {
+            When::After(delay) => delay,
+            When::At(time) => time.duration_since(now).unwrap_or_default(),
+        };
+        let backoff = (self.min_backoff.is_some() || self.max_backoff.is_some()).then(|| Backoff {
+            min_ms: wire::duration_ms(self.min_backoff.unwrap_or(options.min_backoff)),
+            max_ms: wire::duration_ms(self.max_backoff.unwrap_or(options.max_backoff)),
+        });
+        let expires_at =
+            self.expires_in.or(options.max_age).map(|age| wire::to_ms(now).saturating_add(wire::duration_ms(age)));
+        let priority = self.priority.unwrap_or(options.priority);
+        let args = self.args.finish().map_err(SendError::argument)?;
+        let args: Box<RawValue> = String::from_utf8(args)
+            .ok()
+            .and_then(|text| RawValue::from_string(text).ok())
+            .expect("serde_json writes JSON, and JSON is UTF-8");
+        let body = Envelope {
+            v: wire::VERSION,
+            id: self.id,
+            actor: Cow::Borrowed(self.def.name),
+            queue: Cow::Borrowed(self.def.queue),
+            args: &args,
+            attempt: 0,
+            crashes: 0,
+            deliveries: 0,
+            sent_at: wire::to_ms(now),
+            max_retries: self.max_retries,
+            backoff,
+            time_limit_ms: self.time_limit.map(|limit| limit.map_or(0, wire::duration_ms)),
+            expires_at,
+            priority: (priority != Priority::Normal).then_some(priority),
+            trace: self.trace.or_else(trace::current),
+            last_error: None,
+        }
+        .encode();
+        let limit = broker.max_message_bytes();
+        if body.len() > limit {
+            return Err(SendError::too_large(body.len(), limit));
+        }
+        Ok(Enqueue::new(self.id, priority, body).after(delay))
+    }
+}

@@ -1,0 +1,166 @@
+//! The actors and implementations that are linked into this binary, collected by the linker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use linkme::distributed_slice;
+
+use crate::actor::{ActorDef, ImplementationDef, Location};
+
+// The linker section is named after the static alone, so the names say whose they are.
+
+/// Every declared actor.
+#[doc(hidden)]
+#[distributed_slice]
+pub static ACTOR_CORE_DECLARATIONS: [&'static ActorDef];
+
+/// Every implementation.
+#[doc(hidden)]
+#[distributed_slice]
+pub static ACTOR_CORE_IMPLEMENTATIONS: [&'static ImplementationDef];
+
+/// Every declared actor that is linked into this binary.
+///
+/// A crate that has only actors and that the binary never names is not linked: `use tasks as _;`
+/// links it.
+pub fn actors() -> impl Iterator<Item = &'static ActorDef> {
+    ACTOR_CORE_DECLARATIONS.iter().copied()
+}
+
+/// Every implementation that is linked into this binary.
+pub fn implementations() -> impl Iterator<Item = &'static ImplementationDef> {
+    ACTOR_CORE_IMPLEMENTATIONS.iter().copied()
+}
+
+/// Checks that each linked actor is declared once and implemented at most once.
+///
+/// `install` and the worker check this when they start. In a test of a crate that depends on all
+/// the others, it finds the mistake before a deploy does:
+///
+/// ```
+/// # fn main() {
+/// actor_core::registry::check().unwrap();
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// Names each actor that is declared or implemented twice, with both places.
+pub fn check() -> Result<(), RegistryError> {
+    problems(actors(), implementations())
+}
+
+/// As [`check`], and that each linked actor is implemented: for a test of the worker's crate.
+///
+/// # Errors
+///
+/// As [`check`], and names each actor that has no implementation.
+pub fn check_complete() -> Result<(), RegistryError> {
+    check()?;
+    let missing: Vec<Problem> = actors()
+        .filter(|def| !implementations().any(|implementation| implementation.actor.name == def.name))
+        .map(|def| Problem::Missing { actor: def.name, at: def.at })
+        .collect();
+    RegistryError::of(missing)
+}
+
+/// The check itself, over any set of actors.
+pub(crate) fn problems(
+    actors: impl Iterator<Item = &'static ActorDef>,
+    implementations: impl Iterator<Item = &'static ImplementationDef>,
+) -> Result<(), RegistryError> {
+    let mut problems = Vec::new();
+    let declared = actors.map(|def| (def.name, def.at));
+    for (actor, places) in contradictions(declared) {
+        problems.push(Problem::DeclaredTwice { actor, places });
+    }
+    let implemented = implementations.map(|implementation| (implementation.actor.name, implementation.at));
+    for (actor, places) in contradictions(implemented) {
+        problems.push(Problem::ImplementedTwice { actor, places });
+    }
+    RegistryError::of(problems)
+}
+
+/// The names that stand at more than one place. A crate whose dev-dependency depends on it is
+/// linked twice into its own tests: equal places are one place.
+fn contradictions(
+    named: impl Iterator<Item = (&'static str, Location)>,
+) -> impl Iterator<Item = (&'static str, Vec<Location>)> {
+    let mut places: BTreeMap<&'static str, Vec<Location>> = BTreeMap::new();
+    for (name, at) in named {
+        let known = places.entry(name).or_default();
+        if !known.contains(&at) {
+            known.push(at);
+        }
+    }
+    places.into_iter().filter(|(_, places)| places.len() > 1).map(|(name, mut places)| {
+        places.sort_by_key(|at| (at.krate, at.version, at.file, at.line));
+        (name, places)
+    })
+}
+
+/// What is wrong with the linked actors.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct RegistryError(Vec<Problem>);
+
+impl RegistryError {
+    fn of(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
+    }
+}
+
+// Shown as people read it, also by `unwrap()` in a test.
+impl fmt::Debug for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Problem {
+    #[error("actor `{actor}` is declared twice:{}", list(places))]
+    DeclaredTwice { actor: &'static str, places: Vec<Location> },
+    #[error("actor `{actor}` is implemented twice:{}", list(places))]
+    ImplementedTwice { actor: &'static str, places: Vec<Location> },
+    #[error("actor `{actor}` has no implementation: it is declared at {at}")]
+    Missing { actor: &'static str, at: Location },
+}
+
+fn list(places: &[Location]) -> String {
+    places.iter().map(|at| format!("\n  {at}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Options;
+
+    const fn declared(krate: &'static str, version: &'static str, line: u32) -> ActorDef {
+        let at = Location::new(krate, version, "tasks", "tasks/src/lib.rs", line);
+        ActorDef::new("process_video", "video", &[], Options::DEFAULT, at, false)
+    }
+
+    fn check(actors: &[&'static ActorDef]) -> Result<(), RegistryError> {
+        problems(actors.iter().copied(), std::iter::empty())
+    }
+
+    #[test]
+    fn two_crates_that_declare_one_actor_are_both_named() {
+        const ONE: &ActorDef = &declared("tasks", "0.1.0", 21);
+        const OTHER: &ActorDef = &declared("dup", "0.1.0", 3);
+        assert_eq!(
+            check(&[ONE, OTHER]).unwrap_err().to_string(),
+            "actor `process_video` is declared twice:\n  tasks/src/lib.rs:3 (crate dup 0.1.0)\n  \
+             tasks/src/lib.rs:21 (crate tasks 0.1.0)"
+        );
+    }
+
+    #[test]
+    fn two_versions_of_a_crate_are_two_places_and_one_crate_linked_twice_is_one() {
+        const OLD: &ActorDef = &declared("tasks", "0.1.0", 21);
+        const NEW: &ActorDef = &declared("tasks", "0.2.0", 21);
+        assert!(check(&[OLD, NEW]).is_err());
+        assert!(check(&[OLD, OLD]).is_ok());
+    }
+}

@@ -1,0 +1,213 @@
+//! The stored form of a message: one JSON object, described in `docs/wire-format.md`.
+//!
+//! This is the only place that knows it. Reading borrows from the body; only a message that changes
+//! (a retry, a burial, a hand-back) is taken apart, so that members this version does not know stay.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{MessageId, Priority, TraceParent};
+
+/// The version that this library writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// A message, decoded but for its arguments.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) v: u32,
+    pub(crate) id: MessageId,
+    #[serde(borrow)]
+    pub(crate) actor: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) queue: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) args: &'a RawValue,
+    #[serde(default)]
+    pub(crate) attempt: u32,
+    #[serde(default)]
+    pub(crate) crashes: u32,
+    /// Deliveries before this copy was stored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) deliveries: u64,
+    #[serde(default)]
+    pub(crate) sent_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_retries: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) backoff: Option<Backoff>,
+    /// Zero for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time_limit_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) priority: Option<Priority>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace: Option<TraceParent>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<Cow<'a, str>>,
+}
+
+/// The ceilings of a message's first and longest wait between attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Backoff {
+    pub(crate) min_ms: u64,
+    pub(crate) max_ms: u64,
+}
+
+/// Why a body is not a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Undecodable {
+    /// A newer version of the format: for a newer worker.
+    Newer(u64),
+    /// No message at all.
+    Invalid(String),
+}
+
+impl<'a> Envelope<'a> {
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Undecodable> {
+        match serde_json::from_slice::<Self>(body) {
+            Ok(envelope) if envelope.v <= VERSION => Ok(envelope),
+            Ok(envelope) => Err(Undecodable::Newer(envelope.v.into())),
+            Err(error) => Err(Self::diagnose(body, &error)),
+        }
+    }
+
+    #[inline(never)]
+    fn diagnose(body: &[u8], error: &serde_json::Error) -> Undecodable {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u64,
+        }
+        match serde_json::from_slice::<Version>(body) {
+            Ok(Version { v }) if v > u64::from(VERSION) => Undecodable::Newer(v),
+            _ => Undecodable::Invalid(format!("the message cannot be decoded: {error}")),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        // 160 bytes hold the names of the members and the fixed-size values.
+        let mut body = Vec::with_capacity(160 + self.actor.len() + self.queue.len() + self.args.get().len());
+        serde_json::to_writer(&mut body, self).expect("texts, numbers and raw JSON always serialize");
+        body.into()
+    }
+}
+
+/// What changes in a message when it is stored again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Change<'a> {
+    pub(crate) attempt: u32,
+    pub(crate) crashes: u32,
+    pub(crate) deliveries: u64,
+    pub(crate) last_error: Option<&'a str>,
+}
+
+/// The same message with its counters changed; every other member, known or not, stays as it is.
+pub(crate) fn rewrite(body: &[u8], change: &Change<'_>) -> Bytes {
+    let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
+        return Bytes::copy_from_slice(body);
+    };
+    members.set("attempt", &change.attempt);
+    members.set("crashes", &change.crashes);
+    members.set("deliveries", &change.deliveries);
+    if let Some(error) = change.last_error {
+        members.set("last_error", error);
+    }
+    members.encode()
+}
+
+/// A dead letter made new.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Revived {
+    /// Its priority.
+    pub priority: Priority,
+    /// The message as it shall be stored.
+    pub body: Bytes,
+}
+
+/// Makes a dead letter new, for a broker's replay: no attempt made, no crash, no last error, no end
+/// of its time. What cannot be decoded stays as it is.
+#[must_use]
+pub fn revive(body: &Bytes) -> Revived {
+    let priority = Envelope::decode(body).ok().and_then(|envelope| envelope.priority).unwrap_or_default();
+    let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
+        return Revived { priority, body: body.clone() };
+    };
+    members.set("attempt", &0);
+    members.set("crashes", &0);
+    members.remove("last_error");
+    members.remove("expires_at");
+    Revived { priority, body: members.encode() }
+}
+
+/// A time as the wire has it: milliseconds since 1970.
+pub(crate) fn to_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration as the wire has it.
+pub(crate) fn duration_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde asks for this signature.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A JSON object's members in their order, their values unread.
+struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
+
+impl Members<'_> {
+    fn set<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        let value = serde_json::value::to_raw_value(value).expect("numbers and texts always serialize");
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = Cow::Owned(value),
+            None => self.0.push((Cow::Borrowed(name), Cow::Owned(value))),
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("texts and raw JSON always serialize").into()
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, &**value)))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<'a>(std::marker::PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
+            type Value = Members<'a>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                    members.push((name, Cow::Borrowed(value)));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
+}
