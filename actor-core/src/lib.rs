@@ -25,6 +25,7 @@ mod strict;
 pub mod testing;
 mod trace;
 pub mod wire;
+mod worker;
 
 pub use actor::Actor;
 pub use actor_macros::actor;
@@ -39,6 +40,7 @@ pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
 pub use send::{SendError, SendManyError, Sending, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
+pub use worker::{Builder, Worker, WorkerError};
 
 /// What `#[actor]` expands to. Not for people: it changes with every release.
 #[doc(hidden)]
