@@ -34,7 +34,7 @@ pub(crate) struct Crew {
     pub(crate) give_up: CancellationToken,
 }
 
-/// One life of a worker.
+/// One life of a worker. Dropped before its end, it drops what it runs and gives it back.
 pub(crate) struct Life {
     worker: Incarnation,
     heartbeat: Heartbeat,
@@ -106,7 +106,7 @@ impl Life {
 
     /// Ends in good order: nothing new starts, what runs may finish for a while, the rest is given
     /// back, and only then does the lease end.
-    pub(crate) async fn stop(self, crew: &Crew) {
+    pub(crate) async fn stop(mut self, crew: &Crew) {
         self.stop.signal(Cancellation::Shutdown);
         self.halt.cancel();
         crew.runs.close();
@@ -125,11 +125,19 @@ impl Life {
     }
 
     /// Ends at once: what it held is others' now.
-    pub(crate) async fn abandon(self) {
+    pub(crate) async fn abandon(mut self) {
         tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead, and starts again");
         self.stop.abort(Cancellation::LeaseLost);
         self.halt.cancel();
         self.heartbeat.stop().await;
+    }
+}
+
+impl Drop for Life {
+    // A worker whose future is dropped has nobody left to wait for its runs.
+    fn drop(&mut self) {
+        self.halt.cancel();
+        self.stop.abort(Cancellation::Shutdown);
     }
 }
 
