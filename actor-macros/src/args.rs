@@ -218,7 +218,10 @@ fn function(value: Expr, mistakes: &mut Mistakes) -> Option<Expr> {
     match value {
         Expr::Path(_) | Expr::Closure(_) => Some(value),
         other => {
-            mistakes.add(other, "write a function that takes the error: `retry_if = MyError::is_transient` or `retry_if = |error| ..`");
+            mistakes.add(
+                other,
+                "write a function that takes the error: `retry_if = MyError::is_transient` or `retry_if = |error| ..`",
+            );
             None
         }
     }

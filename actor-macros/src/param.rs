@@ -46,7 +46,10 @@ impl Param {
         let param = match param {
             FnArg::Typed(param) => param,
             FnArg::Receiver(receiver) => {
-                mistakes.add(receiver, "an actor is a function of its own, without `self`: take what it needs as arguments");
+                mistakes.add(
+                    receiver,
+                    "an actor is a function of its own, without `self`: take what it needs as arguments",
+                );
                 return None;
             }
         };
@@ -70,7 +73,8 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
     let name = match &*param.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
             if let (Some(mutability), Form::Declaration) = (&pat.mutability, place.form) {
-                mistakes.add(mutability, "there is no body here that could change it: `mut` belongs to the implementation");
+                mistakes
+                    .add(mutability, "there is no body here that could change it: `mut` belongs to the implementation");
             }
             &pat.ident
         }
@@ -79,7 +83,10 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
             return None;
         }
         other => {
-            mistakes.add(other, "an argument has a name, which senders see: write `name: Type`, and take it apart in the body");
+            mistakes.add(
+                other,
+                "an argument has a name, which senders see: write `name: Type`, and take it apart in the body",
+            );
             return None;
         }
     };
@@ -171,7 +178,10 @@ fn shared<'a>(ty: &'a Type, mistakes: &mut Mistakes) -> Option<Option<&'a TypeRe
     let Type::Reference(reference) = ty else { return Some(None) };
     let elem = text(&reference.elem);
     if let Some(mutability) = &reference.mutability {
-        mistakes.add(mutability, format!("a run is only lent what it takes by reference: write `&{elem}`, or take it owned"));
+        mistakes.add(
+            mutability,
+            format!("a run is only lent what it takes by reference: write `&{elem}`, or take it owned"),
+        );
         return None;
     }
     if let Some(lifetime) = &reference.lifetime {

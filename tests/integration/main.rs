@@ -3,19 +3,19 @@
 
 mod support;
 
-/// How a run ends, and what becomes of its message.
-mod outcomes;
-/// What an actor is given, and what it may ask of its run.
-mod running;
-/// Stopping in good order.
-mod stopping;
-/// Workers that die, and what they held.
-mod recovery;
-/// Messages that cannot be run here, or at all.
-mod strangers;
-/// Order, delay, age and numbers.
-mod queues;
-/// What a worker refuses to start with.
-mod starting;
 /// Redis itself: restarted, cut off, emptied of scripts.
 mod outages;
+/// How a run ends, and what becomes of its message.
+mod outcomes;
+/// Order, delay, age and numbers.
+mod queues;
+/// Workers that die, and what they held.
+mod recovery;
+/// What an actor is given, and what it may ask of its run.
+mod running;
+/// What a worker refuses to start with.
+mod starting;
+/// Stopping in good order.
+mod stopping;
+/// Messages that cannot be run here, or at all.
+mod strangers;

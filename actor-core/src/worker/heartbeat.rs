@@ -57,7 +57,7 @@ struct Keeper {
     worker: Incarnation,
     queues: Vec<QueueName>,
     lease: Duration,
-    outage: Arc<Outage>,
+    outage: Outage,
     status: watch::Sender<Status>,
 }
 
@@ -68,7 +68,7 @@ impl Heartbeat {
         worker: Incarnation,
         queues: Vec<QueueName>,
         lease: Duration,
-        outage: Arc<Outage>,
+        outage: Outage,
     ) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();

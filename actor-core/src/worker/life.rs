@@ -26,7 +26,7 @@ pub(crate) struct Crew {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) lanes: Vec<Arc<Lane>>,
     pub(crate) executor: Arc<Executor>,
-    pub(crate) outage: Arc<Outage>,
+    pub(crate) outage: Outage,
     /// Fetching, recovering and running.
     pub(crate) runs: TaskTracker,
     pub(crate) settlers: TaskTracker,
@@ -57,7 +57,7 @@ impl Life {
     pub(crate) fn begin(crew: &Crew) -> std::io::Result<Self> {
         let worker = Incarnation::new(&crew.name);
         let queues = crew.lanes.iter().map(|lane| lane.queue.clone()).collect();
-        let (broker, outage) = (Arc::clone(&crew.broker), Arc::clone(&crew.outage));
+        let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
         let heartbeat = Heartbeat::start(broker, worker.clone(), queues, crew.lease, outage)?;
         Ok(Self { worker, heartbeat, halt: CancellationToken::new(), stop: Arc::default() })
     }
@@ -84,9 +84,14 @@ impl Life {
     fn post(&self, crew: &Crew) {
         for lane in &crew.lanes {
             let consumer = Consumer::new(self.worker.clone(), lane.queue.clone());
-            let (broker, outage) = (Arc::clone(&crew.broker), Arc::clone(&crew.outage));
-            let (settlements, settler) =
-                Settler::new(Arc::clone(&broker), consumer.clone(), Arc::clone(&outage), crew.give_up.clone());
+            let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
+            let (settlements, settler) = Settler::new(
+                Arc::clone(&broker),
+                consumer.clone(),
+                Arc::clone(lane),
+                outage.part(),
+                crew.give_up.clone(),
+            );
             crew.settlers.spawn(settler.run());
             let post = Arc::new(Post {
                 broker,

@@ -1,7 +1,7 @@
 //! The implementation of an actor that is declared elsewhere, checked against its declaration.
 
 use proc_macro2::{Delimiter, Group, TokenStream};
-use quote::{quote, quote_spanned, ToTokens};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 
 use super::definition::owned;

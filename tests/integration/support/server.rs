@@ -100,5 +100,7 @@ fn launch(directory: &TempDir, options: &[String]) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap_or_else(|error| panic!("redis-server cannot be started ({error}): install it, or run tests/run.sh, which does"))
+        .unwrap_or_else(|error| {
+            panic!("redis-server cannot be started ({error}): install it, or run tests/run.sh, which does")
+        })
 }
