@@ -1,5 +1,7 @@
 //! What users test their actors with, and the suite for whoever writes a broker.
 
+pub mod conformance;
+
 use std::sync::Arc;
 
 use crate::Broker;
