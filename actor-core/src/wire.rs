@@ -113,6 +113,15 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// The identity of a message that may be unreadable otherwise.
+pub(crate) fn id(body: &[u8]) -> Option<MessageId> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: MessageId,
+    }
+    serde_json::from_slice::<Id>(body).ok().map(|Id { id }| id)
+}
+
 /// What changes in a message when it is stored again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Change<'a> {

@@ -12,7 +12,7 @@ use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
 const FOREVER: Duration = Duration::from_secs(3600);
 
 fn queue() -> QueueName {
-    QueueName::new("memory").unwrap()
+    QueueName::new("memory").expect("it is a name")
 }
 
 fn consumer() -> Consumer {
@@ -22,12 +22,12 @@ fn consumer() -> Consumer {
 async fn send(broker: &MemoryBroker, delay: Duration) {
     let message = Enqueue::new(MessageId::new(), Priority::Normal, "it".into()).after(delay);
     for answer in broker.enqueue(&queue(), vec![message]).await {
-        answer.unwrap();
+        answer.expect("it takes everything");
     }
 }
 
 async fn claim(broker: &MemoryBroker, limit: Duration) -> usize {
-    broker.claim(&consumer(), 10, &Wait::new(limit)).await.unwrap().len()
+    broker.claim(&consumer(), 10, &Wait::new(limit)).await.expect("it never fails").len()
 }
 
 #[tokio::test]

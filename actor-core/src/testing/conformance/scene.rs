@@ -162,7 +162,7 @@ pub(super) fn release(body: &str) -> Settlement {
 
 /// A receipt is spent by settling; whoever settles twice has made a second one.
 pub(super) fn copy(receipt: &Receipt) -> Receipt {
-    Receipt::new(receipt.place(), receipt.number())
+    Receipt::new(receipt.rank(), receipt.number())
 }
 
 pub(super) fn text(body: &Bytes) -> String {
