@@ -35,6 +35,7 @@
 //! ```
 
 mod broker;
+pub mod conformance;
 mod sent;
 mod worker;
 

@@ -15,9 +15,11 @@ fn decode(body: &str) -> Envelope<'_> {
 
 /// A message with these members in place of, or beside, the least that one has.
 fn message(members: Value) -> String {
-    let mut message = serde_json::from_str::<Value>(MINIMAL).unwrap();
-    message.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    message.to_string()
+    let (Ok(Value::Object(mut message)), Value::Object(members)) = (serde_json::from_str(MINIMAL), members) else {
+        panic!("a message is an object, and so are its members");
+    };
+    message.extend(members);
+    Value::Object(message).to_string()
 }
 
 #[track_caller]
@@ -25,6 +27,17 @@ fn invalid(body: impl AsRef<[u8]>, what: &str) {
     match Envelope::decode(body.as_ref()) {
         Err(Undecodable::Invalid(why)) => assert!(why.contains(what), "{why:?} does not say {what:?}"),
         other => panic!("expected an invalid message, got {other:?}"),
+    }
+}
+
+#[test]
+fn the_examples_of_the_document_are_messages() {
+    let document = include_str!("../../../docs/wire-format.md");
+    let examples =
+        document.lines().map(|line| line.trim_matches([' ', '\''])).filter(|line| line.starts_with("{\"v\""));
+    assert_eq!(examples.map(|example| decode(example).id).collect::<Vec<_>>(), [decode(MINIMAL).id; 2]);
+    for file in ["v1-minimal", "v1-full", "v1-foreign", "v1-foreign-retried", "v1-foreign-replayed"] {
+        assert!(document.contains(&format!("(wire-format/{file}.json)")), "{file} is not in the document");
     }
 }
 
