@@ -182,7 +182,7 @@ fn limit(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit>
     if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
         return Some(Limit::None);
     }
-    let Millis(ms, text) = millis(&value, option, mistakes)?;
+    let Millis(ms, text) = millis(value, option, mistakes)?;
     if ms == 0 {
         mistakes.add(text, format!("nothing could run in no time: write `{option} = \"none\"` for no limit"));
         return None;
@@ -208,7 +208,10 @@ fn function(value: Expr, mistakes: &mut Mistakes) -> Option<Expr> {
     match value {
         Expr::Path(_) | Expr::Closure(_) => Some(value),
         other => {
-            mistakes.add(other, "write a function that takes the error: `retry_if = MyError::is_transient` or `retry_if = |error| ..`");
+            mistakes.add(
+                other,
+                "write a function that takes the error: `retry_if = MyError::is_transient` or `retry_if = |error| ..`",
+            );
             None
         }
     }

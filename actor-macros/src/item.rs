@@ -112,8 +112,7 @@ pub(crate) fn check(mut item: Item, args: Args, mistakes: &mut Mistakes) -> Resu
         mistakes.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
     }
     let place = Place { sig: &item.sig, form: &form };
-    let params: Vec<Param> =
-        item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, mistakes)).collect();
+    let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, mistakes)).collect();
     check_defaults(&params, mistakes);
     owned::check_return(&item.sig.output, mistakes);
     if mistakes.len() > before {
@@ -150,7 +149,8 @@ fn check_backoff(args: &Args, mistakes: &mut Mistakes) {
     const DEFAULT_MAX: u64 = 7 * 86_400_000;
     match (&args.min_backoff, &args.max_backoff) {
         (Some(Millis(min, at)), Some(Millis(max, _))) if min > max => {
-            mistakes.add(at, "the first wait cannot be longer than the longest: `min_backoff` is at most `max_backoff`");
+            mistakes
+                .add(at, "the first wait cannot be longer than the longest: `min_backoff` is at most `max_backoff`");
         }
         (Some(Millis(min, at)), None) if *min > DEFAULT_MAX => {
             mistakes.add(at, "this is longer than `max_backoff` (7 days by default): give `max_backoff` too");
@@ -207,7 +207,9 @@ fn check_defaults(params: &[Param], mistakes: &mut Mistakes) {
                     let name = &param.name;
                     mistakes.add(
                         name,
-                        format!("`{before}` before it has a default: give `{name}` one too, or move it before `{before}`"),
+                        format!(
+                            "`{before}` before it has a default: give `{name}` one too, or move it before `{before}`"
+                        ),
                     );
                 }
             }

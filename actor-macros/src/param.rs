@@ -46,7 +46,10 @@ impl Param {
         let param = match param {
             FnArg::Typed(param) => param,
             FnArg::Receiver(receiver) => {
-                mistakes.add(receiver, "an actor is a function of its own, without `self`: take what it needs as arguments");
+                mistakes.add(
+                    receiver,
+                    "an actor is a function of its own, without `self`: take what it needs as arguments",
+                );
                 return None;
             }
         };
@@ -70,7 +73,8 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
     let name = match &*param.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
             if let (Some(mutability), Form::Declaration) = (&pat.mutability, place.form) {
-                mistakes.add(mutability, "there is no body here that could change it: `mut` belongs to the implementation");
+                mistakes
+                    .add(mutability, "there is no body here that could change it: `mut` belongs to the implementation");
             }
             &pat.ident
         }
@@ -79,7 +83,10 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
             return None;
         }
         other => {
-            mistakes.add(other, "an argument has a name, which senders see: write `name: Type`, and take it apart in the body");
+            mistakes.add(
+                other,
+                "an argument has a name, which senders see: write `name: Type`, and take it apart in the body",
+            );
             return None;
         }
     };
@@ -162,7 +169,10 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, mistakes: &mut Mis
     }
     if owned::is_unsized(elem) {
         let elem = text(elem);
-        mistakes.add(ty, format!("a state is found by its type, which has a size: write `&Arc<{elem}>`, or a type of your own"));
+        mistakes.add(
+            ty,
+            format!("a state is found by its type, which has a size: write `&Arc<{elem}>`, or a type of your own"),
+        );
         return None;
     }
     Some(match what {

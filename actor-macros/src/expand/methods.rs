@@ -10,8 +10,7 @@ use crate::item::Actor;
 use crate::param::{Kind, Param};
 
 /// The methods of every actor.
-pub(super) const NAMES: [&str; 7] =
-    ["send", "send_with", "message", "send_many", "send_many_with", "call", "__write"];
+pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many", "send_many_with", "call", "__write"];
 
 /// Output:
 ///
@@ -38,7 +37,7 @@ pub(super) fn methods(actor: &Actor) -> TokenStream {
         #quiet
         // The actor's type is the interface, also where an argument's type is less visible: that
         // is an error, and it is told once.
-        #[allow(clippy::too_many_arguments, non_local_definitions, private_interfaces)]
+        #[allow(non_local_definitions, private_interfaces, clippy::too_many_arguments, clippy::impl_trait_in_params)]
         impl #name {
             #one
             #many

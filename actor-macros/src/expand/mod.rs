@@ -76,7 +76,7 @@ fn unit(attrs: &Attrs, vis: &syn::Visibility, name: &Ident) -> TokenStream {
         #(#cfgs)*
         #(#deprecated)*
         #quiet
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, clippy::exhaustive_structs)]
         #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
         #vis struct #name;
     }
@@ -104,7 +104,7 @@ fn register(attrs: &Attrs, vis: &syn::Visibility, ident: &Ident) -> TokenStream 
         /// The implementation by the function of this name.
         #(#cfgs)*
         #quiet
-        #[allow(non_camel_case_types, missing_debug_implementations)]
+        #[allow(non_camel_case_types, missing_debug_implementations, clippy::exhaustive_enums)]
         #vis enum #ident {}
     }
 }
@@ -113,7 +113,7 @@ fn register(attrs: &Attrs, vis: &syn::Visibility, ident: &Ident) -> TokenStream 
 fn body(actor: &Actor) -> TokenStream {
     let Some(body) = &actor.body else { return TokenStream::new() };
     let Attrs { cfgs, allows, rest, .. } = &actor.attrs;
-    let (name, deprecated) = (&actor.sig.ident, allow_deprecated(&actor.attrs));
+    let (name, deprecated, signature) = (&actor.sig.ident, allow_deprecated(&actor.attrs), allow_signature());
     let mut sig = actor.sig.clone();
     sig.ident = body_name(actor);
     quote! {
@@ -123,11 +123,15 @@ fn body(actor: &Actor) -> TokenStream {
         impl #name {
             #(#rest)*
             #(#allows)*
-            // The signature is the declaration's, whatever the body makes of it.
-            #[allow(clippy::unused_async, clippy::unnecessary_wraps)]
+            #signature
             #sig #body
         }
     }
+}
+
+/// What an actor's signature may be, whatever its body makes of it.
+fn allow_signature() -> TokenStream {
+    quote!(#[allow(clippy::unused_async, clippy::unnecessary_wraps, clippy::missing_const_for_fn)])
 }
 
 /// What the function is called as an associated function: as it is written, for stack traces and for
