@@ -126,6 +126,26 @@ pub async fn messages_given_back_keep_their_order<H: Harness>(harness: &H) {
     assert_eq!(texts(&scene.lend(&other, 4).await), ["1", "2", "3", "4"]);
 }
 
+/// Another worker may have nothing else to do.
+pub async fn a_waiting_claim_is_woken_by_what_is_given_back_or_retried<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (one, other) = (scene.worker("one").await, scene.worker("other").await);
+    for (end, delay) in
+        [(release("again"), None), (retry("again", Duration::ZERO), None), (retry("again", DELAY), Some(DELAY))]
+    {
+        scene.send(&["it"]).await;
+        let delivery = scene.lend_one(&one).await;
+        let settle = async {
+            assert_eq!(scene.settle(&one, &delivery, end).await, Settled::Yes);
+            if let Some(delay) = delay {
+                scene.advance(delay).await;
+            }
+        };
+        let (lent, ()) = tokio::join!(scene.lend(&other, 1), settle);
+        assert_eq!(texts(&lent), ["again"]);
+    }
+}
+
 /// A worker that stops in good order harms no message.
 pub async fn what_is_given_back_was_no_crash<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
