@@ -1,0 +1,38 @@
+//! The API's settings, all from the environment.
+
+use std::env::{self, VarError};
+use std::str::FromStr;
+
+use video_tasks::Uploads;
+
+/// What the environment says, or the default of each.
+pub(crate) struct Settings {
+    /// `REDIS_URL`. Default: `redis://127.0.0.1:6379`.
+    pub(crate) redis_url: String,
+    /// `UPLOADS`: the directory that the workers share. Default: `uploads`.
+    pub(crate) uploads: Uploads,
+    /// `LISTEN`: the address to serve. Default: `127.0.0.1:8080`.
+    pub(crate) listen: String,
+    /// `MAX_UPLOAD_BYTES`: the largest upload. Default: 64 MiB.
+    pub(crate) max_upload_bytes: u64,
+}
+
+impl Settings {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        Ok(Self {
+            redis_url: read("REDIS_URL", "redis://127.0.0.1:6379".to_owned())?,
+            uploads: Uploads::new(read("UPLOADS", "uploads".to_owned())?),
+            listen: read("LISTEN", "127.0.0.1:8080".to_owned())?,
+            max_upload_bytes: read("MAX_UPLOAD_BYTES", 64 << 20)?,
+        })
+    }
+}
+
+fn read<T: FromStr>(name: &str, default: T) -> Result<T, String> {
+    match env::var(name) {
+        // The text itself is left out: a URL may hold a password.
+        Ok(text) => text.parse().map_err(|_| format!("{name} is not a {}", std::any::type_name::<T>())),
+        Err(VarError::NotPresent) => Ok(default),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+    }
+}
