@@ -12,6 +12,7 @@ mod context;
 pub mod delivery;
 mod error;
 mod failure;
+mod implements;
 pub mod inspect;
 mod install;
 mod memory;
@@ -47,8 +48,9 @@ pub use worker::{Builder, Worker, WorkerError};
 pub mod __private {
     pub use linkme;
 
-    pub use crate::actor::{ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef};
+    pub use crate::actor::{ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef, actor_future_must_be_send};
     pub use crate::args::{ArgReader, ArgWriter};
     pub use crate::call::{Call, IntoOutcome, RunError};
+    pub use crate::implements::{arguments_match, is_called, is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
 }

@@ -1,0 +1,145 @@
+//! The implementation as the worker sees it: decode the arguments, run the body, say how it ended.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::Type;
+
+use super::definition::owned;
+use super::methods::wire_name;
+use super::{call_site, local, location};
+use crate::item::Actor;
+use crate::param::{Default, Kind, Param};
+
+/// Output, for `async fn welcome(cx: &Context, to: String, #[state] pool: &Pool)`:
+///
+/// ```ignore
+/// impl ::actor_core::actor::Implementation for welcome {
+///     const IMPLEMENTATION: &'static ImplementationDef =
+///         &ImplementationDef::new(<Self as Actor>::DEF, .., &[StateDef::of::<Pool>()], Handler::Async(__run));
+/// }
+/// #[distributed_slice(ACTOR_CORE_IMPLEMENTATIONS)]
+/// static IMPLEMENTATION: &ImplementationDef = <welcome as Implementation>::IMPLEMENTATION;
+/// fn __run(call: Call) -> Running {
+///     actor_future_must_be_send(async move {
+///         let mut args = ArgReader::new(call.args())?;
+///         let to = args.next::<String>("to")?;
+///         args.finish()?;
+///         let pool = call.state::<Pool>()?;
+///         let returned = welcome::welcome(call.context(), to, pool).await;
+///         match IntoOutcome::into_outcome(returned, None) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
+///     })
+/// }
+/// ```
+///
+/// `declared` is the type of the declaration, and `function` the path of the body.
+pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream) -> TokenStream {
+    let ident = &actor.sig.ident;
+    let location = location(ident);
+    let states = actor.params.iter().filter_map(|param| match &param.kind {
+        Kind::State(ty) => Some(quote!(::actor_core::__private::StateDef::of::<#ty>())),
+        Kind::Context | Kind::Argument { .. } => None,
+    });
+    let run = run(actor, function);
+    let kind = if actor.sig.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
+    quote! {
+        impl ::actor_core::actor::Implementation for #ident {
+            const IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
+                &::actor_core::__private::ImplementationDef::new(
+                    <#declared as ::actor_core::Actor>::DEF,
+                    #location,
+                    &[#(#states),*],
+                    ::actor_core::__private::Handler::#kind(__run),
+                );
+        }
+
+        #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
+        #[linkme(crate = ::actor_core::__private::linkme)]
+        static IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
+            <#ident as ::actor_core::actor::Implementation>::IMPLEMENTATION;
+
+        #run
+    }
+}
+
+fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
+    let at = call_site(actor.sig.ident.span());
+    let (call, args) = (local(&Ident::new("call", at)), local(&Ident::new("args", at)));
+    let reads = actor.params.iter().map(|param| read(param, &call, &args));
+    let passed = actor.params.iter().map(|param| pass(param, &call));
+    let awaited = actor.sig.asyncness.map(|_| quote!(.await));
+    let retry_if = match &actor.args.retry_if {
+        Some(retry_if) => quote!(::core::option::Option::Some(#retry_if)),
+        None => quote!(::core::option::Option::None),
+    };
+    let steps = quote! {
+        let mut #args = ::actor_core::__private::ArgReader::new(#call.args())?;
+        #(#reads)*
+        #args.finish()?;
+        let returned = #function(#(#passed),*) #awaited;
+        match ::actor_core::__private::IntoOutcome::into_outcome(returned, #retry_if) {
+            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
+            ::core::result::Result::Err(failure) => {
+                ::core::result::Result::Err(::actor_core::__private::RunError::Failed(failure))
+            }
+        }
+    };
+    if actor.sig.asyncness.is_some() {
+        let must_be_send = quote_spanned!(at=> ::actor_core::__private::actor_future_must_be_send);
+        quote! {
+            fn __run(#call: ::actor_core::__private::Call) -> ::actor_core::__private::Running {
+                #must_be_send(async move { #steps })
+            }
+        }
+    } else {
+        quote! {
+            fn __run(
+                #call: ::actor_core::__private::Call,
+            ) -> ::core::result::Result<(), ::actor_core::__private::RunError> {
+                #steps
+            }
+        }
+    }
+}
+
+/// Takes a parameter's value from the message or from the worker.
+fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
+    let (name, wire) = (local(&param.name), wire_name(&param.name));
+    let at = call_site(param.name.span());
+    match &param.kind {
+        Kind::Context => TokenStream::new(),
+        Kind::State(ty) => quote_spanned!(at=> let #name = #call.state::<#ty>()?;),
+        Kind::Argument { lent, default } => {
+            let owned = owned(&param.ty, lent.as_ref());
+            match default {
+                None => quote_spanned!(at=> let #name = #args.next::<#owned>(#wire)?;),
+                Some(default) => {
+                    let value = value(default, &param.ty, lent.as_ref());
+                    quote_spanned!(at=> let #name = #args.next_or::<#owned>(#wire, || #value)?;)
+                }
+            }
+        }
+    }
+}
+
+fn value(default: &Default, ty: &Type, lent: Option<&Type>) -> TokenStream {
+    match (default, lent) {
+        (Default::OfType, _) => quote!(::core::default::Default::default()),
+        (Default::Value(value), None) => quote!({ let value: #ty = #value; value }),
+        (Default::Value(value), Some(elem)) => quote!({
+            let value: &#elem = #value;
+            ::std::borrow::ToOwned::to_owned(value)
+        }),
+    }
+}
+
+/// Hands a parameter's value to the body.
+fn pass(param: &Param, call: &Ident) -> TokenStream {
+    let (name, at) = (local(&param.name), call_site(param.name.span()));
+    match &param.kind {
+        Kind::Context => quote_spanned!(at=> #call.context()),
+        Kind::Argument { lent: Some(elem), .. } => {
+            quote_spanned!(at=> ::core::borrow::Borrow::<#elem>::borrow(&#name))
+        }
+        Kind::State(_) | Kind::Argument { lent: None, .. } => quote!(#name),
+    }
+}
