@@ -1,7 +1,7 @@
 //! The business logic. It knows files and videos, and nothing of queues: whoever calls it twice gets
 //! the same report twice.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -85,6 +85,8 @@ fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const VIDEO: Uuid = Uuid::from_u128(7);
