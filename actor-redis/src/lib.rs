@@ -1,1 +1,24 @@
-//! The Redis broker of `actor-core`.
+//! The Redis broker of `actor-core`: streams, leases and real acknowledgements.
+
+mod broker;
+mod builder;
+mod claim;
+mod clock;
+mod connection;
+mod endpoint;
+mod enqueue;
+mod entry;
+mod error;
+mod keys;
+mod lane;
+mod lease;
+mod queue;
+mod reclaim;
+mod request;
+mod script;
+mod server;
+mod settle;
+
+pub use broker::RedisBroker;
+pub use builder::Builder;
+pub use error::Error;

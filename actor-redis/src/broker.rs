@@ -1,0 +1,162 @@
+//! The broker: which part answers which call.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{BrokerError, QueueName};
+use async_trait::async_trait;
+
+use crate::builder::Builder;
+use crate::connection::{Driver, Link};
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::lane::Lanes;
+use crate::lease::Leases;
+use crate::queue::Queues;
+use crate::script::Keep;
+use crate::{enqueue, settle};
+
+/// A broker that keeps its messages in Redis. Clones share their connections.
+///
+/// `docs/redis-keys.md` shows what it keeps there.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use actor_redis::RedisBroker;
+///
+/// actor_core::install(RedisBroker::connect("redis://localhost:6379").await?)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisBroker(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// For everything but waiting reads and renewals.
+    pub(crate) commands: Link,
+    pub(crate) queues: Queues,
+    lanes: Lanes,
+    leases: Leases,
+    max_message_bytes: usize,
+    keep: Keep,
+}
+
+impl RedisBroker {
+    /// Connects to the server at `url`, with every setting at its default.
+    ///
+    /// The forms of a URL: `redis://host`, `redis://user:password@host:6379/0`, the same with
+    /// `rediss://` for TLS (feature `tls`), and `redis+unix:///path/to/socket?db=0&user=u&pass=p`.
+    ///
+    /// # Errors
+    ///
+    /// The URL is wrong, or the server cannot be reached or used. See the predicates of [`Error`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect but on the connection that was being made.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder(url)?.connect().await
+    }
+
+    /// A broker with settings of its own.
+    ///
+    /// # Errors
+    ///
+    /// The URL is wrong.
+    pub fn builder(url: &str) -> Result<Builder, Error> {
+        Builder::new(url)
+    }
+
+    pub(crate) fn new(settings: Builder) -> Self {
+        let endpoint = Arc::new(settings.endpoint);
+        Self(Arc::new(Inner {
+            commands: Link::new(Arc::clone(&endpoint), Driver::Any),
+            queues: Queues::new(&settings.namespace),
+            lanes: Lanes::new(Arc::clone(&endpoint)),
+            leases: Leases::new(Arc::clone(&endpoint)),
+            max_message_bytes: settings.max_message_bytes,
+            keep: settings.keep,
+            endpoint,
+        }))
+    }
+
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        self.0.commands.ready().await.map_err(|error| (*error).clone())
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBroker")
+            .field("endpoint", &self.0.endpoint)
+            .field("namespace", &self.0.queues.namespace())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Broker for RedisBroker {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        let queues = &self.0.queues;
+        enqueue::enqueue(&self.0.commands, &queues.get(queue), queues.namespace(), messages).await
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        Ok(self.0.leases.enroll(worker, &self.0.queues, queues, lease).await?)
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        let lease = self.0.leases.renew(worker, &self.0.queues, queues, lease).await?;
+        if lease == Lease::Lost {
+            self.0.lanes.forget(worker);
+            self.0.leases.forget(worker);
+        }
+        Ok(lease)
+    }
+
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        let lane = self.0.lanes.get(consumer, &self.0.queues);
+        Ok(lane.claim(&self.0.commands, max, wait).await?)
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let lane = self.0.lanes.get(consumer, &self.0.queues);
+        Ok(lane.recover(&self.0.commands, max).await?)
+    }
+
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>> {
+        let queue = self.0.queues.get(&consumer.queue);
+        let answers =
+            settle::settle(&self.0.commands, &queue, consumer.worker.as_str(), self.0.keep, settlements).await;
+        self.0.lanes.settled(consumer, settlements, &answers);
+        answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.0.leases.retire(worker, &self.0.queues, queues).await?;
+        self.0.lanes.forget(worker);
+        self.0.leases.forget(worker);
+        Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        self.0.endpoint.clock.now()
+    }
+
+    fn max_message_bytes(&self) -> usize {
+        self.0.max_message_bytes
+    }
+}

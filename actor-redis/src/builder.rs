@@ -1,0 +1,81 @@
+//! The settings of a broker.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use crate::broker::RedisBroker;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Kind};
+use crate::script::Keep;
+
+/// Makes a [`RedisBroker`]. Every setting has a default.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it connects"]
+pub struct Builder {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) namespace: String,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) keep: Keep,
+}
+
+impl Builder {
+    pub(crate) fn new(url: &str) -> Result<Self, Error> {
+        Ok(Self {
+            endpoint: Endpoint::parse(url)?,
+            namespace: "actor".to_owned(),
+            max_message_bytes: 1 << 20,
+            // A week, so that what broke on a weekend is still there for whoever comes back.
+            keep: Keep { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 },
+        })
+    }
+
+    /// What the names of all keys begin with, so that several programs can share a server: 1 to 64 of
+    /// the characters `A-Z a-z 0-9 _ - .` Default: `actor`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The largest message that is taken, in bytes of its whole JSON. Default: 1 MiB.
+    pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+
+    /// How long and how many dead letters each queue keeps; the oldest go first. Default: 7 days and
+    /// 10,000.
+    pub fn dead_letters(mut self, age: Duration, count: NonZeroU64) -> Self {
+        self.keep = Keep { age, count: count.get() };
+        self
+    }
+
+    /// Connects, and checks the server.
+    ///
+    /// # Errors
+    ///
+    /// The namespace is wrong, or the server cannot be reached or used. See the predicates of
+    /// [`Error`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect but on the connection that was being made.
+    pub async fn connect(self) -> Result<RedisBroker, Error> {
+        let broker = self.connect_lazy()?;
+        broker.check().await?;
+        Ok(broker)
+    }
+
+    /// Makes the broker without connecting: its first use does. What [`connect`](Self::connect) would
+    /// refuse is then the error of every use.
+    ///
+    /// # Errors
+    ///
+    /// The namespace is wrong.
+    pub fn connect_lazy(self) -> Result<RedisBroker, Error> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if self.namespace.is_empty() || self.namespace.len() > 64 || !self.namespace.chars().all(fits) {
+            return Err(Kind::Namespace(self.namespace).into());
+        }
+        Ok(RedisBroker::new(self))
+    }
+}

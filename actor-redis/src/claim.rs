@@ -1,0 +1,284 @@
+//! Claiming: a waiting read over the levels that may have something, and the looks at what is due.
+
+use std::time::{Duration, Instant};
+
+use actor_core::delivery::{Delivery, Wait};
+use redis::{Cmd, Value};
+use tokio::sync::watch;
+
+use crate::connection::{ANSWER, Link};
+use crate::entry::{Content, Entry, EntryId};
+use crate::error::Trouble;
+use crate::keys::{GROUP, Level};
+use crate::lane::{Lane, Lent, MOST};
+use crate::request::Request;
+use crate::script::{self, LOOK};
+
+/// How many due messages one look moves at most.
+const PROMOTED_AT_ONCE: usize = 128;
+/// How often a read that should end is told so.
+const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a read waits where the server does not tell by which id to end it.
+const BLIND_WAIT: Duration = Duration::from_millis(500);
+/// How often the group is made for one claim.
+const GROUP_ATTEMPTS: u32 = 3;
+
+/// What a lane's claims know from one to the next.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The lowest level to ask. A read counts for each level by itself, so that without it a backlog
+    /// on every level would deliver four times what was asked for, the low ones out of turn.
+    cut: Level,
+    /// When to look at what is due, or for scheduled messages that no one told this lane about.
+    look_at: Instant,
+    /// Entries that only woke this lane, to be removed with the next request.
+    woken: Vec<EntryId>,
+    /// Whether the answer to a read may have been lost.
+    pub(crate) in_doubt: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { cut: Level::Low, look_at: Instant::now(), woken: Vec::new(), in_doubt: false }
+    }
+}
+
+impl Lane {
+    /// Lends what is ready, and waits for it as `wait` says.
+    pub(crate) async fn claim(&self, commands: &Link, max: usize, wait: &Wait) -> Result<Vec<Delivery>, Trouble> {
+        let mut reading = self.reading.lock().await;
+        let max = max.min(MOST);
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let stray = self.reclaim(commands, &mut reading, max).await?;
+        if !stray.is_empty() {
+            return Ok(stray);
+        }
+        let deadline = Instant::now().checked_add(wait.limit());
+        let mut paused = self.queue.paused.subscribe();
+        let mut group_attempts = 0;
+        while !wait.is_stopped() {
+            if *paused.borrow_and_update() {
+                if !resumed(&mut paused, deadline, wait).await {
+                    break;
+                }
+                continue;
+            }
+            let step = Step::plan(&reading, deadline, self.reads.client().is_some());
+            let answers = self.read(commands, &mut reading, step, max, wait, &mut paused).await?;
+            match self.take(commands, &mut reading, step, max, answers) {
+                Ok(taken) if !taken.is_empty() => return Ok(taken),
+                Ok(_) if step.is_last(deadline) => break,
+                Ok(_) => {}
+                // The group is missing at its first use, and after FLUSHALL.
+                Err(trouble) if no_group(&trouble) && group_attempts < GROUP_ATTEMPTS => {
+                    group_attempts += 1;
+                    self.open(commands).await?;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Sends one read, and what goes before it, and waits for its answer to the end: it may hold
+    /// messages.
+    async fn read(
+        &self,
+        commands: &Link,
+        reading: &mut Reading,
+        step: Step,
+        max: usize,
+        wait: &Wait,
+        paused: &mut watch::Receiver<bool>,
+    ) -> Result<Vec<Value>, Trouble> {
+        let mut request = Request::with_capacity(4);
+        if !reading.woken.is_empty() {
+            let first = self.queue.keys.ready(Level::First);
+            let (mut ack, mut del) = (Cmd::new(), Cmd::new());
+            ack.arg("XACK").arg(first).arg(GROUP).arg(&reading.woken);
+            del.arg("XDEL").arg(first).arg(&reading.woken);
+            request.command(ack);
+            request.command(del);
+        }
+        if step.look {
+            request.call(script::promote(&self.queue.keys, PROMOTED_AT_ONCE));
+        }
+        request.command(self.read_command(step, max));
+        // Until the answer is here it may be lost, also by a claim that is dropped.
+        reading.in_doubt = true;
+        let answer = self.reads.request(&request, step.block.unwrap_or_default() + ANSWER);
+        tokio::pin!(answer);
+        let answers = loop {
+            tokio::select! {
+                biased;
+                answers = &mut answer => break answers?,
+                () = ended(wait, paused), if step.block.is_some() => {}
+            }
+            if let Some(client) = self.reads.client() {
+                let mut unblock = Cmd::new();
+                unblock.arg("CLIENT").arg("UNBLOCK").arg(client);
+                // It may come before the read has reached the server: then it is told again.
+                let _ = commands.command(&unblock, ANSWER).await;
+            }
+            if let Ok(answers) = tokio::time::timeout(UNBLOCK_AGAIN, &mut answer).await {
+                break answers?;
+            }
+        };
+        reading.in_doubt = false;
+        reading.woken.clear();
+        Ok(answers)
+    }
+
+    fn read_command(&self, step: Step, max: usize) -> Cmd {
+        let mut read = Cmd::new();
+        read.arg("XREADGROUP").arg("GROUP").arg(GROUP).arg(self.worker()).arg("COUNT").arg(max);
+        if let Some(block) = step.block {
+            // Rounded up: 0 would wait for ever.
+            read.arg("BLOCK").arg(block.as_nanos().div_ceil(1_000_000).max(1) as u64);
+        }
+        read.arg("STREAMS");
+        let asked = || Level::ALL.into_iter().filter(|level| *level <= step.cut);
+        for level in asked() {
+            read.arg(self.queue.keys.ready(level));
+        }
+        for _ in asked() {
+            read.arg(">");
+        }
+        read
+    }
+
+    /// Makes deliveries of what a read answered, and learns from it.
+    fn take(
+        &self,
+        commands: &Link,
+        reading: &mut Reading,
+        step: Step,
+        max: usize,
+        mut answers: Vec<Value>,
+    ) -> Result<Vec<Delivery>, Trouble> {
+        let read = answers.pop().unwrap_or_default();
+        if step.look {
+            let promoted = answers.pop().unwrap_or_default();
+            reading.look_at = Instant::now() + self.next_look(&promoted);
+        }
+        let streams = match read {
+            Value::Nil => Vec::new(),
+            Value::Map(streams) => streams,
+            Value::ServerError(source) => return Err(commands.refusal(source)),
+            _ => {
+                reading.in_doubt = true;
+                return Err(commands.strange("to XREADGROUP"));
+            }
+        };
+        let mut lent: [Vec<Lent>; 4] = Default::default();
+        let mut full = None;
+        for (key, entries) in streams {
+            let (Value::BulkString(key), Value::Array(entries)) = (key, entries) else { continue };
+            let Some(level) = self.queue.keys.level(&key) else { continue };
+            if entries.len() >= max {
+                full = Some(full.map_or(level, |full: Level| full.min(level)));
+            }
+            let lent = &mut lent[usize::from(level.place())];
+            lent.reserve(entries.len());
+            for entry in entries {
+                match Entry::read(level, entry) {
+                    Some(Entry { id, content: Content::Message(body) }) => {
+                        lent.push(Lent { level, id, body, crashes: 0 })
+                    }
+                    Some(Entry { id, content: Content::Wake }) => {
+                        reading.woken.push(id);
+                        reading.look_at = Instant::now();
+                    }
+                    None => {}
+                }
+            }
+        }
+        // A level that gave all that was asked for probably has more: what is below it must wait.
+        reading.cut = full.unwrap_or(Level::Low);
+        Ok(self.lend(lent.into_iter().flatten()))
+    }
+
+    /// When to look again, from what a look answered.
+    fn next_look(&self, promoted: &Value) -> Duration {
+        // Not all workers at once.
+        let unprompted = LOOK.mul_f64(0.5 + fastrand::f64() / 2.0);
+        match script::next_due(promoted) {
+            Some(Some(due)) => due.min(unprompted),
+            Some(None) => unprompted,
+            None => {
+                tracing::warn!(queue = %self.queue.name, answer = ?promoted, "scheduled messages could not be moved");
+                Duration::from_secs(1)
+            }
+        }
+    }
+
+    /// Makes the streams and their group.
+    async fn open(&self, commands: &Link) -> Result<(), Trouble> {
+        let mut request = Request::new();
+        request.call(script::open(&self.queue.keys));
+        self.queue.forget_announcement();
+        match commands.request(&request, ANSWER).await?.pop() {
+            Some(Value::ServerError(source)) => Err(commands.refusal(source)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One read.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    cut: Level,
+    /// Whether to look at what is due first. How long to wait then is not known yet: it does not wait.
+    look: bool,
+    /// How long to wait for a first message.
+    block: Option<Duration>,
+}
+
+impl Step {
+    fn plan(reading: &Reading, deadline: Option<Instant>, can_be_ended: bool) -> Self {
+        let now = Instant::now();
+        let look = reading.look_at <= now;
+        // With a cut it does not wait either: there may be something below.
+        let block = (!look && reading.cut == Level::Low).then(|| {
+            let until = deadline.map_or(reading.look_at, |deadline| deadline.min(reading.look_at));
+            let longest = if can_be_ended { LOOK } else { BLIND_WAIT };
+            until.saturating_duration_since(now).min(longest)
+        });
+        Self { cut: reading.cut, look, block: block.filter(|block| !block.is_zero()) }
+    }
+
+    /// Whether a claim with nothing found is at its end after this read.
+    fn is_last(self, deadline: Option<Instant>) -> bool {
+        self.cut == Level::Low && deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+}
+
+/// Completes once a read that waits should end.
+async fn ended(wait: &Wait, paused: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = wait.stopped() => {}
+        // An error would mean that the queue is gone, which this lane holds.
+        _ = paused.wait_for(|paused| *paused) => {}
+    }
+}
+
+/// Waits while a queue is paused. Whether it was resumed before the wait ended.
+async fn resumed(paused: &mut watch::Receiver<bool>, deadline: Option<Instant>, wait: &Wait) -> bool {
+    let until = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        resumed = paused.wait_for(|paused| !paused) => resumed.is_ok(),
+        () = wait.stopped() => false,
+        () = until => false,
+    }
+}
+
+fn no_group(trouble: &Trouble) -> bool {
+    matches!(trouble.code(), Some("NOGROUP" | "UNBLOCKED"))
+}

@@ -1,0 +1,147 @@
+//! Where Redis is, read from a URL, and what every connection to it shares.
+
+use std::fmt;
+use std::sync::Arc;
+
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::clock::Clock;
+use crate::error::{Error, Kind};
+use crate::server::Warned;
+
+/// A Redis server. It shows its address, and never the user or the password.
+pub(crate) struct Endpoint {
+    pub(crate) client: Client,
+    pub(crate) address: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) warned: Warned,
+    database: i64,
+}
+
+impl Endpoint {
+    /// Reads a URL.
+    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        let info = read(url)?;
+        let address: Arc<str> = info.addr().to_string().into();
+        let database = info.redis_settings().db();
+        let settings = info
+            .redis_settings()
+            .clone()
+            // Its disconnect notices are how a dead connection is known before it is used.
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_lib_name("actor-redis", env!("CARGO_PKG_VERSION"));
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
+        let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
+        Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), database })
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("address", &self.address).field("database", &self.database).finish()
+    }
+}
+
+// What is wrong is said without the text that is wrong: a part of it may be a password.
+fn read(url: &str) -> Result<ConnectionInfo, Error> {
+    let forms = "redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
+                 or redis+unix:///path/to/socket";
+    let Some((scheme, _)) = url.split_once("://") else {
+        return Err(Kind::Url(format!("the redis URL has no scheme: write {forms}")).into());
+    };
+    match scheme {
+        "redis" | "valkey" | "redis+unix" | "valkey+unix" | "unix" => {}
+        "rediss" | "valkeys" if cfg!(feature = "tls") => {}
+        "rediss" | "valkeys" => {
+            let what = format!("{scheme}:// needs TLS: enable the feature `tls` of actor-redis");
+            return Err(Kind::Url(what).into());
+        }
+        _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
+            return Err(Kind::Url(format!("{scheme}:// is not a redis URL: write {forms}")).into());
+        }
+        _ => return Err(Kind::Url(format!("the redis URL cannot be read: write {forms}")).into()),
+    }
+    if redis::parse_redis_url(url).is_none() {
+        return Err(Kind::Url(format!(
+            "the redis URL cannot be read: write {forms}; in a password, write @ : / ? # and % as %40 %3A %2F %3F %23 and %25"
+        ))
+        .into());
+    }
+    let info = url.into_connection_info().map_err(|error| Kind::Url(unreadable(&error)))?;
+    match info.addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if host.is_empty() => {
+            Err(Kind::Url(format!("the redis URL has no host: write {forms}")).into())
+        }
+        _ => Ok(info),
+    }
+}
+
+fn unreadable(error: &redis::RedisError) -> String {
+    // Only the fixed part of the client's text: its detail may quote the URL.
+    let text = error.to_string();
+    let what = text.split(" - ").next().unwrap_or_default().to_lowercase();
+    format!("the redis URL cannot be used: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        match Endpoint::parse(url) {
+            Ok(endpoint) => panic!("{url} was taken: {endpoint:?}"),
+            Err(error) => {
+                assert!(error.is_invalid());
+                format!("{error} {error:?}")
+            }
+        }
+    }
+
+    #[test]
+    fn every_form_of_url_is_read() -> Result<(), Error> {
+        for (url, address) in [
+            ("redis://localhost", "localhost:6379"),
+            ("redis://10.0.0.1:6380/3", "10.0.0.1:6380"),
+            ("redis://:secret@[::1]:6380", "::1:6380"),
+            ("redis://ada:s%40cret@redis.internal/1", "redis.internal:6379"),
+            ("redis+unix:///run/redis.sock?db=2", "/run/redis.sock"),
+            ("unix:///run/redis.sock", "/run/redis.sock"),
+        ] {
+            assert_eq!(&*Endpoint::parse(url)?.address, address);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_url_is_refused_without_showing_its_password() {
+        for url in [
+            "localhost:6379",
+            "",
+            "http://:hunter2@localhost",
+            "redis://:hunter2@",
+            "redis://:hunter2@host:notaport",
+            "redis://:hun/ter2@host",
+            "redis://:hunter2@host/notadatabase",
+            "redis://:hunter2@host/?protocol=hunter2",
+            "hunter2@host://x",
+            "redis://:hunter2@0.0.0.0",
+        ] {
+            let shown = refusal(url);
+            assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_server_has_no_password() -> Result<(), Error> {
+        let shown = format!("{:?}", Endpoint::parse("redis://ada:hunter2@host/3")?);
+        assert!(shown.contains("host:6379") && !shown.contains("hunter2"), "{shown}");
+        Ok(())
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_without_its_feature_says_what_to_enable() {
+        assert!(refusal("rediss://host").contains("feature `tls`"));
+    }
+}

@@ -1,0 +1,112 @@
+//! Storing messages: ready ones by plain `XADD`, scheduled ones by a script.
+
+use actor_core::BrokerError;
+use actor_core::broker::Enqueue;
+use redis::{Cmd, Value};
+
+use crate::connection::{ANSWER, Link};
+use crate::error::Trouble;
+use crate::keys::{Level, MESSAGE};
+use crate::queue::Queue;
+use crate::request::Request;
+use crate::script::{self, Scheduled};
+
+/// What goes to Redis at a time, at most: the memory that it takes here is bounded by this.
+const CHUNK_MESSAGES: usize = 1_000;
+const CHUNK_BYTES: usize = 1 << 20;
+/// What one call of a script takes at most, so that it does not hold up the server.
+const CALL_MESSAGES: usize = 100;
+
+type Answers = Vec<Result<(), Trouble>>;
+
+/// Stores messages. The answers stand in their order; none is sent twice.
+pub(crate) async fn enqueue(
+    link: &Link,
+    queue: &Queue,
+    namespace: &str,
+    messages: Vec<Enqueue>,
+) -> Vec<Result<(), BrokerError>> {
+    let mut answers = Answers::with_capacity(messages.len());
+    let mut rest = messages.as_slice();
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(chunk_len(rest));
+        rest = after;
+        match store(link, queue, namespace, chunk).await {
+            Ok(stored) => answers.extend(stored),
+            Err(trouble) => answers.extend(chunk.iter().map(|_| Err(trouble.clone()))),
+        }
+    }
+    answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
+}
+
+fn chunk_len(messages: &[Enqueue]) -> usize {
+    let mut bytes = 0;
+    let fits = messages.iter().take(CHUNK_MESSAGES).take_while(|message| {
+        bytes += message.body.len();
+        bytes <= CHUNK_BYTES
+    });
+    fits.count().max(1)
+}
+
+async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]) -> Result<Answers, Trouble> {
+    let announcement = queue.announcement(namespace);
+    if let ([message], None) = (messages, &announcement)
+        && message.delay.is_zero()
+    {
+        return match link.command(&add(queue, message), ANSWER).await {
+            Ok(_) => Ok(vec![Ok(())]),
+            Err(trouble) => Err(trouble),
+        };
+    }
+    let mut request = Request::with_capacity(messages.len() + 1);
+    if let Some(announcement) = announcement {
+        request.command(announcement);
+    }
+    let first = request.len();
+    for message in messages.iter().filter(|message| message.delay.is_zero()) {
+        request.command(add(queue, message));
+    }
+    let calls = request.len();
+    let delayed: Vec<_> = messages.iter().filter(|message| !message.delay.is_zero()).collect();
+    for batch in delayed.chunks(CALL_MESSAGES) {
+        request.call(script::schedule(&queue.keys, batch.iter().map(|message| scheduled(message))));
+    }
+    let mut answers = match link.request(&request, ANSWER).await {
+        Ok(answers) => answers,
+        Err(trouble) => {
+            queue.forget_announcement();
+            return Err(trouble);
+        }
+    };
+    if first > 0 && matches!(answers[0], Value::ServerError(_)) {
+        queue.forget_announcement();
+    }
+    // From here: the answers of the messages that are ready, then those of the scheduled ones.
+    let batches = answers.split_off(calls);
+    let mut ready = answers.into_iter().skip(first);
+    let mut later = batches.into_iter().zip(delayed.chunks(CALL_MESSAGES)).flat_map(|(answer, batch)| match answer {
+        Value::Array(parts) if parts.len() == batch.len() => parts,
+        whole => vec![whole; batch.len()],
+    });
+    let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
+        Some(Value::BulkString(_) | Value::Int(1)) => Ok(()),
+        Some(Value::ServerError(source)) => Err(link.refusal(source)),
+        _ => Err(link.strange("to XADD or schedule")),
+    };
+    Ok(messages.iter().map(answer).collect())
+}
+
+fn add(queue: &Queue, message: &Enqueue) -> Cmd {
+    let key = queue.keys.ready(Level::of(message.priority));
+    let mut add = Cmd::with_capacity(5, key.len() + message.body.len() + 8);
+    add.arg("XADD").arg(key).arg("*").arg(MESSAGE).arg(&*message.body);
+    add
+}
+
+fn scheduled(message: &Enqueue) -> Scheduled<'_> {
+    Scheduled {
+        member: format!("{}:{}", Level::of(message.priority).name(), message.id),
+        delay: message.delay,
+        body: &message.body,
+    }
+}

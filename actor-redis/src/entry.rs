@@ -1,0 +1,134 @@
+//! An entry of a ready stream: its id, and what its fields hold.
+
+use std::fmt;
+
+use bytes::Bytes;
+use redis::{RedisWrite, ToRedisArgs, Value};
+
+use crate::keys::{Level, MESSAGE, WAKE};
+
+/// A stream entry's id: milliseconds, and a number within the millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryId(pub(crate) u128);
+
+impl EntryId {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let (ms, seq) = std::str::from_utf8(text).ok()?.split_once('-')?;
+        Some(Self(u128::from(ms.parse::<u64>().ok()?) << 64 | u128::from(seq.parse::<u64>().ok()?)))
+    }
+
+    /// When the entry was added, in milliseconds since 1970.
+    pub(crate) fn ms(self) -> u64 {
+        // The upper half always fits.
+        (self.0 >> 64) as u64
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms(), self.0 as u64)
+    }
+}
+
+impl ToRedisArgs for EntryId {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        out.write_arg_fmt(self);
+    }
+}
+
+impl redis::ToSingleRedisArg for EntryId {}
+
+/// What an entry holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A message, or what a foreign producer put in place of one. The worker says what it is.
+    Message(Bytes),
+    /// Nothing: it only wakes.
+    Wake,
+}
+
+/// An entry as Redis sends it: its id, and a flat list of fields and values.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: EntryId,
+    pub(crate) content: Content,
+}
+
+impl Entry {
+    /// Reads `[id, [field, value, ..]]`. `None` where the entry's body is gone.
+    pub(crate) fn read(level: Level, value: Value) -> Option<Self> {
+        let Value::Array(parts) = value else { return None };
+        let [id, fields] = <[Value; 2]>::try_from(parts).ok()?;
+        let Value::BulkString(id) = id else { return None };
+        Some(Self { id: EntryId::parse(&id)?, content: Content::read(level, fields)? })
+    }
+}
+
+impl Content {
+    /// Reads `[field, value, ..]`. `None` where there is nothing.
+    pub(crate) fn read(level: Level, fields: Value) -> Option<Self> {
+        let Value::Array(mut fields) = fields else { return None };
+        if let [Value::BulkString(field), Value::BulkString(value)] = fields.as_mut_slice() {
+            if field == MESSAGE {
+                return Some(Self::Message(std::mem::take(value).into()));
+            }
+            if level == Level::First && field == WAKE {
+                return Some(Self::Wake);
+            }
+        }
+        Some(Self::Message(foreign(fields)))
+    }
+}
+
+/// The message in an entry of an unknown shape: its message field, else all that it holds, so that
+/// a person sees in the dead letter what was sent.
+fn foreign(fields: Vec<Value>) -> Bytes {
+    let mut texts = fields.into_iter().map(|field| match field {
+        Value::BulkString(bytes) => bytes,
+        _ => Vec::new(),
+    });
+    let mut all = Vec::new();
+    while let (Some(field), Some(value)) = (texts.next(), texts.next()) {
+        if field == MESSAGE {
+            return value.into();
+        }
+        if !all.is_empty() {
+            all.push(b' ');
+        }
+        all.extend_from_slice(&field);
+        all.push(b' ');
+        all.extend_from_slice(&value);
+    }
+    all.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(texts: &[&str]) -> Value {
+        Value::Array(texts.iter().map(|text| Value::BulkString(text.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn an_id_reads_as_it_is_written() {
+        for text in ["0-1", "1700000000000-0", "18446744073709551615-18446744073709551615"] {
+            assert_eq!(EntryId::parse(text.as_bytes()).expect("an id").to_string(), text);
+        }
+        for text in ["", "1", "a-b", "1-2-3", "-1"] {
+            assert_eq!(EntryId::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_any_shape_is_a_message() {
+        let read = |level, texts: &[&str]| Content::read(level, fields(texts)).expect("fields");
+        let message = |text: &'static str| Content::Message(Bytes::from_static(text.as_bytes()));
+        assert_eq!(read(Level::Low, &["m", "{}"]), message("{}"));
+        assert_eq!(read(Level::Low, &["from", "me", "m", "{}"]), message("{}"));
+        assert_eq!(read(Level::Low, &["body", "{}", "x", "y"]), message("body {} x y"));
+        assert_eq!(read(Level::Low, &["w", "1"]), message("w 1"));
+        assert_eq!(read(Level::First, &["w", "1"]), Content::Wake);
+        assert_eq!(read(Level::First, &["w", "1", "m", "{}"]), message("{}"));
+    }
+}

@@ -1,0 +1,206 @@
+//! What can go wrong between this process and Redis, and what a person should do about it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::BrokerError;
+use redis::{ErrorKind as Client, RedisError, ServerError};
+
+/// Why there is no broker: a setting that cannot be, or a server that cannot be used.
+///
+/// No text of it ever holds the URL or its password.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Kind>);
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("{0}")]
+    Url(String),
+    #[error("{0:?} cannot be a namespace: it has 1 to 64 of the characters A-Z a-z 0-9 _ - .")]
+    Namespace(String),
+    #[error("there is no tokio runtime here: call the broker from within one")]
+    NoRuntime,
+    #[error("redis at {address} could not be reached: check that it runs there, and that the URL is right")]
+    Unreachable { address: String, source: RedisError },
+    #[error("redis at {address} wants {wants}")]
+    Denied { address: String, wants: String, source: RedisError },
+    #[error("redis at {address} is version {version}, and at least 6.2 is needed: upgrade the server")]
+    TooOld { address: String, version: String },
+    #[error("redis at {address} refused the connection: {what}")]
+    Refused { address: String, what: String, source: RedisError },
+}
+
+impl Error {
+    /// Whether a setting is wrong: the URL, or the namespace.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        matches!(*self.0, Kind::Url(_) | Kind::Namespace(_))
+    }
+
+    /// Whether the server could not be reached. The same call may succeed later, unchanged.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(*self.0, Kind::Unreachable { .. } | Kind::Refused { .. })
+    }
+
+    /// Whether the server wants another user or password, or allows this user too little.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(*self.0, Kind::Denied { .. })
+    }
+
+    /// Whether the server is too old.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(*self.0, Kind::TooOld { .. })
+    }
+
+    fn cause(&self) -> Option<&RedisError> {
+        match &*self.0 {
+            Kind::Unreachable { source, .. } | Kind::Denied { source, .. } | Kind::Refused { source, .. } => {
+                Some(source)
+            }
+            Kind::Url(_) | Kind::Namespace(_) | Kind::NoRuntime | Kind::TooOld { .. } => None,
+        }
+    }
+
+    /// Why a connection to `address` could not be made.
+    pub(crate) fn connecting(address: &str, source: RedisError) -> Self {
+        let address = address.to_owned();
+        let kind = match (source.kind(), source.code()) {
+            (Client::RESP3NotSupported, _) => Kind::TooOld { address, version: "older than 6.0".to_owned() },
+            (_, Some("NOAUTH")) => Kind::Denied {
+                address,
+                wants: "a password: put it into the URL, as in redis://:password@host or redis://user:password@host"
+                    .to_owned(),
+                source,
+            },
+            (Client::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => {
+                Kind::Denied { address, wants: "another user or password than the URL has".to_owned(), source }
+            }
+            (_, Some("NOPERM")) => Kind::Denied {
+                address,
+                wants: "the user to be allowed more: see the commands in docs/redis-keys.md".to_owned(),
+                source,
+            },
+            (_, Some(_)) => {
+                let what = source.detail().unwrap_or_default().to_owned();
+                Kind::Refused { address, what, source }
+            }
+            _ => Kind::Unreachable { address, source },
+        };
+        kind.into()
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+/// Why a request has no answer, or only a refusal. It is cloned into one error for each message.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    /// There was no connection: nothing was asked.
+    NotConnected(Arc<Error>),
+    /// The request was handed to a connection, and no answer came.
+    NoAnswer { address: Arc<str>, within: Duration, source: RedisError },
+    /// Redis refused.
+    Answer { address: Arc<str>, source: ServerError },
+    /// Redis answered with something that this version does not understand.
+    Strange { address: Arc<str>, what: &'static str },
+    /// What was asked for is newer than this version: nothing was asked of Redis.
+    Unsupported(&'static str),
+}
+
+impl Trouble {
+    /// The code of a refusal.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Answer { source, .. } => Some(code_of(source)),
+            _ => None,
+        }
+    }
+}
+
+/// The code of a server's error. Redis before 7.0 buries a script's error in a text of its own:
+/// `ERR Error running script (call to f_..): @user_script:9: @user_script: 9: -OOM command not ..`.
+fn code_of(error: &ServerError) -> &str {
+    let inner = || {
+        let (_, text) = error.details()?.split_once("@user_script")?;
+        let (_, text) = text.split_once(": -")?;
+        text.split(' ').next()
+    };
+    match error.code() {
+        "ERR" => inner().unwrap_or("ERR"),
+        code => code,
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConnected(error) => error.fmt(f),
+            Self::NoAnswer { address, within, .. } => write!(
+                f,
+                "redis at {address} was asked and did not answer within {within:?}, or the connection broke: \
+                 it may or may not have happened"
+            ),
+            Self::Answer { address, source } => write!(f, "redis at {address} {}", advice(code_of(source))),
+            Self::Strange { address, what } => write!(
+                f,
+                "redis at {address} answered what this version does not understand ({what}): it may or may not \
+                 have happened"
+            ),
+            Self::Unsupported(what) => write!(f, "{what} is not known to this version of actor-redis: upgrade it"),
+        }
+    }
+}
+
+/// What a refusal means, and what a person should do.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "OOM" => "is out of memory: raise its `maxmemory`, or let workers drain the queues",
+        "READONLY" => "is a read-only replica: give the URL of the primary",
+        "LOADING" => "is loading its data: it will take requests when it is done",
+        "BUSY" => "is busy with a long script: wait, or end that script with SCRIPT KILL",
+        "MASTERDOWN" => "is a replica whose primary is away: give the URL of the primary",
+        "MISCONF" => "cannot save to its disk and takes no writes: its log says why",
+        "NOREPLICAS" => "has fewer replicas than its `min-replicas-to-write` and takes no writes",
+        "TRYAGAIN" | "CLUSTERDOWN" => "is a cluster that is being rearranged: it will take requests when that is done",
+        "MOVED" | "ASK" | "CROSSSLOT" => {
+            "is a part of a cluster, which this broker does not speak: give it a server of its own"
+        }
+        "NOAUTH" => "wants a password: put it into the URL",
+        "WRONGPASS" => "wants another user or password than the URL has",
+        "NOPERM" => "does not allow this user a command or a key: see the commands in docs/redis-keys.md",
+        "WRONGTYPE" => "holds something else under a key of this queue: remove that key, or use another namespace",
+        _ => "refused",
+    }
+}
+
+impl From<Trouble> for BrokerError {
+    fn from(trouble: Trouble) -> Self {
+        let text = trouble.to_string();
+        match trouble {
+            Trouble::NotConnected(error) => {
+                let refusal = if error.is_transient() { Self::unavailable(text) } else { Self::refused(text) };
+                match error.cause() {
+                    Some(cause) => refusal.caused_by(cause.clone()),
+                    None => refusal,
+                }
+            }
+            Trouble::NoAnswer { source, .. } => Self::unknown(text).caused_by(source),
+            Trouble::Strange { .. } => Self::unknown(text),
+            Trouble::Unsupported(_) => Self::refused(text),
+            Trouble::Answer { source, .. } => match code_of(&source) {
+                "OOM" | "READONLY" | "LOADING" | "BUSY" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN"
+                | "CLUSTERDOWN" | "UNBLOCKED" | "NOSCRIPT" => Self::busy(text).caused_by(RedisError::from(source)),
+                _ => Self::refused(text).caused_by(RedisError::from(source)),
+            },
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The names of everything that the broker keeps in Redis. `docs/redis-keys.md` says what is in them.
+
+use actor_core::{Priority, QueueName};
+
+/// The consumer group of every ready stream.
+pub(crate) const GROUP: &str = "workers";
+/// The field of a stream entry that holds a message.
+pub(crate) const MESSAGE: &[u8] = b"m";
+/// The field of a stream entry that only wakes a worker.
+pub(crate) const WAKE: &[u8] = b"w";
+/// The member of `workers` that says that the queue is paused. Every worker's name has a colon.
+pub(crate) const PAUSED: &str = "paused";
+
+/// One of a queue's ready streams, in the order in which they are lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum Level {
+    /// What was handed back.
+    First,
+    High,
+    Normal,
+    Low,
+}
+
+impl Level {
+    pub(crate) const ALL: [Self; 4] = [Self::First, Self::High, Self::Normal, Self::Low];
+
+    pub(crate) fn of(priority: Priority) -> Self {
+        match priority {
+            Priority::High => Self::High,
+            Priority::Normal => Self::Normal,
+            Priority::Low => Self::Low,
+        }
+    }
+
+    /// The level that a receipt's place names.
+    pub(crate) fn at(place: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(place)).copied()
+    }
+
+    pub(crate) fn place(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// The keys of one queue. They share a hash tag, so that a script may touch all of them in a cluster.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    ready: [String; 4],
+    pub(crate) later: String,
+    pub(crate) later_bodies: String,
+    pub(crate) dead: String,
+    pub(crate) dead_bodies: String,
+    pub(crate) dead_reasons: String,
+    pub(crate) workers: String,
+}
+
+impl Keys {
+    pub(crate) fn new(namespace: &str, queue: &QueueName) -> Self {
+        let key = |name: &str| format!("{{{namespace}:{queue}}}:{name}");
+        Self {
+            ready: Level::ALL.map(|level| key(&format!("ready:{}", level.name()))),
+            later: key("later"),
+            later_bodies: key("later:bodies"),
+            dead: key("dead"),
+            dead_bodies: key("dead:bodies"),
+            dead_reasons: key("dead:reasons"),
+            workers: key("workers"),
+        }
+    }
+
+    pub(crate) fn ready(&self, level: Level) -> &str {
+        &self.ready[usize::from(level.place())]
+    }
+
+    /// The level of a ready stream's key.
+    pub(crate) fn level(&self, key: &[u8]) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| self.ready(*level).as_bytes() == key)
+    }
+}
+
+/// The set of a namespace's queues. It has a slot of its own.
+pub(crate) fn queues(namespace: &str) -> String {
+    format!("{{{namespace}}}:queues")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_queue_share_one_hash_tag() -> Result<(), actor_core::NameError> {
+        let keys = Keys::new("actor", &"mail".parse()?);
+        assert_eq!(keys.ready(Level::First), "{actor:mail}:ready:first");
+        assert_eq!(keys.later_bodies, "{actor:mail}:later:bodies");
+        assert_eq!(keys.workers, "{actor:mail}:workers");
+        assert_eq!(keys.level(b"{actor:mail}:ready:low"), Some(Level::Low));
+        assert_eq!(keys.level(b"{actor:mail}:dead"), None);
+        Ok(())
+    }
+}

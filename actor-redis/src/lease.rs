@@ -1,0 +1,149 @@
+//! Leases: a worker's claim to be alive, renewed by its heartbeat.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use actor_core::QueueName;
+use actor_core::delivery::{Incarnation, Lease};
+use redis::Value;
+
+use crate::connection::{ANSWER, Driver, Link};
+use crate::endpoint::Endpoint;
+use crate::error::Trouble;
+use crate::queue::Queues;
+use crate::request::Request;
+use crate::script;
+
+/// The shortest time that a renewal waits for its answer.
+const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
+
+/// The leases of this process's workers, each with a connection of its own: a renewal comes from the
+/// heartbeat's thread and runtime, and must wait for nothing else.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    endpoint: Arc<Endpoint>,
+    links: Mutex<HashMap<Incarnation, Arc<Link>>>,
+}
+
+impl Leases {
+    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint, links: Mutex::default() }
+    }
+
+    /// Begins a lease, and makes what the queues still lack.
+    pub(crate) async fn enroll(
+        &self,
+        worker: &Incarnation,
+        known: &Queues,
+        names: &[QueueName],
+        lease: Duration,
+    ) -> Result<(), Trouble> {
+        let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
+        let link = self.link(worker);
+        let mut request = Request::new();
+        for queue in &queues {
+            request.call(script::open(&queue.keys));
+            request.call(script::enroll(&queue.keys, worker.as_str(), lease));
+        }
+        let announcements: Vec<_> = queues.iter().filter_map(|queue| queue.announcement(known.namespace())).collect();
+        let announced = !announcements.is_empty();
+        for announcement in announcements {
+            request.command(announcement);
+        }
+        let asked = SystemTime::now();
+        let answers = link.request(&request, ANSWER).await;
+        if announced && !answers.as_ref().is_ok_and(|answers| answers.iter().skip(2 * queues.len()).all(is_int)) {
+            for queue in &queues {
+                queue.forget_announcement();
+            }
+        }
+        for (queue, answers) in queues.iter().zip(answers?.chunks(2)) {
+            if let Some(Value::ServerError(source)) =
+                answers.iter().find(|answer| matches!(answer, Value::ServerError(_)))
+            {
+                return Err(link.refusal(source.clone()));
+            }
+            let enrolled = answers.get(1).and_then(script::enrolled).ok_or_else(|| link.strange("to enroll"))?;
+            queue.set_paused(enrolled.paused);
+            self.endpoint.clock.measure(asked, enrolled.now_us);
+        }
+        Ok(())
+    }
+
+    /// Prolongs a lease.
+    pub(crate) async fn renew(
+        &self,
+        worker: &Incarnation,
+        known: &Queues,
+        names: &[QueueName],
+        lease: Duration,
+    ) -> Result<Lease, Trouble> {
+        let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
+        let link = self.link(worker);
+        let mut request = Request::with_capacity(queues.len());
+        for queue in &queues {
+            request.call(script::renew(&queue.keys, worker.as_str(), lease));
+        }
+        if request.is_empty() {
+            return Ok(Lease::Held { deaths: false });
+        }
+        // Short, so that a connection that hangs is replaced while the lease still stands.
+        let within = (lease / 3).clamp(SHORTEST_ANSWER, ANSWER);
+        let asked = SystemTime::now();
+        let answers = link.request(&request, within).await?;
+        let (mut lost, mut any_deaths) = (false, false);
+        for (queue, answer) in queues.iter().zip(&answers) {
+            if let Value::ServerError(source) = answer {
+                return Err(link.refusal(source.clone()));
+            }
+            let renewed = script::renewed(answer).ok_or_else(|| link.strange("to renew"))?;
+            queue.set_paused(renewed.paused);
+            lost |= !renewed.held;
+            any_deaths |= renewed.deaths;
+            self.endpoint.clock.measure(asked, renewed.now_us);
+        }
+        Ok(if lost { Lease::Lost } else { Lease::Held { deaths: any_deaths } })
+    }
+
+    /// Ends a lease.
+    pub(crate) async fn retire(
+        &self,
+        worker: &Incarnation,
+        known: &Queues,
+        names: &[QueueName],
+    ) -> Result<(), Trouble> {
+        let link = self.link(worker);
+        let mut request = Request::with_capacity(names.len());
+        for name in names {
+            request.call(script::retire(&known.get(name).keys, worker.as_str()));
+        }
+        if request.is_empty() {
+            return Ok(());
+        }
+        let answers = link.request(&request, ANSWER).await?;
+        match answers.into_iter().find(|answer| matches!(answer, Value::ServerError(_))) {
+            Some(Value::ServerError(source)) => Err(link.refusal(source)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops the connection of a worker that ended.
+    pub(crate) fn forget(&self, worker: &Incarnation) {
+        self.lock().remove(worker);
+    }
+
+    fn link(&self, worker: &Incarnation) -> Arc<Link> {
+        let new = || Arc::new(Link::new(Arc::clone(&self.endpoint), Driver::Caller));
+        Arc::clone(self.lock().entry(worker.clone()).or_insert_with(new))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Incarnation, Arc<Link>>> {
+        // Nothing panics while it is held.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_int(answer: &Value) -> bool {
+    matches!(answer, Value::Int(_))
+}

@@ -1,0 +1,59 @@
+-- Makes lent messages dead letters, each only while this worker holds it, and lets the oldest dead
+-- letters go where there are too many or they are too old.
+--
+-- KEYS  dead, dead:bodies, dead:reasons, ready:first, ready:high, ready:normal, ready:low
+-- ARGV  worker, group, ms that a dead letter is kept, how many are kept, then for each message: level
+--       (0 to 3), entry, member, body, reason
+-- Returns for each message: 1, 0 where this worker does not hold it, or the error.
+
+local dead, bodies, reasons = KEYS[1], KEYS[2], KEYS[3]
+local me, group = ARGV[1], ARGV[2]
+local keep_ms, keep = tonumber(ARGV[3]), tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- A script whose first write only frees may go on where Redis is out of memory, as settling must.
+redis.call('ZREM', dead, '')
+
+local function bury(stream, entry, member, body, reason)
+  if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
+    return 0
+  end
+  -- Two messages with one identity, made by a foreign producer, must not replace one another.
+  if redis.call('HSETNX', bodies, member, body) == 0 then
+    member = member .. ':' .. entry
+    redis.call('HSET', bodies, member, body)
+  end
+  redis.call('HSET', reasons, member, reason)
+  redis.call('ZADD', dead, now, member)
+  -- It is stored again: only now may it go here.
+  redis.call('XACK', stream, group, entry)
+  redis.call('XDEL', stream, entry)
+  return 1
+end
+
+local answers = {}
+for i = 5, #ARGV, 5 do
+  local stream = KEYS[4 + ARGV[i]]
+  local ok, answer = pcall(bury, stream, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+  if not ok then
+    answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
+  end
+  answers[#answers + 1] = answer
+end
+
+-- More than one call can bury, so that what is over goes away in time.
+local most = 2 * #answers + 100
+local function let_go(members)
+  if #members > 0 then
+    redis.call('ZREM', dead, unpack(members))
+    redis.call('HDEL', bodies, unpack(members))
+    redis.call('HDEL', reasons, unpack(members))
+  end
+end
+let_go(redis.call('ZRANGEBYSCORE', dead, '-inf', now - keep_ms, 'LIMIT', 0, most))
+local over = redis.call('ZCARD', dead) - keep
+if over > 0 then
+  let_go(redis.call('ZRANGE', dead, 0, math.min(over, most) - 1))
+end
+return answers

@@ -1,0 +1,40 @@
+-- Moves messages whose time has come to the end of their level's ready stream.
+--
+-- KEYS  later, later:bodies, ready:high, ready:normal, ready:low
+-- ARGV  how many at most
+-- Returns how many moved, and the ms until the next is due (0 where more are due, -1 where none waits).
+
+local later, bodies = KEYS[1], KEYS[2]
+local ready = { high = KEYS[3], normal = KEYS[4], low = KEYS[5] }
+local limit = tonumber(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- One more than may move, so that the next due time is known without asking again.
+local waiting = redis.call('ZRANGE', later, 0, limit, 'WITHSCORES')
+local members = {}
+local next_ms = -1
+for i = 1, #waiting, 2 do
+  local due = tonumber(waiting[i + 1])
+  if due > now or #members == limit then
+    next_ms = math.max(0, math.ceil(due - now))
+    break
+  end
+  members[#members + 1] = waiting[i]
+end
+if #members == 0 then
+  return { 0, next_ms }
+end
+
+-- A script whose first write only frees may go on where Redis is out of memory, as moving must.
+redis.call('ZREM', later, '')
+local found = redis.call('HMGET', bodies, unpack(members))
+for i, member in ipairs(members) do
+  if found[i] then
+    local stream = ready[string.match(member, '^(%a+):')] or ready.normal
+    redis.call('XADD', stream, '*', 'm', found[i])
+  end
+  redis.call('ZREM', later, member)
+  redis.call('HDEL', bodies, member)
+end
+return { #members, next_ms }

@@ -1,0 +1,90 @@
+-- Lends what dead workers held to a living one. The consumer groups say who holds what; a consumer
+-- without a live lease is dead, also where its entry in `workers` is gone.
+--
+-- KEYS  workers, ready:first, ready:high, ready:normal, ready:low
+-- ARGV  worker, group, how many at most, how many dead workers at most
+-- Returns for each message: its level (0 to 3), its entry, how often it was lent before, its fields.
+
+local workers = KEYS[1]
+local me, group = ARGV[1], ARGV[2]
+local limit, most_dead = tonumber(ARGV[3]), tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local live, ended = { [me] = true }, {}
+local leases = redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES')
+for i = 1, #leases, 2 do
+  if tonumber(leases[i + 1]) > now then
+    live[leases[i]] = true
+  elseif leases[i] ~= 'paused' then
+    ended[leases[i]] = true
+  end
+end
+
+local taken = {}
+
+-- Takes what `worker` holds at one level. Returns how many messages it still holds there.
+local function take(place, stream, worker, holds)
+  local room = limit - #taken
+  if holds == 0 or room <= 0 then
+    return holds
+  end
+  local pending = redis.call('XPENDING', stream, group, '-', '+', room, worker)
+  local claim, lent = { 'XCLAIM', stream, group, me, 0 }, {}
+  for _, entry in ipairs(pending) do
+    claim[#claim + 1] = entry[1]
+    lent[entry[1]] = entry[4]
+  end
+  for _, entry in ipairs(redis.call(unpack(claim))) do
+    local fields = entry and entry[2]
+    if fields and not (place == 0 and fields[1] == 'w' and #fields == 2) then
+      taken[#taken + 1] = { place, entry[1], lent[entry[1]], fields }
+      lent[entry[1]] = nil
+    end
+  end
+  -- What is left is no message any more: deleted by hand, or a mark that only wakes.
+  for id in pairs(lent) do
+    redis.call('XACK', stream, group, id)
+    redis.call('XDEL', stream, id)
+  end
+  return holds - #pending
+end
+
+local holds, count = {}, 0
+for i = 2, #KEYS do
+  local stream = KEYS[i]
+  -- A stream or group that is missing holds nothing.
+  for _, consumer in ipairs(redis.pcall('XINFO', 'CONSUMERS', stream, group)) do
+    local worker = consumer[2]
+    if not live[worker] then
+      if not holds[worker] and count < most_dead then
+        holds[worker], count = 0, count + 1
+      end
+      if holds[worker] then
+        local left = take(i - 2, stream, worker, consumer[4])
+        holds[worker] = holds[worker] + left
+        if left == 0 then
+          redis.call('XGROUP', 'DELCONSUMER', stream, group, worker)
+        end
+      end
+    end
+  end
+end
+
+for worker, left in pairs(holds) do
+  -- It is declared dead in the step that takes from it. The mark stands until all it held is taken.
+  redis.call('ZREM', workers, worker)
+  if left > 0 then
+    redis.call('ZADD', workers, 0, 'dead:' .. worker)
+  else
+    redis.call('ZREM', workers, 'dead:' .. worker)
+  end
+  ended[worker], ended['dead:' .. worker] = nil, nil
+end
+if count < most_dead then
+  -- These held nothing.
+  for worker in pairs(ended) do
+    redis.call('ZREM', workers, worker)
+  end
+end
+return taken

@@ -1,0 +1,28 @@
+-- Ends a worker's lease in good order.
+--
+-- KEYS  workers, ready:first, ready:high, ready:normal, ready:low
+-- ARGV  worker, group
+-- Returns how many messages it still held.
+
+local workers = KEYS[1]
+local worker, group = ARGV[1], ARGV[2]
+
+redis.call('ZREM', workers, worker)
+local holds = 0
+for i = 2, #KEYS do
+  local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[i], group)
+  for _, consumer in ipairs(consumers) do
+    if consumer[2] == worker then
+      if consumer[4] == 0 then
+        redis.call('XGROUP', 'DELCONSUMER', KEYS[i], group, worker)
+      else
+        holds = holds + consumer[4]
+      end
+    end
+  end
+end
+if holds > 0 then
+  -- Every heartbeat of the others sees this mark, until one of them has taken what is left.
+  redis.call('ZADD', workers, 0, 'dead:' .. worker)
+end
+return holds

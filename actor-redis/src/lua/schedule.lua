@@ -1,0 +1,35 @@
+-- Schedules messages, and wakes a worker where the first of them is due sooner than workers know.
+--
+-- KEYS  later, later:bodies, ready:first
+-- ARGV  ms within which workers look for themselves, then for each message: member, ms to wait, body
+-- Returns for each message: 1, or the error.
+
+local later, bodies, first = KEYS[1], KEYS[2], KEYS[3]
+local look_ms = tonumber(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')[2]
+
+local function schedule(member, due, body)
+  redis.call('ZADD', later, due, member)
+  redis.call('HSET', bodies, member, body)
+  return 1
+end
+
+local answers = {}
+local soonest
+for i = 2, #ARGV, 3 do
+  local due = now + ARGV[i + 1]
+  local ok, answer = pcall(schedule, ARGV[i], due, ARGV[i + 2])
+  if ok then
+    soonest = math.min(soonest or due, due)
+  else
+    answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
+  end
+  answers[#answers + 1] = answer
+end
+
+if soonest and soonest < now + look_ms and (not known or soonest < tonumber(known)) then
+  redis.pcall('XADD', first, '*', 'w', '1')
+end
+return answers

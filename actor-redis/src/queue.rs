@@ -1,0 +1,86 @@
+//! What this process knows of a queue.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use actor_core::QueueName;
+use redis::Cmd;
+use tokio::sync::watch;
+
+use crate::keys::{self, Keys};
+
+/// A queue: its keys, and whether it is paused.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) name: QueueName,
+    pub(crate) keys: Keys,
+    /// Written by every renewal, and read by whoever claims.
+    pub(crate) paused: watch::Sender<bool>,
+    /// Whether this process has added it to the set of queues.
+    announced: AtomicBool,
+}
+
+impl Queue {
+    /// Takes what a worker's heartbeat found.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.send_if_modified(|known| {
+            let changed = *known != paused;
+            if changed {
+                tracing::info!(queue = %self.name, paused, "the queue was paused or resumed");
+            }
+            *known = paused;
+            changed
+        });
+    }
+
+    /// The command that adds it to the set of queues, once a process.
+    pub(crate) fn announcement(&self, namespace: &str) -> Option<Cmd> {
+        if self.announced.load(Ordering::Relaxed) || self.announced.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let mut add = Cmd::new();
+        add.arg("SADD").arg(keys::queues(namespace)).arg(self.name.as_str());
+        Some(add)
+    }
+
+    /// Adds it to the set of queues again at the next occasion.
+    pub(crate) fn forget_announcement(&self) {
+        self.announced.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The queues that this process has met in one namespace.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    namespace: Box<str>,
+    met: RwLock<HashMap<QueueName, Arc<Queue>>>,
+}
+
+impl Queues {
+    pub(crate) fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.into(), met: RwLock::default() }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(crate) fn get(&self, name: &QueueName) -> Arc<Queue> {
+        let met = self.met.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = met.get(name) {
+            return Arc::clone(queue);
+        }
+        drop(met);
+        let mut met = self.met.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            Arc::new(Queue {
+                name: name.clone(),
+                keys: Keys::new(&self.namespace, name),
+                paused: watch::Sender::new(false),
+                announced: AtomicBool::new(false),
+            })
+        };
+        Arc::clone(met.entry(name.clone()).or_insert_with(new))
+    }
+}

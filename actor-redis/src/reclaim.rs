@@ -1,0 +1,129 @@
+//! Finding what lost answers held. A message that Redis lent in an answer that never arrived would
+//! stay lent to this living worker for ever.
+
+use std::sync::atomic::Ordering;
+
+use actor_core::delivery::Delivery;
+use redis::{Cmd, Value};
+
+use crate::claim::Reading;
+use crate::connection::{ANSWER, Link};
+use crate::entry::{Content, Entry, EntryId};
+use crate::error::Trouble;
+use crate::keys::{GROUP, Level};
+use crate::lane::{Lane, Lent};
+use crate::request::Request;
+
+/// How many lent entries are listed at a time.
+const PAGE: usize = 256;
+
+/// An entry that Redis lent to this worker and that did not arrive.
+struct Stray {
+    id: EntryId,
+    crashes: u32,
+}
+
+impl Lane {
+    /// After an answer may have been lost: lends what it held. Nothing where no answer was.
+    ///
+    /// What lost answers were asked for cannot happen any more when this looks: each connection is
+    /// new by then, and its making closed the old one on the server.
+    pub(crate) async fn reclaim(
+        &self,
+        commands: &Link,
+        reading: &mut Reading,
+        max: usize,
+    ) -> Result<Vec<Delivery>, Trouble> {
+        if !reading.in_doubt && !self.recovery_in_doubt.load(Ordering::Acquire) {
+            return Ok(Vec::new());
+        }
+        let _taking = self.taking.lock().await;
+        self.reads.ready().await.map_err(Trouble::NotConnected)?;
+        commands.ready().await.map_err(Trouble::NotConnected)?;
+        let mut found = Vec::new();
+        for level in Level::ALL {
+            let mut after = None;
+            loop {
+                let page = self.page(commands, level, after).await?;
+                let (len, last) = (page.len(), page.last().map(|stray| stray.id));
+                let strays: Vec<_> = page.into_iter().filter(|stray| !self.holds(level, stray.id)).collect();
+                found.extend(self.fetch(commands, level, strays).await?);
+                if found.len() >= max {
+                    // The rest is found by the next claim: the doubt stays.
+                    return Ok(found);
+                }
+                if len < PAGE {
+                    break;
+                }
+                after = last;
+            }
+        }
+        reading.in_doubt = false;
+        self.recovery_in_doubt.store(false, Ordering::Release);
+        if !found.is_empty() {
+            tracing::info!(queue = %self.queue.name, found = found.len(), "messages of a lost answer were found");
+        }
+        Ok(found)
+    }
+
+    /// One page of what Redis lent to this worker at one level.
+    async fn page(&self, commands: &Link, level: Level, after: Option<EntryId>) -> Result<Vec<Stray>, Trouble> {
+        let mut pending = Cmd::new();
+        pending.arg("XPENDING").arg(self.queue.keys.ready(level)).arg(GROUP);
+        match after {
+            Some(after) => pending.arg(format!("({after}")),
+            None => pending.arg("-"),
+        };
+        pending.arg("+").arg(PAGE).arg(self.worker());
+        let answer = match commands.command(&pending, ANSWER).await {
+            Ok(Value::Array(lines)) => lines,
+            Ok(_) => return Err(commands.strange("to XPENDING")),
+            Err(trouble) if trouble.code() == Some("NOGROUP") => Vec::new(),
+            Err(trouble) => return Err(trouble),
+        };
+        Ok(answer.iter().filter_map(stray).collect())
+    }
+
+    /// Lends strays. One whose body is gone was deleted by hand, and is let go.
+    async fn fetch(&self, commands: &Link, level: Level, strays: Vec<Stray>) -> Result<Vec<Delivery>, Trouble> {
+        if strays.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.queue.keys.ready(level);
+        let read = |stray: &Stray| {
+            let mut range = Cmd::new();
+            range.arg("XRANGE").arg(key).arg(stray.id).arg(stray.id);
+            range
+        };
+        let answers = commands.request(&strays.iter().map(read).collect(), ANSWER).await?;
+        let (mut lent, mut gone) = (Vec::new(), Request::new());
+        for (Stray { id, crashes }, answer) in strays.into_iter().zip(answers) {
+            let entry = match answer {
+                Value::Array(mut entries) => entries.pop().and_then(|entry| Entry::read(level, entry)),
+                Value::ServerError(source) => return Err(commands.refusal(source)),
+                _ => return Err(commands.strange("to XRANGE")),
+            };
+            match entry {
+                Some(Entry { content: Content::Message(body), .. }) => lent.push(Lent { level, id, body, crashes }),
+                Some(Entry { content: Content::Wake, .. }) | None => {
+                    let (mut ack, mut del) = (Cmd::new(), Cmd::new());
+                    ack.arg("XACK").arg(key).arg(GROUP).arg(id);
+                    del.arg("XDEL").arg(key).arg(id);
+                    gone.command(ack);
+                    gone.command(del);
+                }
+            }
+        }
+        if !gone.is_empty() {
+            commands.request(&gone, ANSWER).await?;
+        }
+        Ok(self.lend(lent.into_iter()))
+    }
+}
+
+/// Reads `[id, worker, ms since it was lent, how often it was lent]`.
+fn stray(line: &Value) -> Option<Stray> {
+    let Value::Array(parts) = line else { return None };
+    let [Value::BulkString(id), _, _, Value::Int(lent)] = parts.as_slice() else { return None };
+    Some(Stray { id: EntryId::parse(id)?, crashes: u32::try_from(lent - 1).unwrap_or_default() })
+}

@@ -1,0 +1,246 @@
+//! The scripts. This file alone knows the order of their arguments and how they answer.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{Cmd, Script, Value};
+
+use crate::entry::EntryId;
+use crate::keys::{GROUP, Keys, Level};
+
+/// Workers look for scheduled messages at least this often. What is due sooner wakes one of them.
+pub(crate) const LOOK: Duration = Duration::from_secs(10);
+/// A message that is scheduled later than this is scheduled for this: 100 years. A score is a
+/// floating-point number, exact only up to 2^53.
+const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
+/// How many dead workers one recovery handles.
+const DEAD_WORKERS: usize = 100;
+
+/// A call of a script, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) command: Cmd,
+    pub(crate) source: &'static str,
+}
+
+struct Source {
+    text: &'static str,
+    script: LazyLock<Script>,
+}
+
+macro_rules! source {
+    ($name:literal) => {{
+        const TEXT: &str = include_str!(concat!("lua/", $name, ".lua"));
+        Source { text: TEXT, script: LazyLock::new(|| Script::new(TEXT)) }
+    }};
+}
+
+static OPEN: Source = source!("open");
+static SCHEDULE: Source = source!("schedule");
+static PROMOTE: Source = source!("promote");
+static ENROLL: Source = source!("enroll");
+static RENEW: Source = source!("renew");
+static RETIRE: Source = source!("retire");
+static RECOVER: Source = source!("recover");
+static RETRY: Source = source!("retry");
+static BURY: Source = source!("bury");
+static RELEASE: Source = source!("release");
+
+impl Source {
+    fn call(&'static self, keys: &[&str]) -> Call {
+        let mut command = Cmd::new();
+        command.arg("EVALSHA").arg(self.script.get_hash()).arg(keys.len());
+        for key in keys {
+            command.arg(*key);
+        }
+        Call { command, source: self.text }
+    }
+}
+
+impl Call {
+    fn arg(&mut self, arg: impl redis::ToRedisArgs) -> &mut Self {
+        self.command.arg(arg);
+        self
+    }
+}
+
+fn ready(keys: &Keys) -> [&str; 4] {
+    Level::ALL.map(|level| keys.ready(level))
+}
+
+fn delay_ms(delay: Duration) -> u64 {
+    // Rounded up: nothing starts before its time.
+    u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(LONGEST_MS).min(LONGEST_MS)
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(LONGEST_MS).min(LONGEST_MS)
+}
+
+pub(crate) fn open(keys: &Keys) -> Call {
+    let mut call = OPEN.call(&ready(keys));
+    call.arg(GROUP);
+    call
+}
+
+/// A message to schedule.
+pub(crate) struct Scheduled<'a> {
+    pub(crate) member: String,
+    pub(crate) delay: Duration,
+    pub(crate) body: &'a [u8],
+}
+
+/// Answers one value for each message: 1, or an error.
+pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled<'a>>) -> Call {
+    let mut call = SCHEDULE.call(&[&keys.later, &keys.later_bodies, keys.ready(Level::First)]);
+    call.arg(whole_ms(LOOK));
+    for Scheduled { member, delay, body } in messages {
+        call.arg(member).arg(delay_ms(delay)).arg(body);
+    }
+    call
+}
+
+pub(crate) fn promote(keys: &Keys, limit: usize) -> Call {
+    let [_, high, normal, low] = ready(keys);
+    let mut call = PROMOTE.call(&[&keys.later, &keys.later_bodies, high, normal, low]);
+    call.arg(limit);
+    call
+}
+
+/// The time until the next message is due after a [`promote`]; `None` where none waits.
+pub(crate) fn next_due(answer: &Value) -> Option<Option<Duration>> {
+    match answer {
+        Value::Array(parts) => match parts.as_slice() {
+            [_, Value::Int(ms)] => Some(u64::try_from(*ms).ok().map(Duration::from_millis)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+pub(crate) fn enroll(keys: &Keys, worker: &str, lease: Duration) -> Call {
+    let mut call = ENROLL.call(&[&keys.workers]);
+    call.arg(worker).arg(whole_ms(lease));
+    call
+}
+
+/// What an [`enroll`] found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Enrolled {
+    pub(crate) paused: bool,
+    pub(crate) now_us: i64,
+}
+
+pub(crate) fn enrolled(answer: &Value) -> Option<Enrolled> {
+    let [paused, now_us] = integers(answer)?;
+    Some(Enrolled { paused: paused == 1, now_us })
+}
+
+pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration) -> Call {
+    let mut call = RENEW.call(&[&keys.workers]);
+    call.arg(worker).arg(whole_ms(lease));
+    call
+}
+
+/// What a [`renew`] found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Renewed {
+    pub(crate) held: bool,
+    pub(crate) deaths: bool,
+    pub(crate) paused: bool,
+    pub(crate) now_us: i64,
+}
+
+pub(crate) fn renewed(answer: &Value) -> Option<Renewed> {
+    let [held, deaths, paused, now_us] = integers(answer)?;
+    Some(Renewed { held: held == 1, deaths: deaths == 1, paused: paused == 1, now_us })
+}
+
+fn integers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
+    let Value::Array(parts) = answer else { return None };
+    let parts = <&[Value; N]>::try_from(parts.as_slice()).ok()?;
+    let mut numbers = [0; N];
+    for (number, part) in numbers.iter_mut().zip(parts) {
+        let Value::Int(int) = part else { return None };
+        *number = *int;
+    }
+    Some(numbers)
+}
+
+pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
+    let [first, high, normal, low] = ready(keys);
+    let mut call = RETIRE.call(&[&keys.workers, first, high, normal, low]);
+    call.arg(worker).arg(GROUP);
+    call
+}
+
+/// Answers for each message: level, entry, how often it was lent before, fields.
+pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize) -> Call {
+    let [first, high, normal, low] = ready(keys);
+    let mut call = RECOVER.call(&[&keys.workers, first, high, normal, low]);
+    call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS);
+    call
+}
+
+/// Where a lent message stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) level: Level,
+    pub(crate) id: EntryId,
+}
+
+/// A message to retry. All settling calls answer one value for each message: 1, 0 or an error.
+pub(crate) struct Retry<'a> {
+    pub(crate) place: Place,
+    pub(crate) member: String,
+    pub(crate) delay: Duration,
+    pub(crate) body: &'a [u8],
+}
+
+pub(crate) fn retry<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Retry<'a>>) -> Call {
+    let [first, high, normal, low] = ready(keys);
+    let mut call = RETRY.call(&[&keys.later, &keys.later_bodies, first, high, normal, low]);
+    call.arg(worker).arg(GROUP).arg(whole_ms(LOOK));
+    for Retry { place, member, delay, body } in messages {
+        call.arg(place.level.place()).arg(place.id).arg(member).arg(delay_ms(delay)).arg(body);
+    }
+    call
+}
+
+/// How long and how many dead letters are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    pub(crate) age: Duration,
+    pub(crate) count: u64,
+}
+
+pub(crate) struct Bury<'a> {
+    pub(crate) place: Place,
+    pub(crate) member: String,
+    pub(crate) body: &'a [u8],
+    pub(crate) reason: &'a str,
+}
+
+pub(crate) fn bury<'a>(keys: &Keys, worker: &str, keep: Keep, messages: impl Iterator<Item = Bury<'a>>) -> Call {
+    let [first, high, normal, low] = ready(keys);
+    let mut call = BURY.call(&[&keys.dead, &keys.dead_bodies, &keys.dead_reasons, first, high, normal, low]);
+    call.arg(worker).arg(GROUP).arg(whole_ms(keep.age)).arg(keep.count);
+    for Bury { place, member, body, reason } in messages {
+        call.arg(place.level.place()).arg(place.id).arg(member).arg(body).arg(reason);
+    }
+    call
+}
+
+pub(crate) struct Release<'a> {
+    pub(crate) place: Place,
+    pub(crate) body: &'a [u8],
+}
+
+pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
+    let mut call = RELEASE.call(&ready(keys));
+    call.arg(worker).arg(GROUP);
+    for Release { place, body } in messages {
+        call.arg(place.level.place()).arg(place.id).arg(body);
+    }
+    call
+}

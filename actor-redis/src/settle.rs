@@ -1,0 +1,199 @@
+//! Settling. A success is `XACK` and `XDEL` in one `MULTI`; everything that hangs on whether this
+//! worker still holds the message is decided by a script, in Redis. All of one call goes in one round
+//! trip.
+
+use actor_core::MessageId;
+use actor_core::delivery::Receipt;
+use actor_core::settlement::{Settled, Settlement};
+use redis::{Cmd, Value};
+
+use crate::connection::{ANSWER, Link};
+use crate::entry::EntryId;
+use crate::error::Trouble;
+use crate::keys::{GROUP, Level};
+use crate::queue::Queue;
+use crate::request::Request;
+use crate::script::{self, Bury, Keep, Place, Release, Retry};
+
+/// How many entries one command names at most, so that none holds up the server.
+const DONE_AT_ONCE: usize = 1_000;
+/// What one call of a script takes at most.
+const CALL_MESSAGES: usize = 64;
+
+type Answer = Result<Settled, Trouble>;
+
+/// Settles deliveries of one worker. The answers stand in their order.
+pub(crate) async fn settle(
+    link: &Link,
+    queue: &Queue,
+    worker: &str,
+    keep: Keep,
+    settlements: &[(Receipt, Settlement)],
+) -> Vec<Answer> {
+    // A receipt that this broker did not make settles nothing.
+    let mut answers: Vec<Answer> = settlements.iter().map(|_| Ok(Settled::No)).collect();
+    let sorted = Sorted::new(settlements, &mut answers);
+    let mut request = Request::new();
+    let mut steps = Vec::new();
+    sorted.write(queue, worker, keep, &mut request, &mut steps);
+    if steps.is_empty() {
+        return answers;
+    }
+    match link.request(&request, ANSWER).await {
+        Ok(mut values) => {
+            for step in steps {
+                step.read(link, &mut values, &mut answers);
+            }
+        }
+        Err(trouble) => {
+            for index in steps.iter().flat_map(|step| &step.indexes) {
+                answers[*index] = Err(trouble.clone());
+            }
+        }
+    }
+    answers
+}
+
+/// Settlements by what is to be done, each with its place in the caller's order.
+#[derive(Default)]
+struct Sorted<'a> {
+    done: [Vec<(usize, EntryId)>; 4],
+    retries: Vec<(usize, Retry<'a>)>,
+    burials: Vec<(usize, Bury<'a>)>,
+    releases: Vec<(usize, Release<'a>)>,
+}
+
+/// Commands that go together, and the settlements that they answer.
+struct Step {
+    indexes: Vec<usize>,
+    kind: Kind,
+    /// Where the last answer stands.
+    at: usize,
+}
+
+enum Kind {
+    /// `MULTI`, `XACK`, `XDEL`, `EXEC`.
+    Done,
+    Call,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(settlements: &'a [(Receipt, Settlement)], answers: &mut [Answer]) -> Self {
+        let mut sorted = Self::default();
+        for (index, (receipt, settlement)) in settlements.iter().enumerate() {
+            let Some(level) = Level::at(receipt.place()) else { continue };
+            let place = Place { level, id: EntryId(receipt.number()) };
+            match settlement {
+                Settlement::Done => sorted.done[usize::from(receipt.place())].push((index, place.id)),
+                Settlement::Retry { id, priority, body, after } => {
+                    let member = format!("{}:{id}", Level::of(*priority).name());
+                    sorted.retries.push((index, Retry { place, member, delay: *after, body }));
+                }
+                Settlement::Bury { id, body, reason } => {
+                    sorted.burials.push((index, Bury { place, member: dead_member(*id, place), body, reason }));
+                }
+                Settlement::Release { body } => sorted.releases.push((index, Release { place, body })),
+                _ => answers[index] = Err(Trouble::Unsupported("this settlement")),
+            }
+        }
+        sorted
+    }
+
+    fn write(self, queue: &Queue, worker: &str, keep: Keep, request: &mut Request, steps: &mut Vec<Step>) {
+        for level in Level::ALL {
+            for batch in self.done[usize::from(level.place())].chunks(DONE_AT_ONCE) {
+                let at = write_done(queue.keys.ready(level), batch, request);
+                steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), kind: Kind::Done, at });
+            }
+        }
+        calls(self.retries, steps, |batch| request.call(script::retry(&queue.keys, worker, batch)));
+        calls(self.burials, steps, |batch| request.call(script::bury(&queue.keys, worker, keep, batch)));
+        calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
+    }
+}
+
+/// The name of a dead letter: the message's own, or where that cannot be read, its entry's.
+fn dead_member(id: Option<MessageId>, place: Place) -> String {
+    match id {
+        Some(id) => id.to_string(),
+        None => format!("{}:{}", place.level.name(), place.id),
+    }
+}
+
+fn calls<T>(settlements: Vec<(usize, T)>, steps: &mut Vec<Step>, mut call: impl FnMut(std::vec::IntoIter<T>) -> usize) {
+    let mut rest = settlements.into_iter().peekable();
+    while rest.peek().is_some() {
+        let (indexes, batch): (Vec<_>, Vec<_>) = rest.by_ref().take(CALL_MESSAGES).unzip();
+        steps.push(Step { indexes, kind: Kind::Call, at: call(batch.into_iter()) });
+    }
+}
+
+fn write_done(key: &str, batch: &[(usize, EntryId)], request: &mut Request) -> usize {
+    let named = |name: &str| {
+        let mut command = Cmd::with_capacity(3 + batch.len(), key.len() + 24 * batch.len() + 16);
+        command.arg(name).arg(key);
+        command
+    };
+    let (mut ack, mut del) = (named("XACK"), named("XDEL"));
+    ack.arg(GROUP);
+    for (_, id) in batch {
+        ack.arg(id);
+        del.arg(id);
+    }
+    let (mut multi, mut exec) = (Cmd::new(), Cmd::new());
+    multi.arg("MULTI");
+    exec.arg("EXEC");
+    for command in [multi, ack, del] {
+        request.command(command);
+    }
+    request.command(exec)
+}
+
+impl Step {
+    fn read(self, link: &Link, values: &mut [Value], answers: &mut [Answer]) {
+        match self.kind {
+            Kind::Done => self.read_done(link, values, answers),
+            Kind::Call => self.read_call(link, &mut values[self.at], answers),
+        }
+    }
+
+    fn read_done(&self, link: &Link, values: &[Value], answers: &mut [Answer]) {
+        // Where a command was refused when it was queued, its own answer says why; EXEC's only says so.
+        let refused = values[self.at - 3..=self.at].iter().find_map(|value| match value {
+            Value::ServerError(error) => Some(error),
+            Value::Array(parts) => parts.iter().find_map(|part| match part {
+                Value::ServerError(error) => Some(error),
+                _ => None,
+            }),
+            _ => None,
+        });
+        let settled = match (refused, &values[self.at]) {
+            (Some(error), _) => Err(link.refusal(error.clone())),
+            (None, Value::Array(parts)) => match parts.first() {
+                Some(Value::Int(0)) => Ok(Settled::No),
+                Some(Value::Int(count)) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Yes),
+                Some(Value::Int(_)) => Ok(Settled::Unclear),
+                _ => Err(link.strange("to XACK")),
+            },
+            _ => Err(link.strange("to EXEC")),
+        };
+        for index in &self.indexes {
+            answers[*index] = settled.clone();
+        }
+    }
+
+    fn read_call(&self, link: &Link, value: &mut Value, answers: &mut [Answer]) {
+        let parts = match std::mem::take(value) {
+            Value::Array(parts) if parts.len() == self.indexes.len() => parts,
+            whole => vec![whole; self.indexes.len()],
+        };
+        for (index, part) in self.indexes.iter().zip(parts) {
+            answers[*index] = match part {
+                Value::Int(1) => Ok(Settled::Yes),
+                Value::Int(0) => Ok(Settled::No),
+                Value::ServerError(source) => Err(link.refusal(source)),
+                _ => Err(link.strange("to a settling script")),
+            };
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A `redis-server` of a test's own, and the worker that a test plays.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{MessageId, Priority, QueueName};
+use actor_redis::RedisBroker;
+use redis::{Cmd, FromRedisValue};
+use tempfile::TempDir;
+
+/// The lease of the workers in these tests. None ends by itself: a test that wants it ended writes so.
+pub(crate) const LEASE: Duration = Duration::from_secs(600);
+
+/// A server on a unix socket, with nothing in it.
+pub(crate) struct Server {
+    child: Child,
+    args: Vec<String>,
+    dir: TempDir,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more settings, as on `redis-server`'s command line.
+    pub(crate) fn with(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let child = launch(&dir, &args);
+        Self { child, args, dir }
+    }
+
+    pub(crate) fn socket(&self) -> String {
+        self.dir.path().join("s").display().to_string()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket())
+    }
+
+    pub(crate) async fn broker(&self) -> RedisBroker {
+        RedisBroker::connect(&self.url()).await.unwrap()
+    }
+
+    /// A connection of the test's own.
+    pub(crate) fn raw(&self) -> redis::Connection {
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+    }
+
+    /// Runs one command, written as for `redis-cli`.
+    pub(crate) fn run<T: FromRedisValue>(&self, command: &str) -> T {
+        let mut words = Cmd::new();
+        for word in command.split(' ') {
+            words.arg(word);
+        }
+        words.query(&mut self.raw()).unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// Ends the server as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was, with what it had saved.
+    pub(crate) fn start_again(&mut self) {
+        self.child = launch(&self.dir, &self.args);
+    }
+
+    /// Stops it from doing anything, with its connections open.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Cuts every connection.
+    pub(crate) fn cut_all(&self) {
+        let _: i64 = self.run("CLIENT KILL TYPE normal SKIPME yes");
+    }
+
+    /// Waits until a client has waited in a read.
+    pub(crate) async fn until_a_read_waits(&self) {
+        let mut raw = self.raw();
+        loop {
+            let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut raw).unwrap();
+            if clients.lines().any(|client| client.contains("flags=b") && client.contains("cmd=xreadgroup")) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn launch(dir: &TempDir, args: &[String]) -> Child {
+    let mut command = Command::new("redis-server");
+    command.current_dir(dir.path()).args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no"]);
+    let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
+        panic!("redis-server cannot be run ({error}): install Redis 6.2 or newer (apt, dnf or brew install redis)")
+    });
+    let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    loop {
+        let line = log.next().unwrap_or_else(|| panic!("redis-server ended: {said:#?}")).unwrap();
+        let is_up = line.contains("Ready to accept connections") || line.contains("ready to accept connections");
+        said.push(line);
+        if is_up {
+            break;
+        }
+    }
+    // So that it never waits for someone to read its log.
+    std::thread::spawn(move || log.for_each(drop));
+    child
+}
+
+pub(crate) fn queue() -> QueueName {
+    "mail".parse().unwrap()
+}
+
+/// A worker, enrolled.
+pub(crate) async fn worker(broker: &RedisBroker) -> Consumer {
+    let worker = Incarnation::new("worker");
+    broker.enroll(&worker, &[queue()], LEASE).await.unwrap();
+    Consumer::new(worker, queue())
+}
+
+pub(crate) fn message(body: &str) -> Enqueue {
+    Enqueue::new(MessageId::new(), Priority::Normal, body.to_owned().into())
+}
+
+pub(crate) fn message_of(priority: Priority, body: &str) -> Enqueue {
+    Enqueue::new(MessageId::new(), priority, body.to_owned().into())
+}
+
+pub(crate) async fn send(broker: &RedisBroker, messages: Vec<Enqueue>) {
+    for answer in broker.enqueue(&queue(), messages).await {
+        answer.unwrap();
+    }
+}
+
+/// Claims without waiting.
+pub(crate) async fn claim(broker: &RedisBroker, consumer: &Consumer, max: usize) -> Vec<Delivery> {
+    broker.claim(consumer, max, &Wait::new(Duration::ZERO)).await.unwrap()
+}
+
+/// Claims, and waits for long: only against a test that hangs.
+pub(crate) async fn wait_and_claim(broker: &RedisBroker, consumer: &Consumer) -> Vec<Delivery> {
+    broker.claim(consumer, 10, &Wait::new(Duration::from_secs(30))).await.unwrap()
+}
+
+pub(crate) fn bodies(deliveries: &[Delivery]) -> Vec<String> {
+    deliveries.iter().map(|delivery| String::from_utf8(delivery.body.to_vec()).unwrap()).collect()
+}
+
+pub(crate) async fn settle(
+    broker: &RedisBroker,
+    consumer: &Consumer,
+    receipt: Receipt,
+    settlement: Settlement,
+) -> Settled {
+    broker.settle(consumer, &[(receipt, settlement)]).await.remove(0).unwrap()
+}
+
+pub(crate) fn retry(body: &str, after: Duration) -> Settlement {
+    Settlement::Retry { id: MessageId::new(), priority: Priority::Normal, body: body.to_owned().into(), after }
+}
+
+pub(crate) fn bury(body: &str, reason: &str) -> Settlement {
+    Settlement::Bury { id: Some(MessageId::new()), body: body.to_owned().into(), reason: reason.to_owned() }
+}
+
+pub(crate) fn release(body: &str) -> Settlement {
+    Settlement::Release { body: body.to_owned().into() }
+}
+
+/// Ends a worker's lease, as its death would.
+pub(crate) fn end_lease(server: &Server, consumer: &Consumer) {
+    let _: i64 = server.run(&format!("ZADD {{actor:mail}}:workers XX 1 {}", consumer.worker));
+}
