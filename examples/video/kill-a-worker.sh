@@ -112,9 +112,9 @@ at_least() { [ "$(done_count)" -ge "$1" ]; }
 ids() { sed -n "s/.*$1 video_id=\([0-9a-f-]*\).*/\1/p" "$2" | sort -u; }
 
 until_ok "the first videos" at_least $((videos / 4))
+disown "$doomed" # Or bash reports its death on its own.
 kill -9 "$doomed"
 killed_at=$(now_ms)
-wait "$doomed" 2> /dev/null || true
 done_at_kill=$(done_count)
 ids "processing video" "$work/doomed.log" > "$work/begun"
 ids "video processed" "$work/doomed.log" > "$work/finished"

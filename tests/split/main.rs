@@ -1,5 +1,8 @@
 //! The split example as real processes: an API, and workers built from other code, with Redis between.
 
+// A test's unwrap is its assertion, also in what tests share.
+#![allow(clippy::unwrap_used)]
+
 mod http;
 mod process;
 mod redis;
@@ -191,6 +194,7 @@ fn what_cannot_be_processed_is_refused_before_anything_is_sent() {
     let missing = api.get("/videos/01977c3e-0000-7000-8000-000000000000");
     assert_eq!(missing.status, 404, "{missing:?}");
     assert!(missing.body["error"].is_string(), "{missing:?}");
+    assert_eq!(api.get("/videos/nonsense").status, 400);
     let health = api.get("/health");
     assert_eq!((health.status, &health.body["ready"]), (200, &Value::from(0)), "{health:?}");
 }

@@ -51,7 +51,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .route("/videos/{id}", get(videos::status))
         .route("/health", get(health::health))
         .with_state(Services { queue, storage });
-    let listener = TcpListener::bind(&settings.listen).await?;
+    let listener = TcpListener::bind(settings.listen).await?;
     let stop = stop_requested()?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, routes).with_graceful_shutdown(stop).await?;

@@ -5,6 +5,7 @@ use std::io;
 
 use actor_core::{BrokerError, SendError};
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -61,6 +62,12 @@ impl From<StoreError> for Problem {
             StoreError::Write(error) => return error.into(),
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(_: PathRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "a video's id is a UUID")
     }
 }
 

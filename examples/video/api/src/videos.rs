@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -53,8 +54,9 @@ pub(crate) async fn upload(
 /// Says how far a video is.
 pub(crate) async fn status(
     State(services): State<Services>,
-    Path(video_id): Path<Uuid>,
+    id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Video>, Problem> {
+    let Path(video_id) = id?;
     let (status, report) = match services.storage.status(video_id).await? {
         Status::Done(report) => ("done", Some(report)),
         Status::Processing => ("processing", None),

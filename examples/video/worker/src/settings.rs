@@ -23,19 +23,21 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn from_env() -> Result<Self, String> {
         Ok(Self {
-            redis_url: read("REDIS_URL", || "redis://127.0.0.1:6379".to_owned())?,
-            uploads: Uploads::new(read("UPLOADS", || "uploads".to_owned())?),
-            concurrency: read("CONCURRENCY", || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))?,
-            slowdown: Duration::from_millis(read("SLOWDOWN_MS", || 0)?),
+            redis_url: read("REDIS_URL", "a URL", || "redis://127.0.0.1:6379".to_owned())?,
+            uploads: Uploads::new(read("UPLOADS", "a directory", || "uploads".to_owned())?),
+            concurrency: read("CONCURRENCY", "a number from 1", || {
+                thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+            })?,
+            slowdown: Duration::from_millis(read("SLOWDOWN_MS", "a number of milliseconds", || 0)?),
         })
     }
 }
 
-fn read<T: FromStr>(name: &str, default: impl FnOnce() -> T) -> Result<T, String> {
+fn read<T: FromStr>(name: &str, what: &str, default: impl FnOnce() -> T) -> Result<T, String> {
+    // The text itself is not shown: a URL may hold a password.
     match env::var(name) {
-        // The text itself is left out: a URL may hold a password.
-        Ok(text) => text.parse().map_err(|_| format!("{name} is not a {}", std::any::type_name::<T>())),
+        Ok(text) => text.parse().map_err(|_| format!("{name} must be {what}")),
         Err(VarError::NotPresent) => Ok(default()),
-        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} must be UTF-8")),
     }
 }

@@ -1,7 +1,6 @@
 //! The queue, as the API sees it: one call sends, another asks how the queue is.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use actor_core::inspect::Counts;
 use actor_core::{Actor, BrokerError, Inspect, MessageId, SendError};
@@ -12,14 +11,14 @@ use video_tasks::process_video;
 /// The queue of videos to process.
 #[derive(Clone)]
 pub(crate) struct VideoQueue {
-    broker: Arc<RedisBroker>,
+    broker: RedisBroker,
 }
 
 impl VideoQueue {
     /// Makes Redis the broker that `send` uses. Redis may be away: it is sought when it is needed.
     pub(crate) fn connect(redis_url: &str) -> Result<Self, Box<dyn Error>> {
-        let broker = Arc::new(RedisBroker::builder(redis_url)?.connect_lazy()?);
-        actor_core::install(Arc::clone(&broker))?;
+        let broker = RedisBroker::builder(redis_url)?.connect_lazy()?;
+        actor_core::install(broker.clone())?;
         Ok(Self { broker })
     }
 
