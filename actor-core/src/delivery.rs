@@ -24,6 +24,12 @@ impl Incarnation {
         Self(format!("{name}:{}", Uuid::now_v7().simple()).into())
     }
 
+    /// The life that a listing names.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The whole text, unique among all workers.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -34,7 +34,10 @@ impl SameReturn<(), std::convert::Infallible> for () {}
 /// That the declaration has no body.
 #[track_caller]
 pub const fn is_without_body(declared: &ActorDef) {
-    assert!(!declared.has_body, "this actor is declared with a body, which is its implementation: take one of the two away");
+    assert!(
+        !declared.has_body,
+        "this actor is declared with a body, which is its implementation: take one of the two away"
+    );
 }
 
 /// That the last of `names` is what the declaration calls this argument. A mistake in an argument
@@ -46,7 +49,8 @@ pub const fn is_called(declared: &ActorDef, names: &[&str]) {
         let (here, there) = (names[index], declared.args[index]);
         if !same(here, there) {
             if index + 1 == names.len() {
-                let text = Text::new().and("the declaration calls this argument `").and(there).and("`, not `").and(here);
+                let text =
+                    Text::new().and("the declaration calls this argument `").and(there).and("`, not `").and(here);
                 panic!("{}", text.and("`").as_str());
             }
             return;

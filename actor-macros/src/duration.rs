@@ -5,7 +5,9 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 /// Reads a duration, in milliseconds. The error says what to write.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let refuse = || {
-        format!("`{text}` is no duration: write whole numbers, each with its unit ms, s, m, h or d, as in \"30s\" or \"1h30m\"")
+        format!(
+            "`{text}` is no duration: write whole numbers, each with its unit ms, s, m, h or d, as in \"30s\" or \"1h30m\""
+        )
     };
     let (mut rest, mut total, mut larger) = (text, 0_u64, u64::MAX);
     if rest.is_empty() {

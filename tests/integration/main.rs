@@ -1,1 +1,21 @@
-//! Behaviours of the whole, on every broker.
+//! Behaviours of the whole: actors, a worker and a broker, each on every broker.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // A test's name is its document.
+
+mod support;
+
+/// Redis itself: restarted, cut off, emptied of scripts.
+mod outages;
+/// How a run ends, and what becomes of its message.
+mod outcomes;
+/// Order, delay, age and numbers.
+mod queues;
+/// Workers that die, and what they held.
+mod recovery;
+/// What an actor is given, and what it may ask of its run.
+mod running;
+/// What a worker refuses to start with.
+mod starting;
+/// Stopping in good order.
+mod stopping;
+/// Messages that cannot be run here, or at all.
+mod strangers;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::MemoryBroker;
 use super::clock::Moment;
-use super::queue::{Dead, Key, Lent, Queue, Ready, Scheduled};
+use super::queue::{Dead, Key, Lent, Ready, Scheduled};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::{BrokerError, QueueName, wire};
 

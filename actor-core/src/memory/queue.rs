@@ -57,6 +57,8 @@ pub(super) struct Lent {
     pub(super) since: Moment,
     pub(super) worker: Incarnation,
     crashes: u32,
+    /// Where it was lent from, so that it keeps its place among what its worker holds.
+    lane: u64,
 }
 
 #[derive(Debug)]
@@ -110,10 +112,10 @@ impl Queue {
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
         while deliveries.len() < max
-            && let Some((Key { number, .. }, Ready { body, .. })) = self.ready.pop_first()
+            && let Some((Key { rank: lane, number }, Ready { body, .. })) = self.ready.pop_first()
         {
-            deliveries.push(Delivery::new(receipt(number), body.clone(), 0));
-            let lent = Lent { body, since: now, worker: worker.clone(), crashes: 0 };
+            deliveries.push(Delivery::new(receipt(lane, number), body.clone(), 0));
+            let lent = Lent { body, since: now, worker: worker.clone(), crashes: 0, lane };
             self.lent.insert(Key { rank: 0, number }, lent);
         }
         deliveries
@@ -157,7 +159,7 @@ impl Queue {
                 lent.worker = worker.clone();
                 lent.since = now;
                 lent.crashes = lent.crashes.saturating_add(1);
-                Delivery::new(receipt(key.number), lent.body.clone(), lent.crashes)
+                Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes)
             })
             .collect()
     }
@@ -217,8 +219,8 @@ impl Queue {
     }
 }
 
-fn receipt(number: u64) -> Receipt {
-    Receipt::new(0, number.into())
+fn receipt(lane: u64, number: u64) -> Receipt {
+    Receipt::new(u8::try_from(lane).unwrap_or(u8::MAX), number.into())
 }
 
 impl Key {

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::error::{Problem, WorkerError};
 use super::executor::Executor;
 use super::life::{Crew, End, Life};
+use super::outage::Outage;
 use super::plan::Plan;
 use super::post::Lane;
 use super::{panic, signal};
@@ -165,7 +166,7 @@ impl Builder {
                     tracing::info!("worker stopped");
                     return Ok(());
                 }
-                End::Lost => life.abandon().await,
+                End::Lost => life.abandon(&crew).await,
                 End::Refused(error) => return Err(WorkerError::refused(error)),
             }
         }
@@ -202,7 +203,7 @@ impl Builder {
             shutdown_timeout: self.shutdown_timeout,
             lanes,
             executor: Arc::new(executor),
-            outage: Arc::default(),
+            outage: Outage::default(),
             runs: TaskTracker::new(),
             settlers: TaskTracker::new(),
             give_up: CancellationToken::new(),

@@ -114,7 +114,7 @@ impl Executor {
     async fn admit_suspect(&self, stop: &Stop) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
             permit = Arc::clone(&self.suspects).acquire_owned() => permit.ok(),
-            _ = stop.aborted() => None,
+            () = stop.signalled() => None,
         }
     }
 

@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::demand::Demand;
 use super::executor::release;
-use super::outage::Backoff;
+use super::outage::{Backoff, until};
 use super::post::Post;
 use crate::BrokerError;
 use crate::delivery::{Delivery, Wait};
@@ -99,7 +99,10 @@ impl Fetch {
         }
     }
 
-    fn want(&self, busy: bool) -> usize {
+    fn want(&mut self, busy: bool) -> usize {
+        if !busy && self.post.lane.is_clogged() {
+            self.not_before = Some(Instant::now() + self.backoff.next());
+        }
         // With some in the buffer and none left in the storage, asking again would only spin.
         if busy || self.not_before.is_some() || (self.drained && !self.buffer.is_empty()) {
             return 0;
@@ -162,11 +165,4 @@ async fn ended(claim: &mut Option<Claim>) -> (Result<Vec<Delivery>, BrokerError>
     let claimed = under_way.running.as_mut().await;
     let claim = claim.take().expect("it was there a line before");
     (claimed, claim)
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }

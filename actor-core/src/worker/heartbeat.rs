@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::outage::{Backoff, Outage};
 use crate::delivery::{Incarnation, Lease};
@@ -47,6 +47,8 @@ pub(crate) struct Heartbeat {
     pub(crate) status: watch::Receiver<Status>,
     stop: CancellationToken,
     thread: Option<thread::JoinHandle<()>>,
+    /// Ends the thread with this value; after an orderly stop it has ended already.
+    _abandon: DropGuard,
 }
 
 /// What the heartbeat's thread works with.
@@ -55,7 +57,7 @@ struct Keeper {
     worker: Incarnation,
     queues: Vec<QueueName>,
     lease: Duration,
-    outage: Arc<Outage>,
+    outage: Outage,
     status: watch::Sender<Status>,
 }
 
@@ -66,40 +68,43 @@ impl Heartbeat {
         worker: Incarnation,
         queues: Vec<QueueName>,
         lease: Duration,
-        outage: Arc<Outage>,
+        outage: Outage,
     ) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
         let keeper = Keeper { broker, worker, queues, lease, outage, status: sender };
         let stopped = stop.clone();
+        let abandoned = CancellationToken::new();
+        let abandon = abandoned.clone().drop_guard();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = thread::Builder::new().name("actor-heartbeat".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = stopped.cancelled() => {}
-                    () = keeper.keep() => {}
+                    biased;
+                    () = stopped.cancelled() => {
+                        let retired = keeper.broker.retire(&keeper.worker, &keeper.queues);
+                        // Where the broker is away, the lease ends by itself.
+                        let _ = tokio::time::timeout(keeper.lease, retired).await;
+                    }
+                    // Dropped without a stop, so runs may go on: others must wait for the lease's end.
+                    () = abandoned.cancelled() => {}
+                    () = async {
+                        keeper.keep().await;
+                        std::future::pending().await
+                    } => {}
                 }
-                // A lost lease is not to be ended a second time; the broker ignores it.
-                let retired = keeper.broker.retire(&keeper.worker, &keeper.queues);
-                let _ = tokio::time::timeout(keeper.lease, retired).await;
             });
         })?;
-        Ok(Self { status, stop, thread: Some(thread) })
+        Ok(Self { status, stop, thread: Some(thread), _abandon: abandon })
     }
 
     /// Ends the lease. Call it when nothing is held any more.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
             // The thread ends within one lease, whatever the broker does.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.stop.cancel();
     }
 }
 

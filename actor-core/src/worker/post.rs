@@ -1,7 +1,7 @@
 //! A worker's place at one queue, in one life: what fetching, recovering and running share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -21,16 +21,37 @@ pub(crate) struct Lane {
     pub(crate) queue: QueueName,
     pub(crate) slots: Arc<Semaphore>,
     finished: AtomicU64,
+    unsettled: AtomicUsize,
 }
+
+/// How many settlements may wait for a broker that does not take them. Fetching goes on below it, so
+/// that one kind of settlement which is refused for now (a retry, while the storage is full) does not
+/// stop the others, and stops above it, so that memory is bounded.
+const MOST_UNSETTLED: usize = 8_192;
 
 impl Lane {
     pub(crate) fn new(queue: QueueName, concurrency: usize) -> Self {
-        Self { queue, slots: Arc::new(Semaphore::new(concurrency)), finished: AtomicU64::new(0) }
+        Self {
+            queue,
+            slots: Arc::new(Semaphore::new(concurrency)),
+            finished: AtomicU64::new(0),
+            unsettled: AtomicUsize::new(0),
+        }
     }
 
     /// How many runs have ended so far.
     pub(crate) fn finished(&self) -> u64 {
         self.finished.load(Ordering::Relaxed)
+    }
+
+    /// Notes that so many settlements came to their end.
+    pub(crate) fn settled(&self, count: usize) {
+        self.unsettled.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Whether too many settlements wait.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.unsettled.load(Ordering::Relaxed) > MOST_UNSETTLED
     }
 }
 
@@ -40,7 +61,7 @@ pub(crate) struct Post {
     pub(crate) consumer: Consumer,
     pub(crate) lane: Arc<Lane>,
     pub(crate) executor: Arc<Executor>,
-    pub(crate) outage: Arc<Outage>,
+    pub(crate) outage: Outage,
     /// Ends the claiming.
     pub(crate) halt: CancellationToken,
     /// Ends the running.
@@ -72,6 +93,7 @@ impl Post {
 
     /// Hands a settlement to the settler, which outlives every post.
     pub(crate) fn settle(&self, receipt: Receipt, settlement: Settlement) {
+        self.lane.unsettled.fetch_add(1, Ordering::Relaxed);
         let handed = self.settlements.send((receipt, settlement));
         debug_assert!(handed.is_ok(), "the settler ended before the last post");
     }

@@ -1,0 +1,94 @@
+//! A broker of a test's own, with what is needed to look at it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::broker::Broker;
+use actor_core::inspect::{Counts, Listed, Page, State};
+use actor_core::{Inspect, MemoryBroker, QueueName};
+use actor_redis::RedisBroker;
+
+use super::RedisServer;
+use super::probe::within;
+
+/// A broker of a test's own.
+pub struct Stage {
+    kind: Kind,
+    /// The broker that the test itself sends with.
+    pub broker: Arc<dyn Broker>,
+    /// The same broker, to look at.
+    pub inspect: Arc<dyn Inspect>,
+}
+
+enum Kind {
+    Memory(MemoryBroker),
+    Redis(RedisServer),
+}
+
+impl Stage {
+    pub fn memory() -> Self {
+        let broker = MemoryBroker::new();
+        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker.clone()), kind: Kind::Memory(broker) }
+    }
+
+    pub async fn redis() -> Self {
+        Self::on(RedisServer::start()).await
+    }
+
+    pub async fn on(server: RedisServer) -> Self {
+        let broker = connect(&server).await;
+        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker), kind: Kind::Redis(server) }
+    }
+
+    /// A broker for one more process: with a server, a connection of its own.
+    pub async fn another(&self) -> Arc<dyn Broker> {
+        match &self.kind {
+            Kind::Memory(broker) => Arc::new(broker.clone()),
+            Kind::Redis(server) => Arc::new(connect(server).await),
+        }
+    }
+
+    pub fn server(&mut self) -> &mut RedisServer {
+        match &mut self.kind {
+            Kind::Redis(server) => server,
+            Kind::Memory(_) => panic!("this behaviour is a server's alone"),
+        }
+    }
+
+    pub async fn counts(&self, queue: &str) -> Counts {
+        self.inspect.counts(&name(queue)).await.expect("the broker answers")
+    }
+
+    /// Waits until the counts are as wanted.
+    pub async fn until(&self, queue: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
+        within(async {
+            loop {
+                let counts = self.counts(queue).await;
+                if wanted(&counts) {
+                    return counts;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+
+    pub async fn list(&self, queue: &str, state: State) -> Vec<Listed> {
+        self.inspect.list(&name(queue), state, Page::first(1_000)).await.expect("the broker answers").messages
+    }
+
+    /// The reason of the only dead letter.
+    pub async fn epitaph(&self, queue: &str) -> String {
+        self.until(queue, |counts| counts.dead == 1).await;
+        let mut dead = self.list(queue, State::Dead).await;
+        dead.pop().and_then(|letter| letter.reason).expect("a dead letter has a reason")
+    }
+}
+
+async fn connect(server: &RedisServer) -> RedisBroker {
+    RedisBroker::connect(&server.url()).await.expect("the server was started before")
+}
+
+pub fn name(queue: &str) -> QueueName {
+    queue.parse().expect("a test's queue has a proper name")
+}
