@@ -5,7 +5,9 @@
 
 mod http;
 mod process;
-mod redis;
+#[path = "../integration/support/server.rs"]
+#[allow(dead_code, unreachable_pub)] // The other binary uses more of it.
+mod server;
 mod tree;
 
 use std::time::{Duration, Instant};
@@ -13,8 +15,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::http::Answer;
-use crate::process::{Process, Service};
-use crate::redis::Redis;
+use crate::process::{Process, Service, signal};
+use crate::server::RedisServer;
 
 /// The first example of FIPS 180-2.
 const SHA256_OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -31,11 +33,12 @@ struct Api {
 }
 
 impl Api {
-    fn start(redis: &Redis) -> Self {
+    fn start(redis: &RedisServer) -> Self {
         let uploads = tempfile::tempdir().unwrap();
         let directory = uploads.path().to_str().unwrap();
+        let redis_url = redis.url();
         let settings = [
-            ("REDIS_URL", redis.url()),
+            ("REDIS_URL", &*redis_url),
             ("UPLOADS", directory),
             ("LISTEN", "127.0.0.1:0"),
             ("MAX_UPLOAD_BYTES", "1000"),
@@ -43,7 +46,6 @@ impl Api {
         let mut process = Process::start(Service::Api, &settings);
         let line = process.wait_for("listening on http://");
         let address = line.rsplit("http://").next().unwrap().to_owned();
-        let redis_url = redis.url().to_owned();
         Self { process, address, uploads, redis_url }
     }
 
@@ -86,7 +88,7 @@ impl Api {
 
 #[test]
 fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds() {
-    let redis = Redis::start();
+    let redis = RedisServer::durable();
     let api = Api::start(&redis);
     let mut doomed = api.worker(&[("CONCURRENCY", "2"), ("SLOWDOWN_MS", FOREVER_MS)]);
     let held = [api.accepted(b"abc"), api.accepted(b"a second video")];
@@ -122,7 +124,7 @@ fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds()
 
 #[test]
 fn both_services_end_in_good_order_when_they_are_asked_to() {
-    let redis = Redis::start();
+    let redis = RedisServer::durable();
     let mut api = Api::start(&redis);
     let mut worker = api.worker(&[]);
     let id = api.accepted(b"abc");
@@ -134,7 +136,7 @@ fn both_services_end_in_good_order_when_they_are_asked_to() {
 
 #[test]
 fn a_worker_that_is_asked_to_stop_finishes_what_it_runs() {
-    let redis = Redis::start();
+    let redis = RedisServer::durable();
     let api = Api::start(&redis);
     let mut worker = api.worker(&[("SLOWDOWN_MS", "500")]);
     let id = api.accepted(b"abc");
@@ -145,8 +147,8 @@ fn a_worker_that_is_asked_to_stop_finishes_what_it_runs() {
 
 #[test]
 fn while_redis_is_away_the_api_runs_and_says_so_and_when_it_is_back_it_goes_on() {
-    let mut redis = Redis::start();
-    redis.stop();
+    let mut redis = RedisServer::durable();
+    redis.kill();
     let api = Api::start(&redis);
 
     let answer = api.upload(b"abc");
@@ -158,7 +160,7 @@ fn while_redis_is_away_the_api_runs_and_says_so_and_when_it_is_back_it_goes_on()
     assert_eq!(health.status, 503, "{health:?}");
     assert!(health.body["error"].is_string(), "{health:?}");
 
-    redis.start_again();
+    redis.revive();
     // Only asking tells when the API has found Redis again.
     http::until(|| api.get("/health").status == 200);
     let mut worker = api.worker(&[]);
@@ -169,24 +171,26 @@ fn while_redis_is_away_the_api_runs_and_says_so_and_when_it_is_back_it_goes_on()
 
 #[test]
 fn an_upload_that_redis_did_not_answer_for_is_kept_and_the_client_is_told() {
-    let redis = Redis::start();
+    let redis = RedisServer::durable();
     let api = Api::start(&redis);
     let mut worker = api.worker(&[]);
     http::until(|| api.get("/health").status == 200);
 
-    redis.freeze();
+    let information = redis.cli(&["info", "server"]);
+    let pid = information.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap().parse().unwrap();
+    signal("-STOP", pid);
     let answer = api.upload(b"abc");
-    redis.thaw();
+    signal("-CONT", pid);
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.body["message_may_be_stored"], true, "{answer:?}");
-    // It was stored: a frozen Redis reads what was sent when it goes on.
+    // It was stored: a Redis that was stopped reads what was sent to it when it goes on.
     worker.wait_for("video processed");
     assert_eq!(api.video(answer.body["video_id"].as_str().unwrap())["status"], "done");
 }
 
 #[test]
 fn what_cannot_be_processed_is_refused_before_anything_is_sent() {
-    let redis = Redis::start();
+    let redis = RedisServer::durable();
     let api = Api::start(&redis);
     assert_eq!(api.upload(b"").status, 400);
     assert_eq!(api.upload(&[0; 1001]).status, 413);
