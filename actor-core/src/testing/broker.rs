@@ -54,7 +54,6 @@ impl TestBroker {
     }
 
     /// A worker that runs this broker's messages in the test's own task.
-    #[must_use]
     pub fn worker(&self) -> TestWorker {
         TestWorker::new(self.clone())
     }

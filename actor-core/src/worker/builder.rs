@@ -166,7 +166,7 @@ impl Builder {
                     tracing::info!("worker stopped");
                     return Ok(());
                 }
-                End::Lost => life.abandon().await,
+                End::Lost => life.abandon(&crew).await,
                 End::Refused(error) => return Err(WorkerError::refused(error)),
             }
         }

@@ -88,7 +88,10 @@ impl Heartbeat {
                     }
                     // Dropped without a stop, so runs may go on: others must wait for the lease's end.
                     () = abandoned.cancelled() => {}
-                    () = keeper.keep() => {}
+                    () = async {
+                        keeper.keep().await;
+                        std::future::pending().await
+                    } => {}
                 }
             });
         })?;

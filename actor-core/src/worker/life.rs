@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +28,6 @@ pub(crate) struct Crew {
     pub(crate) lanes: Vec<Arc<Lane>>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) outage: Outage,
-    /// Fetching, recovering and running.
     pub(crate) runs: TaskTracker,
     pub(crate) settlers: TaskTracker,
     /// Ends the settlers' patience with a broker that is away.
@@ -40,6 +40,8 @@ pub(crate) struct Life {
     heartbeat: Heartbeat,
     halt: CancellationToken,
     stop: Arc<Stop>,
+    /// Fetching and recovering: what may still be lent something.
+    posts: TaskTracker,
 }
 
 /// How a life ended.
@@ -59,7 +61,7 @@ impl Life {
         let queues = crew.lanes.iter().map(|lane| lane.queue.clone()).collect();
         let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
         let heartbeat = Heartbeat::start(broker, worker.clone(), queues, crew.lease, outage)?;
-        Ok(Self { worker, heartbeat, halt: CancellationToken::new(), stop: Arc::default() })
+        Ok(Self { worker, heartbeat, halt: CancellationToken::new(), stop: Arc::default(), posts: TaskTracker::new() })
     }
 
     /// Works until `shutdown` completes or the life ends otherwise.
@@ -104,8 +106,8 @@ impl Life {
                 settlements,
                 runs: crew.runs.clone(),
             });
-            crew.runs.spawn(recover(Arc::clone(&post), self.heartbeat.status.clone(), crew.lease));
-            crew.runs.spawn(fetch(post));
+            self.posts.spawn(recover(Arc::clone(&post), self.heartbeat.status.clone(), crew.lease));
+            self.posts.spawn(fetch(post));
         }
     }
 
@@ -114,15 +116,22 @@ impl Life {
     pub(crate) async fn stop(mut self, crew: &Crew) {
         self.stop.signal(Cancellation::Shutdown);
         self.halt.cancel();
+        self.posts.close();
         crew.runs.close();
-        if tokio::time::timeout(crew.shutdown_timeout, crew.runs.wait()).await.is_err() {
+        let ended = async {
+            // Whoever fetches may start a run, so it ends first.
+            self.posts.wait().await;
+            crew.runs.wait().await;
+        };
+        let mut ended = std::pin::pin!(ended);
+        if timeout(crew.shutdown_timeout, &mut ended).await.is_err() {
             tracing::warn!(timeout = ?crew.shutdown_timeout, "runs cancelled: they took longer than the shutdown timeout");
             self.stop.abort(Cancellation::Shutdown);
             crew.executor.closing.cancel();
-            crew.runs.wait().await;
+            ended.await;
         }
         crew.settlers.close();
-        if tokio::time::timeout(crew.lease, crew.settlers.wait()).await.is_err() {
+        if timeout(crew.lease, crew.settlers.wait()).await.is_err() {
             crew.give_up.cancel();
             crew.settlers.wait().await;
         }
@@ -130,10 +139,14 @@ impl Life {
     }
 
     /// Ends at once: what it held is others' now.
-    pub(crate) async fn abandon(mut self) {
+    pub(crate) async fn abandon(mut self, crew: &Crew) {
         tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead, and starts again");
         self.stop.abort(Cancellation::LeaseLost);
         self.halt.cancel();
+        self.posts.close();
+        // A claim under way may still be lent something. It ends before the life does, which then
+        // tells the others of what is left.
+        let _ = timeout(crew.lease, self.posts.wait()).await;
         self.heartbeat.stop().await;
     }
 }

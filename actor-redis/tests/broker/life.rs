@@ -22,7 +22,7 @@ async fn a_message_that_is_done_leaves_nothing_behind() {
     assert_eq!(bodies(&lent), ["one"]);
     assert_eq!(lent[0].crashes, 0);
     let receipt = lent.remove(0).receipt;
-    let again = Receipt::new(receipt.place(), receipt.number());
+    let again = Receipt::new(receipt.rank(), receipt.number());
     assert_eq!(settle(&broker, &consumer, receipt, Settlement::Done).await, Settled::Yes);
     assert_eq!(settle(&broker, &consumer, again, Settlement::Done).await, Settled::No);
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 0);
