@@ -3,6 +3,8 @@
 
 mod support;
 
+/// How long a run may take, and what a sync actor makes of it.
+mod limits;
 /// Redis itself: restarted, cut off, emptied of scripts.
 mod outages;
 /// How a run ends, and what becomes of its message.
@@ -11,7 +13,7 @@ mod outcomes;
 mod queues;
 /// Workers that die, and what they held.
 mod recovery;
-/// What an actor is given, and what it may ask of its run.
+/// What an actor is given, and what its message may ask for.
 mod running;
 /// What a worker refuses to start with.
 mod starting;
@@ -19,3 +21,5 @@ mod starting;
 mod stopping;
 /// Messages that cannot be run here, or at all.
 mod strangers;
+/// What a run tells, and whose trace it continues.
+mod traces;

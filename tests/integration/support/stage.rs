@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::broker::Broker;
+use actor_core::broker::{Broker, Enqueue};
 use actor_core::inspect::{Counts, Listed, Page, State};
-use actor_core::{Inspect, MemoryBroker, QueueName};
+use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
 use actor_redis::RedisBroker;
+use bytes::Bytes;
 
 use super::RedisServer;
 use super::probe::within;
@@ -48,6 +49,18 @@ impl Stage {
         }
     }
 
+    /// A worker of one queue, with a broker of its own, to be given its state.
+    pub async fn worker(&self, queue: &str) -> Builder {
+        Worker::builder(self.another().await).queues([name(queue)])
+    }
+
+    /// Stores bytes that no sender of this library wrote.
+    pub async fn put(&self, queue: &str, body: impl Into<Bytes>) {
+        let message = Enqueue::new(MessageId::new(), Priority::Normal, body.into());
+        let answer = self.broker.enqueue(&name(queue), vec![message]).await.pop();
+        answer.expect("one message has one answer").expect("the broker answers");
+    }
+
     pub fn server(&mut self) -> &mut RedisServer {
         match &mut self.kind {
             Kind::Redis(server) => server,
@@ -73,8 +86,22 @@ impl Stage {
         .await
     }
 
+    /// Every message in a state.
     pub async fn list(&self, queue: &str, state: State) -> Vec<Listed> {
-        self.inspect.list(&name(queue), state, Page::first(1_000)).await.expect("the broker answers").messages
+        let (mut all, mut page) = (Vec::new(), Page::first(1_000));
+        loop {
+            let listing = self.inspect.list(&name(queue), state, page.clone()).await.expect("the broker answers");
+            all.extend(listing.messages);
+            page.after = listing.next;
+            if page.after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    /// Waits until all is done that there was to do.
+    pub async fn until_empty(&self, queue: &str) -> Counts {
+        self.until(queue, |counts| counts.waiting_and_lent() == 0).await
     }
 
     /// The reason of the only dead letter.
