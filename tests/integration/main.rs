@@ -3,16 +3,20 @@
 
 mod support;
 
+/// Numbers: how many at once, how many at all, and who gets them.
+mod crowds;
 /// How long a run may take, and what a sync actor makes of it.
 mod limits;
 /// Redis itself: restarted, cut off, emptied of scripts.
 mod outages;
 /// How a run ends, and what becomes of its message.
 mod outcomes;
-/// Order, delay, age and numbers.
+/// Order, delay and age.
 mod queues;
 /// Workers that die, and what they held.
 mod recovery;
+/// Reading and repairing what is stored.
+mod repairs;
 /// What an actor is given, and what its message may ask for.
 mod running;
 /// What a worker refuses to start with.

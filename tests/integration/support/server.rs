@@ -69,6 +69,13 @@ impl RedisServer {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Runs a line of a shell, in which `redis-cli` talks to this server.
+    pub fn shell(&self, line: &str) {
+        let here = line.replace("redis-cli ", &format!("redis-cli -s '{}' ", self.socket().display()));
+        let status = Command::new("sh").args(["-ec", &here]).stdout(Stdio::null()).status().expect("there is a shell");
+        assert!(status.success(), "{line}");
+    }
+
     fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
     }

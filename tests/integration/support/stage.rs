@@ -6,7 +6,7 @@ use std::time::Duration;
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::inspect::{Counts, Listed, Page, State};
 use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
-use actor_redis::RedisBroker;
+use actor_redis::{Builder as Settings, RedisBroker};
 use bytes::Bytes;
 
 use super::RedisServer;
@@ -23,8 +23,11 @@ pub struct Stage {
 
 enum Kind {
     Memory(MemoryBroker),
-    Redis(RedisServer),
+    Redis(RedisServer, Set),
 }
+
+/// What every broker of a stage is set to.
+type Set = fn(Settings) -> Settings;
 
 impl Stage {
     pub fn memory() -> Self {
@@ -37,15 +40,20 @@ impl Stage {
     }
 
     pub async fn on(server: RedisServer) -> Self {
-        let broker = connect(&server).await;
-        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker), kind: Kind::Redis(server) }
+        Self::with(server, |settings| settings).await
+    }
+
+    /// With other settings than the default.
+    pub async fn with(server: RedisServer, set: Set) -> Self {
+        let broker = connect(&server, set).await;
+        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker), kind: Kind::Redis(server, set) }
     }
 
     /// A broker for one more process: with a server, a connection of its own.
     pub async fn another(&self) -> Arc<dyn Broker> {
         match &self.kind {
             Kind::Memory(broker) => Arc::new(broker.clone()),
-            Kind::Redis(server) => Arc::new(connect(server).await),
+            Kind::Redis(server, set) => Arc::new(connect(server, *set).await),
         }
     }
 
@@ -63,7 +71,7 @@ impl Stage {
 
     pub fn server(&mut self) -> &mut RedisServer {
         match &mut self.kind {
-            Kind::Redis(server) => server,
+            Kind::Redis(server, _) => server,
             Kind::Memory(_) => panic!("this behaviour is a server's alone"),
         }
     }
@@ -112,8 +120,9 @@ impl Stage {
     }
 }
 
-async fn connect(server: &RedisServer) -> RedisBroker {
-    RedisBroker::connect(&server.url()).await.expect("the server was started before")
+async fn connect(server: &RedisServer, set: Set) -> RedisBroker {
+    let settings = RedisBroker::builder(&server.url()).expect("a path in a temporary directory makes a URL");
+    set(settings).connect().await.expect("the server was started before")
 }
 
 pub fn name(queue: &str) -> QueueName {
