@@ -14,7 +14,7 @@ use redis::{Cmd, Value};
 use crate::connection::{ANSWER, Link};
 use crate::entry::EntryId;
 use crate::error::Trouble;
-use crate::keys::{GROUP, Level};
+use crate::keys::{GROUP, LEVELS, Level};
 use crate::queue::Queue;
 use crate::request::{Answer, Request};
 use crate::script::{self, Bury, Keep, Place, Release, Retry};
@@ -61,7 +61,7 @@ pub(crate) async fn settle(
 /// Settlements by what is to be done, each with its place in the caller's order.
 #[derive(Default)]
 struct Sorted<'a> {
-    done: [Vec<(usize, EntryId)>; 4],
+    done: [Vec<(usize, EntryId)>; LEVELS],
     retries: Vec<(usize, Retry<'a>)>,
     burials: Vec<(usize, Bury<'a>)>,
     releases: Vec<(usize, Release<'a>)>,

@@ -75,7 +75,7 @@ async fn a_server_that_is_back_is_found_within_a_second() {
         tokio::task::yield_now().await;
     }
     let settled = loop {
-        let receipt = actor_core::delivery::Receipt::new(lent.receipt.place(), lent.receipt.number());
+        let receipt = actor_core::delivery::Receipt::new(lent.receipt.rank(), lent.receipt.number());
         match broker.settle(&consumer, &[(receipt, Settlement::Done)]).await.remove(0) {
             Ok(settled) => break settled,
             Err(_) => tokio::task::yield_now().await,
