@@ -48,14 +48,14 @@ pub(crate) struct Link {
 
 #[derive(Debug, Default)]
 struct State {
-    live: Option<Live>,
+    live: Option<Arc<Live>>,
     /// The connection before, which the next one has the server close.
     former: Option<Peer>,
     failure: Option<Failure>,
 }
 
 /// A connection that stands.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Live {
     connection: MultiplexedConnection,
     peer: Peer,
@@ -180,7 +180,7 @@ impl Link {
     }
 
     /// The connection that stands, or a new one.
-    async fn live(&self) -> Result<Live, Arc<Error>> {
+    async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
         if let Some(live) = self.standing()? {
             return Ok(live);
         }
@@ -191,11 +191,12 @@ impl Link {
         let former = self.lock().former.clone();
         match connect(&self.endpoint, former).await {
             Ok(live) => {
+                let live = Arc::new(live);
                 let mut state = self.lock();
                 if state.failure.take().is_some() {
                     tracing::info!(address = %self.endpoint.address, "redis is connected again");
                 }
-                state.live = Some(live.clone());
+                state.live = Some(Arc::clone(&live));
                 state.former = None;
                 Ok(live)
             }
@@ -204,14 +205,14 @@ impl Link {
     }
 
     /// The connection that stands; the error of the last attempt while it is too early for the next.
-    fn standing(&self) -> Result<Option<Live>, Arc<Error>> {
+    fn standing(&self) -> Result<Option<Arc<Live>>, Arc<Error>> {
         let mut state = self.lock();
         if let Some(live) = &state.live {
             let driven = self.driver == Driver::Any || current_runtime().is_ok_and(|id| id == live.runtime);
             if driven && live.alive.load(Ordering::Acquire) {
-                return Ok(Some(live.clone()));
+                return Ok(Some(Arc::clone(live)));
             }
-            state.former = state.live.take().map(|live| live.peer);
+            state.former = state.live.take().map(|live| live.peer.clone());
         }
         match &state.failure {
             Some(failure) if Instant::now() < failure.again_at => Err(Arc::clone(&failure.error)),
