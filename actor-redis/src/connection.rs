@@ -227,9 +227,7 @@ impl Link {
         if attempts == 0 {
             tracing::warn!(address = %self.endpoint.address, %error, "redis is not connected");
         }
-        let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
-        // Many processes that lost the same server must not come back in step.
-        let again_at = Instant::now() + ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let again_at = Instant::now() + pause(attempts);
         state.failure = Some(Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at });
         error
     }
@@ -271,6 +269,13 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
     Ok(Live { connection, peer, alive, runtime })
 }
 
+/// How long to pause after this many attempts that failed, and one more.
+fn pause(attempts: u32) -> Duration {
+    let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
+    // Many processes that lost the same server must not come back in step.
+    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
 fn current_runtime() -> Result<runtime::Id, Error> {
     runtime::Handle::try_current().map(|handle| handle.id()).map_err(|_| Kind::NoRuntime.into())
 }
@@ -295,4 +300,18 @@ async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) 
         _ => 0,
     };
     Ok((client, Server::read(about)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_well_under_a_second() {
+        assert!(pause(0) <= Duration::from_millis(50));
+        for attempts in [4, 10, 1_000, u32::MAX] {
+            let pause = pause(attempts);
+            assert!((Duration::from_millis(250)..=Duration::from_millis(500)).contains(&pause), "{pause:?}");
+        }
+    }
 }
