@@ -221,7 +221,6 @@ impl Lane {
     async fn open(&self, commands: &Link) -> Result<(), Trouble> {
         let mut request = Request::new();
         request.call(script::open(&self.queue.keys));
-        self.queue.forget_announcement();
         commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
     }
 }

@@ -48,14 +48,14 @@ pub(crate) struct Link {
 
 #[derive(Debug, Default)]
 struct State {
-    live: Option<Live>,
+    live: Option<Arc<Live>>,
     /// The connection before, which the next one has the server close.
     former: Option<Peer>,
     failure: Option<Failure>,
 }
 
 /// A connection that stands.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Live {
     connection: MultiplexedConnection,
     peer: Peer,
@@ -180,7 +180,7 @@ impl Link {
     }
 
     /// The connection that stands, or a new one.
-    async fn live(&self) -> Result<Live, Arc<Error>> {
+    async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
         if let Some(live) = self.standing()? {
             return Ok(live);
         }
@@ -191,11 +191,12 @@ impl Link {
         let former = self.lock().former.clone();
         match connect(&self.endpoint, former).await {
             Ok(live) => {
+                let live = Arc::new(live);
                 let mut state = self.lock();
                 if state.failure.take().is_some() {
                     tracing::info!(address = %self.endpoint.address, "redis is connected again");
                 }
-                state.live = Some(live.clone());
+                state.live = Some(Arc::clone(&live));
                 state.former = None;
                 Ok(live)
             }
@@ -204,14 +205,14 @@ impl Link {
     }
 
     /// The connection that stands; the error of the last attempt while it is too early for the next.
-    fn standing(&self) -> Result<Option<Live>, Arc<Error>> {
+    fn standing(&self) -> Result<Option<Arc<Live>>, Arc<Error>> {
         let mut state = self.lock();
         if let Some(live) = &state.live {
             let driven = self.driver == Driver::Any || current_runtime().is_ok_and(|id| id == live.runtime);
             if driven && live.alive.load(Ordering::Acquire) {
-                return Ok(Some(live.clone()));
+                return Ok(Some(Arc::clone(live)));
             }
-            state.former = state.live.take().map(|live| live.peer);
+            state.former = state.live.take().map(|live| live.peer.clone());
         }
         match &state.failure {
             Some(failure) if Instant::now() < failure.again_at => Err(Arc::clone(&failure.error)),
@@ -226,9 +227,7 @@ impl Link {
         if attempts == 0 {
             tracing::warn!(address = %self.endpoint.address, %error, "redis is not connected");
         }
-        let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
-        // Many processes that lost the same server must not come back in step.
-        let again_at = Instant::now() + ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let again_at = Instant::now() + pause(attempts);
         state.failure = Some(Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at });
         error
     }
@@ -270,6 +269,13 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
     Ok(Live { connection, peer, alive, runtime })
 }
 
+/// How long to pause after this many attempts that failed, and one more.
+fn pause(attempts: u32) -> Duration {
+    let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
+    // Many processes that lost the same server must not come back in step.
+    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
 fn current_runtime() -> Result<runtime::Id, Error> {
     runtime::Handle::try_current().map(|handle| handle.id()).map_err(|_| Kind::NoRuntime.into())
 }
@@ -294,4 +300,18 @@ async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) 
         _ => 0,
     };
     Ok((client, Server::read(about)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_well_under_a_second() {
+        assert!(pause(0) <= Duration::from_millis(50));
+        for attempts in [4, 10, 1_000, u32::MAX] {
+            let pause = pause(attempts);
+            assert!((Duration::from_millis(250)..=Duration::from_millis(500)).contains(&pause), "{pause:?}");
+        }
+    }
 }

@@ -49,7 +49,7 @@ fn chunk_len(messages: &[Enqueue]) -> usize {
 }
 
 async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]) -> Result<Answers, Trouble> {
-    let announcement = queue.announcement(namespace);
+    let announcement = queue.first_announcement(namespace);
     if let ([message], None) = (messages, &announcement)
         && message.delay.is_zero()
     {

@@ -45,20 +45,12 @@ impl Leases {
             request.call(script::open(&queue.keys));
             request.call(script::enroll(&queue.keys, worker.as_str(), lease));
         }
-        let announcements: Vec<_> = queues.iter().filter_map(|queue| queue.announcement(known.namespace())).collect();
-        let announced = !announcements.is_empty();
-        for announcement in announcements {
-            request.command(announcement);
+        // Last, since a user may be forbidden this key: then the queue is only not listed.
+        for queue in &queues {
+            request.command(queue.announcement(known.namespace()));
         }
         let asked = SystemTime::now();
-        let answers = link.request(&request, ANSWER).await;
-        if announced && !answers.as_ref().is_ok_and(|answers| answers.iter().skip(2 * queues.len()).all(Result::is_ok))
-        {
-            for queue in &queues {
-                queue.forget_announcement();
-            }
-        }
-        let mut answers = answers?.into_iter();
+        let mut answers = link.request(&request, ANSWER).await?.into_iter();
         for queue in &queues {
             answers.next().transpose()?;
             let enrolled = answers.next().transpose()?.as_ref().and_then(script::enrolled);

@@ -119,7 +119,9 @@ async fn a_stopped_claim_ends_at_once() {
     });
     server.until_a_read_waits().await;
     wait.stop();
-    assert!(waiting.await.unwrap().unwrap().is_empty());
+    // A read that waits ends within ten seconds by itself.
+    let stopped = tokio::time::timeout(Duration::from_secs(4), waiting).await.unwrap();
+    assert!(stopped.unwrap().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -33,3 +33,5 @@ mod recovery;
 mod refusals;
 /// Messages that wait for their time.
 mod scheduled;
+/// What is warned of.
+mod warnings;

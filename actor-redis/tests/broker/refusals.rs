@@ -208,10 +208,11 @@ async fn a_read_only_replica_is_named() {
 
 #[tokio::test]
 async fn a_server_that_is_loading_is_waited_for() {
-    let mut server = Server::with(&["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"]);
+    // A server that loads takes requests after every 2 MB, and here it needs a while for these.
+    let mut server = Server::with(&["--key-load-delay", "300", "--rdbcompression", "no"]);
     let mut fill = redis::pipe();
-    for number in 0..500 {
-        fill.cmd("SET").arg(number).arg("x".repeat(100)).ignore();
+    for number in 0..4_000 {
+        fill.cmd("SET").arg(number).arg("x".repeat(4096)).ignore();
     }
     fill.exec(&mut server.raw()).unwrap();
     let _: String = server.run("SAVE");
@@ -291,7 +292,19 @@ async fn a_database_of_its_own_is_used() {
     let broker = RedisBroker::connect(&format!("{}?db=3", server.url())).await.unwrap();
     send(&broker, vec![message("a")]).await;
     assert_eq!(server.run::<i64>("DBSIZE"), 0);
-    says(refusal(&format!("{}?db=99", server.url())).await, "refused");
+    let error = refusal(&format!("{}?db=99", server.url())).await;
+    assert!(!error.is_transient());
+    says(error, "refused");
+}
+
+#[tokio::test]
+async fn a_server_with_too_many_connections_is_tried_again() {
+    let server = Server::with(&["--maxclients", "1"]);
+    let held = server.raw();
+    let error = refusal(&server.url()).await;
+    assert!(error.is_transient(), "{error}");
+    says(error, "maxclients");
+    drop(held);
 }
 
 #[test]
