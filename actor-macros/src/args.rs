@@ -120,14 +120,14 @@ impl Args {
         self.written.push(option.clone());
         let Some(value) = value else { return };
         match option.to_string().as_str() {
-            "queue" => self.queue = checked_name(value, "queue = \"mail\"", mistakes),
-            "name" => self.name = checked_name(value, "name = \"send_welcome_mail\"", mistakes),
+            "queue" => self.queue = checked_name(&value, "queue = \"mail\"", mistakes),
+            "name" => self.name = checked_name(&value, "name = \"send_welcome_mail\"", mistakes),
             "max_retries" => self.max_retries = number(&value, mistakes),
-            "min_backoff" => self.min_backoff = millis(value, option, mistakes),
-            "max_backoff" => self.max_backoff = millis(value, option, mistakes),
-            "time_limit" => self.time_limit = limit(value, option, mistakes),
-            "max_age" => self.max_age = limit(value, option, mistakes),
-            "priority" => self.priority = priority(value, mistakes),
+            "min_backoff" => self.min_backoff = millis(&value, option, mistakes),
+            "max_backoff" => self.max_backoff = millis(&value, option, mistakes),
+            "time_limit" => self.time_limit = limit(&value, option, mistakes),
+            "max_age" => self.max_age = limit(&value, option, mistakes),
+            "priority" => self.priority = priority(&value, mistakes),
             "retry_if" => self.retry_if = function(value, mistakes),
             "implements" => self.implements = path(value, mistakes),
             _ => {}
@@ -135,22 +135,25 @@ impl Args {
     }
 }
 
-fn text(value: Expr) -> Result<LitStr, Expr> {
-    match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
-        other => Err(other),
+/// The text that a value is, or a mistake that says what to write.
+fn text(value: &Expr, what: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
+    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
+        return Some(text.clone());
     }
+    mistakes.add(value, what);
+    None
 }
 
-fn checked_name(value: Expr, example: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
-    match text(value) {
-        Ok(text) => match name::check(&text.value()) {
-            Ok(()) => return Some(text),
-            Err(what) => mistakes.add(&text, what),
-        },
-        Err(other) => mistakes.add(other, format!("a name is a text, read when this is compiled: write `{example}`")),
+fn checked_name(value: &Expr, example: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
+    let what = format!("a name is a text, read when this is compiled: write `{example}`");
+    let text = text(value, &what, mistakes)?;
+    match name::check(&text.value()) {
+        Ok(()) => Some(text),
+        Err(what) => {
+            mistakes.add(text, what);
+            None
+        }
     }
-    None
 }
 
 fn number(value: &Expr, mistakes: &mut Mistakes) -> Option<u32> {
@@ -163,14 +166,9 @@ fn number(value: &Expr, mistakes: &mut Mistakes) -> Option<u32> {
     None
 }
 
-fn millis(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
-    let text = match text(value) {
-        Ok(text) => text,
-        Err(other) => {
-            mistakes.add(other, format!("a duration is a text with its unit: write `{option} = \"30s\"`"));
-            return None;
-        }
-    };
+fn millis(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
+    let what = format!("a duration is a text with its unit: write `{option} = \"30s\"`");
+    let text = text(value, &what, mistakes)?;
     match duration::parse(&text.value()) {
         Ok(ms) => Some(Millis(ms, text)),
         Err(what) => {
@@ -180,10 +178,8 @@ fn millis(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis
     }
 }
 
-fn limit(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> {
-    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &value
-        && text.value() == "none"
-    {
+fn limit(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> {
+    if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
         return Some(Limit::None);
     }
     let Millis(ms, text) = millis(value, option, mistakes)?;
@@ -194,15 +190,9 @@ fn limit(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> 
     Some(Limit::Millis(ms))
 }
 
-fn priority(value: Expr, mistakes: &mut Mistakes) -> Option<Priority> {
+fn priority(value: &Expr, mistakes: &mut Mistakes) -> Option<Priority> {
     const WORDS: &str = "write `priority = \"high\"`, \"normal\" or \"low\"";
-    let text = match text(value) {
-        Ok(text) => text,
-        Err(other) => {
-            mistakes.add(other, format!("a priority is a text: {WORDS}"));
-            return None;
-        }
-    };
+    let text = text(value, &format!("a priority is a text: {WORDS}"), mistakes)?;
     match text.value().as_str() {
         "high" => Some(Priority::High),
         "normal" => Some(Priority::Normal),

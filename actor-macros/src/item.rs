@@ -1,10 +1,10 @@
 //! The function below `#[actor]`: reads it, and collects everything that is wrong with it.
 
-use proc_macro2::{Group, TokenStream};
-use quote::ToTokens;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Path, ReturnType, Safety, Signature, Token, Type, Visibility};
+use syn::{Attribute, FnArg, Path, ReturnType, Safety, Signature, Token, Type, Visibility};
 
 use crate::args::{Args, Millis};
 use crate::mistakes::Mistakes;
@@ -17,7 +17,7 @@ pub(crate) struct Item {
     pub(crate) attrs: Attrs,
     pub(crate) vis: Visibility,
     pub(crate) sig: Signature,
-    pub(crate) body: Option<Group>,
+    pub(crate) body: Option<TokenStream>,
 }
 
 /// The function's attributes, by where they go.
@@ -46,7 +46,7 @@ pub(crate) struct Actor {
     pub(crate) vis: Visibility,
     /// As it is written, without the macro's own attributes.
     pub(crate) sig: Signature,
-    pub(crate) body: Option<Group>,
+    pub(crate) body: Option<TokenStream>,
     pub(crate) form: Form,
     pub(crate) params: Vec<Param>,
     pub(crate) args: Args,
@@ -66,6 +66,7 @@ impl Parse for Item {
         let sig = input.parse()?;
         let body = match input.parse::<Token![;]>() {
             Ok(_) => None,
+            // A brace group, or the `$body:block` of another macro.
             Err(_) => Some(input.parse()?),
         };
         Ok(Self { attrs, vis, sig, body })
@@ -101,21 +102,21 @@ impl Form {
 }
 
 /// Checks the whole.
-pub(crate) fn check(item: Item, args: Args, mistakes: &mut Mistakes) -> Result<Actor, Broken> {
+pub(crate) fn check(mut item: Item, args: Args, mistakes: &mut Mistakes) -> Result<Actor, Box<Broken>> {
     let form = Form::of(&item, &args);
     check_options(&item, &args, &form, mistakes);
+    check_attributes(&mut item.attrs, mistakes);
     let before = mistakes.len();
-    check_attributes(&item.attrs, mistakes);
     check_signature(&item.sig, mistakes);
     if let (Form::Implementation(_), None) = (&form, &item.body) {
         mistakes.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
     }
-    let place = Place { actor: &item.sig.ident, form: &form };
+    let place = Place { sig: &item.sig, form: &form };
     let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, mistakes)).collect();
     check_defaults(&params, mistakes);
     owned::check_return(&item.sig.output, mistakes);
     if mistakes.len() > before {
-        return Err(Broken { item, form, args });
+        return Err(Box::new(Broken { item, form, args }));
     }
     let Item { attrs, vis, mut sig, body } = item;
     sig.inputs.iter_mut().for_each(strip);
@@ -161,12 +162,15 @@ fn check_backoff(args: &Args, mistakes: &mut Mistakes) {
     }
 }
 
-fn check_attributes(attrs: &Attrs, mistakes: &mut Mistakes) {
-    for attr in &attrs.rest {
-        if attr.path().segments.last().is_some_and(|last| last.ident == "actor") {
+/// Refuses a second `#[actor]`, and takes it away.
+fn check_attributes(attrs: &mut Attrs, mistakes: &mut Mistakes) {
+    attrs.rest.retain(|attr| {
+        let again = attr.path().segments.last().is_some_and(|last| last.ident == "actor");
+        if again {
             mistakes.add(attr, "`#[actor]` stands here twice: take one away");
         }
-    }
+        !again
+    });
 }
 
 fn check_signature(sig: &Signature, mistakes: &mut Mistakes) {
@@ -179,7 +183,9 @@ fn check_signature(sig: &Signature, mistakes: &mut Mistakes) {
     if let Some(abi) = &sig.abi {
         mistakes.add(abi, "an actor is a Rust function: take `extern` away");
     }
-    if !sig.generics.params.is_empty() {
+    if sig.generics.lifetimes().next().is_some() {
+        mistakes.add(&sig.generics, "what a run is lent lives as long as the run: write `&T`, without a lifetime");
+    } else if !sig.generics.params.is_empty() {
         mistakes.add(&sig.generics, "a message is decoded into one type: an actor cannot be generic");
     }
     if let Some(where_clause) = &sig.generics.where_clause {
@@ -225,11 +231,19 @@ fn returns_nothing(output: &ReturnType) -> bool {
 }
 
 impl Item {
-    /// The plain function, without the macro's own attributes; nothing where it has no body.
+    /// The plain function, without the macro's own attributes. It uses what it names, also where it
+    /// has no body. Nothing where rustc would tell the mistake again.
     pub(crate) fn plain(&self) -> TokenStream {
-        let Some(body) = &self.body else { return TokenStream::new() };
+        let told = |param: &FnArg| matches!(param, FnArg::Typed(param) if owned::is_told_by_rustc(&param.ty));
+        if self.sig.inputs.iter().any(told) {
+            return TokenStream::new();
+        }
+        let body = self.body.as_ref().map_or_else(|| quote!({ loop {} }), ToTokens::to_token_stream);
         let Attrs { docs, cfgs, deprecated, allows, rest } = &self.attrs;
         let mut tokens = TokenStream::new();
+        if self.body.is_none() {
+            tokens.extend(quote!(#[allow(unused_variables)]));
+        }
         for attr in [docs, cfgs, deprecated, allows, rest].into_iter().flatten() {
             attr.to_tokens(&mut tokens);
         }

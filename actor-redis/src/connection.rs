@@ -14,7 +14,7 @@ use tokio::runtime;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, Trouble};
-use crate::request::Request;
+use crate::request::{Answer, Request};
 use crate::server::{self, Server};
 
 /// How long making a connection may take.
@@ -94,10 +94,6 @@ impl Link {
         Self { endpoint, driver, state: Mutex::default(), connecting: tokio::sync::Mutex::default() }
     }
 
-    pub(crate) fn address(&self) -> &Arc<str> {
-        &self.endpoint.address
-    }
-
     /// Makes sure that there is a connection.
     pub(crate) async fn ready(&self) -> Result<(), Arc<Error>> {
         self.live().await.map(drop)
@@ -124,25 +120,36 @@ impl Link {
         }
     }
 
-    /// Sends commands together. The answers stand in the commands' order, refusals among them.
+    /// Sends commands together. The answers stand in the commands' order.
     ///
     /// # Errors
     ///
     /// There is no answer to any of them.
-    pub(crate) async fn request(&self, request: &Request, within: Duration) -> Result<Vec<Value>, Trouble> {
+    pub(crate) async fn request(&self, request: &Request, within: Duration) -> Result<Vec<Answer>, Trouble> {
         let live = self.live().await.map_err(Trouble::NotConnected)?;
-        let mut answers = self.send(&live, request.pipeline(), within).await?;
-        if let Some((again, places)) = request.unknown_scripts(&answers) {
-            // What the others have answered must not be lost, whatever becomes of these.
-            match self.send(&live, &again, within).await {
-                Ok(late) => {
-                    for (place, answer) in places.into_iter().zip(late) {
-                        answers[place] = answer;
-                    }
+        let answers = self.send(&live, request.pipeline(), within).await?;
+        let late = match request.unknown_scripts(&answers) {
+            Some((again, places)) => Some((self.send(&live, &again, within).await, places)),
+            None => None,
+        };
+        let read = |answer| match answer {
+            Value::ServerError(source) => Err(self.refusal(source)),
+            answer => Ok(answer),
+        };
+        let mut answers: Vec<_> = answers.into_iter().map(read).collect();
+        match late {
+            Some((Ok(late), places)) => {
+                for (place, answer) in places.into_iter().zip(late) {
+                    answers[place] = read(answer);
                 }
-                Err(trouble) if places.len() == answers.len() => return Err(trouble),
-                Err(trouble) => tracing::debug!(%trouble, "scripts that redis did not know were not sent again"),
             }
+            // The others were answered all the same.
+            Some((Err(trouble), places)) => {
+                for place in places {
+                    answers[place] = Err(trouble.clone());
+                }
+            }
+            None => {}
         }
         Ok(answers)
     }

@@ -38,6 +38,11 @@ impl Level {
         Self::ALL.get(usize::from(place)).copied()
     }
 
+    /// The level after this one; of the last, itself.
+    pub(crate) fn below(self) -> Self {
+        Self::at(self.place() + 1).unwrap_or(self)
+    }
+
     pub(crate) fn place(self) -> u8 {
         self as u8
     }

@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use actor_core::inspect::Counts;
+use bytes::Bytes;
 use redis::{Cmd, Script, Value};
 
 use crate::entry::EntryId;
@@ -13,6 +15,8 @@ pub(crate) const LOOK: Duration = Duration::from_secs(10);
 /// A message that is scheduled later than this is scheduled for this: 100 years. A score is a
 /// floating-point number, exact only up to 2^53.
 const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
+/// How many marks that only wake are told from messages when a queue is counted.
+const MARKS: usize = 100;
 /// How many dead workers one recovery handles.
 const DEAD_WORKERS: usize = 100;
 
@@ -45,6 +49,9 @@ static RECOVER: Source = source!("recover");
 static RETRY: Source = source!("retry");
 static BURY: Source = source!("bury");
 static RELEASE: Source = source!("release");
+static COUNT: Source = source!("count");
+static REPLAY: Source = source!("replay");
+static DELETE: Source = source!("delete");
 
 impl Source {
     fn call(&'static self, keys: &[&str]) -> Call {
@@ -243,4 +250,51 @@ pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Ite
         call.arg(place.level.place()).arg(place.id).arg(body);
     }
     call
+}
+
+pub(crate) fn count(keys: &Keys) -> Call {
+    let [first, high, normal, low] = ready(keys);
+    let mut call = COUNT.call(&[&keys.workers, &keys.later, &keys.dead, first, high, normal, low]);
+    call.arg(GROUP).arg(MARKS);
+    call
+}
+
+/// What a [`count`] found.
+pub(crate) fn counted(answer: &Value) -> Option<Counts> {
+    let numbers = integers::<5>(answer)?;
+    let [ready, lent, scheduled, dead, paused] = numbers.map(|number| u64::try_from(number).unwrap_or_default());
+    let mut counts = Counts::new(ready, lent, scheduled, dead);
+    counts.paused = paused == 1;
+    Some(counts)
+}
+
+/// A dead letter made new.
+pub(crate) struct Replay {
+    pub(crate) member: String,
+    pub(crate) level: Level,
+    pub(crate) body: Bytes,
+}
+
+/// Answers how many were dead, and are ready now.
+pub(crate) fn replay(keys: &Keys, messages: &[Replay]) -> Call {
+    let [_, high, normal, low] = ready(keys);
+    let mut call = REPLAY.call(&[&keys.dead, &keys.dead_bodies, &keys.dead_reasons, high, normal, low]);
+    for Replay { member, level, body } in messages {
+        call.arg(member).arg(level.place()).arg(&**body);
+    }
+    call
+}
+
+/// Deletes what is ready from one entry to another.
+pub(crate) fn delete(keys: &Keys, level: Level, from: &str, to: &str, limit: usize) -> Call {
+    let mut call = DELETE.call(&[keys.ready(level)]);
+    call.arg(GROUP).arg(from).arg(to).arg(limit);
+    call
+}
+
+/// How many a [`delete`] deleted, and the last entry that it saw.
+pub(crate) fn deleted(answer: &Value) -> Option<(u64, Option<EntryId>)> {
+    let Value::Array(parts) = answer else { return None };
+    let [Value::Int(count), Value::BulkString(last)] = parts.as_slice() else { return None };
+    Some((u64::try_from(*count).ok()?, EntryId::parse(last)))
 }

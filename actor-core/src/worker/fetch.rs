@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::demand::Demand;
-use super::executor::release;
 use super::outage::{Backoff, until};
 use super::post::Post;
 use crate::BrokerError;
@@ -143,18 +142,23 @@ impl Fetch {
             _ => true,
         };
         let now = Instant::now();
+        let most = self.buffer.len() + claim.asked;
         self.buffer.extend(deliveries.into_iter().map(|delivery| (now, delivery)));
         if !in_order {
             // Stable: within a rank the order stays.
             self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.receipt.rank());
+        }
+        // A broker may lend more than was asked for where several priorities wait. Kept, the lower ones
+        // would start before the higher ones that are still to come.
+        for (_, delivery) in self.buffer.split_off(most.min(self.buffer.len())) {
+            self.post.give_back(delivery);
         }
     }
 
     /// Gives back what has not started, for any worker to run.
     fn give_back(&mut self) {
         for (_, delivery) in self.buffer.drain(..) {
-            let settlement = release(&delivery);
-            self.post.settle(delivery.receipt, settlement);
+            self.post.give_back(delivery);
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::executor::Executor;
+use super::executor::{Executor, release};
 use super::outage::Outage;
 use super::settle::Settlements;
 use crate::context::Stop;
@@ -89,6 +89,12 @@ impl Post {
             post.lane.finished.fetch_add(1, Ordering::Relaxed);
             drop(slot);
         });
+    }
+
+    /// Gives back a delivery that has not started.
+    pub(crate) fn give_back(&self, delivery: Delivery) {
+        let settlement = release(&delivery);
+        self.settle(delivery.receipt, settlement);
     }
 
     /// Hands a settlement to the settler, which outlives every post.

@@ -20,6 +20,10 @@ use crate::item::{Broken, Form, Item};
 /// ```
 pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
     let plain = item.plain();
+    // A function with a receiver stands in an `impl` or a trait, where nothing else may stand.
+    if item.sig.receiver().is_some() {
+        return plain;
+    }
     let (cfgs, quiet) = (&item.attrs.cfgs, quiet(&item.attrs));
     let ident = &item.sig.ident;
     if let Form::Implementation(_) = form {

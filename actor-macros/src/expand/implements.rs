@@ -6,7 +6,7 @@ use syn::Path;
 
 use super::definition::owned;
 use super::methods::{arguments, wire_name};
-use super::{call_site, register, returned, run};
+use super::{allow_signature, call_site, ends, register, returned, run};
 use crate::item::{Actor, Attrs};
 
 /// Input:
@@ -25,6 +25,7 @@ use crate::item::{Actor, Attrs};
 pub(super) fn items(actor: &Actor) -> TokenStream {
     let Attrs { docs, cfgs, deprecated, allows, rest } = &actor.attrs;
     let (vis, sig, body) = (&actor.vis, &actor.sig, &actor.body);
+    let signature = allow_signature();
     let register = register(&actor.attrs, vis, &sig.ident);
     quote! {
         #(#docs)*
@@ -32,8 +33,7 @@ pub(super) fn items(actor: &Actor) -> TokenStream {
         #(#deprecated)*
         #(#allows)*
         #(#rest)*
-        // The signature is the declaration's, whatever the body makes of it.
-        #[allow(clippy::unused_async, clippy::unnecessary_wraps)]
+        #signature
         #vis #sig #body
 
         #register
@@ -51,32 +51,30 @@ pub(super) fn items(actor: &Actor) -> TokenStream {
 /// ```
 pub(super) fn glue(actor: &Actor, path: &Path) -> TokenStream {
     let ident = &actor.sig.ident;
-    let declared = quote_spanned!(call_site(path_span(path))=> __Declared);
-    let run = run::glue(actor, &declared, &quote!(#ident));
+    let at = ends(&path.to_token_stream()).1;
+    let (declared, def) =
+        (quote_spanned!(at=> __Declared), quote_spanned!(at=> <__Declared as ::actor_core::Actor>::DEF));
+    let run = run::glue(actor, &def, &quote!(#ident));
     let types = arguments(actor).map(|(param, lent)| owned(&param.ty, lent));
     let mut given = Group::new(Delimiter::Parenthesis, quote!(#(#types,)*));
     given.set_span(actor.sig.paren_token.span.join());
     let returned = returned(actor);
-    let body = quote_spanned! {call_site(path_span(path))=>
-        const _: () = ::actor_core::__private::is_without_body(<#declared as ::actor_core::Actor>::DEF);
+    let checks = quote_spanned! {at=>
+        const _: fn() = ::actor_core::__private::arguments_match::<#given, #declared>;
+        const _: fn() = ::actor_core::__private::return_matches::<#returned, #declared>;
+        const _: () = ::actor_core::__private::is_without_body(#def);
     };
     let names: Vec<String> = arguments(actor).map(|(param, _)| wire_name(&param.name)).collect();
     let called = arguments(actor).enumerate().map(|(index, (param, _))| {
         let known = &names[..=index];
         quote_spanned! {call_site(param.name.span())=>
-            const _: () = ::actor_core::__private::is_called(<#declared as ::actor_core::Actor>::DEF, &[#(#known),*]);
+            const _: () = ::actor_core::__private::is_called(#def, &[#(#known),*]);
         }
     });
     quote! {
         type __Declared = #path;
-        const _: fn() = ::actor_core::__private::arguments_match::<#given, #declared>;
-        const _: fn() = ::actor_core::__private::return_matches::<#returned, #declared>;
-        #body
+        #checks
         #(#called)*
         #run
     }
-}
-
-fn path_span(path: &Path) -> proc_macro2::Span {
-    path.to_token_stream().into_iter().last().map_or_else(proc_macro2::Span::call_site, |token| token.span())
 }
