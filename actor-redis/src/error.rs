@@ -70,7 +70,7 @@ impl Error {
     pub(crate) fn connecting(address: &str, source: RedisError) -> Self {
         let address = address.to_owned();
         let kind = match (source.kind(), source.code()) {
-            (Client::RESP3NotSupported, _) => Kind::TooOld { address, version: "older than 6.0".to_owned() },
+            _ if lacks_hello(&source) => Kind::TooOld { address, version: "older than 6.0".to_owned() },
             (_, Some("NOAUTH")) => Kind::Denied {
                 address,
                 wants: "a password: put it into the URL, as in redis://:password@host or redis://user:password@host"
@@ -93,6 +93,12 @@ impl Error {
         };
         kind.into()
     }
+}
+
+/// Servers before 6.0 do not know the first command of a connection.
+fn lacks_hello(error: &RedisError) -> bool {
+    let unknown = |detail: &str| detail.contains("unknown command") && detail.contains("HELLO");
+    error.kind() == Client::RESP3NotSupported || error.detail().is_some_and(unknown)
 }
 
 impl From<Kind> for Error {

@@ -1,6 +1,10 @@
-//! Settling. A success is `XACK` and `XDEL` in one `MULTI`; everything that hangs on whether this
-//! worker still holds the message is decided by a script, in Redis. All of one call goes in one round
-//! trip.
+//! Settling. A success is `XDEL` and `XACK`; everything that hangs on whether this worker still holds
+//! the message is decided by a script, in Redis. All of one call goes in one round trip.
+//!
+//! A success needs no `MULTI`, which Redis would refuse where it is out of memory, just when workers
+//! must make room. The entry is deleted before it is acknowledged, so that what a crash can leave
+//! halfway is an entry that is lent and has no body: settling it again acknowledges it, and so does
+//! its recovery. In the other order it would be one that nobody ever deletes.
 
 use actor_core::MessageId;
 use actor_core::delivery::Receipt;
@@ -10,7 +14,7 @@ use redis::{Cmd, Value};
 use crate::connection::{ANSWER, Link};
 use crate::entry::EntryId;
 use crate::error::Trouble;
-use crate::keys::{GROUP, Level};
+use crate::keys::{GROUP, LEVELS, Level};
 use crate::queue::Queue;
 use crate::request::{Answer, Request};
 use crate::script::{self, Bury, Keep, Place, Release, Retry};
@@ -57,7 +61,7 @@ pub(crate) async fn settle(
 /// Settlements by what is to be done, each with its place in the caller's order.
 #[derive(Default)]
 struct Sorted<'a> {
-    done: [Vec<(usize, EntryId)>; 4],
+    done: [Vec<(usize, EntryId)>; LEVELS],
     retries: Vec<(usize, Retry<'a>)>,
     burials: Vec<(usize, Bury<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
@@ -72,7 +76,7 @@ struct Step {
 }
 
 enum Kind {
-    /// `MULTI`, `XACK`, `XDEL`, `EXEC`.
+    /// `XDEL`, and `XACK`, whose answer decides.
     Done,
     Call,
 }
@@ -140,13 +144,8 @@ fn write_done(key: &str, batch: &[(usize, EntryId)], request: &mut Request) -> u
         ack.arg(id);
         del.arg(id);
     }
-    let (mut multi, mut exec) = (Cmd::new(), Cmd::new());
-    multi.arg("MULTI");
-    exec.arg("EXEC");
-    for command in [multi, ack, del] {
-        request.command(command);
-    }
-    request.command(exec)
+    request.command(del);
+    request.command(ack)
 }
 
 impl Step {
@@ -158,24 +157,12 @@ impl Step {
     }
 
     fn read_done(&self, link: &Link, answers: &[Answer], settled: &mut [Outcome]) {
-        // Where a command was refused when it was queued, its own answer says why; EXEC's only says so.
-        let refused = answers[self.at - 3..=self.at].iter().find_map(|answer| match answer {
-            Err(trouble) => Some(trouble.clone()),
-            Ok(Value::Array(parts)) => parts.iter().find_map(|part| match part {
-                Value::ServerError(source) => Some(link.refusal(source.clone())),
-                _ => None,
-            }),
-            Ok(_) => None,
-        });
-        let outcome = match (refused, &answers[self.at]) {
-            (Some(trouble), _) => Err(trouble),
-            (None, Ok(Value::Array(parts))) => match parts.first() {
-                Some(Value::Int(0)) => Ok(Settled::No),
-                Some(Value::Int(count)) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Yes),
-                Some(Value::Int(_)) => Ok(Settled::Unclear),
-                _ => Err(link.strange("to XACK")),
-            },
-            _ => Err(link.strange("to EXEC")),
+        let outcome = match (&answers[self.at - 1], &answers[self.at]) {
+            (Err(trouble), _) | (_, Err(trouble)) => Err(trouble.clone()),
+            (Ok(_), Ok(Value::Int(0))) => Ok(Settled::No),
+            (Ok(_), Ok(Value::Int(count))) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Yes),
+            (Ok(_), Ok(Value::Int(_))) => Ok(Settled::Unclear),
+            _ => Err(link.strange("to XACK")),
         };
         for index in &self.indexes {
             settled[*index] = outcome.clone();

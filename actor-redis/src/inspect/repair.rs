@@ -7,11 +7,10 @@ use redis::{Cmd, Value};
 
 use super::list::Indexed;
 use super::{ask, read_entry_handle, run};
-use crate::connection::{ANSWER, Link};
+use crate::connection::Link;
 use crate::entry::EntryId;
 use crate::error::Trouble;
 use crate::keys::{Keys, Level};
-use crate::request::Request;
 use crate::script::{self, Replay};
 
 /// How many messages one step deletes.
@@ -143,27 +142,9 @@ async fn purge_indexed(link: &Link, indexed: &Indexed<'_>) -> Result<u64, Troubl
 /// Removes messages from an index with all that belongs to them, in one step. Returns how many were
 /// there.
 async fn remove(link: &Link, indexed: &Indexed<'_>, members: &[String]) -> Result<u64, Trouble> {
-    let mut request = Request::new();
-    request.command(redis::cmd("MULTI"));
-    let mut take = |name: &str, key: &str| {
-        let mut command = redis::cmd(name);
-        command.arg(key).arg(members);
-        request.command(command);
-    };
-    take("ZREM", indexed.index);
-    take("HDEL", indexed.bodies);
-    if let Some(reasons) = indexed.reasons {
-        take("HDEL", reasons);
-    }
-    request.command(redis::cmd("EXEC"));
-    // Where a command was refused when it was queued, its own answer says why: the first refusal.
-    let answers: Vec<Value> = link.request(&request, ANSWER).await?.into_iter().collect::<Result<_, _>>()?;
-    match answers.into_iter().last() {
-        Some(Value::Array(parts)) => match parts.first() {
-            Some(Value::Int(count)) => Ok(u64::try_from(*count).unwrap_or_default()),
-            Some(Value::ServerError(source)) => Err(link.refusal(source.clone())),
-            _ => Err(link.strange("to ZREM")),
-        },
-        _ => Err(link.strange("to EXEC")),
+    let keys: Vec<_> = [indexed.index, indexed.bodies].into_iter().chain(indexed.reasons).collect();
+    match run(link, script::remove(&keys, members)).await? {
+        Value::Int(count) => Ok(u64::try_from(count).unwrap_or_default()),
+        _ => Err(link.strange("to remove")),
     }
 }

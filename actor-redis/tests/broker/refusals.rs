@@ -172,7 +172,9 @@ async fn out_of_memory_nothing_new_is_stored_and_what_is_there_is_worked_off() {
     }
     got.sort_unstable();
     assert_eq!(got, ["due", "kept", "released", "retried"]);
+    let _: String = server.run("CONFIG SET maxmemory 0");
     crate::server::end_lease(&server, &after);
+    let _: String = server.run("CONFIG SET maxmemory 1");
     assert_eq!(broker.recover(&before, 10).await.unwrap().len(), 4);
     assert_eq!(broker.replay(&queue(), actor_core::inspect::Which::All).await.unwrap(), 1);
     broker.retire(&before.worker, &[queue()]).await.unwrap();
@@ -202,7 +204,6 @@ async fn a_read_only_replica_is_named() {
     let error = broker.settle(&consumer, &[(lent.receipt, Settlement::Done)]).await.remove(0).unwrap_err();
     says(&error, "read-only replica");
     says(broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap_err(), "read-only replica");
-    says(broker.recover(&consumer, 1).await.unwrap_err(), "read-only replica");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl Server {
     pub(crate) fn with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let child = launch(&dir, &args, "Ready to accept connections");
+        let child = launch(&dir, &args, "eady to accept connections");
         Self { child, args, dir }
     }
 
@@ -69,7 +69,7 @@ impl Server {
 
     /// Starts it again where it was, with what it had saved.
     pub(crate) fn start_again(&mut self) {
-        self.child = launch(&self.dir, &self.args, "Ready to accept connections");
+        self.child = launch(&self.dir, &self.args, "eady to accept connections");
     }
 
     /// Starts it again, and does not wait until it has loaded what it had saved.

@@ -69,7 +69,7 @@ pub async fn a_retry_goes_to_its_priority<H: Harness>(harness: &H) {
     let body = Bytes::from("it, again");
     let retry = Settlement::Retry { id: MessageId::new(), priority: Priority::High, body, after: DELAY };
     assert_eq!(scene.settle(&worker, &delivery, retry).await, Settled::Yes);
-    scene.send(&["normal"]).await;
+    scene.enqueue(vec![message("normal", Priority::Normal).after(DELAY / 2)]).await;
     scene.advance(DELAY * 2).await;
     assert_eq!(texts(&scene.lend(&worker, 2).await), ["it, again", "normal"]);
 }
