@@ -10,7 +10,7 @@ use super::heartbeat::Status;
 use super::post::Post;
 
 /// How often to look without a hint: the hint is an index, and an index may be lost.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(20);
 
 /// Recovers until the post is halted.
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
