@@ -72,17 +72,12 @@ pub(crate) struct Post {
 
 impl Post {
     /// Runs a delivery in a task of its own, in the slot that it was given.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        delivery: Delivery,
-        slot: OwnedSemaphorePermit,
-        suspect: Option<OwnedSemaphorePermit>,
-    ) {
+    pub(crate) fn start(self: &Arc<Self>, delivery: Delivery, slot: OwnedSemaphorePermit) {
         let post = Arc::clone(self);
         self.runs.spawn(async move {
             let now = post.broker.now();
             let queue = &post.lane.queue;
-            let settlement = post.executor.run(queue, &delivery, now, &post.stop, suspect).await;
+            let settlement = post.executor.run(queue, &delivery, now, &post.stop).await;
             if let Some(settlement) = settlement {
                 post.settle(delivery.receipt, settlement);
             }
