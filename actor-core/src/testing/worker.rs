@@ -92,7 +92,7 @@ impl TestWorker {
                     idle = false;
                     let now = self.broker.now();
                     let stop = Arc::new(Stop::default());
-                    let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop).await;
+                    let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop, None).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
                     match settlement {
                         Settlement::Done => drained.done += 1,

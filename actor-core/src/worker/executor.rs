@@ -14,7 +14,7 @@ use tracing::{Instrument, Span, field};
 
 use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{Caught, catch};
-use super::suspects::Suspects;
+use super::suspects::{Admission, Suspects};
 use crate::actor::{Handler, ImplementationDef};
 use crate::call::{Call, RunError};
 use crate::context::{Cancellation, Context, Facts, States, Stop};
@@ -62,13 +62,14 @@ impl<'a> Message<'a> {
 impl Executor {
     /// Runs a delivery, and says what is to be settled; `None` where it is no longer ours to settle.
     ///
-    /// `now` is the broker's clock.
+    /// `now` is the broker's clock. `admission` is the right to run a suspect, where the caller has it.
     pub(crate) async fn run(
         &self,
         queue: &QueueName,
         delivery: &Delivery,
         now: SystemTime,
         stop: &Arc<Stop>,
+        admission: Option<Admission>,
     ) -> Option<Settlement> {
         let message = match Message::of(&delivery.body, delivery.crashes) {
             Ok(message) => message,
@@ -90,9 +91,15 @@ impl Executor {
         } else if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
             Outcome::Expired
         } else if let Some(implementation) = implementation {
-            match self.suspects.admit(message.crashes, self.max_crashes) {
-                Some(_admitted) => self.call(implementation, queue, delivery, &message, stop, &span).await,
-                None => Outcome::Crowded,
+            let alone = self.runs_alone(message.crashes);
+            let suspect = message.crashes > 0;
+            let admission = admission.or_else(|| if suspect { self.suspects.admit(alone) } else { None });
+            if suspect && admission.is_none() {
+                Outcome::Crowded
+            } else {
+                // Held to the end of the run.
+                let _admission = admission;
+                self.call(implementation, queue, delivery, &message, stop, &span).await
             }
         } else {
             Outcome::UnknownActor
@@ -101,6 +108,22 @@ impl Executor {
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         span.in_scope(|| tell(&outcome, verdict, queue));
         settlement(&message, &delivery.body, &outcome, verdict)
+    }
+
+    /// Whether a message whose workers died so often runs with no other suspect beside it: its next
+    /// crash would bury it.
+    fn runs_alone(&self, crashes: u32) -> bool {
+        crashes > 0 && crashes.saturating_add(1) >= self.max_crashes
+    }
+
+    /// The admission of a message that was taken over, for the one that was needed to take it.
+    pub(crate) fn readmit(&self, delivery: &Delivery, admission: Admission) -> Option<Admission> {
+        let crashes = Message::of(&delivery.body, delivery.crashes).map_or(0, |message| message.crashes);
+        if !self.runs_alone(crashes) {
+            return Some(admission);
+        }
+        drop(admission);
+        self.suspects.admit(true)
     }
 
     async fn call(

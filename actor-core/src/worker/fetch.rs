@@ -76,7 +76,7 @@ impl Fetch {
                 claimed = ended(&mut claim) => self.take(claimed),
                 slot = Arc::clone(&slots).acquire_owned(), if needs_slot && !halted => {
                     if let (Ok(slot), Some((_, delivery))) = (slot, self.buffer.pop_front()) {
-                        self.post.start(delivery, slot);
+                        self.post.start(delivery, slot, None);
                     }
                 }
                 () = until(self.buffer.front().map(|(since, _)| *since + PATIENCE)) => {
@@ -93,7 +93,7 @@ impl Fetch {
         while !self.buffer.is_empty() && !self.post.halt.is_cancelled() {
             let Ok(slot) = Arc::clone(&self.post.lane.slots).try_acquire_owned() else { return };
             if let Some((_, delivery)) = self.buffer.pop_front() {
-                self.post.start(delivery, slot);
+                self.post.start(delivery, slot, None);
             }
         }
     }

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::executor::{Executor, release};
 use super::outage::Outage;
 use super::settle::Settlements;
+use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
 use crate::settlement::Settlement;
@@ -72,12 +73,17 @@ pub(crate) struct Post {
 
 impl Post {
     /// Runs a delivery in a task of its own, in the slot that it was given.
-    pub(crate) fn start(self: &Arc<Self>, delivery: Delivery, slot: OwnedSemaphorePermit) {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        slot: OwnedSemaphorePermit,
+        admission: Option<Admission>,
+    ) {
         let post = Arc::clone(self);
         self.runs.spawn(async move {
             let now = post.broker.now();
             let queue = &post.lane.queue;
-            let settlement = post.executor.run(queue, &delivery, now, &post.stop).await;
+            let settlement = post.executor.run(queue, &delivery, now, &post.stop, admission).await;
             if let Some(settlement) = settlement {
                 post.settle(delivery.receipt, settlement);
             }

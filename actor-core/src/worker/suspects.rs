@@ -16,23 +16,24 @@ const ALL: u32 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Suspects(Arc<Semaphore>);
 
-/// The right to run a message, until it is dropped. No suspect needs no permit.
-pub(crate) type Admitted = Option<OwnedSemaphorePermit>;
+/// The right to run a suspect, until it is dropped.
+pub(crate) type Admission = OwnedSemaphorePermit;
 
 impl Suspects {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(ALL as usize)))
     }
 
-    /// Admits a message whose workers died `crashes` times; `None` where it may not run now. It does not
-    /// wait: a message that waits in the hands of a worker is blamed for that worker's death.
-    pub(crate) fn admit(&self, crashes: u32, max_crashes: u32) -> Option<Admitted> {
-        let permits = match crashes {
-            0 => return Some(None),
-            crashes if crashes + 1 >= max_crashes => ALL,
-            _ => 1,
-        };
-        Arc::clone(&self.0).try_acquire_many_owned(permits).ok().map(Some)
+    /// Waits until no suspect runs alone. Whoever takes over from the dead waits here first, with
+    /// nothing in hand: a message that waits in the hands of a worker is blamed for its death.
+    pub(crate) async fn enter(&self) -> Option<Admission> {
+        Arc::clone(&self.0).acquire_owned().await.ok()
+    }
+
+    /// Admits a suspect now, beside others or alone; `None` where it may not run now.
+    pub(crate) fn admit(&self, alone: bool) -> Option<Admission> {
+        let permits = if alone { ALL } else { 1 };
+        Arc::clone(&self.0).try_acquire_many_owned(permits).ok()
     }
 }
 
@@ -43,15 +44,14 @@ mod tests {
     #[test]
     fn suspects_run_together_and_the_one_on_its_last_chance_alone() {
         let suspects = Suspects::new();
-        let first = suspects.admit(1, 3).unwrap();
-        let second = suspects.admit(1, 3).unwrap();
-        assert!(suspects.admit(2, 3).is_none(), "a last chance beside two suspects");
+        let first = suspects.admit(false).unwrap();
+        let second = suspects.admit(false).unwrap();
+        assert!(suspects.admit(true).is_none(), "a last chance beside two suspects");
         drop((first, second));
-        let last = suspects.admit(2, 3).unwrap();
-        assert!(suspects.admit(1, 3).is_none(), "a suspect beside a last chance");
-        assert!(suspects.admit(2, 3).is_none(), "two last chances at once");
-        assert!(suspects.admit(0, 3).is_some(), "what never crashed is no suspect");
+        let last = suspects.admit(true).unwrap();
+        assert!(suspects.admit(false).is_none(), "a suspect beside a last chance");
+        assert!(suspects.admit(true).is_none(), "two last chances at once");
         drop(last);
-        assert!(suspects.admit(2, 3).is_some());
+        assert!(suspects.admit(true).is_some());
     }
 }
