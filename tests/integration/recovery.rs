@@ -40,6 +40,14 @@ async fn zombie(cx: &Context, #[state] probe: &Probe) {
     std::future::pending::<()>().await;
 }
 
+#[actor(queue = "blocking")]
+async fn blocks_its_runtime(cx: &Context, #[state] probe: &Probe) {
+    probe.tell(format!("start {}", cx.crashes()));
+    // What no async actor should do, and many do.
+    std::thread::sleep(LEASE * 3);
+    probe.tell(format!("end {:?}", cx.cancellation()));
+}
+
 async fn worker(stage: &Stage, queue: &str, probe: &Probe, gate: &Gate) -> RunningWorker {
     RunningWorker::start(stage.worker(queue).await.state(probe.clone()).state(gate.clone()))
 }
@@ -124,6 +132,21 @@ on_every_broker! {
             assert_eq!(heard.next().await, "end");
         }
         heir.stop().await;
+    }
+
+    async fn a_runtime_that_user_code_blocks_for_longer_than_a_lease_keeps_it(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let gate = Gate::opened();
+        // Its runtime has one thread, and the other worker would take over what a dead one held.
+        let blocked = worker(&stage, "blocking", &probe, &gate).await;
+        blocks_its_runtime.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "start 0");
+        let other = worker(&stage, "blocking", &probe, &gate).await;
+        assert_eq!(heard.next().await, "end None");
+        stage.until_empty("blocking").await;
+        blocked.stop().await;
+        other.stop().await;
+        assert_eq!(heard.rest(), [""; 0], "it ran again elsewhere");
     }
 
     async fn a_worker_that_finds_its_lease_lost_cancels_its_runs_and_lives_again(stage: Stage) {

@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use super::heartbeat::Status;
 use super::post::Post;
 
-/// How often to look without a hint: the hint is an index, and an index may be lost.
-const LOOK: Duration = Duration::from_secs(20);
+/// How often to look without a hint: the hint is an index, and an index may be lost. That is rare, and
+/// a look is the dearest of what an idle worker asks for.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Recovers until the post is halted.
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
