@@ -9,6 +9,10 @@ use crate::clock::Clock;
 use crate::error::{Error, Kind};
 use crate::server::Warned;
 
+/// How a certificate in PEM form begins.
+#[cfg(feature = "tls")]
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// A Redis server. It shows its address, and never the user or the password.
 pub(crate) struct Endpoint {
     pub(crate) client: Client,
@@ -33,8 +37,33 @@ impl Endpoint {
             .set_skip_set_lib_name();
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
+        #[cfg(feature = "tls")]
+        choose_cryptography();
         let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
         Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), database })
+    }
+
+    /// Trusts the servers that this authority vouches for, in place of the well-known ones.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trust(&mut self, authority: Vec<u8>) -> Result<(), Error> {
+        // The client would take a text without one, and then trust nobody.
+        if !authority.windows(PEM.len()).any(|window| window == PEM) {
+            return Err(Kind::Certificate.into());
+        }
+        let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(authority) };
+        let info = self.client.get_connection_info().clone();
+        self.client = Client::build_with_tls(info, certificates).map_err(|_| Kind::Certificate)?;
+        Ok(())
+    }
+}
+
+/// The client takes the process's cryptography, and would panic where none was chosen or the program
+/// links two. A choice that the program made stays.
+#[cfg(feature = "tls")]
+fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error means that another thread was faster.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
 
