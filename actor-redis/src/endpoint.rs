@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
@@ -19,6 +20,11 @@ pub(crate) struct Endpoint {
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
+    /// Whether the server was connected when it was last tried, so that each change is logged once and
+    /// not for each connection.
+    here: AtomicBool,
+    /// Whether it ever was: until then its absence is the caller's error, and no change.
+    met: AtomicBool,
     database: i64,
 }
 
@@ -40,7 +46,22 @@ impl Endpoint {
         #[cfg(feature = "tls")]
         choose_cryptography();
         let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
-        Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), database })
+        let (here, met) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), here, met, database })
+    }
+
+    /// A connection was made.
+    pub(crate) fn is_here(&self) {
+        if !self.here.swap(true, Ordering::Relaxed) && self.met.swap(true, Ordering::Relaxed) {
+            tracing::info!(address = %self.address, "redis is connected again");
+        }
+    }
+
+    /// A connection could not be made.
+    pub(crate) fn is_away(&self, error: &Error) {
+        if self.here.swap(false, Ordering::Relaxed) {
+            tracing::warn!(address = %self.address, %error, "redis is away");
+        }
     }
 
     /// Trusts the servers that this authority vouches for, in place of the well-known ones.
