@@ -125,6 +125,13 @@ impl fmt::Debug for StateDef {
 #[doc(hidden)]
 pub type Running = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
 
+/// Boxes a run. The worker's threads share its runs, so whatever a body holds across an `.await` must
+/// be `Send`.
+#[doc(hidden)]
+pub fn actor_future_must_be_send<F: Future<Output = Result<(), RunError>> + Send + 'static>(run: F) -> Running {
+    Box::pin(run)
+}
+
 /// The code of an implementation: decodes the arguments, runs the body, reports how it ended.
 #[derive(Clone, Copy)]
 #[doc(hidden)]

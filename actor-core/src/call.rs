@@ -29,6 +29,20 @@ impl Call {
     pub fn context(&self) -> &Context {
         &self.context
     }
+
+    /// The worker's state of type `T`.
+    ///
+    /// # Errors
+    ///
+    /// It was not given. A worker that checks its states at start never gets here.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, RunError> {
+        self.context.state().ok_or_else(|| missing_state(std::any::type_name::<T>()))
+    }
+}
+
+#[inline(never)]
+fn missing_state(name: &str) -> RunError {
+    RunError::Failed(Failure::do_not_retry(format_args!("the worker was given no state `{name}`")))
 }
 
 /// Why a run did not succeed.

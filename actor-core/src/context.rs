@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{MessageId, QueueName, TraceParent};
@@ -29,7 +30,7 @@ pub struct Context(Arc<Inner>);
 
 struct Inner {
     id: MessageId,
-    actor: String,
+    actor: &'static str,
     queue: QueueName,
     attempt: u32,
     crashes: u32,
@@ -43,7 +44,7 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: MessageId,
-    pub(crate) actor: String,
+    pub(crate) actor: &'static str,
     pub(crate) queue: QueueName,
     pub(crate) attempt: u32,
     pub(crate) crashes: u32,
@@ -52,7 +53,8 @@ pub(crate) struct Facts {
 }
 
 impl Context {
-    pub(crate) fn new(facts: Facts, states: Arc<States>, cancel: Cancel) -> Self {
+    pub(crate) fn new(facts: Facts, states: Arc<States>, worker: Arc<Stop>) -> Self {
+        let cancel = Cancel { worker, own: OnceLock::new(), told: Notify::new() };
         let Facts { id, actor, queue, attempt, crashes, token, trace } = facts;
         Self(Arc::new(Inner { id, actor, queue, attempt, crashes, token, trace, states, cancel }))
     }
@@ -65,8 +67,8 @@ impl Context {
 
     /// The actor's name.
     #[must_use]
-    pub fn actor(&self) -> &str {
-        &self.0.actor
+    pub fn actor(&self) -> &'static str {
+        self.0.actor
     }
 
     /// The queue that the message came from.
@@ -126,8 +128,10 @@ impl Context {
         self.0.cancel.cancelled().await
     }
 
-    pub(crate) fn cancel(&self) -> &Cancel {
-        &self.0.cancel
+    /// Tells the actor that this run is over its time limit.
+    pub(crate) fn tell_time_limit(&self) {
+        let _ = self.0.cancel.own.set(Cancellation::TimeLimit);
+        self.0.cancel.told.notify_waiters();
     }
 }
 
@@ -158,42 +162,60 @@ pub enum Cancellation {
     LeaseLost,
 }
 
-/// Tells runs to end, with a reason. A run's own is a child of its worker's.
-#[derive(Clone)]
-pub(crate) struct Cancel(Arc<CancelInner>);
-
-struct CancelInner {
-    parent: Option<Cancel>,
-    token: CancellationToken,
+/// Tells the runs of one worker's life to end, in two steps: the signal that actors can read, and the
+/// order to drop what still runs.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
     reason: OnceLock<Cancellation>,
+    signal: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl Stop {
+    /// Tells actors that they should end.
+    pub(crate) fn signal(&self, reason: Cancellation) {
+        // The first reason stays, and stands before anyone can be woken by it.
+        let _ = self.reason.set(reason);
+        self.signal.cancel();
+    }
+
+    /// Has every run that can be dropped dropped.
+    pub(crate) fn abort(&self, reason: Cancellation) {
+        self.signal(reason);
+        self.abort.cancel();
+    }
+
+    /// Completes once runs are to be dropped, and says why.
+    pub(crate) async fn aborted(&self) -> Cancellation {
+        self.abort.cancelled().await;
+        *self.reason.get().expect("the reason is set before the token is cancelled")
+    }
+}
+
+/// One run's end, called for: by its worker's, or by its own time limit.
+#[derive(Debug)]
+struct Cancel {
+    worker: Arc<Stop>,
+    // A run registers nowhere until its actor asks, since most runs are over before they are cancelled.
+    own: OnceLock<Cancellation>,
+    told: Notify,
 }
 
 impl Cancel {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(CancelInner { parent: None, token: CancellationToken::new(), reason: OnceLock::new() }))
+    fn reason(&self) -> Option<Cancellation> {
+        self.own.get().or_else(|| self.worker.reason.get()).copied()
     }
 
-    pub(crate) fn child(&self) -> Self {
-        let token = self.0.token.child_token();
-        Self(Arc::new(CancelInner { parent: Some(self.clone()), token, reason: OnceLock::new() }))
-    }
-
-    pub(crate) fn cancel(&self, reason: Cancellation) {
-        // The first reason stays: a run over its time limit is not renamed by a later shutdown.
-        let _ = self.0.reason.set(reason);
-        self.0.token.cancel();
-    }
-
-    pub(crate) fn reason(&self) -> Option<Cancellation> {
-        match self.0.reason.get() {
-            Some(reason) => Some(*reason),
-            None => self.0.parent.as_ref()?.reason(),
+    async fn cancelled(&self) -> Cancellation {
+        let told = self.told.notified();
+        if let Some(reason) = self.reason() {
+            return reason;
         }
-    }
-
-    pub(crate) async fn cancelled(&self) -> Cancellation {
-        self.0.token.cancelled().await;
-        self.reason().expect("a reason is set before its token is cancelled")
+        tokio::select! {
+            () = told => {}
+            () = self.worker.signal.cancelled() => {}
+        }
+        self.reason().expect("the reason is set before anyone is woken")
     }
 }
 

@@ -24,6 +24,12 @@ impl Incarnation {
         Self(format!("{name}:{}", Uuid::now_v7().simple()).into())
     }
 
+    /// The life that a listing names.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The whole text, unique among all workers.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -87,21 +93,22 @@ impl Delivery {
 /// What it holds is the broker's own address of the delivery, and means nothing to anyone else.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
-    place: u8,
+    rank: u8,
     number: u128,
 }
 
 impl Receipt {
-    /// The receipt of what stands under `number` in the storage's `place`.
+    /// The receipt of what stands under `number`. Of two messages in a worker's hands, the one of the
+    /// smaller `rank` starts first: a broker counts its priorities with it.
     #[must_use]
-    pub const fn new(place: u8, number: u128) -> Self {
-        Self { place, number }
+    pub const fn new(rank: u8, number: u128) -> Self {
+        Self { rank, number }
     }
 
-    /// The place that it was made with.
+    /// The rank that it was made with.
     #[must_use]
-    pub const fn place(&self) -> u8 {
-        self.place
+    pub const fn rank(&self) -> u8 {
+        self.rank
     }
 
     /// The number that it was made with.

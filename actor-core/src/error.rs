@@ -55,6 +55,12 @@ impl BrokerError {
         self.kind == Kind::Unknown
     }
 
+    /// Whether the storage could not be reached, or gave no answer.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.kind, Kind::Unavailable | Kind::Unknown)
+    }
+
     /// Whether the same call may succeed later, with nothing changed by a person: the storage is
     /// away, full, loading or read-only.
     #[must_use]

@@ -274,7 +274,7 @@ impl Outgoing {
         let args: Box<RawValue> = String::from_utf8(args)
             .ok()
             .and_then(|text| RawValue::from_string(text).ok())
-            .expect("serde_json writes JSON, and JSON is UTF-8");
+            .expect("what the writer of arguments ends without an error is JSON");
         let body = Envelope {
             v: wire::VERSION,
             id: self.id,

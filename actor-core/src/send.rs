@@ -64,8 +64,13 @@ async fn send_one(broker: &dyn Broker, call: Outgoing) -> Result<MessageId, Send
     match broker.enqueue(&queue, vec![message]).await.pop() {
         Some(Ok(())) => Ok(id),
         Some(Err(error)) => Err(SendError::broker(error)),
-        None => Err(SendError::broker(BrokerError::unknown("the broker gave no answer"))),
+        None => Err(SendError::broker(unanswered())),
     }
+}
+
+/// A broker that answers for fewer messages than it was given is wrong, but no message is lost for it.
+fn unanswered() -> BrokerError {
+    BrokerError::unknown("the broker gave no answer")
 }
 
 /// Many messages on their way: the future of every `send_many`.
@@ -133,8 +138,9 @@ async fn send_many(broker: &dyn Broker, calls: Calls<'_>) -> Result<Vec<MessageI
         let ids: Vec<MessageId> = chunk.iter().map(|message| message.id).collect();
         let answers = if chunk.is_empty() { Vec::new() } else { broker.enqueue(&queue, chunk).await };
         let (mut unknown, mut first_error) = (Vec::new(), None);
-        for (id, answer) in ids.into_iter().zip(answers) {
-            match answer {
+        let mut answers = answers.into_iter();
+        for id in ids {
+            match answers.next().unwrap_or_else(|| Err(unanswered())) {
                 Ok(()) => sent.push(id),
                 Err(error) => {
                     if error.is_unknown() {

@@ -15,6 +15,9 @@ use crate::{MessageId, Priority, TraceParent};
 /// The version that this library writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 
+/// How much is told of why a message cannot be decoded, in characters.
+const LONGEST_REASON: usize = 500;
+
 /// A message, decoded but for its arguments.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Envelope<'a> {
@@ -46,7 +49,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) expires_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) priority: Option<Priority>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "known_trace", skip_serializing_if = "Option::is_none")]
     pub(crate) trace: Option<TraceParent>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_error: Option<Cow<'a, str>>,
@@ -70,22 +73,35 @@ pub(crate) enum Undecodable {
 
 impl<'a> Envelope<'a> {
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Undecodable> {
-        match serde_json::from_slice::<Self>(body) {
-            Ok(envelope) if envelope.v <= VERSION => Ok(envelope),
-            Ok(envelope) => Err(Undecodable::Newer(envelope.v.into())),
-            Err(error) => Err(Self::diagnose(body, &error)),
+        // Checked for the whole body, so that what decodes can also be rewritten: serde_json alone
+        // reads over bad UTF-8 in a member it does not know, and takes an array for an object.
+        let text = std::str::from_utf8(body).map_err(|error| {
+            Undecodable::Invalid(format!("the message cannot be decoded: it is not UTF-8: {error}"))
+        })?;
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(Undecodable::Invalid("the message cannot be decoded: it is not a JSON object".to_owned()));
+        }
+        match serde_json::from_str::<Self>(text) {
+            Ok(envelope) if envelope.v > VERSION => Err(Undecodable::Newer(envelope.v.into())),
+            Ok(envelope) if envelope.v > 0 => Ok(envelope),
+            Ok(_) => Err(Undecodable::Invalid("the message cannot be decoded: version 0 never was".to_owned())),
+            Err(error) => Err(Self::diagnose(text, &error)),
         }
     }
 
     #[inline(never)]
-    fn diagnose(body: &[u8], error: &serde_json::Error) -> Undecodable {
+    fn diagnose(text: &str, error: &serde_json::Error) -> Undecodable {
         #[derive(Deserialize)]
         struct Version {
             v: u64,
         }
-        match serde_json::from_slice::<Version>(body) {
+        match serde_json::from_str::<Version>(text) {
             Ok(Version { v }) if v > u64::from(VERSION) => Undecodable::Newer(v),
-            _ => Undecodable::Invalid(format!("the message cannot be decoded: {error}")),
+            _ => {
+                // It may quote a member of any length.
+                let error = error.to_string().chars().take(LONGEST_REASON).collect::<String>();
+                Undecodable::Invalid(format!("the message cannot be decoded: {error}"))
+            }
         }
     }
 
@@ -95,6 +111,15 @@ impl<'a> Envelope<'a> {
         serde_json::to_writer(&mut body, self).expect("texts, numbers and raw JSON always serialize");
         body.into()
     }
+}
+
+/// The identity of a message that may be unreadable otherwise.
+pub(crate) fn id(body: &[u8]) -> Option<MessageId> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: MessageId,
+    }
+    serde_json::from_slice::<Id>(body).ok().map(|Id { id }| id)
 }
 
 /// What changes in a message when it is stored again.
@@ -107,6 +132,7 @@ pub(crate) struct Change<'a> {
 }
 
 /// The same message with its counters changed; every other member, known or not, stays as it is.
+/// Whatever [`Envelope::decode`] takes is rewritten; anything else stays as it is.
 pub(crate) fn rewrite(body: &[u8], change: &Change<'_>) -> Bytes {
     let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
         return Bytes::copy_from_slice(body);
@@ -134,15 +160,14 @@ pub struct Revived {
 /// of its time. What cannot be decoded stays as it is.
 #[must_use]
 pub fn revive(body: &Bytes) -> Revived {
-    let priority = Envelope::decode(body).ok().and_then(|envelope| envelope.priority).unwrap_or_default();
-    let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
-        return Revived { priority, body: body.clone() };
+    let (Ok(envelope), Ok(mut members)) = (Envelope::decode(body), serde_json::from_slice::<Members<'_>>(body)) else {
+        return Revived { priority: Priority::default(), body: body.clone() };
     };
     members.set("attempt", &0);
     members.set("crashes", &0);
     members.remove("last_error");
     members.remove("expires_at");
-    Revived { priority, body: members.encode() }
+    Revived { priority: envelope.priority.unwrap_or_default(), body: members.encode() }
 }
 
 /// A time as the wire has it: milliseconds since 1970.
@@ -154,6 +179,12 @@ pub(crate) fn to_ms(time: SystemTime) -> u64 {
 /// A duration as the wire has it.
 pub(crate) fn duration_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A trace context, or none where this version does not understand it: no message is lost for that.
+fn known_trace<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TraceParent>, D::Error> {
+    let text = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(text.get()).ok())
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // Serde asks for this signature.
@@ -211,3 +242,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
         deserializer.deserialize_map(Visitor(std::marker::PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,22 @@
-//! The `#[actor]` attribute of `actor-core`.
+//! The `#[actor]` attribute of `actor-core`, which re-exports it: depend on that.
 
 use proc_macro::TokenStream;
 
-/// Declares an actor.
+mod args;
+mod attribute;
+mod attrs;
+mod duration;
+mod expand;
+mod item;
+mod mistakes;
+mod name;
+mod nearest;
+mod owned;
+mod param;
+mod written;
+
+#[doc = include_str!("actor.md")]
 #[proc_macro_attribute]
-pub fn actor(_options: TokenStream, item: TokenStream) -> TokenStream {
-    item
+pub fn actor(options: TokenStream, item: TokenStream) -> TokenStream {
+    attribute::actor(options.into(), item.into()).into()
 }

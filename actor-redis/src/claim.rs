@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::connection::{ANSWER, Link};
 use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
-use crate::keys::{GROUP, Level};
+use crate::keys::{GROUP, LEVELS, Level};
 use crate::lane::{Lane, Lent, MOST};
 use crate::request::{Answer, Request};
 use crate::script::{self, LOOK};
@@ -41,7 +41,7 @@ pub(crate) struct Reading {
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { cut: Level::Low, look_at: Instant::now(), woken: Vec::new(), in_doubt: false }
+        Self { cut: Level::High, look_at: Instant::now(), woken: Vec::new(), in_doubt: false }
     }
 }
 
@@ -97,7 +97,7 @@ impl Lane {
     ) -> Result<Vec<Answer>, Trouble> {
         let mut request = Request::with_capacity(4);
         if !reading.woken.is_empty() {
-            let first = self.queue.keys.ready(Level::First);
+            let first = self.queue.keys.ready(Level::WAKING);
             let (mut ack, mut del) = (Cmd::new(), Cmd::new());
             ack.arg("XACK").arg(first).arg(GROUP).arg(&reading.woken);
             del.arg("XDEL").arg(first).arg(&reading.woken);
@@ -172,7 +172,7 @@ impl Lane {
                 return Err(commands.strange("to XREADGROUP"));
             }
         };
-        let mut lent: [Vec<Lent>; 4] = Default::default();
+        let mut lent: [Vec<Lent>; LEVELS] = Default::default();
         let mut full = None;
         for (key, entries) in streams {
             let (Value::BulkString(key), Value::Array(entries)) = (key, entries) else { continue };

@@ -146,7 +146,7 @@ impl Lanes {
         let mut held = lane.held();
         for ((receipt, _), answer) in settlements.iter().zip(answers) {
             if answer.is_ok() {
-                held.remove(&(receipt.place(), receipt.number()));
+                held.remove(&(receipt.rank(), receipt.number()));
             }
         }
     }

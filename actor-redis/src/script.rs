@@ -72,8 +72,9 @@ impl Call {
     }
 }
 
-fn ready(keys: &Keys) -> [&str; 4] {
-    Level::ALL.map(|level| keys.ready(level))
+/// The keys before the ready streams, and then all of those.
+fn before_ready<'a>(keys: &'a Keys, before: &[&'a str]) -> Vec<&'a str> {
+    before.iter().copied().chain(Level::ALL.map(|level| keys.ready(level))).collect()
 }
 
 fn delay_ms(delay: Duration) -> u64 {
@@ -86,7 +87,7 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 pub(crate) fn open(keys: &Keys) -> Call {
-    let mut call = OPEN.call(&ready(keys));
+    let mut call = OPEN.call(&before_ready(keys, &[]));
     call.arg(GROUP);
     call
 }
@@ -100,7 +101,7 @@ pub(crate) struct Scheduled<'a> {
 
 /// Answers one value for each message: 1, or an error.
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled<'a>>) -> Call {
-    let mut call = SCHEDULE.call(&[&keys.later, &keys.later_bodies, keys.ready(Level::First)]);
+    let mut call = SCHEDULE.call(&[&keys.later, &keys.later_bodies, keys.ready(Level::WAKING)]);
     call.arg(whole_ms(LOOK));
     for Scheduled { member, delay, body } in messages {
         call.arg(member).arg(delay_ms(delay)).arg(body);
@@ -109,7 +110,7 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled
 }
 
 pub(crate) fn promote(keys: &Keys, limit: usize) -> Call {
-    let [_, high, normal, low] = ready(keys);
+    let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
     let mut call = PROMOTE.call(&[&keys.later, &keys.later_bodies, high, normal, low]);
     call.arg(limit);
     call
@@ -176,16 +177,14 @@ fn integers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
 }
 
 pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = RETIRE.call(&[&keys.workers, first, high, normal, low]);
+    let mut call = RETIRE.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP);
     call
 }
 
 /// Answers for each message: level, entry, how often it was lent before, fields.
 pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = RECOVER.call(&[&keys.workers, first, high, normal, low]);
+    let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS);
     call
 }
@@ -206,8 +205,7 @@ pub(crate) struct Retry<'a> {
 }
 
 pub(crate) fn retry<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Retry<'a>>) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = RETRY.call(&[&keys.later, &keys.later_bodies, first, high, normal, low]);
+    let mut call = RETRY.call(&before_ready(keys, &[&keys.later, &keys.later_bodies]));
     call.arg(worker).arg(GROUP).arg(whole_ms(LOOK));
     for Retry { place, member, delay, body } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(delay_ms(delay)).arg(body);
@@ -230,8 +228,7 @@ pub(crate) struct Bury<'a> {
 }
 
 pub(crate) fn bury<'a>(keys: &Keys, worker: &str, keep: Keep, messages: impl Iterator<Item = Bury<'a>>) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = BURY.call(&[&keys.dead, &keys.dead_bodies, &keys.dead_reasons, first, high, normal, low]);
+    let mut call = BURY.call(&before_ready(keys, &[&keys.dead, &keys.dead_bodies, &keys.dead_reasons]));
     call.arg(worker).arg(GROUP).arg(whole_ms(keep.age)).arg(keep.count);
     for Bury { place, member, body, reason } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(body).arg(reason);
@@ -245,7 +242,7 @@ pub(crate) struct Release<'a> {
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut call = RELEASE.call(&ready(keys));
+    let mut call = RELEASE.call(&before_ready(keys, &[]));
     call.arg(worker).arg(GROUP);
     for Release { place, body } in messages {
         call.arg(place.level.place()).arg(place.id).arg(body);
@@ -254,8 +251,7 @@ pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Ite
 }
 
 pub(crate) fn count(keys: &Keys) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = COUNT.call(&[&keys.workers, &keys.later, &keys.dead, first, high, normal, low]);
+    let mut call = COUNT.call(&before_ready(keys, &[&keys.workers, &keys.later, &keys.dead]));
     call.arg(GROUP).arg(MARKS);
     call
 }
@@ -278,8 +274,7 @@ pub(crate) struct Replay {
 
 /// Answers how many were dead, and are ready now.
 pub(crate) fn replay(keys: &Keys, messages: &[Replay]) -> Call {
-    let [_, high, normal, low] = ready(keys);
-    let mut call = REPLAY.call(&[&keys.dead, &keys.dead_bodies, &keys.dead_reasons, high, normal, low]);
+    let mut call = REPLAY.call(&before_ready(keys, &[&keys.dead, &keys.dead_bodies, &keys.dead_reasons]));
     for Replay { member, level, body } in messages {
         call.arg(member).arg(level.place()).arg(&**body);
     }

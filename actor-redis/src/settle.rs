@@ -14,7 +14,7 @@ use redis::{Cmd, Value};
 use crate::connection::{ANSWER, Link};
 use crate::entry::EntryId;
 use crate::error::Trouble;
-use crate::keys::{GROUP, Level};
+use crate::keys::{GROUP, LEVELS, Level};
 use crate::queue::Queue;
 use crate::request::{Answer, Request};
 use crate::script::{self, Bury, Keep, Place, Release, Retry};
@@ -61,7 +61,7 @@ pub(crate) async fn settle(
 /// Settlements by what is to be done, each with its place in the caller's order.
 #[derive(Default)]
 struct Sorted<'a> {
-    done: [Vec<(usize, EntryId)>; 4],
+    done: [Vec<(usize, EntryId)>; LEVELS],
     retries: Vec<(usize, Retry<'a>)>,
     burials: Vec<(usize, Bury<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
@@ -85,10 +85,10 @@ impl<'a> Sorted<'a> {
     fn new(settlements: &'a [(Receipt, Settlement)], settled: &mut [Outcome]) -> Self {
         let mut sorted = Self::default();
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
-            let Some(level) = Level::at(receipt.place()) else { continue };
+            let Some(level) = Level::at(receipt.rank()) else { continue };
             let place = Place { level, id: EntryId(receipt.number()) };
             match settlement {
-                Settlement::Done => sorted.done[usize::from(receipt.place())].push((index, place.id)),
+                Settlement::Done => sorted.done[usize::from(receipt.rank())].push((index, place.id)),
                 Settlement::Retry { id, priority, body, after } => {
                     let member = format!("{}:{id}", Level::of(*priority).name());
                     sorted.retries.push((index, Retry { place, member, delay: *after, body }));

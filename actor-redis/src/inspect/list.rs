@@ -60,7 +60,7 @@ pub(crate) async fn read(link: &Link, keys: &Keys, state: State, handle: &Handle
 async fn ready(link: &Link, keys: &Keys, after: Option<&str>, limit: usize) -> Result<Listing, Trouble> {
     let (first_level, mut from) = match after.and_then(read_entry_handle) {
         Some((level, id)) => (level, Some(id)),
-        None => (Level::First, None),
+        None => (Level::HighAgain, None),
     };
     let (mut messages, mut bytes) = (Vec::new(), 0);
     for level in Level::ALL.into_iter().filter(|level| *level >= first_level) {

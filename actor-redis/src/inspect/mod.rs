@@ -109,7 +109,7 @@ fn entry_handle(level: Level, id: EntryId) -> String {
 }
 
 fn read_entry_handle(text: &str) -> Option<(Level, EntryId)> {
-    let (name, id) = text.split_once(':')?;
+    let (name, id) = text.rsplit_once(':')?;
     let level = Level::ALL.into_iter().find(|level| level.name() == name)?;
     Some((level, EntryId::parse(id.as_bytes())?))
 }

@@ -1,6 +1,7 @@
 -- Counts a queue's messages by their state.
 --
--- KEYS  workers, later, dead, ready:first, ready:high, ready:normal, ready:low
+-- KEYS  workers, later, dead, ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
 -- ARGV  group, how many marks that only wake are told from messages at most
 -- Returns how many are ready, lent, scheduled and dead, and 1 where the queue is paused.
 

@@ -1,7 +1,8 @@
 -- Makes dead letters ready again, each only while it is dead.
 --
--- KEYS  dead, dead:bodies, dead:reasons, ready:high, ready:normal, ready:low
--- ARGV  for each message: member, level (1 to 3), body
+-- KEYS  dead, dead:bodies, dead:reasons, ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
+-- ARGV  for each message: member, level (0 to 5), body
 -- Returns how many are ready again.
 
 local dead, bodies, reasons = KEYS[1], KEYS[2], KEYS[3]
@@ -13,7 +14,7 @@ local replayed = 0
 for i = 1, #ARGV, 3 do
   local member = ARGV[i]
   if redis.call('ZSCORE', dead, member) then
-    redis.call('XADD', KEYS[3 + ARGV[i + 1]], '*', 'm', ARGV[i + 2])
+    redis.call('XADD', KEYS[4 + ARGV[i + 1]], '*', 'm', ARGV[i + 2])
     redis.call('ZREM', dead, member)
     redis.call('HDEL', bodies, member)
     redis.call('HDEL', reasons, member)

@@ -104,7 +104,7 @@ async fn marks_that_only_wake_are_no_messages() {
     let server = Server::start();
     let broker = server.broker().await;
     send(&broker, vec![message("soon").after(Duration::from_secs(9))]).await;
-    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:first"), 1);
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 1);
     assert_eq!(broker.counts(&queue()).await.unwrap().ready, 0);
     assert!(all(&broker, State::Ready, 10).await.is_empty());
     assert_eq!(broker.purge(&queue(), State::Ready).await.unwrap(), 0);
@@ -125,7 +125,7 @@ async fn a_replayed_dead_letter_is_ready_again_and_new() {
     assert_eq!(broker.replay(&queue(), Which::One(letter.handle.clone())).await.unwrap(), 1);
     assert_eq!(broker.replay(&queue(), Which::One(letter.handle)).await.unwrap(), 0);
     let lent = claim(&broker, &consumer, 1).await.remove(0);
-    assert_eq!(actor_core::delivery::Receipt::place(&lent.receipt), 1, "it has its priority again");
+    assert_eq!(actor_core::delivery::Receipt::rank(&lent.receipt), 1, "it has its priority again");
     let body: serde_json::Value = serde_json::from_slice(&lent.body).unwrap();
     assert_eq!((&body["attempt"], &body["crashes"], &body["mine"]), (&0.into(), &0.into(), &true.into()));
     assert!(body.get("last_error").is_none() && body.get("expires_at").is_none());

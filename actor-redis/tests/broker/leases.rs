@@ -66,7 +66,7 @@ async fn of_a_batch_that_is_partly_settled_it_is_said_that_it_is_unclear() {
     let consumer = worker(&broker).await;
     send(&broker, ["a", "b", "c"].map(message).into()).await;
     let receipts: Vec<_> = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt).collect();
-    let copy = |receipt: &Receipt| Receipt::new(receipt.place(), receipt.number());
+    let copy = |receipt: &Receipt| Receipt::new(receipt.rank(), receipt.number());
     assert_eq!(settle(&broker, &consumer, copy(&receipts[1]), Settlement::Done).await, Settled::Yes);
     let batch: Vec<_> = receipts.iter().map(|receipt| (copy(receipt), Settlement::Done)).collect();
     for answer in broker.settle(&consumer, &batch).await {

@@ -22,7 +22,7 @@ async fn a_message_that_is_done_leaves_nothing_behind() {
     assert_eq!(bodies(&lent), ["one"]);
     assert_eq!(lent[0].crashes, 0);
     let receipt = lent.remove(0).receipt;
-    let again = Receipt::new(receipt.place(), receipt.number());
+    let again = Receipt::new(receipt.rank(), receipt.number());
     assert_eq!(settle(&broker, &consumer, receipt, Settlement::Done).await, Settled::Yes);
     assert_eq!(settle(&broker, &consumer, again, Settlement::Done).await, Settled::No);
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 0);
@@ -59,19 +59,19 @@ async fn a_buried_message_is_kept_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_released_message_goes_before_what_waits() {
+async fn a_released_message_goes_before_what_waits_of_its_priority() {
     let server = Server::start();
     let broker = server.broker().await;
     let (one, two) = (worker(&broker).await, worker(&broker).await);
     send(&broker, vec![message("a"), message_of(Priority::High, "b")]).await;
-    let lent = claim(&broker, &one, 1).await;
+    let lent = claim(&broker, &one, 2).await;
     assert_eq!(bodies(&lent), ["b", "a"]);
-    send(&broker, vec![message_of(Priority::High, "c")]).await;
+    send(&broker, vec![message_of(Priority::High, "c"), message("d")]).await;
     for delivery in lent {
         let body = String::from_utf8(delivery.body.to_vec()).unwrap();
         assert_eq!(settle(&broker, &one, delivery.receipt, release(&body)).await, Settled::Yes);
     }
-    assert_eq!(bodies(&claim(&broker, &two, 5).await), ["b", "a", "c"]);
+    assert_eq!(bodies(&claim(&broker, &two, 5).await), ["b", "c", "a", "d"]);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // A test ends where something is not as it should be.
 
 /// Two ways to the server that a test can spoil: a wire that swallows answers, and a server that is none.
+/// Every promise of the seam.
+mod conformance;
 mod fake;
 mod proxy;
 /// The server, and the worker that a test plays.

@@ -36,7 +36,7 @@ async fn a_dead_worker_is_reported_until_all_it_held_is_taken() {
     // Nothing of it is left, in no consumer group and not among the workers.
     let workers: Vec<String> = server.run("ZRANGE {actor:mail}:workers 0 -1");
     assert_eq!(workers, [alive.worker.as_str()]);
-    for level in ["first", "high", "normal", "low"] {
+    for level in ["high:again", "high", "normal:again", "normal", "low:again", "low"] {
         let consumers: Vec<redis::Value> = server.run(&format!("XINFO CONSUMERS {{actor:mail}}:ready:{level} workers"));
         assert!(consumers.len() <= 1, "{level}: {consumers:?}");
     }
@@ -130,12 +130,12 @@ async fn a_mark_that_woke_a_worker_that_died_is_no_message() {
     let server = Server::start();
     let broker = server.broker().await;
     let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    let _: String = server.run("XADD {actor:mail}:ready:first * w 1");
-    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:first >", dead.worker);
+    let _: String = server.run("XADD {actor:mail}:ready:high:again * w 1");
+    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:high:again >", dead.worker);
     let _: redis::Value = server.run(&read);
     end_lease(&server, &dead);
     assert!(broker.recover(&alive, 10).await.unwrap().is_empty());
-    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:first"), 0);
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 0);
     assert!(!deaths(&broker, &alive).await);
 }
 

@@ -1,0 +1,67 @@
+//! The broker's time: real time, and as much more as a test has added.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point of the broker's time, in nanoseconds since 1970. It reaches to the year 2554; what is
+/// later is then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(pub(super) u64);
+
+impl Moment {
+    pub(super) fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+
+    /// How long it is from `self` to `later`; zero where it has passed.
+    pub(super) fn until(self, later: Self) -> Duration {
+        Duration::from_nanos(later.0.saturating_sub(self.0))
+    }
+
+    pub(super) fn time(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.0)
+    }
+}
+
+/// A clock that never goes back, also where the system's does, and that a test can move on.
+#[derive(Debug)]
+pub(super) struct Clock {
+    began: Instant,
+    began_at: Moment,
+    ahead: Duration,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), began_at: Moment(nanos(since_1970)), ahead: Duration::ZERO }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.began_at.after(self.began.elapsed()).after(self.ahead)
+    }
+
+    pub(super) fn advance(&mut self, duration: Duration) {
+        self.ahead = self.ahead.saturating_add(duration);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_moves_on_as_told_and_never_overflows() {
+        let mut clock = Clock::new();
+        let before = clock.now();
+        clock.advance(Duration::from_secs(60));
+        assert!(before.until(clock.now()) >= Duration::from_secs(60));
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), Moment(u64::MAX));
+        assert!(clock.now().time() > SystemTime::now());
+    }
+}

@@ -1,0 +1,143 @@
+//! Reading and repairing the queues of a [`MemoryBroker`].
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::MemoryBroker;
+use super::clock::Moment;
+use super::queue::{Dead, Key, Lent, Ready, Scheduled};
+use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
+use crate::{BrokerError, QueueName, wire};
+
+/// The most messages of one page.
+const LONGEST_PAGE: usize = 1_000;
+
+#[async_trait]
+impl Inspect for MemoryBroker {
+    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        Ok(self.names())
+    }
+
+    async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
+        Ok(self.view(queue, |queue| Counts {
+            paused: queue.paused,
+            ..Counts::new(
+                queue.ready.len() as u64,
+                queue.lent.len() as u64,
+                queue.scheduled.len() as u64,
+                queue.dead.len() as u64,
+            )
+        }))
+    }
+
+    async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
+        let after = match &page.after {
+            Some(Cursor(text)) => {
+                let key = text.parse::<Key>();
+                Some(key.map_err(|()| BrokerError::refused("the cursor is not one of this broker's"))?)
+            }
+            None => None,
+        };
+        let limit = page.limit.clamp(1, LONGEST_PAGE);
+        Ok(self.view(queue, |queue| match state {
+            State::Ready => listing(&queue.ready, after, limit, ready),
+            State::Lent => listing(&queue.lent, after, limit, lent),
+            State::Scheduled => listing(&queue.scheduled, after, limit, scheduled),
+            State::Dead => listing(&queue.dead, after, limit, dead),
+        }))
+    }
+
+    async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
+        let Ok(key) = handle.0.parse::<Key>() else {
+            return Ok(None);
+        };
+        Ok(self.view(queue, |queue| match state {
+            State::Ready => queue.ready.get(&key).map(|message| ready(key, message)),
+            State::Lent => queue.lent.get(&key).map(|message| lent(key, message)),
+            State::Scheduled => queue.scheduled.get(&key).map(|message| scheduled(key, message)),
+            State::Dead => queue.dead.get(&key).map(|message| dead(key, message)),
+        }))
+    }
+
+    async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
+        Ok(self.change_and_wake(queue, |queue, now| {
+            let buried = match which {
+                Which::All => std::mem::take(&mut queue.dead).into_values().collect(),
+                Which::One(Handle(handle)) => {
+                    let buried = handle.parse::<Key>().ok().and_then(|key| queue.dead.remove(&key));
+                    Vec::from_iter(buried)
+                }
+            };
+            for Dead { body, .. } in &buried {
+                let revived = wire::revive(body);
+                queue.store(revived.priority, revived.body, Duration::ZERO, now);
+            }
+            buried.len() as u64
+        }))
+    }
+
+    async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
+        let Ok(key) = handle.0.parse::<Key>() else {
+            return Ok(false);
+        };
+        Ok(self.change(queue, |queue, _| match state {
+            State::Ready => queue.ready.remove(&key).is_some(),
+            State::Lent => false,
+            State::Scheduled => queue.scheduled.remove(&key).is_some(),
+            State::Dead => queue.dead.remove(&key).is_some(),
+        }))
+    }
+
+    async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
+        Ok(self.change(queue, |queue, _| match state {
+            State::Ready => std::mem::take(&mut queue.ready).len() as u64,
+            State::Lent => 0,
+            State::Scheduled => std::mem::take(&mut queue.scheduled).len() as u64,
+            State::Dead => std::mem::take(&mut queue.dead).len() as u64,
+        }))
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.change(queue, |queue, _| queue.paused = true);
+        Ok(())
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.change_and_wake(queue, |queue, _| queue.paused = false);
+        Ok(())
+    }
+}
+
+/// One page of the messages in one state.
+fn listing<T>(messages: &BTreeMap<Key, T>, after: Option<Key>, limit: usize, show: fn(Key, &T) -> Listed) -> Listing {
+    let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = messages.range((begin, Bound::Unbounded));
+    let page: Vec<(&Key, &T)> = rest.by_ref().take(limit).collect();
+    let next = page.last().filter(|_| rest.next().is_some()).map(|(key, _)| Cursor(key.to_string()));
+    Listing::new(page.into_iter().map(|(key, message)| show(*key, message)).collect(), next)
+}
+
+fn listed(key: Key, body: &Bytes, time: Moment) -> Listed {
+    Listed { time: Some(time.time()), ..Listed::new(Handle(key.to_string()), body.clone()) }
+}
+
+fn ready(key: Key, message: &Ready) -> Listed {
+    listed(key, &message.body, message.since)
+}
+
+fn lent(key: Key, message: &Lent) -> Listed {
+    let worker = Some(message.worker.as_str().to_owned());
+    Listed { worker, ..listed(key, &message.body, message.since) }
+}
+
+fn scheduled(key: Key, message: &Scheduled) -> Listed {
+    listed(key, &message.body, key.moment())
+}
+
+fn dead(key: Key, message: &Dead) -> Listed {
+    Listed { reason: Some(message.reason.clone()), ..listed(key, &message.body, key.moment()) }
+}

@@ -1,0 +1,270 @@
+//! The broker in this process.
+
+mod clock;
+mod inspect;
+mod queue;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use self::clock::{Clock, Moment};
+use self::queue::Queue;
+use crate::broker::{Broker, Enqueue};
+use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::settlement::{Settled, Settlement};
+use crate::{BrokerError, QueueName};
+
+/// A broker in this process: for a first run, for tests, and for work that may end with the process.
+///
+/// It does what a broker with a server does, leases and recovery included, but keeps nothing: when
+/// the last clone is dropped, its messages are gone. Clones share their state. Dead letters are kept
+/// for 7 days, and at most 10,000 of a queue, the newest ones.
+///
+/// Its clock can be moved on by [`advance`](Self::advance), so that a test of a delay or a retry
+/// takes no time.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use actor_core::broker::{Broker, Enqueue};
+/// use actor_core::delivery::{Consumer, Incarnation, Wait};
+/// use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = MemoryBroker::new();
+/// let mail = QueueName::new("mail")?;
+/// let message = Enqueue::new(MessageId::new(), Priority::Normal, "{}".into());
+/// for answer in broker.enqueue(&mail, vec![message.after(Duration::from_secs(3600))]).await {
+///     answer?;
+/// }
+///
+/// let consumer = Consumer::new(Incarnation::new("worker"), mail);
+/// let at_once = Wait::new(Duration::ZERO);
+/// assert!(broker.claim(&consumer, 1, &at_once).await?.is_empty());
+/// broker.advance(Duration::from_secs(3600));
+/// assert_eq!(broker.claim(&consumer, 1, &at_once).await?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryBroker {
+    shared: Arc<Mutex<Shared>>,
+    max_message_bytes: usize,
+}
+
+/// The state of all clones. Every method of every clone takes the lock, and none holds it while it
+/// waits.
+struct Shared {
+    clock: Clock,
+    queues: HashMap<QueueName, Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    queue: Queue,
+    /// Wakes every claim that waits, since one of them may be stopped or dropped at that moment and
+    /// would lose a wake-up meant for one.
+    changed: Arc<Notify>,
+}
+
+impl MemoryBroker {
+    /// A broker without messages.
+    #[must_use]
+    pub fn new() -> Self {
+        let shared = Shared { clock: Clock::new(), queues: HashMap::new() };
+        Self { shared: Arc::new(Mutex::new(shared)), max_message_bytes: 1 << 20 }
+    }
+
+    /// Takes messages of at most this many bytes, counting their whole JSON. Default: 1 MiB, as the
+    /// other brokers, so that a test finds what would be refused in production.
+    #[must_use]
+    pub fn with_max_message_bytes(self, bytes: usize) -> Self {
+        Self { max_message_bytes: bytes, ..self }
+    }
+
+    /// Moves this broker's clock on, for tests: what is due by then is lent at once, and leases that
+    /// end by then have ended. Limits of waiting and of running are real time, and stay.
+    pub fn advance(&self, duration: Duration) {
+        let mut shared = self.lock();
+        shared.clock.advance(duration);
+        let waiting: Vec<Arc<Notify>> = shared.queues.values().map(|slot| slot.changed.clone()).collect();
+        drop(shared);
+        for claims in waiting {
+            claims.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // The state is sound also after a panic: nothing in this module panics in the middle of it.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The queues that were ever named here, by name.
+    fn names(&self) -> Vec<QueueName> {
+        let mut names: Vec<QueueName> = self.lock().queues.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Changes a queue as it is now.
+    fn change<T>(&self, queue: &QueueName, change: impl FnOnce(&mut Queue, Moment) -> T) -> T {
+        self.with(queue, |slot, now| change(&mut slot.queue, now))
+    }
+
+    /// The same, where it may make messages ready or due.
+    fn change_and_wake<T>(&self, queue: &QueueName, change: impl FnOnce(&mut Queue, Moment) -> T) -> T {
+        let (claims, value) = self.with(queue, |slot, now| (slot.changed.clone(), change(&mut slot.queue, now)));
+        // The lock is free by now, or who is woken would wait for it.
+        claims.notify_waiters();
+        value
+    }
+
+    fn with<T>(&self, queue: &QueueName, work: impl FnOnce(&mut Slot, Moment) -> T) -> T {
+        let mut shared = self.lock();
+        let now = shared.clock.now();
+        let slot = shared.slot(queue);
+        slot.queue.tick(now);
+        work(slot, now)
+    }
+
+    /// Reads a queue as it is now. A queue that nobody ever used is empty, and stays unknown.
+    fn view<T>(&self, queue: &QueueName, view: impl FnOnce(&Queue) -> T) -> T {
+        let mut shared = self.lock();
+        let now = shared.clock.now();
+        match shared.queues.get_mut(queue) {
+            Some(slot) => {
+                slot.queue.tick(now);
+                view(&slot.queue)
+            }
+            None => view(&Queue::default()),
+        }
+    }
+}
+
+impl Shared {
+    fn slot(&mut self, queue: &QueueName) -> &mut Slot {
+        // Not by `entry`, which would clone the name each time.
+        if !self.queues.contains_key(queue) {
+            self.queues.insert(queue.clone(), Slot::default());
+        }
+        self.queues.get_mut(queue).expect("it was inserted where it was missing")
+    }
+}
+
+#[async_trait]
+impl Broker for MemoryBroker {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        self.change_and_wake(queue, |queue, now| {
+            let store = |message| {
+                queue.enqueue(message, now);
+                Ok(())
+            };
+            messages.into_iter().map(store).collect()
+        })
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        for queue in queues {
+            self.change(queue, |queue, now| queue.enroll(worker, now.after(lease)));
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        let mut all = Lease::Held { deaths: false };
+        for queue in queues {
+            let one = self.change(queue, |queue, now| queue.renew(worker, now.after(lease), now));
+            all = match (all, one) {
+                (Lease::Held { deaths }, Lease::Held { deaths: more }) => Lease::Held { deaths: deaths || more },
+                (Lease::Lost, _) | (_, Lease::Lost) => Lease::Lost,
+            };
+        }
+        Ok(all)
+    }
+
+    // Nothing is lent before the last await, so a dropped future holds no delivery.
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        let changed = self.with(&consumer.queue, |slot, _| slot.changed.clone());
+        let mut limit = None;
+        loop {
+            // Made before the queue is looked at: it is woken by whatever changes from here on.
+            let wake = changed.notified();
+            let (deliveries, until_due) = self.change(&consumer.queue, |queue, now| {
+                let until_due = queue.next_due().map(|due| now.until(due));
+                (queue.claim(&consumer.worker, max, now), until_due)
+            });
+            if !deliveries.is_empty() || max == 0 || wait.limit().is_zero() || wait.is_stopped() {
+                return Ok(deliveries);
+            }
+            let limit = limit.get_or_insert_with(|| Box::pin(sleep(wait.limit())));
+            let due = async {
+                match until_due {
+                    Some(until_due) => sleep(until_due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait.stopped() => return Ok(Vec::new()),
+                () = limit => return Ok(Vec::new()),
+                () = wake => {}
+                () = due => {}
+            }
+        }
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        Ok(self.change(&consumer.queue, |queue, now| queue.recover(&consumer.worker, max, now)))
+    }
+
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>> {
+        let settle = |queue: &mut Queue, now| {
+            let settle = |(receipt, settlement): &_| Ok(queue.settle(&consumer.worker, receipt, settlement, now));
+            settlements.iter().map(settle).collect()
+        };
+        let returns = |(_, end): &_| matches!(end, Settlement::Retry { .. } | Settlement::Release { .. });
+        if settlements.iter().any(returns) {
+            self.change_and_wake(&consumer.queue, settle)
+        } else {
+            self.change(&consumer.queue, settle)
+        }
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        for queue in queues {
+            self.change(queue, |queue, _| queue.retire(worker));
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        self.lock().clock.now().time()
+    }
+
+    fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes
+    }
+}
+
+impl Default for MemoryBroker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBroker").field("queues", &self.names()).finish_non_exhaustive()
+    }
+}

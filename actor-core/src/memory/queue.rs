@@ -1,0 +1,326 @@
+//! The state of one queue, and what may happen to it. No lock, no waiting and no clock: every
+//! method is told the time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::clock::Moment;
+use crate::Priority;
+use crate::broker::Enqueue;
+use crate::delivery::{Delivery, Incarnation, Lease, Receipt};
+use crate::settlement::{Settled, Settlement};
+
+/// Dead letters are kept this long, and at most this many, the newest ones: long enough for a
+/// person to come back from a holiday week, and no leak where nobody ever looks.
+const DEAD_LETTER_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const DEAD_LETTERS: usize = 10_000;
+
+/// One queue. A message's copy is in exactly one of the four maps.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// In the order in which they are lent: the rank is the lane.
+    pub(super) ready: BTreeMap<Key, Ready>,
+    /// The rank is zero, so that a receipt's number finds it.
+    pub(super) lent: BTreeMap<Key, Lent>,
+    /// The rank is the time when it is due.
+    pub(super) scheduled: BTreeMap<Key, Scheduled>,
+    /// The rank is the time when it was buried.
+    pub(super) dead: BTreeMap<Key, Dead>,
+    pub(super) paused: bool,
+    /// When each worker's lease ends. A worker that is not here has none.
+    leases: HashMap<Incarnation, Moment>,
+    /// How many copies were ever stored.
+    numbered: u64,
+}
+
+/// Where a copy stands among those in the same state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    rank: u64,
+    /// Unique in the queue, and growing.
+    number: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) body: Bytes,
+    pub(super) since: Moment,
+}
+
+#[derive(Debug)]
+pub(super) struct Lent {
+    pub(super) body: Bytes,
+    pub(super) since: Moment,
+    pub(super) worker: Incarnation,
+    crashes: u32,
+    /// Where it was lent from, so that it keeps its place among what its worker holds.
+    lane: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Scheduled {
+    pub(super) body: Bytes,
+    priority: Priority,
+}
+
+#[derive(Debug)]
+pub(super) struct Dead {
+    pub(super) body: Bytes,
+    pub(super) reason: String,
+}
+
+/// Each priority has two lanes: what was handed back goes before what never was lent.
+fn lane(priority: Priority) -> u64 {
+    match priority {
+        Priority::High => 1,
+        Priority::Normal => 3,
+        Priority::Low => 5,
+    }
+}
+
+/// The lane of what is handed back, from the lane that it was lent from.
+fn handed_back(lane: u64) -> u64 {
+    lane & !1
+}
+
+impl Queue {
+    /// Brings the state to `now`: what is due becomes ready, and old dead letters end. Called
+    /// before anything else happens, so that messages become ready in the order of their times.
+    pub(super) fn tick(&mut self, now: Moment) {
+        while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
+            let (key, Scheduled { body, priority }) = first.remove_entry();
+            self.push_ready(lane(priority), body, key.moment());
+        }
+        while let Some(oldest) = self.dead.first_entry() {
+            let too_old = oldest.key().moment().after(DEAD_LETTER_AGE) <= now;
+            if !too_old && self.dead.len() <= DEAD_LETTERS {
+                break;
+            }
+            self.dead.pop_first();
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, message: Enqueue, now: Moment) {
+        let Enqueue { priority, body, delay, .. } = message;
+        self.store(priority, body, delay, now);
+    }
+
+    pub(super) fn claim(&mut self, worker: &Incarnation, max: usize, now: Moment) -> Vec<Delivery> {
+        if self.paused {
+            return Vec::new();
+        }
+        let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
+        while deliveries.len() < max
+            && let Some((Key { rank: lane, number }, Ready { body, .. })) = self.ready.pop_first()
+        {
+            deliveries.push(Delivery::new(receipt(lane, number), body.clone(), 0));
+            let lent = Lent { body, since: now, worker: worker.clone(), crashes: 0, lane };
+            self.lent.insert(Key { rank: 0, number }, lent);
+        }
+        deliveries
+    }
+
+    /// When a message becomes ready by time alone; `None` where time alone changes nothing.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        self.scheduled.first_key_value().map(|(key, _)| key.moment())
+    }
+
+    pub(super) fn enroll(&mut self, worker: &Incarnation, until: Moment) {
+        self.leases.insert(worker.clone(), until);
+    }
+
+    pub(super) fn renew(&mut self, worker: &Incarnation, until: Moment, now: Moment) -> Lease {
+        let Some(end) = self.leases.get_mut(worker) else {
+            return Lease::Lost;
+        };
+        *end = until;
+        let deaths = self.leases.iter().any(|(other, end)| other != worker && *end <= now)
+            || self.lent.values().any(|lent| !self.leases.contains_key(&lent.worker));
+        Lease::Held { deaths }
+    }
+
+    pub(super) fn retire(&mut self, worker: &Incarnation) {
+        self.leases.remove(worker);
+    }
+
+    pub(super) fn recover(&mut self, worker: &Incarnation, max: usize, now: Moment) -> Vec<Delivery> {
+        if self.paused || max == 0 {
+            return Vec::new();
+        }
+        // Without its entry a worker is dead, whatever it still holds, until all of that is taken.
+        self.leases.retain(|other, end| other == worker || *end > now);
+        let leases = &self.leases;
+        let left_behind =
+            self.lent.iter_mut().filter(|(_, lent)| lent.worker != *worker && !leases.contains_key(&lent.worker));
+        left_behind
+            .take(max)
+            .map(|(key, lent)| {
+                lent.worker = worker.clone();
+                lent.since = now;
+                lent.crashes = lent.crashes.saturating_add(1);
+                Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes)
+            })
+            .collect()
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        worker: &Incarnation,
+        receipt: &Receipt,
+        settlement: &Settlement,
+        now: Moment,
+    ) -> Settled {
+        let Some(key) = u64::try_from(receipt.number()).ok().map(|number| Key { rank: 0, number }) else {
+            return Settled::No;
+        };
+        let counts = match (self.lent.get(&key), settlement) {
+            (None, _) => false,
+            (Some(_), Settlement::Done) => true,
+            // A zombie's failure says nothing about the run of the worker that has the message now.
+            (Some(lent), _) => lent.worker == *worker,
+        };
+        if !counts {
+            return Settled::No;
+        }
+        let Some(lent) = self.lent.remove(&key) else { return Settled::No };
+        match settlement {
+            Settlement::Done => {}
+            Settlement::Retry { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
+            Settlement::Bury { body, reason, .. } => {
+                let dead = Dead { body: body.clone(), reason: reason.clone() };
+                let key = self.key(now.0);
+                self.dead.insert(key, dead);
+                self.tick(now);
+            }
+            Settlement::Release { body } => self.push_ready(handed_back(lent.lane), body.clone(), now),
+        }
+        Settled::Yes
+    }
+
+    /// Stores a copy of a message, ready after `delay`.
+    pub(super) fn store(&mut self, priority: Priority, body: Bytes, delay: Duration, now: Moment) {
+        if delay.is_zero() {
+            self.push_ready(lane(priority), body, now);
+        } else {
+            let key = self.key(now.after(delay).0);
+            self.scheduled.insert(key, Scheduled { body, priority });
+        }
+    }
+
+    fn push_ready(&mut self, lane: u64, body: Bytes, since: Moment) {
+        let key = self.key(lane);
+        self.ready.insert(key, Ready { body, since });
+    }
+
+    fn key(&mut self, rank: u64) -> Key {
+        self.numbered += 1;
+        Key { rank, number: self.numbered }
+    }
+}
+
+fn receipt(lane: u64, number: u64) -> Receipt {
+    Receipt::new(u8::try_from(lane).unwrap_or(u8::MAX), number.into())
+}
+
+impl Key {
+    /// The time that it stands for, where the rank is one.
+    pub(super) fn moment(self) -> Moment {
+        Moment(self.rank)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.rank, self.number)
+    }
+}
+
+impl FromStr for Key {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (rank, number) = text.split_once('-').ok_or(())?;
+        Ok(Self { rank: rank.parse().map_err(drop)?, number: number.parse().map_err(drop)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MessageId;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::default().after(Duration::from_secs(seconds))
+    }
+
+    fn enqueue(queue: &mut Queue, body: &'static str, priority: Priority, delay: u64, now: u64) {
+        let message = Enqueue::new(MessageId::new(), priority, body.into());
+        queue.tick(at(now));
+        queue.enqueue(message.after(Duration::from_secs(delay)), at(now));
+    }
+
+    fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
+        deliveries.iter().map(|delivery| std::str::from_utf8(&delivery.body).unwrap()).collect()
+    }
+
+    fn bury(queue: &mut Queue, body: &'static str, now: Moment) {
+        let worker = Incarnation::new("w");
+        queue.store(Priority::Normal, body.into(), Duration::ZERO, now);
+        let delivery = queue.claim(&worker, 1, now).pop().unwrap();
+        let bury = Settlement::Bury { id: None, body: delivery.body, reason: "for a test".to_owned() };
+        assert_eq!(queue.settle(&worker, &delivery.receipt, &bury, now), Settled::Yes);
+    }
+
+    #[test]
+    fn a_message_takes_its_place_by_the_time_it_became_ready() {
+        let mut queue = Queue::default();
+        enqueue(&mut queue, "due at 20", Priority::Normal, 20, 0);
+        enqueue(&mut queue, "due at 10", Priority::Normal, 10, 0);
+        enqueue(&mut queue, "ready at 15", Priority::Normal, 0, 15);
+        enqueue(&mut queue, "high, due at 20", Priority::High, 20, 0);
+        let worker = Incarnation::new("w");
+        queue.tick(at(19));
+        assert_eq!(queue.next_due(), Some(at(20)));
+        queue.tick(at(20));
+        let lent = queue.claim(&worker, 10, at(20));
+        assert_eq!(bodies(&lent), ["high, due at 20", "due at 10", "ready at 15", "due at 20"]);
+    }
+
+    #[test]
+    fn dead_letters_end_after_a_week() {
+        let mut queue = Queue::default();
+        bury(&mut queue, "old", at(0));
+        bury(&mut queue, "newer", at(0).after(DAY));
+        queue.tick(at(0).after(DAY * 7));
+        assert_eq!(queue.dead.values().map(|dead| &dead.body).collect::<Vec<_>>(), ["newer"]);
+    }
+
+    #[test]
+    fn the_oldest_dead_letters_make_room_for_new_ones() {
+        let mut queue = Queue::default();
+        bury(&mut queue, "first", at(0));
+        for _ in 1..DEAD_LETTERS {
+            bury(&mut queue, "more", at(0));
+        }
+        assert_eq!(queue.dead.len(), DEAD_LETTERS);
+        bury(&mut queue, "last", at(0));
+        assert_eq!(queue.dead.len(), DEAD_LETTERS);
+        assert_eq!(queue.dead.first_key_value().unwrap().1.body, "more");
+        assert_eq!(queue.dead.last_key_value().unwrap().1.body, "last");
+    }
+
+    #[test]
+    fn a_key_reads_as_it_is_written() {
+        let key = Key { rank: u64::MAX, number: 7 };
+        assert_eq!(key.to_string().parse(), Ok(key));
+        for wrong in ["", "7", "7-", "-7", "a-b", "1-2-3"] {
+            assert_eq!(wrong.parse::<Key>(), Err(()), "{wrong:?} was taken for a key");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A broker for one test: it remembers what was sent, and only the test's own thread sends to it.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+
+use super::sent::Sent;
+use super::worker::TestWorker;
+use crate::broker::{Broker, Enqueue};
+use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::settlement::{Settled, Settlement};
+use crate::{BrokerError, MemoryBroker, QueueName};
+
+thread_local! {
+    static INSTALLED: RefCell<Vec<TestBroker>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The broker that the current thread's test installed.
+pub(crate) fn installed() -> Option<Arc<dyn Broker>> {
+    Some(Arc::new(current()?))
+}
+
+/// The same, as what it is.
+pub(super) fn current() -> Option<TestBroker> {
+    INSTALLED.with_borrow(|installed| installed.last().cloned())
+}
+
+/// A broker for one test: a [`MemoryBroker`] that remembers what was sent. Clones share their state.
+#[derive(Clone, Debug, Default)]
+pub struct TestBroker {
+    memory: MemoryBroker,
+    // Written by whoever sends, read by the test; never held over an await.
+    sent: Arc<Mutex<Vec<Sent>>>,
+}
+
+impl TestBroker {
+    /// A broker without messages.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes this the broker that `send` uses on the current thread, until the guard is dropped.
+    /// Tests of one process do not see each other's.
+    ///
+    /// A `#[tokio::test]` runs on one thread unless told otherwise; on a runtime of many threads, send
+    /// with `send_with(&broker, ..)`.
+    pub fn install(&self) -> Installed {
+        INSTALLED.with_borrow_mut(|installed| installed.push(self.clone()));
+        Installed { thread: PhantomData }
+    }
+
+    /// A worker that runs this broker's messages in the test's own task.
+    pub fn worker(&self) -> TestWorker {
+        TestWorker::new(self.clone())
+    }
+
+    /// What was sent so far, in order, delayed messages included.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The broker below, to inspect.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryBroker {
+        &self.memory
+    }
+}
+
+/// While it lives, `send` uses a test's broker on this thread.
+#[derive(Debug)]
+#[must_use = "the broker is installed only as long as this guard lives"]
+pub struct Installed {
+    // It must be dropped on the thread that it was made on.
+    thread: PhantomData<*const ()>,
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        // A thread that ends drops its locals in any order: then there is nothing left to undo.
+        let _ = INSTALLED.try_with(|installed| installed.borrow_mut().pop());
+    }
+}
+
+#[async_trait]
+impl Broker for TestBroker {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).extend(messages.iter().filter_map(Sent::of));
+        self.memory.enqueue(queue, messages).await
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.enroll(worker, queues, lease).await
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        self.memory.renew(worker, queues, lease).await
+    }
+
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.claim(consumer, max, wait).await
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.recover(consumer, max).await
+    }
+
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>> {
+        self.memory.settle(consumer, settlements).await
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.retire(worker, queues).await
+    }
+
+    fn now(&self) -> SystemTime {
+        self.memory.now()
+    }
+
+    fn max_message_bytes(&self) -> usize {
+        self.memory.max_message_bytes()
+    }
+}

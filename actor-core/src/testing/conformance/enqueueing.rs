@@ -1,0 +1,94 @@
+//! Messages go in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Harness;
+use super::scene::{Scene, message, texts};
+use crate::broker::{Broker, Enqueue};
+use crate::{MessageId, Priority, QueueName};
+
+/// A message that was taken is lent to one worker, and to no other.
+pub async fn what_is_enqueued_is_lent_once<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (one, other) = (scene.worker("one").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    let delivery = scene.lend_one(&one).await;
+    assert_eq!((delivery.body, delivery.crashes), (Bytes::from("it"), 0));
+    scene.lends_nothing(&one).await;
+    scene.lends_nothing(&other).await;
+    scene.counts([0, 1, 0, 0]).await;
+}
+
+/// An answer belongs to the message at its place, ready and scheduled ones alike.
+pub async fn every_message_of_a_call_gets_its_answer_in_order<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    scene.enqueue(vec![]).await;
+    let hour = Duration::from_secs(3600);
+    scene
+        .enqueue(vec![
+            message("low", Priority::Low),
+            message("later", Priority::High).after(hour),
+            message("normal", Priority::Normal),
+            message("later too", Priority::Normal).after(hour),
+        ])
+        .await;
+    scene.counts([2, 0, 2, 0]).await;
+}
+
+/// A call may be of any size; none of its messages is lost or changes its place.
+pub async fn ten_thousand_messages_in_one_call_arrive_in_order<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let sent: Vec<String> = (0..10_000).map(|number| format!("message {number}")).collect();
+    scene.enqueue(sent.iter().map(|body| message(body, Priority::Normal)).collect()).await;
+    scene.counts([10_000, 0, 0, 0]).await;
+    let worker = scene.worker("worker").await;
+    let mut lent = Vec::new();
+    while lent.len() < sent.len() {
+        lent.extend(texts(&scene.lend(&worker, 500).await));
+    }
+    assert!(lent == sent, "they were lent in another order, or changed");
+}
+
+/// Every byte of it.
+pub async fn a_message_as_large_as_the_limit_goes_through<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let body: Bytes = (0..scene.broker.max_message_bytes()).map(|at| (at % 251) as u8).collect();
+    scene.enqueue(vec![Enqueue::new(MessageId::new(), Priority::Normal, body.clone())]).await;
+    let worker = scene.worker("worker").await;
+    assert!(scene.lend_one(&worker).await.body == body, "the body changed");
+}
+
+/// A broker judges no body: a worker does, and buries what it cannot decode.
+pub async fn bytes_that_are_no_message_are_lent_as_they_are<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let worker = scene.worker("worker").await;
+    let odd: [&'static [u8]; 4] = [b"\xff\xfe\0\r\n", b"", b"{", b"\"text\""];
+    scene.send(&["before"]).await;
+    for body in odd {
+        harness.put_raw(&scene.broker, &scene.queue, Bytes::from_static(body)).await;
+    }
+    scene.send(&["after"]).await;
+    let lent = scene.lend(&worker, 6).await;
+    let bodies: Vec<&[u8]> = lent.iter().map(|delivery| &*delivery.body).collect();
+    assert_eq!(bodies, [b"before", odd[0], odd[1], odd[2], odd[3], b"after"]);
+}
+
+/// Whatever their names are.
+pub async fn queues_do_not_mix<H: Harness>(harness: &H) {
+    let mut scene = Scene::new(harness).await;
+    let longest = "q".repeat(128);
+    let names = ["a", "A", "a.b", "a-b", "a_b", "ready", "0", &*longest];
+    let names = names.map(|name| QueueName::new(name).expect("it is a name"));
+    for name in &names {
+        scene.queue = name.clone();
+        scene.send(&[name.as_str()]).await;
+    }
+    for name in &names {
+        scene.queue = name.clone();
+        let worker = scene.worker("worker").await;
+        assert_eq!(texts(&scene.lend(&worker, 1).await), [name.as_str()]);
+        scene.lends_nothing(&worker).await;
+    }
+}

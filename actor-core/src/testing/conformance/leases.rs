@@ -1,0 +1,222 @@
+//! Workers die, and others take over what they held.
+
+use std::collections::BTreeSet;
+use std::slice;
+use std::time::Duration;
+
+use super::Harness;
+use super::scene::{LEASE, Scene, buried, message, release, retry, texts};
+use crate::broker::Broker;
+use crate::delivery::Lease;
+use crate::settlement::{Settled, Settlement};
+use crate::{Priority, QueueName};
+
+/// A worker that was killed says nothing more; its lease ends, and the next takes what it held.
+pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
+    scene.send(&["1", "2", "3", "4"]).await;
+    scene.lend(&killed, 2).await;
+    scene.lend(&killed, 1).await;
+    scene.end_lease(&killed).await;
+    let recovered = scene.recover(&other, 2).await;
+    assert_eq!(texts(&recovered), ["1", "2"]);
+    assert!(recovered.iter().all(|delivery| delivery.crashes == 1), "{recovered:?}");
+    assert_eq!(texts(&scene.recover(&other, 100).await), ["3"]);
+    assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);
+    scene.counts([1, 3, 0, 0]).await;
+    for delivery in &recovered {
+        assert_eq!(scene.settle(&other, delivery, Settlement::Done).await, Settled::Yes);
+    }
+}
+
+/// A message that kills its workers is known by it.
+pub async fn every_death_counts_as_a_crash<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let first = scene.worker("first").await;
+    scene.send(&["poison"]).await;
+    scene.lend_one(&first).await;
+    scene.end_lease(&first).await;
+    for crashes in 1..=4 {
+        let next = scene.worker("next").await;
+        let recovered = scene.recover(&next, 1).await;
+        assert_eq!(recovered.iter().map(|delivery| delivery.crashes).collect::<Vec<_>>(), [crashes]);
+        scene.end_lease(&next).await;
+    }
+}
+
+/// Nobody would take over.
+pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (late, other) = (scene.worker("late").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    let delivery = scene.lend_one(&late).await;
+    scene.end_lease(&late).await;
+    assert_eq!(texts(&scene.recover(&other, 0).await), [""; 0]);
+    assert!(matches!(scene.renew(&late).await, Lease::Held { .. }));
+    assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Yes);
+}
+
+/// However long it holds it.
+pub async fn what_a_living_worker_holds_is_not_recovered<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (living, killed, other) =
+        (scene.worker("living").await, scene.worker("killed").await, scene.worker("other").await);
+    scene.send(&["held", "left", "own"]).await;
+    for worker in [&living, &killed, &other] {
+        scene.lend(worker, 1).await;
+    }
+    scene.end_lease(&killed).await;
+    assert_eq!(texts(&scene.recover(&other, 100).await), ["left"]);
+    assert_eq!(texts(&scene.recover(&living, 100).await), [""; 0]);
+    assert_eq!(scene.renew(&living).await, Lease::Held { deaths: false });
+}
+
+/// However they race.
+pub async fn recoverers_at_once_never_share_a_message<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (killed, a, b) = (scene.worker("killed").await, scene.worker("a").await, scene.worker("b").await);
+    scene.enqueue((0..100).map(|number| message(&format!("{number}"), Priority::Normal)).collect()).await;
+    scene.lend(&killed, 100).await;
+    scene.end_lease(&killed).await;
+    let mut recovered = Vec::new();
+    loop {
+        let (by_a, by_b) = tokio::join!(scene.recover(&a, 7), scene.recover(&b, 7));
+        if by_a.is_empty() && by_b.is_empty() {
+            break;
+        }
+        recovered.extend(by_a.into_iter().chain(by_b));
+    }
+    assert_eq!(recovered.len(), 100);
+    assert_eq!(texts(&recovered).into_iter().collect::<BTreeSet<_>>().len(), 100);
+    assert!(recovered.iter().all(|delivery| delivery.crashes == 1));
+}
+
+/// A storage that was away, or a worker that was held up for a moment, loses no work.
+pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (late, other) = (scene.worker("late").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    let delivery = scene.lend_one(&late).await;
+    scene.end_lease(&late).await;
+    assert_eq!(scene.renew(&late).await, Lease::Held { deaths: false });
+    assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);
+    assert_eq!(scene.settle(&late, &delivery, release("it")).await, Settled::Yes);
+}
+
+/// It must learn that others run its messages; a new life of it begins with a lease.
+pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (late, other) = (scene.worker("late").await, scene.worker("other").await);
+    scene.send(&["1", "2"]).await;
+    scene.lend(&late, 2).await;
+    scene.end_lease(&late).await;
+    scene.recover(&other, 1).await;
+    assert_eq!(scene.renew(&late).await, Lease::Lost);
+    assert_eq!(scene.renew(&late).await, Lease::Lost);
+    assert_eq!(texts(&scene.recover(&other, 100).await), ["2"]);
+    let again = scene.worker("late").await;
+    assert_eq!(scene.renew(&again).await, Lease::Held { deaths: false });
+}
+
+/// A worker has one life at all its queues.
+pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (late, other) = (scene.worker("late").await, scene.worker("other").await);
+    let queues = [QueueName::declared("conformance.second"), scene.queue.clone()];
+    scene.broker.enroll(&late.worker, slice::from_ref(&queues[0]), LEASE).await.expect("it can be reached");
+    let renew = || async { scene.broker.renew(&late.worker, &queues, LEASE).await.expect("it can be reached") };
+    assert_eq!(renew().await, Lease::Held { deaths: false });
+    scene.send(&["it"]).await;
+    scene.lend_one(&late).await;
+    scene.end_lease(&late).await;
+    assert_eq!(scene.recover(&other, 1).await.len(), 1);
+    assert_eq!(renew().await, Lease::Lost);
+}
+
+/// Whatever became of its entry: what it holds must not be stranded.
+pub async fn a_worker_without_a_lease_is_dead<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (stranger, other) = (scene.stranger("stranger"), scene.worker("other").await);
+    scene.send(&["it"]).await;
+    scene.lend_one(&stranger).await;
+    let recovered = scene.recover(&other, 100).await;
+    assert_eq!(texts(&recovered), ["it"]);
+    assert_eq!(recovered[0].crashes, 1);
+}
+
+/// An orderly stop lets nothing wait for a lease to end.
+pub async fn a_retired_workers_messages_are_recovered_at_once<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (stopped, other) = (scene.worker("stopped").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    scene.lend_one(&stopped).await;
+    let queues = slice::from_ref(&scene.queue);
+    scene.broker.retire(&stopped.worker, queues).await.expect("it can be reached");
+    assert_eq!(texts(&scene.recover(&other, 100).await), ["it"]);
+    scene.broker.retire(&stopped.worker, queues).await.expect("retiring twice is no error");
+}
+
+/// The work is done, whoever did it. The one who ran it too learns that nothing is left to say.
+pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
+    scene.send(&["1", "2"]).await;
+    let late = scene.lend(&zombie, 2).await;
+    scene.end_lease(&zombie).await;
+    let recovered = scene.recover(&other, 100).await;
+    assert_eq!(texts(&recovered), ["1", "2"]);
+    for delivery in &late {
+        assert_eq!(scene.settle(&zombie, delivery, Settlement::Done).await, Settled::Yes);
+    }
+    scene.counts([0, 0, 0, 0]).await;
+    assert_eq!(scene.settle(&other, &recovered[0], Settlement::Done).await, Settled::No);
+    assert_eq!(scene.settle(&other, &recovered[1], retry("2", Duration::ZERO)).await, Settled::No);
+    scene.counts([0, 0, 0, 0]).await;
+}
+
+/// It says nothing about the run of the worker that has the message now.
+pub async fn a_late_failure_changes_nothing<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    let late = scene.lend_one(&zombie).await;
+    scene.end_lease(&zombie).await;
+    let recovered = scene.recover(&other, 100).await;
+    for end in [retry("it", Duration::ZERO), buried("it".into(), "it failed"), release("it")] {
+        assert_eq!(scene.settle(&zombie, &late, end).await, Settled::No);
+    }
+    scene.counts([0, 1, 0, 0]).await;
+    assert_eq!(scene.settle(&other, &recovered[0], retry("it", LEASE)).await, Settled::Yes);
+    assert_eq!(scene.settle(&zombie, &late, Settlement::Done).await, Settled::No);
+    scene.counts([0, 0, 1, 0]).await;
+}
+
+/// So that nobody has to look for the dead at every heartbeat, and none is forgotten.
+pub async fn a_renewal_tells_of_deaths_until_all_is_recovered<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
+    scene.send(&["1", "2"]).await;
+    scene.lend(&killed, 2).await;
+    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: false });
+    scene.end_lease(&killed).await;
+    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: true });
+    assert_eq!(scene.recover(&other, 1).await.len(), 1);
+    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: true });
+    assert_eq!(scene.recover(&other, 1).await.len(), 1);
+    scene.recover(&other, 1).await;
+    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: false });
+}
+
+/// A worker recovers more than it can run at once, and hands the rest to others.
+pub async fn a_recovered_message_can_be_given_back<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (killed, one, other) = (scene.worker("killed").await, scene.worker("one").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    scene.lend_one(&killed).await;
+    scene.end_lease(&killed).await;
+    let recovered = scene.recover(&one, 1).await;
+    assert_eq!(scene.settle(&one, &recovered[0], release("it, crashed once")).await, Settled::Yes);
+    let lent = scene.lend_one(&other).await;
+    assert_eq!((&*lent.body, lent.crashes), (b"it, crashed once".as_slice(), 0));
+}

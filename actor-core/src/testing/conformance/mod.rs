@@ -1,0 +1,215 @@
+//! The suite for whoever writes a broker: every promise of the seam, as a test that names it.
+//!
+//! A storage's tests give it a [`Harness`], and each behaviour becomes a test of its own:
+//!
+//! ```
+//! use std::time::Duration;
+//! use actor_core::MemoryBroker;
+//! use actor_core::testing::conformance::Harness;
+//!
+//! struct InProcess;
+//!
+//! #[async_trait::async_trait]
+//! impl Harness for InProcess {
+//!     type Broker = MemoryBroker;
+//!
+//!     async fn broker(&self) -> MemoryBroker {
+//!         MemoryBroker::new()
+//!     }
+//!
+//!     async fn advance(&self, broker: &MemoryBroker, duration: Duration) {
+//!         broker.advance(duration);
+//!     }
+//! }
+//!
+//! actor_core::conformance_tests!(InProcess);
+//! ```
+//!
+//! A behaviour fails by panicking. It waits for no longer than a minute, which only ends what hangs.
+
+pub mod claiming;
+pub mod enqueueing;
+pub mod inspecting;
+pub mod leases;
+pub mod scheduling;
+pub mod settling;
+
+mod scene;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::broker::{Broker, Enqueue};
+use crate::delivery::Incarnation;
+use crate::inspect::Inspect;
+use crate::{MessageId, Priority, QueueName};
+
+/// What a behaviour takes at most. Only what hangs takes so long.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// How the suite gets at a broker, and at the time that its storage goes by.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// The broker under test.
+    type Broker: Broker + Inspect;
+
+    /// A broker on a storage that is empty.
+    async fn broker(&self) -> Self::Broker;
+
+    /// Lets `duration` of the storage's time pass, while other calls may be waiting. The suite asks
+    /// for less than a second in a test, so that a harness may as well sleep.
+    async fn advance(&self, broker: &Self::Broker, duration: Duration);
+
+    /// Ends a worker's lease as if its time had passed, with nobody having noticed.
+    ///
+    /// By default the lease is renewed for no time at all.
+    async fn end_lease(&self, broker: &Self::Broker, worker: &Incarnation, queue: &QueueName) {
+        let renewed = broker.renew(worker, std::slice::from_ref(queue), Duration::ZERO).await;
+        renewed.expect("the storage can be reached");
+    }
+
+    /// Puts bytes that no sender of this library wrote before the queue's workers, as a foreign
+    /// sender would.
+    ///
+    /// By default they are enqueued.
+    async fn put_raw(&self, broker: &Self::Broker, queue: &QueueName, body: Bytes) {
+        let message = Enqueue::new(MessageId::new(), Priority::Normal, body);
+        for answer in broker.enqueue(queue, vec![message]).await {
+            answer.expect("the storage can be reached");
+        }
+    }
+}
+
+/// Runs one behaviour on a runtime of its own.
+#[doc(hidden)]
+pub fn run<H: Harness>(harness: impl FnOnce() -> H, behaviour: impl AsyncFnOnce(&H)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a thread can be started").block_on(async {
+        let harness = harness();
+        let ended = tokio::time::timeout(HANGS, behaviour(&harness)).await;
+        assert!(ended.is_ok(), "it hangs: not done after {HANGS:?}");
+    });
+}
+
+/// Writes a test for each behaviour that a broker promises. Takes an expression that makes a
+/// [`Harness`](crate::testing::conformance::Harness), evaluated in each test, within a runtime.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($harness:expr) => {
+        $crate::__conformance_tests! { $harness =>
+            enqueueing {
+                what_is_enqueued_is_lent_once
+                every_message_of_a_call_gets_its_answer_in_order
+                ten_thousand_messages_in_one_call_arrive_in_order
+                a_message_as_large_as_the_limit_goes_through
+                bytes_that_are_no_message_are_lent_as_they_are
+                queues_do_not_mix
+            }
+            claiming {
+                messages_of_one_priority_are_lent_in_their_order
+                a_higher_priority_goes_first
+                a_receipt_ranks_its_message_by_priority
+                a_claim_of_one_priority_keeps_to_its_maximum
+                a_claim_of_none_lends_none
+                a_claim_on_an_empty_queue_ends_at_its_limit
+                claimers_at_once_never_share_a_message
+                a_waiting_claim_is_woken_by_a_message
+                every_waiting_claim_is_woken
+                a_stopped_claim_returns
+                what_a_claim_that_is_being_stopped_lends_is_not_lost
+            }
+            scheduling {
+                a_scheduled_message_is_not_lent_before_its_time
+                a_waiting_claim_gets_a_scheduled_message_at_its_time
+                a_waiting_claim_gets_what_is_scheduled_earlier_than_what_it_waits_for
+                scheduled_messages_are_lent_by_their_time
+                a_scheduled_message_keeps_its_priority
+                a_due_message_goes_before_a_ready_one_of_lower_priority
+            }
+            settling {
+                done_ends_a_message
+                settling_twice_changes_nothing
+                a_retry_is_scheduled_in_its_new_form_and_lent_again
+                a_retry_goes_to_its_priority
+                a_retry_without_delay_is_ready
+                a_buried_message_is_kept_with_its_reason
+                a_message_given_back_goes_first_in_its_new_form
+                messages_given_back_keep_their_order
+                a_waiting_claim_is_woken_by_what_is_given_back_or_retried
+                what_is_given_back_was_no_crash
+                a_batch_settles_each_delivery_its_own_way
+                only_the_holder_says_that_a_run_failed
+                a_settled_message_is_never_recovered
+                an_empty_batch_settles_nothing
+            }
+            leases {
+                a_dead_workers_messages_are_recovered_oldest_first
+                every_death_counts_as_a_crash
+                recovery_of_none_declares_nobody_dead
+                what_a_living_worker_holds_is_not_recovered
+                recoverers_at_once_never_share_a_message
+                a_lease_that_ended_unnoticed_is_prolonged
+                a_worker_declared_dead_has_lost_its_lease
+                a_lease_lost_at_one_queue_is_lost
+                a_worker_without_a_lease_is_dead
+                a_retired_workers_messages_are_recovered_at_once
+                a_late_success_counts_and_the_new_holders_does_not
+                a_late_failure_changes_nothing
+                a_renewal_tells_of_deaths_until_all_is_recovered
+                a_recovered_message_can_be_given_back
+            }
+            inspecting {
+                messages_are_counted_in_every_state
+                a_queue_that_was_used_is_known
+                pages_show_every_message_once
+                a_listed_message_says_what_it_is
+                a_listed_message_is_read_again_until_it_moves_on
+                one_dead_letter_is_replayed
+                all_dead_letters_are_replayed_in_their_priorities
+                a_message_is_deleted_unless_it_is_lent
+                a_state_is_purged_unless_it_is_lent
+                a_paused_queue_lends_nothing_until_it_is_resumed
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($harness:expr => $($topic:ident { $($behaviour:ident)* })*) => {
+        $(mod $topic {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $(#[test]
+            fn $behaviour() {
+                $crate::testing::conformance::run(|| $harness, $crate::testing::conformance::$topic::$behaviour)
+            })*
+        })*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_behaviour_is_in_the_macro() {
+        let this = include_str!("mod.rs");
+        let listed: Vec<&str> = this.lines().map(str::trim).collect();
+        for topic in [
+            include_str!("claiming.rs"),
+            include_str!("enqueueing.rs"),
+            include_str!("inspecting.rs"),
+            include_str!("leases.rs"),
+            include_str!("scheduling.rs"),
+            include_str!("settling.rs"),
+        ] {
+            for behaviour in topic.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
+                let name = behaviour.split_once('<').map_or(behaviour, |(name, _)| name);
+                assert!(listed.contains(&name), "`{name}` is not in `conformance_tests!`");
+            }
+        }
+    }
+}

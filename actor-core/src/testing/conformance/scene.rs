@@ -1,0 +1,174 @@
+//! What every behaviour begins with: a broker on an empty storage, a queue, and workers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Harness;
+use crate::broker::{Broker, Enqueue};
+use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::inspect::{Inspect, Listed, Page, State};
+use crate::settlement::{Settled, Settlement};
+use crate::{MessageId, Priority, QueueName};
+
+/// Longer than any test: a lease ends only where the harness ends it.
+pub(super) const LEASE: Duration = Duration::from_secs(3600);
+
+/// How long a claim waits for what is there or comes. Only a broker that is wrong takes so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// No storage may fail during the suite.
+const REACHED: &str = "the storage can be reached";
+
+pub(super) struct Scene<'a, H: Harness> {
+    pub(super) harness: &'a H,
+    pub(super) broker: Arc<H::Broker>,
+    pub(super) queue: QueueName,
+}
+
+impl<'a, H: Harness> Scene<'a, H> {
+    pub(super) async fn new(harness: &'a H) -> Self {
+        let broker = Arc::new(harness.broker().await);
+        Self { harness, broker, queue: QueueName::declared("conformance") }
+    }
+
+    /// A worker with a lease.
+    pub(super) async fn worker(&self, name: &str) -> Consumer {
+        let stranger = self.stranger(name);
+        self.broker.enroll(&stranger.worker, std::slice::from_ref(&self.queue), LEASE).await.expect(REACHED);
+        stranger
+    }
+
+    /// A worker without a lease.
+    pub(super) fn stranger(&self, name: &str) -> Consumer {
+        Consumer::new(Incarnation::new(name), self.queue.clone())
+    }
+
+    /// Sends messages of normal priority, each in a call of its own.
+    pub(super) async fn send(&self, bodies: &[&str]) {
+        for body in bodies {
+            self.enqueue(vec![message(body, Priority::Normal)]).await;
+        }
+    }
+
+    pub(super) async fn enqueue(&self, messages: Vec<Enqueue>) {
+        let count = messages.len();
+        let answers = self.broker.enqueue(&self.queue, messages).await;
+        assert_eq!(answers.len(), count, "each message gets one answer");
+        for answer in answers {
+            answer.expect(REACHED);
+        }
+    }
+
+    /// One claim that lends something.
+    pub(super) async fn claim(&self, consumer: &Consumer, max: usize) -> Vec<Delivery> {
+        let begun = Instant::now();
+        loop {
+            let lent = self.broker.claim(consumer, max, &Wait::new(PATIENCE)).await.expect(REACHED);
+            if !lent.is_empty() {
+                return lent;
+            }
+            assert!(begun.elapsed() < PATIENCE, "nothing was lent");
+        }
+    }
+
+    /// Waits until `count` messages are lent, and no more.
+    pub(super) async fn lend(&self, consumer: &Consumer, count: usize) -> Vec<Delivery> {
+        let mut lent = Vec::new();
+        while lent.len() < count {
+            lent.extend(self.claim(consumer, count - lent.len()).await);
+        }
+        assert_eq!(lent.len(), count, "more were lent than were asked for: {:?}", texts(&lent));
+        lent
+    }
+
+    pub(super) async fn lend_one(&self, consumer: &Consumer) -> Delivery {
+        self.lend(consumer, 1).await.pop().expect("one was lent")
+    }
+
+    pub(super) async fn lends_nothing(&self, consumer: &Consumer) {
+        let lent = self.broker.claim(consumer, 100, &Wait::new(Duration::ZERO)).await.expect(REACHED);
+        assert_eq!(texts(&lent), [""; 0], "nothing should be lent");
+    }
+
+    pub(super) async fn recover(&self, consumer: &Consumer, max: usize) -> Vec<Delivery> {
+        self.broker.recover(consumer, max).await.expect(REACHED)
+    }
+
+    pub(super) async fn settle(&self, consumer: &Consumer, delivery: &Delivery, end: Settlement) -> Settled {
+        let mut answers = self.settle_all(consumer, &[(copy(&delivery.receipt), end)]).await;
+        answers.pop().expect("one settlement gets one answer")
+    }
+
+    pub(super) async fn settle_all(&self, consumer: &Consumer, ends: &[(Receipt, Settlement)]) -> Vec<Settled> {
+        let answers = self.broker.settle(consumer, ends).await;
+        assert_eq!(answers.len(), ends.len(), "each settlement gets one answer");
+        answers.into_iter().map(|answer| answer.expect(REACHED)).collect()
+    }
+
+    pub(super) async fn renew(&self, consumer: &Consumer) -> Lease {
+        self.broker.renew(&consumer.worker, std::slice::from_ref(&self.queue), LEASE).await.expect(REACHED)
+    }
+
+    pub(super) async fn end_lease(&self, consumer: &Consumer) {
+        self.harness.end_lease(&self.broker, &consumer.worker, &self.queue).await;
+    }
+
+    pub(super) async fn advance(&self, duration: Duration) {
+        self.harness.advance(&self.broker, duration).await;
+    }
+
+    /// Asserts how many messages are ready, lent, scheduled and dead.
+    pub(super) async fn counts(&self, expected: [u64; 4]) {
+        let counts = self.broker.counts(&self.queue).await.expect(REACHED);
+        let counts = [counts.ready, counts.lent, counts.scheduled, counts.dead];
+        assert_eq!(counts, expected, "messages that are ready, lent, scheduled, dead");
+    }
+
+    /// Every message of a state, read in one page.
+    pub(super) async fn list(&self, state: State) -> Vec<Listed> {
+        self.broker.list(&self.queue, state, Page::first(1_000)).await.expect(REACHED).messages
+    }
+
+    /// A dead letter of each body, buried in their order.
+    pub(super) async fn bury(&self, bodies: impl IntoIterator<Item = Bytes>) {
+        let worker = self.worker("undertaker").await;
+        for body in bodies {
+            self.enqueue(vec![Enqueue::new(MessageId::new(), Priority::Normal, body)]).await;
+            let delivery = self.lend_one(&worker).await;
+            let end = buried(delivery.body.clone(), "it failed");
+            assert_eq!(self.settle(&worker, &delivery, end).await, Settled::Yes);
+        }
+    }
+}
+
+pub(super) fn message(body: &str, priority: Priority) -> Enqueue {
+    Enqueue::new(MessageId::new(), priority, Bytes::copy_from_slice(body.as_bytes()))
+}
+
+pub(super) fn retry(body: &str, after: Duration) -> Settlement {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    Settlement::Retry { id: MessageId::new(), priority: Priority::Normal, body, after }
+}
+
+pub(super) fn buried(body: Bytes, reason: &str) -> Settlement {
+    Settlement::Bury { id: Some(MessageId::new()), body, reason: reason.to_owned() }
+}
+
+pub(super) fn release(body: &str) -> Settlement {
+    Settlement::Release { body: Bytes::copy_from_slice(body.as_bytes()) }
+}
+
+/// A receipt is spent by settling; whoever settles twice has made a second one.
+pub(super) fn copy(receipt: &Receipt) -> Receipt {
+    Receipt::new(receipt.rank(), receipt.number())
+}
+
+pub(super) fn text(body: &Bytes) -> String {
+    String::from_utf8_lossy(body).into_owned()
+}
+
+pub(super) fn texts(deliveries: &[Delivery]) -> Vec<String> {
+    deliveries.iter().map(|delivery| text(&delivery.body)).collect()
+}

@@ -1,0 +1,119 @@
+//! What was sent, and assertions about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::broker::current;
+use crate::actor::Actor;
+use crate::broker::Enqueue;
+use crate::wire::Envelope;
+use crate::{MessageId, Priority};
+
+/// A message that was sent.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Its identity.
+    pub id: MessageId,
+    /// The actor's name.
+    pub actor: String,
+    /// The queue's name.
+    pub queue: String,
+    /// The arguments: a JSON array.
+    pub args: Value,
+    /// From when it was sent to when it was to be ready.
+    pub delay: Duration,
+    /// Its priority.
+    pub priority: Priority,
+}
+
+impl Sent {
+    /// `None` for a body that is no message.
+    pub(super) fn of(message: &Enqueue) -> Option<Self> {
+        let envelope = Envelope::decode(&message.body).ok()?;
+        Some(Self {
+            id: message.id,
+            actor: envelope.actor.into_owned(),
+            queue: envelope.queue.into_owned(),
+            args: serde_json::from_str(envelope.args.get()).ok()?,
+            delay: message.delay,
+            priority: message.priority,
+        })
+    }
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.actor, self.args)
+    }
+}
+
+/// Asserts that the code under test sent a message: `assert_sent!(actor, (argument, ..))`.
+///
+/// The arguments are a tuple of the declared types, owned where the actor borrows. It looks at what
+/// was sent on this thread since its [`TestBroker`](crate::testing::TestBroker) was installed.
+///
+/// # Panics
+///
+/// No such message was sent, or no broker is installed for this test.
+#[macro_export]
+macro_rules! assert_sent {
+    ($actor:expr, $args:expr $(,)?) => {
+        $crate::testing::assert_sent($actor, &$args)
+    };
+}
+
+/// Asserts that the code under test sent no message to an actor: `assert_not_sent!(actor)`.
+///
+/// # Panics
+///
+/// One was sent, or no broker is installed for this test.
+#[macro_export]
+macro_rules! assert_not_sent {
+    ($actor:expr $(,)?) => {
+        $crate::testing::assert_not_sent($actor)
+    };
+}
+
+/// What [`assert_sent!`](crate::assert_sent!) calls.
+#[doc(hidden)]
+#[track_caller]
+pub fn assert_sent<A: Actor>(_: A, args: &A::Args)
+where
+    A::Args: Serialize,
+{
+    let sent = sent();
+    // Serde's `()` is null, and an actor without arguments has an empty list.
+    let wanted = match serde_json::to_value(args) {
+        Ok(Value::Null) => Value::Array(Vec::new()),
+        Ok(wanted) => wanted,
+        Err(error) => panic!("these arguments cannot be sent: {error}"),
+    };
+    let name = A::DEF.name;
+    let found = sent.iter().any(|sent| sent.actor == name && sent.args == wanted);
+    assert!(found, "{name} {wanted} was not sent; what was sent:{}", list(&sent));
+}
+
+/// What [`assert_not_sent!`](crate::assert_not_sent!) calls.
+#[doc(hidden)]
+#[track_caller]
+pub fn assert_not_sent<A: Actor>(_: A) {
+    let sent = sent();
+    let name = A::DEF.name;
+    assert!(sent.iter().all(|sent| sent.actor != name), "{name} was sent:{}", list(&sent));
+}
+
+#[track_caller]
+fn sent() -> Vec<Sent> {
+    match current() {
+        Some(broker) => broker.sent(),
+        None => panic!("no broker is installed for this test: let _installed = TestBroker::new().install();"),
+    }
+}
+
+fn list(sent: &[Sent]) -> String {
+    if sent.is_empty() { " nothing".to_owned() } else { sent.iter().map(|sent| format!("\n  {sent}")).collect() }
+}

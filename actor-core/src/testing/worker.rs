@@ -1,0 +1,160 @@
+//! A worker in the test's own task, with no lease to keep and no time to wait for.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::broker::TestBroker;
+use crate::actor::Implementation;
+use crate::broker::Broker;
+use crate::context::Stop;
+use crate::delivery::{Consumer, Incarnation, Wait};
+use crate::inspect::{Inspect, Page, State};
+use crate::settlement::Settlement;
+use crate::worker::executor::Executor;
+use crate::worker::panic::note_places;
+use crate::worker::suspects::Suspects;
+use crate::{QueueName, registry};
+
+/// More than a test waits.
+const LEASE: Duration = Duration::from_secs(3600);
+
+/// A worker that runs a [`TestBroker`]'s messages, one after the other, in the test's own task.
+///
+/// It runs every actor that is linked into the test, with the same rules for retries, time limits and
+/// dead letters as a real worker.
+#[derive(Debug)]
+#[must_use = "a worker does nothing until it drains its broker"]
+pub struct TestWorker {
+    broker: TestBroker,
+    executor: Executor,
+    worker: Incarnation,
+}
+
+/// What a [`TestWorker`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Messages that ended well.
+    pub done: usize,
+    /// Runs that failed, or that nobody here could run, and that were scheduled again.
+    pub retried: usize,
+    /// Messages that became dead letters.
+    pub buried: usize,
+}
+
+impl TestWorker {
+    pub(super) fn new(broker: TestBroker) -> Self {
+        note_places();
+        let executor = Executor {
+            implementations: registry::implementations().map(|found| (found.actor.name, found)).collect(),
+            states: Arc::default(),
+            max_crashes: u32::MAX,
+            suspects: Suspects::new(),
+            closing: CancellationToken::new(),
+        };
+        Self { broker, executor, worker: Incarnation::new("test") }
+    }
+
+    /// Gives the actors a shared state: what a `#[state]` parameter of this type receives.
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        Arc::get_mut(&mut self.executor.states).expect("no run is under way that could share it").insert(state);
+        self
+    }
+
+    /// Adds an implementation by name, for platforms whose linker drops the registry.
+    pub fn register<I: Implementation>(mut self) -> Self {
+        self.executor.implementations.insert(I::IMPLEMENTATION.actor.name, I::IMPLEMENTATION);
+        self
+    }
+
+    /// Runs what is ready, and what that makes ready, until nothing is. Scheduled messages, retries
+    /// among them, stay for [`advance`](Self::advance).
+    ///
+    /// # Panics
+    ///
+    /// Never of an actor's own accord: an actor's panic is a failed attempt.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped drain leaves the message that it was running without a worker.
+    pub async fn drain(&self) -> Drained {
+        let mut drained = Drained::default();
+        loop {
+            let mut idle = true;
+            for queue in self.queues().await {
+                let consumer = Consumer::new(self.worker.clone(), queue);
+                let enrolled = self.broker.enroll(&self.worker, std::slice::from_ref(&consumer.queue), LEASE).await;
+                enrolled.expect(IN_PROCESS);
+                let at_once = Wait::new(Duration::ZERO);
+                for delivery in self.broker.claim(&consumer, 1, &at_once).await.expect(IN_PROCESS) {
+                    idle = false;
+                    let now = self.broker.now();
+                    let stop = Arc::new(Stop::default());
+                    let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop).await;
+                    let settlement = settlement.expect("nobody declares a test's worker dead");
+                    match settlement {
+                        Settlement::Done => drained.done += 1,
+                        Settlement::Retry { .. } => drained.retried += 1,
+                        Settlement::Bury { .. } => drained.buried += 1,
+                        Settlement::Release { .. } => {}
+                    }
+                    for settled in self.broker.settle(&consumer, &[(delivery.receipt, settlement)]).await {
+                        settled.expect(IN_PROCESS);
+                    }
+                }
+            }
+            if idle {
+                return drained;
+            }
+        }
+    }
+
+    /// Moves the broker's clock on by `span`, and runs what falls due meanwhile, each at its time.
+    ///
+    /// # Panics
+    ///
+    /// As [`drain`](Self::drain).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`drain`](Self::drain).
+    pub async fn advance(&self, span: Duration) -> Drained {
+        let end = self.broker.now() + span;
+        let mut drained = self.drain().await;
+        loop {
+            let now = self.broker.now();
+            let next = self.next_due().await.filter(|due| *due <= end);
+            let step = next.unwrap_or(end).duration_since(now).unwrap_or_default();
+            self.broker.memory().advance(step);
+            if next.is_none() {
+                return drained;
+            }
+            let more = self.drain().await;
+            drained.done += more.done;
+            drained.retried += more.retried;
+            drained.buried += more.buried;
+        }
+    }
+
+    async fn queues(&self) -> Vec<QueueName> {
+        self.broker.memory().queues().await.expect(IN_PROCESS)
+    }
+
+    async fn next_due(&self) -> Option<SystemTime> {
+        let mut next = None;
+        for queue in self.queues().await {
+            let listing = self.broker.memory().list(&queue, State::Scheduled, Page::first(1)).await.expect(IN_PROCESS);
+            let due = listing.messages.first().and_then(|message| message.time);
+            next = match (next, due) {
+                (Some(one), Some(other)) => Some(std::cmp::min(one, other)),
+                (one, other) => one.or(other),
+            };
+        }
+        next
+    }
+}
+
+/// Why the broker of a test cannot fail.
+const IN_PROCESS: &str = "a broker in this process is never away";

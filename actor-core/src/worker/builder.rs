@@ -1,0 +1,225 @@
+//! A worker's settings, each with its default and the reason for it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::{Problem, WorkerError};
+use super::executor::Executor;
+use super::life::{Crew, End, Life};
+use super::outage::Outage;
+use super::plan::Plan;
+use super::post::Lane;
+use super::suspects::Suspects;
+use super::{panic, signal};
+use crate::actor::{Implementation, ImplementationDef};
+use crate::context::States;
+use crate::{Broker, QueueName};
+
+/// Slots for each queue. Most actors wait for others' answers, so there are many more than cores.
+const CONCURRENCY: usize = 64;
+
+/// A dead worker's messages run elsewhere within a lease, a heartbeat (a third of it) and a moment:
+/// with this, within 10 s. Much shorter would take a busy machine's pauses for deaths.
+const LEASE: Duration = Duration::from_secs(6);
+
+/// Below this, a scheduler's ordinary pause ends a lease.
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+/// As long as orchestrators wait by default before they kill.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One death is often a deploy or the machine's, two may be chance.
+const MAX_CRASHES: u32 = 3;
+
+/// A worker, about to run. See [`Worker::builder`](super::Worker::builder).
+#[must_use = "a worker does nothing until it runs"]
+pub struct Builder {
+    broker: Arc<dyn Broker>,
+    states: States,
+    registered: Vec<&'static ImplementationDef>,
+    queues: Option<BTreeSet<QueueName>>,
+    concurrency: usize,
+    queue_concurrency: HashMap<QueueName, usize>,
+    name: String,
+    lease: Duration,
+    shutdown_timeout: Duration,
+    max_crashes: u32,
+}
+
+impl Builder {
+    pub(super) fn new(broker: impl Broker) -> Self {
+        Self {
+            broker: Arc::new(broker),
+            states: States::default(),
+            registered: Vec::new(),
+            queues: None,
+            concurrency: CONCURRENCY,
+            queue_concurrency: HashMap::new(),
+            name: format!("worker-{}", std::process::id()),
+            lease: LEASE,
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
+            max_crashes: MAX_CRASHES,
+        }
+    }
+
+    /// Gives the actors a shared state: what a `#[state]` parameter of this type receives.
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Adds an implementation by name, for platforms whose linker drops the registry. One that is
+    /// linked already is not added twice.
+    pub fn register<I: Implementation>(mut self) -> Self {
+        self.registered.push(I::IMPLEMENTATION);
+        self
+    }
+
+    /// Serves only these queues. Default: every queue of the actors that are implemented here.
+    pub fn queues(mut self, queues: impl IntoIterator<Item = QueueName>) -> Self {
+        self.queues = Some(queues.into_iter().collect());
+        self
+    }
+
+    /// Runs at most this many messages of each queue at once. Default: 64.
+    pub fn concurrency(mut self, slots: NonZeroUsize) -> Self {
+        self.concurrency = slots.get();
+        self
+    }
+
+    /// Runs at most this many messages of one queue at once. Default: as [`concurrency`](Self::concurrency).
+    pub fn queue_concurrency(mut self, queue: QueueName, slots: NonZeroUsize) -> Self {
+        self.queue_concurrency.insert(queue, slots.get());
+        self
+    }
+
+    /// The name that screens show. Several workers may have the same. Default: `worker-` and the
+    /// process id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How long the broker believes this worker alive without a sign of life. Default: 6 s, with a
+    /// sign of life every 2 s, so that a dead worker's messages run elsewhere within 10 s.
+    ///
+    /// It does not limit how long an actor may run.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How long a stopping worker waits for what runs, before it drops it and gives it back.
+    /// Default: 30 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// A message whose worker died this often becomes a dead letter. Default: 3.
+    pub fn max_crashes(mut self, crashes: u32) -> Self {
+        self.max_crashes = crashes.max(1);
+        self
+    }
+
+    /// Works until SIGTERM or SIGINT (Ctrl-C elsewhere), then stops in good order.
+    ///
+    /// # Errors
+    ///
+    /// As [`run_until`](Self::run_until).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run_until`](Self::run_until).
+    pub async fn run(self) -> Result<(), WorkerError> {
+        self.run_until(signal::stop_requested()).await
+    }
+
+    /// Works until `shutdown` completes, then stops in good order: claims no more, gives back what
+    /// has not started, waits for what runs, and returns when the last delivery is settled.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing or wrong in the program ([`WorkerError::is_misconfigured`]), which is told
+    /// before anything is claimed; or the broker refused the worker. A broker that is away is no
+    /// error: the worker keeps trying.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a worker's death: what it held is run by others once its lease ended.
+    /// Let `shutdown` complete instead.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+        let crew = self.crew()?;
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let mut life = Life::begin(&crew).map_err(WorkerError::heartbeat)?;
+            match life.work(&crew, &mut shutdown).await {
+                End::Asked => {
+                    tracing::info!("worker stopping");
+                    life.stop(&crew).await;
+                    tracing::info!("worker stopped");
+                    return Ok(());
+                }
+                End::Lost => life.abandon(&crew).await,
+                End::Refused(error) => return Err(WorkerError::refused(error)),
+            }
+        }
+    }
+
+    fn crew(self) -> Result<Crew, WorkerError> {
+        if self.lease < SHORTEST_LEASE {
+            WorkerError::of(vec![Problem::Setting("the lease is shorter than 100 ms")])?;
+        }
+        let plan = Plan::make(&self.registered, self.queues.as_ref(), &self.states)?;
+        panic::note_places();
+        let slots = |queue: &QueueName| self.queue_concurrency.get(queue).copied().unwrap_or(self.concurrency);
+        let lanes: Vec<_> = plan
+            .queues
+            .iter()
+            .map(|queue| {
+                let slots = slots(queue).min(Semaphore::MAX_PERMITS);
+                let actors: Vec<_> = plan.actors(queue).collect();
+                tracing::info!(%queue, concurrency = slots, ?actors, "queue served");
+                Arc::new(Lane::new(queue.clone(), slots))
+            })
+            .collect();
+        let executor = Executor {
+            implementations: plan.implementations,
+            states: Arc::new(self.states),
+            max_crashes: self.max_crashes,
+            suspects: Suspects::new(),
+            closing: CancellationToken::new(),
+        };
+        Ok(Crew {
+            broker: self.broker,
+            name: self.name,
+            lease: self.lease,
+            shutdown_timeout: self.shutdown_timeout,
+            lanes,
+            executor: Arc::new(executor),
+            outage: Outage::default(),
+            runs: TaskTracker::new(),
+            settlers: TaskTracker::new(),
+            give_up: CancellationToken::new(),
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("broker", &self.broker)
+            .field("name", &self.name)
+            .field("queues", &self.queues)
+            .field("concurrency", &self.concurrency)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a worker does not start.
+
+use std::sync::Arc;
+
+use crate::actor::Location;
+use crate::registry::RegistryError;
+use crate::{BrokerError, QueueName};
+
+/// Why a worker did not start, or could not go on.
+///
+/// The text names everything that is wrong, a line each, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct WorkerError(#[from] Kind);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("the worker cannot start:{}", .0.iter().map(|problem| format!("\n- {problem}")).collect::<String>())]
+    Problems(Vec<Problem>),
+    #[error("the broker refused the worker")]
+    Refused(#[source] Arc<BrokerError>),
+    #[error("the worker's heartbeat could not be started")]
+    Heartbeat(#[from] std::io::Error),
+}
+
+/// One thing that is wrong with a worker's setting up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error(transparent)]
+    Registry(RegistryError),
+    #[error(
+        "no actor is implemented in this program ({declared} declared): a crate that has only actors is linked only \
+         where it is named, so write `use tasks as _;` for each such crate; where the platform's linker drops the \
+         registry, name each actor with `.register::<tasks::actor>()`"
+    )]
+    NoActor { declared: usize },
+    #[error("no actor of queue `{0}` is implemented here")]
+    EmptyQueue(QueueName),
+    #[error(
+        "actor `{actor}`, declared at {at}, has no implementation here, but its queue is served: implement it with \
+         `#[actor(implements = ..)]`, or name the queues to serve with `.queues(..)`"
+    )]
+    Unimplemented { actor: &'static str, at: Location },
+    #[error("actor `{actor}`, implemented at {at}, needs the state `{state}`: give it with `.state(..)`")]
+    MissingState { actor: &'static str, state: &'static str, at: Location },
+    #[error("{0}")]
+    Setting(&'static str),
+}
+
+impl WorkerError {
+    pub(crate) fn of(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self(Kind::Problems(problems))) }
+    }
+
+    pub(crate) fn refused(error: Arc<BrokerError>) -> Self {
+        Self(Kind::Refused(error))
+    }
+
+    pub(crate) fn heartbeat(error: std::io::Error) -> Self {
+        Self(Kind::Heartbeat(error))
+    }
+
+    /// Whether the program itself must change: an actor, a state or a setting is missing or wrong.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        matches!(self.0, Kind::Problems(_))
+    }
+}

@@ -1,0 +1,340 @@
+//! Runs one delivery: decode, check, run, decide. It knows no broker.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field};
+
+use super::outcome::{Outcome, Policy, Verdict, decide};
+use super::panic::{Caught, catch};
+use super::suspects::Suspects;
+use crate::actor::{Handler, ImplementationDef};
+use crate::call::{Call, RunError};
+use crate::context::{Cancellation, Context, Facts, States, Stop};
+use crate::delivery::Delivery;
+use crate::settlement::Settlement;
+use crate::wire::{self, Change, Envelope, Undecodable};
+use crate::{MessageId, QueueName, trace};
+
+/// How much of an error is kept with its message.
+const LONGEST_ERROR: usize = 2_000;
+
+/// What every run of a worker shares.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
+    pub(crate) states: Arc<States>,
+    pub(crate) max_crashes: u32,
+    pub(crate) suspects: Suspects,
+    /// The worker's end: nothing is waited for any more.
+    pub(crate) closing: CancellationToken,
+}
+
+/// A delivery's message, decoded, with what the delivery adds to it.
+struct Message<'a> {
+    envelope: Envelope<'a>,
+    crashes: u32,
+    /// Which delivery of the message this is, over all its stored copies.
+    token: u64,
+}
+
+impl<'a> Message<'a> {
+    fn of(body: &'a Bytes, crashes: u32) -> Result<Self, Undecodable> {
+        let envelope = Envelope::decode(body)?;
+        let token = envelope.deliveries.saturating_add(u64::from(crashes)).saturating_add(1);
+        let crashes = envelope.crashes.saturating_add(crashes);
+        Ok(Self { envelope, crashes, token })
+    }
+
+    fn change<'b>(&self, attempted: bool, last_error: Option<&'b str>) -> Change<'b> {
+        let attempt = self.envelope.attempt.saturating_add(u32::from(attempted));
+        Change { attempt, crashes: self.crashes, deliveries: self.token, last_error }
+    }
+}
+
+impl Executor {
+    /// Runs a delivery, and says what is to be settled; `None` where it is no longer ours to settle.
+    ///
+    /// `now` is the broker's clock.
+    pub(crate) async fn run(
+        &self,
+        queue: &QueueName,
+        delivery: &Delivery,
+        now: SystemTime,
+        stop: &Arc<Stop>,
+    ) -> Option<Settlement> {
+        let message = match Message::of(&delivery.body, delivery.crashes) {
+            Ok(message) => message,
+            Err(undecodable) => return Some(unread(queue, &delivery.body, undecodable)),
+        };
+        let implementation = self.implementations.get(&*message.envelope.actor).copied();
+        let span = tracing::info_span!(
+            "actor.run",
+            actor = %message.envelope.actor,
+            queue = %queue,
+            id = %message.envelope.id,
+            attempt = message.envelope.attempt.saturating_add(1),
+            crashes = message.crashes,
+            trace = message.envelope.trace.map(field::display),
+        );
+        trace::restore(&span, message.envelope.trace);
+        let outcome = if message.crashes >= self.max_crashes {
+            Outcome::Poison { crashes: message.crashes }
+        } else if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
+            Outcome::Expired
+        } else if let Some(implementation) = implementation {
+            match self.suspects.admit(message.crashes, self.max_crashes) {
+                Some(_admitted) => self.call(implementation, queue, delivery, &message, stop, &span).await,
+                None => Outcome::Crowded,
+            }
+        } else {
+            Outcome::UnknownActor
+        };
+        let policy = policy(&message, implementation);
+        let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
+        span.in_scope(|| tell(&outcome, verdict, queue));
+        settlement(&message, &delivery.body, &outcome, verdict)
+    }
+
+    async fn call(
+        &self,
+        implementation: &'static ImplementationDef,
+        queue: &QueueName,
+        delivery: &Delivery,
+        message: &Message<'_>,
+        stop: &Arc<Stop>,
+        span: &Span,
+    ) -> Outcome {
+        let envelope = &message.envelope;
+        let facts = Facts {
+            id: envelope.id,
+            actor: implementation.actor.name,
+            queue: queue.clone(),
+            attempt: envelope.attempt.saturating_add(1),
+            crashes: message.crashes,
+            token: message.token,
+            trace: envelope.trace,
+        };
+        let context = Context::new(facts, Arc::clone(&self.states), Arc::clone(stop));
+        let args = delivery.body.slice_ref(envelope.args.get().as_bytes());
+        let limit = match envelope.time_limit_ms {
+            Some(0) => None,
+            Some(ms) => Some(Duration::from_millis(ms)),
+            None => implementation.actor.options.time_limit,
+        };
+        let call = Call::new(args, context.clone());
+        match implementation.handler {
+            Handler::Async(run) => {
+                let running = catch(|| run(call));
+                match running {
+                    Ok(running) => {
+                        let running = trace::carrying(envelope.trace, Caught(running));
+                        run_async(running, &context, limit, stop).instrument(span.clone()).await
+                    }
+                    Err(what) => Outcome::Panicked(what),
+                }
+            }
+            Handler::Blocking(run) => {
+                let (inner, trace) = (span.clone(), envelope.trace);
+                let running = tokio::task::spawn_blocking(move || {
+                    inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))
+                });
+                self.run_blocking(running, &context, limit, stop).instrument(span.clone()).await
+            }
+        }
+    }
+
+    async fn run_blocking(
+        &self,
+        mut running: JoinHandle<Ended>,
+        context: &Context,
+        limit: Option<Duration>,
+        stop: &Stop,
+    ) -> Outcome {
+        // A thread cannot be cancelled: over its limit it is told, reported, and keeps its slot.
+        let mut stuck = false;
+        loop {
+            tokio::select! {
+                biased;
+                joined = &mut running => return outcome(joined.unwrap_or_else(|error| Err(error.to_string()))),
+                limit = over(limit), if !stuck => {
+                    context.tell_time_limit();
+                    tracing::warn!(?limit, "sync actor stuck");
+                    stuck = true;
+                }
+                reason = stop.aborted() => return self.abandon(running, reason).await,
+            }
+        }
+    }
+
+    /// A stopping worker leaves the thread behind; one that only lost its lease waits for the slot, and
+    /// what was done all the same counts.
+    async fn abandon(&self, running: JoinHandle<Ended>, reason: Cancellation) -> Outcome {
+        if reason != Cancellation::LeaseLost {
+            return interrupted(reason);
+        }
+        tokio::select! {
+            joined = running => match joined {
+                Ok(Ok(Ok(()))) => Outcome::Succeeded,
+                _ => Outcome::Disowned,
+            },
+            () = self.closing.cancelled() => Outcome::Disowned,
+        }
+    }
+}
+
+fn outcome(ended: Result<Result<(), RunError>, String>) -> Outcome {
+    match ended {
+        Ok(Ok(())) => Outcome::Succeeded,
+        Ok(Err(RunError::Failed(failure))) => Outcome::Failed(failure),
+        Ok(Err(RunError::Arguments(what))) => Outcome::Undecodable(what),
+        Err(panic) => Outcome::Panicked(panic),
+    }
+}
+
+type Ended = Result<Result<(), RunError>, String>;
+
+async fn run_async(
+    running: impl Future<Output = Ended>,
+    context: &Context,
+    limit: Option<Duration>,
+    stop: &Stop,
+) -> Outcome {
+    let mut running = std::pin::pin!(running);
+    // Most runs are over at their first poll, and need neither a timer nor a place among the waiting.
+    if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
+        return outcome(ended);
+    }
+    tokio::select! {
+        biased;
+        ended = running => outcome(ended),
+        limit = over(limit) => {
+            context.tell_time_limit();
+            Outcome::TimedOut(limit)
+        }
+        reason = stop.aborted() => interrupted(reason),
+    }
+}
+
+fn interrupted(reason: Cancellation) -> Outcome {
+    match reason {
+        Cancellation::LeaseLost => Outcome::Disowned,
+        Cancellation::Shutdown | Cancellation::TimeLimit => Outcome::Interrupted,
+    }
+}
+
+async fn over(limit: Option<Duration>) -> Duration {
+    match limit {
+        Some(limit) => {
+            tokio::time::sleep(limit).await;
+            limit
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn policy(message: &Message<'_>, implementation: Option<&'static ImplementationDef>) -> Policy {
+    let options = implementation.map_or(crate::actor::Options::DEFAULT, |found| found.actor.options);
+    let (min_backoff, max_backoff) = match message.envelope.backoff {
+        Some(backoff) => (Duration::from_millis(backoff.min_ms), Duration::from_millis(backoff.max_ms)),
+        None => (options.min_backoff, options.max_backoff),
+    };
+    Policy {
+        max_retries: message.envelope.max_retries.unwrap_or(options.max_retries),
+        attempts: message.envelope.attempt,
+        deliveries: message.token,
+        min_backoff,
+        max_backoff,
+    }
+}
+
+fn settlement(message: &Message<'_>, body: &Bytes, outcome: &Outcome, verdict: Verdict) -> Option<Settlement> {
+    let (id, priority) = (message.envelope.id, message.envelope.priority.unwrap_or_default());
+    Some(match verdict {
+        Verdict::Done => Settlement::Done,
+        Verdict::Retry { after } => {
+            let error = shortened(outcome);
+            let body = wire::rewrite(body, &message.change(true, Some(&error)));
+            Settlement::Retry { id, priority, body, after }
+        }
+        Verdict::Postpone { after } => {
+            Settlement::Retry { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
+        }
+        Verdict::Bury { attempted } => {
+            let reason = shortened(outcome);
+            let last_error = attempted.then_some(&*reason);
+            let body = wire::rewrite(body, &message.change(attempted, last_error));
+            Settlement::Bury { id: Some(id), body, reason: reason.into_owned() }
+        }
+        Verdict::Release => Settlement::Release { body: wire::rewrite(body, &message.change(false, None)) },
+        Verdict::Leave => return None,
+    })
+}
+
+/// What becomes of a message that this version cannot read: it is never changed.
+fn unread(queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settlement {
+    let outcome = match undecodable {
+        Undecodable::Invalid(what) => Outcome::Undecodable(what),
+        Undecodable::Newer(version) => Outcome::NewerVersion(version),
+    };
+    let id = wire::id(body);
+    let policy = Policy {
+        max_retries: 0,
+        attempts: 0,
+        // The message's own counter cannot be trusted to be where this version expects it.
+        deliveries: UNREAD_DELIVERIES,
+        min_backoff: Duration::ZERO,
+        max_backoff: Duration::ZERO,
+    };
+    let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
+    tell(&outcome, verdict, queue);
+    match verdict {
+        Verdict::Postpone { after } => {
+            let id = id.unwrap_or_else(MessageId::new);
+            Settlement::Retry { id, priority: crate::Priority::Normal, body: body.clone(), after }
+        }
+        _ => Settlement::Bury { id, body: body.clone(), reason: shortened(&outcome).into_owned() },
+    }
+}
+
+/// As if delivered so often: half a minute between two tries of a newer message.
+const UNREAD_DELIVERIES: u64 = 6;
+
+/// The settlement that gives a message back which has not started.
+pub(crate) fn release(delivery: &Delivery) -> Settlement {
+    let body = match Message::of(&delivery.body, delivery.crashes) {
+        Ok(message) => wire::rewrite(&delivery.body, &message.change(false, None)),
+        Err(_) => delivery.body.clone(),
+    };
+    Settlement::Release { body }
+}
+
+fn shortened(outcome: &Outcome) -> Cow<'static, str> {
+    let mut text = outcome.to_string();
+    if text.len() > LONGEST_ERROR {
+        text.truncate(text.floor_char_boundary(LONGEST_ERROR));
+        text.push('…');
+    }
+    text.into()
+}
+
+/// Reports how a delivery ended. The names stand in `docs/observability.md`.
+fn tell(outcome: &Outcome, verdict: Verdict, queue: &QueueName) {
+    match verdict {
+        Verdict::Done => tracing::debug!("message done"),
+        Verdict::Retry { after } => tracing::warn!(error = %outcome, ?after, "message failed, will be retried"),
+        Verdict::Postpone { after } => {
+            tracing::warn!(%queue, reason = %outcome, ?after, "message left for another worker");
+        }
+        Verdict::Bury { .. } => tracing::error!(%queue, reason = %outcome, "message buried"),
+        Verdict::Release => tracing::info!("message given back"),
+        Verdict::Leave => tracing::warn!("message left to the worker that holds it now"),
+    }
+}

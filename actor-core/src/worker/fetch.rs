@@ -1,0 +1,172 @@
+//! Feeds one queue's slots: claims what is free plus what will be done in a few milliseconds.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::demand::Demand;
+use super::outage::{Backoff, until};
+use super::post::Post;
+use crate::BrokerError;
+use crate::delivery::{Delivery, Wait};
+
+/// How long an idle claim waits before it is asked again.
+const IDLE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a fetched message may wait for a slot before it is given back for others to run.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A claim under way. It may hold deliveries, so it is driven to its end, whatever happens.
+struct Claim {
+    running: Pin<Box<dyn Future<Output = Result<Vec<Delivery>, BrokerError>> + Send>>,
+    asked: usize,
+    waits: bool,
+    began: Instant,
+}
+
+/// One queue's fetching, in one life of the worker.
+struct Fetch {
+    post: Arc<Post>,
+    /// What waits for a slot, and since when.
+    buffer: VecDeque<(Instant, Delivery)>,
+    demand: Demand,
+    observed: (u64, Instant),
+    /// Whether the last claim got less than it asked for: then there is no more for now.
+    drained: bool,
+    backoff: Backoff,
+    not_before: Option<Instant>,
+}
+
+/// Fetches until the post is halted, then gives back what has not started.
+pub(crate) async fn fetch(post: Arc<Post>) {
+    let now = Instant::now();
+    let observed = (post.lane.finished(), now);
+    let fetch = Fetch {
+        post,
+        buffer: VecDeque::new(),
+        demand: Demand::default(),
+        observed,
+        drained: false,
+        backoff: Backoff::default(),
+        not_before: None,
+    };
+    fetch.run().await;
+}
+
+impl Fetch {
+    async fn run(mut self) {
+        let mut claim: Option<Claim> = None;
+        let slots = Arc::clone(&self.post.lane.slots);
+        let halt = self.post.halt.clone();
+        loop {
+            self.start_what_fits();
+            let halted = halt.is_cancelled();
+            if halted && claim.is_none() {
+                return self.give_back();
+            }
+            let want = self.want(halted || claim.is_some());
+            if want > 0 {
+                claim = Some(self.claim(want));
+            }
+            let needs_slot = !self.buffer.is_empty() || (claim.is_none() && self.not_before.is_none());
+            tokio::select! {
+                claimed = ended(&mut claim) => self.take(claimed),
+                slot = Arc::clone(&slots).acquire_owned(), if needs_slot && !halted => {
+                    if let (Ok(slot), Some((_, delivery))) = (slot, self.buffer.pop_front()) {
+                        self.post.start(delivery, slot);
+                    }
+                }
+                () = until(self.buffer.front().map(|(since, _)| *since + PATIENCE)) => {
+                    self.demand.forget();
+                    self.give_back();
+                }
+                () = until(self.not_before), if claim.is_none() => self.not_before = None,
+                () = halt.cancelled(), if !halted => {}
+            }
+        }
+    }
+
+    fn start_what_fits(&mut self) {
+        while !self.buffer.is_empty() && !self.post.halt.is_cancelled() {
+            let Ok(slot) = Arc::clone(&self.post.lane.slots).try_acquire_owned() else { return };
+            if let Some((_, delivery)) = self.buffer.pop_front() {
+                self.post.start(delivery, slot);
+            }
+        }
+    }
+
+    fn want(&mut self, busy: bool) -> usize {
+        if !busy && self.post.lane.is_clogged() {
+            self.not_before = Some(Instant::now() + self.backoff.next());
+        }
+        // With some in the buffer and none left in the storage, asking again would only spin.
+        if busy || self.not_before.is_some() || (self.drained && !self.buffer.is_empty()) {
+            return 0;
+        }
+        self.demand.claim(self.post.lane.slots.available_permits(), self.buffer.len())
+    }
+
+    fn claim(&mut self, asked: usize) -> Claim {
+        let began = Instant::now();
+        let finished = self.post.lane.finished();
+        self.demand.observe(finished - self.observed.0, began - self.observed.1);
+        self.observed = (finished, began);
+        let waits = self.buffer.is_empty();
+        let limit = if waits { IDLE_WAIT } else { Duration::ZERO };
+        let wait = Wait::until(limit, self.post.halt.clone());
+        let post = Arc::clone(&self.post);
+        let running = Box::pin(async move { post.broker.claim(&post.consumer, asked, &wait).await });
+        Claim { running, asked, waits, began }
+    }
+
+    fn take(&mut self, (claimed, claim): (Result<Vec<Delivery>, BrokerError>, Claim)) {
+        let deliveries = match claimed {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                self.post.outage.failed(&error);
+                self.not_before = Some(Instant::now() + self.backoff.next());
+                return;
+            }
+        };
+        self.post.outage.ended();
+        self.backoff.reset();
+        self.drained = deliveries.len() < claim.asked;
+        if !self.drained || !claim.waits {
+            self.demand.observe_round_trip(claim.began.elapsed());
+        }
+        let in_order = match (self.buffer.back(), deliveries.first()) {
+            (Some((_, last)), Some(first)) => last.receipt.rank() <= first.receipt.rank(),
+            _ => true,
+        };
+        let now = Instant::now();
+        let most = self.buffer.len() + claim.asked;
+        self.buffer.extend(deliveries.into_iter().map(|delivery| (now, delivery)));
+        if !in_order {
+            // Stable: within a rank the order stays.
+            self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.receipt.rank());
+        }
+        // A broker may lend more than was asked for where several priorities wait. Kept, the lower ones
+        // would start before the higher ones that are still to come.
+        for (_, delivery) in self.buffer.split_off(most.min(self.buffer.len())) {
+            self.post.give_back(delivery);
+        }
+    }
+
+    /// Gives back what has not started, for any worker to run.
+    fn give_back(&mut self) {
+        for (_, delivery) in self.buffer.drain(..) {
+            self.post.give_back(delivery);
+        }
+    }
+}
+
+/// Completes when the claim has ended, and takes it out; never, where there is none.
+async fn ended(claim: &mut Option<Claim>) -> (Result<Vec<Delivery>, BrokerError>, Claim) {
+    let Some(under_way) = claim else { return std::future::pending().await };
+    let claimed = under_way.running.as_mut().await;
+    let claim = claim.take().expect("it was there a line before");
+    (claimed, claim)
+}

@@ -1,0 +1,170 @@
+//! Keeps a worker's lease, from a thread of its own: a runtime that user code blocks must not lose it.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::outage::{Backoff, Outage};
+use crate::delivery::{Incarnation, Lease};
+use crate::{Broker, BrokerError, QueueName};
+
+/// How many heartbeats a lease has.
+const BEATS: u32 = 3;
+
+/// What is known of the lease.
+#[derive(Clone, Debug)]
+pub(crate) enum Status {
+    /// It has not begun yet.
+    Starting,
+    /// It is kept.
+    Live {
+        /// Since when without a gap.
+        since: Instant,
+        /// Whether another worker seems to be dead.
+        deaths: bool,
+    },
+    /// It was lost: the worker was declared dead.
+    Lost,
+    /// It cannot begin.
+    Refused(Arc<BrokerError>),
+}
+
+impl Status {
+    /// Whether this worker may declare others dead: its own lease has been live for one lease. Had
+    /// the broker been away, every worker would seem dead to the first that is back.
+    pub(crate) fn may_judge(&self, lease: Duration) -> bool {
+        matches!(self, Self::Live { since, .. } if since.elapsed() >= lease)
+    }
+}
+
+/// A kept lease. It ends with [`Heartbeat::stop`].
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    pub(crate) status: watch::Receiver<Status>,
+    stop: CancellationToken,
+    thread: Option<thread::JoinHandle<()>>,
+    /// Ends the thread with this value; after an orderly stop it has ended already.
+    _abandon: DropGuard,
+}
+
+/// What the heartbeat's thread works with.
+struct Keeper {
+    broker: Arc<dyn Broker>,
+    worker: Incarnation,
+    queues: Vec<QueueName>,
+    lease: Duration,
+    outage: Outage,
+    status: watch::Sender<Status>,
+}
+
+impl Heartbeat {
+    /// Begins a lease.
+    pub(crate) fn start(
+        broker: Arc<dyn Broker>,
+        worker: Incarnation,
+        queues: Vec<QueueName>,
+        lease: Duration,
+        outage: Outage,
+    ) -> std::io::Result<Self> {
+        let (sender, status) = watch::channel(Status::Starting);
+        let stop = CancellationToken::new();
+        let keeper = Keeper { broker, worker, queues, lease, outage, status: sender };
+        let stopped = stop.clone();
+        let abandoned = CancellationToken::new();
+        let abandon = abandoned.clone().drop_guard();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = thread::Builder::new().name("actor-heartbeat".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = stopped.cancelled() => {
+                        let retired = keeper.broker.retire(&keeper.worker, &keeper.queues);
+                        // Where the broker is away, the lease ends by itself.
+                        let _ = tokio::time::timeout(keeper.lease, retired).await;
+                    }
+                    // Dropped without a stop, so runs may go on: others must wait for the lease's end.
+                    () = abandoned.cancelled() => {}
+                    () = async {
+                        keeper.keep().await;
+                        std::future::pending::<()>().await;
+                    } => {}
+                }
+            });
+        })?;
+        Ok(Self { status, stop, thread: Some(thread), _abandon: abandon })
+    }
+
+    /// Ends the lease. Call it when nothing is held any more.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // The thread ends within one lease, whatever the broker does.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+impl Keeper {
+    async fn keep(&self) {
+        if !self.enroll().await {
+            return;
+        }
+        let beat = self.lease / BEATS;
+        let (mut since, mut renewed) = (Instant::now(), Instant::now());
+        let mut backoff = Backoff::default();
+        self.status.send_replace(Status::Live { since, deaths: false });
+        loop {
+            tokio::time::sleep_until(renewed + beat).await;
+            let asked = Instant::now();
+            let renewal = self.broker.renew(&self.worker, &self.queues, self.lease);
+            let answer = match tokio::time::timeout(self.lease, renewal).await {
+                Ok(answer) => answer,
+                Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
+            };
+            match answer {
+                Ok(Lease::Held { deaths }) => {
+                    self.outage.ended();
+                    backoff.reset();
+                    if asked - renewed > self.lease {
+                        since = asked;
+                    }
+                    renewed = asked;
+                    self.status.send_replace(Status::Live { since, deaths });
+                }
+                Ok(Lease::Lost) => {
+                    self.status.send_replace(Status::Lost);
+                    return;
+                }
+                Err(error) => {
+                    self.outage.failed(&error);
+                    tokio::time::sleep(backoff.next()).await;
+                }
+            }
+        }
+    }
+
+    /// Begins the lease, however long the broker is away. A refusal ends the worker.
+    async fn enroll(&self) -> bool {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.broker.enroll(&self.worker, &self.queues, self.lease).await {
+                Ok(()) => {
+                    self.outage.ended();
+                    return true;
+                }
+                Err(error) if error.is_transient() => {
+                    self.outage.failed(&error);
+                    tokio::time::sleep(backoff.next()).await;
+                }
+                Err(error) => {
+                    self.status.send_replace(Status::Refused(Arc::new(error)));
+                    return false;
+                }
+            }
+        }
+    }
+}

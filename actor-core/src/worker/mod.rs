@@ -1,0 +1,48 @@
+//! The worker: fetch, run, decide, settle, and keep the lease until the last delivery is settled.
+
+mod builder;
+mod demand;
+mod error;
+pub(crate) mod executor;
+mod fetch;
+mod heartbeat;
+mod life;
+pub(crate) mod outage;
+mod outcome;
+pub(crate) mod panic;
+pub(crate) mod plan;
+mod post;
+mod recover;
+mod settle;
+mod signal;
+pub(crate) mod suspects;
+
+pub use builder::Builder;
+pub use error::WorkerError;
+
+use crate::Broker;
+
+/// A process that runs messages.
+///
+/// ```no_run
+/// use actor_core::{MemoryBroker, Worker, actor};
+///
+/// #[actor(queue = "mail")]
+/// async fn welcome(to: String) {
+///     println!("welcome, {to}");
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), actor_core::WorkerError> {
+/// Worker::builder(MemoryBroker::new()).run().await
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Worker(());
+
+impl Worker {
+    /// A worker of `broker`'s messages, with every default.
+    pub fn builder(broker: impl Broker) -> Builder {
+        Builder::new(broker)
+    }
+}

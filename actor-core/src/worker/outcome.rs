@@ -1,0 +1,205 @@
+//! How a run ended, and what follows from it: a decision without any input but its arguments.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::Failure;
+use crate::failure::Next;
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The actor returned without an error.
+    Succeeded,
+    /// The actor returned an error.
+    Failed(Failure),
+    /// The actor panicked.
+    Panicked(String),
+    /// An async actor took its time limit and was dropped.
+    TimedOut(Duration),
+    /// The message, or its arguments, could not be decoded.
+    Undecodable(String),
+    /// The message was too old to start.
+    Expired,
+    /// Its workers died too often.
+    Poison {
+        /// How often.
+        crashes: u32,
+    },
+    /// No actor of this name is implemented here.
+    UnknownActor,
+    /// The message is of a newer version of the format.
+    NewerVersion(u64),
+    /// It is a suspect, and may not run beside what runs here now.
+    Crowded,
+    /// The worker stopped before the run ended, or before it began.
+    Interrupted,
+    /// The worker was declared dead: the message is no longer its own.
+    Disowned,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("done"),
+            Self::Failed(failure) => f.write_str(failure.error()),
+            Self::Panicked(what) => write!(f, "the actor panicked: {what}"),
+            Self::TimedOut(limit) => write!(f, "the actor took longer than its time limit of {limit:?}"),
+            Self::Undecodable(what) => f.write_str(what),
+            Self::Expired => f.write_str("the message reached its maximum age before it could start"),
+            Self::Poison { crashes } => {
+                write!(f, "the worker died {crashes} times while it held this message")
+            }
+            Self::UnknownActor => f.write_str("no actor of this name is implemented here"),
+            Self::NewerVersion(version) => {
+                write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
+            }
+            Self::Crowded => f.write_str("it may not run beside what runs here now: its workers died"),
+            Self::Interrupted => f.write_str("the worker stopped"),
+            Self::Disowned => f.write_str("the worker's lease was lost"),
+        }
+    }
+}
+
+/// What becomes of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It ends.
+    Done,
+    /// It is tried again; the attempt counts.
+    Retry { after: Duration },
+    /// It waits for a worker that can run it; nothing counts.
+    Postpone { after: Duration },
+    /// It becomes a dead letter; an attempt counts where there was one.
+    Bury { attempted: bool },
+    /// It is given back; nothing counts.
+    Release,
+    /// It is left alone: it is no longer this worker's.
+    Leave,
+}
+
+/// What the decision depends on, beside the outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// How often the message may be tried again.
+    pub(crate) max_retries: u32,
+    /// How often it was tried before this run.
+    pub(crate) attempts: u32,
+    /// How often it was delivered, this time included.
+    pub(crate) deliveries: u64,
+    /// The ceiling of the first wait.
+    pub(crate) min_backoff: Duration,
+    /// The ceiling of every wait.
+    pub(crate) max_backoff: Duration,
+}
+
+/// The first and the longest wait of a message that no worker here can run. A rolling deploy takes
+/// minutes; a forgotten actor should not cost a claim a second.
+const POSTPONED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// The longest wait of a suspect for a moment without other suspects.
+const CROWDED: Duration = Duration::from_secs(1);
+
+/// Decides what becomes of a message.
+pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rng) -> Verdict {
+    let exhausted = policy.attempts >= policy.max_retries;
+    match outcome {
+        Outcome::Succeeded => Verdict::Done,
+        Outcome::Failed(failure) => match failure.next() {
+            Next::Never => Verdict::Bury { attempted: true },
+            _ if exhausted => Verdict::Bury { attempted: true },
+            Next::In(after) => Verdict::Retry { after },
+            Next::AsConfigured => Verdict::Retry { after: policy.backoff(dice) },
+        },
+        Outcome::Panicked(_) | Outcome::TimedOut(_) if exhausted => Verdict::Bury { attempted: true },
+        Outcome::Panicked(_) | Outcome::TimedOut(_) => Verdict::Retry { after: policy.backoff(dice) },
+        Outcome::Undecodable(_) | Outcome::Expired | Outcome::Poison { .. } => Verdict::Bury { attempted: false },
+        Outcome::UnknownActor | Outcome::NewerVersion(_) => {
+            let doublings = u32::try_from(policy.deliveries.saturating_sub(1)).unwrap_or(u32::MAX);
+            Verdict::Postpone { after: ceiling(POSTPONED.0, POSTPONED.1, doublings) }
+        }
+        // Half of it is random, so that those which were refused together do not come back together.
+        Outcome::Crowded => Verdict::Postpone { after: CROWDED.mul_f64(0.5 + dice.f64() / 2.0) },
+        Outcome::Interrupted => Verdict::Release,
+        Outcome::Disowned => Verdict::Leave,
+    }
+}
+
+impl Policy {
+    /// Exponential backoff with factor 2 and full jitter: anything from no wait to the ceiling, so
+    /// that messages which failed together do not come back together.
+    /// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
+    fn backoff(&self, dice: &mut fastrand::Rng) -> Duration {
+        ceiling(self.min_backoff, self.max_backoff, self.attempts).mul_f64(dice.f64())
+    }
+}
+
+/// `first` doubled `doublings` times, and no more than `longest`.
+fn ceiling(first: Duration, longest: Duration, doublings: u32) -> Duration {
+    let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+    first.checked_mul(factor).map_or(longest, |wait| wait.min(longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        max_retries: 3,
+        attempts: 0,
+        deliveries: 1,
+        min_backoff: Duration::from_secs(15),
+        max_backoff: Duration::from_secs(100),
+    };
+
+    fn verdict(outcome: &Outcome, policy: &Policy) -> Verdict {
+        decide(outcome, policy, &mut fastrand::Rng::with_seed(1))
+    }
+
+    #[test]
+    fn the_last_retry_is_followed_by_the_grave() {
+        let failed = Outcome::Failed(Failure::from("no"));
+        assert!(matches!(verdict(&failed, &Policy { attempts: 2, ..POLICY }), Verdict::Retry { .. }));
+        assert_eq!(verdict(&failed, &Policy { attempts: 3, ..POLICY }), Verdict::Bury { attempted: true });
+    }
+
+    #[test]
+    fn a_failure_may_forbid_a_retry_or_set_its_time_but_not_exceed_the_number() {
+        let never = Outcome::Failed(Failure::do_not_retry("no"));
+        assert_eq!(verdict(&never, &POLICY), Verdict::Bury { attempted: true });
+        let after = Duration::from_secs(7);
+        let later = Outcome::Failed(Failure::retry_in(after, "no"));
+        assert_eq!(verdict(&later, &POLICY), Verdict::Retry { after });
+        assert_eq!(verdict(&later, &Policy { attempts: 3, ..POLICY }), Verdict::Bury { attempted: true });
+    }
+
+    #[test]
+    fn the_ceiling_doubles_up_to_its_limit_and_the_jitter_is_full() {
+        let mut dice = fastrand::Rng::with_seed(1);
+        for (attempts, ceiling) in [(0, 15.0), (1, 30.0), (2, 60.0), (3, 100.0), (200, 100.0)] {
+            let policy = Policy { attempts, ..POLICY };
+            let waits: Vec<f64> = (0..1_000).map(|_| policy.backoff(&mut dice).as_secs_f64()).collect();
+            let mean = waits.iter().sum::<f64>() / 1_000.0;
+            assert!(waits.iter().all(|wait| (0.0..=ceiling).contains(wait)));
+            assert!((mean - ceiling / 2.0).abs() < ceiling * 0.05, "mean {mean} of a ceiling of {ceiling}");
+        }
+    }
+
+    #[test]
+    fn the_default_retries_span_weeks() {
+        let options = crate::actor::Options::DEFAULT;
+        let total: Duration =
+            (0..options.max_retries).map(|n| ceiling(options.min_backoff, options.max_backoff, n) / 2).sum();
+        let days = total.as_secs() / 86_400;
+        assert!((17..=25).contains(&days), "{days} days");
+    }
+
+    #[test]
+    fn what_this_worker_cannot_run_waits_for_another_and_never_dies_of_it() {
+        for deliveries in [1, 2, 50, u64::MAX] {
+            let policy = Policy { deliveries, attempts: 99, ..POLICY };
+            assert!(matches!(verdict(&Outcome::UnknownActor, &policy), Verdict::Postpone { .. }));
+            assert!(matches!(verdict(&Outcome::NewerVersion(2), &policy), Verdict::Postpone { .. }));
+        }
+    }
+}

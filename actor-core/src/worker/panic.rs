@@ -1,0 +1,76 @@
+//! Catches an actor's panic, with its message and its place.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Once;
+use std::task::{Context, Poll};
+
+thread_local! {
+    // Where the last panic of this thread happened: the payload does not say, only the hook is told.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Has panics note their place, and then do what the program's own hook does.
+pub(crate) fn note_places() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let place = info.location().map(ToString::to_string);
+            // A panic while the thread ends finds no thread-local left: its place is not needed.
+            let _ = PLACE.try_with(|slot| slot.replace(place));
+            hook(info);
+        }));
+    });
+}
+
+/// Runs `run`, and describes its panic.
+pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    // What the actor left half done is dropped with it, so nobody sees it broken.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| describe(&*payload))
+}
+
+fn describe(payload: &(dyn Any + Send)) -> String {
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text");
+    match PLACE.with(|slot| slot.borrow_mut().take()) {
+        Some(place) => format!("{message} at {place}"),
+        None => message.to_owned(),
+    }
+}
+
+/// A future whose panics become errors.
+pub(crate) struct Caught<F>(pub(crate) Pin<Box<F>>)
+where
+    F: Future + ?Sized;
+
+impl<F: Future + ?Sized> Future for Caught<F> {
+    type Output = Result<F::Output, String>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch(|| self.0.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(what) => Poll::Ready(Err(what)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_described_with_its_message_and_its_place() {
+        note_places();
+        let what = catch(|| panic!("number {}", 7)).unwrap_err();
+        assert!(what.starts_with("number 7 at "), "{what}");
+        assert!(what.contains("panic.rs:"), "{what}");
+    }
+}

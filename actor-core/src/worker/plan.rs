@@ -1,0 +1,83 @@
+//! What a worker will serve, and why it refuses to start.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::error::{Problem, WorkerError};
+use crate::QueueName;
+use crate::actor::{ActorDef, ImplementationDef};
+use crate::context::States;
+use crate::registry;
+
+/// What a worker will serve.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) queues: BTreeSet<QueueName>,
+    pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
+}
+
+impl Plan {
+    /// Plans with what is linked and what was registered by hand.
+    ///
+    /// `only` are the queues to serve; `None` for all that have an implementation.
+    pub(crate) fn make(
+        registered: &[&'static ImplementationDef],
+        only: Option<&BTreeSet<QueueName>>,
+        states: &States,
+    ) -> Result<Self, WorkerError> {
+        let implementations: Vec<_> = registry::implementations().chain(registered.iter().copied()).collect();
+        let actors: Vec<_> = registry::actors().chain(registered.iter().map(|found| found.actor)).collect();
+        Self::of(&actors, &implementations, only, states)
+    }
+
+    fn of(
+        actors: &[&'static ActorDef],
+        implementations: &[&'static ImplementationDef],
+        only: Option<&BTreeSet<QueueName>>,
+        states: &States,
+    ) -> Result<Self, WorkerError> {
+        let mut problems = Vec::new();
+        if let Err(error) = registry::problems(actors.iter().copied(), implementations.iter().copied()) {
+            problems.push(Problem::Registry(error));
+        }
+        let by_name: HashMap<_, _> = implementations.iter().map(|found| (found.actor.name, *found)).collect();
+        if by_name.is_empty() {
+            problems.push(Problem::NoActor { declared: actors.len() });
+        }
+        let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
+        let queues = only.cloned().unwrap_or_else(|| implemented.clone());
+        for queue in queues.difference(&implemented) {
+            problems.push(Problem::EmptyQueue(queue.clone()));
+        }
+        // By name, so that an actor which is linked twice is named once.
+        let served: BTreeMap<&str, &ActorDef> =
+            actors.iter().filter(|def| queues.contains(def.queue)).map(|def| (def.name, *def)).collect();
+        for (name, def) in served {
+            match by_name.get(name) {
+                None => problems.push(Problem::Unimplemented { actor: name, at: def.at }),
+                Some(found) => problems.extend(missing_states(found, states)),
+            }
+        }
+        WorkerError::of(problems)?;
+        Ok(Self { queues, implementations: by_name })
+    }
+
+    /// The names of the actors that run from a queue.
+    pub(crate) fn actors(&self, queue: &QueueName) -> impl Iterator<Item = &'static str> {
+        let mut names: Vec<_> = self
+            .implementations
+            .values()
+            .filter(|found| found.actor.queue == queue.as_str())
+            .map(|found| found.actor.name)
+            .collect();
+        names.sort_unstable();
+        names.into_iter()
+    }
+}
+
+fn missing_states(found: &'static ImplementationDef, states: &States) -> impl Iterator<Item = Problem> {
+    found.states.iter().filter(|state| !states.has((state.id)())).map(|state| Problem::MissingState {
+        actor: found.actor.name,
+        state: (state.name)(),
+        at: found.at,
+    })
+}

@@ -1,0 +1,101 @@
+//! A worker's place at one queue, in one life: what fetching, recovering and running share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::executor::{Executor, release};
+use super::outage::Outage;
+use super::settle::Settlements;
+use crate::context::Stop;
+use crate::delivery::{Consumer, Delivery, Receipt};
+use crate::settlement::Settlement;
+use crate::{Broker, QueueName};
+
+/// One queue's slots. They outlive a lost lease, since a run that cannot be dropped keeps its slot.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) queue: QueueName,
+    pub(crate) slots: Arc<Semaphore>,
+    finished: AtomicU64,
+    unsettled: AtomicUsize,
+}
+
+/// How many settlements may wait for a broker that does not take them. Fetching goes on below it, so
+/// that one kind of settlement which is refused for now (a retry, while the storage is full) does not
+/// stop the others, and stops above it, so that memory is bounded.
+const MOST_UNSETTLED: usize = 8_192;
+
+impl Lane {
+    pub(crate) fn new(queue: QueueName, concurrency: usize) -> Self {
+        Self {
+            queue,
+            slots: Arc::new(Semaphore::new(concurrency)),
+            finished: AtomicU64::new(0),
+            unsettled: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many runs have ended so far.
+    pub(crate) fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
+    }
+
+    /// Notes that so many settlements came to their end.
+    pub(crate) fn settled(&self, count: usize) {
+        self.unsettled.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Whether too many settlements wait.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.unsettled.load(Ordering::Relaxed) > MOST_UNSETTLED
+    }
+}
+
+/// A worker's place at one queue.
+pub(crate) struct Post {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) consumer: Consumer,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) outage: Outage,
+    /// Ends the claiming.
+    pub(crate) halt: CancellationToken,
+    /// Ends the running.
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) settlements: Settlements,
+    pub(crate) runs: TaskTracker,
+}
+
+impl Post {
+    /// Runs a delivery in a task of its own, in the slot that it was given.
+    pub(crate) fn start(self: &Arc<Self>, delivery: Delivery, slot: OwnedSemaphorePermit) {
+        let post = Arc::clone(self);
+        self.runs.spawn(async move {
+            let now = post.broker.now();
+            let queue = &post.lane.queue;
+            let settlement = post.executor.run(queue, &delivery, now, &post.stop).await;
+            if let Some(settlement) = settlement {
+                post.settle(delivery.receipt, settlement);
+            }
+            post.lane.finished.fetch_add(1, Ordering::Relaxed);
+            drop(slot);
+        });
+    }
+
+    /// Gives back a delivery that has not started.
+    pub(crate) fn give_back(&self, delivery: Delivery) {
+        let settlement = release(&delivery);
+        self.settle(delivery.receipt, settlement);
+    }
+
+    /// Hands a settlement to the settler, which outlives every post.
+    pub(crate) fn settle(&self, receipt: Receipt, settlement: Settlement) {
+        self.lane.unsettled.fetch_add(1, Ordering::Relaxed);
+        let handed = self.settlements.send((receipt, settlement));
+        debug_assert!(handed.is_ok(), "the settler ended before the last post");
+    }
+}

@@ -1,0 +1,63 @@
+//! Takes over what dead workers of a queue held, one message at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::heartbeat::Status;
+use super::post::Post;
+
+/// How often to look without a hint: the hint is an index, and an index may be lost.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// Recovers until the post is halted.
+pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
+    let mut look = Instant::now() + lease;
+    loop {
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return },
+            () = sleep_until(look) => {}
+            () = post.halt.cancelled() => return,
+        }
+        let now = Instant::now();
+        let (hinted, may_judge) = {
+            let status = status.borrow_and_update();
+            (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease))
+        };
+        if !may_judge {
+            look = look.max(now + lease / 3);
+        } else if hinted || look <= now {
+            take_over(&post).await;
+            // Workers that began together shall not look together.
+            look = Instant::now() + LOOK.mul_f64(0.75 + fastrand::f64() / 2.0);
+        }
+    }
+}
+
+/// Runs what the dead held, as slots are free, until none is left.
+async fn take_over(post: &Arc<Post>) {
+    loop {
+        // A slot first: what is taken over must not wait in the hands of a worker that may die too.
+        let Some(slot) = permit(post, &post.lane.slots).await else { return };
+        match post.broker.recover(&post.consumer, 1).await {
+            Ok(mut recovered) => {
+                let Some(delivery) = recovered.pop() else { return };
+                post.outage.ended();
+                post.start(delivery, slot);
+            }
+            Err(error) => {
+                post.outage.failed(&error);
+                return;
+            }
+        }
+    }
+}
+
+async fn permit(post: &Post, semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        permit = Arc::clone(semaphore).acquire_owned() => permit.ok(),
+        () = post.halt.cancelled() => None,
+    }
+}

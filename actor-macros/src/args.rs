@@ -1,0 +1,238 @@
+//! The options between the parentheses of `#[actor(..)]`.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::discouraged::Speculative;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
+
+use crate::mistakes::Mistakes;
+use crate::nearest::nearest;
+use crate::{duration, name};
+
+/// Every option, with an example of how it is written.
+const KNOWN: [(&str, &str); 10] = [
+    ("queue", "queue = \"mail\""),
+    ("name", "name = \"send_welcome_mail\""),
+    ("max_retries", "max_retries = 3"),
+    ("min_backoff", "min_backoff = \"15s\""),
+    ("max_backoff", "max_backoff = \"2h\""),
+    ("time_limit", "time_limit = \"10m\""),
+    ("max_age", "max_age = \"7d\""),
+    ("priority", "priority = \"high\""),
+    ("retry_if", "retry_if = MyError::is_transient"),
+    ("implements", "implements = tasks::process_video"),
+];
+
+/// What the options say. An option with a mistake is left out.
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) queue: Option<LitStr>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) max_retries: Option<u32>,
+    pub(crate) min_backoff: Option<Millis>,
+    pub(crate) max_backoff: Option<Millis>,
+    pub(crate) time_limit: Option<Limit>,
+    pub(crate) max_age: Option<Limit>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) retry_if: Option<Expr>,
+    pub(crate) implements: Option<Path>,
+    /// Each option that was written, right or wrong.
+    pub(crate) written: Vec<Ident>,
+}
+
+/// Milliseconds, and the literal that says so.
+pub(crate) struct Millis(pub(crate) u64, pub(crate) LitStr);
+
+/// A duration in milliseconds that may be lifted.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    None,
+    Millis(u64),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Priority {
+    High,
+    Normal,
+    Low,
+}
+
+/// Reads the options, leniently: after a mistake it goes on with the next.
+pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Args {
+    let read = |input: ParseStream<'_>| {
+        let mut args = Args::default();
+        while !input.is_empty() {
+            if let Some((option, value)) = read_option(input, mistakes) {
+                args.set(&option, value, mistakes);
+            }
+            skip_past_comma(input);
+        }
+        Ok(args)
+    };
+    // The closure itself never fails, and leaves nothing unread.
+    read.parse2(tokens).unwrap_or_default()
+}
+
+/// Reads `option = value`, up to the comma.
+fn read_option(input: ParseStream<'_>, mistakes: &mut Mistakes) -> Option<(Ident, Option<Expr>)> {
+    let Ok(option) = input.call(Ident::parse_any) else {
+        let odd: Option<TokenTree> = input.parse().ok();
+        mistakes.add(odd, "an option is written `name = value`, as in `queue = \"mail\"`");
+        return None;
+    };
+    let Some(example) = example(&option) else {
+        let known = KNOWN.map(|(known, _)| known);
+        let meant = nearest(&option.to_string(), known);
+        let hint = meant.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
+        mistakes.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
+        return None;
+    };
+    let value = input.parse::<Token![=]>().ok().and_then(|_| {
+        let ahead = input.fork();
+        let value = ahead.call(Expr::parse).ok()?;
+        input.advance_to(&ahead);
+        Some(bare(value))
+    });
+    if value.is_none() {
+        mistakes.add(&option, format!("this option is written `{example}`"));
+    } else if !input.is_empty() && !input.peek(Token![,]) {
+        let odd: Option<TokenTree> = input.parse().ok();
+        mistakes.add(odd, "there is a comma between two options");
+    }
+    Some((option, value))
+}
+
+/// A value without the invisible group that another macro put around it.
+fn bare(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => bare(*group.expr),
+        other => other,
+    }
+}
+
+/// How an option is written.
+fn example(option: &Ident) -> Option<&'static str> {
+    KNOWN.iter().find(|(known, _)| option == known).map(|(_, example)| *example)
+}
+
+fn skip_past_comma(input: ParseStream<'_>) {
+    while !input.is_empty() {
+        if input.parse::<Token![,]>().is_ok() || input.parse::<TokenTree>().is_err() {
+            return;
+        }
+    }
+}
+
+impl Args {
+    fn set(&mut self, option: &Ident, value: Option<Expr>, mistakes: &mut Mistakes) {
+        if self.written.contains(option) {
+            mistakes.add(option, format!("`{option}` is given twice"));
+            return;
+        }
+        self.written.push(option.clone());
+        let Some(value) = value else { return };
+        match option.to_string().as_str() {
+            "queue" => self.queue = checked_name(&value, option, mistakes),
+            "name" => self.name = checked_name(&value, option, mistakes),
+            "max_retries" => self.max_retries = number(&value, mistakes),
+            "min_backoff" => self.min_backoff = millis(&value, option, mistakes),
+            "max_backoff" => self.max_backoff = millis(&value, option, mistakes),
+            "time_limit" => self.time_limit = limit(&value, option, mistakes),
+            "max_age" => self.max_age = limit(&value, option, mistakes),
+            "priority" => self.priority = priority(&value, option, mistakes),
+            "retry_if" => self.retry_if = function(value, mistakes),
+            "implements" => self.implements = path(value, mistakes),
+            _ => {}
+        }
+    }
+}
+
+/// The text that a value is, or a mistake that says what to write.
+fn text(value: &Expr, what: &str, option: &Ident, mistakes: &mut Mistakes) -> Option<LitStr> {
+    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
+        return Some(text.clone());
+    }
+    mistakes.add(value, format!("{what}: write `{}`", example(option).unwrap_or_default()));
+    None
+}
+
+fn checked_name(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<LitStr> {
+    let text = text(value, "a name is a text, read when this is compiled", option, mistakes)?;
+    match name::check(&text.value()) {
+        Ok(()) => Some(text),
+        Err(what) => {
+            mistakes.add(text, what);
+            None
+        }
+    }
+}
+
+fn number(value: &Expr, mistakes: &mut Mistakes) -> Option<u32> {
+    if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = value
+        && let Ok(number) = number.base10_parse()
+    {
+        return Some(number);
+    }
+    mistakes.add(value, "a number of retries is a whole number from 0 to 4294967295: write `max_retries = 3`");
+    None
+}
+
+fn millis(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
+    let text = text(value, "a duration is a text with its unit", option, mistakes)?;
+    match duration::parse(&text.value()) {
+        Ok(ms) => Some(Millis(ms, text)),
+        Err(what) => {
+            mistakes.add(text, what);
+            None
+        }
+    }
+}
+
+fn limit(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> {
+    if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
+        return Some(Limit::None);
+    }
+    let Millis(ms, text) = millis(value, option, mistakes)?;
+    if ms == 0 {
+        mistakes.add(text, format!("nothing could run in no time: write `{option} = \"none\"` for no limit"));
+        return None;
+    }
+    Some(Limit::Millis(ms))
+}
+
+fn priority(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Priority> {
+    let text = text(value, "a priority is a text, \"high\", \"normal\" or \"low\"", option, mistakes)?;
+    match text.value().as_str() {
+        "high" => Some(Priority::High),
+        "normal" => Some(Priority::Normal),
+        "low" => Some(Priority::Low),
+        other => {
+            mistakes.add(&text, format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\""));
+            None
+        }
+    }
+}
+
+fn function(value: Expr, mistakes: &mut Mistakes) -> Option<Expr> {
+    match value {
+        Expr::Path(_) | Expr::Closure(_) => Some(value),
+        other => {
+            mistakes.add(
+                other,
+                "write a function that takes the error: `retry_if = MyError::is_transient` or `retry_if = |error| ..`",
+            );
+            None
+        }
+    }
+}
+
+fn path(value: Expr, mistakes: &mut Mistakes) -> Option<Path> {
+    match value {
+        Expr::Path(path) if path.qself.is_none() => Some(path.path),
+        other => {
+            mistakes.add(other, "write the path of the declared actor: `implements = tasks::process_video`");
+            None
+        }
+    }
+}

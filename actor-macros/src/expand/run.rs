@@ -1,0 +1,178 @@
+//! The implementation as the worker sees it: decode the arguments, run the body, say how it ended.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::Type;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+
+use super::definition::owned;
+use super::items::body_name;
+use super::methods::wire_name;
+use super::{call_site, ends, local, location, outcome};
+use crate::item::Actor;
+use crate::param::{DefaultValue, Kind, Param};
+
+/// The glue of a body that stands at its declaration.
+pub(super) fn of_whole(actor: &Actor) -> TokenStream {
+    let (ident, body) = (&actor.sig.ident, body_name(actor));
+    glue(actor, &quote!(<Self as ::actor_core::Actor>::DEF), &quote!(#ident::#body))
+}
+
+/// Output, for `async fn welcome(cx: &Context, to: String, #[state] pool: &Pool)`:
+///
+/// ```text
+/// impl ::actor_core::actor::Implementation for welcome {
+///     const IMPLEMENTATION: &'static ImplementationDef =
+///         &ImplementationDef::new(<Self as Actor>::DEF, .., &[StateDef::of::<Pool>()], Handler::Async(__run));
+/// }
+/// #[distributed_slice(ACTOR_CORE_IMPLEMENTATIONS)]
+/// static __IMPLEMENTATION: &ImplementationDef = <welcome as Implementation>::IMPLEMENTATION;
+/// fn __run(call: Call) -> Running {
+///     actor_future_must_be_send(async move {
+///         let mut args = ArgReader::new(call.args())?;
+///         let to = args.next::<String>("to")?;
+///         args.finish()?;
+///         let pool = call.state::<Pool>()?;
+///         let returned = welcome::welcome(call.context(), to, pool).await;
+///         match IntoOutcome::into_outcome(returned, None) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
+///     })
+/// }
+/// ```
+///
+/// `declared` is the declaration, and `function` the path of the body.
+pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream) -> TokenStream {
+    let ident = &actor.sig.ident;
+    let location = location(ident);
+    let states = actor.params.iter().filter_map(|param| match &param.kind {
+        Kind::State(ty) => Some(quote!(::actor_core::__private::StateDef::of::<#ty>())),
+        Kind::Context | Kind::Argument { .. } => None,
+    });
+    let run = run(actor, function);
+    let kind = if actor.sig.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
+    quote! {
+        impl ::actor_core::actor::Implementation for #ident {
+            const IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
+                &::actor_core::__private::ImplementationDef::new(
+                    #declared,
+                    #location,
+                    &[#(#states),*],
+                    ::actor_core::__private::Handler::#kind(__run),
+                );
+        }
+
+        #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
+        #[linkme(crate = ::actor_core::__private::linkme)]
+        static __IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
+            <#ident as ::actor_core::actor::Implementation>::IMPLEMENTATION;
+
+        #run
+    }
+}
+
+fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
+    let at = call_site(actor.sig.ident.span());
+    let (call, args) = (local("__call", at), local("__args", at));
+    let reads = actor.params.iter().map(|param| read(param, &call, &args));
+    let passed = actor.params.iter().map(|param| pass(param, &call));
+    let awaited = actor.sig.asyncness.map(|_| quote!(.await));
+    // Everything that needs the returned type to be an outcome stands where the type is written.
+    let last = ends(&super::returned(actor)).1;
+    let retry_if = match &actor.args.retry_if {
+        Some(retry_if) => {
+            let error = outcome(actor, "Error");
+            let function = quote_spanned!(call_site(retry_if.span())=> fn(&#error) -> bool);
+            quote!({
+                let __retry_if: #function = #retry_if;
+                ::core::option::Option::Some(__retry_if)
+            })
+        }
+        None => quote_spanned!(last=> ::core::option::Option::None),
+    };
+    let into_outcome = outcome(actor, "into_outcome");
+    let returned = local("__returned", last);
+    let outcome = quote_spanned! {last=>
+        match #into_outcome(#returned, #retry_if) {
+            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
+            ::core::result::Result::Err(__failure) => {
+                ::core::result::Result::Err(::actor_core::__private::RunError::Failed(__failure))
+            }
+        }
+    };
+    let steps = quote! {
+        let mut #args = ::actor_core::__private::ArgReader::new(#call.args())?;
+        #(#reads)*
+        #args.finish()?;
+        let #returned = #function(#(#passed),*) #awaited;
+        #outcome
+    };
+    if actor.sig.asyncness.is_some() {
+        quote_spanned! {at=>
+            fn __run(#call: ::actor_core::__private::Call) -> ::actor_core::__private::Running {
+                ::actor_core::__private::actor_future_must_be_send(async move { #steps })
+            }
+        }
+    } else {
+        quote! {
+            fn __run(
+                #call: ::actor_core::__private::Call,
+            ) -> ::core::result::Result<(), ::actor_core::__private::RunError> {
+                #steps
+            }
+        }
+    }
+}
+
+/// Takes a parameter's value from the message or from the worker.
+fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
+    let (name, wire) = (value_of(param), wire_name(&param.name));
+    let at = call_site(param.name.span());
+    match &param.kind {
+        Kind::Context => TokenStream::new(),
+        Kind::State(ty) => quote_spanned!(at=> let #name = #call.state::<#ty>()?;),
+        Kind::Argument { lent, default } => {
+            let owned = owned(&param.ty, lent.as_ref());
+            match default {
+                None => quote_spanned!(at=> let #name = #args.next::<#owned>(#wire)?;),
+                Some(default) => {
+                    let value = value(default, &param.ty, lent.as_ref());
+                    quote_spanned!(at=> let #name = #args.next_or::<#owned>(#wire, || #value)?;)
+                }
+            }
+        }
+    }
+}
+
+/// The local that holds a parameter's value.
+fn value_of(param: &Param) -> Ident {
+    local(&format!("__arg_{}", param.name.unraw()), param.name.span())
+}
+
+fn value(default: &DefaultValue, ty: &Type, lent: Option<&Type>) -> TokenStream {
+    match (default, lent) {
+        (DefaultValue::OfType, _) => {
+            let owned = owned(ty, lent);
+            quote_spanned!(call_site(ty.span())=> <#owned as ::core::default::Default>::default())
+        }
+        (DefaultValue::Given(value), None) => quote!({ let __value: #ty = #value; __value }),
+        (DefaultValue::Given(value), Some(elem)) => {
+            let lent = quote_spanned!(call_site(elem.span())=> &);
+            quote!({
+                let __value: #lent #elem = #value;
+                ::std::borrow::ToOwned::to_owned(__value)
+            })
+        }
+    }
+}
+
+/// Hands a parameter's value to the body.
+fn pass(param: &Param, call: &Ident) -> TokenStream {
+    let (name, at) = (value_of(param), call_site(param.name.span()));
+    match &param.kind {
+        Kind::Context => quote_spanned!(at=> #call.context()),
+        Kind::Argument { lent: Some(elem), .. } => {
+            quote_spanned!(at=> ::core::borrow::Borrow::<#elem>::borrow(&#name))
+        }
+        Kind::State(_) | Kind::Argument { lent: None, .. } => quote!(#name),
+    }
+}

@@ -1,0 +1,238 @@
+//! The function below `#[actor]`: reads it, and collects everything that is wrong with it.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{Attribute, FnArg, Path, ReturnType, Safety, Signature, Token, Type, Visibility};
+
+use crate::args::{Args, Millis};
+use crate::attrs::Attrs;
+use crate::mistakes::Mistakes;
+use crate::name;
+use crate::owned::{self, bare};
+use crate::param::{Kind, Param, Place, strip};
+
+/// A function as it is written. Its body stays raw, so that one that is still being typed expands.
+pub(crate) struct Item {
+    pub(crate) attrs: Attrs,
+    pub(crate) vis: Visibility,
+    pub(crate) sig: Signature,
+    pub(crate) body: Option<TokenStream>,
+}
+
+/// What an actor's function is.
+pub(crate) enum Form {
+    /// A declaration with a body: the actor and its implementation.
+    Whole,
+    /// A declaration without a body.
+    Declaration,
+    /// The implementation of the actor that was declared there.
+    Implementation(Path),
+}
+
+/// An actor without mistakes in its signature.
+pub(crate) struct Actor {
+    pub(crate) attrs: Attrs,
+    pub(crate) vis: Visibility,
+    /// As it is written, without the macro's own attributes.
+    pub(crate) sig: Signature,
+    pub(crate) body: Option<TokenStream>,
+    pub(crate) form: Form,
+    pub(crate) params: Vec<Param>,
+    pub(crate) args: Args,
+}
+
+/// A function whose signature cannot be expanded.
+pub(crate) struct Broken {
+    pub(crate) item: Item,
+    pub(crate) form: Form,
+    pub(crate) args: Args,
+}
+
+impl Parse for Item {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attrs = Attrs::sort(input.call(Attribute::parse_outer)?);
+        let vis = input.parse()?;
+        let sig = input.parse()?;
+        let body = match input.parse::<Token![;]>() {
+            Ok(_) => None,
+            Err(_) => Some(body(input)?),
+        };
+        Ok(Self { attrs, vis, sig, body })
+    }
+}
+
+/// Braces, or the `$body:block` of another macro, and whatever is in them.
+fn body(input: ParseStream<'_>) -> syn::Result<TokenStream> {
+    match input.parse()? {
+        TokenTree::Group(group) if matches!(group.delimiter(), Delimiter::Brace | Delimiter::None) => {
+            Ok(group.into_token_stream())
+        }
+        other => Err(syn::Error::new_spanned(other, "expected `{` or `;`")),
+    }
+}
+
+impl Form {
+    fn of(item: &Item, args: &Args) -> Self {
+        match (&args.implements, &item.body) {
+            (Some(path), _) => Self::Implementation(path.clone()),
+            (None, Some(_)) => Self::Whole,
+            (None, None) => Self::Declaration,
+        }
+    }
+}
+
+/// Checks the whole.
+pub(crate) fn check(mut item: Item, mut args: Args, mistakes: &mut Mistakes) -> Result<Actor, Box<Broken>> {
+    let form = Form::of(&item, &args);
+    check_options(&item, &mut args, &form, mistakes);
+    item.attrs.check(mistakes);
+    let before = mistakes.len();
+    check_signature(&item.sig, mistakes);
+    if let (Form::Implementation(_), None) = (&form, &item.body) {
+        mistakes.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
+    }
+    let place = Place { sig: &item.sig, form: &form };
+    let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, mistakes)).collect();
+    check_defaults(&params, mistakes);
+    owned::check_return(&item.sig.output, mistakes);
+    if mistakes.len() > before {
+        return Err(Box::new(Broken { item, form, args }));
+    }
+    let Item { attrs, vis, mut sig, body } = item;
+    sig.inputs.iter_mut().for_each(strip);
+    Ok(Actor { attrs, vis, sig, body, form, params, args })
+}
+
+fn check_options(item: &Item, args: &mut Args, form: &Form, mistakes: &mut Mistakes) {
+    if let Form::Implementation(_) = form {
+        for option in &args.written {
+            if option != "implements" && option != "retry_if" {
+                mistakes.add(option, format!("`{option}` is set where the actor is declared: take it away here"));
+            }
+        }
+    } else if args.name.is_none()
+        && let Err(what) = name::check(&item.sig.ident.unraw().to_string())
+    {
+        mistakes.add(&item.sig.ident, format!("{what}, or give the actor another name with `name = \"..\"`"));
+    }
+    check_backoff(args, mistakes);
+    args.retry_if = args.retry_if.take().filter(|retry_if| {
+        if item.body.is_none() {
+            mistakes.add(retry_if, "errors are judged where they arise: `retry_if` belongs to the implementation");
+            return false;
+        }
+        let fails = !returns_nothing(&item.sig.output);
+        if !fails {
+            mistakes.add(retry_if, "this actor cannot fail: return `Result<(), E>`, or take `retry_if` away");
+        }
+        fails
+    });
+}
+
+fn check_backoff(args: &Args, mistakes: &mut Mistakes) {
+    const DEFAULT_MIN: u64 = 15_000;
+    const DEFAULT_MAX: u64 = 7 * 86_400_000;
+    match (&args.min_backoff, &args.max_backoff) {
+        (Some(Millis(min, at)), Some(Millis(max, _))) if min > max => {
+            mistakes
+                .add(at, "the first wait cannot be longer than the longest: `min_backoff` is at most `max_backoff`");
+        }
+        (Some(Millis(min, at)), None) if *min > DEFAULT_MAX => {
+            mistakes.add(at, "this is longer than `max_backoff` (7 days by default): give `max_backoff` too");
+        }
+        (None, Some(Millis(max, at))) if *max < DEFAULT_MIN => {
+            mistakes.add(at, "this is shorter than `min_backoff` (15 s by default): give `min_backoff` too");
+        }
+        _ => {}
+    }
+}
+
+fn check_signature(sig: &Signature, mistakes: &mut Mistakes) {
+    if let Some(constness) = &sig.constness {
+        mistakes.add(constness, "an actor runs in a worker: take `const` away");
+    }
+    if let Safety::Unsafe(token) = &sig.safety {
+        mistakes.add(token, "a worker cannot know what makes a call safe: take `unsafe` away");
+    }
+    if let Some(abi) = &sig.abi {
+        mistakes.add(abi, "an actor is a Rust function: take `extern` away");
+    }
+    if sig.generics.lifetimes().next().is_some() {
+        mistakes.add(&sig.generics, "what a run is lent lives as long as the run: write `&T`, without a lifetime");
+    } else if !sig.generics.params.is_empty() {
+        mistakes.add(&sig.generics, "a message is decoded into one type: an actor cannot be generic");
+    }
+    if let Some(where_clause) = &sig.generics.where_clause {
+        mistakes.add(where_clause, "an actor cannot be generic: take the `where` clause away");
+    }
+    if let Some(variadic) = &sig.variadic {
+        mistakes.add(variadic, "an actor has a fixed number of arguments");
+    }
+}
+
+/// A message that was sent before an argument was added lacks it, and all that follow it.
+fn check_defaults(params: &[Param], mistakes: &mut Mistakes) {
+    let mut defaulted = None;
+    for param in params {
+        match &param.kind {
+            Kind::Argument { default: Some(_), .. } => defaulted = Some(&param.name),
+            Kind::Argument { default: None, .. } if !is_option(&param.ty) => {
+                if let Some(before) = defaulted {
+                    let name = &param.name;
+                    mistakes.add(
+                        name,
+                        format!(
+                            "`{before}` before it has a default: give `{name}` one too, or move it before `{before}`"
+                        ),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_option(ty: &Type) -> bool {
+    let Type::Path(path) = bare(ty) else { return false };
+    path.path.segments.last().is_some_and(|last| last.ident == "Option")
+}
+
+fn returns_nothing(output: &ReturnType) -> bool {
+    match output {
+        ReturnType::Default => true,
+        ReturnType::Type(_, ty) => matches!(bare(ty), Type::Tuple(tuple) if tuple.elems.is_empty()),
+    }
+}
+
+impl Item {
+    /// The plain function, without the macro's own attributes. It uses what it names, also where it
+    /// has no body. Nothing where rustc would tell the mistake again.
+    pub(crate) fn plain(&self, vis: &Visibility) -> TokenStream {
+        let told = |param: &FnArg| matches!(param, FnArg::Typed(param) if owned::is_told_by_rustc(&param.ty));
+        if self.sig.inputs.iter().any(told) {
+            return TokenStream::new();
+        }
+        let body = self.body.as_ref().map_or_else(|| quote!({ loop {} }), ToTokens::to_token_stream);
+        let Attrs { docs, cfgs, deprecated, allows, rest } = &self.attrs;
+        let mut tokens = TokenStream::new();
+        if self.body.is_none() {
+            tokens.extend(quote!(#[allow(unused_variables, unused_mut)]));
+        }
+        for attr in [docs, cfgs, deprecated, allows, rest].into_iter().flatten() {
+            attr.to_tokens(&mut tokens);
+        }
+        let mut sig = self.sig.clone();
+        sig.inputs.iter_mut().for_each(strip);
+        vis.to_tokens(&mut tokens);
+        sig.to_tokens(&mut tokens);
+        body.to_tokens(&mut tokens);
+        tokens
+    }
+}
+
+/// What to say of an item that is no function. The compiler has parsed it before.
+pub(crate) fn not_a_function(error: &syn::Error) -> syn::Error {
+    syn::Error::new(error.span(), format!("`#[actor]` stands above a function ({error})"))
+}

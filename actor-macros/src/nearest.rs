@@ -1,0 +1,51 @@
+//! The word that somebody probably meant.
+
+/// The one of `words` that is most like `given`, if any is like it at all.
+pub(crate) fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    words
+        .into_iter()
+        .map(|word| (distance(given, word), word))
+        .filter(|(distance, word)| *distance <= word.len().max(given.len()) / 3 || is_part(given, word))
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// `retries` means `max_retries`, and `queue_name` means `queue`.
+fn is_part(given: &str, word: &str) -> bool {
+    given.len() > 3 && (word.contains(given) || given.contains(word))
+}
+
+/// How many characters to insert, delete or replace (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.chars().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_with_a_slip_is_found_and_another_word_is_not() {
+        let words = ["queue", "name", "max_retries", "time_limit", "max_age", "retry_if"];
+        for (given, meant) in [
+            ("quue", Some("queue")),
+            ("queue_name", Some("queue")),
+            ("retries", Some("max_retries")),
+            ("max_retry", Some("max_retries")),
+            ("timelimit", Some("time_limit")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(given, words), meant, "{given}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a type in an actor's signature may not hold: borrowed data, or no type at all.
+
+use syn::{GenericArgument, Lifetime, PathArguments, ReturnType, Type, TypeReference};
+
+use crate::mistakes::Mistakes;
+
+/// Checks the type of an argument, or what is behind its `&`: it is decoded anew in each run.
+pub(crate) fn check_argument(ty: &Type, mistakes: &mut Mistakes) {
+    walk(ty, &mut |part| match part {
+        Part::Reference(reference) => {
+            mistakes.add(reference, "an actor owns its arguments: write an owned type, such as `String` for `&str`");
+        }
+        Part::Lifetime(lifetime) if lifetime.ident != "static" => {
+            mistakes.add(lifetime, "an actor owns its arguments: write a type without a lifetime, or with `'static`");
+        }
+        Part::Lifetime(_) => {}
+        Part::NoType(odd) => mistakes.add(odd, "write the argument's type: a message is decoded into it"),
+    });
+}
+
+/// Whether a type is known to have no size of its own, so that it is only there behind a reference.
+pub(crate) fn is_unsized(ty: &Type) -> bool {
+    match ty {
+        Type::Slice(_) | Type::TraitObject(_) => true,
+        Type::Path(path) => path.path.is_ident("str"),
+        _ => false,
+    }
+}
+
+/// Whether rustc refuses the type too, and would tell the same mistake again.
+pub(crate) fn is_told_by_rustc(ty: &Type) -> bool {
+    let mut told = is_unsized(bare(ty));
+    walk(ty, &mut |part| told |= matches!(part, Part::NoType(Type::Infer(_))));
+    told
+}
+
+/// Checks the type that an actor returns.
+pub(crate) fn check_return(output: &ReturnType, mistakes: &mut Mistakes) {
+    const OWN: &str = "an actor owns what it returns: write an owned type, such as `String` for `&str`";
+    let ReturnType::Type(_, ty) = output else { return };
+    walk(ty, &mut |part| match part {
+        Part::Reference(TypeReference { lifetime: Some(lifetime), .. }) if lifetime.ident == "static" => {}
+        Part::Reference(reference) => mistakes.add(reference, OWN),
+        Part::Lifetime(lifetime) if lifetime.ident == "static" => {}
+        Part::Lifetime(lifetime) => mistakes.add(lifetime, OWN),
+        Part::NoType(Type::Never(never)) => {
+            mistakes.add(never, "a run of an actor ends: return `()` or `Result<T, E>`");
+        }
+        Part::NoType(odd) => mistakes.add(odd, "write the type: an actor returns `()` or `Result<T, E>`"),
+    });
+}
+
+/// A type without the invisible groups and the parentheses around it.
+pub(crate) fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        other => other,
+    }
+}
+
+/// What `walk` reports.
+enum Part<'a> {
+    Reference(&'a TypeReference),
+    Lifetime(&'a Lifetime),
+    /// `impl Trait`, `_` or `!`.
+    NoType(&'a Type),
+}
+
+fn walk<'a>(ty: &'a Type, report: &mut impl FnMut(Part<'a>)) {
+    match ty {
+        Type::Reference(reference) => report(Part::Reference(reference)),
+        Type::ImplTrait(_) | Type::Infer(_) | Type::Never(_) => report(Part::NoType(ty)),
+        Type::Array(array) => walk(&array.elem, report),
+        Type::Slice(slice) => walk(&slice.elem, report),
+        Type::Group(group) => walk(&group.elem, report),
+        Type::Paren(paren) => walk(&paren.elem, report),
+        Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| walk(ty, report)),
+        Type::Path(path) => {
+            for segment in &path.path.segments {
+                let PathArguments::AngleBracketed(generics) = &segment.arguments else { continue };
+                for generic in &generics.args {
+                    match generic {
+                        GenericArgument::Type(ty) => walk(ty, report),
+                        GenericArgument::Lifetime(lifetime) => report(Part::Lifetime(lifetime)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        // The rest cannot be in a message: serde says so.
+        _ => {}
+    }
+}

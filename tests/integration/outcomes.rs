@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use actor_core::inspect::State;
+use actor_core::{Context, Failure, actor};
+use serde_json::Value;
+
+use crate::on_every_broker;
+use crate::support::{Probe, RunningWorker, Stage, probe};
+
+#[actor(queue = "fails_twice", max_retries = 5, min_backoff = "20ms", max_backoff = "50ms")]
+async fn fails_twice(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
+    probe.tell(format!("attempt {} token {}", cx.attempt(), cx.token()));
+    if cx.attempt() < 3 { Err("not yet".to_owned()) } else { Ok(()) }
+}
+
+#[actor(queue = "always_fails", max_retries = 2, min_backoff = "1ms", max_backoff = "1ms")]
+async fn always_fails(what: String) -> Result<(), String> {
+    Err(format!("no {what}"))
+}
+
+#[actor(queue = "gives_up", max_retries = 9)]
+async fn gives_up(#[state] probe: &Probe) -> Result<(), Failure> {
+    probe.tell("run");
+    Err(Failure::do_not_retry("there is no such video"))
+}
+
+#[actor(queue = "asks_for_later", max_retries = 1)]
+async fn asks_for_later(cx: &Context, #[state] probe: &Probe) -> Result<(), Failure> {
+    probe.tell(format!("attempt {}", cx.attempt()));
+    if cx.attempt() == 1 {
+        // The actor's own backoff would be 15 seconds.
+        return Err(Failure::retry_in(Duration::from_millis(30), "the limit is reached"));
+    }
+    Ok(())
+}
+
+#[derive(Debug, PartialEq)]
+enum Cause {
+    Passing,
+    Lasting,
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+fn is_passing(cause: &Cause) -> bool {
+    *cause == Cause::Passing
+}
+
+#[actor(queue = "chooses", max_retries = 9, min_backoff = "1ms", max_backoff = "1ms", retry_if = is_passing)]
+async fn chooses(cx: &Context, #[state] probe: &Probe) -> Result<(), Cause> {
+    probe.tell(format!("attempt {}", cx.attempt()));
+    Err(if cx.attempt() == 1 { Cause::Passing } else { Cause::Lasting })
+}
+
+#[actor(queue = "panics", max_retries = 0)]
+async fn panics(number: u32) {
+    tokio::task::yield_now().await;
+    assert!(number == 0, "the number is {number}");
+}
+
+#[actor(queue = "panics_at_once", max_retries = 0)]
+fn panics_at_once() {
+    panic!("a sync panic");
+}
+
+#[actor(queue = "takes_too_long", max_retries = 0, time_limit = "50ms")]
+async fn takes_too_long(#[state] probe: &Probe) {
+    struct Dropped(Probe);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.tell("dropped");
+        }
+    }
+    let _dropped = Dropped(probe.clone());
+    std::future::pending::<()>().await;
+}
+
+on_every_broker! {
+    async fn a_failed_message_is_retried_until_it_succeeds(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let worker = worker(&stage, "fails_twice", probe).await;
+        fails_twice.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "attempt 1 token 1");
+        assert_eq!(heard.next().await, "attempt 2 token 2");
+        assert_eq!(heard.next().await, "attempt 3 token 3");
+        let counts = stage.until_empty("fails_twice").await;
+        assert_eq!(counts.dead, 0);
+        worker.stop().await;
+    }
+
+    async fn the_last_failure_makes_a_dead_letter_that_says_what_and_how_often(stage: Stage) {
+        let (probe, _heard) = probe();
+        let worker = worker(&stage, "always_fails", probe).await;
+        always_fails.send_with(&stage.broker, "luck".to_owned()).await.unwrap();
+        assert_eq!(stage.epitaph("always_fails").await, "no luck");
+        let letter = stage.list("always_fails", State::Dead).await.pop().unwrap();
+        let body: Value = serde_json::from_slice(&letter.body).unwrap();
+        assert_eq!(body["attempt"], 3);
+        assert_eq!(body["last_error"], "no luck");
+        assert_eq!(body["args"], serde_json::json!(["luck"]));
+        worker.stop().await;
+    }
+
+    async fn an_error_may_forbid_the_retry(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let worker = worker(&stage, "gives_up", probe).await;
+        gives_up.send_with(&stage.broker).await.unwrap();
+        assert_eq!(stage.epitaph("gives_up").await, "there is no such video");
+        worker.stop().await;
+        assert_eq!(heard.rest(), ["run"]);
+    }
+
+    async fn an_error_may_set_the_time_of_the_retry(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let worker = worker(&stage, "asks_for_later", probe).await;
+        asks_for_later.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "attempt 1");
+        assert_eq!(heard.next().await, "attempt 2");
+        worker.stop().await;
+    }
+
+    async fn retry_if_decides_by_the_error(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let worker = worker(&stage, "chooses", probe).await;
+        chooses.send_with(&stage.broker).await.unwrap();
+        assert_eq!(stage.epitaph("chooses").await, "Lasting");
+        worker.stop().await;
+        assert_eq!(heard.rest(), ["attempt 1", "attempt 2"]);
+    }
+
+    async fn a_panic_is_a_failure_with_its_message_and_its_place(stage: Stage) {
+        let (probe, _heard) = probe();
+        let worker = worker(&stage, "panics", probe).await;
+        panics.send_with(&stage.broker, 7).await.unwrap();
+        let epitaph = stage.epitaph("panics").await;
+        assert!(epitaph.starts_with("the actor panicked: the number is 7 at "), "{epitaph}");
+        assert!(epitaph.contains("outcomes.rs:"), "{epitaph}");
+        worker.stop().await;
+    }
+
+    async fn a_panicking_actor_gives_its_slot_back(stage: Stage) {
+        let (probe, _heard) = probe();
+        let builder = stage.worker("panics").await.state(probe);
+        let worker = RunningWorker::start(builder.concurrency(std::num::NonZeroUsize::MIN));
+        for number in [1, 2, 0] {
+            panics.send_with(&stage.broker, number).await.unwrap();
+        }
+        let counts = stage.until_empty("panics").await;
+        assert_eq!(counts.dead, 2);
+        worker.stop().await;
+    }
+
+    async fn a_sync_actors_panic_is_a_failure_too(stage: Stage) {
+        let (probe, _heard) = probe();
+        let worker = worker(&stage, "panics_at_once", probe).await;
+        panics_at_once.send_with(&stage.broker).await.unwrap();
+        let epitaph = stage.epitaph("panics_at_once").await;
+        assert!(epitaph.starts_with("the actor panicked: a sync panic at "), "{epitaph}");
+        worker.stop().await;
+    }
+
+    async fn an_async_actor_over_its_time_limit_is_dropped(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let worker = worker(&stage, "takes_too_long", probe).await;
+        takes_too_long.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "dropped");
+        let epitaph = stage.epitaph("takes_too_long").await;
+        assert_eq!(epitaph, "the actor took longer than its time limit of 50ms");
+        worker.stop().await;
+    }
+}
+
+async fn worker(stage: &Stage, queue: &str, probe: Probe) -> RunningWorker {
+    RunningWorker::start(stage.worker(queue).await.state(probe))
+}

@@ -1,0 +1,177 @@
+use std::num::NonZeroUsize;
+
+use actor_core::delivery::Incarnation;
+use actor_core::inspect::State;
+use actor_core::{Cancellation, Context, actor};
+
+use crate::on_every_broker;
+use crate::support::worker::LEASE;
+use crate::support::{Gate, Probe, RunningWorker, Stage, probe, stage::name};
+
+#[actor(queue = "held")]
+async fn held(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
+    probe.tell(format!("{number} crashes {} token {} attempt {}", cx.crashes(), cx.token(), cx.attempt()));
+    gate.pass().await;
+}
+
+#[actor(queue = "poisoned")]
+async fn poisoned(cx: &Context, poison: bool, #[state] probe: &Probe, #[state] gate: &Gate) {
+    if poison {
+        probe.tell(format!("poison {}", cx.crashes()));
+        std::future::pending::<()>().await;
+    }
+    gate.pass().await;
+    probe.tell("neighbour done");
+}
+
+#[actor(queue = "lonely")]
+async fn lonely(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
+    probe.tell(format!("start {}", cx.crashes()));
+    gate.pass().await;
+    probe.tell("end");
+}
+
+#[actor(queue = "zombie")]
+async fn zombie(cx: &Context, #[state] probe: &Probe) {
+    probe.tell(format!("token {}", cx.token()));
+    let why = cx.cancelled().await;
+    probe.tell(format!("{why:?}"));
+    assert_eq!(why, Cancellation::LeaseLost);
+    std::future::pending::<()>().await;
+}
+
+async fn worker(stage: &Stage, queue: &str, probe: &Probe, gate: &Gate) -> RunningWorker {
+    RunningWorker::start(stage.worker(queue).await.state(probe.clone()).state(gate.clone()))
+}
+
+on_every_broker! {
+    async fn a_killed_workers_messages_run_elsewhere(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let doomed = worker(&stage, "held", &probe, &Gate::closed()).await;
+        for number in 0..4 {
+            held.send_with(&stage.broker, number).await.unwrap();
+        }
+        let started = heard.next_sorted(4).await;
+        assert_eq!(started[0], "0 crashes 0 token 1 attempt 1");
+        doomed.kill();
+        let heir = worker(&stage, "held", &probe, &Gate::opened()).await;
+        let again = heard.next_sorted(4).await;
+        assert_eq!(again[0], "0 crashes 1 token 2 attempt 1", "a crash spends no attempt, and the token grows");
+        stage.until_empty("held").await;
+        heir.stop().await;
+        assert_eq!(heard.rest(), [""; 0]);
+    }
+
+    async fn a_worker_started_again_under_the_same_name_is_another(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let named = async |gate: &Gate| {
+            let builder = stage.worker("held").await.name("the one");
+            RunningWorker::start(builder.state(probe.clone()).state(gate.clone()))
+        };
+        let doomed = named(&Gate::closed()).await;
+        held.send_with(&stage.broker, 1).await.unwrap();
+        heard.next().await;
+        doomed.kill();
+        let reborn = named(&Gate::opened()).await;
+        assert_eq!(heard.next().await, "1 crashes 1 token 2 attempt 1");
+        stage.until_empty("held").await;
+        reborn.stop().await;
+    }
+
+    async fn a_poison_message_is_buried_and_its_neighbours_are_done(stage: Stage) {
+        let (probe, mut heard) = probe();
+        for poison in [false, false, true, false] {
+            poisoned.send_with(&stage.broker, poison).await.unwrap();
+        }
+        let mut done = 0;
+        for crashes in 0..3 {
+            // Whoever starts the poison dies of it, as a process that aborts does; the first time, all
+            // its neighbours die with it.
+            let gate = if crashes == 0 { Gate::closed() } else { Gate::opened() };
+            let victim = worker(&stage, "poisoned", &probe, &gate).await;
+            loop {
+                match heard.next().await.as_str() {
+                    "neighbour done" => done += 1,
+                    poison => break assert_eq!(poison, format!("poison {crashes}")),
+                }
+            }
+            victim.kill();
+        }
+        let survivor = worker(&stage, "poisoned", &probe, &Gate::opened()).await;
+        while done < 3 {
+            assert_eq!(heard.next().await, "neighbour done", "the poison ran a fourth time");
+            done += 1;
+        }
+        let epitaph = stage.epitaph("poisoned").await;
+        assert_eq!(epitaph, "the worker died 3 times while it held this message");
+        survivor.stop().await;
+    }
+
+    async fn a_suspect_on_its_last_chance_runs_with_no_other_suspect_beside_it(stage: Stage) {
+        let (probe, mut heard) = probe();
+        for _ in 0..3 {
+            lonely.send_with(&stage.broker).await.unwrap();
+        }
+        for crashes in 0..2 {
+            // Twice they may run beside one another, and die together.
+            let doomed = worker(&stage, "lonely", &probe, &Gate::closed()).await;
+            assert_eq!(heard.next_sorted(3).await, vec![format!("start {crashes}"); 3]);
+            doomed.kill();
+        }
+        let heir = worker(&stage, "lonely", &probe, &Gate::opened()).await;
+        for _ in 0..3 {
+            assert_eq!(heard.next().await, "start 2");
+            assert_eq!(heard.next().await, "end");
+        }
+        heir.stop().await;
+    }
+
+    async fn a_worker_that_finds_its_lease_lost_cancels_its_runs_and_lives_again(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let first = worker(&stage, "zombie", &probe, &Gate::opened()).await;
+        zombie.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "token 1");
+        declare_dead(&stage, "zombie").await;
+        assert_eq!(heard.next().await, "LeaseLost");
+        // Whoever lives takes it over, here the same process in its next life.
+        assert_eq!(heard.next().await, "token 2");
+        first.kill();
+    }
+}
+
+/// Ends the lease of the queue's only holder, as whoever finds it ended does.
+async fn declare_dead(stage: &Stage, queue: &str) {
+    let holder = stage.list(queue, State::Lent).await.pop().and_then(|lent| lent.worker).expect("it is lent");
+    stage.broker.retire(&Incarnation::from_text(&holder), &[name(queue)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_is_declared_dead_by_a_worker_that_has_just_come_to_life() {
+    // With a server only: its outage is what makes every lease end at once.
+    let mut stage = Stage::on(crate::support::RedisServer::durable()).await;
+    let (probe, mut heard) = probe();
+    let gate = Gate::closed();
+    let slots = NonZeroUsize::new(1).unwrap();
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let builder = stage.worker("held").await.concurrency(slots);
+        workers.push(RunningWorker::start(builder.state(probe.clone()).state(gate.clone())));
+    }
+    for number in 0..2 {
+        held.send_with(&stage.broker, number).await.unwrap();
+    }
+    heard.next_sorted(2).await;
+    stage.server().kill();
+    tokio::time::sleep(LEASE * 2).await; // An outage longer than a lease is what is tested.
+    stage.server().revive();
+    // Both leases have ended meanwhile. Long after both could have judged, nobody has been judged.
+    held.send_with(&stage.broker, 2).await.unwrap_or_else(|_| panic!("the server is back"));
+    tokio::time::sleep(LEASE * 3).await; // That nothing happens has no event.
+    assert_eq!(heard.rest(), [""; 0], "a message ran twice, or a worker was cancelled");
+    gate.open();
+    assert_eq!(heard.next().await, "2 crashes 0 token 1 attempt 1");
+    stage.until_empty("held").await;
+    for worker in workers {
+        worker.stop().await;
+    }
+}

@@ -1,0 +1,47 @@
+//! What every behaviour needs: a broker, workers that can be stopped or killed, and ears.
+
+pub mod by_hand;
+pub mod gate;
+pub mod probe;
+pub mod server;
+pub mod stage;
+pub mod worker;
+
+pub use by_hand::by_hand;
+pub use gate::Gate;
+pub use probe::{Probe, probe};
+pub use server::RedisServer;
+pub use stage::Stage;
+pub use worker::RunningWorker;
+
+/// Runs each behaviour on every broker, as a test of its own.
+#[macro_export]
+macro_rules! on_every_broker {
+    ($(
+        $(#[$attribute:meta])*
+        async fn $name:ident($stage:ident: Stage) $body:block
+    )*) => {
+        $(
+            $(#[$attribute])*
+            async fn $name($stage: $crate::support::Stage) $body
+        )*
+
+        mod memory {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::support::Stage::memory()).await;
+                }
+            )*
+        }
+
+        mod redis {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::support::Stage::redis().await).await;
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,56 @@
+//! How actors tell their test what they do: a state of the worker, and the test's end of it.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+/// Longer than anything here takes: it ends a test that hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+/// The actors' end.
+#[derive(Clone, Debug)]
+pub struct Probe(mpsc::UnboundedSender<String>);
+
+/// The test's end.
+#[derive(Debug)]
+pub struct Heard(mpsc::UnboundedReceiver<String>);
+
+/// A probe and its listener.
+pub fn probe() -> (Probe, Heard) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Probe(sender), Heard(receiver))
+}
+
+impl Probe {
+    /// Tells the test. A test that has ended does not listen any more.
+    pub fn tell(&self, what: impl Into<String>) {
+        let _ = self.0.send(what.into());
+    }
+}
+
+impl Heard {
+    /// Waits for what is told next.
+    pub async fn next(&mut self) -> String {
+        within(self.0.recv()).await.expect("a worker still holds the probe")
+    }
+
+    /// Waits for the next `count`, and sorts them.
+    pub async fn next_sorted(&mut self, count: usize) -> Vec<String> {
+        let mut heard = Vec::with_capacity(count);
+        for _ in 0..count {
+            heard.push(self.next().await);
+        }
+        heard.sort();
+        heard
+    }
+
+    /// What was told and not yet heard.
+    pub fn rest(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.0.try_recv().ok()).collect()
+    }
+}
+
+/// Ends a test that hangs.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANG, future).await.expect("this took longer than a minute: it hangs")
+}

@@ -1,0 +1,130 @@
+//! A broker of a test's own, with what is needed to look at it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::inspect::{Counts, Listed, Page, State};
+use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
+use actor_redis::{Builder as Settings, RedisBroker};
+use bytes::Bytes;
+
+use super::RedisServer;
+use super::probe::within;
+
+/// A broker of a test's own.
+pub struct Stage {
+    kind: Kind,
+    /// The broker that the test itself sends with.
+    pub broker: Arc<dyn Broker>,
+    /// The same broker, to look at.
+    pub inspect: Arc<dyn Inspect>,
+}
+
+enum Kind {
+    Memory(MemoryBroker),
+    Redis(RedisServer, Set),
+}
+
+/// What every broker of a stage is set to.
+type Set = fn(Settings) -> Settings;
+
+impl Stage {
+    pub fn memory() -> Self {
+        let broker = MemoryBroker::new();
+        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker.clone()), kind: Kind::Memory(broker) }
+    }
+
+    pub async fn redis() -> Self {
+        Self::on(RedisServer::start()).await
+    }
+
+    pub async fn on(server: RedisServer) -> Self {
+        Self::with(server, |settings| settings).await
+    }
+
+    /// With other settings than the default.
+    pub async fn with(server: RedisServer, set: Set) -> Self {
+        let broker = connect(&server, set).await;
+        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker), kind: Kind::Redis(server, set) }
+    }
+
+    /// A broker for one more process: with a server, a connection of its own.
+    pub async fn another(&self) -> Arc<dyn Broker> {
+        match &self.kind {
+            Kind::Memory(broker) => Arc::new(broker.clone()),
+            Kind::Redis(server, set) => Arc::new(connect(server, *set).await),
+        }
+    }
+
+    /// A worker of one queue, with a broker of its own, to be given its state.
+    pub async fn worker(&self, queue: &str) -> Builder {
+        Worker::builder(self.another().await).queues([name(queue)])
+    }
+
+    /// Stores bytes that no sender of this library wrote.
+    pub async fn put(&self, queue: &str, body: impl Into<Bytes>) {
+        let message = Enqueue::new(MessageId::new(), Priority::Normal, body.into());
+        let answer = self.broker.enqueue(&name(queue), vec![message]).await.pop();
+        answer.expect("one message has one answer").expect("the broker answers");
+    }
+
+    pub fn server(&mut self) -> &mut RedisServer {
+        match &mut self.kind {
+            Kind::Redis(server, _) => server,
+            Kind::Memory(_) => panic!("this behaviour is a server's alone"),
+        }
+    }
+
+    pub async fn counts(&self, queue: &str) -> Counts {
+        self.inspect.counts(&name(queue)).await.expect("the broker answers")
+    }
+
+    /// Waits until the counts are as wanted.
+    pub async fn until(&self, queue: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
+        within(async {
+            loop {
+                let counts = self.counts(queue).await;
+                if wanted(&counts) {
+                    return counts;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+
+    /// Every message in a state.
+    pub async fn list(&self, queue: &str, state: State) -> Vec<Listed> {
+        let (mut all, mut page) = (Vec::new(), Page::first(1_000));
+        loop {
+            let listing = self.inspect.list(&name(queue), state, page.clone()).await.expect("the broker answers");
+            all.extend(listing.messages);
+            page.after = listing.next;
+            if page.after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    /// Waits until all is done that there was to do.
+    pub async fn until_empty(&self, queue: &str) -> Counts {
+        self.until(queue, |counts| counts.waiting_and_lent() == 0).await
+    }
+
+    /// The reason of the only dead letter.
+    pub async fn epitaph(&self, queue: &str) -> String {
+        self.until(queue, |counts| counts.dead == 1).await;
+        let mut dead = self.list(queue, State::Dead).await;
+        dead.pop().and_then(|letter| letter.reason).expect("a dead letter has a reason")
+    }
+}
+
+async fn connect(server: &RedisServer, set: Set) -> RedisBroker {
+    let settings = RedisBroker::builder(&server.url()).expect("a path in a temporary directory makes a URL");
+    set(settings).connect().await.expect("the server was started before")
+}
+
+pub fn name(queue: &str) -> QueueName {
+    queue.parse().expect("a test's queue has a proper name")
+}
