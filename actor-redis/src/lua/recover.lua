@@ -59,6 +59,9 @@ for i = 2, #KEYS do
     local worker = consumer[2]
     if not live[worker] then
       if not holds[worker] and count < most_dead then
+        -- It is declared dead in the step that takes from it. A script whose first write only frees
+        -- may go on where Redis is out of memory, as recovery must.
+        redis.call('ZREM', workers, worker)
         holds[worker], count = 0, count + 1
       end
       if holds[worker] then
@@ -73,8 +76,7 @@ for i = 2, #KEYS do
 end
 
 for worker, left in pairs(holds) do
-  -- It is declared dead in the step that takes from it. The mark stands until all it held is taken.
-  redis.call('ZREM', workers, worker)
+  -- The mark stands until all it held is taken.
   if left > 0 then
     redis.call('ZADD', workers, 0, 'dead:' .. worker)
   else
