@@ -52,3 +52,14 @@ mod settle;
 pub use broker::RedisBroker;
 pub use builder::Builder;
 pub use error::Error;
+
+// The project's own pages are compiled with the crate that can run what they show.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../docs/testing.md")]
+    mod testing {}
+    #[doc = include_str!("../../docs/coming-from-python.md")]
+    mod coming_from_python {}
+}
