@@ -43,7 +43,7 @@ async fn reserve(cx: &Context, item: String, #[state] shop: &Arc<Shop>) -> Resul
 }
 
 #[actor(queue = "shop")]
-fn remind(name: String, #[state] shop: &Arc<Shop>) {
+fn remind(name: &str, #[state] shop: &Arc<Shop>) {
     shop.say(format_args!("a reminder for {name}, 1.5 s later as asked"));
     let _ = shop.finished.send("remind");
 }
@@ -67,7 +67,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The producer: it only sends.
     welcome.send("Ada".to_owned()).await?;
     reserve.send("a bicycle".to_owned()).await?;
-    remind.message("Ada".to_owned()).delay(Duration::from_millis(1500)).send().await?;
+    remind.message("Ada").delay(Duration::from_millis(1500)).send().await?;
     charge.send(49_900).await?;
     println!("       4 messages sent");
 

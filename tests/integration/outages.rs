@@ -34,7 +34,7 @@ impl Runs {
 #[actor(queue = "load", max_retries = 20, min_backoff = "1ms", max_backoff = "20ms")]
 async fn load(cx: &Context, number: u32, #[state] runs: &Runs) -> Result<(), String> {
     sleep(Duration::from_millis(2)).await;
-    if number % 3 == 0 && cx.attempt() == 1 {
+    if number.is_multiple_of(3) && cx.attempt() == 1 {
         return Err("at first".to_owned());
     }
     runs.count(number);

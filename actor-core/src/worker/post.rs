@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::executor::{Executor, release};
 use super::outage::Outage;
 use super::settle::Settlements;
+use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
 use crate::settlement::Settlement;
@@ -76,13 +77,13 @@ impl Post {
         self: &Arc<Self>,
         delivery: Delivery,
         slot: OwnedSemaphorePermit,
-        suspect: Option<OwnedSemaphorePermit>,
+        admission: Option<Admission>,
     ) {
         let post = Arc::clone(self);
         self.runs.spawn(async move {
             let now = post.broker.now();
             let queue = &post.lane.queue;
-            let settlement = post.executor.run(queue, &delivery, now, &post.stop, suspect).await;
+            let settlement = post.executor.run(queue, &delivery, now, &post.stop, admission).await;
             if let Some(settlement) = settlement {
                 post.settle(delivery.receipt, settlement);
             }

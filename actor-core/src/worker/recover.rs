@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::heartbeat::Status;
@@ -37,16 +37,18 @@ pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>
     }
 }
 
-/// Runs what the dead held until none is left. Each is a suspect, so each waits for the one before.
+/// Runs what the dead held, as slots are free, until none is left.
 async fn take_over(post: &Arc<Post>) {
     loop {
-        let Some(slot) = permit(post, &post.lane.slots).await else { return };
-        let Some(suspect) = permit(post, &post.executor.suspects).await else { return };
+        let slot = Arc::clone(&post.lane.slots).acquire_owned();
+        let Some(Ok(slot)) = unless_halted(post, slot).await else { return };
+        let Some(Some(admission)) = unless_halted(post, post.executor.suspects.enter()).await else { return };
         match post.broker.recover(&post.consumer, 1).await {
             Ok(mut recovered) => {
                 let Some(delivery) = recovered.pop() else { return };
                 post.outage.ended();
-                post.start(delivery, slot, Some(suspect));
+                let admission = post.executor.readmit(&delivery, admission);
+                post.start(delivery, slot, admission);
             }
             Err(error) => {
                 post.outage.failed(&error);
@@ -56,9 +58,9 @@ async fn take_over(post: &Arc<Post>) {
     }
 }
 
-async fn permit(post: &Post, semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+async fn unless_halted<T>(post: &Post, wait: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
-        permit = Arc::clone(semaphore).acquire_owned() => permit.ok(),
+        waited = wait => Some(waited),
         () = post.halt.cancelled() => None,
     }
 }

@@ -32,7 +32,7 @@ async fn a_message_in_a_lost_answer_to_a_claim_is_lent_by_the_next() {
     proxy.swallow_the_next_answer();
     let error = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
     assert!(error.is_unknown(), "{error}");
-    let lent = claim(&broker, &consumer, 5).await;
+    let lent = broker.claim(&consumer, 5, &Wait::new(Duration::ZERO)).await.unwrap();
     assert_eq!(bodies(&lent), ["lost"]);
     assert_eq!(lent[0].crashes, 0);
     assert_eq!(bodies(&claim(&broker, &consumer, 5).await), ["waiting"]);

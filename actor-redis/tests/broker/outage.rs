@@ -17,10 +17,13 @@ async fn round(broker: &RedisBroker) -> bool {
     let queues = [queue()];
     let mut works = broker.enroll(&consumer.worker, &queues, LEASE).await.is_ok();
     works &= broker.enqueue(&queue(), vec![message("round")]).await.iter().all(Result::is_ok);
-    let lent = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await;
-    works &= lent.is_ok();
-    for delivery in lent.into_iter().flatten() {
-        works &= broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await[0].is_ok();
+    // One claim may end with a priority, where a lower one has more.
+    for _ in Priority::High as u8..=Priority::Low as u8 {
+        let lent = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await;
+        works &= lent.is_ok();
+        for delivery in lent.into_iter().flatten() {
+            works &= broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await[0].is_ok();
+        }
     }
     works &= broker.recover(&consumer, 10).await.is_ok();
     works &= broker.renew(&consumer.worker, &queues, LEASE).await.is_ok();
@@ -146,7 +149,7 @@ async fn scripts_that_the_server_forgot_are_given_to_it_again() {
     send(&broker, vec![message("e"), message_of(Priority::High, "f").after(Duration::from_millis(1))]).await;
     forget();
     let mut all = Vec::new();
-    while all.len() < 3 {
+    while all.len() < 2 {
         all.extend(bodies(&wait_and_claim(&broker, &consumer).await));
     }
 }

@@ -36,7 +36,7 @@ async fn a_dead_worker_is_reported_until_all_it_held_is_taken() {
     // Nothing of it is left, in no consumer group and not among the workers.
     let workers: Vec<String> = server.run("ZRANGE {actor:mail}:workers 0 -1");
     assert_eq!(workers, [alive.worker.as_str()]);
-    for level in ["first", "high", "normal", "low"] {
+    for level in ["high:again", "high", "normal:again", "normal", "low:again", "low"] {
         let consumers: Vec<redis::Value> = server.run(&format!("XINFO CONSUMERS {{actor:mail}}:ready:{level} workers"));
         assert!(consumers.len() <= 1, "{level}: {consumers:?}");
     }

@@ -29,7 +29,9 @@ async fn a_worker_that_waits_is_woken_for_what_becomes_due() {
     // What woke the worker was not lent, and is gone.
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 0);
     assert_eq!(
-        server.run::<(i64, redis::Value, redis::Value, redis::Value)>("XPENDING {actor:mail}:ready:high:again workers").0,
+        server
+            .run::<(i64, redis::Value, redis::Value, redis::Value)>("XPENDING {actor:mail}:ready:high:again workers")
+            .0,
         0
     );
 }
