@@ -74,9 +74,13 @@ pub(crate) fn problems(
     for (actor, places) in contradictions(declared) {
         problems.push(Problem::DeclaredTwice { actor, places });
     }
+    let declared_twice: Vec<_> = problems.iter().map(Problem::actor).collect();
     let implemented = implementations.map(|implementation| (implementation.actor.name, implementation.at));
     for (actor, places) in contradictions(implemented) {
-        problems.push(Problem::ImplementedTwice { actor, places });
+        // A second declaration with a body is one mistake, and told once.
+        if !declared_twice.contains(&actor) {
+            problems.push(Problem::ImplementedTwice { actor, places });
+        }
     }
     RegistryError::of(problems)
 }
@@ -108,6 +112,11 @@ impl RegistryError {
     fn of(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
+
+    /// Each of them.
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.0
+    }
 }
 
 // Shown as people read it, also by `unwrap()` in a test.
@@ -117,14 +126,25 @@ impl fmt::Debug for RegistryError {
     }
 }
 
+/// One contradiction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum Problem {
+pub(crate) enum Problem {
     #[error("actor `{actor}` is declared twice:{}", list(places))]
     DeclaredTwice { actor: &'static str, places: Vec<Location> },
     #[error("actor `{actor}` is implemented twice:{}", list(places))]
     ImplementedTwice { actor: &'static str, places: Vec<Location> },
     #[error("actor `{actor}` has no implementation: it is declared at {at}")]
     Missing { actor: &'static str, at: Location },
+}
+
+impl Problem {
+    fn actor(&self) -> &'static str {
+        match self {
+            Self::DeclaredTwice { actor, .. } | Self::ImplementedTwice { actor, .. } | Self::Missing { actor, .. } => {
+                actor
+            }
+        }
+    }
 }
 
 fn list(places: &[Location]) -> String {

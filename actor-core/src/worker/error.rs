@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::actor::Location;
-use crate::registry::RegistryError;
-use crate::{BrokerError, QueueName};
+use crate::{BrokerError, QueueName, registry};
 
 /// Why a worker did not start, or could not go on.
 ///
@@ -27,7 +26,7 @@ pub(crate) enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error(transparent)]
-    Registry(RegistryError),
+    Registry(registry::Problem),
     #[error(
         "no actor is implemented in this program ({declared} declared): a crate that has only actors is linked only \
          where it is named, so write `use tasks as _;` for each such crate; where the platform's linker drops the \

@@ -37,7 +37,7 @@ impl Plan {
     ) -> Result<Self, WorkerError> {
         let mut problems = Vec::new();
         if let Err(error) = registry::problems(actors.iter().copied(), implementations.iter().copied()) {
-            problems.push(Problem::Registry(error));
+            problems.extend(error.into_problems().into_iter().map(Problem::Registry));
         }
         let by_name: HashMap<_, _> = implementations.iter().map(|found| (found.actor.name, *found)).collect();
         if by_name.is_empty() {

@@ -1,0 +1,158 @@
+//! The rules of this repository that no lint knows.
+#![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file is one idea, and one idea fits here.
+const LONGEST_FILE: usize = 400;
+
+/// A crate's root is its table of contents.
+const LONGEST_ROOT: usize = 120;
+
+/// Drawers, in which what belongs nowhere collects.
+const DRAWERS: [&str; 7] = ["util", "utils", "helper", "helpers", "common", "misc", "prelude"];
+
+/// What is not finished, or not run. Written in parts, so that this file does not find itself.
+const UNFINISHED: [&str; 5] = [
+    concat!("#[", "ignore"),
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("dbg", "!("),
+    concat!("TO", "DO"),
+];
+
+#[test]
+fn no_file_is_longer_than_one_idea() {
+    let too_long = sources().filter_map(|(path, text)| {
+        let lines = text.lines().count();
+        let is_root = path.file_name().is_some_and(|name| name == "lib.rs");
+        let longest = if is_root { LONGEST_ROOT } else { LONGEST_FILE };
+        (lines > longest).then(|| format!("{} has {lines} lines, and at most {longest} are allowed", path.display()))
+    });
+    assert_none(too_long);
+}
+
+#[test]
+fn no_file_is_a_drawer() {
+    let drawers = sources().filter_map(|(path, _)| {
+        let name = path.with_extension("").file_name()?.to_str()?.to_owned();
+        DRAWERS.contains(&name.as_str()).then(|| format!("{}: name it by what is in it", path.display()))
+    });
+    assert_none(drawers);
+}
+
+#[test]
+fn nothing_is_unfinished_or_skipped() {
+    let found = sources().flat_map(|(path, text)| {
+        let lines = text.lines().enumerate().filter_map(|(at, line)| {
+            let what = UNFINISHED.iter().find(|what| line.contains(**what))?;
+            Some(format!("{}:{}: {what}", path.display(), at + 1))
+        });
+        lines.collect::<Vec<_>>()
+    });
+    assert_none(found);
+}
+
+#[test]
+fn every_script_says_what_it_takes_and_returns() {
+    let bare = sources().filter(|(path, _)| is(path, "lua")).filter_map(|(path, text)| {
+        let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("--")).collect();
+        let says = |word: &str| header.iter().any(|line| line.starts_with(&format!("-- {word}")));
+        let missing: Vec<_> = ["KEYS", "ARGV", "Returns"].into_iter().filter(|word| !says(word)).collect();
+        (!missing.is_empty()).then(|| format!("{}: its header lacks {missing:?}", path.display()))
+    });
+    assert_none(bare);
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let path = root().join("docs/guarantees.md");
+    let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let functions = functions();
+    let (mut promises, mut broken) = (0, Vec::new());
+    for (at, line) in page.lines().enumerate() {
+        let Some(row) = line.strip_prefix('|').filter(|_| is_promise(&page, at)) else { continue };
+        promises += 1;
+        let proof = row.trim_end().trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        // What is between every other pair of backticks.
+        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            broken.push(format!("line {}: no test is named", at + 1));
+        }
+        for name in names {
+            if !functions.contains(name.rsplit("::").next().unwrap_or(name)) {
+                broken.push(format!("line {}: there is no test {name}", at + 1));
+            }
+        }
+    }
+    assert!(promises > 20, "only {promises} promises were found: is it a table no more?");
+    assert_none(broken.into_iter());
+}
+
+/// Whether a line is a row of a table, and neither its head nor the rule below that.
+fn is_promise(page: &str, at: usize) -> bool {
+    let is_rule = |at: usize| page.lines().nth(at).is_some_and(|line| line.starts_with("|--"));
+    !is_rule(at) && !is_rule(at + 1)
+}
+
+/// The name of every function. That it is a test is seen when it runs.
+fn functions() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (_, text) in sources() {
+        for line in text.lines().map(str::trim_start) {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            if let Some(after) = line.strip_prefix("fn ") {
+                names.insert(after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+            }
+        }
+    }
+    names
+}
+
+/// Every Rust and Lua file of the repository, with its path from the root.
+fn sources() -> impl Iterator<Item = (PathBuf, String)> {
+    let mut paths = Vec::new();
+    collect(root(), &mut paths);
+    assert!(paths.len() > 100, "only {} files were found", paths.len());
+    paths.into_iter().map(|path| {
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path.strip_prefix(root()).unwrap_or(&path).to_owned(), text)
+    })
+}
+
+fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        // What is built, hidden or never committed is not this repository's text.
+        if name == "target" || name == "wip" || name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            collect(&path, paths);
+        } else if is(&path, "rs") || is(&path, "lua") {
+            paths.push(path);
+        }
+    }
+}
+
+fn is(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn assert_none(mut found: impl Iterator<Item = String>) {
+    let Some(first) = found.next() else { return };
+    let rest = found.fold(String::new(), |mut text, line| {
+        let _ = write!(text, "\n{line}");
+        text
+    });
+    panic!("\n{first}{rest}");
+}
