@@ -11,7 +11,7 @@ use crate::entry::EntryId;
 use crate::keys::{GROUP, Keys, Level};
 
 /// Workers look for scheduled messages at least this often. What is due sooner wakes one of them.
-pub(crate) const LOOK: Duration = Duration::from_secs(10);
+pub(crate) const LOOK: Duration = Duration::from_secs(15);
 /// A message that is scheduled later than this is scheduled for this: 100 years. A score is a
 /// floating-point number, exact only up to 2^53.
 const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;

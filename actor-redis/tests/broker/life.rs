@@ -119,7 +119,7 @@ async fn a_stopped_claim_ends_at_once() {
     });
     server.until_a_read_waits().await;
     wait.stop();
-    // A read that waits ends within ten seconds by itself.
+    // A read that waits ends within fifteen seconds by itself.
     let stopped = tokio::time::timeout(Duration::from_secs(4), waiting).await.unwrap();
     assert!(stopped.unwrap().unwrap().is_empty());
 }

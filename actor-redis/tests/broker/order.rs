@@ -43,7 +43,7 @@ async fn a_claim_does_not_wait_for_a_level_while_a_lower_one_has_something() {
     assert_eq!(claim(&broker, &consumer, 10).await.len(), 10);
     send(&broker, vec![message_of(Priority::Low, "low")]).await;
     let hour = Wait::new(Duration::from_secs(3600));
-    // A read that waits ends within ten seconds: one that waited here would find the low one then.
+    // A read that waits ends within fifteen seconds: one that waited here would find the low one then.
     let found = tokio::time::timeout(Duration::from_secs(4), broker.claim(&consumer, 10, &hour)).await.unwrap();
     assert_eq!(bodies(&found.unwrap()), ["low"]);
 }
