@@ -84,6 +84,29 @@ on_every_broker! {
         worker.stop().await;
     }
 
+    async fn a_burst_of_what_is_urgent_goes_before_a_backlog(stage: Stage) {
+        const SLOTS: usize = 4;
+        let (probe, mut heard) = probe();
+        let gate = Gate::closed();
+        for _ in 0..100 {
+            ordinary.send_with(&stage.broker).await.unwrap();
+        }
+        let builder = stage.worker("urgent").await.concurrency(NonZeroUsize::new(SLOTS).unwrap());
+        let worker = RunningWorker::start(builder.state(probe).state(gate.clone()));
+        assert_eq!(heard.next_sorted(SLOTS).await, ["ordinary"; SLOTS]);
+        for _ in 0..50 {
+            urgent.send_with(&stage.broker).await.unwrap();
+        }
+        gate.let_pass(SLOTS);
+        let burst = heard.next_sorted(50).await;
+        // What starts beside the last of them may be heard before it.
+        let early = burst.iter().filter(|run| *run == "ordinary").count();
+        assert!(early < SLOTS, "{early} of the backlog started before the burst was done");
+        gate.open();
+        stage.until_empty("urgent").await;
+        worker.stop().await;
+    }
+
     async fn a_delayed_message_starts_no_earlier_and_in_the_order_of_the_times(stage: Stage) {
         let (probe, mut heard) = probe();
         let worker = one_at_a_time(&stage, "delayed", probe, Gate::opened()).await;
