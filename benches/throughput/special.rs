@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_bench::floor::Floor;
 use actor_bench::library::{self, Running};
-use actor_bench::work::{self, fails_once, noop, noop_sync};
+use actor_bench::work::{self, TEXT, fails_once, noop, noop_sync};
 use actor_bench::{Args, Cost, Meter, Pairs, Persistence, Report, Result, Server, Tally};
 use actor_core::Priority;
 use actor_redis::RedisBroker;
@@ -18,9 +18,6 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 /// How many messages a scenario has.
 const MESSAGES: u64 = 100_000;
-
-/// About 100 bytes of arguments.
-const TEXT: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
 const NORMAL: &[Priority] = &[Priority::Normal];
 const EVERY: &[Priority] = &[Priority::High, Priority::Normal, Priority::Low];

@@ -11,6 +11,10 @@ use crate::Tally;
 /// The queue of [`noop`].
 pub const QUEUE: &str = "bench";
 
+/// About 100 bytes of arguments.
+pub const TEXT: &str =
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
 /// No work at all. `text` only makes the message as long as it should be.
 #[actor(queue = "bench")]
 pub async fn noop(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
