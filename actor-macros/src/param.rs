@@ -1,12 +1,12 @@
 //! One parameter of an actor's function: an argument, the run's context, or a state of the worker.
 
-use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
-use quote::ToTokens;
+use proc_macro2::Ident;
 use syn::{Attribute, Expr, FnArg, Meta, Pat, PatType, Signature, Type, TypeReference};
 
 use crate::item::Form;
 use crate::mistakes::Mistakes;
 use crate::owned;
+use crate::written::written;
 
 pub(crate) struct Param {
     pub(crate) name: Ident,
@@ -25,13 +25,14 @@ pub(crate) enum Kind {
         /// The `T` of `&T`: decoded owned, and lent to the body.
         lent: Option<Type>,
         /// What stands for it in a message that was sent before the argument was added.
-        default: Option<Default>,
+        default: Option<DefaultValue>,
     },
 }
 
-pub(crate) enum Default {
+/// What `#[default]` gives.
+pub(crate) enum DefaultValue {
     OfType,
-    Value(Expr),
+    Given(Expr),
 }
 
 /// What is known of the function that the parameter belongs to.
@@ -100,7 +101,7 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
 /// The macro's own attributes of a parameter.
 struct Attrs<'a> {
     state: Option<&'a Attribute>,
-    default: Option<(&'a Attribute, Default)>,
+    default: Option<(&'a Attribute, DefaultValue)>,
 }
 
 impl<'a> Attrs<'a> {
@@ -114,11 +115,11 @@ impl<'a> Attrs<'a> {
                 read.state = Some(attr);
             } else if attr.path().is_ident("default") {
                 let default = match &attr.meta {
-                    Meta::Path(_) => Default::OfType,
-                    Meta::NameValue(given) => Default::Value(given.value.clone()),
+                    Meta::Path(_) => DefaultValue::OfType,
+                    Meta::NameValue(given) => DefaultValue::Given(given.value.clone()),
                     Meta::List(_) => {
                         mistakes.add(attr, "write `#[default]`, or `#[default = value]`");
-                        Default::OfType
+                        DefaultValue::OfType
                     }
                 };
                 read.default = Some((attr, default));
@@ -163,12 +164,12 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, mistakes: &mut Mis
                 Shared::State(_) => "a state is shared by all runs",
                 Shared::Context => "a run is lent its context",
             };
-            mistakes.add(ty, format!("{why}: write `&{}`", text(elem)));
+            mistakes.add(ty, format!("{why}: write `&{}`", written(elem)));
             return None;
         }
     }
     if owned::is_unsized(elem) {
-        let elem = text(elem);
+        let elem = written(elem);
         mistakes.add(
             ty,
             format!("a state is found by its type, which has a size: write `&Arc<{elem}>`, or a type of your own"),
@@ -201,17 +202,18 @@ fn argument(
     mistakes: &mut Mistakes,
 ) -> Option<Kind> {
     if let Some(TypeReference { mutability: Some(mutability), .. }) = reference {
-        mistakes.add(mutability, format!("nobody sees what a run changes in its arguments: write `&{}`", text(elem)));
+        mistakes
+            .add(mutability, format!("nobody sees what a run changes in its arguments: write `&{}`", written(elem)));
         return None;
     }
     // A lifetime that the function declares is refused there.
     let declares_lifetimes = place.sig.generics.lifetimes().next().is_some();
     if let (Some(TypeReference { lifetime: Some(lifetime), .. }), false) = (reference, declares_lifetimes) {
-        mistakes.add(lifetime, format!("what a run is lent lives as long as the run: write `&{}`", text(elem)));
+        mistakes.add(lifetime, format!("what a run is lent lives as long as the run: write `&{}`", written(elem)));
         return None;
     }
     if reference.is_none() && owned::is_unsized(elem) {
-        mistakes.add(elem, format!("an argument has a size: write `&{}`, or an owned type", text(elem)));
+        mistakes.add(elem, format!("an argument has a size: write `&{}`, or an owned type", written(elem)));
         return None;
     }
     owned::check_argument(elem, mistakes);
@@ -228,35 +230,4 @@ fn argument(
 fn is_context(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
     path.path.segments.last().is_some_and(|last| last.ident == "Context" && last.arguments.is_empty())
-}
-
-/// A type as people write it.
-fn text(ty: &Type) -> String {
-    let mut text = String::new();
-    write_tokens(ty.to_token_stream(), &mut text);
-    text
-}
-
-/// Words are parted by a blank, and `,` is followed by one.
-fn write_tokens(tokens: TokenStream, text: &mut String) {
-    for token in tokens {
-        let word = matches!(token, TokenTree::Ident(_) | TokenTree::Literal(_));
-        if text.ends_with(',') || word && text.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-            text.push(' ');
-        }
-        match token {
-            TokenTree::Group(group) => {
-                let (open, close) = match group.delimiter() {
-                    Delimiter::Parenthesis => ("(", ")"),
-                    Delimiter::Bracket => ("[", "]"),
-                    Delimiter::Brace => ("{", "}"),
-                    Delimiter::None => ("", ""),
-                };
-                text.push_str(open);
-                write_tokens(group.stream(), text);
-                text.push_str(close);
-            }
-            token => text.push_str(&token.to_string()),
-        }
-    }
 }

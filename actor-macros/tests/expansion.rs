@@ -167,26 +167,6 @@ fn a_message_on_its_way_borrows_the_broker_alone() {
 }
 
 #[test]
-fn send_many_takes_the_arguments_of_each_message() {
-    #[actor]
-    fn none() {}
-    #[actor]
-    fn single(name: &str) {
-        let _ = name;
-    }
-    #[actor]
-    fn pair(name: String, size: u8) {
-        let _ = (name, size);
-    }
-
-    let names = vec!["ada".to_owned()];
-    let _ = none.send_many([(), ()]);
-    let _ = single.send_many(["ada", "bob"]);
-    let _ = single.send_many(names.iter().map(String::as_str));
-    let _ = pair.send_many(names.into_iter().zip(0..));
-}
-
-#[test]
 fn a_declaration_stands_in_the_registry_wherever_it_is() {
     mod inner {
         #[actor_core::actor]
@@ -295,16 +275,17 @@ fn other_names_do_not_clash_with_the_generated_code() {
 #[test]
 fn a_macro_can_declare_actors() {
     macro_rules! declare {
-        ($(#[$meta:meta])* $name:ident($arg:ident: $ty:ty, $cx:ident: $context:ty) -> $output:ty $body:block) => {
-            #[actor(queue = "generated")]
+        ($queue:literal $(#[$meta:meta])* $vis:vis $name:ident($arg:ident: $ty:ty, $cx:ident: $context:ty) -> $output:ty $body:block) => {
+            #[actor(queue = $queue)]
             $(#[$meta])*
-            async fn $name($arg: $ty, $cx: $context) -> $output $body
+            $vis async fn $name($arg: $ty, $cx: $context) -> $output $body
         };
     }
 
     declare! {
+        "generated"
         /// From a macro.
-        generated(name: &str, cx: &Context) -> Result<usize, String> {
+        pub(crate) generated(name: &str, cx: &Context) -> Result<usize, String> {
             let _ = cx;
             Ok(name.len())
         }

@@ -3,14 +3,20 @@
 
 mod support;
 
+/// Hosts whose clocks differ.
+mod clocks;
+/// What a worker asks of Redis while there is nothing to do.
+mod costs;
 /// Numbers: how many at once, how many at all, and who gets them.
 mod crowds;
 /// How long a run may take, and what a sync actor makes of it.
 mod limits;
-/// Redis itself: restarted, cut off, emptied of scripts.
+/// Redis that is away: killed, cut off, not there yet.
 mod outages;
 /// How a run ends, and what becomes of its message.
 mod outcomes;
+/// Redis that refuses for a while, or forgets.
+mod pressure;
 /// Order, delay and age.
 mod queues;
 /// Workers that die, and what they held.

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod http;
+#[path = "../integration/support/probe.rs"]
+#[allow(dead_code, unreachable_pub)] // The other binary uses more of it.
+mod probe;
 mod process;
 #[path = "../integration/support/server.rs"]
 #[allow(dead_code, unreachable_pub)] // The other binary uses more of it.

@@ -10,7 +10,7 @@ use crate::item::Actor;
 
 /// Output:
 ///
-/// ```ignore
+/// ```text
 /// impl ::actor_core::Actor for welcome {
 ///     type Args = (String,);
 ///     type Output = <Result<(), MailError> as IntoOutcome>::Output;

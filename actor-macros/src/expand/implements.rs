@@ -5,27 +5,29 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 
 use super::definition::owned;
+use super::items::{allow_signature, register};
 use super::methods::{arguments, wire_name};
-use super::{allow_signature, call_site, ends, register, returned, run};
-use crate::item::{Actor, Attrs};
+use super::{call_site, ends, returned, run};
+use crate::attrs::Attrs;
+use crate::item::Actor;
 
 /// Input:
 ///
-/// ```ignore
+/// ```text
 /// #[actor(implements = tasks::process_video)]
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }
 /// ```
 ///
 /// Output: the function as it is, and in the type namespace what `Worker::register` can name.
 ///
-/// ```ignore
+/// ```text
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }
 /// enum process_video {}
 /// ```
 pub(super) fn items(actor: &Actor) -> TokenStream {
     let Attrs { docs, cfgs, deprecated, allows, rest } = &actor.attrs;
     let (vis, sig, body) = (&actor.vis, &actor.sig, &actor.body);
-    let signature = allow_signature();
+    let signature = allow_signature(actor);
     let register = register(&actor.attrs, vis, &sig.ident);
     quote! {
         #(#docs)*
@@ -42,12 +44,12 @@ pub(super) fn items(actor: &Actor) -> TokenStream {
 
 /// Output, beside what [`run::glue`] writes:
 ///
-/// ```ignore
+/// ```text
 /// type __Declared = tasks::process_video;
-/// const _: fn() = actor_arguments_must_match::<(Uuid,), __Declared>;
-/// const _: fn() = actor_return_must_match::<Result<(), VideoError>, __Declared>;
+/// const _: fn() = arguments_match::<(Uuid,), __Declared>;
+/// const _: fn() = return_matches::<Result<(), VideoError>, __Declared>;
 /// const _: () = is_without_body(<__Declared as Actor>::DEF);
-/// const _: () = argument_is_called(<__Declared as Actor>::DEF, 0, "id");
+/// const _: () = is_called(<__Declared as Actor>::DEF, &["id"]);
 /// ```
 pub(super) fn glue(actor: &Actor, path: &Path) -> TokenStream {
     let ident = &actor.sig.ident;

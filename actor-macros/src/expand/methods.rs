@@ -2,10 +2,12 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{ReturnType, Type};
+use syn::{Lifetime, ReturnType, Type};
 
-use super::{body_name, call_site, lifetime, local, quiet, returned};
+use super::items::body_name;
+use super::{call_site, docs, local, quiet, returned};
 use crate::item::Actor;
 use crate::param::{Kind, Param};
 
@@ -14,7 +16,7 @@ pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many"
 
 /// Output:
 ///
-/// ```ignore
+/// ```text
 /// impl welcome {
 ///     pub fn send(self, to: String) -> Sending<'static> { self.message(to).send() }
 ///     pub fn send_with<'broker>(self, via_broker: &'broker dyn Broker, to: String) -> Sending<'broker> { .. }
@@ -53,13 +55,17 @@ fn one(actor: &Actor) -> TokenStream {
     let at = call_site(actor.sig.ident.span());
     let (send, send_with, message) = (Ident::new("send", at), Ident::new("send_with", at), Ident::new("message", at));
     let broker = local("via_broker", at);
+    let docs = |line| docs::of_method(line, &actor.attrs);
+    let send_docs = docs("Sends a message to this actor, through the installed broker.");
+    let send_with_docs = docs("Sends a message to this actor, through `via_broker`.");
+    let message_docs = docs("Makes a message to this actor, to be sent with settings of its own.");
     quote! {
-        /// Sends this actor a message through the installed broker.
+        #send_docs
         #vis fn #send(self, #(#names: #types),*) -> ::actor_core::Sending<'static> {
             self.message(#(#names),*).send()
         }
 
-        /// Sends this actor a message through `via_broker`.
+        #send_with_docs
         #vis fn #send_with<'broker>(
             self,
             #broker: &'broker dyn ::actor_core::Broker,
@@ -68,7 +74,7 @@ fn one(actor: &Actor) -> TokenStream {
             self.message(#(#names),*).send_with(#broker)
         }
 
-        /// Makes a message to this actor, to be sent with settings of its own.
+        #message_docs
         #vis fn #message(self, #(#names: #types),*) -> ::actor_core::Message<Self> {
             ::actor_core::Message::new(Self::__write(#(#names),*))
         }
@@ -83,7 +89,7 @@ fn many(actor: &Actor) -> TokenStream {
     for (param, lent) in arguments(actor) {
         types.push(match lent {
             Some(elem) => {
-                let lifetime = lifetime(lifetimes.len());
+                let lifetime = Lifetime::new(&format!("'item{}", lifetimes.len()), at);
                 lifetimes.push(lifetime.clone());
                 quote!(&#lifetime #elem)
             }
@@ -110,14 +116,17 @@ fn many(actor: &Actor) -> TokenStream {
             |#pattern: #item| Self::__write(#(#names),*),
         )
     };
+    let docs = |line| docs::of_method(line, &actor.attrs);
+    let send_many_docs = docs("Sends a message to this actor for each item, in batches, through the installed broker.");
+    let send_many_with_docs = docs("Sends a message to this actor for each item, in batches, through `via_broker`.");
     quote! {
-        /// Sends this actor a message for each item, in batches, through the installed broker.
+        #send_many_docs
         #single_use
         #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> ::actor_core::SendingMany<'calls> {
             ::actor_core::SendingMany::installed::<Self>(#written)
         }
 
-        /// Sends this actor a message for each item, in batches, through `via_broker`.
+        #send_many_with_docs
         #single_use
         #vis fn #send_many_with<'calls, #(#lifetimes),*>(
             self,
@@ -139,8 +148,9 @@ fn call(actor: &Actor) -> TokenStream {
         ReturnType::Type(..) => Some(quote!(-> #output)),
     };
     let call = Ident::new("call", call_site(actor.sig.ident.span()));
+    let docs = docs::of_method("Runs the body of this actor here, without a message.", &actor.attrs);
     quote! {
-        /// Runs this actor's body here, without a message.
+        #docs
         #vis #asyncness fn #call(self, #(#names: #types),*) #arrow {
             Self::#body(#(#names),*) #awaited
         }
@@ -178,6 +188,5 @@ pub(super) fn arguments(actor: &Actor) -> impl Iterator<Item = (&Param, Option<&
 
 /// An argument's name in errors and in the registry.
 pub(super) fn wire_name(name: &Ident) -> String {
-    use syn::ext::IdentExt;
     name.unraw().to_string()
 }

@@ -2,30 +2,32 @@
 
 mod broken;
 mod definition;
+mod docs;
 mod implements;
+mod items;
 mod methods;
 mod run;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ReturnType;
 use syn::ext::IdentExt;
 
 pub(crate) use self::broken::broken;
 use crate::args::Args;
-use crate::item::{Actor, Attrs, Form};
-use crate::name;
+use crate::attrs::Attrs;
+use crate::item::{Actor, Form};
 
 /// Input:
 ///
-/// ```ignore
+/// ```text
 /// #[actor(queue = "mail")]
 /// pub async fn welcome(to: String) -> Result<(), MailError> { body }
 /// ```
 ///
 /// Output:
 ///
-/// ```ignore
+/// ```text
 /// pub struct welcome;
 /// macro_rules! __actor_declared_twice_welcome { () => {}; }
 /// impl welcome { pub fn send(self, to: String) -> Sending<'static>; .. }
@@ -35,12 +37,11 @@ use crate::name;
 pub(crate) fn actor(actor: &Actor) -> TokenStream {
     let (items, glue) = match &actor.form {
         Form::Implementation(path) => (implements::items(actor), implements::glue(actor, path)),
+        Form::Declaration => (items::declared(actor), definition::glue(actor)),
         Form::Whole => {
-            let (name, body) = (&actor.sig.ident, body_name(actor));
-            let run = run::glue(actor, &quote!(<Self as ::actor_core::Actor>::DEF), &quote!(#name::#body));
-            (declared(actor), join([definition::glue(actor), run]))
+            let (definition, run) = (definition::glue(actor), run::of_whole(actor));
+            (items::declared(actor), quote!(#definition #run))
         }
-        Form::Declaration => (declared(actor), definition::glue(actor)),
     };
     let (cfgs, quiet) = (&actor.attrs.cfgs, quiet(&actor.attrs));
     let returned = returned(actor);
@@ -55,91 +56,6 @@ pub(crate) fn actor(actor: &Actor) -> TokenStream {
             #glue
         };
     }
-}
-
-/// What a declaration puts beside the glue: the unit struct, its methods, and the body.
-fn declared(actor: &Actor) -> TokenStream {
-    let ident = &actor.sig.ident;
-    let unit = unit(&actor.attrs, &actor.vis, ident);
-    let guard = guard(&actor.attrs, &name(&actor.args, ident), ident);
-    let methods = methods::methods(actor);
-    let body = body(actor);
-    quote!(#unit #guard #methods #body)
-}
-
-/// The unit struct: in the type and in the value namespace, so that one `use` brings all.
-fn unit(attrs: &Attrs, vis: &syn::Visibility, name: &Ident) -> TokenStream {
-    let Attrs { docs, cfgs, deprecated, .. } = attrs;
-    let quiet = quiet(attrs);
-    quote_spanned! {call_site(name.span())=>
-        #(#docs)*
-        #(#cfgs)*
-        #(#deprecated)*
-        #quiet
-        #[allow(non_camel_case_types, clippy::exhaustive_structs)]
-        #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
-        #vis struct #name;
-    }
-}
-
-/// An exported macro is unique in its crate, wherever it stands: a second declaration of the actor
-/// is an error of the compiler that shows both places.
-fn guard(attrs: &Attrs, name: &str, ident: &Ident) -> TokenStream {
-    let cfgs = &attrs.cfgs;
-    let at = call_site(ident.span());
-    let guard = Ident::new(&name::guard(name), at);
-    quote_spanned! {at=>
-        #(#cfgs)*
-        #[doc(hidden)]
-        #[allow(non_local_definitions)]
-        #[macro_export]
-        macro_rules! #guard { () => {}; }
-    }
-}
-
-/// The type that `Worker::register` can name, beside the function of the same name.
-fn register(attrs: &Attrs, vis: &syn::Visibility, ident: &Ident) -> TokenStream {
-    let (cfgs, quiet) = (&attrs.cfgs, quiet(attrs));
-    quote! {
-        /// The implementation by the function of this name.
-        #(#cfgs)*
-        #quiet
-        #[allow(non_camel_case_types, missing_debug_implementations, clippy::exhaustive_enums)]
-        #vis enum #ident {}
-    }
-}
-
-/// The function itself, as a private associated function: nothing but the actor takes its name.
-fn body(actor: &Actor) -> TokenStream {
-    let Some(body) = &actor.body else { return TokenStream::new() };
-    let Attrs { cfgs, allows, rest, .. } = &actor.attrs;
-    let (name, deprecated, signature) = (&actor.sig.ident, allow_deprecated(&actor.attrs), allow_signature());
-    let mut sig = actor.sig.clone();
-    sig.ident = body_name(actor);
-    quote! {
-        #(#cfgs)*
-        #deprecated
-        #[allow(non_local_definitions)]
-        impl #name {
-            #(#rest)*
-            #(#allows)*
-            #signature
-            #sig #body
-        }
-    }
-}
-
-/// What an actor's signature may be, whatever its body makes of it.
-fn allow_signature() -> TokenStream {
-    quote!(#[allow(clippy::unused_async, clippy::unnecessary_wraps, clippy::missing_const_for_fn)])
-}
-
-/// What the function is called as an associated function: as it is written, for stack traces and for
-/// attributes that read it, unless a method of every actor is called so.
-fn body_name(actor: &Actor) -> Ident {
-    let name = &actor.sig.ident;
-    let taken = methods::NAMES.iter().any(|method| name == method);
-    if taken { format_ident!("__{name}", span = name.span()) } else { name.clone() }
 }
 
 /// The actor's name on the wire.
@@ -206,13 +122,4 @@ fn call_site(span: Span) -> Span {
 /// actor, which is a unit struct, so that no actor should be called like it.
 fn local(name: &str, at: Span) -> Ident {
     Ident::new(name, at.resolved_at(Span::mixed_site()))
-}
-
-fn lifetime(index: usize) -> syn::Lifetime {
-    let name = format_ident!("item{index}");
-    syn::Lifetime { apostrophe: Span::call_site(), ident: name }
-}
-
-fn join(parts: impl IntoIterator<Item = TokenStream>) -> TokenStream {
-    parts.into_iter().collect()
 }

@@ -7,14 +7,21 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::definition::owned;
+use super::items::body_name;
 use super::methods::wire_name;
 use super::{call_site, ends, local, location, outcome};
 use crate::item::Actor;
-use crate::param::{Default, Kind, Param};
+use crate::param::{DefaultValue, Kind, Param};
+
+/// The glue of a body that stands at its declaration.
+pub(super) fn of_whole(actor: &Actor) -> TokenStream {
+    let (ident, body) = (&actor.sig.ident, body_name(actor));
+    glue(actor, &quote!(<Self as ::actor_core::Actor>::DEF), &quote!(#ident::#body))
+}
 
 /// Output, for `async fn welcome(cx: &Context, to: String, #[state] pool: &Pool)`:
 ///
-/// ```ignore
+/// ```text
 /// impl ::actor_core::actor::Implementation for welcome {
 ///     const IMPLEMENTATION: &'static ImplementationDef =
 ///         &ImplementationDef::new(<Self as Actor>::DEF, .., &[StateDef::of::<Pool>()], Handler::Async(__run));
@@ -28,7 +35,7 @@ use crate::param::{Default, Kind, Param};
 ///         args.finish()?;
 ///         let pool = call.state::<Pool>()?;
 ///         let returned = welcome::welcome(call.context(), to, pool).await;
-///         match IntoOutcome::into_outcome(returned, None) { Ok(_) => Ok(()), Err(__failure) => Err(RunError::Failed(__failure)) }
+///         match IntoOutcome::into_outcome(returned, None) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
 ///     })
 /// }
 /// ```
@@ -141,14 +148,14 @@ fn value_of(param: &Param) -> Ident {
     local(&format!("__arg_{}", param.name.unraw()), param.name.span())
 }
 
-fn value(default: &Default, ty: &Type, lent: Option<&Type>) -> TokenStream {
+fn value(default: &DefaultValue, ty: &Type, lent: Option<&Type>) -> TokenStream {
     match (default, lent) {
-        (Default::OfType, _) => {
+        (DefaultValue::OfType, _) => {
             let owned = owned(ty, lent);
             quote_spanned!(call_site(ty.span())=> <#owned as ::core::default::Default>::default())
         }
-        (Default::Value(value), None) => quote!({ let __value: #ty = #value; __value }),
-        (Default::Value(value), Some(elem)) => {
+        (DefaultValue::Given(value), None) => quote!({ let __value: #ty = #value; __value }),
+        (DefaultValue::Given(value), Some(elem)) => {
             let lent = quote_spanned!(call_site(elem.span())=> &);
             quote!({
                 let __value: #lent #elem = #value;

@@ -7,7 +7,7 @@ async fn argument(id: Uuit) {
 }
 
 #[actor]
-async fn lent(name: &Strng) {
+async fn lent(name: &Titel) {
     let _ = name;
 }
 

@@ -126,6 +126,7 @@ macro_rules! conformance_tests {
                 a_waiting_claim_gets_what_is_scheduled_earlier_than_what_it_waits_for
                 scheduled_messages_are_lent_by_their_time
                 a_scheduled_message_keeps_its_priority
+                a_due_message_goes_before_a_ready_one_of_lower_priority
             }
             settling {
                 done_ends_a_message

@@ -69,7 +69,7 @@ pub async fn a_retry_goes_to_its_priority<H: Harness>(harness: &H) {
     let body = Bytes::from("it, again");
     let retry = Settlement::Retry { id: MessageId::new(), priority: Priority::High, body, after: DELAY };
     assert_eq!(scene.settle(&worker, &delivery, retry).await, Settled::Yes);
-    scene.send(&["normal"]).await;
+    scene.enqueue(vec![message("normal", Priority::Normal).after(DELAY / 2)]).await;
     scene.advance(DELAY * 2).await;
     assert_eq!(texts(&scene.lend(&worker, 2).await), ["it, again", "normal"]);
 }
@@ -103,7 +103,7 @@ pub async fn a_buried_message_is_kept_with_its_reason<H: Harness>(harness: &H) {
     assert_eq!(dead, [first, second]);
 }
 
-/// Before everything that waits, higher priorities included.
+/// Before everything of its priority that waits, and after every higher one.
 pub async fn a_message_given_back_goes_first_in_its_new_form<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
@@ -112,7 +112,7 @@ pub async fn a_message_given_back_goes_first_in_its_new_form<H: Harness>(harness
     scene.enqueue(vec![message("high", Priority::High)]).await;
     assert_eq!(scene.settle(&one, &delivery, release("first, given back")).await, Settled::Yes);
     scene.counts([3, 0, 0, 0]).await;
-    assert_eq!(texts(&scene.lend(&other, 3).await), ["first, given back", "high", "second"]);
+    assert_eq!(texts(&scene.lend(&other, 3).await), ["high", "first, given back", "second"]);
 }
 
 /// What a stopping worker had not begun is begun by the next in the same order.
