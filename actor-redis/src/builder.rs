@@ -49,6 +49,18 @@ impl Builder {
         self
     }
 
+    /// The authority that vouches for the server, in PEM form: for a private one. Default: the
+    /// authorities that browsers know.
+    ///
+    /// # Errors
+    ///
+    /// It is no certificate, or the URL does not begin with `rediss://`.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Result<Self, Error> {
+        self.endpoint.trust(pem.into())?;
+        Ok(self)
+    }
+
     /// Connects, and checks the server.
     ///
     /// # Errors

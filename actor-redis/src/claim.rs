@@ -101,8 +101,8 @@ impl Lane {
             let (mut ack, mut del) = (Cmd::new(), Cmd::new());
             ack.arg("XACK").arg(first).arg(GROUP).arg(&reading.woken);
             del.arg("XDEL").arg(first).arg(&reading.woken);
-            request.command(ack);
             request.command(del);
+            request.command(ack);
         }
         if step.look {
             request.call(script::promote(&self.queue.keys, PROMOTED_AT_ONCE));

@@ -99,6 +99,13 @@ impl Link {
         self.live().await.map(drop)
     }
 
+    /// Takes a new connection for the next request.
+    pub(crate) fn give_up(&self) {
+        if let Some(live) = &self.lock().live {
+            live.alive.store(false, Ordering::Release);
+        }
+    }
+
     /// The id of the connection, for `CLIENT UNBLOCK`; `None` while there is none.
     pub(crate) fn client(&self) -> Option<i64> {
         self.lock().live.as_ref().map(|live| live.peer.client).filter(|client| *client != 0)
@@ -168,7 +175,10 @@ impl Link {
         let answers = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         match answers {
             Ok(answers) if answers.len() == pipeline.len() => Ok(answers),
-            Ok(_) => Err(self.strange("a number of answers that was not asked for")),
+            Ok(_) => {
+                live.alive.store(false, Ordering::Release);
+                Err(self.strange("a number of answers that was not asked for"))
+            }
             Err(source) => Err(self.silence(live, within, source)),
         }
     }
@@ -193,11 +203,10 @@ impl Link {
             Ok(live) => {
                 let live = Arc::new(live);
                 let mut state = self.lock();
-                if state.failure.take().is_some() {
-                    tracing::info!(address = %self.endpoint.address, "redis is connected again");
-                }
+                state.failure = None;
                 state.live = Some(Arc::clone(&live));
                 state.former = None;
+                self.endpoint.is_here();
                 Ok(live)
             }
             Err(error) => Err(self.fail(error)),
@@ -224,9 +233,7 @@ impl Link {
         let error = Arc::new(error);
         let mut state = self.lock();
         let attempts = state.failure.as_ref().map_or(0, |failure| failure.attempts);
-        if attempts == 0 {
-            tracing::warn!(address = %self.endpoint.address, %error, "redis is not connected");
-        }
+        self.endpoint.is_away(&error);
         let again_at = Instant::now() + pause(attempts);
         state.failure = Some(Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at });
         error

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
@@ -9,12 +10,21 @@ use crate::clock::Clock;
 use crate::error::{Error, Kind};
 use crate::server::Warned;
 
+/// How a certificate in PEM form begins.
+#[cfg(feature = "tls")]
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// A Redis server. It shows its address, and never the user or the password.
 pub(crate) struct Endpoint {
     pub(crate) client: Client,
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
+    /// Whether the server was connected when it was last tried, so that each change is logged once and
+    /// not for each connection.
+    here: AtomicBool,
+    /// Whether it ever was: until then its absence is the caller's error, and no change.
+    met: AtomicBool,
     database: i64,
 }
 
@@ -33,8 +43,48 @@ impl Endpoint {
             .set_skip_set_lib_name();
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
+        #[cfg(feature = "tls")]
+        choose_cryptography();
         let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
-        Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), database })
+        let (here, met) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), here, met, database })
+    }
+
+    /// A connection was made.
+    pub(crate) fn is_here(&self) {
+        if !self.here.swap(true, Ordering::Relaxed) && self.met.swap(true, Ordering::Relaxed) {
+            tracing::info!(address = %self.address, "redis is connected again");
+        }
+    }
+
+    /// A connection could not be made.
+    pub(crate) fn is_away(&self, error: &Error) {
+        if self.here.swap(false, Ordering::Relaxed) {
+            tracing::warn!(address = %self.address, %error, "redis is away");
+        }
+    }
+
+    /// Trusts the servers that this authority vouches for, in place of the well-known ones.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trust(&mut self, authority: Vec<u8>) -> Result<(), Error> {
+        // The client would take a text without one, and then trust nobody.
+        if !authority.windows(PEM.len()).any(|window| window == PEM) {
+            return Err(Kind::Certificate.into());
+        }
+        let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(authority) };
+        let info = self.client.get_connection_info().clone();
+        self.client = Client::build_with_tls(info, certificates).map_err(|_| Kind::Certificate)?;
+        Ok(())
+    }
+}
+
+/// The client takes the process's cryptography, and would panic where none was chosen or the program
+/// links two. A choice that the program made stays.
+#[cfg(feature = "tls")]
+fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error means that another thread was faster.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
 

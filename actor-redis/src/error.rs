@@ -20,6 +20,9 @@ pub(crate) enum Kind {
     Url(String),
     #[error("{0:?} cannot be a namespace: it has 1 to 64 of the characters A-Z a-z 0-9 _ - .")]
     Namespace(String),
+    #[cfg(feature = "tls")]
+    #[error("the root certificate cannot be read: give it in PEM form, for a rediss:// URL")]
+    Certificate,
     #[error("there is no tokio runtime here: call the broker from within one")]
     NoRuntime,
     #[error("redis at {address} could not be reached: check that it runs there, and that the URL is right")]
@@ -38,9 +41,13 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// Whether a setting is wrong: the URL, or the namespace.
+    /// Whether a setting is wrong: the URL, the namespace, or the root certificate.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if matches!(*self.0, Kind::Certificate) {
+            return true;
+        }
         matches!(*self.0, Kind::Url(_) | Kind::Namespace(_))
     }
 
@@ -69,7 +76,7 @@ impl Error {
             | Kind::Denied { source, .. }
             | Kind::Closed { source, .. }
             | Kind::Refused { source, .. } => Some(source),
-            Kind::Url(_) | Kind::Namespace(_) | Kind::NoRuntime | Kind::TooOld { .. } => None,
+            _ => None,
         }
     }
 

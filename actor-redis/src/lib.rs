@@ -1,4 +1,33 @@
 //! The Redis broker of `actor-core`: streams, leases and real acknowledgements.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use actor_redis::RedisBroker;
+//!
+//! let broker = RedisBroker::connect("redis://localhost:6379").await?;
+//! actor_core::install(broker)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A message is an entry of a stream with a consumer group, so that Redis itself keeps what is lent to
+//! whom. What may happen to a message is decided in Redis, in one step each: no message is lost where
+//! a process dies between two steps, and no two workers settle one delivery differently. The names of
+//! all keys, the scripts, and the permissions that a user needs are in `docs/redis-keys.md`.
+//!
+//! Redis 6.2 or newer is needed. At connect an older one is refused, and settings that can lose messages
+//! are warned of: an eviction policy other than `noeviction`, and no persistence.
+//!
+//! # Features
+//!
+//! - `tls`: `rediss://` URLs, by rustls.
+//!
+//! # Connection loss
+//!
+//! A broker connects again by itself at its next use, with pauses of at most half a second between
+//! attempts; between them every call fails at once. What was under way when the connection broke has an
+//! error whose [`is_unknown`](actor_core::BrokerError::is_unknown) is true: it may have happened. The broker
+//! never sends such a request again on its own.
 
 mod broker;
 mod builder;

@@ -38,6 +38,10 @@ impl Lane {
             return Ok(Vec::new());
         }
         let _taking = self.taking.lock().await;
+        if reading.in_doubt {
+            // A claim that was dropped has left a read behind, which may still wait there.
+            self.reads.give_up();
+        }
         self.reads.ready().await.map_err(Trouble::NotConnected)?;
         commands.ready().await.map_err(Trouble::NotConnected)?;
         let mut found = Vec::new();
@@ -106,8 +110,8 @@ impl Lane {
                     let (mut ack, mut del) = (Cmd::new(), Cmd::new());
                     ack.arg("XACK").arg(key).arg(GROUP).arg(id);
                     del.arg("XDEL").arg(key).arg(id);
-                    gone.command(ack);
                     gone.command(del);
+                    gone.command(ack);
                 }
             }
         }

@@ -177,17 +177,28 @@ async fn a_claim_that_was_dropped_loses_nothing() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
-    let waiting = tokio::spawn({
+    let claiming = || {
         let (broker, consumer) = (broker.clone(), consumer.clone());
-        async move { broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(3600))).await }
-    });
-    server.until_a_read_waits().await;
+        tokio::spawn(async move { wait_and_claim(&broker, &consumer).await })
+    };
     // It must not be dropped, and a program that does so all the same pays with a look at what it holds.
-    waiting.abort();
-    let _ = waiting.await;
+    let dropped = claiming();
+    server.until_a_read_waits().await;
+    dropped.abort();
+    let _ = dropped.await;
     send(&broker, vec![message("a")]).await;
     server.until_no_read_waits().await;
     assert_eq!(bodies(&wait_and_claim(&broker, &consumer).await), ["a"]);
+    // Also where the read that was left behind still waits when the next one comes.
+    let dropped = claiming();
+    server.until_a_read_waits().await;
+    dropped.abort();
+    let _ = dropped.await;
+    let mut next = claiming();
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut next).await.is_err());
+    send(&broker, vec![message("b")]).await;
+    let found = tokio::time::timeout(Duration::from_secs(4), next).await.unwrap();
+    assert_eq!(bodies(&found.unwrap()), ["b"]);
 }
 
 #[tokio::test]

@@ -33,5 +33,8 @@ mod recovery;
 mod refusals;
 /// Messages that wait for their time.
 mod scheduled;
+/// Servers that are spoken to in secret.
+#[cfg(feature = "tls")]
+mod tls;
 /// What is warned of.
 mod warnings;

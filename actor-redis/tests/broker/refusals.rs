@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use actor_core::broker::Broker;
+use actor_core::inspect::{Page, State, Which};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Inspect, Priority};
 use actor_redis::{Error, RedisBroker};
@@ -89,14 +90,32 @@ async fn a_missing_or_wrong_password_is_named_and_never_shown() {
     assert!(!format!("{broker:?}").contains("sesame"));
 }
 
+/// A broker whose user has the permissions that the documentation gives it.
+async fn documented(server: &Server, user: &str) -> RedisBroker {
+    let page = include_str!("../../../docs/redis-keys.md");
+    let command = page.lines().find(|line| line.starts_with(&format!("ACL SETUSER {user} "))).unwrap();
+    let _: String = server.run(&command.replace("<password>", "secret"));
+    let url = format!("redis+unix://{}?user={user}&pass=secret", server.socket());
+    RedisBroker::connect(&url).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_service_that_only_sends_needs_no_more_than_is_documented() {
+    let server = Server::start();
+    let broker = documented(&server, "sender").await;
+    send(&broker, vec![message("now"), message("later").after(LEASE)]).await;
+    server.cut_all();
+    while broker.enqueue(&queue(), vec![message("again")]).await[0].is_err() {}
+    let denied: Vec<redis::Value> = server.run("ACL LOG");
+    assert!(denied.is_empty(), "{denied:?}");
+    // And it cannot read what it sent.
+    assert!(broker.list(&queue(), State::Ready, Page::first(1)).await.is_err());
+}
+
 #[tokio::test]
 async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is_needed() {
     let server = Server::start();
-    let page = include_str!("../../../docs/redis-keys.md");
-    let rules = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER ")).unwrap();
-    let _: String = server.run(&format!("ACL SETUSER {}", rules.replace("<password>", "secret")));
-    let url = format!("redis+unix://{}?user=actor&pass=secret", server.socket());
-    let broker = RedisBroker::connect(&url).await.unwrap();
+    let broker = documented(&server, "actor").await;
     let consumer = worker(&broker).await;
     let dead = worker(&broker).await;
     send(&broker, (0..6).map(|number| message(&number.to_string())).collect()).await;
@@ -112,7 +131,6 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
     let inspected = queue();
     broker.queues().await.unwrap();
     broker.counts(&inspected).await.unwrap();
-    use actor_core::inspect::{Page, State, Which};
     for state in [State::Ready, State::Lent, State::Scheduled, State::Dead] {
         let listing = broker.list(&inspected, state, Page::first(10)).await.unwrap();
         for listed in listing.messages {
@@ -176,7 +194,7 @@ async fn out_of_memory_nothing_new_is_stored_and_what_is_there_is_worked_off() {
     crate::server::end_lease(&server, &after);
     let _: String = server.run("CONFIG SET maxmemory 1");
     assert_eq!(broker.recover(&before, 10).await.unwrap().len(), 4);
-    assert_eq!(broker.replay(&queue(), actor_core::inspect::Which::All).await.unwrap(), 1);
+    assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 1);
     broker.retire(&before.worker, &[queue()]).await.unwrap();
 }
 

@@ -35,6 +35,20 @@ impl Server {
         Self { child, args, dir }
     }
 
+    /// On a port too, with the settings that go with it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn on_port(settings: impl Fn(&str) -> Vec<String>) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let settings = settings(&free.to_string());
+        Self::with(&settings.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The port that it was given last.
+    #[cfg(feature = "tls")]
+    pub(crate) fn port(&self) -> &str {
+        self.args.last().unwrap()
+    }
+
     pub(crate) fn socket(&self) -> String {
         self.dir.path().join("s").display().to_string()
     }

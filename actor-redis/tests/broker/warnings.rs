@@ -1,10 +1,12 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use actor_core::Broker;
+use actor_core::delivery::Wait;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::server::{Server, message, queue};
+use crate::server::{LEASE, Server, claim, message, queue, worker};
 
 /// What was logged on this thread.
 #[derive(Clone, Default)]
@@ -64,4 +66,30 @@ async fn a_server_that_keeps_nothing_is_warned_of_once() {
 #[tokio::test]
 async fn a_server_with_snapshots_is_not_warned_of() {
     assert_eq!(log_of_two_connections(&["--save", "3600 1"]).await.count("WARN"), 0);
+}
+
+#[tokio::test]
+async fn an_outage_is_logged_once_and_so_is_its_end() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let mut server = Server::with(&["--save", "3600 1"]);
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    claim(&broker, &consumer, 1).await;
+    server.kill();
+    // Three connections, each tried more than once.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(500) {
+        assert!(broker.enqueue(&queue(), vec![message("a")]).await[0].is_err());
+        assert!(broker.renew(&consumer.worker, &[queue()], LEASE).await.is_err());
+        assert!(broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.is_err());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 0));
+    server.start_again();
+    while broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 1));
 }
