@@ -147,7 +147,7 @@ impl Server {
     /// Redis did not answer.
     pub async fn held(&self, queue: &str) -> Result<u64> {
         let mut pipeline = redis::pipe();
-        for level in ["first", "high", "normal", "low"] {
+        for level in ["high:again", "high", "normal:again", "normal", "low:again", "low"] {
             pipeline.cmd("XLEN").arg(format!("{{actor:{queue}}}:ready:{level}"));
         }
         pipeline.cmd("ZCARD").arg(format!("{{actor:{queue}}}:later"));
