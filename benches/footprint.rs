@@ -1,0 +1,235 @@
+//! What it takes: Redis's memory, the worker's memory, commands when idle, allocations.
+//!
+//! `cargo bench --bench footprint`.
+
+use std::alloc::System;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actor_bench::floor::{self, Floor};
+use actor_bench::library::{self, Running};
+use actor_bench::work::{QUEUE, TEXT, noop, slow};
+use actor_bench::{Args, Figure, Pairs, Persistence, Report, Result, Server, Spread, Tally, WorkerProcess};
+use actor_redis::RedisBroker;
+use serde_json::json;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+#[tokio::main]
+async fn main() -> Result {
+    if WorkerProcess::serve().await? {
+        return Ok(());
+    }
+    let args = Args::read()?;
+    let report = Report::new(&args, "Footprint");
+    let server = Server::start(Persistence::Off).await?;
+    let footprint = Footprint { args: &args, report: &report, server };
+    footprint.redis_memory().await?;
+    footprint.worker_memory().await?;
+    footprint.idle_commands().await?;
+    footprint.allocations().await
+}
+
+struct Footprint<'a> {
+    args: &'a Args,
+    report: &'a Report,
+    server: Server,
+}
+
+impl Footprint<'_> {
+    /// Redis's memory for each waiting message, keys and all.
+    async fn redis_memory(&self) -> Result {
+        let text: Arc<str> = floor::text_for_body(311).into();
+        let messages = self.args.messages(100_000);
+        let ids = floor::FIRST..floor::FIRST + messages;
+        for name in ["ready_bytes", "scheduled_bytes"] {
+            if !self.args.wants(name) {
+                continue;
+            }
+            let mut each = Vec::new();
+            for _ in 0..self.args.pairs {
+                let broker = self.connect().await?;
+                let before = self.server.memory().await?;
+                if name == "ready_bytes" {
+                    library::send_many(&broker, ids.clone(), &text).await?;
+                } else {
+                    let text = Arc::clone(&text);
+                    let message = move |n| noop.message(n, &text).delay(Duration::from_secs(3_600));
+                    library::send_from(&broker, 64, ids.clone(), message).await?;
+                }
+                each.push((self.server.memory().await? - before) / messages as f64);
+                self.held(messages).await?;
+            }
+            let settings = json!({"messages": messages, "body": 311});
+            let figure = Figure::alone(format!("{name}/each"), "bytes", Spread::of(each), &settings);
+            self.report.show(&figure.within("body + 20 % + 40", 311.0 * 1.2 + 40.0));
+        }
+        Ok(())
+    }
+
+    /// A worker process's memory: idle, draining a large backlog, and with a slow actor before one.
+    async fn worker_memory(&self) -> Result {
+        let backlog = self.args.messages(1_000_000);
+        if self.args.wants("memory_idle") {
+            self.connect().await?;
+            let worker = WorkerProcess::start(&self.server, QUEUE, 0)?;
+            tokio::time::sleep(Duration::from_secs(if self.args.smoke { 1 } else { 5 })).await;
+            let settings = json!({});
+            self.show_memory("memory_idle", &[memory(&worker)?], &settings);
+            worker.stop(&Tally::of(0..0))?;
+        }
+        if self.args.wants("memory_draining") {
+            let broker = self.connect().await?;
+            library::send_many(&broker, 0..backlog, TEXT).await?;
+            let worker = WorkerProcess::start(&self.server, QUEUE, backlog)?;
+            let mut measured = Vec::new();
+            while self.server.held(QUEUE).await? > 0 {
+                measured.push(memory(&worker)?);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let tally = Tally::of(0..backlog);
+            worker.stop(&tally)?;
+            tally.verify()?;
+            // The tally is the harness's own, not the worker's.
+            let settings = json!({"backlog": backlog, "of it the tally's": format!("{} MiB", (backlog * 8) >> 20)});
+            self.show_memory("memory_draining", &measured, &settings);
+        }
+        if self.args.wants("memory_slow") {
+            self.slow_worker(backlog).await?;
+        }
+        Ok(())
+    }
+
+    /// The memory of a worker whose actor is slow, when it has its slots full, and from then on.
+    async fn slow_worker(&self, backlog: u64) -> Result {
+        let broker = self.connect().await?;
+        slow.send_many_with(&broker, (0..backlog).map(|n| (n, TEXT))).await?;
+        let worker = WorkerProcess::start(&self.server, "bench-slow", backlog)?;
+        let (settle, watch) = if self.args.smoke { (1, 1) } else { (5, 30) };
+        tokio::time::sleep(Duration::from_secs(settle)).await;
+        let at_first = memory(&worker)?;
+        let (began, mut measured) = (Instant::now(), Vec::new());
+        while began.elapsed() < Duration::from_secs(watch) {
+            measured.push(memory(&worker)?);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let tally = Tally::of(0..backlog);
+        worker.stop(&tally)?;
+        tally.verify_once()?;
+        let (held, ran) = (self.server.held("bench-slow").await?, tally.started());
+        if held + ran != backlog {
+            return Err(format!("of {backlog} messages {ran} were run and {held} are left").into());
+        }
+        let settings = json!({"backlog": backlog, "each message": "takes 1 s", "watched_s": watch});
+        let last = Spread::of(measured);
+        let figure = Figure::alone("memory_slow/last", "MiB", Spread::one(last.high / MIB), &settings);
+        self.report.show(&figure.within("when its slots were full", at_first / MIB));
+        Ok(())
+    }
+
+    fn show_memory(&self, name: &str, measured: &[f64], settings: &serde_json::Value) {
+        let value = Spread::of(measured.iter().map(|bytes| bytes / MIB));
+        self.report.show(&Figure::alone(format!("{name}/rss"), "MiB", value, settings));
+    }
+
+    /// Commands a second, for each of some idle workers. Those within scripts count.
+    async fn idle_commands(&self) -> Result {
+        for workers in [1_u32, 10, 100] {
+            let name = format!("idle_commands_{workers}");
+            if !self.args.wants(&name) {
+                continue;
+            }
+            let broker = self.connect().await?;
+            let tally = Arc::new(Tally::of(0..1));
+            let running: Vec<_> =
+                (0..workers).map(|_| Running::start(library::worker(&broker, QUEUE, &tally))).collect();
+            let (settle, watch) = if self.args.smoke { (1, 1) } else { (10, 30) };
+            tokio::time::sleep(Duration::from_secs(settle)).await;
+            let (began, before) = (Instant::now(), self.server.commands().await?);
+            tokio::time::sleep(Duration::from_secs(watch)).await;
+            // Without the question itself.
+            let commands = self.server.commands().await? - before - 1.0;
+            let each = commands / began.elapsed().as_secs_f64() / f64::from(workers);
+            noop.send_with(&broker, 0, TEXT).await?;
+            tally.reached().await?;
+            for worker in running {
+                worker.stop().await?;
+            }
+            tally.verify()?;
+            let settings = json!({"workers": workers, "watched_s": watch});
+            let figure = Figure::alone(format!("{name}/each"), "/s", Spread::one(each), &settings);
+            self.report.show(&figure.within("bound", 3.0));
+        }
+        Ok(())
+    }
+
+    /// Allocations a message: sent one by one, in bulk, and worked off.
+    async fn allocations(&self) -> Result {
+        let messages = self.args.messages(20_000);
+        if self.args.wants("allocations") {
+            let ours = async || self.allocations_of_library(messages).await;
+            let pairs = Pairs::run(self.args, ours, async || self.allocations_of_floor(messages).await).await?;
+            let settings = json!({"messages": messages});
+            for (index, name) in ["send", "send_many", "drain"].into_iter().enumerate() {
+                let count = |stages: &Stages| stages[index].0 / messages as f64;
+                let bytes = |stages: &Stages| stages[index].1 / messages as f64;
+                let metric = format!("allocations/{name}");
+                self.report.show(&Figure::beside(&metric, "", &pairs, count, "floor", &settings));
+                let metric = format!("{metric}_bytes");
+                self.report.show(&Figure::beside(metric, "bytes", &pairs, bytes, "floor", &settings));
+            }
+        }
+        Ok(())
+    }
+
+    async fn allocations_of_library(&self, messages: u64) -> Result<Stages> {
+        let broker = self.connect().await?;
+        let tally = Arc::new(Tally::of(0..2 * messages));
+        let send = counted(library::send_each(&broker, 0..messages, TEXT)).await?;
+        let send_many = counted(library::send_many(&broker, messages..2 * messages, TEXT)).await?;
+        let worker = library::worker(&broker, QUEUE, &tally);
+        let drain = counted(library::drain(&self.server, worker, QUEUE, &tally)).await?;
+        Ok([send, send_many, (drain.0 / 2.0, drain.1 / 2.0)])
+    }
+
+    async fn allocations_of_floor(&self, messages: u64) -> Result<Stages> {
+        self.server.clear().await?;
+        let floor = Floor::connect(&self.server.url()).await?;
+        let tally = Arc::new(Tally::of(0..2 * messages));
+        let send = counted(floor.send_each(0..messages, TEXT)).await?;
+        let send_many = counted(floor.send_many(messages..2 * messages, TEXT)).await?;
+        let drain = counted(floor.drain(&self.server, &tally)).await?;
+        Ok([send, send_many, (drain.0 / 2.0, drain.1 / 2.0)])
+    }
+
+    async fn held(&self, messages: u64) -> Result {
+        let held = self.server.held(QUEUE).await?;
+        if held == messages { Ok(()) } else { Err(format!("{held} of {messages} messages are there").into()) }
+    }
+
+    /// A new broker on an emptied server.
+    async fn connect(&self) -> Result<RedisBroker> {
+        self.server.clear().await?;
+        Ok(RedisBroker::connect(&self.server.url()).await?)
+    }
+}
+
+const MIB: f64 = 1_048_576.0;
+
+/// Allocations and their bytes, of `send`, of `send_many` and of a drain.
+type Stages = [(f64, f64); 3];
+
+/// The allocations of all threads while `stage` runs, and their bytes.
+async fn counted<T>(stage: impl Future<Output = Result<T>>) -> Result<(f64, f64)> {
+    let region = Region::new(ALLOCATOR);
+    stage.await?;
+    let change = region.change();
+    let count = change.allocations + change.reallocations;
+    Ok((count as f64, change.bytes_allocated as f64))
+}
+
+fn memory(worker: &WorkerProcess) -> Result<f64> {
+    worker.memory().ok_or_else(|| "this system does not tell a process's memory".into())
+}

@@ -1,0 +1,172 @@
+//! What grows with the number of waiting messages, queues, slots, processes, and with the way to Redis.
+//!
+//! `cargo bench --bench growth`. Each figure stands beside the library's own at the smallest size, but
+//! for the way to Redis, which stands beside no way.
+
+mod queues;
+mod standing;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_bench::library::{self, Running};
+use actor_bench::work::{QUEUE, TEXT, noop, waits};
+use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Proxy, Report, Result, Server, Tally, WorkerProcess};
+use actor_redis::RedisBroker;
+use serde_json::{Value, json};
+
+/// How many messages a drain has.
+const MESSAGES: u64 = 100_000;
+
+/// The one latency whose cost is measured.
+const ROUND_TRIP: Duration = Duration::from_millis(1);
+
+#[tokio::main]
+async fn main() -> Result {
+    if WorkerProcess::serve().await? {
+        return Ok(());
+    }
+    let args = Args::read()?;
+    let report = Report::new(&args, "Growth");
+    standing::run(&args, &report).await?;
+    let growth = Growth { args: &args, report: &report, server: Server::start(Persistence::Off).await? };
+    queues::run(&growth).await?;
+    growth.concurrency().await?;
+    growth.processes().await?;
+    growth.distance().await
+}
+
+pub(crate) struct Growth<'a> {
+    args: &'a Args,
+    report: &'a Report,
+    server: Server,
+}
+
+impl Growth<'_> {
+    /// One worker with few slots and with many: actors that do nothing, and actors that wait.
+    async fn concurrency(&self) -> Result {
+        for slots in [8, 64, 256, 2_000] {
+            let base = async || self.drain_noop(1).await;
+            let settings = json!({"messages": self.args.messages(MESSAGES)});
+            self.pairs(&format!("slots_{slots}"), async || self.drain_noop(slots).await, base, "1 slot", settings)
+                .await?;
+        }
+        for slots in [64, 256, 2_000] {
+            let base = async || self.drain_waits(8).await;
+            let settings = json!({"each message": "waits 10 ms"});
+            let ours = async || self.drain_waits(slots).await;
+            self.pairs(&format!("waiting_slots_{slots}"), ours, base, "8 slots", settings).await?;
+        }
+        Ok(())
+    }
+
+    async fn drain_noop(&self, slots: usize) -> Result<Cost> {
+        let (broker, messages) = (self.connect().await?, self.args.messages(MESSAGES));
+        library::send_many(&broker, 0..messages, TEXT).await?;
+        let tally = Arc::new(Tally::of(0..messages));
+        let worker = library::worker(&broker, QUEUE, &tally).concurrency(slots_of(slots));
+        library::drain(&self.server, worker, QUEUE, &tally).await
+    }
+
+    /// As many messages as take two seconds, were nothing lost.
+    async fn drain_waits(&self, slots: usize) -> Result<Cost> {
+        let (broker, messages) = (self.connect().await?, self.args.messages(slots as u64 * 200));
+        waits.send_many_with(&broker, (0..messages).map(|n| (n, TEXT))).await?;
+        let tally = Arc::new(Tally::of(0..messages));
+        let queue = "bench-waits";
+        let worker = library::worker(&broker, queue, &tally).concurrency(slots_of(slots));
+        library::drain(&self.server, worker, queue, &tally).await
+    }
+
+    /// Several worker processes on one queue.
+    async fn processes(&self) -> Result {
+        for count in [2, 4, 8, 16] {
+            let base = async || self.drain_by_processes(1).await;
+            let settings = json!({"messages": self.args.messages(4 * MESSAGES)});
+            let ours = async || self.drain_by_processes(count).await;
+            self.pairs(&format!("processes_{count}"), ours, base, "1 process", settings).await?;
+        }
+        Ok(())
+    }
+
+    async fn drain_by_processes(&self, count: usize) -> Result<Cost> {
+        let (broker, messages) = (self.connect().await?, self.args.messages(4 * MESSAGES));
+        library::send_many(&broker, 0..messages, TEXT).await?;
+        let meter = Meter::start(&self.server).await?;
+        let starting = (0..count).map(|_| WorkerProcess::start(&self.server, QUEUE, messages));
+        let workers = starting.collect::<Result<Vec<_>>>()?;
+        self.server.settled(QUEUE, 0).await?;
+        let cost = meter.stop(&self.server, messages).await?;
+        let tally = Tally::of(0..messages);
+        workers.into_iter().try_for_each(|worker| worker.stop(&tally))?;
+        tally.verify()?;
+        Ok(cost)
+    }
+
+    /// A millisecond between the program and Redis.
+    async fn distance(&self) -> Result {
+        let proxy = Proxy::start(&self.server, ROUND_TRIP)?;
+        let settings = json!({"messages": self.args.messages(MESSAGES), "round trip": "1 ms more"});
+        let (far, near) = (proxy.url(), self.server.url());
+        let name = "distance_1ms_drain";
+        self.pairs(name, async || self.drain_from(&far).await, async || self.drain_from(&near).await, "near", settings)
+            .await?;
+        let settings = json!({"messages": self.args.messages(MESSAGES / 5), "round trip": "1 ms more"});
+        let name = "distance_1ms_send_64";
+        self.pairs(name, async || self.send_from(&far).await, async || self.send_from(&near).await, "near", settings)
+            .await
+    }
+
+    /// A drain by a worker that reaches Redis at `url`.
+    async fn drain_from(&self, url: &str) -> Result<Cost> {
+        let messages = self.args.messages(MESSAGES);
+        library::send_many(&self.connect().await?, 0..messages, TEXT).await?;
+        let broker = RedisBroker::connect(url).await?;
+        let tally = Arc::new(Tally::of(0..messages));
+        library::drain(&self.server, library::worker(&broker, QUEUE, &tally), QUEUE, &tally).await
+    }
+
+    /// 64 senders that reach Redis at `url`.
+    async fn send_from(&self, url: &str) -> Result<Cost> {
+        let messages = self.args.messages(MESSAGES / 5);
+        let near = self.connect().await?;
+        let broker = RedisBroker::connect(url).await?;
+        let meter = Meter::start(&self.server).await?;
+        library::send_from(&broker, 64, 0..messages, |n| noop.message(n, TEXT)).await?;
+        let cost = meter.stop(&self.server, messages).await?;
+        let tally = Arc::new(Tally::of(0..messages));
+        let worker = Running::start(library::worker(&near, QUEUE, &tally));
+        tally.reached().await?;
+        worker.stop().await?;
+        tally.verify()?;
+        Ok(cost)
+    }
+
+    async fn pairs(
+        &self,
+        name: &str,
+        ours: impl AsyncFnMut() -> Result<Cost>,
+        base: impl AsyncFnMut() -> Result<Cost>,
+        base_name: &str,
+        settings: Value,
+    ) -> Result {
+        if self.args.wants(name) {
+            let pairs = Pairs::run(self.args, ours, base).await?;
+            self.report.show(&Figure::beside(format!("{name}/rate"), "/s", &pairs, Cost::rate, base_name, &settings));
+            let redis = format!("{name}/redis_cpu");
+            self.report.show(&Figure::beside(redis, "us", &pairs, Cost::redis_us, base_name, &settings));
+        }
+        Ok(())
+    }
+
+    /// A new broker on an emptied server.
+    async fn connect(&self) -> Result<RedisBroker> {
+        self.server.clear().await?;
+        Ok(RedisBroker::connect(&self.server.url()).await?)
+    }
+}
+
+fn slots_of(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).expect("every size is greater than zero")
+}

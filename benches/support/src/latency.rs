@@ -1,0 +1,37 @@
+//! How long messages took, in a histogram with three digits.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::{Result, Tally};
+
+/// How late messages started.
+#[derive(Debug)]
+pub struct Latency(Histogram<u64>);
+
+impl Latency {
+    /// From when each was due to its start. The first tenth is left out: connections warm up.
+    ///
+    /// # Errors
+    ///
+    /// One did not start.
+    pub fn of(tally: &Tally, messages: u64, due: impl Fn(u64) -> Instant) -> Result<Self> {
+        let mut histogram = Histogram::new(3)?;
+        for n in messages / 10..messages {
+            let start = tally.start_of(n).ok_or_else(|| format!("message {n} did not start"))?;
+            let late = start.saturating_duration_since(due(n));
+            histogram.record(u64::try_from(late.as_nanos())?)?;
+        }
+        Ok(Self(histogram))
+    }
+
+    /// Which part of a run's messages each figure shows, and its name.
+    pub const FIGURES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+    /// In milliseconds, how late the latest of this part of the messages was.
+    #[must_use]
+    pub fn ms(&self, part: f64) -> f64 {
+        Duration::from_nanos(self.0.value_at_quantile(part)).as_secs_f64() * 1e3
+    }
+}

@@ -1,0 +1,57 @@
+//! The actors that are measured. Each notes its message's number in the worker's [`Tally`], and does
+//! nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::{Context, actor};
+
+use crate::Tally;
+
+/// The queue of [`noop`].
+pub const QUEUE: &str = "bench";
+
+/// About 100 bytes of arguments.
+pub const TEXT: &str =
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+/// No work at all. `text` only makes the message as long as it should be.
+#[actor(queue = "bench")]
+pub async fn noop(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
+    let _ = text;
+    tally.start(n);
+}
+
+/// No work, in a plain function: it runs on the blocking pool.
+#[actor(queue = "bench-sync")]
+pub fn noop_sync(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
+    let _ = text;
+    tally.start(n);
+}
+
+/// Fails at its first attempt and is retried within a few milliseconds.
+#[actor(queue = "bench-retries", max_retries = 3, min_backoff = "1ms", max_backoff = "1ms")]
+pub async fn fails_once(cx: &Context, n: u64, text: &str, #[state] tally: &Arc<Tally>) -> Result<(), String> {
+    let _ = text;
+    if cx.attempt() == 1 {
+        return Err("as always at first".to_owned());
+    }
+    tally.start(n);
+    Ok(())
+}
+
+/// Waits for 10 ms, as for somebody's answer.
+#[actor(queue = "bench-waits")]
+pub async fn waits(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
+    let _ = text;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    tally.start(n);
+}
+
+/// Takes a second: slow beside any fetch.
+#[actor(queue = "bench-slow")]
+pub async fn slow(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
+    let _ = text;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    tally.start(n);
+}
