@@ -1,5 +1,6 @@
 //! The Redis broker of `actor-core`: streams, leases and real acknowledgements.
 
+mod audit;
 mod broker;
 mod builder;
 mod claim;
@@ -19,6 +20,7 @@ mod script;
 mod server;
 mod settle;
 
+pub use audit::{Audit, Violation};
 pub use broker::RedisBroker;
 pub use builder::Builder;
 pub use error::Error;
