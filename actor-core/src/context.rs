@@ -185,11 +185,6 @@ impl Stop {
         self.abort.cancel();
     }
 
-    /// Completes once actors were told that they should end.
-    pub(crate) async fn signalled(&self) {
-        self.signal.cancelled().await;
-    }
-
     /// Completes once runs are to be dropped, and says why.
     pub(crate) async fn aborted(&self) -> Cancellation {
         self.abort.cancelled().await;

@@ -32,7 +32,7 @@ pub enum Settlement {
         /// Why, in words for a person.
         reason: String,
     },
-    /// The message is given back and goes before what waits: ready at once, for any worker.
+    /// The message is given back: ready at once, for any worker, before what waits of its priority.
     Release {
         /// The message as it shall be given back.
         body: Bytes,

@@ -9,7 +9,10 @@ use actor_core::settlement::Settlement;
 use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
 
 /// Longer than any test.
-const FOREVER: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long a claim waits for what comes. Only a broker that is wrong takes so long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn queue() -> QueueName {
     QueueName::new("memory").expect("it is a name")
@@ -33,8 +36,8 @@ async fn claim(broker: &MemoryBroker, limit: Duration) -> usize {
 #[tokio::test]
 async fn clones_share_their_messages_and_their_clock() {
     let broker = MemoryBroker::new();
-    send(&broker.clone(), FOREVER).await;
-    broker.clone().advance(FOREVER);
+    send(&broker.clone(), HOUR).await;
+    broker.clone().advance(HOUR);
     assert_eq!(claim(&broker, Duration::ZERO).await, 1);
 }
 
@@ -42,14 +45,29 @@ async fn clones_share_their_messages_and_their_clock() {
 async fn a_scheduled_message_wakes_a_claim_by_time_alone() {
     let broker = MemoryBroker::new();
     send(&broker, Duration::from_millis(20)).await;
-    assert_eq!(claim(&broker, FOREVER).await, 1);
+    assert_eq!(claim(&broker, PATIENCE).await, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_moved_on_wakes_every_claim() {
+    let broker = MemoryBroker::new();
+    for _ in 0..2 {
+        send(&broker, HOUR).await;
+    }
+    let advance = async {
+        tokio::task::yield_now().await;
+        broker.advance(HOUR);
+    };
+    let (one, other, wait) = (consumer(), consumer(), Wait::new(PATIENCE));
+    let (one, other, ()) = tokio::join!(broker.claim(&one, 1, &wait), broker.claim(&other, 1, &wait), advance);
+    assert_eq!((one.unwrap().len(), other.unwrap().len()), (1, 1));
 }
 
 #[tokio::test]
 async fn a_dropped_claim_holds_nothing() {
     let broker = MemoryBroker::new();
     let (dropped, kept) = (consumer(), consumer());
-    let wait = Wait::new(FOREVER);
+    let wait = Wait::new(PATIENCE);
     let mut first = broker.claim(&dropped, 1, &wait);
     let mut second = broker.claim(&kept, 1, &wait);
     // Both wait. Then a message comes, and the first is dropped before it is polled again.
@@ -69,21 +87,21 @@ async fn a_claim_on_a_paused_queue_is_woken_when_it_is_resumed() {
         tokio::task::yield_now().await;
         broker.resume(&queue()).await.unwrap();
     };
-    assert_eq!(tokio::join!(claim(&broker, FOREVER), resume).0, 1);
+    assert_eq!(tokio::join!(claim(&broker, PATIENCE), resume).0, 1);
 }
 
 #[tokio::test]
 async fn a_replayed_dead_letter_wakes_a_claim() {
     let (broker, consumer) = (MemoryBroker::new(), consumer());
     send(&broker, Duration::ZERO).await;
-    let lent = broker.claim(&consumer, 1, &Wait::new(FOREVER)).await.unwrap().pop().unwrap();
+    let lent = broker.claim(&consumer, 1, &Wait::new(PATIENCE)).await.unwrap().pop().unwrap();
     let bury = Settlement::Bury { id: None, body: lent.body, reason: "for a test".to_owned() };
     broker.settle(&consumer, &[(lent.receipt, bury)]).await;
     let replay = async {
         tokio::task::yield_now().await;
         assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 1);
     };
-    assert_eq!(tokio::join!(claim(&broker, FOREVER), replay).0, 1);
+    assert_eq!(tokio::join!(claim(&broker, PATIENCE), replay).0, 1);
 }
 
 #[tokio::test]
@@ -92,8 +110,8 @@ async fn its_clock_goes_with_the_systems_until_it_is_moved_on() {
     let off = broker.now().duration_since(SystemTime::now()).unwrap_or_else(|early| early.duration());
     assert!(off < Duration::from_secs(10), "it is off by {off:?}");
     let before = broker.now();
-    broker.advance(FOREVER);
-    assert!(broker.now().duration_since(before).unwrap() >= FOREVER);
+    broker.advance(HOUR);
+    assert!(broker.now().duration_since(before).unwrap() >= HOUR);
 }
 
 #[tokio::test]

@@ -81,18 +81,18 @@ fn read_option(input: ParseStream<'_>, mistakes: &mut Mistakes) -> Option<(Ident
         mistakes.add(odd, "an option is written `name = value`, as in `queue = \"mail\"`");
         return None;
     };
-    let text = option.to_string();
-    let Some((_, example)) = KNOWN.iter().find(|(known, _)| *known == text) else {
+    let Some(example) = example(&option) else {
         let known = KNOWN.map(|(known, _)| known);
-        let hint = nearest(&text, known).map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
-        mistakes.add(&option, format!("there is no option `{text}`{hint}\nthe options are: {}", known.join(", ")));
+        let meant = nearest(&option.to_string(), known);
+        let hint = meant.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
+        mistakes.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
         return None;
     };
     let value = input.parse::<Token![=]>().ok().and_then(|_| {
         let ahead = input.fork();
         let value = ahead.call(Expr::parse).ok()?;
         input.advance_to(&ahead);
-        Some(value)
+        Some(bare(value))
     });
     if value.is_none() {
         mistakes.add(&option, format!("this option is written `{example}`"));
@@ -101,6 +101,19 @@ fn read_option(input: ParseStream<'_>, mistakes: &mut Mistakes) -> Option<(Ident
         mistakes.add(odd, "there is a comma between two options");
     }
     Some((option, value))
+}
+
+/// A value without the invisible group that another macro put around it.
+fn bare(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => bare(*group.expr),
+        other => other,
+    }
+}
+
+/// How an option is written.
+fn example(option: &Ident) -> Option<&'static str> {
+    KNOWN.iter().find(|(known, _)| option == known).map(|(_, example)| *example)
 }
 
 fn skip_past_comma(input: ParseStream<'_>) {
@@ -120,14 +133,14 @@ impl Args {
         self.written.push(option.clone());
         let Some(value) = value else { return };
         match option.to_string().as_str() {
-            "queue" => self.queue = checked_name(value, "queue = \"mail\"", mistakes),
-            "name" => self.name = checked_name(value, "name = \"send_welcome_mail\"", mistakes),
+            "queue" => self.queue = checked_name(&value, option, mistakes),
+            "name" => self.name = checked_name(&value, option, mistakes),
             "max_retries" => self.max_retries = number(&value, mistakes),
-            "min_backoff" => self.min_backoff = millis(value, option, mistakes),
-            "max_backoff" => self.max_backoff = millis(value, option, mistakes),
-            "time_limit" => self.time_limit = limit(value, option, mistakes),
-            "max_age" => self.max_age = limit(value, option, mistakes),
-            "priority" => self.priority = priority(value, mistakes),
+            "min_backoff" => self.min_backoff = millis(&value, option, mistakes),
+            "max_backoff" => self.max_backoff = millis(&value, option, mistakes),
+            "time_limit" => self.time_limit = limit(&value, option, mistakes),
+            "max_age" => self.max_age = limit(&value, option, mistakes),
+            "priority" => self.priority = priority(&value, option, mistakes),
             "retry_if" => self.retry_if = function(value, mistakes),
             "implements" => self.implements = path(value, mistakes),
             _ => {}
@@ -135,22 +148,24 @@ impl Args {
     }
 }
 
-fn text(value: Expr) -> Result<LitStr, Expr> {
-    match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
-        other => Err(other),
+/// The text that a value is, or a mistake that says what to write.
+fn text(value: &Expr, what: &str, option: &Ident, mistakes: &mut Mistakes) -> Option<LitStr> {
+    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
+        return Some(text.clone());
     }
+    mistakes.add(value, format!("{what}: write `{}`", example(option).unwrap_or_default()));
+    None
 }
 
-fn checked_name(value: Expr, example: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
-    match text(value) {
-        Ok(text) => match name::check(&text.value()) {
-            Ok(()) => return Some(text),
-            Err(what) => mistakes.add(&text, what),
-        },
-        Err(other) => mistakes.add(other, format!("a name is a text, read when this is compiled: write `{example}`")),
+fn checked_name(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<LitStr> {
+    let text = text(value, "a name is a text, read when this is compiled", option, mistakes)?;
+    match name::check(&text.value()) {
+        Ok(()) => Some(text),
+        Err(what) => {
+            mistakes.add(text, what);
+            None
+        }
     }
-    None
 }
 
 fn number(value: &Expr, mistakes: &mut Mistakes) -> Option<u32> {
@@ -163,14 +178,8 @@ fn number(value: &Expr, mistakes: &mut Mistakes) -> Option<u32> {
     None
 }
 
-fn millis(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
-    let text = match text(value) {
-        Ok(text) => text,
-        Err(other) => {
-            mistakes.add(other, format!("a duration is a text with its unit: write `{option} = \"30s\"`"));
-            return None;
-        }
-    };
+fn millis(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
+    let text = text(value, "a duration is a text with its unit", option, mistakes)?;
     match duration::parse(&text.value()) {
         Ok(ms) => Some(Millis(ms, text)),
         Err(what) => {
@@ -180,10 +189,8 @@ fn millis(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis
     }
 }
 
-fn limit(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> {
-    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &value
-        && text.value() == "none"
-    {
+fn limit(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> {
+    if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
         return Some(Limit::None);
     }
     let Millis(ms, text) = millis(value, option, mistakes)?;
@@ -194,21 +201,14 @@ fn limit(value: Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> 
     Some(Limit::Millis(ms))
 }
 
-fn priority(value: Expr, mistakes: &mut Mistakes) -> Option<Priority> {
-    const WORDS: &str = "write `priority = \"high\"`, \"normal\" or \"low\"";
-    let text = match text(value) {
-        Ok(text) => text,
-        Err(other) => {
-            mistakes.add(other, format!("a priority is a text: {WORDS}"));
-            return None;
-        }
-    };
+fn priority(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Priority> {
+    let text = text(value, "a priority is a text, \"high\", \"normal\" or \"low\"", option, mistakes)?;
     match text.value().as_str() {
         "high" => Some(Priority::High),
         "normal" => Some(Priority::Normal),
         "low" => Some(Priority::Low),
         other => {
-            mistakes.add(&text, format!("there is no priority `{other}`: {WORDS}"));
+            mistakes.add(&text, format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\""));
             None
         }
     }

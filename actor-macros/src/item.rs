@@ -1,12 +1,13 @@
 //! The function below `#[actor]`: reads it, and collects everything that is wrong with it.
 
-use proc_macro2::{Group, TokenStream};
-use quote::ToTokens;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Path, ReturnType, Safety, Signature, Token, Type, Visibility};
+use syn::{Attribute, FnArg, Path, ReturnType, Safety, Signature, Token, Type, Visibility};
 
 use crate::args::{Args, Millis};
+use crate::attrs::Attrs;
 use crate::mistakes::Mistakes;
 use crate::name;
 use crate::owned::{self, bare};
@@ -17,17 +18,7 @@ pub(crate) struct Item {
     pub(crate) attrs: Attrs,
     pub(crate) vis: Visibility,
     pub(crate) sig: Signature,
-    pub(crate) body: Option<Group>,
-}
-
-/// The function's attributes, by where they go.
-#[derive(Default)]
-pub(crate) struct Attrs {
-    pub(crate) docs: Vec<Attribute>,
-    pub(crate) cfgs: Vec<Attribute>,
-    pub(crate) deprecated: Vec<Attribute>,
-    pub(crate) allows: Vec<Attribute>,
-    pub(crate) rest: Vec<Attribute>,
+    pub(crate) body: Option<TokenStream>,
 }
 
 /// What an actor's function is.
@@ -46,7 +37,7 @@ pub(crate) struct Actor {
     pub(crate) vis: Visibility,
     /// As it is written, without the macro's own attributes.
     pub(crate) sig: Signature,
-    pub(crate) body: Option<Group>,
+    pub(crate) body: Option<TokenStream>,
     pub(crate) form: Form,
     pub(crate) params: Vec<Param>,
     pub(crate) args: Args,
@@ -66,32 +57,24 @@ impl Parse for Item {
         let sig = input.parse()?;
         let body = match input.parse::<Token![;]>() {
             Ok(_) => None,
-            Err(_) => Some(input.parse()?),
+            Err(_) => Some(body(input)?),
         };
         Ok(Self { attrs, vis, sig, body })
     }
 }
 
-impl Attrs {
-    fn sort(attrs: Vec<Attribute>) -> Self {
-        let mut sorted = Self::default();
-        for attr in attrs {
-            let kind = attr.path().get_ident().map(ToString::to_string);
-            let place = match kind.as_deref() {
-                Some("doc") => &mut sorted.docs,
-                Some("cfg") => &mut sorted.cfgs,
-                Some("deprecated") => &mut sorted.deprecated,
-                Some("allow") => &mut sorted.allows,
-                _ => &mut sorted.rest,
-            };
-            place.push(attr);
+/// Braces, or the `$body:block` of another macro, and whatever is in them.
+fn body(input: ParseStream<'_>) -> syn::Result<TokenStream> {
+    match input.parse()? {
+        TokenTree::Group(group) if matches!(group.delimiter(), Delimiter::Brace | Delimiter::None) => {
+            Ok(group.into_token_stream())
         }
-        sorted
+        other => Err(syn::Error::new_spanned(other, "expected `{` or `;`")),
     }
 }
 
 impl Form {
-    pub(crate) fn of(item: &Item, args: &Args) -> Self {
+    fn of(item: &Item, args: &Args) -> Self {
         match (&args.implements, &item.body) {
             (Some(path), _) => Self::Implementation(path.clone()),
             (None, Some(_)) => Self::Whole,
@@ -101,28 +84,28 @@ impl Form {
 }
 
 /// Checks the whole.
-pub(crate) fn check(item: Item, args: Args, mistakes: &mut Mistakes) -> Result<Actor, Broken> {
+pub(crate) fn check(mut item: Item, mut args: Args, mistakes: &mut Mistakes) -> Result<Actor, Box<Broken>> {
     let form = Form::of(&item, &args);
-    check_options(&item, &args, &form, mistakes);
+    check_options(&item, &mut args, &form, mistakes);
+    item.attrs.check(mistakes);
     let before = mistakes.len();
-    check_attributes(&item.attrs, mistakes);
     check_signature(&item.sig, mistakes);
     if let (Form::Implementation(_), None) = (&form, &item.body) {
         mistakes.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
     }
-    let place = Place { actor: &item.sig.ident, form: &form };
+    let place = Place { sig: &item.sig, form: &form };
     let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, mistakes)).collect();
     check_defaults(&params, mistakes);
     owned::check_return(&item.sig.output, mistakes);
     if mistakes.len() > before {
-        return Err(Broken { item, form, args });
+        return Err(Box::new(Broken { item, form, args }));
     }
     let Item { attrs, vis, mut sig, body } = item;
     sig.inputs.iter_mut().for_each(strip);
     Ok(Actor { attrs, vis, sig, body, form, params, args })
 }
 
-fn check_options(item: &Item, args: &Args, form: &Form, mistakes: &mut Mistakes) {
+fn check_options(item: &Item, args: &mut Args, form: &Form, mistakes: &mut Mistakes) {
     if let Form::Implementation(_) = form {
         for option in &args.written {
             if option != "implements" && option != "retry_if" {
@@ -135,12 +118,17 @@ fn check_options(item: &Item, args: &Args, form: &Form, mistakes: &mut Mistakes)
         mistakes.add(&item.sig.ident, format!("{what}, or give the actor another name with `name = \"..\"`"));
     }
     check_backoff(args, mistakes);
-    let Some(retry_if) = &args.retry_if else { return };
-    if item.body.is_none() {
-        mistakes.add(retry_if, "errors are judged where they arise: `retry_if` belongs to the implementation");
-    } else if returns_nothing(&item.sig.output) {
-        mistakes.add(retry_if, "this actor cannot fail: return `Result<(), E>`, or take `retry_if` away");
-    }
+    args.retry_if = args.retry_if.take().filter(|retry_if| {
+        if item.body.is_none() {
+            mistakes.add(retry_if, "errors are judged where they arise: `retry_if` belongs to the implementation");
+            return false;
+        }
+        let fails = !returns_nothing(&item.sig.output);
+        if !fails {
+            mistakes.add(retry_if, "this actor cannot fail: return `Result<(), E>`, or take `retry_if` away");
+        }
+        fails
+    });
 }
 
 fn check_backoff(args: &Args, mistakes: &mut Mistakes) {
@@ -161,14 +149,6 @@ fn check_backoff(args: &Args, mistakes: &mut Mistakes) {
     }
 }
 
-fn check_attributes(attrs: &Attrs, mistakes: &mut Mistakes) {
-    for attr in &attrs.rest {
-        if attr.path().segments.last().is_some_and(|last| last.ident == "actor") {
-            mistakes.add(attr, "`#[actor]` stands here twice: take one away");
-        }
-    }
-}
-
 fn check_signature(sig: &Signature, mistakes: &mut Mistakes) {
     if let Some(constness) = &sig.constness {
         mistakes.add(constness, "an actor runs in a worker: take `const` away");
@@ -179,7 +159,9 @@ fn check_signature(sig: &Signature, mistakes: &mut Mistakes) {
     if let Some(abi) = &sig.abi {
         mistakes.add(abi, "an actor is a Rust function: take `extern` away");
     }
-    if !sig.generics.params.is_empty() {
+    if sig.generics.lifetimes().next().is_some() {
+        mistakes.add(&sig.generics, "what a run is lent lives as long as the run: write `&T`, without a lifetime");
+    } else if !sig.generics.params.is_empty() {
         mistakes.add(&sig.generics, "a message is decoded into one type: an actor cannot be generic");
     }
     if let Some(where_clause) = &sig.generics.where_clause {
@@ -225,17 +207,25 @@ fn returns_nothing(output: &ReturnType) -> bool {
 }
 
 impl Item {
-    /// The plain function, without the macro's own attributes; nothing where it has no body.
-    pub(crate) fn plain(&self) -> TokenStream {
-        let Some(body) = &self.body else { return TokenStream::new() };
+    /// The plain function, without the macro's own attributes. It uses what it names, also where it
+    /// has no body. Nothing where rustc would tell the mistake again.
+    pub(crate) fn plain(&self, vis: &Visibility) -> TokenStream {
+        let told = |param: &FnArg| matches!(param, FnArg::Typed(param) if owned::is_told_by_rustc(&param.ty));
+        if self.sig.inputs.iter().any(told) {
+            return TokenStream::new();
+        }
+        let body = self.body.as_ref().map_or_else(|| quote!({ loop {} }), ToTokens::to_token_stream);
         let Attrs { docs, cfgs, deprecated, allows, rest } = &self.attrs;
         let mut tokens = TokenStream::new();
+        if self.body.is_none() {
+            tokens.extend(quote!(#[allow(unused_variables, unused_mut)]));
+        }
         for attr in [docs, cfgs, deprecated, allows, rest].into_iter().flatten() {
             attr.to_tokens(&mut tokens);
         }
         let mut sig = self.sig.clone();
         sig.inputs.iter_mut().for_each(strip);
-        self.vis.to_tokens(&mut tokens);
+        vis.to_tokens(&mut tokens);
         sig.to_tokens(&mut tokens);
         body.to_tokens(&mut tokens);
         tokens

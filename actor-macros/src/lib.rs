@@ -3,6 +3,8 @@
 use proc_macro::TokenStream;
 
 mod args;
+mod attribute;
+mod attrs;
 mod duration;
 mod expand;
 mod item;
@@ -11,22 +13,10 @@ mod name;
 mod nearest;
 mod owned;
 mod param;
+mod written;
 
 #[doc = include_str!("actor.md")]
 #[proc_macro_attribute]
 pub fn actor(options: TokenStream, item: TokenStream) -> TokenStream {
-    let mut mistakes = mistakes::Mistakes::default();
-    let args = args::parse(options.into(), &mut mistakes);
-    let expanded = match syn::parse(item.clone()) {
-        Ok(item) => match item::check(item, args, &mut mistakes) {
-            Ok(actor) => expand::actor(&actor),
-            Err(broken) => expand::broken(&broken),
-        },
-        Err(error) => {
-            mistakes.push(item::not_a_function(&error));
-            item.into()
-        }
-    };
-    let errors = mistakes.errors();
-    quote::quote!(#errors #expanded).into()
+    attribute::actor(options.into(), item.into()).into()
 }

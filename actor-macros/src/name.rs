@@ -9,7 +9,7 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
         return Err(format!("a name has at most 128 bytes, this one has {}", name.len()));
     }
     match name.chars().find(|c| !is_plain(*c) && !matches!(c, '-' | '.')) {
-        Some(odd) => Err(format!("{odd:?} cannot be in a name: write only A-Z a-z 0-9 _ - .")),
+        Some(odd) => Err(format!("{odd:?} cannot be in a name: write only `A-Z a-z 0-9 _ - .`")),
         None => Ok(()),
     }
 }

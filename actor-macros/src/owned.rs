@@ -18,6 +18,22 @@ pub(crate) fn check_argument(ty: &Type, mistakes: &mut Mistakes) {
     });
 }
 
+/// Whether a type is known to have no size of its own, so that it is only there behind a reference.
+pub(crate) fn is_unsized(ty: &Type) -> bool {
+    match ty {
+        Type::Slice(_) | Type::TraitObject(_) => true,
+        Type::Path(path) => path.path.is_ident("str"),
+        _ => false,
+    }
+}
+
+/// Whether rustc refuses the type too, and would tell the same mistake again.
+pub(crate) fn is_told_by_rustc(ty: &Type) -> bool {
+    let mut told = is_unsized(bare(ty));
+    walk(ty, &mut |part| told |= matches!(part, Part::NoType(Type::Infer(_))));
+    told
+}
+
 /// Checks the type that an actor returns.
 pub(crate) fn check_return(output: &ReturnType, mistakes: &mut Mistakes) {
     const OWN: &str = "an actor owns what it returns: write an owned type, such as `String` for `&str`";

@@ -1,12 +1,12 @@
 //! One parameter of an actor's function: an argument, the run's context, or a state of the worker.
 
 use proc_macro2::Ident;
-use quote::ToTokens;
-use syn::{Attribute, Expr, FnArg, Meta, Pat, PatType, Type, TypeReference};
+use syn::{Attribute, Expr, FnArg, Meta, Pat, PatType, Signature, Type, TypeReference};
 
 use crate::item::Form;
 use crate::mistakes::Mistakes;
 use crate::owned;
+use crate::written::written;
 
 pub(crate) struct Param {
     pub(crate) name: Ident,
@@ -25,18 +25,19 @@ pub(crate) enum Kind {
         /// The `T` of `&T`: decoded owned, and lent to the body.
         lent: Option<Type>,
         /// What stands for it in a message that was sent before the argument was added.
-        default: Option<Default>,
+        default: Option<DefaultValue>,
     },
 }
 
-pub(crate) enum Default {
+/// What `#[default]` gives.
+pub(crate) enum DefaultValue {
     OfType,
-    Value(Expr),
+    Given(Expr),
 }
 
 /// What is known of the function that the parameter belongs to.
 pub(crate) struct Place<'a> {
-    pub(crate) actor: &'a Ident,
+    pub(crate) sig: &'a Signature,
     pub(crate) form: &'a Form,
 }
 
@@ -90,7 +91,7 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
             return None;
         }
     };
-    if name == place.actor && !matches!(place.form, Form::Implementation(_)) {
+    if *name == place.sig.ident && !matches!(place.form, Form::Implementation(_)) {
         mistakes.add(name, format!("`{name}` is the actor itself: give the argument another name"));
         return None;
     }
@@ -100,7 +101,7 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
 /// The macro's own attributes of a parameter.
 struct Attrs<'a> {
     state: Option<&'a Attribute>,
-    default: Option<(&'a Attribute, Default)>,
+    default: Option<(&'a Attribute, DefaultValue)>,
 }
 
 impl<'a> Attrs<'a> {
@@ -114,11 +115,11 @@ impl<'a> Attrs<'a> {
                 read.state = Some(attr);
             } else if attr.path().is_ident("default") {
                 let default = match &attr.meta {
-                    Meta::Path(_) => Default::OfType,
-                    Meta::NameValue(given) => Default::Value(given.value.clone()),
+                    Meta::Path(_) => DefaultValue::OfType,
+                    Meta::NameValue(given) => DefaultValue::Given(given.value.clone()),
                     Meta::List(_) => {
                         mistakes.add(attr, "write `#[default]`, or `#[default = value]`");
-                        Default::OfType
+                        DefaultValue::OfType
                     }
                 };
                 read.default = Some((attr, default));
@@ -132,35 +133,90 @@ impl<'a> Attrs<'a> {
 
 fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<Kind> {
     let ty = owned::bare(&param.ty);
-    let reference = shared(ty, mistakes)?;
-    if let Some(state) = attrs.state {
-        if let Some((default, _)) = attrs.default {
-            mistakes.add(default, "a state comes from the worker: it has no default");
+    let (reference, elem) = match ty {
+        Type::Reference(reference) => (Some(reference), owned::bare(&reference.elem)),
+        owned => (None, owned),
+    };
+    let what = if let Some(state) = attrs.state {
+        refuse_default(&attrs, "a state comes from the worker: it has no default", mistakes);
+        Shared::State(state)
+    } else if is_context(elem) {
+        refuse_default(&attrs, "the context is no argument: it has no default", mistakes);
+        Shared::Context
+    } else {
+        return argument(reference, elem, attrs, place, mistakes);
+    };
+    if let Form::Declaration = place.form {
+        match what {
+            Shared::State(attr) => {
+                mistakes.add(attr, "a declaration says what is sent: a state belongs to the implementation");
+            }
+            Shared::Context => {
+                mistakes.add(ty, "a declaration says what is sent: the context belongs to the implementation");
+            }
         }
-        if matches!(place.form, Form::Declaration) {
-            mistakes.add(state, "a declaration says what is sent: a state belongs to the implementation");
-            return None;
-        }
-        let Some(reference) = reference else {
-            mistakes.add(ty, format!("a state is shared by all runs: write `&{}`", text(ty)));
-            return None;
-        };
-        return Some(Kind::State((*reference.elem).clone()));
+        return None;
     }
-    if is_context(reference.map_or(ty, |reference| owned::bare(&reference.elem))) {
-        if let Some((default, _)) = attrs.default {
-            mistakes.add(default, "the context is no argument: it has no default");
-        }
-        if reference.is_none() {
-            mistakes.add(ty, format!("a run is lent its context: write `&{}`", text(ty)));
+    match reference {
+        Some(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {}
+        _ => {
+            let why = match what {
+                Shared::State(_) => "a state is shared by all runs",
+                Shared::Context => "a run is lent its context",
+            };
+            mistakes.add(ty, format!("{why}: write `&{}`", written(elem)));
             return None;
         }
-        if matches!(place.form, Form::Declaration) {
-            mistakes.add(ty, "a declaration says what is sent: the context belongs to the implementation");
-            return None;
-        }
-        return Some(Kind::Context);
     }
+    if owned::is_unsized(elem) {
+        let elem = written(elem);
+        mistakes.add(
+            ty,
+            format!("a state is found by its type, which has a size: write `&Arc<{elem}>`, or a type of your own"),
+        );
+        return None;
+    }
+    Some(match what {
+        Shared::State(_) => Kind::State(elem.clone()),
+        Shared::Context => Kind::Context,
+    })
+}
+
+/// What a run is lent beside its arguments.
+enum Shared<'a> {
+    State(&'a Attribute),
+    Context,
+}
+
+fn refuse_default(attrs: &Attrs<'_>, why: &str, mistakes: &mut Mistakes) {
+    if let Some((default, _)) = &attrs.default {
+        mistakes.add(default, why);
+    }
+}
+
+fn argument(
+    reference: Option<&TypeReference>,
+    elem: &Type,
+    attrs: Attrs<'_>,
+    place: &Place<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Kind> {
+    if let Some(TypeReference { mutability: Some(mutability), .. }) = reference {
+        mistakes
+            .add(mutability, format!("nobody sees what a run changes in its arguments: write `&{}`", written(elem)));
+        return None;
+    }
+    // A lifetime that the function declares is refused there.
+    let declares_lifetimes = place.sig.generics.lifetimes().next().is_some();
+    if let (Some(TypeReference { lifetime: Some(lifetime), .. }), false) = (reference, declares_lifetimes) {
+        mistakes.add(lifetime, format!("what a run is lent lives as long as the run: write `&{}`", written(elem)));
+        return None;
+    }
+    if reference.is_none() && owned::is_unsized(elem) {
+        mistakes.add(elem, format!("an argument has a size: write `&{}`, or an owned type", written(elem)));
+        return None;
+    }
+    owned::check_argument(elem, mistakes);
     let default = attrs.default.and_then(|(attr, default)| {
         if matches!(place.form, Form::Declaration) {
             mistakes.add(attr, "senders send every argument: a default belongs to the implementation");
@@ -168,39 +224,10 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, mistakes: &mut Mis
         }
         Some(default)
     });
-    owned::check_argument(reference.map_or(ty, |reference| &reference.elem), mistakes);
-    Some(Kind::Argument { lent: reference.map(|reference| (*reference.elem).clone()), default })
-}
-
-/// The reference that `ty` is, if it is one. `None` where it is one that no parameter can be.
-#[allow(clippy::option_option)]
-fn shared<'a>(ty: &'a Type, mistakes: &mut Mistakes) -> Option<Option<&'a TypeReference>> {
-    let Type::Reference(reference) = ty else { return Some(None) };
-    let elem = text(&reference.elem);
-    if let Some(mutability) = &reference.mutability {
-        mistakes.add(
-            mutability,
-            format!("a run is only lent what it takes by reference: write `&{elem}`, or take it owned"),
-        );
-        return None;
-    }
-    if let Some(lifetime) = &reference.lifetime {
-        mistakes.add(lifetime, format!("what a run is lent lives as long as the run: write `&{elem}`"));
-        return None;
-    }
-    Some(Some(reference))
+    Some(Kind::Argument { lent: reference.map(|_| elem.clone()), default })
 }
 
 fn is_context(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
     path.path.segments.last().is_some_and(|last| last.ident == "Context" && last.arguments.is_empty())
-}
-
-/// A type as people write it.
-fn text(ty: &Type) -> String {
-    let mut text = String::new();
-    for token in ty.to_token_stream() {
-        text.push_str(&token.to_string());
-    }
-    text
 }

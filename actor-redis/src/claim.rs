@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use crate::connection::{ANSWER, Link};
 use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
-use crate::keys::{GROUP, Level};
+use crate::keys::{GROUP, LEVELS, Level};
 use crate::lane::{Lane, Lent, MOST};
-use crate::request::Request;
+use crate::request::{Answer, Request};
 use crate::script::{self, LOOK};
 
 /// How many due messages one look moves at most.
@@ -20,6 +20,8 @@ const PROMOTED_AT_ONCE: usize = 128;
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a read waits where the server does not tell by which id to end it.
 const BLIND_WAIT: Duration = Duration::from_millis(500);
+/// How soon a look that failed is repeated.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often the group is made for one claim.
 const GROUP_ATTEMPTS: u32 = 3;
 
@@ -39,7 +41,7 @@ pub(crate) struct Reading {
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { cut: Level::Low, look_at: Instant::now(), woken: Vec::new(), in_doubt: false }
+        Self { cut: Level::High, look_at: Instant::now(), woken: Vec::new(), in_doubt: false }
     }
 }
 
@@ -92,10 +94,10 @@ impl Lane {
         max: usize,
         wait: &Wait,
         paused: &mut watch::Receiver<bool>,
-    ) -> Result<Vec<Value>, Trouble> {
+    ) -> Result<Vec<Answer>, Trouble> {
         let mut request = Request::with_capacity(4);
         if !reading.woken.is_empty() {
-            let first = self.queue.keys.ready(Level::First);
+            let first = self.queue.keys.ready(Level::WAKING);
             let (mut ack, mut del) = (Cmd::new(), Cmd::new());
             ack.arg("XACK").arg(first).arg(GROUP).arg(&reading.woken);
             del.arg("XDEL").arg(first).arg(&reading.woken);
@@ -156,23 +158,21 @@ impl Lane {
         reading: &mut Reading,
         step: Step,
         max: usize,
-        mut answers: Vec<Value>,
+        mut answers: Vec<Answer>,
     ) -> Result<Vec<Delivery>, Trouble> {
-        let read = answers.pop().unwrap_or_default();
+        let read = answers.pop();
         if step.look {
-            let promoted = answers.pop().unwrap_or_default();
-            reading.look_at = Instant::now() + self.next_look(&promoted);
+            reading.look_at = Instant::now() + self.next_look(answers.pop());
         }
-        let streams = match read {
-            Value::Nil => Vec::new(),
-            Value::Map(streams) => streams,
-            Value::ServerError(source) => return Err(commands.refusal(source)),
+        let streams = match read.transpose()? {
+            Some(Value::Nil) => Vec::new(),
+            Some(Value::Map(streams)) => streams,
             _ => {
                 reading.in_doubt = true;
                 return Err(commands.strange("to XREADGROUP"));
             }
         };
-        let mut lent: [Vec<Lent>; 4] = Default::default();
+        let mut lent: [Vec<Lent>; LEVELS] = Default::default();
         let mut full = None;
         for (key, entries) in streams {
             let (Value::BulkString(key), Value::Array(entries)) = (key, entries) else { continue };
@@ -185,7 +185,7 @@ impl Lane {
             for entry in entries {
                 match Entry::read(level, entry) {
                     Some(Entry { id, content: Content::Message(body) }) => {
-                        lent.push(Lent { level, id, body, crashes: 0 })
+                        lent.push(Lent { level, id, body, crashes: 0 });
                     }
                     Some(Entry { id, content: Content::Wake }) => {
                         reading.woken.push(id);
@@ -195,22 +195,25 @@ impl Lane {
                 }
             }
         }
-        // A level that gave all that was asked for probably has more: what is below it must wait.
-        reading.cut = full.unwrap_or(Level::Low);
+        // A level that gave all that was asked for probably has more: what is below it must wait. One
+        // that gave less has no more: the next one's turn has come.
+        reading.cut = full.unwrap_or(step.cut.below());
         Ok(self.lend(lent.into_iter().flatten()))
     }
 
     /// When to look again, from what a look answered.
-    fn next_look(&self, promoted: &Value) -> Duration {
+    fn next_look(&self, promoted: Option<Answer>) -> Duration {
         // Not all workers at once.
-        let unprompted = LOOK.mul_f64(0.5 + fastrand::f64() / 2.0);
-        match script::next_due(promoted) {
-            Some(Some(due)) => due.min(unprompted),
-            Some(None) => unprompted,
-            None => {
-                tracing::warn!(queue = %self.queue.name, answer = ?promoted, "scheduled messages could not be moved");
-                Duration::from_secs(1)
+        let unprompted = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
+        match promoted.map(|answer| answer.map(|answer| script::next_due(&answer))) {
+            Some(Ok(Some(Some(due)))) => due.min(unprompted),
+            Some(Ok(Some(None))) => unprompted,
+            // What the read has lent must not be lost for it.
+            Some(Err(trouble)) => {
+                tracing::warn!(queue = %self.queue.name, %trouble, "scheduled messages could not be moved");
+                LOOK_AGAIN
             }
+            Some(Ok(None)) | None => LOOK_AGAIN,
         }
     }
 
@@ -218,11 +221,7 @@ impl Lane {
     async fn open(&self, commands: &Link) -> Result<(), Trouble> {
         let mut request = Request::new();
         request.call(script::open(&self.queue.keys));
-        self.queue.forget_announcement();
-        match commands.request(&request, ANSWER).await?.pop() {
-            Some(Value::ServerError(source)) => Err(commands.refusal(source)),
-            _ => Ok(()),
-        }
+        commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::runtime;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, Trouble};
-use crate::request::Request;
+use crate::request::{Answer, Request};
 use crate::server::{self, Server};
 
 /// How long making a connection may take.
@@ -48,14 +48,14 @@ pub(crate) struct Link {
 
 #[derive(Debug, Default)]
 struct State {
-    live: Option<Live>,
+    live: Option<Arc<Live>>,
     /// The connection before, which the next one has the server close.
     former: Option<Peer>,
     failure: Option<Failure>,
 }
 
 /// A connection that stands.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Live {
     connection: MultiplexedConnection,
     peer: Peer,
@@ -94,10 +94,6 @@ impl Link {
         Self { endpoint, driver, state: Mutex::default(), connecting: tokio::sync::Mutex::default() }
     }
 
-    pub(crate) fn address(&self) -> &Arc<str> {
-        &self.endpoint.address
-    }
-
     /// Makes sure that there is a connection.
     pub(crate) async fn ready(&self) -> Result<(), Arc<Error>> {
         self.live().await.map(drop)
@@ -124,25 +120,36 @@ impl Link {
         }
     }
 
-    /// Sends commands together. The answers stand in the commands' order, refusals among them.
+    /// Sends commands together. The answers stand in the commands' order.
     ///
     /// # Errors
     ///
     /// There is no answer to any of them.
-    pub(crate) async fn request(&self, request: &Request, within: Duration) -> Result<Vec<Value>, Trouble> {
+    pub(crate) async fn request(&self, request: &Request, within: Duration) -> Result<Vec<Answer>, Trouble> {
         let live = self.live().await.map_err(Trouble::NotConnected)?;
-        let mut answers = self.send(&live, request.pipeline(), within).await?;
-        if let Some((again, places)) = request.unknown_scripts(&answers) {
-            // What the others have answered must not be lost, whatever becomes of these.
-            match self.send(&live, &again, within).await {
-                Ok(late) => {
-                    for (place, answer) in places.into_iter().zip(late) {
-                        answers[place] = answer;
-                    }
+        let answers = self.send(&live, request.pipeline(), within).await?;
+        let late = match request.unknown_scripts(&answers) {
+            Some((again, places)) => Some((self.send(&live, &again, within).await, places)),
+            None => None,
+        };
+        let read = |answer| match answer {
+            Value::ServerError(source) => Err(self.refusal(source)),
+            answer => Ok(answer),
+        };
+        let mut answers: Vec<_> = answers.into_iter().map(read).collect();
+        match late {
+            Some((Ok(late), places)) => {
+                for (place, answer) in places.into_iter().zip(late) {
+                    answers[place] = read(answer);
                 }
-                Err(trouble) if places.len() == answers.len() => return Err(trouble),
-                Err(trouble) => tracing::debug!(%trouble, "scripts that redis did not know were not sent again"),
             }
+            // The others were answered all the same.
+            Some((Err(trouble), places)) => {
+                for place in places {
+                    answers[place] = Err(trouble.clone());
+                }
+            }
+            None => {}
         }
         Ok(answers)
     }
@@ -173,7 +180,7 @@ impl Link {
     }
 
     /// The connection that stands, or a new one.
-    async fn live(&self) -> Result<Live, Arc<Error>> {
+    async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
         if let Some(live) = self.standing()? {
             return Ok(live);
         }
@@ -184,11 +191,12 @@ impl Link {
         let former = self.lock().former.clone();
         match connect(&self.endpoint, former).await {
             Ok(live) => {
+                let live = Arc::new(live);
                 let mut state = self.lock();
                 if state.failure.take().is_some() {
                     tracing::info!(address = %self.endpoint.address, "redis is connected again");
                 }
-                state.live = Some(live.clone());
+                state.live = Some(Arc::clone(&live));
                 state.former = None;
                 Ok(live)
             }
@@ -197,14 +205,14 @@ impl Link {
     }
 
     /// The connection that stands; the error of the last attempt while it is too early for the next.
-    fn standing(&self) -> Result<Option<Live>, Arc<Error>> {
+    fn standing(&self) -> Result<Option<Arc<Live>>, Arc<Error>> {
         let mut state = self.lock();
         if let Some(live) = &state.live {
             let driven = self.driver == Driver::Any || current_runtime().is_ok_and(|id| id == live.runtime);
             if driven && live.alive.load(Ordering::Acquire) {
-                return Ok(Some(live.clone()));
+                return Ok(Some(Arc::clone(live)));
             }
-            state.former = state.live.take().map(|live| live.peer);
+            state.former = state.live.take().map(|live| live.peer.clone());
         }
         match &state.failure {
             Some(failure) if Instant::now() < failure.again_at => Err(Arc::clone(&failure.error)),
@@ -219,9 +227,7 @@ impl Link {
         if attempts == 0 {
             tracing::warn!(address = %self.endpoint.address, %error, "redis is not connected");
         }
-        let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
-        // Many processes that lost the same server must not come back in step.
-        let again_at = Instant::now() + ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let again_at = Instant::now() + pause(attempts);
         state.failure = Some(Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at });
         error
     }
@@ -263,6 +269,13 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
     Ok(Live { connection, peer, alive, runtime })
 }
 
+/// How long to pause after this many attempts that failed, and one more.
+fn pause(attempts: u32) -> Duration {
+    let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
+    // Many processes that lost the same server must not come back in step.
+    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
 fn current_runtime() -> Result<runtime::Id, Error> {
     runtime::Handle::try_current().map(|handle| handle.id()).map_err(|_| Kind::NoRuntime.into())
 }
@@ -287,4 +300,18 @@ async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) 
         _ => 0,
     };
     Ok((client, Server::read(about)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_well_under_a_second() {
+        assert!(pause(0) <= Duration::from_millis(50));
+        for attempts in [4, 10, 1_000, u32::MAX] {
+            let pause = pause(attempts);
+            assert!((Duration::from_millis(250)..=Duration::from_millis(500)).contains(&pause), "{pause:?}");
+        }
+    }
 }

@@ -29,7 +29,8 @@ impl Endpoint {
             .clone()
             // Its disconnect notices are how a dead connection is known before it is used.
             .set_protocol(ProtocolVersion::RESP3)
-            .set_lib_name("actor-redis", env!("CARGO_PKG_VERSION"));
+            // A user with few permissions would find a refusal in the server's log for each connection.
+            .set_skip_set_lib_name();
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
         let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;

@@ -49,7 +49,7 @@ fn chunk_len(messages: &[Enqueue]) -> usize {
 }
 
 async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]) -> Result<Answers, Trouble> {
-    let announcement = queue.announcement(namespace);
+    let announcement = queue.first_announcement(namespace);
     if let ([message], None) = (messages, &announcement)
         && message.delay.is_zero()
     {
@@ -78,19 +78,20 @@ async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]
             return Err(trouble);
         }
     };
-    if first > 0 && matches!(answers[0], Value::ServerError(_)) {
+    if first > 0 && answers[0].is_err() {
         queue.forget_announcement();
     }
     // From here: the answers of the messages that are ready, then those of the scheduled ones.
     let batches = answers.split_off(calls);
     let mut ready = answers.into_iter().skip(first);
     let mut later = batches.into_iter().zip(delayed.chunks(CALL_MESSAGES)).flat_map(|(answer, batch)| match answer {
-        Value::Array(parts) if parts.len() == batch.len() => parts,
+        Ok(Value::Array(parts)) if parts.len() == batch.len() => parts.into_iter().map(Ok).collect(),
         whole => vec![whole; batch.len()],
     });
     let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
-        Some(Value::BulkString(_) | Value::Int(1)) => Ok(()),
-        Some(Value::ServerError(source)) => Err(link.refusal(source)),
+        Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(()),
+        Some(Ok(Value::ServerError(source))) => Err(link.refusal(source)),
+        Some(Err(trouble)) => Err(trouble),
         _ => Err(link.strange("to XADD or schedule")),
     };
     Ok(messages.iter().map(answer).collect())

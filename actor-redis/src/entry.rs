@@ -72,7 +72,7 @@ impl Content {
             if field == MESSAGE {
                 return Some(Self::Message(std::mem::take(value).into()));
             }
-            if level == Level::First && field == WAKE {
+            if level == Level::WAKING && field == WAKE {
                 return Some(Self::Wake);
             }
         }
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(read(Level::Low, &["from", "me", "m", "{}"]), message("{}"));
         assert_eq!(read(Level::Low, &["body", "{}", "x", "y"]), message("body {} x y"));
         assert_eq!(read(Level::Low, &["w", "1"]), message("w 1"));
-        assert_eq!(read(Level::First, &["w", "1"]), Content::Wake);
-        assert_eq!(read(Level::First, &["w", "1", "m", "{}"]), message("{}"));
+        assert_eq!(read(Level::WAKING, &["w", "1"]), Content::Wake);
+        assert_eq!(read(Level::WAKING, &["w", "1", "m", "{}"]), message("{}"));
     }
 }

@@ -28,6 +28,11 @@ pub(crate) enum Kind {
     Denied { address: String, wants: String, source: RedisError },
     #[error("redis at {address} is version {version}, and at least 6.2 is needed: upgrade the server")]
     TooOld { address: String, version: String },
+    #[error(
+        "redis at {address} closed the connection at once: check that it has room for one more (`maxclients`), \
+         and whether it wants TLS (a rediss:// URL)"
+    )]
+    Closed { address: String, source: RedisError },
     #[error("redis at {address} refused the connection: {what}")]
     Refused { address: String, what: String, source: RedisError },
 }
@@ -39,10 +44,11 @@ impl Error {
         matches!(*self.0, Kind::Url(_) | Kind::Namespace(_))
     }
 
-    /// Whether the server could not be reached. The same call may succeed later, unchanged.
+    /// Whether the same call may succeed later, unchanged: the server could not be reached, or closed
+    /// the connection at once.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(*self.0, Kind::Unreachable { .. } | Kind::Refused { .. })
+        matches!(*self.0, Kind::Unreachable { .. } | Kind::Closed { .. })
     }
 
     /// Whether the server wants another user or password, or allows this user too little.
@@ -59,9 +65,10 @@ impl Error {
 
     fn cause(&self) -> Option<&RedisError> {
         match &*self.0 {
-            Kind::Unreachable { source, .. } | Kind::Denied { source, .. } | Kind::Refused { source, .. } => {
-                Some(source)
-            }
+            Kind::Unreachable { source, .. }
+            | Kind::Denied { source, .. }
+            | Kind::Closed { source, .. }
+            | Kind::Refused { source, .. } => Some(source),
             Kind::Url(_) | Kind::Namespace(_) | Kind::NoRuntime | Kind::TooOld { .. } => None,
         }
     }
@@ -70,7 +77,7 @@ impl Error {
     pub(crate) fn connecting(address: &str, source: RedisError) -> Self {
         let address = address.to_owned();
         let kind = match (source.kind(), source.code()) {
-            (Client::RESP3NotSupported, _) => Kind::TooOld { address, version: "older than 6.0".to_owned() },
+            _ if lacks_hello(&source) => Kind::TooOld { address, version: "older than 6.0".to_owned() },
             (_, Some("NOAUTH")) => Kind::Denied {
                 address,
                 wants: "a password: put it into the URL, as in redis://:password@host or redis://user:password@host"
@@ -85,6 +92,7 @@ impl Error {
                 wants: "the user to be allowed more: see the commands in docs/redis-keys.md".to_owned(),
                 source,
             },
+            _ if is_closed(&source) => Kind::Closed { address, source },
             (_, Some(_)) => {
                 let what = source.detail().unwrap_or_default().to_owned();
                 Kind::Refused { address, what, source }
@@ -93,6 +101,18 @@ impl Error {
         };
         kind.into()
     }
+}
+
+/// Servers before 6.0 do not know the first command of a connection.
+fn lacks_hello(error: &RedisError) -> bool {
+    let unknown = |detail: &str| detail.contains("unknown command") && detail.contains("HELLO");
+    error.kind() == Client::RESP3NotSupported || error.detail().is_some_and(unknown)
+}
+
+/// A server that has too many connections says so and closes at once: what it said may be lost.
+fn is_closed(error: &RedisError) -> bool {
+    let said = error.detail().is_some_and(|detail| detail.contains("max number of clients"));
+    said || error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 impl From<Kind> for Error {
@@ -129,15 +149,14 @@ impl Trouble {
 /// The code of a server's error. Redis before 7.0 buries a script's error in a text of its own:
 /// `ERR Error running script (call to f_..): @user_script:9: @user_script: 9: -OOM command not ..`.
 fn code_of(error: &ServerError) -> &str {
-    let inner = || {
-        let (_, text) = error.details()?.split_once("@user_script")?;
-        let (_, text) = text.split_once(": -")?;
-        text.split(' ').next()
-    };
-    match error.code() {
-        "ERR" => inner().unwrap_or("ERR"),
-        code => code,
+    let code = error.code();
+    if code != "ERR" && !code.starts_with('@') {
+        return code;
     }
+    let is_code = |word: &&str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
+    let parts = error.details().unwrap_or_default().split(": ");
+    let mut first_words = parts.filter_map(|part| part.trim_start_matches('-').split(' ').next());
+    first_words.find(is_code).unwrap_or(code)
 }
 
 impl fmt::Display for Trouble {
@@ -201,6 +220,52 @@ impl From<Trouble> for BrokerError {
                 | "CLUSTERDOWN" | "UNBLOCKED" | "NOSCRIPT" => Self::busy(text).caused_by(RedisError::from(source)),
                 _ => Self::refused(text).caused_by(RedisError::from(source)),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    fn answer(text: &str) -> Trouble {
+        match redis::parse_redis_value(format!("-{text}\r\n").as_bytes()) {
+            Ok(Value::ServerError(source)) => Trouble::Answer { address: "host:6379".into(), source },
+            other => panic!("{other:?} is no refusal"),
+        }
+    }
+
+    #[test]
+    fn every_refusal_that_passes_by_itself_is_transient_and_nothing_happened() {
+        for code in
+            ["OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN"]
+        {
+            let error = BrokerError::from(answer(&format!("{code} some text")));
+            assert!(error.is_transient() && !error.is_unknown(), "{code}");
+            assert!(!error.to_string().ends_with("refused"), "{error}");
+        }
+        for code in ["NOAUTH", "NOPERM", "WRONGTYPE", "WRONGPASS", "MOVED", "CROSSSLOT", "ERR"] {
+            let error = BrokerError::from(answer(&format!("{code} some text")));
+            assert!(!error.is_transient() && !error.is_unknown(), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_an_error_inside_a_script_is_found() {
+        for (text, code) in [
+            ("OOM command not allowed when used memory > 'maxmemory'. script: 5c, on @user_script:9.", "OOM"),
+            (
+                "ERR Error running script (call to f_5c): @user_script:9: @user_script: 9: -OOM command not allowed when",
+                "OOM",
+            ),
+            ("ERR Error running script (call to f_5c): @user_script:9: WRONGTYPE Operation against a key", "WRONGTYPE"),
+            ("@user_script: 9: -READONLY You can't write against a read only replica.", "READONLY"),
+            ("ERR unknown command 'XADD', with args beginning with: 'a'", "ERR"),
+            ("ERR Protocol error: invalid bulk length", "ERR"),
+        ] {
+            assert_eq!(answer(text).code(), Some(code), "{text}");
         }
     }
 }

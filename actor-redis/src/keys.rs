@@ -11,19 +11,27 @@ pub(crate) const WAKE: &[u8] = b"w";
 /// The member of `workers` that says that the queue is paused. Every worker's name has a colon.
 pub(crate) const PAUSED: &str = "paused";
 
-/// One of a queue's ready streams, in the order in which they are lent.
+/// One of a queue's ready streams, in the order in which they are lent: each priority has one for what
+/// was handed back, before the one for what was never lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Level {
-    /// What was handed back.
-    First,
+    HighAgain,
     High,
+    NormalAgain,
     Normal,
+    LowAgain,
     Low,
 }
 
+/// How many levels there are.
+pub(crate) const LEVELS: usize = 6;
+
 impl Level {
-    pub(crate) const ALL: [Self; 4] = [Self::First, Self::High, Self::Normal, Self::Low];
+    pub(crate) const ALL: [Self; LEVELS] =
+        [Self::HighAgain, Self::High, Self::NormalAgain, Self::Normal, Self::LowAgain, Self::Low];
+    /// Where marks that only wake a worker go: nothing is read before it.
+    pub(crate) const WAKING: Self = Self::HighAgain;
 
     pub(crate) fn of(priority: Priority) -> Self {
         match priority {
@@ -38,15 +46,26 @@ impl Level {
         Self::ALL.get(usize::from(place)).copied()
     }
 
+    /// The lowest level to ask once this one has no more: both of the next priority; of the last, itself.
+    pub(crate) fn below(self) -> Self {
+        match self {
+            Self::HighAgain => Self::High,
+            Self::High | Self::NormalAgain => Self::Normal,
+            Self::Normal | Self::LowAgain | Self::Low => Self::Low,
+        }
+    }
+
     pub(crate) fn place(self) -> u8 {
         self as u8
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::First => "first",
+            Self::HighAgain => "high:again",
             Self::High => "high",
+            Self::NormalAgain => "normal:again",
             Self::Normal => "normal",
+            Self::LowAgain => "low:again",
             Self::Low => "low",
         }
     }
@@ -55,7 +74,7 @@ impl Level {
 /// The keys of one queue. They share a hash tag, so that a script may touch all of them in a cluster.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    ready: [String; 4],
+    ready: [String; LEVELS],
     pub(crate) later: String,
     pub(crate) later_bodies: String,
     pub(crate) dead: String,
@@ -100,7 +119,7 @@ mod tests {
     #[test]
     fn the_keys_of_a_queue_share_one_hash_tag() -> Result<(), actor_core::NameError> {
         let keys = Keys::new("actor", &"mail".parse()?);
-        assert_eq!(keys.ready(Level::First), "{actor:mail}:ready:first");
+        assert_eq!(keys.ready(Level::HighAgain), "{actor:mail}:ready:high:again");
         assert_eq!(keys.later_bodies, "{actor:mail}:later:bodies");
         assert_eq!(keys.workers, "{actor:mail}:workers");
         assert_eq!(keys.level(b"{actor:mail}:ready:low"), Some(Level::Low));

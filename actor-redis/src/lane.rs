@@ -57,12 +57,8 @@ impl Lane {
         let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
         let mut request = Request::new();
         request.call(script::recover(&self.queue.keys, self.worker(), limit));
-        let answer = commands.request(&request, ANSWER).await?.pop();
-        let entries = match answer {
-            Some(Value::Array(entries)) => entries,
-            Some(Value::ServerError(source)) => return Err(commands.refusal(source)),
-            _ => return Err(commands.strange("to recover")),
-        };
+        let answer = commands.request(&request, ANSWER).await?.pop().transpose()?;
+        let Some(Value::Array(entries)) = answer else { return Err(commands.strange("to recover")) };
         let count = entries.len();
         let deliveries = self.lend(entries.into_iter().filter_map(recovered));
         // An answer that was lost before this one is still to be looked for.

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::QueueName;
 use actor_core::delivery::{Incarnation, Lease};
-use redis::Value;
 
 use crate::connection::{ANSWER, Driver, Link};
 use crate::endpoint::Endpoint;
@@ -46,25 +45,16 @@ impl Leases {
             request.call(script::open(&queue.keys));
             request.call(script::enroll(&queue.keys, worker.as_str(), lease));
         }
-        let announcements: Vec<_> = queues.iter().filter_map(|queue| queue.announcement(known.namespace())).collect();
-        let announced = !announcements.is_empty();
-        for announcement in announcements {
-            request.command(announcement);
+        // Last, since a user may be forbidden this key: then the queue is only not listed.
+        for queue in &queues {
+            request.command(queue.announcement(known.namespace()));
         }
         let asked = SystemTime::now();
-        let answers = link.request(&request, ANSWER).await;
-        if announced && !answers.as_ref().is_ok_and(|answers| answers.iter().skip(2 * queues.len()).all(is_int)) {
-            for queue in &queues {
-                queue.forget_announcement();
-            }
-        }
-        for (queue, answers) in queues.iter().zip(answers?.chunks(2)) {
-            if let Some(Value::ServerError(source)) =
-                answers.iter().find(|answer| matches!(answer, Value::ServerError(_)))
-            {
-                return Err(link.refusal(source.clone()));
-            }
-            let enrolled = answers.get(1).and_then(script::enrolled).ok_or_else(|| link.strange("to enroll"))?;
+        let mut answers = link.request(&request, ANSWER).await?.into_iter();
+        for queue in &queues {
+            answers.next().transpose()?;
+            let enrolled = answers.next().transpose()?.as_ref().and_then(script::enrolled);
+            let enrolled = enrolled.ok_or_else(|| link.strange("to enroll"))?;
             queue.set_paused(enrolled.paused);
             self.endpoint.clock.measure(asked, enrolled.now_us);
         }
@@ -93,11 +83,8 @@ impl Leases {
         let asked = SystemTime::now();
         let answers = link.request(&request, within).await?;
         let (mut lost, mut any_deaths) = (false, false);
-        for (queue, answer) in queues.iter().zip(&answers) {
-            if let Value::ServerError(source) = answer {
-                return Err(link.refusal(source.clone()));
-            }
-            let renewed = script::renewed(answer).ok_or_else(|| link.strange("to renew"))?;
+        for (queue, answer) in queues.iter().zip(answers) {
+            let renewed = script::renewed(&answer?).ok_or_else(|| link.strange("to renew"))?;
             queue.set_paused(renewed.paused);
             lost |= !renewed.held;
             any_deaths |= renewed.deaths;
@@ -121,11 +108,7 @@ impl Leases {
         if request.is_empty() {
             return Ok(());
         }
-        let answers = link.request(&request, ANSWER).await?;
-        match answers.into_iter().find(|answer| matches!(answer, Value::ServerError(_))) {
-            Some(Value::ServerError(source)) => Err(link.refusal(source)),
-            _ => Ok(()),
-        }
+        link.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
     }
 
     /// Drops the connection of a worker that ended.
@@ -142,8 +125,4 @@ impl Leases {
         // Nothing panics while it is held.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_int(answer: &Value) -> bool {
-    matches!(answer, Value::Int(_))
 }

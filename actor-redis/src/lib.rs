@@ -10,6 +10,7 @@ mod endpoint;
 mod enqueue;
 mod entry;
 mod error;
+mod inspect;
 mod keys;
 mod lane;
 mod lease;

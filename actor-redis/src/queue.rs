@@ -17,7 +17,7 @@ pub(crate) struct Queue {
     pub(crate) keys: Keys,
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
-    /// Whether this process has added it to the set of queues.
+    /// Whether this process has added it to the set of queues when it sent to it.
     announced: AtomicBool,
 }
 
@@ -34,14 +34,17 @@ impl Queue {
         });
     }
 
-    /// The command that adds it to the set of queues, once a process.
-    pub(crate) fn announcement(&self, namespace: &str) -> Option<Cmd> {
-        if self.announced.load(Ordering::Relaxed) || self.announced.swap(true, Ordering::Relaxed) {
-            return None;
-        }
+    /// The command that adds it to the set of queues.
+    pub(crate) fn announcement(&self, namespace: &str) -> Cmd {
         let mut add = Cmd::new();
         add.arg("SADD").arg(keys::queues(namespace)).arg(self.name.as_str());
-        Some(add)
+        add
+    }
+
+    /// The same command, once a process.
+    pub(crate) fn first_announcement(&self, namespace: &str) -> Option<Cmd> {
+        let is_first = !self.announced.load(Ordering::Relaxed) && !self.announced.swap(true, Ordering::Relaxed);
+        is_first.then(|| self.announcement(namespace))
     }
 
     /// Adds it to the set of queues again at the next occasion.

@@ -98,11 +98,8 @@ impl Lane {
         let answers = commands.request(&strays.iter().map(read).collect(), ANSWER).await?;
         let (mut lent, mut gone) = (Vec::new(), Request::new());
         for (Stray { id, crashes }, answer) in strays.into_iter().zip(answers) {
-            let entry = match answer {
-                Value::Array(mut entries) => entries.pop().and_then(|entry| Entry::read(level, entry)),
-                Value::ServerError(source) => return Err(commands.refusal(source)),
-                _ => return Err(commands.strange("to XRANGE")),
-            };
+            let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
+            let entry = entries.pop().and_then(|entry| Entry::read(level, entry));
             match entry {
                 Some(Entry { content: Content::Message(body), .. }) => lent.push(Lent { level, id, body, crashes }),
                 Some(Entry { content: Content::Wake, .. }) | None => {

@@ -2,7 +2,11 @@
 
 use redis::{Cmd, Pipeline, Value};
 
+use crate::error::Trouble;
 use crate::script::Call;
+
+/// Redis's answer to one command. What is inside of an array may still be a refusal.
+pub(crate) type Answer = Result<Value, Trouble>;
 
 /// Commands that are sent together and answered one by one.
 #[derive(Debug)]

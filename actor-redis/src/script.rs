@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use actor_core::inspect::Counts;
+use bytes::Bytes;
 use redis::{Cmd, Script, Value};
 
 use crate::entry::EntryId;
@@ -13,6 +15,8 @@ pub(crate) const LOOK: Duration = Duration::from_secs(10);
 /// A message that is scheduled later than this is scheduled for this: 100 years. A score is a
 /// floating-point number, exact only up to 2^53.
 const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
+/// How many marks that only wake are told from messages when a queue is counted.
+const MARKS: usize = 100;
 /// How many dead workers one recovery handles.
 const DEAD_WORKERS: usize = 100;
 
@@ -45,6 +49,10 @@ static RECOVER: Source = source!("recover");
 static RETRY: Source = source!("retry");
 static BURY: Source = source!("bury");
 static RELEASE: Source = source!("release");
+static COUNT: Source = source!("count");
+static REPLAY: Source = source!("replay");
+static DELETE: Source = source!("delete");
+static REMOVE: Source = source!("remove");
 
 impl Source {
     fn call(&'static self, keys: &[&str]) -> Call {
@@ -64,8 +72,9 @@ impl Call {
     }
 }
 
-fn ready(keys: &Keys) -> [&str; 4] {
-    Level::ALL.map(|level| keys.ready(level))
+/// The keys before the ready streams, and then all of those.
+fn before_ready<'a>(keys: &'a Keys, before: &[&'a str]) -> Vec<&'a str> {
+    before.iter().copied().chain(Level::ALL.map(|level| keys.ready(level))).collect()
 }
 
 fn delay_ms(delay: Duration) -> u64 {
@@ -78,7 +87,7 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 pub(crate) fn open(keys: &Keys) -> Call {
-    let mut call = OPEN.call(&ready(keys));
+    let mut call = OPEN.call(&before_ready(keys, &[]));
     call.arg(GROUP);
     call
 }
@@ -92,7 +101,7 @@ pub(crate) struct Scheduled<'a> {
 
 /// Answers one value for each message: 1, or an error.
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled<'a>>) -> Call {
-    let mut call = SCHEDULE.call(&[&keys.later, &keys.later_bodies, keys.ready(Level::First)]);
+    let mut call = SCHEDULE.call(&[&keys.later, &keys.later_bodies, keys.ready(Level::WAKING)]);
     call.arg(whole_ms(LOOK));
     for Scheduled { member, delay, body } in messages {
         call.arg(member).arg(delay_ms(delay)).arg(body);
@@ -101,7 +110,7 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled
 }
 
 pub(crate) fn promote(keys: &Keys, limit: usize) -> Call {
-    let [_, high, normal, low] = ready(keys);
+    let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
     let mut call = PROMOTE.call(&[&keys.later, &keys.later_bodies, high, normal, low]);
     call.arg(limit);
     call
@@ -168,16 +177,14 @@ fn integers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
 }
 
 pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = RETIRE.call(&[&keys.workers, first, high, normal, low]);
+    let mut call = RETIRE.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP);
     call
 }
 
 /// Answers for each message: level, entry, how often it was lent before, fields.
 pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = RECOVER.call(&[&keys.workers, first, high, normal, low]);
+    let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS);
     call
 }
@@ -198,8 +205,7 @@ pub(crate) struct Retry<'a> {
 }
 
 pub(crate) fn retry<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Retry<'a>>) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = RETRY.call(&[&keys.later, &keys.later_bodies, first, high, normal, low]);
+    let mut call = RETRY.call(&before_ready(keys, &[&keys.later, &keys.later_bodies]));
     call.arg(worker).arg(GROUP).arg(whole_ms(LOOK));
     for Retry { place, member, delay, body } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(delay_ms(delay)).arg(body);
@@ -222,8 +228,7 @@ pub(crate) struct Bury<'a> {
 }
 
 pub(crate) fn bury<'a>(keys: &Keys, worker: &str, keep: Keep, messages: impl Iterator<Item = Bury<'a>>) -> Call {
-    let [first, high, normal, low] = ready(keys);
-    let mut call = BURY.call(&[&keys.dead, &keys.dead_bodies, &keys.dead_reasons, first, high, normal, low]);
+    let mut call = BURY.call(&before_ready(keys, &[&keys.dead, &keys.dead_bodies, &keys.dead_reasons]));
     call.arg(worker).arg(GROUP).arg(whole_ms(keep.age)).arg(keep.count);
     for Bury { place, member, body, reason } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(body).arg(reason);
@@ -237,10 +242,62 @@ pub(crate) struct Release<'a> {
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut call = RELEASE.call(&ready(keys));
+    let mut call = RELEASE.call(&before_ready(keys, &[]));
     call.arg(worker).arg(GROUP);
     for Release { place, body } in messages {
         call.arg(place.level.place()).arg(place.id).arg(body);
     }
+    call
+}
+
+pub(crate) fn count(keys: &Keys) -> Call {
+    let mut call = COUNT.call(&before_ready(keys, &[&keys.workers, &keys.later, &keys.dead]));
+    call.arg(GROUP).arg(MARKS);
+    call
+}
+
+/// What a [`count`] found.
+pub(crate) fn counted(answer: &Value) -> Option<Counts> {
+    let numbers = integers::<5>(answer)?;
+    let [ready, lent, scheduled, dead, paused] = numbers.map(|number| u64::try_from(number).unwrap_or_default());
+    let mut counts = Counts::new(ready, lent, scheduled, dead);
+    counts.paused = paused == 1;
+    Some(counts)
+}
+
+/// A dead letter made new.
+pub(crate) struct Replay {
+    pub(crate) member: String,
+    pub(crate) level: Level,
+    pub(crate) body: Bytes,
+}
+
+/// Answers how many were dead, and are ready now.
+pub(crate) fn replay(keys: &Keys, messages: &[Replay]) -> Call {
+    let mut call = REPLAY.call(&before_ready(keys, &[&keys.dead, &keys.dead_bodies, &keys.dead_reasons]));
+    for Replay { member, level, body } in messages {
+        call.arg(member).arg(level.place()).arg(&**body);
+    }
+    call
+}
+
+/// Deletes what is ready from one entry to another.
+pub(crate) fn delete(keys: &Keys, level: Level, from: &str, to: &str, limit: usize) -> Call {
+    let mut call = DELETE.call(&[keys.ready(level)]);
+    call.arg(GROUP).arg(from).arg(to).arg(limit);
+    call
+}
+
+/// How many a [`delete`] deleted, and the last entry that it saw.
+pub(crate) fn deleted(answer: &Value) -> Option<(u64, Option<EntryId>)> {
+    let Value::Array(parts) = answer else { return None };
+    let [Value::Int(count), Value::BulkString(last)] = parts.as_slice() else { return None };
+    Some((u64::try_from(*count).ok()?, EntryId::parse(last)))
+}
+
+/// Removes members of an index from all of these keys, the index first. Answers how many were there.
+pub(crate) fn remove(keys: &[&str], members: &[String]) -> Call {
+    let mut call = REMOVE.call(keys);
+    call.arg(members);
     call
 }

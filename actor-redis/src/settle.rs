@@ -1,6 +1,10 @@
-//! Settling. A success is `XACK` and `XDEL` in one `MULTI`; everything that hangs on whether this
-//! worker still holds the message is decided by a script, in Redis. All of one call goes in one round
-//! trip.
+//! Settling. A success is `XDEL` and `XACK`; everything that hangs on whether this worker still holds
+//! the message is decided by a script, in Redis. All of one call goes in one round trip.
+//!
+//! A success needs no `MULTI`, which Redis would refuse where it is out of memory, just when workers
+//! must make room. The entry is deleted before it is acknowledged, so that what a crash can leave
+//! halfway is an entry that is lent and has no body: settling it again acknowledges it, and so does
+//! its recovery. In the other order it would be one that nobody ever deletes.
 
 use actor_core::MessageId;
 use actor_core::delivery::Receipt;
@@ -10,9 +14,9 @@ use redis::{Cmd, Value};
 use crate::connection::{ANSWER, Link};
 use crate::entry::EntryId;
 use crate::error::Trouble;
-use crate::keys::{GROUP, Level};
+use crate::keys::{GROUP, LEVELS, Level};
 use crate::queue::Queue;
-use crate::request::Request;
+use crate::request::{Answer, Request};
 use crate::script::{self, Bury, Keep, Place, Release, Retry};
 
 /// How many entries one command names at most, so that none holds up the server.
@@ -20,7 +24,7 @@ const DONE_AT_ONCE: usize = 1_000;
 /// What one call of a script takes at most.
 const CALL_MESSAGES: usize = 64;
 
-type Answer = Result<Settled, Trouble>;
+type Outcome = Result<Settled, Trouble>;
 
 /// Settles deliveries of one worker. The answers stand in their order.
 pub(crate) async fn settle(
@@ -29,35 +33,35 @@ pub(crate) async fn settle(
     worker: &str,
     keep: Keep,
     settlements: &[(Receipt, Settlement)],
-) -> Vec<Answer> {
+) -> Vec<Outcome> {
     // A receipt that this broker did not make settles nothing.
-    let mut answers: Vec<Answer> = settlements.iter().map(|_| Ok(Settled::No)).collect();
-    let sorted = Sorted::new(settlements, &mut answers);
+    let mut settled: Vec<Outcome> = settlements.iter().map(|_| Ok(Settled::No)).collect();
+    let sorted = Sorted::new(settlements, &mut settled);
     let mut request = Request::new();
     let mut steps = Vec::new();
     sorted.write(queue, worker, keep, &mut request, &mut steps);
     if steps.is_empty() {
-        return answers;
+        return settled;
     }
     match link.request(&request, ANSWER).await {
-        Ok(mut values) => {
+        Ok(mut answers) => {
             for step in steps {
-                step.read(link, &mut values, &mut answers);
+                step.read(link, &mut answers, &mut settled);
             }
         }
         Err(trouble) => {
             for index in steps.iter().flat_map(|step| &step.indexes) {
-                answers[*index] = Err(trouble.clone());
+                settled[*index] = Err(trouble.clone());
             }
         }
     }
-    answers
+    settled
 }
 
 /// Settlements by what is to be done, each with its place in the caller's order.
 #[derive(Default)]
 struct Sorted<'a> {
-    done: [Vec<(usize, EntryId)>; 4],
+    done: [Vec<(usize, EntryId)>; LEVELS],
     retries: Vec<(usize, Retry<'a>)>,
     burials: Vec<(usize, Bury<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
@@ -72,13 +76,13 @@ struct Step {
 }
 
 enum Kind {
-    /// `MULTI`, `XACK`, `XDEL`, `EXEC`.
+    /// `XDEL`, and `XACK`, whose answer decides.
     Done,
     Call,
 }
 
 impl<'a> Sorted<'a> {
-    fn new(settlements: &'a [(Receipt, Settlement)], answers: &mut [Answer]) -> Self {
+    fn new(settlements: &'a [(Receipt, Settlement)], settled: &mut [Outcome]) -> Self {
         let mut sorted = Self::default();
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
             let Some(level) = Level::at(receipt.rank()) else { continue };
@@ -93,7 +97,7 @@ impl<'a> Sorted<'a> {
                     sorted.burials.push((index, Bury { place, member: dead_member(*id, place), body, reason }));
                 }
                 Settlement::Release { body } => sorted.releases.push((index, Release { place, body })),
-                _ => answers[index] = Err(Trouble::Unsupported("this settlement")),
+                _ => settled[index] = Err(Trouble::Unsupported("this settlement")),
             }
         }
         sorted
@@ -140,59 +144,43 @@ fn write_done(key: &str, batch: &[(usize, EntryId)], request: &mut Request) -> u
         ack.arg(id);
         del.arg(id);
     }
-    let (mut multi, mut exec) = (Cmd::new(), Cmd::new());
-    multi.arg("MULTI");
-    exec.arg("EXEC");
-    for command in [multi, ack, del] {
-        request.command(command);
-    }
-    request.command(exec)
+    request.command(del);
+    request.command(ack)
 }
 
 impl Step {
-    fn read(self, link: &Link, values: &mut [Value], answers: &mut [Answer]) {
+    fn read(self, link: &Link, answers: &mut [Answer], settled: &mut [Outcome]) {
         match self.kind {
-            Kind::Done => self.read_done(link, values, answers),
-            Kind::Call => self.read_call(link, &mut values[self.at], answers),
+            Kind::Done => self.read_done(link, answers, settled),
+            Kind::Call => self.read_call(link, &mut answers[self.at], settled),
         }
     }
 
-    fn read_done(&self, link: &Link, values: &[Value], answers: &mut [Answer]) {
-        // Where a command was refused when it was queued, its own answer says why; EXEC's only says so.
-        let refused = values[self.at - 3..=self.at].iter().find_map(|value| match value {
-            Value::ServerError(error) => Some(error),
-            Value::Array(parts) => parts.iter().find_map(|part| match part {
-                Value::ServerError(error) => Some(error),
-                _ => None,
-            }),
-            _ => None,
-        });
-        let settled = match (refused, &values[self.at]) {
-            (Some(error), _) => Err(link.refusal(error.clone())),
-            (None, Value::Array(parts)) => match parts.first() {
-                Some(Value::Int(0)) => Ok(Settled::No),
-                Some(Value::Int(count)) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Yes),
-                Some(Value::Int(_)) => Ok(Settled::Unclear),
-                _ => Err(link.strange("to XACK")),
-            },
-            _ => Err(link.strange("to EXEC")),
+    fn read_done(&self, link: &Link, answers: &[Answer], settled: &mut [Outcome]) {
+        let outcome = match (&answers[self.at - 1], &answers[self.at]) {
+            (Err(trouble), _) | (_, Err(trouble)) => Err(trouble.clone()),
+            (Ok(_), Ok(Value::Int(0))) => Ok(Settled::No),
+            (Ok(_), Ok(Value::Int(count))) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Yes),
+            (Ok(_), Ok(Value::Int(_))) => Ok(Settled::Unclear),
+            _ => Err(link.strange("to XACK")),
         };
         for index in &self.indexes {
-            answers[*index] = settled.clone();
+            settled[*index] = outcome.clone();
         }
     }
 
-    fn read_call(&self, link: &Link, value: &mut Value, answers: &mut [Answer]) {
-        let parts = match std::mem::take(value) {
-            Value::Array(parts) if parts.len() == self.indexes.len() => parts,
+    fn read_call(&self, link: &Link, answer: &mut Answer, settled: &mut [Outcome]) {
+        let parts = match std::mem::replace(answer, Ok(Value::Nil)) {
+            Ok(Value::Array(parts)) if parts.len() == self.indexes.len() => parts.into_iter().map(Ok).collect(),
             whole => vec![whole; self.indexes.len()],
         };
         for (index, part) in self.indexes.iter().zip(parts) {
-            answers[*index] = match part {
-                Value::Int(1) => Ok(Settled::Yes),
-                Value::Int(0) => Ok(Settled::No),
-                Value::ServerError(source) => Err(link.refusal(source)),
-                _ => Err(link.strange("to a settling script")),
+            settled[*index] = match part {
+                Ok(Value::Int(1)) => Ok(Settled::Yes),
+                Ok(Value::Int(0)) => Ok(Settled::No),
+                Ok(Value::ServerError(source)) => Err(link.refusal(source)),
+                Ok(_) => Err(link.strange("to a settling script")),
+                Err(trouble) => Err(trouble),
             };
         }
     }

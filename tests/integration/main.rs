@@ -3,15 +3,27 @@
 
 mod support;
 
-/// Redis itself: restarted, cut off, emptied of scripts.
+/// Hosts whose clocks differ.
+mod clocks;
+/// What a worker asks of Redis while there is nothing to do.
+mod costs;
+/// Numbers: how many at once, how many at all, and who gets them.
+mod crowds;
+/// How long a run may take, and what a sync actor makes of it.
+mod limits;
+/// Redis that is away: killed, cut off, not there yet.
 mod outages;
 /// How a run ends, and what becomes of its message.
 mod outcomes;
-/// Order, delay, age and numbers.
+/// Redis that refuses for a while, or forgets.
+mod pressure;
+/// Order, delay and age.
 mod queues;
 /// Workers that die, and what they held.
 mod recovery;
-/// What an actor is given, and what it may ask of its run.
+/// Reading and repairing what is stored.
+mod repairs;
+/// What an actor is given, and what its message may ask for.
 mod running;
 /// What a worker refuses to start with.
 mod starting;
@@ -19,3 +31,5 @@ mod starting;
 mod stopping;
 /// Messages that cannot be run here, or at all.
 mod strangers;
+/// What a run tells, and whose trace it continues.
+mod traces;

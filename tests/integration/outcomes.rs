@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use actor_core::inspect::State;
-use actor_core::{Context, Failure, Worker, actor};
+use actor_core::{Context, Failure, actor};
 use serde_json::Value;
 
 use crate::on_every_broker;
-use crate::support::{Probe, RunningWorker, Stage, probe, stage::name};
+use crate::support::{Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "fails_twice", max_retries = 5, min_backoff = "20ms", max_backoff = "50ms")]
 async fn fails_twice(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
@@ -87,7 +87,7 @@ on_every_broker! {
         assert_eq!(heard.next().await, "attempt 1 token 1");
         assert_eq!(heard.next().await, "attempt 2 token 2");
         assert_eq!(heard.next().await, "attempt 3 token 3");
-        let counts = stage.until("fails_twice", |counts| counts.waiting_and_lent() == 0).await;
+        let counts = stage.until_empty("fails_twice").await;
         assert_eq!(counts.dead, 0);
         worker.stop().await;
     }
@@ -144,12 +144,12 @@ on_every_broker! {
 
     async fn a_panicking_actor_gives_its_slot_back(stage: Stage) {
         let (probe, _heard) = probe();
-        let builder = Worker::builder(stage.another().await).queues([name("panics")]).state(probe);
+        let builder = stage.worker("panics").await.state(probe);
         let worker = RunningWorker::start(builder.concurrency(std::num::NonZeroUsize::MIN));
         for number in [1, 2, 0] {
             panics.send_with(&stage.broker, number).await.unwrap();
         }
-        let counts = stage.until("panics", |counts| counts.waiting_and_lent() == 0).await;
+        let counts = stage.until_empty("panics").await;
         assert_eq!(counts.dead, 2);
         worker.stop().await;
     }
@@ -175,5 +175,5 @@ on_every_broker! {
 }
 
 async fn worker(stage: &Stage, queue: &str, probe: Probe) -> RunningWorker {
-    RunningWorker::start(Worker::builder(stage.another().await).queues([name(queue)]).state(probe))
+    RunningWorker::start(stage.worker(queue).await.state(probe))
 }

@@ -1,1 +1,208 @@
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
+use actor_core::inspect::State;
+use actor_core::{Cancellation, Context, actor};
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use crate::on_every_broker;
+use crate::support::worker::LEASE;
+use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
+
+/// More than anything here takes, and less than a waiting claim.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// How many messages of a backlog are done at once, before one waits at the gate.
+const QUICK: u32 = 300;
+const BACKLOG: u32 = 600;
+
+#[actor(queue = "backlog")]
+async fn backlog(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
+    if number == QUICK {
+        probe.tell("blocked");
+        gate.pass().await;
+    }
+    probe.tell(format!("{number} attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token()));
+}
+
+#[actor(queue = "waited_for")]
+async fn waited_for(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
+    probe.tell("start");
+    let why = cx.cancelled().await;
+    assert_eq!(Some(why), cx.cancellation());
+    probe.tell(format!("{why:?}"));
+    gate.pass().await;
+    probe.tell("end");
+}
+
+#[actor(queue = "waited_for")]
+fn sync_waited_for(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
+    probe.tell("start");
+    let why = Handle::current().block_on(cx.cancelled());
+    probe.tell(format!("{why:?}"));
+    gate.pass_blocking();
+    probe.tell("end");
+}
+
+#[actor(queue = "outlasts", max_retries = 0)]
+async fn outlasts(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
+    struct Dropped(Probe);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.tell("dropped");
+        }
+    }
+    probe.tell(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token()));
+    let _dropped = Dropped(probe.clone());
+    gate.pass().await;
+}
+
+#[actor(queue = "never_ends", max_retries = 0)]
+fn never_ends(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
+    probe.tell(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token()));
+    gate.pass_blocking();
+}
+
+on_every_broker! {
+    async fn what_has_not_started_is_handed_back_and_run_by_another_at_once(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let numbers = 0..BACKLOG;
+        backlog.send_many_with(&stage.broker, numbers).await.unwrap();
+        let gate = Gate::closed();
+        let builder = stage.worker("backlog").await.concurrency(NonZeroUsize::MIN);
+        let mut first = RunningWorker::for_ever(builder.state(probe.clone()).state(gate.clone()));
+        let mut done = vec![0; BACKLOG as usize];
+        let mut note = |run: &str| {
+            let number: usize = run.split(' ').next().and_then(|number| number.parse().ok()).unwrap();
+            done[number] += 1;
+        };
+        loop {
+            match heard.next().await.as_str() {
+                "blocked" => break,
+                run => note(run),
+            }
+        }
+        // It was fast so far, so it fetched ahead; what it fetched waits for its one slot.
+        stage.until("backlog", |counts| counts.lent > 1).await;
+        first.ask();
+        let counts = stage.until("backlog", |counts| counts.lent == 1).await;
+        assert_eq!(counts.ready, u64::from(BACKLOG - QUICK - 1));
+
+        // The first still waits for what it runs, and nothing of it was ended by a lease.
+        let builder = stage.worker("backlog").await.concurrency(NonZeroUsize::MIN);
+        let second = RunningWorker::for_ever(builder.state(probe).state(Gate::opened()));
+        let given_back = format!("{} attempt 1 crashes 0 token 2", QUICK + 1);
+        for n in 1..BACKLOG - QUICK {
+            let run = heard.next().await;
+            assert!(n > 1 || run == given_back, "what was given back goes first, and counts nothing: {run}");
+            assert!(run.contains(" attempt 1 crashes 0 token "), "{run}");
+            note(&run);
+        }
+        gate.open();
+        first.ended().await.unwrap();
+        note(&heard.next().await);
+        second.stop().await;
+        stage.until_empty("backlog").await;
+        assert!(done.iter().all(|runs| *runs == 1), "each ran once: {done:?}");
+        assert_eq!(heard.rest(), [""; 0]);
+    }
+
+    async fn what_runs_is_told_and_waited_for(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let gate = Gate::closed();
+        let builder = stage.worker("waited_for").await;
+        let mut worker = RunningWorker::start(builder.state(probe).state(gate.clone()));
+        waited_for.send_with(&stage.broker).await.unwrap();
+        sync_waited_for.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next_sorted(2).await, ["start", "start"]);
+        worker.ask();
+        let why = format!("{:?}", Cancellation::Shutdown);
+        assert_eq!(heard.next_sorted(2).await, [why.clone(), why]);
+        // Longer than a lease: a worker that stops keeps it as long as anything runs.
+        tokio::time::sleep(LEASE * 2).await;
+        assert_eq!(heard.rest(), [""; 0]);
+        assert_eq!(stage.counts("waited_for").await.lent, 2);
+        gate.open();
+        worker.ended().await.unwrap();
+        assert_eq!(heard.rest(), ["end", "end"]);
+        let counts = stage.counts("waited_for").await;
+        assert_eq!(counts.waiting_and_lent() + counts.dead, 0);
+    }
+
+    async fn a_run_that_outlasts_the_shutdown_timeout_is_dropped_and_given_back_with_nothing_counted(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let builder = stage.worker("outlasts").await.shutdown_timeout(Duration::from_millis(50));
+        let first = RunningWorker::for_ever(builder.state(probe.clone()).state(Gate::closed()));
+        outlasts.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "attempt 1 crashes 0 token 1");
+        first.stop().await;
+        assert_eq!(heard.next().await, "dropped");
+        let given_back = stage.list("outlasts", State::Ready).await.pop().unwrap();
+        let body: Value = serde_json::from_slice(&given_back.body).unwrap();
+        assert_eq!((&body["attempt"], &body["crashes"]), (&0.into(), &0.into()));
+
+        let builder = stage.worker("outlasts").await;
+        let second = RunningWorker::for_ever(builder.state(probe).state(Gate::opened()));
+        assert_eq!(heard.next().await, "attempt 1 crashes 0 token 2");
+        assert_eq!(stage.until_empty("outlasts").await.dead, 0);
+        second.stop().await;
+    }
+
+    async fn a_sync_run_that_never_ends_does_not_keep_the_worker_from_stopping(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let gate = Gate::closed();
+        let builder = stage.worker("never_ends").await.shutdown_timeout(Duration::from_millis(50));
+        let first = RunningWorker::for_ever(builder.state(probe.clone()).state(gate.clone()));
+        never_ends.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "attempt 1 crashes 0 token 1");
+        first.stop().await;
+
+        let builder = stage.worker("never_ends").await;
+        let second = RunningWorker::for_ever(builder.state(probe).state(gate.clone()));
+        assert_eq!(heard.next().await, "attempt 1 crashes 0 token 2");
+        gate.open();
+        assert_eq!(stage.until_empty("never_ends").await.dead, 0);
+        second.stop().await;
+    }
+
+    async fn an_idle_worker_stops_at_once(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let builder = stage.worker("outlasts").await;
+        let mut worker = RunningWorker::start(builder.state(probe).state(Gate::opened()));
+        outlasts.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "attempt 1 crashes 0 token 1");
+        stage.until_empty("outlasts").await;
+        let asked = Instant::now();
+        worker.ask();
+        worker.ended().await.unwrap();
+        assert!(asked.elapsed() < AT_ONCE, "it waited for a message for {:?}", asked.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_while_the_broker_is_away_ends_within_bounds() {
+    let mut stage = Stage::on(RedisServer::durable()).await;
+    let (probe, mut heard) = probe();
+    let gate = Gate::closed();
+    let builder = stage.worker("outlasts").await;
+    let mut worker = RunningWorker::start(builder.state(probe.clone()).state(gate.clone()));
+    outlasts.send_with(&stage.broker).await.unwrap();
+    assert_eq!(heard.next().await, "attempt 1 crashes 0 token 1");
+    stage.server().kill();
+    let asked = Instant::now();
+    worker.ask();
+    gate.open();
+    assert_eq!(heard.next().await, "dropped", "what runs may finish, also without the broker");
+    worker.ended().await.unwrap();
+    // It tries for a lease to settle what was done, and for another to end its lease.
+    assert!(asked.elapsed() < LEASE * 2 + AT_ONCE, "it took {:?}", asked.elapsed());
+
+    // Nobody could be told that the work was done, so it is done again.
+    stage.server().revive();
+    let builder = stage.worker("outlasts").await;
+    let heir = RunningWorker::start(builder.state(probe).state(gate));
+    assert_eq!(heard.next().await, "attempt 1 crashes 1 token 2");
+    stage.until_empty("outlasts").await;
+    heir.stop().await;
+}

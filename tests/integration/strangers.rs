@@ -1,1 +1,273 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use actor_core::actor::{ActorDef, Implementation, ImplementationDef, Options};
+use actor_core::broker::Enqueue;
+use actor_core::inspect::State;
+use actor_core::{Context, Failure, MessageId, Priority, actor};
+use bytes::Bytes;
+use fastrand::Rng;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::on_every_broker;
+use crate::support::by_hand::with_members;
+use crate::support::{Probe, RunningWorker, Stage, by_hand, probe, stage::name};
+
+/// How many random entries there are.
+const RANDOM: usize = 2_000;
+
+#[actor(queue = "strangers")]
+async fn neighbour(number: u32, flag: bool, #[state] probe: &Probe) {
+    probe.tell(format!("{number} {flag}"));
+}
+
+/// Counts its runs, for messages that may be damaged.
+#[derive(Clone, Default)]
+struct Done(Arc<AtomicU64>);
+
+#[actor(queue = "random")]
+async fn survivor(number: u32, #[state] done: &Done, #[state] probe: &Probe) {
+    done.0.fetch_add(1, Ordering::Relaxed);
+    if number == u32::MAX {
+        probe.tell("still here");
+    }
+}
+
+#[actor(queue = "rolling")]
+async fn early(cx: &Context, #[state] probe: &Probe) {
+    let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.token());
+    probe.tell(format!("{} attempt {attempt} crashes {crashes} token {token}", cx.actor()));
+}
+
+/// An actor that only those workers have that it is given to, as while a deploy is under way.
+struct Late;
+
+impl Implementation for Late {
+    const IMPLEMENTATION: &'static ImplementationDef = {
+        const EARLY: &ImplementationDef = <early as Implementation>::IMPLEMENTATION;
+        const DEF: &ActorDef = &ActorDef::new("late", "rolling", &[], Options::DEFAULT, EARLY.at, true);
+        &ImplementationDef::new(DEF, EARLY.at, &[], EARLY.handler)
+    };
+}
+
+#[actor(queue = "postponed")]
+async fn postpones(cx: &Context) -> Result<(), Failure> {
+    Err(Failure::retry_in(Duration::from_secs(3_600), format_args!("attempt {}", cx.attempt())))
+}
+
+/// The actor of the example in `docs/wire-format.md`.
+#[actor(queue = "video_processing")]
+async fn process_video(video_id: Uuid, #[state] probe: &Probe) {
+    probe.tell(format!("processed {video_id}"));
+}
+
+on_every_broker! {
+    async fn an_undecodable_message_between_two_good_ones_is_buried_untouched_and_they_are_done(stage: Stage) {
+        let (probe, mut heard) = probe();
+        neighbour.send_with(&stage.broker, 1, true).await.unwrap();
+        let strange = Bytes::from_static(b"\xff\x00 {\"v\":1} is no message");
+        stage.put("strangers", strange.clone()).await;
+        neighbour.send_with(&stage.broker, 2, true).await.unwrap();
+        let worker = worker(&stage, "strangers", probe).await;
+        assert_eq!(heard.next_sorted(2).await, ["1 true", "2 true"]);
+        let reason = stage.epitaph("strangers").await;
+        assert!(reason.starts_with("the message cannot be decoded: it is not UTF-8"), "{reason}");
+        assert_eq!(stage.list("strangers", State::Dead).await.pop().unwrap().body, strange);
+        stage.until_empty("strangers").await;
+        worker.stop().await;
+    }
+
+    async fn arguments_of_another_type_or_number_are_buried_by_name(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let worker = worker(&stage, "strangers", probe).await;
+        for (args, reason) in [
+            (r#"["x",true]"#, r#"argument 1 (`number`): invalid type: string "x", expected u32"#),
+            ("[-1,true]", "argument 1 (`number`): invalid value: integer `-1`, expected u32"),
+            ("[1,0]", "argument 2 (`flag`): invalid type: integer `0`, expected a boolean"),
+            ("[1]", "argument 2 (`flag`) is missing"),
+            (
+                "[1,true,[2]]",
+                "the message has 3 arguments, but this worker's actor takes 2: deploy workers before senders",
+            ),
+            (r#"{"number":1}"#, "`args` is not a JSON array"),
+        ] {
+            stage.put("strangers", by_hand("neighbour", "strangers", args)).await;
+            assert_eq!(stage.epitaph("strangers").await, reason);
+            let letter = stage.list("strangers", State::Dead).await.pop().unwrap();
+            let body: Value = serde_json::from_slice(&letter.body).unwrap();
+            assert_eq!(body["attempt"], 0, "what never ran is no attempt");
+            assert!(stage.inspect.delete(&name("strangers"), State::Dead, &letter.handle).await.unwrap());
+        }
+        neighbour.send_with(&stage.broker, 3, false).await.unwrap();
+        assert_eq!(heard.next().await, "3 false");
+        worker.stop().await;
+    }
+
+    async fn an_unknown_actor_is_left_for_a_worker_that_has_it(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let old = worker(&stage, "rolling", probe.clone()).await;
+        stage.put("rolling", by_hand("late", "rolling", "[]")).await;
+        early.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "early attempt 1 crashes 0 token 1", "it holds up nobody");
+        let counts = stage.until("rolling", |counts| counts.scheduled == 1 && counts.lent == 0).await;
+        assert_eq!(counts.dead, 0);
+        old.stop().await;
+
+        let builder = stage.worker("rolling").await.register::<Late>();
+        let new = RunningWorker::start(builder.state(probe));
+        let run = heard.next().await;
+        assert!(run.starts_with("late attempt 1 crashes 0 token "), "being left counts nothing: {run}");
+        assert!(!run.ends_with("token 1"), "{run}");
+        stage.until_empty("rolling").await;
+        new.stop().await;
+    }
+
+    async fn a_message_of_a_newer_version_is_left_for_a_newer_worker(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let worker = worker(&stage, "strangers", probe).await;
+        let newer = with_members("neighbour", "strangers", r#"{"by_name":{"number":1}}"#, r#""v":2,"attempt":"none""#);
+        stage.put("strangers", newer.clone()).await;
+        neighbour.send_with(&stage.broker, 1, true).await.unwrap();
+        assert_eq!(heard.next().await, "1 true");
+        let counts = stage.until("strangers", |counts| counts.scheduled == 1 && counts.lent == 0).await;
+        assert_eq!(counts.dead, 0);
+        let left = stage.list("strangers", State::Scheduled).await.pop().unwrap();
+        assert_eq!(left.body, newer, "nobody changes what he cannot read");
+        let wait = left.time.unwrap().duration_since(stage.broker.now()).unwrap();
+        assert!((20..60).contains(&wait.as_secs()), "it is looked at again in {wait:?}");
+        worker.stop().await;
+    }
+
+    async fn members_that_this_version_does_not_know_survive_a_retry(stage: Stage) {
+        let (probe, _heard) = probe();
+        let worker = worker(&stage, "postponed", probe).await;
+        let own = r#""acme_tenant":{"id": 1.50, "path":["a", null]}"#;
+        stage.put("postponed", with_members("postpones", "postponed", "[]", &format!(r#""v":1,{own}"#))).await;
+        stage.until("postponed", |counts| counts.scheduled == 1).await;
+        let retry = stage.list("postponed", State::Scheduled).await.pop().unwrap();
+        let text = std::str::from_utf8(&retry.body).unwrap();
+        assert!(text.contains(own), "{text}");
+        let body: Value = serde_json::from_str(text).unwrap();
+        assert_eq!((&body["attempt"], &body["last_error"]), (&1.into(), &"attempt 1".into()));
+        worker.stop().await;
+    }
+
+    async fn random_bytes_are_all_buried_untouched(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let builder = stage.worker("random").await;
+        let worker = RunningWorker::start(builder.state(probe).state(Done::default()));
+        let mut dice = Rng::with_seed(1);
+        let entries: Vec<Bytes> = (0..RANDOM).map(|_| random(&mut dice)).collect();
+        store(&stage, "random", &entries).await;
+        survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
+        assert_eq!(heard.next().await, "still here");
+        stage.until_empty("random").await;
+        let mut expected = BTreeMap::new();
+        for entry in entries {
+            *expected.entry(entry).or_insert(0) += 1;
+        }
+        let mut buried = BTreeMap::new();
+        for letter in stage.list("random", State::Dead).await {
+            assert!(letter.reason.is_some_and(|reason| !reason.is_empty()));
+            *buried.entry(letter.body).or_insert(0) += 1;
+        }
+        assert!(buried == expected, "what was buried is not what was sent");
+        worker.stop().await;
+    }
+
+    async fn a_damaged_message_is_done_buried_or_left_and_never_lost(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let done = Done::default();
+        let builder = stage.worker("random").await;
+        let worker = RunningWorker::start(builder.state(probe).state(done.clone()));
+        let mut dice = Rng::with_seed(2);
+        let entries: Vec<Bytes> = (0..RANDOM).map(|_| damaged(&mut dice)).collect();
+        store(&stage, "random", &entries).await;
+        survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
+        assert_eq!(heard.next().await, "still here");
+        let counts = stage.until("random", |counts| counts.ready == 0 && counts.lent == 0).await;
+        let done = done.0.load(Ordering::Relaxed) - 1;
+        assert_eq!(done + counts.dead + counts.scheduled, RANDOM as u64, "{done} done, {counts:?}");
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_from_plain_redis_cli_is_run() {
+    let mut stage = Stage::redis().await;
+    let (probe, mut heard) = probe();
+    let worker = worker(&stage, "video_processing", probe).await;
+    // The command that the document shows, as it stands there.
+    let document = include_str!("../../docs/wire-format.md");
+    let command = document.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(command.starts_with("redis-cli XADD "), "{command}");
+    stage.server().shell(command);
+    assert_eq!(heard.next().await, "processed 5f0c2a1e-9a3b-4a52-8f0e-3a1b7a3f9a10");
+    stage.until_empty("video_processing").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_entry_of_any_other_shape_is_buried_and_holds_up_nobody() {
+    let mut stage = Stage::redis().await;
+    let (probe, mut heard) = probe();
+    let stream = "{actor:strangers}:ready:normal";
+    neighbour.send_with(&stage.broker, 1, true).await.unwrap();
+    stage.server().cli(&["XADD", stream, "*", "body", "what is this"]);
+    stage.server().cli(&["XADD", stream, "*", "m", "not a message"]);
+    stage.server().cli(&["XADD", stream, "*", "", ""]);
+    let good = by_hand("neighbour", "strangers", "[2,false]");
+    stage.server().cli(&["XADD", stream, "*", "from", "me", "m", &good]);
+    neighbour.send_with(&stage.broker, 3, true).await.unwrap();
+    let worker = worker(&stage, "strangers", probe).await;
+    assert_eq!(heard.next_sorted(3).await, ["1 true", "2 false", "3 true"]);
+    let counts = stage.until_empty("strangers").await;
+    assert_eq!(counts.dead, 3);
+    let texts: Vec<_> = stage.list("strangers", State::Dead).await.into_iter().map(|letter| letter.body).collect();
+    for text in ["body what is this", "not a message"] {
+        assert!(texts.iter().any(|buried| buried == text), "{text:?} is not among {texts:?}");
+    }
+    worker.stop().await;
+}
+
+async fn worker(stage: &Stage, queue: &str, probe: Probe) -> RunningWorker {
+    RunningWorker::start(stage.worker(queue).await.state(probe))
+}
+
+async fn store(stage: &Stage, queue: &str, entries: &[Bytes]) {
+    let enqueue = |body: &Bytes| Enqueue::new(MessageId::new(), Priority::Normal, body.clone());
+    for answer in stage.broker.enqueue(&name(queue), entries.iter().map(enqueue).collect()).await {
+        answer.unwrap();
+    }
+}
+
+/// No message: bytes of any value, or what looks like JSON from afar.
+fn random(dice: &mut Rng) -> Bytes {
+    let length = dice.usize(0..200);
+    if dice.bool() {
+        return std::iter::repeat_with(|| dice.u8(..)).take(length).collect();
+    }
+    let like_json = br#"{}[]":,0123456789.-+eE\utfnrulsav "#;
+    std::iter::repeat_with(|| like_json[dice.usize(..like_json.len())]).take(length).collect()
+}
+
+/// A good message with a few bytes changed, taken away or added.
+fn damaged(dice: &mut Rng) -> Bytes {
+    let mut bytes = by_hand("survivor", "random", "[12345]").into_bytes();
+    for _ in 0..dice.usize(1..4) {
+        if bytes.len() < 2 {
+            break;
+        }
+        let at = dice.usize(..bytes.len());
+        match dice.u8(0..4) {
+            0 => bytes[at] = dice.u8(..),
+            1 => drop(bytes.remove(at)),
+            2 => bytes.insert(at, dice.u8(b' '..0x7f)),
+            _ => bytes.truncate(at + 1),
+        }
+    }
+    bytes.into()
+}

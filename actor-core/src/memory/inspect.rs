@@ -64,7 +64,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
-        let replayed = self.change(queue, |queue, now| {
+        Ok(self.change_and_wake(queue, |queue, now| {
             let buried = match which {
                 Which::All => std::mem::take(&mut queue.dead).into_values().collect(),
                 Which::One(Handle(handle)) => {
@@ -77,9 +77,7 @@ impl Inspect for MemoryBroker {
                 queue.store(revived.priority, revived.body, Duration::ZERO, now);
             }
             buried.len() as u64
-        });
-        self.wake(queue);
-        Ok(replayed)
+        }))
     }
 
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
@@ -109,8 +107,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.change(queue, |queue, _| queue.paused = false);
-        self.wake(queue);
+        self.change_and_wake(queue, |queue, _| queue.paused = false);
         Ok(())
     }
 }

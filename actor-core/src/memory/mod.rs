@@ -6,7 +6,6 @@ mod queue;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -115,13 +114,25 @@ impl MemoryBroker {
         names
     }
 
-    /// Changes a queue as it is now. Whoever makes a message ready or due wakes the claims.
+    /// Changes a queue as it is now.
     fn change<T>(&self, queue: &QueueName, change: impl FnOnce(&mut Queue, Moment) -> T) -> T {
+        self.with(queue, |slot, now| change(&mut slot.queue, now))
+    }
+
+    /// The same, where it may make messages ready or due.
+    fn change_and_wake<T>(&self, queue: &QueueName, change: impl FnOnce(&mut Queue, Moment) -> T) -> T {
+        let (claims, value) = self.with(queue, |slot, now| (slot.changed.clone(), change(&mut slot.queue, now)));
+        // The lock is free by now, or who is woken would wait for it.
+        claims.notify_waiters();
+        value
+    }
+
+    fn with<T>(&self, queue: &QueueName, work: impl FnOnce(&mut Slot, Moment) -> T) -> T {
         let mut shared = self.lock();
         let now = shared.clock.now();
-        let queue = &mut shared.slot(queue).queue;
-        queue.tick(now);
-        change(queue, now)
+        let slot = shared.slot(queue);
+        slot.queue.tick(now);
+        work(slot, now)
     }
 
     /// Reads a queue as it is now. A queue that nobody ever used is empty, and stays unknown.
@@ -135,14 +146,6 @@ impl MemoryBroker {
             }
             None => view(&Queue::default()),
         }
-    }
-
-    fn changed(&self, queue: &QueueName) -> Arc<Notify> {
-        self.lock().slot(queue).changed.clone()
-    }
-
-    fn wake(&self, queue: &QueueName) {
-        self.changed(queue).notify_waiters();
     }
 }
 
@@ -159,15 +162,13 @@ impl Shared {
 #[async_trait]
 impl Broker for MemoryBroker {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
-        let answers = self.change(queue, |queue, now| {
+        self.change_and_wake(queue, |queue, now| {
             let store = |message| {
                 queue.enqueue(message, now);
                 Ok(())
             };
             messages.into_iter().map(store).collect()
-        });
-        self.wake(queue);
-        answers
+        })
     }
 
     async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
@@ -191,12 +192,11 @@ impl Broker for MemoryBroker {
 
     // Nothing is lent before the last await, so a dropped future holds no delivery.
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        let changed = self.changed(&consumer.queue);
+        let changed = self.with(&consumer.queue, |slot, _| slot.changed.clone());
         let mut limit = None;
         loop {
-            // It must be waiting before the queue is looked at, or a change in between is missed.
-            let mut wake = pin!(changed.notified());
-            wake.as_mut().enable();
+            // Made before the queue is looked at: it is woken by whatever changes from here on.
+            let wake = changed.notified();
             let (deliveries, until_due) = self.change(&consumer.queue, |queue, now| {
                 let until_due = queue.next_due().map(|due| now.until(due));
                 (queue.claim(&consumer.worker, max, now), until_due)
@@ -229,14 +229,16 @@ impl Broker for MemoryBroker {
         consumer: &Consumer,
         settlements: &[(Receipt, Settlement)],
     ) -> Vec<Result<Settled, BrokerError>> {
-        let answers = self.change(&consumer.queue, |queue, now| {
+        let settle = |queue: &mut Queue, now| {
             let settle = |(receipt, settlement): &_| Ok(queue.settle(&consumer.worker, receipt, settlement, now));
             settlements.iter().map(settle).collect()
-        });
-        if settlements.iter().any(|(_, end)| matches!(end, Settlement::Retry { .. } | Settlement::Release { .. })) {
-            self.wake(&consumer.queue);
+        };
+        let returns = |(_, end): &_| matches!(end, Settlement::Retry { .. } | Settlement::Release { .. });
+        if settlements.iter().any(returns) {
+            self.change_and_wake(&consumer.queue, settle)
+        } else {
+            self.change(&consumer.queue, settle)
         }
-        answers
     }
 
     async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {

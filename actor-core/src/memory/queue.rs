@@ -73,15 +73,18 @@ pub(super) struct Dead {
     pub(super) reason: String,
 }
 
-/// The order of the ready lanes.
-const HANDED_BACK: u64 = 0;
-
+/// Each priority has two lanes: what was handed back goes before what never was lent.
 fn lane(priority: Priority) -> u64 {
     match priority {
         Priority::High => 1,
-        Priority::Normal => 2,
-        Priority::Low => 3,
+        Priority::Normal => 3,
+        Priority::Low => 5,
     }
+}
+
+/// The lane of what is handed back, from the lane that it was lent from.
+fn handed_back(lane: u64) -> u64 {
+    lane & !1
 }
 
 impl Queue {
@@ -183,7 +186,7 @@ impl Queue {
         if !counts {
             return Settled::No;
         }
-        self.lent.remove(&key);
+        let Some(lent) = self.lent.remove(&key) else { return Settled::No };
         match settlement {
             Settlement::Done => {}
             Settlement::Retry { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
@@ -193,7 +196,7 @@ impl Queue {
                 self.dead.insert(key, dead);
                 self.tick(now);
             }
-            Settlement::Release { body } => self.push_ready(HANDED_BACK, body.clone(), now),
+            Settlement::Release { body } => self.push_ready(handed_back(lent.lane), body.clone(), now),
         }
         Settled::Yes
     }

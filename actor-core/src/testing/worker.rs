@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::broker::TestBroker;
@@ -15,6 +14,7 @@ use crate::inspect::{Inspect, Page, State};
 use crate::settlement::Settlement;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
+use crate::worker::suspects::Suspects;
 use crate::{QueueName, registry};
 
 /// More than a test waits.
@@ -51,7 +51,7 @@ impl TestWorker {
             implementations: registry::implementations().map(|found| (found.actor.name, found)).collect(),
             states: Arc::default(),
             max_crashes: u32::MAX,
-            suspects: Arc::new(Semaphore::new(1)),
+            suspects: Suspects::new(),
             closing: CancellationToken::new(),
         };
         Self { broker, executor, worker: Incarnation::new("test") }
@@ -92,7 +92,7 @@ impl TestWorker {
                     idle = false;
                     let now = self.broker.now();
                     let stop = Arc::new(Stop::default());
-                    let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop, None).await;
+                    let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
                     match settlement {
                         Settlement::Done => drained.done += 1,

@@ -16,6 +16,7 @@ use super::life::{Crew, End, Life};
 use super::outage::Outage;
 use super::plan::Plan;
 use super::post::Lane;
+use super::suspects::Suspects;
 use super::{panic, signal};
 use crate::actor::{Implementation, ImplementationDef};
 use crate::context::States;
@@ -193,7 +194,7 @@ impl Builder {
             implementations: plan.implementations,
             states: Arc::new(self.states),
             max_crashes: self.max_crashes,
-            suspects: Arc::new(Semaphore::new(1)),
+            suspects: Suspects::new(),
             closing: CancellationToken::new(),
         };
         Ok(Crew {

@@ -8,13 +8,13 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
 
 use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{Caught, catch};
+use super::suspects::Suspects;
 use crate::actor::{Handler, ImplementationDef};
 use crate::call::{Call, RunError};
 use crate::context::{Cancellation, Context, Facts, States, Stop};
@@ -32,8 +32,7 @@ pub(crate) struct Executor {
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
     pub(crate) states: Arc<States>,
     pub(crate) max_crashes: u32,
-    /// One suspect at a time: where two ran and the worker died, both would be blamed.
-    pub(crate) suspects: Arc<Semaphore>,
+    pub(crate) suspects: Suspects,
     /// The worker's end: nothing is waited for any more.
     pub(crate) closing: CancellationToken,
 }
@@ -63,14 +62,13 @@ impl<'a> Message<'a> {
 impl Executor {
     /// Runs a delivery, and says what is to be settled; `None` where it is no longer ours to settle.
     ///
-    /// `now` is the broker's clock. `suspect` is the right to run a suspect, where the caller holds it.
+    /// `now` is the broker's clock.
     pub(crate) async fn run(
         &self,
         queue: &QueueName,
         delivery: &Delivery,
         now: SystemTime,
         stop: &Arc<Stop>,
-        mut suspect: Option<OwnedSemaphorePermit>,
     ) -> Option<Settlement> {
         let message = match Message::of(&delivery.body, delivery.crashes) {
             Ok(message) => message,
@@ -92,30 +90,17 @@ impl Executor {
         } else if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
             Outcome::Expired
         } else if let Some(implementation) = implementation {
-            if message.crashes > 0 && suspect.is_none() {
-                suspect = self.admit_suspect(stop).await;
-            }
-            if message.crashes > 0 && suspect.is_none() {
-                Outcome::Interrupted
-            } else {
-                self.call(implementation, queue, delivery, &message, stop, &span).await
+            match self.suspects.admit(message.crashes, self.max_crashes) {
+                Some(_admitted) => self.call(implementation, queue, delivery, &message, stop, &span).await,
+                None => Outcome::Crowded,
             }
         } else {
             Outcome::UnknownActor
         };
-        drop(suspect);
         let policy = policy(&message, implementation);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         span.in_scope(|| tell(&outcome, verdict, queue));
         settlement(&message, &delivery.body, &outcome, verdict)
-    }
-
-    /// Waits until no other suspect runs; `None` where the worker stops before.
-    async fn admit_suspect(&self, stop: &Stop) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            permit = Arc::clone(&self.suspects).acquire_owned() => permit.ok(),
-            () = stop.signalled() => None,
-        }
     }
 
     async fn call(

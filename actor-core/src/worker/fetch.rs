@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::demand::Demand;
-use super::executor::release;
 use super::outage::{Backoff, until};
 use super::post::Post;
 use crate::BrokerError;
@@ -77,7 +76,7 @@ impl Fetch {
                 claimed = ended(&mut claim) => self.take(claimed),
                 slot = Arc::clone(&slots).acquire_owned(), if needs_slot && !halted => {
                     if let (Ok(slot), Some((_, delivery))) = (slot, self.buffer.pop_front()) {
-                        self.post.start(delivery, slot, None);
+                        self.post.start(delivery, slot);
                     }
                 }
                 () = until(self.buffer.front().map(|(since, _)| *since + PATIENCE)) => {
@@ -94,7 +93,7 @@ impl Fetch {
         while !self.buffer.is_empty() && !self.post.halt.is_cancelled() {
             let Ok(slot) = Arc::clone(&self.post.lane.slots).try_acquire_owned() else { return };
             if let Some((_, delivery)) = self.buffer.pop_front() {
-                self.post.start(delivery, slot, None);
+                self.post.start(delivery, slot);
             }
         }
     }
@@ -143,18 +142,23 @@ impl Fetch {
             _ => true,
         };
         let now = Instant::now();
+        let most = self.buffer.len() + claim.asked;
         self.buffer.extend(deliveries.into_iter().map(|delivery| (now, delivery)));
         if !in_order {
             // Stable: within a rank the order stays.
             self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.receipt.rank());
+        }
+        // A broker may lend more than was asked for where several priorities wait. Kept, the lower ones
+        // would start before the higher ones that are still to come.
+        for (_, delivery) in self.buffer.split_off(most.min(self.buffer.len())) {
+            self.post.give_back(delivery);
         }
     }
 
     /// Gives back what has not started, for any worker to run.
     fn give_back(&mut self) {
         for (_, delivery) in self.buffer.drain(..) {
-            let settlement = release(&delivery);
-            self.post.settle(delivery.receipt, settlement);
+            self.post.give_back(delivery);
         }
     }
 }

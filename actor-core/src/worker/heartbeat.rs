@@ -90,7 +90,7 @@ impl Heartbeat {
                     () = abandoned.cancelled() => {}
                     () = async {
                         keeper.keep().await;
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     } => {}
                 }
             });

@@ -15,6 +15,7 @@ mod post;
 mod recover;
 mod settle;
 mod signal;
+pub(crate) mod suspects;
 
 pub use builder::Builder;
 pub use error::WorkerError;

@@ -30,6 +30,8 @@ pub(crate) enum Outcome {
     UnknownActor,
     /// The message is of a newer version of the format.
     NewerVersion(u64),
+    /// It is a suspect, and may not run beside what runs here now.
+    Crowded,
     /// The worker stopped before the run ended, or before it began.
     Interrupted,
     /// The worker was declared dead: the message is no longer its own.
@@ -52,6 +54,7 @@ impl fmt::Display for Outcome {
             Self::NewerVersion(version) => {
                 write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
             }
+            Self::Crowded => f.write_str("it may not run beside what runs here now: its workers died"),
             Self::Interrupted => f.write_str("the worker stopped"),
             Self::Disowned => f.write_str("the worker's lease was lost"),
         }
@@ -94,6 +97,9 @@ pub(crate) struct Policy {
 /// minutes; a forgotten actor should not cost a claim a second.
 const POSTPONED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
+/// The longest wait of a suspect for a moment without other suspects.
+const CROWDED: Duration = Duration::from_secs(1);
+
 /// Decides what becomes of a message.
 pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rng) -> Verdict {
     let exhausted = policy.attempts >= policy.max_retries;
@@ -112,6 +118,8 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rn
             let doublings = u32::try_from(policy.deliveries.saturating_sub(1)).unwrap_or(u32::MAX);
             Verdict::Postpone { after: ceiling(POSTPONED.0, POSTPONED.1, doublings) }
         }
+        // Half of it is random, so that those which were refused together do not come back together.
+        Outcome::Crowded => Verdict::Postpone { after: CROWDED.mul_f64(0.5 + dice.f64() / 2.0) },
         Outcome::Interrupted => Verdict::Release,
         Outcome::Disowned => Verdict::Leave,
     }

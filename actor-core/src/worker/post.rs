@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::executor::Executor;
+use super::executor::{Executor, release};
 use super::outage::Outage;
 use super::settle::Settlements;
 use crate::context::Stop;
@@ -72,23 +72,24 @@ pub(crate) struct Post {
 
 impl Post {
     /// Runs a delivery in a task of its own, in the slot that it was given.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        delivery: Delivery,
-        slot: OwnedSemaphorePermit,
-        suspect: Option<OwnedSemaphorePermit>,
-    ) {
+    pub(crate) fn start(self: &Arc<Self>, delivery: Delivery, slot: OwnedSemaphorePermit) {
         let post = Arc::clone(self);
         self.runs.spawn(async move {
             let now = post.broker.now();
             let queue = &post.lane.queue;
-            let settlement = post.executor.run(queue, &delivery, now, &post.stop, suspect).await;
+            let settlement = post.executor.run(queue, &delivery, now, &post.stop).await;
             if let Some(settlement) = settlement {
                 post.settle(delivery.receipt, settlement);
             }
             post.lane.finished.fetch_add(1, Ordering::Relaxed);
             drop(slot);
         });
+    }
+
+    /// Gives back a delivery that has not started.
+    pub(crate) fn give_back(&self, delivery: Delivery) {
+        let settlement = release(&delivery);
+        self.settle(delivery.receipt, settlement);
     }
 
     /// Hands a settlement to the settler, which outlives every post.

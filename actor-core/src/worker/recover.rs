@@ -10,7 +10,7 @@ use super::heartbeat::Status;
 use super::post::Post;
 
 /// How often to look without a hint: the hint is an index, and an index may be lost.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(20);
 
 /// Recovers until the post is halted.
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
@@ -36,16 +36,16 @@ pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>
     }
 }
 
-/// Runs what the dead held until none is left. Each is a suspect, so each waits for the one before.
+/// Runs what the dead held, as slots are free, until none is left.
 async fn take_over(post: &Arc<Post>) {
     loop {
+        // A slot first: what is taken over must not wait in the hands of a worker that may die too.
         let Some(slot) = permit(post, &post.lane.slots).await else { return };
-        let Some(suspect) = permit(post, &post.executor.suspects).await else { return };
         match post.broker.recover(&post.consumer, 1).await {
             Ok(mut recovered) => {
                 let Some(delivery) = recovered.pop() else { return };
                 post.outage.ended();
-                post.start(delivery, slot, Some(suspect));
+                post.start(delivery, slot);
             }
             Err(error) => {
                 post.outage.failed(&error);

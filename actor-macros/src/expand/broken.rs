@@ -3,14 +3,15 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::FnArg;
+use syn::{FnArg, Visibility};
 
-use super::{guard, location, name, quiet, register, unit};
+use super::items::{guard, register, unit};
+use super::{location, name, quiet};
 use crate::item::{Broken, Form, Item};
 
 /// Output, for `fn resize<T>(a: T, b: &mut u8) { body }`:
 ///
-/// ```ignore
+/// ```text
 /// struct resize;
 /// const _: () = {
 ///     impl resize { fn send<A0, A1>(self, _: A0, _: A1) -> Sending<'static> { loop {} } .. }
@@ -19,10 +20,14 @@ use crate::item::{Broken, Form, Item};
 /// };
 /// ```
 pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
-    let plain = item.plain();
+    // A function with a receiver stands in an `impl` or a trait, where nothing else may stand.
+    if item.sig.receiver().is_some() {
+        return item.plain(&item.vis);
+    }
     let (cfgs, quiet) = (&item.attrs.cfgs, quiet(&item.attrs));
     let ident = &item.sig.ident;
     if let Form::Implementation(_) = form {
+        let plain = item.plain(&item.vis);
         let register = register(&item.attrs, &item.vis, ident);
         return quote! {
             #plain
@@ -33,9 +38,10 @@ pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
             }
         };
     }
+    let plain = item.plain(&Visibility::Inherited);
     let name = name(args, ident);
-    let unit = unit(&item.attrs, &item.vis, ident);
-    let guard = guard(&item.attrs, &name, ident);
+    let unit = unit(&item.attrs, args, &item.vis, ident);
+    let guard = guard(&item.attrs, args, ident);
     let methods = methods(item);
     let location = location(ident);
     quote! {

@@ -1,16 +1,16 @@
 //! The declaration as the registry and the types see it.
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 
 use super::methods::{arguments, wire_name};
-use super::{location, name, returned};
+use super::{call_site, ends, location, name, outcome, returned};
 use crate::args::{Args, Limit, Millis, Priority};
 use crate::item::Actor;
 
 /// Output:
 ///
-/// ```ignore
+/// ```text
 /// impl ::actor_core::Actor for welcome {
 ///     type Args = (String,);
 ///     type Output = <Result<(), MailError> as IntoOutcome>::Output;
@@ -18,20 +18,26 @@ use crate::item::Actor;
 ///     const DEF: &'static ActorDef = &ActorDef::new("welcome", "mail", &["to"], .., true);
 /// }
 /// #[distributed_slice(ACTOR_CORE_DECLARATIONS)]
-/// static DECLARATION: &ActorDef = <welcome as Actor>::DEF;
+/// static __DECLARATION: &ActorDef = <welcome as Actor>::DEF;
 /// ```
 pub(super) fn glue(actor: &Actor) -> TokenStream {
-    let (ident, returned) = (&actor.sig.ident, returned(actor));
+    let ident = &actor.sig.ident;
     let owned = arguments(actor).map(|(param, lent)| owned(&param.ty, lent));
     let arguments = arguments(actor).map(|(param, _)| wire_name(&param.name));
     let (name, options, location) = (name(&actor.args, ident), options(&actor.args), location(ident));
     let queue = actor.args.queue.as_ref().map_or_else(|| "default".to_owned(), syn::LitStr::value);
     let has_body = actor.body.is_some();
+    // An error in a type is shown where the type is written.
+    let args = quote_spanned!(call_site(actor.sig.paren_token.span.join())=> type Args = (#(#owned,)*););
+    let (output, error) = (outcome(actor, "Output"), outcome(actor, "Error"));
+    let (first, last) = ends(&returned(actor));
+    let (output_is, error_is) = (quote_spanned!(first=> type Output =), quote_spanned!(first=> type Error =));
+    let end = quote_spanned!(last=> ;);
     quote! {
         impl ::actor_core::Actor for #ident {
-            type Args = (#(#owned,)*);
-            type Output = <#returned as ::actor_core::__private::IntoOutcome>::Output;
-            type Error = <#returned as ::actor_core::__private::IntoOutcome>::Error;
+            #args
+            #output_is #output #end
+            #error_is #error #end
             const DEF: &'static ::actor_core::__private::ActorDef = &::actor_core::__private::ActorDef::new(
                 #name,
                 #queue,
@@ -44,14 +50,19 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
 
         #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_DECLARATIONS)]
         #[linkme(crate = ::actor_core::__private::linkme)]
-        static DECLARATION: &'static ::actor_core::__private::ActorDef = <#ident as ::actor_core::Actor>::DEF;
+        static __DECLARATION: &'static ::actor_core::__private::ActorDef = <#ident as ::actor_core::Actor>::DEF;
     }
 }
 
 /// The type that an argument is decoded into.
 pub(super) fn owned(ty: &syn::Type, lent: Option<&syn::Type>) -> TokenStream {
     match lent {
-        Some(elem) => quote!(<#elem as ::std::borrow::ToOwned>::Owned),
+        Some(elem) => {
+            let (first, last) = ends(&elem.to_token_stream());
+            let open = quote_spanned!(first=> <);
+            let close = quote_spanned!(last=> as ::std::borrow::ToOwned>::Owned);
+            quote!(#open #elem #close)
+        }
         None => ty.to_token_stream(),
     }
 }

@@ -5,26 +5,29 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 
 use super::definition::owned;
+use super::items::{allow_signature, register};
 use super::methods::{arguments, wire_name};
-use super::{call_site, register, returned, run};
-use crate::item::{Actor, Attrs};
+use super::{call_site, ends, returned, run};
+use crate::attrs::Attrs;
+use crate::item::Actor;
 
 /// Input:
 ///
-/// ```ignore
+/// ```text
 /// #[actor(implements = tasks::process_video)]
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }
 /// ```
 ///
 /// Output: the function as it is, and in the type namespace what `Worker::register` can name.
 ///
-/// ```ignore
+/// ```text
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }
 /// enum process_video {}
 /// ```
 pub(super) fn items(actor: &Actor) -> TokenStream {
     let Attrs { docs, cfgs, deprecated, allows, rest } = &actor.attrs;
     let (vis, sig, body) = (&actor.vis, &actor.sig, &actor.body);
+    let signature = allow_signature(actor);
     let register = register(&actor.attrs, vis, &sig.ident);
     quote! {
         #(#docs)*
@@ -32,8 +35,7 @@ pub(super) fn items(actor: &Actor) -> TokenStream {
         #(#deprecated)*
         #(#allows)*
         #(#rest)*
-        // The signature is the declaration's, whatever the body makes of it.
-        #[allow(clippy::unused_async, clippy::unnecessary_wraps)]
+        #signature
         #vis #sig #body
 
         #register
@@ -42,41 +44,39 @@ pub(super) fn items(actor: &Actor) -> TokenStream {
 
 /// Output, beside what [`run::glue`] writes:
 ///
-/// ```ignore
+/// ```text
 /// type __Declared = tasks::process_video;
-/// const _: fn() = actor_arguments_must_match::<(Uuid,), __Declared>;
-/// const _: fn() = actor_return_must_match::<Result<(), VideoError>, __Declared>;
+/// const _: fn() = arguments_match::<(Uuid,), __Declared>;
+/// const _: fn() = return_matches::<Result<(), VideoError>, __Declared>;
 /// const _: () = is_without_body(<__Declared as Actor>::DEF);
-/// const _: () = argument_is_called(<__Declared as Actor>::DEF, 0, "id");
+/// const _: () = is_called(<__Declared as Actor>::DEF, &["id"]);
 /// ```
 pub(super) fn glue(actor: &Actor, path: &Path) -> TokenStream {
     let ident = &actor.sig.ident;
-    let declared = quote_spanned!(call_site(path_span(path))=> __Declared);
-    let run = run::glue(actor, &declared, &quote!(#ident));
+    let at = ends(&path.to_token_stream()).1;
+    let (declared, def) =
+        (quote_spanned!(at=> __Declared), quote_spanned!(at=> <__Declared as ::actor_core::Actor>::DEF));
+    let run = run::glue(actor, &def, &quote!(#ident));
     let types = arguments(actor).map(|(param, lent)| owned(&param.ty, lent));
     let mut given = Group::new(Delimiter::Parenthesis, quote!(#(#types,)*));
     given.set_span(actor.sig.paren_token.span.join());
     let returned = returned(actor);
-    let body = quote_spanned! {call_site(path_span(path))=>
-        const _: () = ::actor_core::__private::is_without_body(<#declared as ::actor_core::Actor>::DEF);
+    let checks = quote_spanned! {at=>
+        const _: fn() = ::actor_core::__private::arguments_match::<#given, #declared>;
+        const _: fn() = ::actor_core::__private::return_matches::<#returned, #declared>;
+        const _: () = ::actor_core::__private::is_without_body(#def);
     };
     let names: Vec<String> = arguments(actor).map(|(param, _)| wire_name(&param.name)).collect();
     let called = arguments(actor).enumerate().map(|(index, (param, _))| {
         let known = &names[..=index];
         quote_spanned! {call_site(param.name.span())=>
-            const _: () = ::actor_core::__private::is_called(<#declared as ::actor_core::Actor>::DEF, &[#(#known),*]);
+            const _: () = ::actor_core::__private::is_called(#def, &[#(#known),*]);
         }
     });
     quote! {
         type __Declared = #path;
-        const _: fn() = ::actor_core::__private::arguments_match::<#given, #declared>;
-        const _: fn() = ::actor_core::__private::return_matches::<#returned, #declared>;
-        #body
+        #checks
         #(#called)*
         #run
     }
-}
-
-fn path_span(path: &Path) -> proc_macro2::Span {
-    path.to_token_stream().into_iter().last().map_or_else(proc_macro2::Span::call_site, |token| token.span())
 }

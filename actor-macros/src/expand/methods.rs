@@ -2,21 +2,27 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{ReturnType, Type};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Lifetime, ReturnType, Type};
 
-use super::{call_site, lifetime, quiet, returned};
+use super::items::body_name;
+use super::{call_site, docs, local, quiet, returned};
 use crate::item::Actor;
 use crate::param::{Kind, Param};
 
+/// The methods of every actor.
+pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many", "send_many_with", "call", "__write"];
+
 /// Output:
 ///
-/// ```ignore
+/// ```text
 /// impl welcome {
 ///     pub fn send(self, to: String) -> Sending<'static> { self.message(to).send() }
-///     pub fn send_with<'broker>(self, broker: &'broker dyn Broker, to: String) -> Sending<'broker> { .. }
+///     pub fn send_with<'broker>(self, via_broker: &'broker dyn Broker, to: String) -> Sending<'broker> { .. }
 ///     pub fn message(self, to: String) -> Message<Self> { Message::new(Self::__write(to)) }
-///     pub fn send_many<'calls>(self, calls: impl IntoIterator<..> + 'calls) -> SendingMany<'calls> { .. }
-///     pub fn send_many_with<'calls>(self, broker: &'calls dyn Broker, calls: ..) -> SendingMany<'calls> { .. }
+///     pub fn send_many<'calls>(self, each_call: impl IntoIterator<..>) -> SendingMany<'calls> { .. }
+///     pub fn send_many_with<'calls>(self, via_broker: &'calls dyn Broker, each_call: ..) -> SendingMany<'calls> { .. }
 ///     pub async fn call(self, to: String) -> Result<(), MailError> { Self::welcome(to).await }
 ///     fn __write(to: String) -> ArgWriter { .. }
 /// }
@@ -33,7 +39,7 @@ pub(super) fn methods(actor: &Actor) -> TokenStream {
         #quiet
         // The actor's type is the interface, also where an argument's type is less visible: that
         // is an error, and it is told once.
-        #[allow(clippy::too_many_arguments, non_local_definitions, private_interfaces)]
+        #[allow(non_local_definitions, private_interfaces, clippy::too_many_arguments, clippy::impl_trait_in_params)]
         impl #name {
             #one
             #many
@@ -48,14 +54,18 @@ fn one(actor: &Actor) -> TokenStream {
     let (names, types): (Vec<_>, Vec<_>) = arguments(actor).map(|(param, _)| (&param.name, &param.ty)).unzip();
     let at = call_site(actor.sig.ident.span());
     let (send, send_with, message) = (Ident::new("send", at), Ident::new("send_with", at), Ident::new("message", at));
-    let broker = super::local(&Ident::new("broker", at));
+    let broker = local("via_broker", at);
+    let docs = |line| docs::of_method(line, &actor.attrs);
+    let send_docs = docs("Sends a message to this actor, through the installed broker.");
+    let send_with_docs = docs("Sends a message to this actor, through `via_broker`.");
+    let message_docs = docs("Makes a message to this actor, to be sent with settings of its own.");
     quote! {
-        /// Sends this actor a message through the installed broker.
+        #send_docs
         #vis fn #send(self, #(#names: #types),*) -> ::actor_core::Sending<'static> {
             self.message(#(#names),*).send()
         }
 
-        /// Sends this actor a message through `broker`.
+        #send_with_docs
         #vis fn #send_with<'broker>(
             self,
             #broker: &'broker dyn ::actor_core::Broker,
@@ -64,7 +74,7 @@ fn one(actor: &Actor) -> TokenStream {
             self.message(#(#names),*).send_with(#broker)
         }
 
-        /// Makes a message to this actor, to be sent with settings of its own.
+        #message_docs
         #vis fn #message(self, #(#names: #types),*) -> ::actor_core::Message<Self> {
             ::actor_core::Message::new(Self::__write(#(#names),*))
         }
@@ -74,11 +84,12 @@ fn one(actor: &Actor) -> TokenStream {
 fn many(actor: &Actor) -> TokenStream {
     let vis = &actor.vis;
     let names: Vec<&Ident> = arguments(actor).map(|(param, _)| &param.name).collect();
+    let at = call_site(actor.sig.ident.span());
     let (mut lifetimes, mut types) = (Vec::new(), Vec::new());
     for (param, lent) in arguments(actor) {
         types.push(match lent {
             Some(elem) => {
-                let lifetime = lifetime(lifetimes.len());
+                let lifetime = Lifetime::new(&format!("'item{}", lifetimes.len()), at);
                 lifetimes.push(lifetime.clone());
                 quote!(&#lifetime #elem)
             }
@@ -90,14 +101,13 @@ fn many(actor: &Actor) -> TokenStream {
     }
     let (item, pattern) = match (&types[..], &names[..]) {
         ([ty], [name]) => (quote!(#ty), quote!(#name)),
-        _ => (quote!((#(#types),*)), quote!((#(#names),*))),
+        _ => (quote_spanned!(at=> (#(#types),*)), quote!((#(#names),*))),
     };
     let single_use = (!lifetimes.is_empty()).then(|| quote!(#[allow(single_use_lifetimes)]));
-    let at = call_site(actor.sig.ident.span());
     let (send_many, send_many_with) = (Ident::new("send_many", at), Ident::new("send_many_with", at));
-    let broker = super::local(&Ident::new("broker", at));
-    let calls = super::local(&Ident::new("calls", at));
-    let iterator = quote! {
+    let broker = local("via_broker", at);
+    let calls = local("each_call", at);
+    let iterator = quote_spanned! {at=>
         impl ::core::iter::IntoIterator<Item = #item, IntoIter: ::core::marker::Send + 'calls>
     };
     let written = quote! {
@@ -106,14 +116,17 @@ fn many(actor: &Actor) -> TokenStream {
             |#pattern: #item| Self::__write(#(#names),*),
         )
     };
+    let docs = |line| docs::of_method(line, &actor.attrs);
+    let send_many_docs = docs("Sends a message to this actor for each item, in batches, through the installed broker.");
+    let send_many_with_docs = docs("Sends a message to this actor for each item, in batches, through `via_broker`.");
     quote! {
-        /// Sends this actor a message for each item, in batches, through the installed broker.
+        #send_many_docs
         #single_use
         #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> ::actor_core::SendingMany<'calls> {
             ::actor_core::SendingMany::installed::<Self>(#written)
         }
 
-        /// Sends this actor a message for each item, in batches, through `broker`.
+        #send_many_with_docs
         #single_use
         #vis fn #send_many_with<'calls, #(#lifetimes),*>(
             self,
@@ -126,7 +139,7 @@ fn many(actor: &Actor) -> TokenStream {
 }
 
 fn call(actor: &Actor) -> TokenStream {
-    let (vis, asyncness, name) = (&actor.vis, &actor.sig.asyncness, &actor.sig.ident);
+    let (vis, asyncness, body) = (&actor.vis, &actor.sig.asyncness, body_name(actor));
     let (names, types): (Vec<_>, Vec<_>) = actor.params.iter().map(|param| (&param.name, &param.ty)).unzip();
     let awaited = asyncness.map(|_| quote!(.await));
     let output = returned(actor);
@@ -134,22 +147,27 @@ fn call(actor: &Actor) -> TokenStream {
         ReturnType::Default => None,
         ReturnType::Type(..) => Some(quote!(-> #output)),
     };
-    let call = Ident::new("call", call_site(name.span()));
+    let call = Ident::new("call", call_site(actor.sig.ident.span()));
+    let docs = docs::of_method("Runs the body of this actor here, without a message.", &actor.attrs);
     quote! {
-        /// Runs this actor's body here, without a message.
+        #docs
         #vis #asyncness fn #call(self, #(#names: #types),*) #arrow {
-            Self::#name(#(#names),*) #awaited
+            Self::#body(#(#names),*) #awaited
         }
     }
 }
 
 fn write(actor: &Actor) -> TokenStream {
     let (names, types): (Vec<_>, Vec<_>) = arguments(actor).map(|(param, _)| (&param.name, &param.ty)).unzip();
-    let writer = super::local(&Ident::new("writer", actor.sig.ident.span()));
+    let writer = local("__writer", actor.sig.ident.span());
     let pushes = arguments(actor).map(|(param, lent)| {
         let (name, wire) = (&param.name, wire_name(&param.name));
-        let borrow = lent.is_none().then(|| quote!(&));
-        quote_spanned!(call_site(name.span())=> #writer.push(#wire, #borrow #name);)
+        // An argument that cannot be serialized is an error in its type.
+        let at = call_site(param.ty.span());
+        let borrow = lent.is_none().then(|| quote_spanned!(at=> &));
+        let mut value = name.clone();
+        value.set_span(at.resolved_at(name.span()));
+        quote_spanned!(at=> #writer.push(#wire, #borrow #value);)
     });
     quote! {
         fn __write(#(#names: #types),*) -> ::actor_core::__private::ArgWriter {
@@ -170,6 +188,5 @@ pub(super) fn arguments(actor: &Actor) -> impl Iterator<Item = (&Param, Option<&
 
 /// An argument's name in errors and in the registry.
 pub(super) fn wire_name(name: &Ident) -> String {
-    use syn::ext::IdentExt;
     name.unraw().to_string()
 }

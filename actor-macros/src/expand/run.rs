@@ -3,22 +3,31 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Type;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 
 use super::definition::owned;
+use super::items::body_name;
 use super::methods::wire_name;
-use super::{call_site, local, location};
+use super::{call_site, ends, local, location, outcome};
 use crate::item::Actor;
-use crate::param::{Default, Kind, Param};
+use crate::param::{DefaultValue, Kind, Param};
+
+/// The glue of a body that stands at its declaration.
+pub(super) fn of_whole(actor: &Actor) -> TokenStream {
+    let (ident, body) = (&actor.sig.ident, body_name(actor));
+    glue(actor, &quote!(<Self as ::actor_core::Actor>::DEF), &quote!(#ident::#body))
+}
 
 /// Output, for `async fn welcome(cx: &Context, to: String, #[state] pool: &Pool)`:
 ///
-/// ```ignore
+/// ```text
 /// impl ::actor_core::actor::Implementation for welcome {
 ///     const IMPLEMENTATION: &'static ImplementationDef =
 ///         &ImplementationDef::new(<Self as Actor>::DEF, .., &[StateDef::of::<Pool>()], Handler::Async(__run));
 /// }
 /// #[distributed_slice(ACTOR_CORE_IMPLEMENTATIONS)]
-/// static IMPLEMENTATION: &ImplementationDef = <welcome as Implementation>::IMPLEMENTATION;
+/// static __IMPLEMENTATION: &ImplementationDef = <welcome as Implementation>::IMPLEMENTATION;
 /// fn __run(call: Call) -> Running {
 ///     actor_future_must_be_send(async move {
 ///         let mut args = ArgReader::new(call.args())?;
@@ -31,7 +40,7 @@ use crate::param::{Default, Kind, Param};
 /// }
 /// ```
 ///
-/// `declared` is the type of the declaration, and `function` the path of the body.
+/// `declared` is the declaration, and `function` the path of the body.
 pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream) -> TokenStream {
     let ident = &actor.sig.ident;
     let location = location(ident);
@@ -45,7 +54,7 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
         impl ::actor_core::actor::Implementation for #ident {
             const IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
                 &::actor_core::__private::ImplementationDef::new(
-                    <#declared as ::actor_core::Actor>::DEF,
+                    #declared,
                     #location,
                     &[#(#states),*],
                     ::actor_core::__private::Handler::#kind(__run),
@@ -54,7 +63,7 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
 
         #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
         #[linkme(crate = ::actor_core::__private::linkme)]
-        static IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
+        static __IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
             <#ident as ::actor_core::actor::Implementation>::IMPLEMENTATION;
 
         #run
@@ -63,31 +72,44 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
 
 fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     let at = call_site(actor.sig.ident.span());
-    let (call, args) = (local(&Ident::new("call", at)), local(&Ident::new("args", at)));
+    let (call, args) = (local("__call", at), local("__args", at));
     let reads = actor.params.iter().map(|param| read(param, &call, &args));
     let passed = actor.params.iter().map(|param| pass(param, &call));
     let awaited = actor.sig.asyncness.map(|_| quote!(.await));
+    // Everything that needs the returned type to be an outcome stands where the type is written.
+    let last = ends(&super::returned(actor)).1;
     let retry_if = match &actor.args.retry_if {
-        Some(retry_if) => quote!(::core::option::Option::Some(#retry_if)),
-        None => quote!(::core::option::Option::None),
+        Some(retry_if) => {
+            let error = outcome(actor, "Error");
+            let function = quote_spanned!(call_site(retry_if.span())=> fn(&#error) -> bool);
+            quote!({
+                let __retry_if: #function = #retry_if;
+                ::core::option::Option::Some(__retry_if)
+            })
+        }
+        None => quote_spanned!(last=> ::core::option::Option::None),
+    };
+    let into_outcome = outcome(actor, "into_outcome");
+    let returned = local("__returned", last);
+    let outcome = quote_spanned! {last=>
+        match #into_outcome(#returned, #retry_if) {
+            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
+            ::core::result::Result::Err(__failure) => {
+                ::core::result::Result::Err(::actor_core::__private::RunError::Failed(__failure))
+            }
+        }
     };
     let steps = quote! {
         let mut #args = ::actor_core::__private::ArgReader::new(#call.args())?;
         #(#reads)*
         #args.finish()?;
-        let returned = #function(#(#passed),*) #awaited;
-        match ::actor_core::__private::IntoOutcome::into_outcome(returned, #retry_if) {
-            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
-            ::core::result::Result::Err(failure) => {
-                ::core::result::Result::Err(::actor_core::__private::RunError::Failed(failure))
-            }
-        }
+        let #returned = #function(#(#passed),*) #awaited;
+        #outcome
     };
     if actor.sig.asyncness.is_some() {
-        let must_be_send = quote_spanned!(at=> ::actor_core::__private::actor_future_must_be_send);
-        quote! {
+        quote_spanned! {at=>
             fn __run(#call: ::actor_core::__private::Call) -> ::actor_core::__private::Running {
-                #must_be_send(async move { #steps })
+                ::actor_core::__private::actor_future_must_be_send(async move { #steps })
             }
         }
     } else {
@@ -103,7 +125,7 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
 
 /// Takes a parameter's value from the message or from the worker.
 fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
-    let (name, wire) = (local(&param.name), wire_name(&param.name));
+    let (name, wire) = (value_of(param), wire_name(&param.name));
     let at = call_site(param.name.span());
     match &param.kind {
         Kind::Context => TokenStream::new(),
@@ -121,20 +143,31 @@ fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
     }
 }
 
-fn value(default: &Default, ty: &Type, lent: Option<&Type>) -> TokenStream {
+/// The local that holds a parameter's value.
+fn value_of(param: &Param) -> Ident {
+    local(&format!("__arg_{}", param.name.unraw()), param.name.span())
+}
+
+fn value(default: &DefaultValue, ty: &Type, lent: Option<&Type>) -> TokenStream {
     match (default, lent) {
-        (Default::OfType, _) => quote!(::core::default::Default::default()),
-        (Default::Value(value), None) => quote!({ let value: #ty = #value; value }),
-        (Default::Value(value), Some(elem)) => quote!({
-            let value: &#elem = #value;
-            ::std::borrow::ToOwned::to_owned(value)
-        }),
+        (DefaultValue::OfType, _) => {
+            let owned = owned(ty, lent);
+            quote_spanned!(call_site(ty.span())=> <#owned as ::core::default::Default>::default())
+        }
+        (DefaultValue::Given(value), None) => quote!({ let __value: #ty = #value; __value }),
+        (DefaultValue::Given(value), Some(elem)) => {
+            let lent = quote_spanned!(call_site(elem.span())=> &);
+            quote!({
+                let __value: #lent #elem = #value;
+                ::std::borrow::ToOwned::to_owned(__value)
+            })
+        }
     }
 }
 
 /// Hands a parameter's value to the body.
 fn pass(param: &Param, call: &Ident) -> TokenStream {
-    let (name, at) = (local(&param.name), call_site(param.name.span()));
+    let (name, at) = (value_of(param), call_site(param.name.span()));
     match &param.kind {
         Kind::Context => quote_spanned!(at=> #call.context()),
         Kind::Argument { lent: Some(elem), .. } => {

@@ -122,7 +122,7 @@ impl Auditor<'_> {
         let answers = self.link.request(&wanted.iter().map(ask).collect(), ANSWER).await?;
         let mut fits = true;
         for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
-            let found = text(&answer).unwrap_or_default();
+            let found = text(&answer?).unwrap_or_default();
             if found != wanted && found != "none" {
                 fits = false;
                 let what = format!("it holds a {found} in place of a {wanted}");
@@ -143,9 +143,8 @@ impl Auditor<'_> {
     async fn script(&self, step: &'static Step, keys: &[&str], args: &[&str]) -> Result<Vec<Value>, Trouble> {
         let mut request = Request::new();
         request.call(step.call(keys, args));
-        match self.link.request(&request, ANSWER).await?.pop() {
+        match self.link.request(&request, ANSWER).await?.pop().transpose()? {
             Some(Value::Array(parts)) => Ok(parts),
-            Some(Value::ServerError(source)) => Err(self.link.refusal(source)),
             _ => Err(self.link.strange("to an auditing script")),
         }
     }
@@ -175,20 +174,17 @@ impl Auditor<'_> {
     }
 }
 
-fn types(keys: &Keys) -> [(&str, &'static str); 10] {
-    let [first, high, normal, low] = Level::ALL.map(|level| keys.ready(level));
-    [
-        (first, "stream"),
-        (high, "stream"),
-        (normal, "stream"),
-        (low, "stream"),
+fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
+    let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
+    let others: [(&str, _); 6] = [
         (&keys.later, "zset"),
         (&keys.later_bodies, "hash"),
         (&keys.dead, "zset"),
         (&keys.dead_bodies, "hash"),
         (&keys.dead_reasons, "hash"),
         (&keys.workers, "zset"),
-    ]
+    ];
+    streams.chain(others).collect()
 }
 
 /// One of the auditor's scripts.

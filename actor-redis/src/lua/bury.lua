@@ -1,9 +1,10 @@
 -- Makes lent messages dead letters, each only while this worker holds it, and lets the oldest dead
 -- letters go where there are too many or they are too old.
 --
--- KEYS  dead, dead:bodies, dead:reasons, ready:first, ready:high, ready:normal, ready:low
+-- KEYS  dead, dead:bodies, dead:reasons, ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group, ms that a dead letter is kept, how many are kept, then for each message: level
---       (0 to 3), entry, member, body, reason
+--       (0 to 5), entry, member, body, reason
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
 
 local dead, bodies, reasons = KEYS[1], KEYS[2], KEYS[3]

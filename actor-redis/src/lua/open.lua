@@ -1,6 +1,7 @@
 -- Makes a queue's ready streams and their consumer group, where they are missing.
 --
--- KEYS  ready:first, ready:high, ready:normal, ready:low
+-- KEYS  ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
 -- ARGV  group
 -- Returns how many groups it made.
 

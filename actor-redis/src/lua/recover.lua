@@ -1,9 +1,10 @@
 -- Lends what dead workers held to a living one. The consumer groups say who holds what; a consumer
 -- without a live lease is dead, also where its entry in `workers` is gone.
 --
--- KEYS  workers, ready:first, ready:high, ready:normal, ready:low
+-- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group, how many at most, how many dead workers at most
--- Returns for each message: its level (0 to 3), its entry, how often it was lent before, its fields.
+-- Returns for each message: its level (0 to 5), its entry, how often it was lent before, its fields.
 
 local workers = KEYS[1]
 local me, group = ARGV[1], ARGV[2]

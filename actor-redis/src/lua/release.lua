@@ -1,20 +1,22 @@
--- Gives lent messages back, before all that waits, each only while this worker holds it.
+-- Gives lent messages back, each only while this worker holds it, and before what waits of its
+-- priority.
 --
--- KEYS  ready:first, ready:high, ready:normal, ready:low
--- ARGV  worker, group, then for each message: level (0 to 3), entry, body
+-- KEYS  ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
+-- ARGV  worker, group, then for each message: level (0 to 5), entry, body
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
 
-local first = KEYS[1]
 local me, group = ARGV[1], ARGV[2]
 
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
-redis.call('XDEL', first, '0-0')
+redis.call('XDEL', KEYS[1], '0-0')
 
-local function release(stream, entry, body)
+local function release(level, entry, body)
+  local stream, again = KEYS[1 + level], KEYS[1 + level - level % 2]
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     return 0
   end
-  redis.call('XADD', first, '*', 'm', body)
+  redis.call('XADD', again, '*', 'm', body)
   -- It is stored again: only now may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
@@ -23,7 +25,7 @@ end
 
 local answers = {}
 for i = 3, #ARGV, 3 do
-  local ok, answer = pcall(release, KEYS[1 + ARGV[i]], ARGV[i + 1], ARGV[i + 2])
+  local ok, answer = pcall(release, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2])
   if not ok then
     answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
   end

@@ -1,6 +1,7 @@
 -- Ends a worker's lease in good order.
 --
--- KEYS  workers, ready:first, ready:high, ready:normal, ready:low
+-- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group
 -- Returns how many messages it still held.
 

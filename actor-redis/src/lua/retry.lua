@@ -1,8 +1,9 @@
 -- Schedules lent messages again, each only while this worker holds it.
 --
--- KEYS  later, later:bodies, ready:first, ready:high, ready:normal, ready:low
+-- KEYS  later, later:bodies, ready:high:again, ready:high, ready:normal:again,
+--       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group, ms within which workers look for themselves, then for each message: level
---       (0 to 3), entry, member, ms to wait, body
+--       (0 to 5), entry, member, ms to wait, body
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
 
 local later, bodies, first = KEYS[1], KEYS[2], KEYS[3]

@@ -1,6 +1,6 @@
 -- Schedules messages, and wakes a worker where the first of them is due sooner than workers know.
 --
--- KEYS  later, later:bodies, ready:first
+-- KEYS  later, later:bodies, ready:high:again
 -- ARGV  ms within which workers look for themselves, then for each message: member, ms to wait, body
 -- Returns for each message: 1, or the error.
 

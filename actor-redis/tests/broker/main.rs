@@ -1,5 +1,37 @@
 //! The Redis broker at its seam, each test on a `redis-server` of its own.
 #![allow(clippy::unwrap_used)] // A test ends where something is not as it should be.
 
-mod life;
+/// Two ways to the server that a test can spoil: a wire that swallows answers, and a server that is none.
+/// Every promise of the seam.
+mod conformance;
+mod fake;
+mod proxy;
+/// The server, and the worker that a test plays.
 mod server;
+
+/// What it costs.
+mod cost;
+/// Dead letters.
+mod dead;
+/// Messages and hands that are not this library's.
+mod foreign;
+/// Reading and repairing.
+mod inspect;
+/// Workers that live, die and come back.
+mod leases;
+/// A message's life: stored, lent, and settled in each of the four ways.
+mod life;
+/// Answers that never arrive.
+mod lost;
+/// Which message goes first.
+mod order;
+/// Servers that go away and come back.
+mod outage;
+/// What dead workers held.
+mod recovery;
+/// Servers that refuse, and what is said then.
+mod refusals;
+/// Messages that wait for their time.
+mod scheduled;
+/// What is warned of.
+mod warnings;

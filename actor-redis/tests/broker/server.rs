@@ -31,7 +31,7 @@ impl Server {
     pub(crate) fn with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let child = launch(&dir, &args);
+        let child = launch(&dir, &args, "eady to accept connections");
         Self { child, args, dir }
     }
 
@@ -69,7 +69,12 @@ impl Server {
 
     /// Starts it again where it was, with what it had saved.
     pub(crate) fn start_again(&mut self) {
-        self.child = launch(&self.dir, &self.args);
+        self.child = launch(&self.dir, &self.args, "eady to accept connections");
+    }
+
+    /// Starts it again, and does not wait until it has loaded what it had saved.
+    pub(crate) fn start_loading(&mut self) {
+        self.child = launch(&self.dir, &self.args, "Loading RDB");
     }
 
     /// Stops it from doing anything, with its connections open.
@@ -91,12 +96,21 @@ impl Server {
         let _: i64 = self.run("CLIENT KILL TYPE normal SKIPME yes");
     }
 
-    /// Waits until a client has waited in a read.
+    /// Waits until a client waits in a read.
     pub(crate) async fn until_a_read_waits(&self) {
+        self.until_reads_wait(true).await;
+    }
+
+    pub(crate) async fn until_no_read_waits(&self) {
+        self.until_reads_wait(false).await;
+    }
+
+    async fn until_reads_wait(&self, wanted: bool) {
         let mut raw = self.raw();
         loop {
             let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut raw).unwrap();
-            if clients.lines().any(|client| client.contains("flags=b") && client.contains("cmd=xreadgroup")) {
+            let waits = |client: &str| client.contains("flags=b") && client.contains("cmd=xreadgroup");
+            if clients.lines().any(waits) == wanted {
                 return;
             }
             tokio::task::yield_now().await;
@@ -111,7 +125,8 @@ impl Drop for Server {
     }
 }
 
-fn launch(dir: &TempDir, args: &[String]) -> Child {
+/// Starts a server, and waits until its log says `until`.
+fn launch(dir: &TempDir, args: &[String], until: &str) -> Child {
     let mut command = Command::new("redis-server");
     command.current_dir(dir.path()).args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no"]);
     let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
@@ -121,7 +136,7 @@ fn launch(dir: &TempDir, args: &[String]) -> Child {
     let mut said = Vec::new();
     loop {
         let line = log.next().unwrap_or_else(|| panic!("redis-server ended: {said:#?}")).unwrap();
-        let is_up = line.contains("Ready to accept connections") || line.contains("ready to accept connections");
+        let is_up = line.contains(until);
         said.push(line);
         if is_up {
             break;
@@ -159,7 +174,16 @@ pub(crate) async fn send(broker: &RedisBroker, messages: Vec<Enqueue>) {
 
 /// Claims without waiting.
 pub(crate) async fn claim(broker: &RedisBroker, consumer: &Consumer, max: usize) -> Vec<Delivery> {
-    broker.claim(consumer, max, &Wait::new(Duration::ZERO)).await.unwrap()
+    let mut lent = Vec::new();
+    // One claim may end with a priority, where a lower one has more.
+    while lent.len() < max {
+        let more = broker.claim(consumer, max - lent.len(), &Wait::new(Duration::ZERO)).await.unwrap();
+        if more.is_empty() {
+            break;
+        }
+        lent.extend(more);
+    }
+    lent
 }
 
 /// Claims, and waits for long: only against a test that hangs.

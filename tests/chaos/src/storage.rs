@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::process::{NAMESPACE, QUEUES};
 use crate::server::Server;
 
-const LEVELS: [&str; 4] = ["first", "high", "normal", "low"];
+const LEVELS: [&str; 6] = ["high:again", "high", "normal:again", "normal", "low:again", "low"];
 
 /// What Redis holds at the end of a run.
 #[derive(Debug, Default)]

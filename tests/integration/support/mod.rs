@@ -1,10 +1,14 @@
 //! What every behaviour needs: a broker, workers that can be stopped or killed, and ears.
 
+pub mod by_hand;
+pub mod gate;
 pub mod probe;
 pub mod server;
 pub mod stage;
 pub mod worker;
 
+pub use by_hand::by_hand;
+pub use gate::Gate;
 pub use probe::{Probe, probe};
 pub use server::RedisServer;
 pub use stage::Stage;

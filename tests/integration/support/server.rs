@@ -1,10 +1,13 @@
 //! A redis-server of a test's own.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::probe::within;
 
 /// A redis-server that ends with this value. It listens on a unix socket, so that tests need no ports.
 #[derive(Debug)]
@@ -60,13 +63,53 @@ impl RedisServer {
 
     /// Runs a command, as a person would, and returns what is printed.
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new("redis-cli")
+        let output = on_time(Command::new("redis-cli"))
             .arg("-s")
             .arg(self.socket())
             .args(arguments)
             .output()
             .expect("redis-cli stands beside redis-server");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Cuts every connection.
+    pub fn cut_connections(&self) {
+        self.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+
+    /// A number of `INFO`.
+    pub fn info(&self, section: &str, name: &str) -> u64 {
+        let info = self.cli(&["INFO", section]);
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {info}"))
+    }
+
+    /// How often each command was called.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        let info = self.cli(&["INFO", "commandstats"]);
+        let calls = info.lines().filter_map(|line| {
+            let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), stats.split(',').next()?.parse().ok()?))
+        });
+        calls.collect()
+    }
+
+    /// Waits until so many clients wait for an answer.
+    pub async fn until_waiting(&self, clients: u64) {
+        within(async {
+            while self.info("clients", "blocked_clients") != clients {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Runs a line of a shell, in which `redis-cli` talks to this server.
+    pub fn shell(&self, line: &str) {
+        let here = line.replace("redis-cli ", &format!("redis-cli -s '{}' ", self.socket().display()));
+        let status = on_time(Command::new("sh")).args(["-ec", &here]).stdout(Stdio::null()).status();
+        let status = status.expect("there is a shell");
+        assert!(status.success(), "{line}");
     }
 
     fn socket(&self) -> PathBuf {
@@ -91,7 +134,7 @@ impl Drop for RedisServer {
 }
 
 fn launch(directory: &TempDir, options: &[String]) -> Child {
-    Command::new("redis-server")
+    on_time(Command::new("redis-server"))
         .args(["--port", "0", "--unixsocket"])
         .arg(directory.path().join("redis.sock"))
         .arg("--dir")
@@ -103,4 +146,10 @@ fn launch(directory: &TempDir, options: &[String]) -> Child {
         .unwrap_or_else(|error| {
             panic!("redis-server cannot be started ({error}): install it, or run tests/run.sh, which does")
         })
+}
+
+/// A command whose clock is right, also where the test's own is not.
+fn on_time(mut command: Command) -> Command {
+    command.env_remove("LD_PRELOAD").env_remove("DYLD_INSERT_LIBRARIES");
+    command
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::broker::Broker;
+use actor_core::broker::{Broker, Enqueue};
 use actor_core::inspect::{Counts, Listed, Page, State};
-use actor_core::{Inspect, MemoryBroker, QueueName};
-use actor_redis::RedisBroker;
+use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
+use actor_redis::{Builder as Settings, RedisBroker};
+use bytes::Bytes;
 
 use super::RedisServer;
 use super::probe::within;
@@ -22,8 +23,11 @@ pub struct Stage {
 
 enum Kind {
     Memory(MemoryBroker),
-    Redis(RedisServer),
+    Redis(RedisServer, Set),
 }
+
+/// What every broker of a stage is set to.
+type Set = fn(Settings) -> Settings;
 
 impl Stage {
     pub fn memory() -> Self {
@@ -36,21 +40,38 @@ impl Stage {
     }
 
     pub async fn on(server: RedisServer) -> Self {
-        let broker = connect(&server).await;
-        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker), kind: Kind::Redis(server) }
+        Self::with(server, |settings| settings).await
+    }
+
+    /// With other settings than the default.
+    pub async fn with(server: RedisServer, set: Set) -> Self {
+        let broker = connect(&server, set).await;
+        Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker), kind: Kind::Redis(server, set) }
     }
 
     /// A broker for one more process: with a server, a connection of its own.
     pub async fn another(&self) -> Arc<dyn Broker> {
         match &self.kind {
             Kind::Memory(broker) => Arc::new(broker.clone()),
-            Kind::Redis(server) => Arc::new(connect(server).await),
+            Kind::Redis(server, set) => Arc::new(connect(server, *set).await),
         }
+    }
+
+    /// A worker of one queue, with a broker of its own, to be given its state.
+    pub async fn worker(&self, queue: &str) -> Builder {
+        Worker::builder(self.another().await).queues([name(queue)])
+    }
+
+    /// Stores bytes that no sender of this library wrote.
+    pub async fn put(&self, queue: &str, body: impl Into<Bytes>) {
+        let message = Enqueue::new(MessageId::new(), Priority::Normal, body.into());
+        let answer = self.broker.enqueue(&name(queue), vec![message]).await.pop();
+        answer.expect("one message has one answer").expect("the broker answers");
     }
 
     pub fn server(&mut self) -> &mut RedisServer {
         match &mut self.kind {
-            Kind::Redis(server) => server,
+            Kind::Redis(server, _) => server,
             Kind::Memory(_) => panic!("this behaviour is a server's alone"),
         }
     }
@@ -73,8 +94,22 @@ impl Stage {
         .await
     }
 
+    /// Every message in a state.
     pub async fn list(&self, queue: &str, state: State) -> Vec<Listed> {
-        self.inspect.list(&name(queue), state, Page::first(1_000)).await.expect("the broker answers").messages
+        let (mut all, mut page) = (Vec::new(), Page::first(1_000));
+        loop {
+            let listing = self.inspect.list(&name(queue), state, page.clone()).await.expect("the broker answers");
+            all.extend(listing.messages);
+            page.after = listing.next;
+            if page.after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    /// Waits until all is done that there was to do.
+    pub async fn until_empty(&self, queue: &str) -> Counts {
+        self.until(queue, |counts| counts.waiting_and_lent() == 0).await
     }
 
     /// The reason of the only dead letter.
@@ -85,8 +120,9 @@ impl Stage {
     }
 }
 
-async fn connect(server: &RedisServer) -> RedisBroker {
-    RedisBroker::connect(&server.url()).await.expect("the server was started before")
+async fn connect(server: &RedisServer, set: Set) -> RedisBroker {
+    let settings = RedisBroker::builder(&server.url()).expect("a path in a temporary directory makes a URL");
+    set(settings).connect().await.expect("the server was started before")
 }
 
 pub fn name(queue: &str) -> QueueName {

@@ -22,13 +22,23 @@ pub struct RunningWorker {
 impl RunningWorker {
     /// Starts a worker with a short lease.
     pub fn start(builder: Builder) -> Self {
+        Self::with_own_lease(builder.lease(LEASE))
+    }
+
+    /// Starts a worker with a lease that outlives the test, so that whatever is run again was given back.
+    pub fn for_ever(builder: Builder) -> Self {
+        Self::with_own_lease(builder.lease(Duration::from_secs(3_600)))
+    }
+
+    /// Starts a worker with the lease that it has.
+    pub fn with_own_lease(builder: Builder) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime can be built");
         let (stop, stopped) = oneshot::channel::<()>();
-        let done = runtime.spawn(builder.lease(LEASE).run_until(async {
+        let done = runtime.spawn(builder.run_until(async {
             let _ = stopped.await;
         }));
         Self { runtime: Some(runtime), stop: Some(stop), done: Some(done) }

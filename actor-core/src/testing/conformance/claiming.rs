@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Harness;
-use super::scene::{Scene, message, texts};
+use super::scene::{Scene, message, release, texts};
 use crate::Priority;
 use crate::broker::Broker;
 use crate::delivery::Wait;
+use crate::settlement::Settled;
 
 /// First in, first out.
 pub async fn messages_of_one_priority_are_lent_in_their_order<H: Harness>(harness: &H) {
@@ -38,6 +39,23 @@ pub async fn a_higher_priority_goes_first<H: Harness>(harness: &H) {
     scene.enqueue(vec![message("h3", Priority::High)]).await;
     let next = scene.claim(&worker, 1).await;
     assert_eq!(texts(&next).first().map(String::as_str), Some("h3"));
+}
+
+/// So that a worker starts them in that order too, when it claimed the lower one before.
+pub async fn a_receipt_ranks_its_message_by_priority<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let worker = scene.worker("worker").await;
+    let mut ranks = Vec::new();
+    for priority in [Priority::Low, Priority::Normal, Priority::High] {
+        scene.enqueue(vec![message("it", priority)]).await;
+        ranks.push(scene.lend_one(&worker).await.receipt.rank());
+    }
+    assert!(ranks.is_sorted_by(|lower, higher| lower > higher), "{ranks:?}");
+    scene.enqueue(vec![message("given back", Priority::Low)]).await;
+    let delivery = scene.lend_one(&worker).await;
+    assert_eq!(scene.settle(&worker, &delivery, release("given back")).await, Settled::Yes);
+    let again = scene.lend_one(&worker).await.receipt.rank();
+    assert!(again <= ranks[0] && again > ranks[1], "what was given back ranks {again}, of {ranks:?}");
 }
 
 /// A worker asks for what it has room for.

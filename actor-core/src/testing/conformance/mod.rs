@@ -110,6 +110,7 @@ macro_rules! conformance_tests {
             claiming {
                 messages_of_one_priority_are_lent_in_their_order
                 a_higher_priority_goes_first
+                a_receipt_ranks_its_message_by_priority
                 a_claim_of_one_priority_keeps_to_its_maximum
                 a_claim_of_none_lends_none
                 a_claim_on_an_empty_queue_ends_at_its_limit
@@ -125,6 +126,7 @@ macro_rules! conformance_tests {
                 a_waiting_claim_gets_what_is_scheduled_earlier_than_what_it_waits_for
                 scheduled_messages_are_lent_by_their_time
                 a_scheduled_message_keeps_its_priority
+                a_due_message_goes_before_a_ready_one_of_lower_priority
             }
             settling {
                 done_ends_a_message
@@ -135,6 +137,7 @@ macro_rules! conformance_tests {
                 a_buried_message_is_kept_with_its_reason
                 a_message_given_back_goes_first_in_its_new_form
                 messages_given_back_keep_their_order
+                a_waiting_claim_is_woken_by_what_is_given_back_or_retried
                 what_is_given_back_was_no_crash
                 a_batch_settles_each_delivery_its_own_way
                 only_the_holder_says_that_a_run_failed

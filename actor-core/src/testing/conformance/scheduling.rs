@@ -71,3 +71,12 @@ pub async fn a_scheduled_message_keeps_its_priority<H: Harness>(harness: &H) {
     scene.advance(DELAY * 2).await;
     assert_eq!(texts(&scene.lend(&worker, 3).await), ["high", "normal", "low"]);
 }
+
+/// A claim lends what is ready or due, the higher priority first.
+pub async fn a_due_message_goes_before_a_ready_one_of_lower_priority<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let worker = scene.worker("worker").await;
+    scene.enqueue(vec![message("due", Priority::High).after(DELAY), message("ready", Priority::Normal)]).await;
+    scene.advance(DELAY * 2).await;
+    assert_eq!(texts(&scene.lend(&worker, 2).await), ["due", "ready"]);
+}

@@ -69,7 +69,7 @@ pub async fn a_retry_goes_to_its_priority<H: Harness>(harness: &H) {
     let body = Bytes::from("it, again");
     let retry = Settlement::Retry { id: MessageId::new(), priority: Priority::High, body, after: DELAY };
     assert_eq!(scene.settle(&worker, &delivery, retry).await, Settled::Yes);
-    scene.send(&["normal"]).await;
+    scene.enqueue(vec![message("normal", Priority::Normal).after(DELAY / 2)]).await;
     scene.advance(DELAY * 2).await;
     assert_eq!(texts(&scene.lend(&worker, 2).await), ["it, again", "normal"]);
 }
@@ -103,7 +103,7 @@ pub async fn a_buried_message_is_kept_with_its_reason<H: Harness>(harness: &H) {
     assert_eq!(dead, [first, second]);
 }
 
-/// Before everything that waits, higher priorities included.
+/// Before everything of its priority that waits, and after every higher one.
 pub async fn a_message_given_back_goes_first_in_its_new_form<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
@@ -112,7 +112,7 @@ pub async fn a_message_given_back_goes_first_in_its_new_form<H: Harness>(harness
     scene.enqueue(vec![message("high", Priority::High)]).await;
     assert_eq!(scene.settle(&one, &delivery, release("first, given back")).await, Settled::Yes);
     scene.counts([3, 0, 0, 0]).await;
-    assert_eq!(texts(&scene.lend(&other, 3).await), ["first, given back", "high", "second"]);
+    assert_eq!(texts(&scene.lend(&other, 3).await), ["high", "first, given back", "second"]);
 }
 
 /// What a stopping worker had not begun is begun by the next in the same order.
@@ -124,6 +124,26 @@ pub async fn messages_given_back_keep_their_order<H: Harness>(harness: &H) {
     let ends = lent.into_iter().map(|lent| (lent.receipt, Settlement::Release { body: lent.body }));
     assert_eq!(scene.settle_all(&one, &ends.collect::<Vec<_>>()).await, [Settled::Yes; 3]);
     assert_eq!(texts(&scene.lend(&other, 4).await), ["1", "2", "3", "4"]);
+}
+
+/// Another worker may have nothing else to do.
+pub async fn a_waiting_claim_is_woken_by_what_is_given_back_or_retried<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (one, other) = (scene.worker("one").await, scene.worker("other").await);
+    for (end, delay) in
+        [(release("again"), None), (retry("again", Duration::ZERO), None), (retry("again", DELAY), Some(DELAY))]
+    {
+        scene.send(&["it"]).await;
+        let delivery = scene.lend_one(&one).await;
+        let settle = async {
+            assert_eq!(scene.settle(&one, &delivery, end).await, Settled::Yes);
+            if let Some(delay) = delay {
+                scene.advance(delay).await;
+            }
+        };
+        let (lent, ()) = tokio::join!(scene.lend(&other, 1), settle);
+        assert_eq!(texts(&lent), ["again"]);
+    }
 }
 
 /// A worker that stops in good order harms no message.

@@ -36,8 +36,8 @@ pub(super) fn one_at_a_time(facts: &Facts) -> Finding {
         for (index, later) in message.runs.iter().enumerate().skip(1) {
             let both = message.runs[..index].iter().any(|earlier| {
                 facts.over(earlier) > later.start
-                    && facts.lease_held(earlier.process, later.start)
-                    && facts.lease_held(later.process, later.start)
+                    && facts.lease_held(earlier, later.start)
+                    && facts.lease_held(later, later.start)
             });
             finding.ask(!both, || tell(facts, *id));
         }
@@ -51,7 +51,7 @@ pub(super) fn tokens_grow(facts: &Facts) -> Finding {
         let (mut seen, mut newest) = (HashSet::new(), 0);
         for run in &message.runs {
             // A zombie may start with a smaller one than was seen, but never with the same.
-            let grows = run.token > newest || !facts.lease_held(run.process, run.start);
+            let grows = run.token > newest || !facts.lease_held(run, run.start);
             finding.ask(seen.insert(run.token) && grows, || tell(facts, *id));
             newest = newest.max(run.token);
         }

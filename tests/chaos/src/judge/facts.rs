@@ -40,13 +40,14 @@ pub(crate) struct Run {
     pub(crate) token: u64,
 }
 
-/// What a process's leases were.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Leases {
-    /// When each was asked for that was granted: it holds for one lease from then on.
+/// One life of a worker: what it knew of its lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    since: u64,
+    /// When each lease was asked for that was granted: it holds for one lease from then on.
     granted: Vec<u64>,
     /// When the worker learned that it was lost.
-    pub(crate) lost: Vec<u64>,
+    pub(crate) lost: Option<u64>,
 }
 
 /// A process that ended without being asked to.
@@ -61,7 +62,8 @@ pub(crate) struct Death {
 pub(crate) struct Facts {
     pub(crate) processes: Vec<String>,
     pub(crate) messages: HashMap<MessageId, Message>,
-    pub(crate) leases: HashMap<usize, Leases>,
+    /// By process, one after another.
+    pub(crate) lives: HashMap<usize, Vec<Life>>,
     pub(crate) deaths: Vec<Death>,
     /// While Redis could not be used, or the worker that is spared was not there.
     pub(crate) away: Vec<(u64, u64)>,
@@ -129,10 +131,20 @@ impl Facts {
                 }
             }
             What::Fenced { .. } => self.fenced += 1,
-            What::Enrolled { asked, .. } | What::Renewed { asked, .. } => {
-                self.leases.entry(process).or_default().granted.push(asked);
+            What::Enrolled { asked, .. } => {
+                let life = Life { since: at, granted: vec![asked], lost: None };
+                self.lives.entry(process).or_default().push(life);
             }
-            What::Lost { .. } => self.leases.entry(process).or_default().lost.push(at),
+            What::Renewed { asked, .. } => {
+                if let Some(life) = self.lives.get_mut(&process).and_then(|lives| lives.last_mut()) {
+                    life.granted.push(asked);
+                }
+            }
+            What::Lost { .. } => {
+                if let Some(life) = self.lives.get_mut(&process).and_then(|lives| lives.last_mut()) {
+                    life.lost = Some(at);
+                }
+            }
             What::Died { process, ordered: false, .. } => {
                 if let Some(process) = self.processes.iter().position(|name| *name == process) {
                     self.deaths.push(Death { process, at });
@@ -160,6 +172,10 @@ impl Facts {
         }
     }
 
+    pub(crate) fn leases_lost(&self) -> usize {
+        self.lives.values().flatten().filter(|life| life.lost.is_some()).count()
+    }
+
     pub(crate) fn died(&self, process: usize) -> Option<u64> {
         self.deaths.iter().find(|death| death.process == process).map(|death| death.at)
     }
@@ -169,12 +185,22 @@ impl Facts {
         run.end.map(|(at, _)| at).or_else(|| self.died(run.process)).unwrap_or(u64::MAX)
     }
 
-    /// Whether a process could know that its lease held: it was granted one that had not yet run out,
-    /// and had not learned that it was lost.
-    pub(crate) fn lease_held(&self, process: usize, at: u64) -> bool {
-        let Some(leases) = self.leases.get(&process) else { return false };
-        let Some(granted) = leases.granted.iter().rev().find(|granted| **granted <= at) else { return false };
-        granted + self.lease_us > at && !leases.lost.iter().any(|lost| (*granted..=at).contains(lost))
+    /// The life that a run began in.
+    pub(crate) fn life(&self, run: &Run) -> Option<&Life> {
+        self.lives.get(&run.process)?.iter().rev().find(|life| life.since <= run.start)
+    }
+
+    /// Whether a run's worker could know at some time that the lease held which the run began under: it
+    /// was granted one that had not yet run out, and had not learned that it was lost.
+    pub(crate) fn lease_held(&self, run: &Run, at: u64) -> bool {
+        let Some(life) = self.life(run) else { return false };
+        let Some(granted) = life.granted.iter().rev().find(|granted| **granted <= at) else { return false };
+        granted + self.lease_us > at && life.lost.is_none_or(|lost| lost > at)
+    }
+
+    /// Whether a run's end may never have been told: its worker died, or was declared dead.
+    pub(crate) fn ended_badly(&self, run: &Run) -> bool {
+        self.died(run.process).is_some() || self.life(run).is_some_and(|life| life.lost.is_some())
     }
 
     /// How long Redis, or whoever could recover, was away between two times.

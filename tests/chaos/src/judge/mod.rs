@@ -118,7 +118,7 @@ fn count(facts: &Facts, storage: &crate::storage::Storage, lost: u64) -> Counts 
     counts.dead_letters = storage.dead.len() as u64;
     counts.dead_of_crashes = storage.dead.values().filter(|letter| retries::died_of_crashes(letter)).count() as u64;
     counts.processes_killed = facts.deaths.len() as u64;
-    counts.leases_lost = facts.leases.values().map(|leases| leases.lost.len() as u64).sum();
+    counts.leases_lost = facts.leases_lost() as u64;
     for message in facts.messages.values() {
         match message.sent {
             Sent::Acknowledged => counts.acknowledged += 1,

@@ -43,22 +43,12 @@ pub(super) fn runs_bounded(facts: &Facts) -> Finding {
         // Every run beyond the attempts has an end of its own that explains it.
         let unexplained = message.runs.iter().filter(|run| {
             let counted = matches!(run.end, Some((_, How::Failed)));
-            let interrupted = match run.end {
-                // Its worker was stopped, or lost its lease before it could settle.
-                Some((_, How::Dropped | How::Stale)) | None => true,
-                Some((end, _)) => settled_too_late(facts, run.process, end),
-            };
-            !counted && !interrupted
+            let interrupted = matches!(run.end, Some((_, How::Dropped | How::Stale)) | None);
+            !counted && !interrupted && !facts.ended_badly(run)
         });
         finding.ask(unexplained.count() <= 1, || tell(facts, *id));
     }
     finding
-}
-
-/// Whether a process died, or lost its lease, after a run's end and before the next could not have been told.
-fn settled_too_late(facts: &Facts, process: usize, end: u64) -> bool {
-    let lost = facts.leases.get(&process).is_some_and(|leases| leases.lost.iter().any(|lost| *lost >= end));
-    lost || facts.died(process).is_some_and(|died| died >= end)
 }
 
 pub(super) fn waits_kept(facts: &Facts) -> Finding {
@@ -89,7 +79,7 @@ pub(super) fn died_of_crashes(letter: &DeadLetter) -> bool {
 
 pub(super) fn buried_for_a_reason(facts: &Facts, storage: &Storage) -> Finding {
     let mut finding = Finding::new("every dead letter has a true reason");
-    let bad_ends = facts.deaths.len() + facts.leases.values().map(|leases| leases.lost.len()).sum::<usize>();
+    let bad_ends = facts.deaths.len() + facts.leases_lost();
     for (id, letter) in &storage.dead {
         let is_true = if died_of_crashes(letter) {
             letter.crashes >= 3 && bad_ends >= 3

@@ -1,0 +1,48 @@
+//! The attributes of an actor's function, by where they go.
+
+use syn::Attribute;
+
+use crate::mistakes::Mistakes;
+
+#[derive(Default)]
+pub(crate) struct Attrs {
+    /// For the unit struct.
+    pub(crate) docs: Vec<Attribute>,
+    /// For everything.
+    pub(crate) cfgs: Vec<Attribute>,
+    /// For the unit struct.
+    pub(crate) deprecated: Vec<Attribute>,
+    /// For everything, since the glue names the same types as the function.
+    pub(crate) allows: Vec<Attribute>,
+    /// For the function.
+    pub(crate) rest: Vec<Attribute>,
+}
+
+impl Attrs {
+    pub(crate) fn sort(attrs: Vec<Attribute>) -> Self {
+        let mut sorted = Self::default();
+        for attr in attrs {
+            let kind = attr.path().get_ident().map(ToString::to_string);
+            let place = match kind.as_deref() {
+                Some("doc") => &mut sorted.docs,
+                Some("cfg") => &mut sorted.cfgs,
+                Some("deprecated") => &mut sorted.deprecated,
+                Some("allow") => &mut sorted.allows,
+                _ => &mut sorted.rest,
+            };
+            place.push(attr);
+        }
+        sorted
+    }
+
+    /// Refuses a second `#[actor]`, and takes it away.
+    pub(crate) fn check(&mut self, mistakes: &mut Mistakes) {
+        self.rest.retain(|attr| {
+            let again = attr.path().segments.last().is_some_and(|last| last.ident == "actor");
+            if again {
+                mistakes.add(attr, "`#[actor]` stands here twice: take one away");
+            }
+            !again
+        });
+    }
+}

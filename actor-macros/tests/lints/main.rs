@@ -1,0 +1,65 @@
+//! What `#[actor]` generates offends no lint that a user may deny.
+#![forbid(unsafe_code)]
+#![deny(warnings)]
+#![deny(future_incompatible, keyword_idents, let_underscore, nonstandard_style, rust_2018_idioms, unused)]
+#![deny(clippy::all, clippy::pedantic, clippy::nursery)]
+#![deny(
+    ambiguous_negative_literals,
+    elided_lifetimes_in_paths,
+    explicit_outlives_requirements,
+    impl_trait_redundant_captures,
+    macro_use_extern_crate,
+    meta_variable_misuse,
+    missing_copy_implementations,
+    missing_debug_implementations,
+    missing_docs,
+    non_ascii_idents,
+    redundant_lifetimes,
+    single_use_lifetimes,
+    trivial_casts,
+    trivial_numeric_casts,
+    unit_bindings,
+    unnameable_types,
+    unreachable_pub,
+    unused_import_braces,
+    unused_lifetimes,
+    unused_macro_rules,
+    unused_qualifications,
+    unused_results,
+    variant_size_differences
+)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::default_trait_access,
+    clippy::empty_structs_with_brackets,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::expect_used,
+    clippy::field_scoped_visibility_modifiers,
+    clippy::impl_trait_in_params,
+    clippy::indexing_slicing,
+    clippy::integer_division,
+    clippy::let_underscore_must_use,
+    clippy::min_ident_chars,
+    clippy::missing_docs_in_private_items,
+    clippy::module_name_repetitions,
+    clippy::multiple_inherent_impl,
+    clippy::panic,
+    clippy::pattern_type_mismatch,
+    clippy::ref_patterns,
+    clippy::same_name_method,
+    clippy::shadow_reuse,
+    clippy::shadow_same,
+    clippy::shadow_unrelated,
+    clippy::single_call_fn,
+    clippy::single_char_lifetime_names,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unreachable,
+    clippy::unseparated_literal_suffix,
+    clippy::unwrap_used,
+    clippy::used_underscore_items,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod actors;

@@ -1,0 +1,12 @@
+//! An argument can be serialized.
+use actor_core::actor;
+
+#[derive(serde::Deserialize)]
+pub struct Video;
+
+#[actor]
+pub async fn process_video(video: Video) {
+    let _ = video;
+}
+
+fn main() {}

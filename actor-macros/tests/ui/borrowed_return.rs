@@ -1,0 +1,14 @@
+//! What an actor returns is owned.
+use actor_core::actor;
+
+#[actor]
+async fn lends(name: &str) -> Result<&str, String> {
+    Ok(name)
+}
+
+#[actor]
+fn never() -> ! {
+    panic!()
+}
+
+fn main() {}

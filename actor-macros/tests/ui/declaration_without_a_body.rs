@@ -1,0 +1,12 @@
+//! There is nothing to register where there is no body.
+use actor_core::actor;
+use actor_core::actor::Implementation;
+
+#[actor]
+pub async fn process_video(id: u64);
+
+fn register<I: Implementation>() {}
+
+fn main() {
+    register::<process_video>();
+}

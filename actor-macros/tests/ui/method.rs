@@ -1,0 +1,15 @@
+//! A method is no actor.
+use actor_core::actor;
+
+struct Mailer;
+
+impl Mailer {
+    #[actor]
+    async fn welcome(&self, to: String) {
+        let _ = to;
+    }
+}
+
+fn main() {
+    let _ = Mailer;
+}

@@ -1,0 +1,11 @@
+//! An argument cannot be called like its actor.
+use actor_core::actor;
+
+#[actor]
+async fn resize(resize: u32) {
+    let _ = resize;
+}
+
+fn main() {
+    let _ = resize.send(1);
+}

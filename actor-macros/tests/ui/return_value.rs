@@ -1,0 +1,11 @@
+//! What an actor returns can be serialized.
+use actor_core::actor;
+
+pub struct Report;
+
+#[actor]
+pub async fn process_video() -> Result<Report, String> {
+    Ok(Report)
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+//! A slip in a type is told once, though the macro repeats the type.
+use actor_core::actor;
+
+#[actor]
+async fn argument(id: Uuit) {
+    let _ = id;
+}
+
+#[actor]
+async fn lent(name: &Titel) {
+    let _ = name;
+}
+
+#[actor]
+async fn returned() -> Result<(), MailEror> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,115 @@
+//! Reading and repairing queues, for people and screens.
+
+mod list;
+mod repair;
+
+use actor_core::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Which};
+use actor_core::{BrokerError, QueueName};
+use async_trait::async_trait;
+use redis::{Cmd, FromRedisValue, Value};
+
+use crate::broker::RedisBroker;
+use crate::connection::{ANSWER, Link};
+use crate::entry::EntryId;
+use crate::error::Trouble;
+use crate::keys::{self, Level, PAUSED};
+use crate::request::{Answer, Request};
+use crate::script::{self, Call};
+
+#[async_trait]
+impl Inspect for RedisBroker {
+    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        let key = keys::queues(self.inner().queues.namespace());
+        let names: Vec<String> = ask(self.commands(), redis::cmd("SMEMBERS").arg(key)).await?;
+        // What is no name was put there by someone else.
+        let mut queues: Vec<QueueName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        queues.sort_unstable();
+        Ok(queues)
+    }
+
+    async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        let answer = run(self.commands(), script::count(&queue.keys)).await?;
+        Ok(script::counted(&answer).ok_or_else(|| self.commands().strange("to count"))?)
+    }
+
+    async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        let limit = page.limit.clamp(1, list::LONGEST_PAGE);
+        Ok(list::list(self.commands(), &queue.keys, state, page.after.as_ref(), limit).await?)
+    }
+
+    async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        Ok(list::read(self.commands(), &queue.keys, state, handle).await?)
+    }
+
+    async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        Ok(match which {
+            Which::One(handle) => repair::replay_one(self.commands(), &queue.keys, handle).await?,
+            Which::All => repair::replay_all(self.commands(), &queue.keys).await?,
+        })
+    }
+
+    async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        Ok(repair::delete(self.commands(), &queue.keys, state, handle).await?)
+    }
+
+    async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        Ok(repair::purge(self.commands(), &queue.keys, state).await?)
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        // Below every lease and every mark, so that a heartbeat sees it first.
+        let () = ask(self.commands(), redis::cmd("ZADD").arg(&queue.keys.workers).arg(-1).arg(PAUSED)).await?;
+        queue.set_paused(true);
+        Ok(())
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        let () = ask(self.commands(), redis::cmd("ZREM").arg(&queue.keys.workers).arg(PAUSED)).await?;
+        queue.set_paused(false);
+        Ok(())
+    }
+}
+
+impl RedisBroker {
+    fn commands(&self) -> &Link {
+        &self.inner().commands
+    }
+}
+
+/// Sends one command and reads its answer.
+async fn ask<T: FromRedisValue>(link: &Link, command: &Cmd) -> Result<T, Trouble> {
+    let answer = link.command(command, ANSWER).await?;
+    T::from_redis_value(answer).map_err(|_| link.strange("to a reading command"))
+}
+
+/// Sends commands and reads the answer of each.
+async fn ask_each<T: FromRedisValue>(link: &Link, request: &Request) -> Result<Vec<Result<T, Trouble>>, Trouble> {
+    let read = |answer: Answer| T::from_redis_value(answer?).map_err(|_| link.strange("to a reading command"));
+    Ok(link.request(request, ANSWER).await?.into_iter().map(read).collect())
+}
+
+/// Runs one script.
+async fn run(link: &Link, call: Call) -> Result<Value, Trouble> {
+    let mut request = Request::new();
+    request.call(call);
+    link.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(link.strange("to a script")))
+}
+
+/// What names an entry of a ready stream, as `normal:1700000000000-0`.
+fn entry_handle(level: Level, id: EntryId) -> String {
+    format!("{}:{id}", level.name())
+}
+
+fn read_entry_handle(text: &str) -> Option<(Level, EntryId)> {
+    let (name, id) = text.rsplit_once(':')?;
+    let level = Level::ALL.into_iter().find(|level| level.name() == name)?;
+    Some((level, EntryId::parse(id.as_bytes())?))
+}

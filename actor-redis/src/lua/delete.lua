@@ -1,0 +1,22 @@
+-- Deletes ready messages of one level. What is lent is left to its worker.
+--
+-- KEYS  ready:<level>
+-- ARGV  group, first entry, last entry, how many at most
+-- Returns how many it deleted, and the last entry that it saw ('' where there was none).
+
+local stream = KEYS[1]
+local group, from, to, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+local deleted, last = 0, ''
+for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', limit)) do
+  last = entry[1]
+  -- Without a group nothing is lent.
+  local pending = redis.pcall('XPENDING', stream, group, last, last, 1)
+  if pending.err or #pending == 0 then
+    redis.call('XDEL', stream, last)
+    if not (entry[2][1] == 'w' and #entry[2] == 2) then
+      deleted = deleted + 1
+    end
+  end
+end
+return { deleted, last }

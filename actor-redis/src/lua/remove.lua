@@ -1,0 +1,11 @@
+-- Removes messages from an index with all that belongs to them.
+--
+-- KEYS  later, later:bodies; or dead, dead:bodies, dead:reasons
+-- ARGV  members
+-- Returns how many were there.
+
+local removed = redis.call('ZREM', KEYS[1], unpack(ARGV))
+for i = 2, #KEYS do
+  redis.call('HDEL', KEYS[i], unpack(ARGV))
+end
+return removed

@@ -1,0 +1,75 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use actor_core::broker::Broker;
+use actor_core::delivery::Wait;
+
+use crate::server::{LEASE, Server, claim, queue, worker};
+
+/// How often each command ran.
+fn calls(server: &Server) -> HashMap<String, u64> {
+    let stats: String = server.run("INFO commandstats");
+    let count = |line: &str| {
+        let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        Some((name.to_owned(), stats.split(',').next()?.parse().unwrap()))
+    };
+    stats.lines().filter_map(count).collect()
+}
+
+/// The commands that ran between two counts, but for reads, connecting, and the counting itself.
+fn between(before: &HashMap<String, u64>, after: &HashMap<String, u64>) -> u64 {
+    let other = ["xreadgroup", "info", "hello", "client", "config"];
+    // Redis before 7.0 does not tell `client|id` from other commands of `client`.
+    let counted = |name: &String| !name.split('|').next().is_some_and(|name| other.contains(&name));
+    let grown = |(name, count): (&String, &u64)| count - before.get(name).unwrap_or(&0);
+    after.iter().filter(|(name, _)| counted(name)).map(grown).sum()
+}
+
+#[tokio::test]
+async fn an_idle_worker_costs_less_than_three_commands_a_second() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    // The scripts are known and everything is connected.
+    for _ in 0..2 {
+        assert!(claim(&broker, &consumer, 1).await.is_empty());
+        broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
+        broker.recover(&consumer, 1).await.unwrap();
+    }
+    let start = calls(&server);
+    // A lease of another length, so that it does not end in the very millisecond that it would have.
+    broker.renew(&consumer.worker, &[queue()], 2 * LEASE).await.unwrap();
+    let renewed = calls(&server);
+    broker.recover(&consumer, 1).await.unwrap();
+    let recovered = calls(&server);
+    let heartbeat = between(&start, &renewed);
+    let recovery = between(&renewed, &recovered);
+    // A lane's first claim looks for itself. Its connection asks for the time once.
+    let other = worker(&broker).await;
+    let before = calls(&server);
+    assert!(claim(&broker, &other, 1).await.is_empty());
+    let look = between(&before, &calls(&server)) - 1;
+    assert_eq!((heartbeat, look, recovery), (4, 3, 9));
+    // A heartbeat every 2 s, a look every 7.5 s at the most, a walk through the groups every 20 s.
+    let cost = heartbeat as f64 / 2.0 + look as f64 / 7.5 + recovery as f64 / 20.0;
+    assert!(cost < 3.0, "{cost} a second");
+}
+
+#[tokio::test]
+async fn a_waiting_worker_asks_for_nothing() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    let wait = Wait::new(Duration::from_secs(3600));
+    let waiting = tokio::spawn({
+        let (broker, wait) = (broker.clone(), wait.clone());
+        async move { broker.claim(&consumer, 1, &wait).await }
+    });
+    server.until_a_read_waits().await;
+    let before = calls(&server);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(between(&before, &calls(&server)), 0);
+    wait.stop();
+    waiting.await.unwrap().unwrap();
+}

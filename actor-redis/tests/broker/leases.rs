@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use actor_core::broker::Broker;
+use actor_core::delivery::{Incarnation, Lease, Receipt};
+use actor_core::settlement::{Settled, Settlement};
+
+use crate::server::{
+    LEASE, Server, bodies, bury, claim, end_lease, message, queue, release, retry, send, settle, worker,
+};
+
+#[tokio::test]
+async fn a_lease_that_ended_unnoticed_is_prolonged() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    end_lease(&server, &consumer);
+    let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
+    assert_eq!(renewed, Lease::Held { deaths: false });
+    // Twice in one millisecond is no different.
+    for _ in 0..20 {
+        let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
+        assert_eq!(renewed, Lease::Held { deaths: false });
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_is_missing_at_one_queue_is_lost() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let worker = Incarnation::new("worker");
+    let queues = [queue(), "reports".parse().unwrap()];
+    broker.enroll(&worker, &queues, LEASE).await.unwrap();
+    assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Lease::Held { deaths: false });
+    let _: i64 = server.run("DEL {actor:reports}:workers");
+    assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Lease::Lost);
+}
+
+#[tokio::test]
+async fn a_zombies_late_success_counts_and_its_late_failure_does_not() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (zombie, alive) = (worker(&broker).await, worker(&broker).await);
+    send(&broker, ["done", "retry", "bury", "release"].map(message).into()).await;
+    let mut late = claim(&broker, &zombie, 10).await.into_iter().map(|delivery| delivery.receipt);
+    end_lease(&server, &zombie);
+    let mut held = broker.recover(&alive, 10).await.unwrap();
+    assert_eq!(held.len(), 4);
+    assert_eq!(settle(&broker, &zombie, late.next().unwrap(), Settlement::Done).await, Settled::Yes);
+    for failure in [retry("late", Duration::ZERO), bury("late", "late"), release("late")] {
+        assert_eq!(settle(&broker, &zombie, late.next().unwrap(), failure).await, Settled::No);
+    }
+    // What the zombie did is done; what it failed at is still the other's.
+    let done = held.remove(0).receipt;
+    assert_eq!(settle(&broker, &alive, done, Settlement::Done).await, Settled::No);
+    for delivery in held {
+        assert_eq!(settle(&broker, &alive, delivery.receipt, Settlement::Done).await, Settled::Yes);
+    }
+    assert!(claim(&broker, &alive, 10).await.is_empty());
+    assert_eq!(server.run::<i64>("EXISTS {actor:mail}:later {actor:mail}:dead"), 0);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_is_partly_settled_it_is_said_that_it_is_unclear() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, ["a", "b", "c"].map(message).into()).await;
+    let receipts: Vec<_> = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt).collect();
+    let copy = |receipt: &Receipt| Receipt::new(receipt.rank(), receipt.number());
+    assert_eq!(settle(&broker, &consumer, copy(&receipts[1]), Settlement::Done).await, Settled::Yes);
+    let batch: Vec<_> = receipts.iter().map(|receipt| (copy(receipt), Settlement::Done)).collect();
+    for answer in broker.settle(&consumer, &batch).await {
+        assert_eq!(answer.unwrap(), Settled::Unclear);
+    }
+    for answer in broker.settle(&consumer, &batch).await {
+        assert_eq!(answer.unwrap(), Settled::No);
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_settlement_goes_in_one_call() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, (0..400).map(|number| message(&number.to_string())).collect()).await;
+    let lent = claim(&broker, &consumer, 400).await;
+    let settlements: Vec<_> = lent
+        .into_iter()
+        .enumerate()
+        .map(|(index, delivery)| {
+            let settlement = match index % 4 {
+                0 => Settlement::Done,
+                1 => retry("again", Duration::from_secs(3600)),
+                2 => bury("dead", "why"),
+                _ => release("back"),
+            };
+            (delivery.receipt, settlement)
+        })
+        .collect();
+    for answer in broker.settle(&consumer, &settlements).await {
+        assert_eq!(answer.unwrap(), Settled::Yes);
+    }
+    let counts = actor_core::Inspect::counts(&broker, &queue()).await.unwrap();
+    assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead), (100, 0, 100, 100));
+    assert_eq!(bodies(&claim(&broker, &consumer, 1).await), ["back"]);
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_again_under_its_name_is_another_one() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (before, after) = (worker(&broker).await, worker(&broker).await);
+    assert_ne!(before.worker, after.worker);
+    send(&broker, vec![message("a")]).await;
+    claim(&broker, &before, 1).await;
+    assert!(claim(&broker, &after, 1).await.is_empty());
+    end_lease(&server, &before);
+    assert_eq!(bodies(&broker.recover(&after, 1).await.unwrap()), ["a"]);
+}
+
+#[test]
+fn a_lease_is_renewed_while_the_runtime_of_everything_else_is_blocked() {
+    let server = Server::start();
+    let blocked = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Everything else has its connections on this runtime, which nothing drives from here on.
+    let (broker, consumer) = blocked.block_on(async {
+        let broker = server.broker().await;
+        let consumer = worker(&broker).await;
+        assert!(claim(&broker, &consumer, 1).await.is_empty());
+        (broker, consumer)
+    });
+    let heartbeat = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    heartbeat.block_on(async {
+        let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
+        assert_eq!(renewed, Lease::Held { deaths: false });
+        broker.retire(&consumer.worker, &[queue()]).await.unwrap();
+    });
+}
+
+#[test]
+fn a_broker_outlives_the_runtime_that_connected_it() {
+    let server = Server::start();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let broker = runtime().block_on(server.broker());
+    for number in 0..3 {
+        runtime().block_on(send(&broker, vec![message(&number.to_string())]));
+    }
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 3);
+}

@@ -1,0 +1,223 @@
+use std::time::Duration;
+
+use actor_core::Inspect;
+use actor_core::broker::Broker;
+use actor_core::delivery::{Lease, Receipt, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_redis::RedisBroker;
+
+use crate::proxy::Proxy;
+use crate::server::{
+    LEASE, Server, bodies, claim, end_lease, message, queue, retry, send, settle, wait_and_claim, worker,
+};
+
+/// A server, and a broker whose answers can be lost.
+async fn spoiled() -> (Server, Proxy, RedisBroker) {
+    let server = Server::start();
+    let proxy = Proxy::before(&server).await;
+    let broker = RedisBroker::connect(&proxy.url()).await.unwrap();
+    (server, proxy, broker)
+}
+
+#[tokio::test]
+async fn a_message_in_a_lost_answer_to_a_claim_is_lent_by_the_next() {
+    let (server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    // The lane is connected before the answer is lost.
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    let before = server.broker().await;
+    send(&before, vec![message("held")]).await;
+    let held = claim(&broker, &consumer, 1).await;
+    send(&before, ["lost", "waiting"].map(message).into()).await;
+    proxy.swallow_the_next_answer();
+    let error = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    assert!(error.is_unknown(), "{error}");
+    let lent = broker.claim(&consumer, 5, &Wait::new(Duration::ZERO)).await.unwrap();
+    assert_eq!(bodies(&lent), ["lost"]);
+    assert_eq!(lent[0].crashes, 0);
+    assert_eq!(bodies(&claim(&broker, &consumer, 5).await), ["waiting"]);
+    assert_eq!(bodies(&held), ["held"]);
+    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 3);
+}
+
+#[tokio::test]
+async fn a_message_that_arrives_while_the_waiting_read_is_cut_is_not_lost() {
+    let (server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    let waiting = tokio::spawn({
+        let (broker, consumer) = (broker.clone(), consumer.clone());
+        async move { broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(3600))).await }
+    });
+    server.until_a_read_waits().await;
+    proxy.swallow_the_next_answer();
+    let _: String = server.run("XADD {actor:mail}:ready:normal * m lost");
+    assert!(waiting.await.unwrap().unwrap_err().is_unknown());
+    assert!(proxy.has_swallowed());
+    assert_eq!(bodies(&wait_and_claim(&broker, &consumer).await), ["lost"]);
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_in_a_lost_answer_to_a_recovery_is_lent_by_the_next_claim() {
+    let (server, proxy, broker) = spoiled().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+    send(&broker, vec![message("a")]).await;
+    claim(&broker, &dead, 1).await;
+    end_lease(&server, &dead);
+    proxy.swallow_the_next_answer();
+    assert!(broker.recover(&alive, 1).await.unwrap_err().is_unknown());
+    let lent = claim(&broker, &alive, 1).await;
+    assert_eq!(bodies(&lent), ["a"]);
+    assert_eq!(lent[0].crashes, 1);
+    assert!(claim(&broker, &alive, 1).await.is_empty());
+    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn more_messages_than_one_claim_takes_are_found_by_several() {
+    let (_server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    send(&broker, (0..700).map(|number| message(&number.to_string())).collect()).await;
+    proxy.swallow_the_next_answer();
+    broker.claim(&consumer, 700, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    let mut found = Vec::new();
+    while found.len() < 700 {
+        let lent = claim(&broker, &consumer, 100).await;
+        assert!(!lent.is_empty(), "only {} were found", found.len());
+        found.extend(bodies(&lent));
+    }
+    let mut numbers: Vec<u32> = found.iter().map(|body| body.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..700).collect::<Vec<_>>());
+    assert!(claim(&broker, &consumer, 100).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_a_message_whose_answer_was_lost_it_is_said_that_it_is_not_known() {
+    let (server, proxy, broker) = spoiled().await;
+    send(&broker, vec![message("first"), message("first").after(LEASE)]).await;
+    proxy.swallow_the_next_answer();
+    let answers = broker.enqueue(&queue(), vec![message("a"), message("b").after(LEASE)]).await;
+    for answer in answers {
+        let error = answer.unwrap_err();
+        assert!(error.is_unknown() && error.is_transient(), "{error}");
+    }
+    // It was stored, and it was not sent again.
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 2);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 2);
+    send(&broker, vec![message("c")]).await;
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 3);
+}
+
+#[tokio::test]
+async fn a_settlement_whose_answer_was_lost_can_be_repeated() {
+    let (server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    send(&broker, ["a", "b", "c"].map(message).into()).await;
+    let known = claim(&broker, &consumer, 1).await.remove(0).receipt;
+    settle(&broker, &consumer, known, retry("known", LEASE)).await;
+    let settlements: Vec<_> = claim(&broker, &consumer, 2)
+        .await
+        .into_iter()
+        .zip([Settlement::Done, retry("again", LEASE)])
+        .map(|(delivery, settlement)| (delivery.receipt, settlement))
+        .collect();
+    proxy.swallow_the_next_answer();
+    for answer in broker.settle(&consumer, &settlements).await {
+        assert!(answer.unwrap_err().is_unknown());
+    }
+    for answer in broker.settle(&consumer, &settlements).await {
+        assert_eq!(answer.unwrap(), Settled::No);
+    }
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 2);
+    assert_eq!(broker.counts(&queue()).await.unwrap().waiting_and_lent(), 2);
+}
+
+#[tokio::test]
+async fn what_an_unanswered_request_asked_for_cannot_happen_later() {
+    let (_server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    proxy.hold_the_next_request();
+    let error = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    assert!(error.is_unknown(), "{error}");
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    // The old request arrives now: it would lend this message to nobody.
+    send(&broker, vec![message("a")]).await;
+    proxy.let_it_go().await;
+    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 0);
+    assert_eq!(bodies(&claim(&broker, &consumer, 1).await), ["a"]);
+}
+
+#[tokio::test]
+async fn a_server_that_stood_still_loses_nothing() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    send(&broker, vec![message("a")]).await;
+    // The request reaches a server that does not read it yet.
+    server.freeze();
+    let error = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    assert!(error.is_unknown(), "{error}");
+    server.thaw();
+    let lent = loop {
+        if let Ok(lent) = broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(30))).await {
+            break lent;
+        }
+    };
+    assert_eq!(bodies(&lent), ["a"]);
+    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_was_dropped_loses_nothing() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let waiting = tokio::spawn({
+        let (broker, consumer) = (broker.clone(), consumer.clone());
+        async move { broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(3600))).await }
+    });
+    server.until_a_read_waits().await;
+    // It must not be dropped, and a program that does so all the same pays with a look at what it holds.
+    waiting.abort();
+    let _ = waiting.await;
+    send(&broker, vec![message("a")]).await;
+    server.until_no_read_waits().await;
+    assert_eq!(bodies(&wait_and_claim(&broker, &consumer).await), ["a"]);
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_not_answered_ends_while_the_lease_still_stands() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let lease = Duration::from_millis(1_500);
+    broker.renew(&consumer.worker, &[queue()], lease).await.unwrap();
+    server.freeze();
+    let asked = std::time::Instant::now();
+    let error = broker.renew(&consumer.worker, &[queue()], lease).await.unwrap_err();
+    assert!(error.is_unknown() && asked.elapsed() < lease, "{error} after {:?}", asked.elapsed());
+    server.thaw();
+    let renewed = loop {
+        if let Ok(renewed) = broker.renew(&consumer.worker, &[queue()], LEASE).await {
+            break renewed;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(renewed, Lease::Held { deaths: false });
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_broker_settles_nothing() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let strange = [(Receipt::new(9, 1), Settlement::Done), (Receipt::new(2, 1), Settlement::Done)];
+    for answer in broker.settle(&consumer, &strange).await {
+        assert_eq!(answer.unwrap(), Settled::No);
+    }
+}

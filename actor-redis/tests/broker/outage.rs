@@ -1,0 +1,172 @@
+use std::time::{Duration, Instant};
+
+use actor_core::broker::Broker;
+use actor_core::delivery::{Lease, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{Inspect, Priority};
+use actor_redis::RedisBroker;
+
+use crate::server::{
+    LEASE, Server, bodies, bury, claim, message, message_of, queue, release, retry, send, settle, wait_and_claim,
+    worker,
+};
+
+/// Every call of the broker once; whether all of them worked.
+async fn round(broker: &RedisBroker) -> bool {
+    let consumer = actor_core::delivery::Consumer::new(actor_core::delivery::Incarnation::new("round"), queue());
+    let queues = [queue()];
+    let mut works = broker.enroll(&consumer.worker, &queues, LEASE).await.is_ok();
+    works &= broker.enqueue(&queue(), vec![message("round")]).await.iter().all(Result::is_ok);
+    // One claim may end with a priority, where a lower one has more.
+    for _ in Priority::High as u8..=Priority::Low as u8 {
+        let lent = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await;
+        works &= lent.is_ok();
+        for delivery in lent.into_iter().flatten() {
+            works &= broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await[0].is_ok();
+        }
+    }
+    works &= broker.recover(&consumer, 10).await.is_ok();
+    works &= broker.renew(&consumer.worker, &queues, LEASE).await.is_ok();
+    works &= broker.counts(&queue()).await.is_ok();
+    works & broker.retire(&consumer.worker, &queues).await.is_ok()
+}
+
+async fn until_it_works(broker: &RedisBroker) -> Duration {
+    let began = Instant::now();
+    while !round(broker).await {
+        assert!(began.elapsed() < Duration::from_secs(30), "it never worked again");
+        tokio::task::yield_now().await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_connection_cut_all_works_again_within_a_second() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    for _ in 0..5 {
+        assert!(claim(&broker, &consumer, 1).await.is_empty());
+        server.cut_all();
+        let took = until_it_works(&broker).await;
+        assert!(took < Duration::from_secs(1), "it took {took:?}");
+        assert!(matches!(broker.renew(&consumer.worker, &[queue()], LEASE).await, Ok(Lease::Held { .. })));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_back_is_found_within_a_second() {
+    let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, vec![message("lent"), message("waiting"), message("later").after(LEASE)]).await;
+    let lent = claim(&broker, &consumer, 1).await.remove(0);
+    server.kill();
+    // It is tried for a while, so that the pauses have grown.
+    let down = Instant::now();
+    while down.elapsed() < Duration::from_secs(1) {
+        assert!(!round(&broker).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.start_again();
+    let back = Instant::now();
+    while broker.renew(&consumer.worker, &[queue()], LEASE).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert!(back.elapsed() < Duration::from_secs(1), "it took {:?}", back.elapsed());
+    while claim_of(&broker, &consumer).await.is_none() {
+        tokio::task::yield_now().await;
+    }
+    let settled = loop {
+        let receipt = actor_core::delivery::Receipt::new(lent.receipt.rank(), lent.receipt.number());
+        match broker.settle(&consumer, &[(receipt, Settlement::Done)]).await.remove(0) {
+            Ok(settled) => break settled,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(settled, Settled::Yes);
+    let counts = broker.counts(&queue()).await.unwrap();
+    assert_eq!((counts.ready, counts.lent, counts.scheduled), (0, 1, 1));
+}
+
+async fn claim_of(broker: &RedisBroker, consumer: &actor_core::delivery::Consumer) -> Option<String> {
+    let lent = broker.claim(consumer, 1, &Wait::new(Duration::ZERO)).await.ok()?;
+    bodies(&lent).pop()
+}
+
+#[tokio::test]
+async fn without_a_server_every_call_fails_soon_and_says_that_nothing_happened() {
+    let mut server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, vec![message("a")]).await;
+    let lent = claim(&broker, &consumer, 1).await.remove(0);
+    server.kill();
+    // The first of these may have been on its way: from the second on there is no connection.
+    let _ = broker.enqueue(&queue(), vec![message("b")]).await;
+    let began = Instant::now();
+    for _ in 0..100 {
+        let error = broker.enqueue(&queue(), vec![message("b")]).await.remove(0).unwrap_err();
+        assert!(error.is_transient() && !error.is_unknown(), "{error}");
+        assert!(error.to_string().contains("could not be reached"), "{error}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        broker.settle(&consumer, &[(lent.receipt, Settlement::Done)]).await[0].as_ref().unwrap_err().is_transient()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_while_idle_is_known_before_it_is_used() {
+    let mut server = Server::start();
+    let broker = server.broker().await;
+    send(&broker, vec![message("a")]).await;
+    server.kill();
+    server.start_again();
+    send(&broker, vec![message("b")]).await;
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 1);
+}
+
+#[tokio::test]
+async fn scripts_that_the_server_forgot_are_given_to_it_again() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let forget = || server.run::<String>("SCRIPT FLUSH");
+    send(&broker, ["a", "b", "c", "d"].map(message).into()).await;
+    let mut lent = claim(&broker, &consumer, 4).await.into_iter().map(|delivery| delivery.receipt);
+    let mut next = || lent.next().unwrap();
+    for settlement in [retry("a", Duration::ZERO), bury("b", "b"), release("c")] {
+        forget();
+        assert_eq!(settle(&broker, &consumer, next(), settlement).await, Settled::Yes);
+    }
+    forget();
+    let both = [(next(), Settlement::Done)];
+    assert_eq!(*broker.settle(&consumer, &both).await[0].as_ref().unwrap(), Settled::Yes);
+    forget();
+    assert!(round(&broker).await);
+    forget();
+    send(&broker, vec![message("e"), message_of(Priority::High, "f").after(Duration::from_millis(1))]).await;
+    forget();
+    let mut all = Vec::new();
+    while all.len() < 2 {
+        all.extend(bodies(&wait_and_claim(&broker, &consumer).await));
+    }
+}
+
+#[tokio::test]
+async fn after_everything_was_flushed_the_lease_is_lost_and_work_goes_on_under_a_new_one() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let before = worker(&broker).await;
+    assert!(claim(&broker, &before, 1).await.is_empty());
+    let _: String = server.run("FLUSHALL");
+    assert_eq!(broker.renew(&before.worker, &[queue()], LEASE).await.unwrap(), Lease::Lost);
+    send(&broker, vec![message("a")]).await;
+    let after = worker(&broker).await;
+    assert_eq!(bodies(&claim(&broker, &after, 1).await), ["a"]);
+    // Also where only the stream is gone under a worker that waits.
+    let _: i64 = server.run("DEL {actor:mail}:ready:normal");
+    send(&broker, vec![message("b")]).await;
+    assert_eq!(bodies(&wait_and_claim(&broker, &after).await), ["b"]);
+}

@@ -1,0 +1,94 @@
+//! A wire between the broker and the server that can lose an answer, or hold up a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
+use tokio::sync::Notify;
+
+use crate::server::Server;
+
+pub(crate) struct Proxy {
+    port: u16,
+    wire: Arc<Wire>,
+}
+
+/// What all connections share.
+#[derive(Default)]
+struct Wire {
+    swallow: AtomicBool,
+    hold: AtomicBool,
+    let_go: Notify,
+    gone: Notify,
+}
+
+impl Proxy {
+    pub(crate) async fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let wire = Arc::new(Wire::default());
+        let (socket, shared) = (server.socket(), Arc::clone(&wire));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = UnixStream::connect(&socket).await.unwrap();
+                tokio::spawn(carry(client, server, Arc::clone(&shared)));
+            }
+        });
+        Self { port, wire }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Loses the next answer, and cuts its connection.
+    pub(crate) fn swallow_the_next_answer(&self) {
+        self.wire.swallow.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_swallowed(&self) -> bool {
+        !self.wire.swallow.load(Ordering::SeqCst)
+    }
+
+    /// Keeps the next request back.
+    pub(crate) fn hold_the_next_request(&self) {
+        self.wire.hold.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets what was kept back go to the server, if that still takes it.
+    pub(crate) async fn let_it_go(&self) {
+        self.wire.let_go.notify_one();
+        self.wire.gone.notified().await;
+    }
+}
+
+async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
+    let (from_client, mut to_client) = client.into_split();
+    let (mut from_server, to_server) = server.into_split();
+    // A client that is gone does not end this: what it sent is still under way.
+    tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&wire)));
+    let mut bytes = vec![0; 65536];
+    while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+        if wire.swallow.swap(false, Ordering::SeqCst) || to_client.write_all(&bytes[..count]).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix::OwnedWriteHalf, wire: Arc<Wire>) {
+    let mut bytes = vec![0; 65536];
+    while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+        let held = wire.hold.swap(false, Ordering::SeqCst);
+        if held {
+            wire.let_go.notified().await;
+        }
+        let sent = to_server.write_all(&bytes[..count]).await;
+        if held {
+            wire.gone.notify_one();
+        }
+        if sent.is_err() {
+            break;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+use actor_core::broker::Broker;
+use actor_core::delivery::{Delivery, Lease};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{Inspect, Priority};
+
+use crate::server::{LEASE, Server, bodies, claim, end_lease, message, message_of, queue, send, settle, worker};
+
+async fn deaths(broker: &actor_redis::RedisBroker, consumer: &actor_core::delivery::Consumer) -> bool {
+    match broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap() {
+        Lease::Held { deaths } => deaths,
+        Lease::Lost => panic!("the lease was lost"),
+    }
+}
+
+fn crashes(deliveries: &[Delivery]) -> Vec<u32> {
+    deliveries.iter().map(|delivery| delivery.crashes).collect()
+}
+
+#[tokio::test]
+async fn a_dead_worker_is_reported_until_all_it_held_is_taken() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    let low = |body| message_of(Priority::Low, body);
+    send(&broker, vec![low("4"), message("1"), message("2"), low("5"), message("3")]).await;
+    assert_eq!(claim(&broker, &dead, 5).await.len(), 5);
+    end_lease(&server, &dead);
+    assert!(deaths(&broker, &alive).await);
+    assert_eq!(bodies(&broker.recover(&alive, 2).await.unwrap()), ["1", "2"]);
+    assert!(deaths(&broker, &alive).await);
+    assert_eq!(bodies(&broker.recover(&alive, 2).await.unwrap()), ["3", "4"]);
+    assert!(deaths(&broker, &alive).await);
+    assert_eq!(bodies(&broker.recover(&alive, 2).await.unwrap()), ["5"]);
+    assert!(!deaths(&broker, &alive).await);
+    assert!(broker.recover(&alive, 2).await.unwrap().is_empty());
+    // Nothing of it is left, in no consumer group and not among the workers.
+    let workers: Vec<String> = server.run("ZRANGE {actor:mail}:workers 0 -1");
+    assert_eq!(workers, [alive.worker.as_str()]);
+    for level in ["high:again", "high", "normal:again", "normal", "low:again", "low"] {
+        let consumers: Vec<redis::Value> = server.run(&format!("XINFO CONSUMERS {{actor:mail}}:ready:{level} workers"));
+        assert!(consumers.len() <= 1, "{level}: {consumers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_whose_entry_vanished_is_dead_too() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    send(&broker, vec![message("a")]).await;
+    claim(&broker, &dead, 1).await;
+    let _: i64 = server.run(&format!("ZREM {{actor:mail}}:workers {}", dead.worker));
+    assert_eq!(bodies(&broker.recover(&alive, 1).await.unwrap()), ["a"]);
+}
+
+#[tokio::test]
+async fn every_death_is_counted_once() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    send(&broker, vec![message("poison")]).await;
+    let mut victim = worker(&broker).await;
+    assert_eq!(crashes(&claim(&broker, &victim, 1).await), [0]);
+    for deaths in 1..=4 {
+        let next = worker(&broker).await;
+        end_lease(&server, &victim);
+        assert_eq!(crashes(&broker.recover(&next, 1).await.unwrap()), [deaths]);
+        victim = next;
+    }
+}
+
+#[tokio::test]
+async fn two_that_recover_at_once_share_what_they_find() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, one, two) = (worker(&broker).await, worker(&broker).await, worker(&broker).await);
+    send(&broker, (0..50).map(|number| message(&number.to_string())).collect()).await;
+    assert_eq!(claim(&broker, &dead, 50).await.len(), 50);
+    end_lease(&server, &dead);
+    let (one, two) = tokio::join!(broker.recover(&one, 30), broker.recover(&two, 30));
+    let mut all = bodies(&one.unwrap());
+    all.extend(bodies(&two.unwrap()));
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 50);
+}
+
+#[tokio::test]
+async fn what_a_retired_worker_still_held_is_recovered_at_once() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (retired, alive) = (worker(&broker).await, worker(&broker).await);
+    send(&broker, vec![message("a")]).await;
+    let lent = claim(&broker, &retired, 1).await.remove(0);
+    broker.retire(&retired.worker, &[queue()]).await.unwrap();
+    assert!(deaths(&broker, &alive).await);
+    assert_eq!(bodies(&broker.recover(&alive, 1).await.unwrap()), ["a"]);
+    assert!(!deaths(&broker, &alive).await);
+    assert_eq!(settle(&broker, &alive, lent.receipt, Settlement::Done).await, Settled::Yes);
+}
+
+#[tokio::test]
+async fn a_message_deleted_under_a_dead_worker_is_let_go_and_its_neighbours_are_not() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    send(&broker, ["a", "b", "c"].map(message).into()).await;
+    claim(&broker, &dead, 3).await;
+    let entries: Vec<(String, Vec<String>)> = server.run("XRANGE {actor:mail}:ready:normal - +");
+    let _: i64 = server.run(&format!("XDEL {{actor:mail}}:ready:normal {}", entries[1].0));
+    end_lease(&server, &dead);
+    assert_eq!(bodies(&broker.recover(&alive, 10).await.unwrap()), ["a", "c"]);
+    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 2);
+    assert!(!deaths(&broker, &alive).await);
+}
+
+#[tokio::test]
+async fn a_worker_that_died_with_nothing_is_forgotten() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    end_lease(&server, &dead);
+    assert!(deaths(&broker, &alive).await);
+    assert!(broker.recover(&alive, 10).await.unwrap().is_empty());
+    assert!(!deaths(&broker, &alive).await);
+    assert_eq!(broker.renew(&dead.worker, &[queue()], LEASE).await.unwrap(), Lease::Lost);
+}
+
+#[tokio::test]
+async fn a_mark_that_woke_a_worker_that_died_is_no_message() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    let _: String = server.run("XADD {actor:mail}:ready:high:again * w 1");
+    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:high:again >", dead.worker);
+    let _: redis::Value = server.run(&read);
+    end_lease(&server, &dead);
+    assert!(broker.recover(&alive, 10).await.unwrap().is_empty());
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 0);
+    assert!(!deaths(&broker, &alive).await);
+}
+
+#[tokio::test]
+async fn a_paused_queue_gives_nothing_to_recover() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    send(&broker, vec![message("a")]).await;
+    claim(&broker, &dead, 1).await;
+    end_lease(&server, &dead);
+    broker.pause(&queue()).await.unwrap();
+    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+    broker.resume(&queue()).await.unwrap();
+    assert_eq!(bodies(&broker.recover(&alive, 1).await.unwrap()), ["a"]);
+}

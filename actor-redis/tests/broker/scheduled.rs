@@ -1,0 +1,144 @@
+use std::time::{Duration, Instant};
+
+use actor_core::broker::Broker;
+use actor_core::delivery::Wait;
+
+use crate::server::{Server, bodies, claim, message, queue, retry, send, settle, wait_and_claim, worker};
+
+const SOON: Duration = Duration::from_millis(200);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Sooner than a worker would look without being woken.
+const PROMPT: Duration = Duration::from_secs(4);
+
+#[tokio::test]
+async fn a_worker_that_waits_is_woken_for_what_becomes_due() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, vec![message("in an hour").after(HOUR)]).await;
+    let waiting = tokio::spawn({
+        let (broker, consumer) = (broker.clone(), consumer.clone());
+        async move { broker.claim(&consumer, 1, &Wait::new(HOUR)).await.unwrap() }
+    });
+    server.until_a_read_waits().await;
+    let sent = Instant::now();
+    send(&broker, vec![message("soon").after(SOON)]).await;
+    assert_eq!(bodies(&waiting.await.unwrap()), ["soon"]);
+    assert!(sent.elapsed() >= SOON, "it came after {:?}", sent.elapsed());
+    assert!(sent.elapsed() < PROMPT, "it came after {:?}", sent.elapsed());
+    // What woke the worker was not lent, and is gone.
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 0);
+    assert_eq!(
+        server
+            .run::<(i64, redis::Value, redis::Value, redis::Value)>("XPENDING {actor:mail}:ready:high:again workers")
+            .0,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_waits_is_woken_for_a_retry() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (one, two) = (worker(&broker).await, worker(&broker).await);
+    send(&broker, vec![message("first")]).await;
+    let lent = claim(&broker, &one, 1).await.remove(0);
+    let waiting = tokio::spawn({
+        let broker = broker.clone();
+        async move { broker.claim(&two, 1, &Wait::new(HOUR)).await.unwrap() }
+    });
+    server.until_a_read_waits().await;
+    let sent = Instant::now();
+    settle(&broker, &one, lent.receipt, retry("second", SOON)).await;
+    assert_eq!(bodies(&waiting.await.unwrap()), ["second"]);
+    assert!((SOON..PROMPT).contains(&sent.elapsed()), "it came after {:?}", sent.elapsed());
+}
+
+#[tokio::test]
+async fn messages_become_ready_in_the_order_of_their_times() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let after = |body: &str, ms| message(body).after(Duration::from_millis(ms));
+    send(&broker, vec![after("3", 60), after("1", 20), after("2", 40)]).await;
+    let mut got = Vec::new();
+    while got.len() < 3 {
+        got.extend(bodies(&wait_and_claim(&broker, &consumer).await));
+    }
+    assert_eq!(got, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn more_than_one_look_can_move_become_due_at_once() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let soon = Duration::from_millis(1);
+    send(&broker, (0..1_000).map(|number| message(&number.to_string()).after(soon)).collect()).await;
+    let mut got = 0;
+    while got < 1_000 {
+        got += wait_and_claim(&broker, &consumer).await.len();
+    }
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 0);
+    assert_eq!(server.run::<i64>("HLEN {actor:mail}:later:bodies"), 0);
+}
+
+#[tokio::test]
+async fn times_are_those_of_the_server() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    send(&broker, vec![message("in an hour").after(HOUR)]).await;
+    let (seconds, micros): (f64, f64) = server.run("TIME");
+    let now = seconds * 1000.0 + micros / 1000.0;
+    let waiting: Vec<(String, f64)> = server.run("ZRANGE {actor:mail}:later 0 -1 WITHSCORES");
+    assert!((now + 3_600_000.0 - waiting[0].1).abs() < 10_000.0);
+    let here = broker.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64() * 1000.0;
+    assert!((here - now).abs() < 10_000.0);
+}
+
+#[tokio::test]
+async fn the_longest_delay_there_is_does_not_overflow() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    send(&broker, vec![message("never").after(Duration::MAX)]).await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    let waiting: Vec<(String, f64)> = server.run("ZRANGE {actor:mail}:later 0 -1 WITHSCORES");
+    // Beyond this, a score could not tell one millisecond from the next.
+    assert!(waiting[0].1 < (1_u64 << 53) as f64);
+}
+
+#[tokio::test]
+async fn an_index_without_its_body_is_let_go() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let _: i64 = server.run("ZADD {actor:mail}:later 1 normal:gone");
+    let _: i64 = server.run("ZADD {actor:mail}:later 2 normal:here");
+    let _: i64 = server.run("HSET {actor:mail}:later:bodies normal:here here");
+    assert_eq!(bodies(&wait_and_claim(&broker, &consumer).await), ["here"]);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 0);
+}
+
+#[tokio::test]
+async fn a_paused_queue_lends_nothing_and_goes_on_where_it_was() {
+    use actor_core::Inspect;
+    let server = Server::start();
+    let (broker, elsewhere) = (server.broker().await, server.broker().await);
+    let consumer = worker(&broker).await;
+    let waiting = tokio::spawn({
+        let (broker, consumer) = (broker.clone(), consumer.clone());
+        async move { broker.claim(&consumer, 1, &Wait::new(HOUR)).await.unwrap() }
+    });
+    server.until_a_read_waits().await;
+    elsewhere.pause(&queue()).await.unwrap();
+    broker.renew(&consumer.worker, &[queue()], HOUR).await.unwrap();
+    // The heartbeat has ended the read: what comes now is not lent.
+    tokio::time::timeout(PROMPT, server.until_no_read_waits()).await.unwrap();
+    send(&elsewhere, vec![message("held back")]).await;
+    let counts = elsewhere.counts(&queue()).await.unwrap();
+    assert_eq!((counts.ready, counts.lent, counts.paused), (1, 0, true));
+    elsewhere.resume(&queue()).await.unwrap();
+    broker.renew(&consumer.worker, &[queue()], HOUR).await.unwrap();
+    assert_eq!(bodies(&waiting.await.unwrap()), ["held back"]);
+}

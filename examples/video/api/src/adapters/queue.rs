@@ -1,0 +1,34 @@
+//! The queue, as the API sees it: one call sends, another asks how the queue is.
+
+use std::error::Error;
+
+use actor_core::inspect::Counts;
+use actor_core::{Actor, BrokerError, Inspect, MessageId, SendError};
+use actor_redis::RedisBroker;
+use uuid::Uuid;
+use video_tasks::process_video;
+
+/// The queue of videos to process.
+#[derive(Clone)]
+pub(crate) struct VideoQueue {
+    broker: RedisBroker,
+}
+
+impl VideoQueue {
+    /// Makes Redis the broker that `send` uses. Redis may be away: it is sought when it is needed.
+    pub(crate) fn connect(redis_url: &str) -> Result<Self, Box<dyn Error>> {
+        let broker = RedisBroker::builder(redis_url)?.connect_lazy()?;
+        actor_core::install(broker.clone())?;
+        Ok(Self { broker })
+    }
+
+    /// Has a worker process a video.
+    pub(crate) async fn enqueue_video_processing(&self, video_id: Uuid) -> Result<MessageId, SendError> {
+        process_video.send(video_id).await
+    }
+
+    /// How many messages the queue holds.
+    pub(crate) async fn counts(&self) -> Result<Counts, BrokerError> {
+        self.broker.counts(&<process_video as Actor>::DEF.queue_name()).await
+    }
+}

@@ -1,0 +1,23 @@
+//! `GET /health`: whether an upload would be taken now.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::Services;
+use crate::problem::Problem;
+
+/// The queue's numbers.
+#[derive(Serialize)]
+pub(crate) struct Health {
+    ready: u64,
+    lent: u64,
+    scheduled: u64,
+    dead: u64,
+}
+
+/// Asks the queue how it is.
+pub(crate) async fn health(State(services): State<Services>) -> Result<Json<Health>, Problem> {
+    let counts = services.queue.counts().await.map_err(|error| Problem::unhealthy(&error))?;
+    Ok(Json(Health { ready: counts.ready, lent: counts.lent, scheduled: counts.scheduled, dead: counts.dead }))
+}

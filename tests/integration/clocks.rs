@@ -1,0 +1,141 @@
+use std::process::Command;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use actor_core::{Context, Failure, actor};
+use tokio::time::sleep;
+
+use crate::support::worker::LEASE;
+use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
+
+/// Tells a test that its clock differs from the one of Redis by this many seconds.
+const WRONG_BY: &str = "ACTOR_TEST_CLOCK_WRONG_BY";
+
+/// Far less than the clocks differ.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+#[actor(queue = "clocked")]
+async fn clocked(cx: &Context, name: String, #[state] probe: &Probe) -> Result<(), Failure> {
+    probe.tell(format!("{name} {}", cx.attempt()));
+    if name == "retried" && cx.attempt() == 1 {
+        return Err(Failure::retry_in(Duration::from_millis(200), "not yet"));
+    }
+    Ok(())
+}
+
+#[actor(queue = "kept")]
+async fn kept(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
+    probe.tell(format!("crashes {}", cx.crashes()));
+    gate.pass().await;
+    probe.tell("end");
+}
+
+/// Runs a test again, on a host whose clock is wrong.
+fn with_a_wrong_clock(seconds: i64, test: &str) {
+    let itself = std::env::current_exe().expect("a test knows its own program");
+    let status = Command::new("faketime")
+        .args(["-f", &format!("{seconds:+}s")])
+        .arg(itself)
+        .args(["--exact", test])
+        .env(WRONG_BY, seconds.to_string())
+        // Only the time of day is wrong: how time passes is the same everywhere.
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .status()
+        .unwrap_or_else(|error| {
+            panic!("faketime cannot be started ({error}): install it, or run tests/run.sh, which does")
+        });
+    assert!(status.success(), "{test} fails where the clock is wrong by {seconds} s");
+}
+
+#[test]
+fn delays_retries_and_ages_hold_on_a_host_whose_clock_is_fast() {
+    with_a_wrong_clock(3_600, "clocks::delays_retries_and_ages_go_by_the_clock_of_redis");
+}
+
+#[test]
+fn delays_retries_and_ages_hold_on_a_host_whose_clock_is_slow() {
+    with_a_wrong_clock(-3_600, "clocks::delays_retries_and_ages_go_by_the_clock_of_redis");
+}
+
+#[test]
+fn leases_hold_on_a_host_whose_clock_is_fast() {
+    with_a_wrong_clock(3_600, "clocks::leases_go_by_the_clock_of_redis");
+}
+
+#[test]
+fn leases_hold_on_a_host_whose_clock_is_slow() {
+    with_a_wrong_clock(-3_600, "clocks::leases_go_by_the_clock_of_redis");
+}
+
+#[tokio::test]
+async fn delays_retries_and_ages_go_by_the_clock_of_redis() {
+    let stage = with_a_clock_as_told().await;
+    let (probe, mut heard) = probe();
+    let worker = RunningWorker::start(stage.worker("clocked").await.state(probe));
+    let send = async |name: &str, delay, age| {
+        let message = clocked.message(name.to_owned()).delay(delay).expires_in(age);
+        message.send_with(&stage.broker).await.unwrap();
+    };
+    let began = Instant::now();
+    let (no_delay, long) = (Duration::ZERO, Duration::from_secs(60));
+    send("at once", no_delay, long).await;
+    assert_eq!(heard.next().await, "at once 1");
+
+    let delay = Duration::from_millis(300);
+    send("delayed", delay, long).await;
+    let sent = Instant::now();
+    assert_eq!(heard.next().await, "delayed 1");
+    assert!(sent.elapsed() + Duration::from_millis(5) >= delay, "after {:?}", sent.elapsed());
+
+    let at = stage.broker.now() + delay;
+    clocked.message("at".to_owned()).at(at).send_with(&stage.broker).await.unwrap();
+    let sent = Instant::now();
+    assert_eq!(heard.next().await, "at 1");
+    assert!(sent.elapsed() + Duration::from_millis(50) >= delay, "after {:?}", sent.elapsed());
+
+    send("retried", no_delay, long).await;
+    assert_eq!(heard.next().await, "retried 1");
+    assert_eq!(heard.next().await, "retried 2");
+
+    send("too old", delay, Duration::from_millis(100)).await;
+    let reason = stage.epitaph("clocked").await;
+    assert_eq!(reason, "the message reached its maximum age before it could start");
+    assert!(began.elapsed() < AT_ONCE, "it took {:?}", began.elapsed());
+    worker.stop().await;
+    assert_eq!(heard.rest(), [""; 0]);
+}
+
+#[tokio::test]
+async fn leases_go_by_the_clock_of_redis() {
+    let stage = with_a_clock_as_told().await;
+    let (probe, mut heard) = probe();
+    let gate = Gate::closed();
+    let worker = async || {
+        let builder = stage.worker("kept").await;
+        RunningWorker::start(builder.state(probe.clone()).state(gate.clone()))
+    };
+    let holder = worker().await;
+    kept.send_with(&stage.broker).await.unwrap();
+    assert_eq!(heard.next().await, "crashes 0");
+    let heir = worker().await;
+    sleep(LEASE * 3).await; // That a living worker keeps what it has is no event.
+    assert_eq!(heard.rest(), [""; 0]);
+    let killed = Instant::now();
+    holder.kill();
+    assert_eq!(heard.next().await, "crashes 1");
+    assert!(killed.elapsed() < AT_ONCE, "it took {:?}", killed.elapsed());
+    gate.open();
+    assert_eq!(heard.next().await, "end");
+    stage.until_empty("kept").await;
+    heir.stop().await;
+}
+
+/// A stage, and the proof that its clock differs from ours as much as the test was told.
+async fn with_a_clock_as_told() -> Stage {
+    let mut stage = Stage::redis().await;
+    let wrong_by: i64 = std::env::var(WRONG_BY).map_or(0, |seconds| seconds.parse().unwrap());
+    let time = stage.server().cli(&["TIME"]);
+    let there: i64 = time.lines().next().and_then(|seconds| seconds.parse().ok()).unwrap();
+    let here = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    assert!((here - there - wrong_by).abs() < 60, "{here} here, {there} there, wrong by {wrong_by}");
+    stage
+}

@@ -1,0 +1,43 @@
+use std::time::{Duration, Instant};
+
+use actor_core::{Worker, actor};
+use tokio::time::sleep;
+
+use crate::support::{RunningWorker, Stage, stage::name};
+
+/// What a worker may ask of Redis while there is nothing to do, for each of its queues.
+const COMMANDS_PER_SECOND: f64 = 3.0;
+
+#[actor(queue = "quiet")]
+async fn quiet() {}
+
+#[actor(queue = "silent")]
+async fn silent() {}
+
+#[tokio::test]
+async fn an_idle_worker_costs_at_most_three_commands_a_second_and_queue_besides_its_reads() {
+    let mut stage = Stage::redis().await;
+    let queues = ["quiet", "silent"];
+    // The lease is the default one: a shorter one costs more.
+    let builder = Worker::builder(stage.another().await).queues(queues.map(name));
+    let worker = RunningWorker::with_own_lease(builder);
+    quiet.send_with(&stage.broker).await.unwrap();
+    silent.send_with(&stage.broker).await.unwrap();
+    for queue in queues {
+        stage.until_empty(queue).await;
+    }
+    stage.server().until_waiting(2).await;
+    let (before, began) = (stage.server().calls(), Instant::now());
+    sleep(Duration::from_secs(10)).await; // What it asks for in this time is what is tested.
+    let (after, span) = (stage.server().calls(), began.elapsed());
+    worker.stop().await;
+
+    // What a script calls is counted beside the script. INFO is this test's.
+    let calls = after.iter().filter(|(command, _)| !matches!(command.as_str(), "info" | "xreadgroup"));
+    let calls: u64 = calls.map(|(command, calls)| calls - before.get(command).unwrap_or(&0)).sum();
+    #[allow(clippy::cast_precision_loss)] // A rate needs no more digits than a float has.
+    let rate = calls as f64 / span.as_secs_f64() / queues.len() as f64;
+    let allowed = COMMANDS_PER_SECOND;
+    assert!(rate <= allowed, "{rate} a second and queue: from {before:?} to {after:?}");
+    assert!(rate > 0.1, "nobody kept a lease: the worker was not there");
+}

@@ -1,0 +1,169 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use actor_core::{Broker, Context, TraceParent, actor};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use crate::on_every_broker;
+use crate::support::{Probe, RunningWorker, probe};
+
+/// The names of spans, fields and events are an interface, and this is its document.
+const DOCUMENT: &str = include_str!("../../docs/observability.md");
+
+const SENDERS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A way to what the worker uses, for actors that send.
+struct Outgoing(Arc<dyn Broker>);
+
+#[actor(queue = "relay")]
+async fn relays(cx: &Context, #[state] outgoing: &Outgoing, #[state] probe: &Probe) {
+    probe.tell(format!("relays {:?}", cx.trace()));
+    relayed.send_with(&outgoing.0).await.unwrap();
+}
+
+#[actor(queue = "relay")]
+fn relays_too(cx: &Context, #[state] outgoing: &Outgoing, #[state] probe: &Probe) {
+    probe.tell(format!("relays {:?}", cx.trace()));
+    Handle::current().block_on(relayed.send_with(&outgoing.0)).unwrap();
+}
+
+#[actor(queue = "relay")]
+async fn relayed(cx: &Context, #[state] probe: &Probe) {
+    probe.tell(format!("relayed {:?}", cx.trace()));
+}
+
+#[actor(queue = "spanned", max_retries = 1, min_backoff = "1ms", max_backoff = "1ms")]
+async fn spanned(#[state] probe: &Probe) -> Result<(), String> {
+    tokio::task::yield_now().await;
+    tracing::info!("from within");
+    probe.tell("run");
+    Err("spanned fails".to_owned())
+}
+
+on_every_broker! {
+    async fn the_senders_trace_arrives_and_is_carried_on_by_what_the_actor_sends(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let builder = stage.worker("relay").await.state(Outgoing(stage.another().await));
+        let worker = RunningWorker::start(builder.state(probe));
+        let trace: TraceParent = SENDERS.parse().unwrap();
+        relays.message().trace(trace).send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, format!("relays Some({SENDERS})"));
+        assert_eq!(heard.next().await, format!("relayed Some({SENDERS})"));
+        relays_too.message().trace(trace).send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, format!("relays Some({SENDERS})"));
+        assert_eq!(heard.next().await, format!("relayed Some({SENDERS})"));
+        relays.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "relays None");
+        assert_eq!(heard.next().await, "relayed None");
+        worker.stop().await;
+    }
+
+    async fn each_run_has_a_span_and_events_as_documented(stage: Stage) {
+        let ears = Ears::default();
+        // They hear this thread alone, so the worker runs in this task.
+        let _listening = tracing::subscriber::set_default(Registry::default().with(ears.clone()));
+        let (probe, mut heard) = probe();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let worker = stage.worker("spanned").await.state(probe).run_until(async {
+            let _ = stopped.await;
+        });
+        let trace: TraceParent = SENDERS.parse().unwrap();
+        let (ended, id) = tokio::join!(worker, async {
+            let id = spanned.message().trace(trace).send_with(&stage.broker).await.unwrap();
+            for _ in 0..2 {
+                assert_eq!(heard.next().await, "run");
+            }
+            assert_eq!(stage.epitaph("spanned").await, "spanned fails");
+            let _ = stop.send(());
+            id
+        });
+        ended.unwrap();
+
+        let heard = ears.0.lock().unwrap();
+        let runs: Vec<&Heard> = heard.iter().filter(|heard| heard.name == "actor.run").collect();
+        assert_eq!(runs.len(), 2, "one span a run: {runs:?}");
+        for (attempt, run) in runs.iter().enumerate() {
+            assert!(DOCUMENT.contains("one span, `actor.run`, at level `INFO`, target `actor_core::worker::executor`"));
+            assert_eq!((run.level.as_str(), run.target), ("INFO", "actor_core::worker::executor"));
+            let (id, attempt) = (id.to_string(), (attempt + 1).to_string());
+            let fields = [("actor", "spanned"), ("queue", "spanned"), ("id", &id), ("crashes", "0"), ("trace", SENDERS)];
+            let mut fields: BTreeMap<&str, &str> = fields.into_iter().collect();
+            fields.insert("attempt", &attempt);
+            let told: BTreeMap<&str, &str> = run.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            assert_eq!(told, fields);
+            assert_eq!(told.into_keys().collect::<BTreeSet<_>>(), documented_fields());
+        }
+        for event in heard.iter().filter(|heard| heard.target.starts_with("actor_core")) {
+            let Some(message) = event.fields.get("message") else { continue };
+            let documented = message.split_once(": ").map_or(format!("`{message}`"), |(what, _)| format!("`{what}: ..`"));
+            assert!(DOCUMENT.contains(&documented), "{message:?} is not in docs/observability.md");
+        }
+        for message in ["from within", "message failed, will be retried", "message buried"] {
+            let event = heard.iter().find(|heard| heard.fields.get("message").is_some_and(|told| told == message));
+            let event = event.unwrap_or_else(|| panic!("{message:?} was not told: {heard:#?}"));
+            assert_eq!(event.within, Some("actor.run"), "{message:?} does not stand in the span of its run");
+        }
+    }
+}
+
+/// The first column of the document's first table.
+fn documented_fields() -> BTreeSet<&'static str> {
+    let table = DOCUMENT.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let rows = table.take_while(|line| line.starts_with('|'));
+    rows.filter_map(|row| row.split('`').nth(1)).collect()
+}
+
+/// Hears spans and events.
+#[derive(Clone, Default)]
+struct Ears(Arc<Mutex<Vec<Heard>>>);
+
+/// A span that began, or an event.
+#[derive(Debug)]
+struct Heard {
+    name: &'static str,
+    target: &'static str,
+    level: String,
+    fields: BTreeMap<&'static str, String>,
+    /// The span that it stands in.
+    within: Option<&'static str>,
+}
+
+impl Ears {
+    fn hear(&self, metadata: &Metadata<'static>, fields: Fields, within: Option<&'static str>) {
+        let (name, target, level) = (metadata.name(), metadata.target(), metadata.level().to_string());
+        self.0.lock().unwrap().push(Heard { name, target, level, fields: fields.0, within });
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ears {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, context: LayerContext<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        self.hear(attributes.metadata(), fields, context.lookup_current().map(|span| span.name()));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: LayerContext<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.hear(event.metadata(), fields, context.event_span(event).map(|span| span.name()));
+    }
+}
+
+#[derive(Default)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+}
