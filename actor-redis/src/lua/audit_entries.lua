@@ -30,8 +30,7 @@ for _, entry in ipairs(entries) do
   local id, fields = entry[1], entry[2]
   if #fields == 2 and fields[1] == 'w' then
     wakes = wakes + 1
-  end
-  if #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
+  elseif #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
     found[#found + 1] = id
   end
 end
