@@ -67,8 +67,16 @@ impl Report {
             recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound
         );
         for finding in &verdict.findings {
-            let mark = if finding.holds { "holds " } else { "BROKEN" };
+            let mark = match (finding.holds, finding.excused) {
+                (true, _) => "holds ",
+                (false, Some(_)) => "excuse",
+                (false, None) => "BROKEN",
+            };
             println!("  {mark}  {:<62} {:>9} asked, {} broken", finding.rule, finding.asked, finding.broken);
+            if let (false, Some(why)) = (finding.holds, finding.excused) {
+                println!("          {why}");
+                continue;
+            }
             for breach in finding.breaches.iter().take(5) {
                 println!("          {breach}");
             }

@@ -16,6 +16,8 @@ use crate::storage::{self, Storage};
 
 /// How often processes and the schedule are looked at.
 const TICK: Duration = Duration::from_millis(10);
+/// How often a queue in full use is audited, where nothing is wrong.
+const AUDIT: Duration = Duration::from_secs(1);
 /// How long the drain may take without any progress.
 const STUCK: Duration = Duration::from_secs(45);
 
@@ -25,6 +27,10 @@ pub(crate) struct Played {
     pub(crate) storage: Storage,
     /// Whether every message came to its end.
     pub(crate) drained: bool,
+    /// What the auditor found after the drain.
+    pub(crate) audit: Vec<String>,
+    /// What the auditor found while nothing was wrong; not asked where something was.
+    pub(crate) live_audit: Option<Vec<String>>,
 }
 
 /// Plays a scenario in `directory`.
@@ -38,18 +44,21 @@ pub(crate) async fn play(
     for slot in &mut stage.slots {
         slot.start()?;
     }
-    harm(&mut stage, scenario, span, seed).await?;
+    let mut live_audit = scenario.faults.is_empty().then(Vec::new);
+    harm(&mut stage, scenario, span, seed, &mut live_audit).await?;
     stage.journal.note(&What::Draining);
     dismiss(&mut stage, Role::Producer).await?;
     let drained = drain(&mut stage).await?;
     dismiss(&mut stage, Role::Worker).await?;
     let storage = Storage::read(&stage.server)?;
+    let audit = stage.audit().await?;
     drop(stage);
-    Ok(Played { history: History::read(directory)?, storage, drained })
+    Ok(Played { history: History::read(directory)?, storage, drained, audit, live_audit })
 }
 
 /// Plays the faults.
-async fn harm(stage: &mut Stage, scenario: &Scenario, span: Duration, seed: u64) -> Result<(), Box<dyn Error>> {
+async fn harm(stage: &mut Stage, scenario: &Scenario, span: Duration, seed: u64, live_audit: &mut Option<Vec<String>>) -> Result<(), Box<dyn Error>> {
+    let mut audit_at = AUDIT;
     let began = Instant::now();
     let mut ahead = plan(scenario, span, seed).into_iter().peekable();
     let mut lasting: Vec<(Duration, Fault, Victim)> = Vec::new();
@@ -64,6 +73,12 @@ async fn harm(stage: &mut Stage, scenario: &Scenario, span: Duration, seed: u64)
         while let Some(next) = ahead.next_if(|next| next.at <= now) {
             let victim = next.fault.begin(stage, next.dice)?;
             lasting.push((next.at.max(now) + next.hold, next.fault, victim));
+        }
+        if let Some(found) = live_audit
+            && audit_at <= now
+        {
+            found.extend(stage.audit().await?);
+            audit_at = now + AUDIT;
         }
         stage.tend()?;
         sleep(TICK).await;

@@ -1,27 +1,29 @@
 //! What a run is played on: a server, its processes, and the histories.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use actor_core::BrokerError;
 use actor_core::broker::Broker;
 use actor_redis::RedisBroker;
 
 use crate::crew::{Role, Slot};
 use crate::history::Journal;
 use crate::ledger;
-use crate::process::{NAMESPACE, Orders};
+use crate::process::{NAMESPACE, Orders, QUEUES};
 use crate::scenario::Scenario;
 use crate::server::Server;
 use crate::witness::Witness;
 
 /// A server, its processes, and where they write.
 pub(crate) struct Stage {
-    pub(crate) directory: PathBuf,
     pub(crate) journal: Arc<Journal>,
     pub(crate) server: Server,
     /// Workers first: the one that is spared stands before all others.
     pub(crate) slots: Vec<Slot>,
+    /// The harness's own way to look.
+    pub(crate) broker: RedisBroker,
     /// The harness's own way to send.
     pub(crate) sender: Arc<dyn Broker>,
 }
@@ -57,8 +59,8 @@ impl Stage {
         }
         let broker = RedisBroker::builder(&format!("redis://127.0.0.1:{}", server.port))?;
         let broker = broker.namespace(NAMESPACE).connect().await?;
-        let sender = Arc::new(Witness { broker, journal: Arc::clone(&journal) });
-        Ok(Self { directory: directory.to_owned(), journal, server, slots, sender })
+        let sender = Arc::new(Witness { broker: broker.clone(), journal: Arc::clone(&journal) });
+        Ok(Self { journal, server, slots, broker, sender })
     }
 
     /// Looks after the processes: notes who died, and starts whom is wanted.
@@ -68,6 +70,17 @@ impl Stage {
 
     pub(crate) fn of(&mut self, role: Role) -> impl Iterator<Item = &mut Slot> {
         self.slots.iter_mut().filter(move |slot| slot.role() == role)
+    }
+
+    /// What the auditor finds.
+    pub(crate) async fn audit(&self) -> Result<Vec<String>, BrokerError> {
+        let mut violations = Vec::new();
+        for queue in QUEUES {
+            let queue = queue.parse().expect("the queues have proper names");
+            let audit = self.broker.audit(&queue, 1_000_000).await?;
+            violations.extend(audit.violations.iter().map(ToString::to_string));
+        }
+        Ok(violations)
     }
 
     /// Runs a command whose answer does not matter.

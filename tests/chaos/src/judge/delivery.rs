@@ -11,7 +11,7 @@ fn done(message: &Message) -> bool {
 }
 
 pub(super) fn nothing_lost(facts: &Facts, storage: &Storage) -> Finding {
-    let mut finding = Finding::new("every acknowledged message came to an end");
+    let mut finding = Finding::new(super::LOST);
     for (id, message) in &facts.messages {
         if message.sent == Sent::Acknowledged {
             finding.ask(done(message) || storage.dead.contains_key(id), || tell(facts, *id));
@@ -31,7 +31,7 @@ pub(super) fn refused_never_ran(facts: &Facts) -> Finding {
 }
 
 pub(super) fn one_at_a_time(facts: &Facts) -> Finding {
-    let mut finding = Finding::new("no message ran on two workers whose leases both held");
+    let mut finding = Finding::new(super::EXCLUSION);
     for (id, message) in &facts.messages {
         for (index, later) in message.runs.iter().enumerate().skip(1) {
             let both = message.runs[..index].iter().any(|earlier| {
@@ -46,7 +46,7 @@ pub(super) fn one_at_a_time(facts: &Facts) -> Finding {
 }
 
 pub(super) fn tokens_grow(facts: &Facts) -> Finding {
-    let mut finding = Finding::new("the tokens of a message grow");
+    let mut finding = Finding::new(super::TOKENS);
     for (id, message) in &facts.messages {
         let (mut seen, mut newest) = (HashSet::new(), 0);
         for run in &message.runs {

@@ -38,7 +38,7 @@ pub(super) fn attempts_counted(facts: &Facts) -> Finding {
 }
 
 pub(super) fn runs_bounded(facts: &Facts) -> Finding {
-    let mut finding = Finding::new("no message ran more often than its retries and recoveries allow");
+    let mut finding = Finding::new(super::BOUNDED);
     for (id, message) in &facts.messages {
         // Every run beyond the attempts has an end of its own that explains it.
         let unexplained = message.runs.iter().filter(|run| {
@@ -52,7 +52,7 @@ pub(super) fn runs_bounded(facts: &Facts) -> Finding {
 }
 
 pub(super) fn waits_kept(facts: &Facts) -> Finding {
-    let mut finding = Finding::new("nothing started before its time");
+    let mut finding = Finding::new(super::WAITS);
     for (id, message) in &facts.messages {
         if let Some(first) = message.runs.first().filter(|_| message.delay_ms > 0) {
             let due = message.invoked + message.delay_ms * 1_000;
@@ -78,7 +78,7 @@ pub(super) fn died_of_crashes(letter: &DeadLetter) -> bool {
 }
 
 pub(super) fn buried_for_a_reason(facts: &Facts, storage: &Storage) -> Finding {
-    let mut finding = Finding::new("every dead letter has a true reason");
+    let mut finding = Finding::new(super::REASONS);
     let bad_ends = facts.deaths.len() + facts.leases_lost();
     for (id, letter) in &storage.dead {
         let is_true = if died_of_crashes(letter) {
