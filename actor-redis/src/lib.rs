@@ -29,6 +29,7 @@
 //! error whose [`is_unknown`](actor_core::BrokerError::is_unknown) is true: it may have happened. The broker
 //! never sends such a request again on its own.
 
+mod audit;
 mod broker;
 mod builder;
 mod claim;
@@ -49,6 +50,7 @@ mod script;
 mod server;
 mod settle;
 
+pub use audit::{Audit, Violation};
 pub use broker::RedisBroker;
 pub use builder::Builder;
 pub use error::Error;

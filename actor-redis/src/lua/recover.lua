@@ -1,5 +1,6 @@
 -- Lends what dead workers held to a living one. The consumer groups say who holds what; a consumer
--- without a live lease is dead, also where its entry in `workers` is gone.
+-- without a live lease is dead, also where its entry in `workers` is gone. Where nobody dead holds
+-- anything, what is in nobody's hands is lent: the group's knowledge of it was deleted by hand.
 --
 -- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
@@ -89,5 +90,42 @@ if count < most_dead then
   for worker in pairs(ended) do
     redis.call('ZREM', workers, worker)
   end
+end
+
+-- Entries looked at from each stream's beginning: what is astray comes to stand there in time.
+local beginning = 20
+
+-- Takes what was lent before and is held by nobody, as if it had been lent once.
+local function adopt(place, stream)
+  local last
+  for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
+    local facts = {}
+    for i = 1, #known, 2 do
+      facts[known[i]] = known[i + 1]
+    end
+    if facts.name == group then
+      last = facts['last-delivered-id']
+    end
+  end
+  if not last then
+    return
+  end
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', last, 'COUNT', beginning)) do
+    local id, fields = entry[1], entry[2]
+    if #taken < limit and #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
+      if place == 0 and fields[1] == 'w' and #fields == 2 then
+        redis.call('XDEL', stream, id)
+      else
+        redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', 2, 'FORCE')
+        taken[#taken + 1] = { place, id, 1, fields }
+      end
+    end
+  end
+end
+
+if #taken == 0 then
+  -- One stream at a time, any of them, since it costs what is idle two commands.
+  local place = time[2] % (#KEYS - 1)
+  adopt(place, KEYS[2 + place])
 end
 return taken

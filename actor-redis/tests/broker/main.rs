@@ -9,6 +9,8 @@ mod proxy;
 /// The server, and the worker that a test plays.
 mod server;
 
+/// What the auditor finds, and what mends itself.
+mod audit;
 /// What it costs.
 mod cost;
 /// Dead letters.

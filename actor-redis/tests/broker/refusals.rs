@@ -137,6 +137,7 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
             broker.read(&inspected, state, &listed.handle).await.unwrap();
         }
     }
+    assert_eq!(broker.audit(&inspected, 1_000).await.unwrap().violations, []);
     broker.replay(&inspected, Which::All).await.unwrap();
     for state in [State::Ready, State::Scheduled, State::Dead] {
         broker.purge(&inspected, state).await.unwrap();

@@ -1,0 +1,95 @@
+//! Leases: whoever holds messages lives, or died a moment ago.
+
+use std::collections::{HashMap, HashSet};
+
+use redis::Value;
+
+use super::{Auditor, number, text};
+use crate::error::Trouble;
+use crate::keys::{GROUP, Level, PAUSED};
+
+/// How long after the end of a lease somebody should have recovered what its worker held.
+const PATIENCE_MS: f64 = 60_000.0;
+/// How many consumers without a lease may stand about. Each is removed by the first recovery.
+const MOST_CONSUMERS: usize = 1_000;
+
+/// A consumer of one stream.
+struct Holder {
+    name: String,
+    holds: u64,
+    idle_ms: u64,
+}
+
+impl Auditor<'_> {
+    pub(super) async fn leases(&mut self) -> Result<(), Trouble> {
+        let now = self.now_ms().await?;
+        let workers = self.queue.keys.workers.clone();
+        let ends = ends(&self.command(&["ZRANGE", &workers, "0", "-1", "WITHSCORES"]).await?);
+        let live: HashSet<_> = ends.iter().filter(|(_, end)| **end > now).map(|(name, _)| name.clone()).collect();
+        let remedy = if live.is_empty() {
+            "no worker of this queue lives: start one"
+        } else {
+            "the queue is paused, or its workers cannot recover: resume it, or see their logs"
+        };
+        for (name, end) in &ends {
+            if name != PAUSED && end + PATIENCE_MS < now && (*end > 0.0 || !live.is_empty()) {
+                let seconds = (now - end) / 1_000.0;
+                if *end > 0.0 {
+                    let what = format!("the lease of `{name}` ended {seconds:.0} s ago, and nobody has looked");
+                    self.violation(&workers, what, remedy);
+                }
+            }
+        }
+        for level in Level::ALL {
+            let key = self.queue.keys.ready(level).to_owned();
+            let holders = match self.command(&["XINFO", "CONSUMERS", &key, GROUP]).await {
+                Ok(answer) => holders(&answer),
+                // There is no stream, or no group: nothing is lent.
+                Err(Trouble::Answer { .. }) => continue,
+                Err(trouble) => return Err(trouble),
+            };
+            let astray: Vec<_> = holders.iter().filter(|holder| !live.contains(&holder.name)).collect();
+            for Holder { name, holds, idle_ms } in &astray {
+                let ended = ends.get(name).map_or(u64_ms(*idle_ms), |end| now - end);
+                if *holds > 0 && ended > PATIENCE_MS {
+                    let what =
+                        format!("`{name}`, which has no lease, has held {holds} messages for more than a minute");
+                    self.violation(&key, what, remedy);
+                }
+            }
+            if astray.len() > MOST_CONSUMERS {
+                self.violation(&key, format!("{} consumers have no lease", astray.len()), remedy);
+            }
+        }
+        Ok(())
+    }
+
+    /// Redis's clock, in ms since 1970.
+    pub(super) async fn now_ms(&self) -> Result<f64, Trouble> {
+        let answer = self.command(&["TIME"]).await?;
+        match redis::from_redis_value::<(u64, u64)>(answer) {
+            Ok((seconds, micros)) => Ok(u64_ms(seconds * 1_000 + micros / 1_000)),
+            Err(_) => Err(self.strange()),
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // Scores are such numbers, and exact for 280,000 years.
+fn u64_ms(ms: u64) -> f64 {
+    ms as f64
+}
+
+fn ends(answer: &Value) -> HashMap<String, f64> {
+    redis::from_redis_value_ref::<Vec<(String, f64)>>(answer).unwrap_or_default().into_iter().collect()
+}
+
+fn holders(answer: &Value) -> Vec<Holder> {
+    let Value::Array(lines) = answer else { return Vec::new() };
+    lines.iter().filter_map(holder).collect()
+}
+
+fn holder(line: &Value) -> Option<Holder> {
+    let Value::Map(pairs) = line else { return None };
+    let find = |name: &str| pairs.iter().find(|(key, _)| text(key).as_deref() == Some(name)).map(|(_, value)| value);
+    Some(Holder { name: text(find("name")?)?, holds: number(find("pending")?)?, idle_ms: number(find("idle")?)? })
+}

@@ -1,0 +1,238 @@
+//! The auditor: whether what Redis holds for a queue is as it must be.
+//!
+//! It writes nothing. Each of its steps is one script over one page, so that it sees no half of what a
+//! script or a transaction does as one, and holds up the server for a moment only.
+
+mod index;
+mod leases;
+mod ready;
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use actor_core::{BrokerError, QueueName};
+use redis::{Cmd, Script, Value};
+
+use crate::broker::RedisBroker;
+use crate::connection::{ANSWER, Link};
+use crate::error::Trouble;
+use crate::keys::{Keys, Level};
+use crate::queue::Queue;
+use crate::request::Request;
+use crate::script::Call;
+
+/// How much one step reads.
+const PAGE: usize = 100;
+/// How many violations of one kind under one key are told one by one.
+const TOLD: usize = 20;
+
+/// What an audit of one queue found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Audit {
+    /// The queue.
+    pub queue: QueueName,
+    /// How many messages and marks were read.
+    pub read: u64,
+    /// Whether all of them were: otherwise the audit came to its limit.
+    pub complete: bool,
+    /// What is wrong. Nothing, in good order.
+    pub violations: Vec<Violation>,
+}
+
+/// Something in Redis that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// The key where it is.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.key, self.what, self.remedy)
+    }
+}
+
+impl RedisBroker {
+    /// Checks that each message of a queue is in exactly one state, that indexes and bodies agree, that
+    /// what is lent has an owner who lives or will be recovered, and that nothing is left behind.
+    ///
+    /// It only reads, at most `limit` messages of each state, a hundred at a time, and may be run on a
+    /// queue in full use: what is in order never shows as a violation.
+    ///
+    /// # Errors
+    ///
+    /// Redis could not be reached, or refused. Auditing may be tried again at any time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn audit(&self, queue: &QueueName, limit: usize) -> Result<Audit, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        let mut auditor = Auditor {
+            link: &self.inner().commands,
+            queue: &queue,
+            limit,
+            audit: Audit { queue: queue.name.clone(), read: 0, complete: true, violations: Vec::new() },
+        };
+        auditor.run().await?;
+        Ok(auditor.audit)
+    }
+}
+
+/// An audit under way.
+struct Auditor<'a> {
+    link: &'a Link,
+    queue: &'a Queue,
+    limit: usize,
+    audit: Audit,
+}
+
+impl Auditor<'_> {
+    async fn run(&mut self) -> Result<(), Trouble> {
+        if !self.types().await? {
+            // Nothing below can be asked of a key of another type.
+            return Ok(());
+        }
+        for level in Level::ALL {
+            self.entries(level).await?;
+            self.lent(level).await?;
+        }
+        self.leases().await?;
+        let keys = &self.queue.keys;
+        self.index(&keys.later, &keys.later_bodies, index::SCHEDULED).await?;
+        self.index(&keys.dead, &keys.dead_bodies, index::DEAD).await?;
+        self.index(&keys.dead, &keys.dead_reasons, index::REASONS).await?;
+        self.overdue().await
+    }
+
+    /// Whether every key has its type.
+    async fn types(&mut self) -> Result<bool, Trouble> {
+        let wanted = types(&self.queue.keys);
+        let ask = |(key, _): &(&str, _)| {
+            let mut command = Cmd::new();
+            command.arg("TYPE").arg(key);
+            command
+        };
+        let answers = self.link.request(&wanted.iter().map(ask).collect(), ANSWER).await?;
+        let mut fits = true;
+        for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
+            let found = text(&answer?).unwrap_or_default();
+            if found != wanted && found != "none" {
+                fits = false;
+                let what = format!("it holds a {found} in place of a {wanted}");
+                self.violation(key, what, "another program uses this key: give it, or this queue, another namespace");
+            }
+        }
+        Ok(fits)
+    }
+
+    async fn command(&self, words: &[&str]) -> Result<Value, Trouble> {
+        let mut command = Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        self.link.command(&command, ANSWER).await
+    }
+
+    async fn script(&self, step: &'static Step, keys: &[&str], args: &[&str]) -> Result<Vec<Value>, Trouble> {
+        let mut request = Request::new();
+        request.call(step.call(keys, args));
+        match self.link.request(&request, ANSWER).await?.pop().transpose()? {
+            Some(Value::Array(parts)) => Ok(parts),
+            _ => Err(self.link.strange("to an auditing script")),
+        }
+    }
+
+    /// Notes what was read. Whether the limit allows to go on, with `read` so far in this state.
+    fn may_go_on(&mut self, page: u64, read: &mut u64) -> bool {
+        *read += page;
+        self.audit.read += page;
+        let may = usize::try_from(*read).is_ok_and(|read| read < self.limit);
+        self.audit.complete &= may;
+        may
+    }
+
+    fn violation(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        let violation = Violation { key: key.to_owned(), what: what.into(), remedy: remedy.into() };
+        self.audit.violations.push(violation);
+    }
+
+    /// Notes the same of many, the first of them by name.
+    fn violations(&mut self, key: &str, found: &[String], what: &str, remedy: &str) {
+        for name in found.iter().take(TOLD) {
+            self.violation(key, format!("`{name}` {what}"), remedy.replace("{name}", name));
+        }
+        if found.len() > TOLD {
+            self.violation(key, format!("{} more like these", found.len() - TOLD), "as above");
+        }
+    }
+}
+
+fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
+    let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
+    let others: [(&str, _); 6] = [
+        (&keys.later, "zset"),
+        (&keys.later_bodies, "hash"),
+        (&keys.dead, "zset"),
+        (&keys.dead_bodies, "hash"),
+        (&keys.dead_reasons, "hash"),
+        (&keys.workers, "zset"),
+    ];
+    streams.chain(others).collect()
+}
+
+/// One of the auditor's scripts.
+struct Step {
+    text: &'static str,
+    script: LazyLock<Script>,
+}
+
+impl Step {
+    fn call(&'static self, keys: &[&str], args: &[&str]) -> Call {
+        let mut command = Cmd::new();
+        command.arg("EVALSHA").arg(self.script.get_hash()).arg(keys.len());
+        for word in keys.iter().chain(args) {
+            command.arg(*word);
+        }
+        Call { command, source: self.text }
+    }
+}
+
+macro_rules! step {
+    ($name:literal) => {{
+        const TEXT: &str = include_str!(concat!("../lua/", $name, ".lua"));
+        Step { text: TEXT, script: LazyLock::new(|| Script::new(TEXT)) }
+    }};
+}
+
+static ENTRIES: Step = step!("audit_entries");
+static LENT: Step = step!("audit_lent");
+static INDEX: Step = step!("audit_index");
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(parts) => parts.iter().filter_map(text).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,37 @@
+-- Finds the entries of a ready stream that were lent and that nobody holds: they are never lent again.
+-- It writes nothing.
+--
+-- KEYS  a ready stream
+-- ARGV  group, the entry to begin after ('' for the first), how many at most
+-- Returns the last entry read ('' at the end), how many were read, how many of them only wake, and the
+-- entries found.
+
+local stream, group = KEYS[1], ARGV[1]
+local limit = tonumber(ARGV[3])
+
+local last
+for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
+  local facts = {}
+  for i = 1, #known, 2 do
+    facts[known[i]] = known[i + 1]
+  end
+  if facts.name == group then
+    last = facts['last-delivered-id']
+  end
+end
+if not last then
+  return { '', 0, 0, {} }
+end
+
+local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
+local entries = redis.call('XRANGE', stream, from, last, 'COUNT', limit)
+local wakes, found = 0, {}
+for _, entry in ipairs(entries) do
+  local id, fields = entry[1], entry[2]
+  if #fields == 2 and fields[1] == 'w' then
+    wakes = wakes + 1
+  elseif #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
+    found[#found + 1] = id
+  end
+end
+return { #entries == limit and entries[limit][1] or '', #entries, wakes, found }

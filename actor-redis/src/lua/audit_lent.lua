@@ -1,0 +1,21 @@
+-- Lists what is lent from a ready stream, and finds what has no entry any more. It writes nothing.
+--
+-- KEYS  a ready stream
+-- ARGV  group, the entry to begin after ('' for the first), how many at most
+-- Returns the last entry read ('' at the end), how many were read, and the entries found.
+
+local stream, group = KEYS[1], ARGV[1]
+local limit = tonumber(ARGV[3])
+local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
+
+local lent = redis.pcall('XPENDING', stream, group, from, '+', limit)
+if lent.err then
+  return { '', 0, {} }
+end
+local found = {}
+for _, line in ipairs(lent) do
+  if #redis.call('XRANGE', stream, line[1], line[1], 'COUNT', 1) == 0 then
+    found[#found + 1] = line[1]
+  end
+end
+return { #lent == limit and lent[limit][1] or '', #lent, found }

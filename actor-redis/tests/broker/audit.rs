@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use actor_core::broker::Broker;
+use actor_redis::{Audit, RedisBroker};
+
+use crate::server::{Server, bodies, bury, claim, end_lease, message, queue, release, retry, send, settle, worker};
+
+async fn audit(broker: &RedisBroker) -> Audit {
+    broker.audit(&queue(), 100_000).await.unwrap()
+}
+
+/// What the auditor says, in one text.
+async fn found(broker: &RedisBroker) -> String {
+    audit(broker).await.violations.iter().map(|violation| format!("{violation}\n")).collect()
+}
+
+/// A queue with messages in every state, and the worker that holds some.
+async fn full(server: &Server) -> (RedisBroker, actor_core::delivery::Consumer) {
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, (0..300).map(|number| message(&number.to_string())).collect()).await;
+    let mut lent = claim(&broker, &consumer, 250).await;
+    settle(&broker, &consumer, lent.remove(0).receipt, retry("again", Duration::from_secs(600))).await;
+    settle(&broker, &consumer, lent.remove(0).receipt, bury("dead", "why")).await;
+    settle(&broker, &consumer, lent.remove(0).receipt, release("back")).await;
+    let later = (0..150).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
+    send(&broker, later.collect()).await;
+    (broker, consumer)
+}
+
+#[tokio::test]
+async fn the_auditor_finds_nothing_in_a_queue_in_good_order() {
+    let server = Server::start();
+    assert_eq!(audit(&server.broker().await).await.violations, [], "in an empty one");
+    let (broker, _consumer) = full(&server).await;
+    let audit = audit(&broker).await;
+    assert_eq!(audit.violations, []);
+    assert!(audit.complete && audit.read > 700, "{audit:?}");
+}
+
+#[tokio::test]
+async fn an_audit_ends_at_its_limit_and_says_so() {
+    let server = Server::start();
+    let (broker, _consumer) = full(&server).await;
+    let audit = broker.audit(&queue(), 100).await.unwrap();
+    assert!(!audit.complete && audit.read < 700, "{audit:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_holds_any_more_is_found_and_then_lent_again() {
+    let server = Server::start();
+    let (broker, consumer) = full(&server).await;
+    let _: i64 = server.run(&format!("XGROUP DELCONSUMER {{actor:mail}}:ready:normal workers {}", consumer.worker));
+    let text = found(&broker).await;
+    assert!(text.contains("{actor:mail}:ready:normal: `") && text.contains("nobody holds it"), "{text}");
+    assert_eq!(text.lines().count(), 21, "the first twenty, and how many more: {text}");
+    let mut taken = 0;
+    // Each recovery looks at one stream.
+    while taken < 247 {
+        let mut recovered = broker.recover(&consumer, 100).await.unwrap();
+        taken += recovered.len();
+        for delivery in recovered.drain(..) {
+            assert_eq!(delivery.crashes, 1);
+            settle(&broker, &consumer, delivery.receipt, actor_core::settlement::Settlement::Done).await;
+        }
+    }
+    assert_eq!(taken, 247, "250 were lent, and 3 were settled");
+    assert!(broker.recover(&consumer, 100).await.unwrap().is_empty());
+    assert_eq!(found(&broker).await, "");
+}
+
+#[tokio::test]
+async fn scheduled_messages_whose_times_are_gone_are_found_and_then_due_at_once() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let later = (0..3).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
+    send(&broker, later.collect()).await;
+    let _: i64 = server.run("DEL {actor:mail}:later");
+    let text = found(&broker).await;
+    assert_eq!(text.matches("is not scheduled and will not start: ").count(), 3, "{text}");
+    assert!(text.contains("ZADD {actor:mail}:later 0 normal:"), "{text}");
+    let mut lent = Vec::new();
+    while lent.is_empty() {
+        // A worker's first claim looks, and every eighth look compares.
+        lent = bodies(&claim(&broker, &worker(&broker).await, 10).await);
+    }
+    lent.sort();
+    assert_eq!(lent, ["0", "1", "2"]);
+    assert_eq!(found(&broker).await, "");
+}
+
+#[tokio::test]
+async fn a_trimmed_stream_a_lost_body_and_a_foreign_key_are_found() {
+    let server = Server::start();
+    let (broker, _consumer) = full(&server).await;
+    let _: i64 = server.run("XTRIM {actor:mail}:ready:normal MAXLEN 290");
+    let _: i64 = server.run("DEL {actor:mail}:dead:bodies");
+    let text = found(&broker).await;
+    assert_eq!(text.matches("is lent, and its entry is gone").count(), 7, "{text}");
+    assert!(text.contains("is a dead letter without a body"), "{text}");
+    let _: i64 = server.run("DEL {actor:mail}:later");
+    let _: String = server.run("SET {actor:mail}:later mine");
+    let text = found(&broker).await;
+    assert!(text.contains("it holds a string in place of a zset"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_holds_with_nobody_left_is_found_after_a_minute() {
+    let server = Server::start();
+    let (broker, consumer) = full(&server).await;
+    end_lease(&server, &consumer);
+    let text = found(&broker).await;
+    assert!(text.contains("has held 247 messages for more than a minute"), "{text}");
+    assert!(text.contains("no worker of this queue lives: start one"), "{text}");
+}

@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::process::Orders;
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Run(Options),
+    List,
+    Worker(Orders),
+    Producer(Orders),
+    /// Run a program that shall die with the harness.
+    Guard(Vec<String>),
+}
+
+/// How to play.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) seed: u64,
+    pub(crate) seconds: u64,
+    /// Names, or `all` for each in turn.
+    pub(crate) scenario: String,
+    /// Whether the histories and Redis's files are left where they are.
+    pub(crate) keep: bool,
+}
+
+pub(crate) const USAGE: &str =
+    "usage: chaos [--seed N] [--seconds S] [--scenario NAME|all] [--keep]\n       chaos --list";
+
+/// Reads the command line.
+pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut options =
+        Options { seed: u64::from(clock.subsec_nanos()), seconds: 60, scenario: "mixed".to_owned(), keep: false };
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "worker" => return Ok(Command::Worker(orders(&value()?)?)),
+            "producer" => return Ok(Command::Producer(orders(&value()?)?)),
+            "guard" => return Ok(Command::Guard(args.collect())),
+            "--list" => return Ok(Command::List),
+            "--seed" => options.seed = number(&arg, &value()?)?,
+            "--seconds" => options.seconds = number(&arg, &value()?)?,
+            "--scenario" => options.scenario = value()?,
+            "--keep" => options.keep = true,
+            _ => return Err(format!("{arg} is not known\n{USAGE}")),
+        }
+    }
+    Ok(Command::Run(options))
+}
+
+fn number(arg: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{arg} needs a whole number, not {text:?}"))
+}
+
+fn orders(text: &str) -> Result<Orders, String> {
+    serde_json::from_str(text).map_err(|error| format!("orders that cannot be read: {error}"))
+}

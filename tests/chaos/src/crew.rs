@@ -1,0 +1,186 @@
+//! The processes of a run: workers and producers, each behind a proxy of its own, restarted when they
+//! die.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::history::{Journal, What};
+use crate::process::Orders;
+use crate::proxy::Proxy;
+
+/// What a process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Worker,
+    Producer,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Producer => "producer",
+        }
+    }
+}
+
+/// A place for one process after another.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    role: Role,
+    number: usize,
+    lives: usize,
+    orders: Orders,
+    /// Programs to run it under, as `prlimit` or `faketime`.
+    under: Vec<String>,
+    pub(crate) proxy: Proxy,
+    child: Option<(String, Child)>,
+    /// Whether it is meant to run.
+    wanted: bool,
+    /// Whether it was asked to stop.
+    ordered: bool,
+    restart_at: Option<Instant>,
+    journal: Arc<Journal>,
+}
+
+impl Slot {
+    pub(crate) async fn new(
+        role: Role,
+        number: usize,
+        mut orders: Orders,
+        under: &[&str],
+        redis: u16,
+        journal: Arc<Journal>,
+    ) -> io::Result<Self> {
+        let proxy = Proxy::start(redis).await?;
+        orders.url = format!("redis://127.0.0.1:{}", proxy.port);
+        Ok(Self {
+            role,
+            number,
+            lives: 0,
+            orders,
+            under: under.iter().map(|word| (*word).to_owned()).collect(),
+            proxy,
+            child: None,
+            wanted: false,
+            ordered: false,
+            restart_at: None,
+            journal,
+        })
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(crate) fn place(&self) -> String {
+        format!("{}-{}", self.role.name(), self.number)
+    }
+
+    /// Starts a process.
+    pub(crate) fn start(&mut self) -> io::Result<()> {
+        let name = format!("{}-{}", self.place(), self.lives);
+        self.lives += 1;
+        let orders = Orders { name: name.clone(), seed: self.orders.seed + self.lives as u64, ..self.orders.clone() };
+        let program = std::env::current_exe()?;
+        let mut command = match self.under.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        let orders = serde_json::to_string(&orders).map_err(io::Error::other)?;
+        let errors = std::fs::File::create(self.orders.directory.join(format!("{name}.err")))?;
+        let child = command
+            .arg(self.role.name())
+            .arg(orders)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()?;
+        self.journal.note(&What::Spawned { process: name.clone(), pid: child.id() });
+        self.child = Some((name, child));
+        (self.wanted, self.ordered, self.restart_at) = (true, false, None);
+        Ok(())
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        if let Some((_, child)) = &mut self.child
+            && let Ok(status) = child.wait()
+        {
+            self.buried(status);
+        }
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Asks it to stop, to be started again once it has.
+    pub(crate) fn cycle(&mut self) {
+        self.ordered = true;
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks it to stop for good.
+    pub(crate) fn dismiss(&mut self) {
+        (self.wanted, self.ordered) = (false, true);
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.as_ref().and_then(|(_, child)| Pid::from_raw(child.id().cast_signed()));
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Notes a process that ended, and starts the next where one is wanted.
+    pub(crate) fn tend(&mut self) -> io::Result<()> {
+        if let Some((_, child)) = &mut self.child
+            && let Some(status) = child.try_wait()?
+        {
+            self.buried(status);
+        }
+        if self.child.is_none() && self.wanted && self.restart_at.is_none_or(|at| at <= Instant::now()) {
+            self.start()?;
+        }
+        Ok(())
+    }
+
+    fn buried(&mut self, status: ExitStatus) {
+        if let Some((process, _)) = self.child.take() {
+            let how = match status.signal() {
+                Some(signal) => format!("signal {signal}"),
+                None => format!("exit {}", status.code().unwrap_or_default()),
+            };
+            self.journal.note(&What::Died { process, how, ordered: self.ordered && status.success() });
+            self.restart_at = Some(Instant::now() + Duration::from_millis(fastrand::u64(50..800)));
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some((_, child)) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The faults: what each does, and what it takes to end it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::broker::Broker;
+use serde::Serialize;
+
+use crate::crew::Role;
+use crate::history::What;
+use crate::process::{NAMESPACE, QUEUES};
+use crate::proxy::Weather;
+use crate::stage::Stage;
+use crate::tasks;
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fault {
+    KillWorker,
+    KillProducer,
+    KillAllWorkers,
+    CycleWorker,
+    FreezeWorker,
+    KillRedis,
+    FreezeRedis,
+    SlowLoading,
+    OutOfMemory,
+    ReadOnly,
+    FlushScripts,
+    KillClients,
+    LoseWorkers,
+    LoseLater,
+    LoseConsumers,
+    LoseGroups,
+    Cut,
+    Mute,
+    Deaf,
+    Snap,
+    Lag,
+    Drip,
+    Poison,
+    Hog,
+    Leak,
+}
+
+/// Faults of one lane follow one another; those of different lanes overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Process,
+    Redis,
+    Network,
+}
+
+impl Fault {
+    pub(crate) fn lane(self) -> Lane {
+        match self {
+            Self::KillWorker
+            | Self::KillProducer
+            | Self::KillAllWorkers
+            | Self::CycleWorker
+            | Self::FreezeWorker
+            | Self::Poison
+            | Self::Hog
+            | Self::Leak => Lane::Process,
+            Self::Cut | Self::Mute | Self::Deaf | Self::Snap | Self::Lag | Self::Drip => Lane::Network,
+            _ => Lane::Redis,
+        }
+    }
+
+    /// How long it lasts, at least and at most, in ms; zero for what is over at once.
+    pub(crate) fn hold_ms(self, lease: Duration) -> (u64, u64) {
+        let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            // Long enough that the others have declared it dead.
+            Self::FreezeWorker => (lease * 4 / 3 + 500, lease * 2 + 2_000),
+            Self::KillRedis => (50, 2_000),
+            Self::FreezeRedis => (300, 3_500),
+            Self::SlowLoading => (1_000, 4_000),
+            Self::OutOfMemory | Self::ReadOnly => (500, 3_000),
+            Self::Cut | Self::Mute | Self::Deaf => (200, 8_000),
+            Self::Snap => (100, 1_500),
+            Self::Lag | Self::Drip => (1_000, 4_000),
+            _ => (0, 0),
+        }
+    }
+
+    fn weather(self) -> Weather {
+        match self {
+            Self::Cut => Weather::Cut,
+            Self::Mute => Weather::Mute,
+            Self::Deaf => Weather::Deaf,
+            Self::Snap => Weather::Snap,
+            Self::Lag => Weather::Lag,
+            Self::Drip => Weather::Drip,
+            _ => Weather::Clear,
+        }
+    }
+
+    /// Whether Redis cannot be used by anyone meanwhile.
+    fn takes_redis_away(self) -> bool {
+        matches!(self, Self::KillRedis | Self::FreezeRedis | Self::SlowLoading | Self::ReadOnly)
+    }
+
+    /// Begins it. `dice` chooses its victim.
+    pub(crate) fn begin(self, stage: &mut Stage, dice: u64) -> Result<Victim, Box<dyn std::error::Error>> {
+        let victim = self.victim(stage, dice);
+        let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
+        stage.journal.note(&What::Fault { name: self.name(), on });
+        if self.takes_redis_away() {
+            stage.journal.note(&What::Away);
+        }
+        let slot = victim.0.map(|slot| &mut stage.slots[slot]);
+        match (self, slot) {
+            (Self::KillWorker | Self::KillProducer, Some(slot)) => slot.kill(),
+            (Self::CycleWorker, Some(slot)) => slot.cycle(),
+            (Self::FreezeWorker, Some(slot)) => slot.freeze(),
+            (Self::KillAllWorkers, _) => {
+                for slot in stage.slots.iter_mut().filter(|slot| slot.role() == Role::Worker) {
+                    slot.kill();
+                }
+            }
+            (Self::KillRedis, _) => stage.server.kill(),
+            (Self::FreezeRedis, _) => stage.server.freeze(),
+            (Self::SlowLoading, _) => {
+                stage.server.kill();
+                stage.server.launch(&["--key-load-delay", "100"])?;
+            }
+            (Self::OutOfMemory, _) => stage.redis("CONFIG SET maxmemory 1")?,
+            // A replica of nobody: it keeps what it has, and takes no writes.
+            (Self::ReadOnly, _) => stage.redis("REPLICAOF 127.0.0.1 1")?,
+            (Self::FlushScripts, _) => stage.redis("SCRIPT FLUSH")?,
+            (Self::KillClients, _) => stage.redis("CLIENT KILL TYPE normal")?,
+            (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(dice, "workers")))?,
+            (Self::LoseLater, _) => stage.redis(&format!("DEL {}", key(dice, "later")))?,
+            (Self::LoseConsumers, _) => lose_consumers(stage, dice)?,
+            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", key(dice, "ready:normal")))?,
+            (Self::Poison | Self::Hog | Self::Leak, _) => self.send(stage),
+            (fault, Some(slot)) => slot.proxy.set(fault.weather()),
+            // A fault of single processes, where there is none to befall.
+            (_, None) => {}
+        }
+        Ok(victim)
+    }
+
+    /// Ends it.
+    pub(crate) fn end(self, stage: &mut Stage, victim: &Victim) -> Result<(), Box<dyn std::error::Error>> {
+        if let Some(slot) = victim.0.map(|slot| &mut stage.slots[slot]) {
+            slot.thaw();
+            slot.proxy.set(Weather::Clear);
+        }
+        match self {
+            Self::KillRedis => {
+                stage.server.launch(&[])?;
+                stage.server.wait_ready()?;
+            }
+            Self::FreezeRedis => stage.server.thaw(),
+            Self::SlowLoading => {
+                stage.redis("CONFIG SET key-load-delay 0")?;
+                stage.server.wait_ready()?;
+            }
+            Self::OutOfMemory => stage.redis("CONFIG SET maxmemory 0")?,
+            Self::ReadOnly => stage.redis("REPLICAOF NO ONE")?,
+            _ => {}
+        }
+        if self.takes_redis_away() {
+            stage.journal.note(&What::Back);
+        }
+        let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
+        stage.journal.note(&What::Healed { name: self.name(), on });
+        Ok(())
+    }
+
+    /// The first worker is spared by all that befalls single ones, so that somebody can always recover.
+    fn victim(self, stage: &Stage, dice: u64) -> Victim {
+        let wanted: &[Role] = match self {
+            Self::KillWorker | Self::CycleWorker | Self::FreezeWorker => &[Role::Worker],
+            Self::KillProducer => &[Role::Producer],
+            fault if fault.lane() == Lane::Network => &[Role::Worker, Role::Producer],
+            _ => &[],
+        };
+        let fits = |(index, slot): (usize, &crate::crew::Slot)| {
+            (wanted.contains(&slot.role()) && !(slot.role() == Role::Worker && index == 0)).then_some(index)
+        };
+        let victims: Vec<_> = stage.slots.iter().enumerate().filter_map(fits).collect();
+        let count = victims.len() as u64;
+        Victim((count > 0).then(|| victims[(dice % count) as usize]))
+    }
+
+    /// Sends a message that is a fault itself. Redis may be away, so nothing waits for it.
+    fn send(self, stage: &Stage) {
+        let broker: Arc<dyn Broker> = Arc::clone(&stage.sender);
+        tokio::spawn(async move {
+            match self {
+                Self::Poison => tasks::poison.message().send_with(&*broker).await,
+                Self::Hog => tasks::hog.message(9_000).send_with(&*broker).await,
+                _ => tasks::leaky.message().send_with(&*broker).await,
+            }
+        });
+    }
+
+    pub(crate) fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+/// Whom a fault befell: a slot, or Redis.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Victim(pub(crate) Option<usize>);
+
+fn key(dice: u64, name: &str) -> String {
+    let queue = QUEUES[(dice % QUEUES.len() as u64) as usize];
+    format!("{{{NAMESPACE}:{queue}}}:{name}")
+}
+
+/// Deletes the consumers of a stream, with what the group knew of their messages.
+fn lose_consumers(stage: &Stage, dice: u64) -> redis::RedisResult<()> {
+    let stream = key(dice, "ready:normal");
+    let mut connection = stage.server.connection()?;
+    let consumers: Vec<std::collections::HashMap<String, redis::Value>> =
+        redis::cmd("XINFO").arg("CONSUMERS").arg(&stream).arg("workers").query(&mut connection)?;
+    for consumer in consumers {
+        if let Some(name) = consumer.get("name").and_then(|name| redis::from_redis_value_ref::<String>(name).ok()) {
+            redis::cmd("XGROUP").arg("DELCONSUMER").arg(&stream).arg("workers").arg(name).exec(&mut connection)?;
+        }
+    }
+    Ok(())
+}

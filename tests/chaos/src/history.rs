@@ -1,0 +1,135 @@
+//! What happened, as every process wrote it down: one file for each process, one line for each event.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use actor_core::MessageId;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::now_us;
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "e", rename_all = "snake_case")]
+pub(crate) enum What {
+    /// A producer is about to send a message.
+    Invoked { id: MessageId, actor: String, delay_ms: u64 },
+    /// The broker said that it was stored.
+    Acknowledged { id: MessageId },
+    /// The broker said that it was not stored.
+    Refused { id: MessageId, why: String },
+    /// The broker could not say.
+    Unknown { id: MessageId, why: String },
+
+    /// A run began.
+    Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
+    /// A run ended.
+    End { id: MessageId, token: u64, how: How },
+
+    /// A life began: its lease was asked for at `asked`.
+    Enrolled { worker: String, asked: u64 },
+    /// The lease was prolonged.
+    Renewed { worker: String, asked: u64 },
+    /// The worker learned that it was declared dead.
+    Lost { worker: String },
+    /// The lease was ended in good order.
+    Retired { worker: String },
+
+    /// The effect of a message was written to the ledger.
+    Committed { id: MessageId, token: u64 },
+    /// The ledger refused a token that was not the newest.
+    Fenced { id: MessageId, token: u64 },
+
+    /// A process was started.
+    Spawned { process: String, pid: u32 },
+    /// A process ended; `ordered` where it was asked to and obeyed.
+    Died { process: String, how: String, ordered: bool },
+    /// A fault began.
+    Fault { name: String, on: String },
+    /// A fault was ended.
+    Healed { name: String, on: String },
+    /// Redis cannot be used from here on.
+    Away,
+    /// Redis can be used again.
+    Back,
+    /// All faults are over, and no message is sent any more.
+    Draining,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum How {
+    /// The work was done.
+    Done,
+    /// The work had been done by an earlier run.
+    DoneBefore,
+    /// It failed on purpose.
+    Failed,
+    /// It failed since another run of the message has a newer token.
+    Stale,
+    /// It was dropped before its end.
+    Dropped,
+}
+
+/// An event, when it happened, and which process wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) at: u64,
+    pub(crate) process: usize,
+    pub(crate) what: What,
+}
+
+/// A process's history, while it writes it.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: Mutex<File>,
+}
+
+impl Journal {
+    pub(crate) fn open(directory: &Path, process: &str) -> io::Result<Self> {
+        let path = directory.join(format!("{process}.jsonl"));
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file: Mutex::new(file) })
+    }
+
+    /// Writes an event down before it returns, so that not even a kill takes it back.
+    pub(crate) fn note(&self, what: &What) {
+        let mut line = serde_json::to_vec(&(now_us(), what)).expect("events always serialize");
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&line).expect("a history must be written, or the verdict is worth nothing");
+    }
+}
+
+/// All that was written, by time.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) processes: Vec<String>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl History {
+    /// Reads every file of a directory.
+    pub(crate) fn read(directory: &Path) -> io::Result<Self> {
+        let mut history = Self::default();
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        files.sort();
+        for path in files {
+            let process = history.processes.len();
+            history.processes.push(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+            for line in BufReader::new(File::open(path)?).lines() {
+                // A kill may tear the last line of a file.
+                if let Ok((at, what)) = serde_json::from_str(&line?) {
+                    history.events.push(Event { at, process, what });
+                }
+            }
+        }
+        history.events.sort_by_key(|event| event.at);
+        Ok(history)
+    }
+}

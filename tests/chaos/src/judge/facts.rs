@@ -1,0 +1,225 @@
+//! The history, by message and by life: what the rules are asked of.
+
+use std::collections::HashMap;
+
+use actor_core::MessageId;
+
+use crate::history::{Event, History, How, What};
+
+/// What a producer knows of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Acknowledged,
+    Refused,
+    /// The broker could not say, or the producer died before it could.
+    Unknown,
+}
+
+/// A message, as its producer and its workers saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) actor: String,
+    pub(crate) invoked: u64,
+    pub(crate) delay_ms: u64,
+    pub(crate) sent: Sent,
+    /// By the time they began.
+    pub(crate) runs: Vec<Run>,
+    /// The tokens of the effects that were granted.
+    pub(crate) commits: Vec<u64>,
+}
+
+/// A run, as its worker saw it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) process: usize,
+    pub(crate) start: u64,
+    /// None where the process died first.
+    pub(crate) end: Option<(u64, How)>,
+    pub(crate) attempt: u32,
+    pub(crate) crashes: u32,
+    pub(crate) token: u64,
+}
+
+/// One life of a worker: what it knew of its lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    since: u64,
+    /// When each lease was asked for that was granted: it holds for one lease from then on.
+    granted: Vec<u64>,
+    /// When the worker learned that it was lost.
+    pub(crate) lost: Option<u64>,
+}
+
+/// A process that ended without being asked to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Death {
+    pub(crate) process: usize,
+    pub(crate) at: u64,
+}
+
+/// The history, by message and by life.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) processes: Vec<String>,
+    pub(crate) messages: HashMap<MessageId, Message>,
+    /// By process, one after another.
+    pub(crate) lives: HashMap<usize, Vec<Life>>,
+    pub(crate) deaths: Vec<Death>,
+    /// While Redis could not be used, or the worker that is spared was not there.
+    pub(crate) away: Vec<(u64, u64)>,
+    pub(crate) faults: HashMap<String, u64>,
+    pub(crate) fenced: u64,
+    lease_us: u64,
+}
+
+impl Facts {
+    pub(crate) fn of(history: History, lease_us: u64) -> Self {
+        let mut facts = Self { processes: history.processes, lease_us, ..Self::default() };
+        let mut open = HashMap::new();
+        let mut redis_away = None;
+        let mut spared_away = None;
+        for event in history.events {
+            facts.away_of(&event, &mut redis_away, &mut spared_away);
+            facts.take(event, &mut open);
+        }
+        facts
+    }
+
+    fn away_of(&mut self, event: &Event, redis: &mut Option<u64>, spared: &mut Option<u64>) {
+        let is_spared = |name: &str| name.starts_with("worker-0-");
+        let over = match &event.what {
+            What::Away => {
+                redis.get_or_insert(event.at);
+                None
+            }
+            What::Back => redis.take(),
+            What::Died { process, .. } if is_spared(process) => {
+                spared.get_or_insert(event.at);
+                None
+            }
+            What::Enrolled { .. } if is_spared(&self.processes[event.process]) => spared.take(),
+            _ => None,
+        };
+        if let Some(since) = over {
+            self.away.push((since, event.at));
+        }
+    }
+
+    fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), usize>) {
+        match what {
+            What::Invoked { id, actor, delay_ms } => {
+                let message = self.message(id, &actor, at);
+                // A worker may start a message before its producer has written a line, but not before it invoked it.
+                (message.invoked, message.delay_ms) = (at, delay_ms);
+            }
+            What::Acknowledged { id } => self.sent(id, Sent::Acknowledged),
+            What::Refused { id, .. } => self.sent(id, Sent::Refused),
+            What::Unknown { id, .. } => self.sent(id, Sent::Unknown),
+            What::Start { id, actor, attempt, crashes, token } => {
+                let message = self.message(id, &actor, u64::MAX);
+                open.insert((process, id, token), message.runs.len());
+                message.runs.push(Run { process, start: at, end: None, attempt, crashes, token });
+            }
+            What::End { id, token, how } => {
+                if let (Some(run), Some(message)) = (open.remove(&(process, id, token)), self.messages.get_mut(&id)) {
+                    message.runs[run].end = Some((at, how));
+                }
+            }
+            What::Committed { id, token } => {
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.commits.push(token);
+                }
+            }
+            What::Fenced { .. } => self.fenced += 1,
+            What::Enrolled { asked, .. } => {
+                let life = Life { since: at, granted: vec![asked], lost: None };
+                self.lives.entry(process).or_default().push(life);
+            }
+            What::Renewed { asked, .. } => {
+                if let Some(life) = self.lives.get_mut(&process).and_then(|lives| lives.last_mut()) {
+                    life.granted.push(asked);
+                }
+            }
+            What::Lost { .. } => {
+                if let Some(life) = self.lives.get_mut(&process).and_then(|lives| lives.last_mut()) {
+                    life.lost = Some(at);
+                }
+            }
+            What::Died { process, ordered: false, .. } => {
+                if let Some(process) = self.processes.iter().position(|name| *name == process) {
+                    self.deaths.push(Death { process, at });
+                }
+            }
+            What::Fault { name, .. } => *self.faults.entry(name).or_default() += 1,
+            _ => {}
+        }
+    }
+
+    fn message(&mut self, id: MessageId, actor: &str, invoked: u64) -> &mut Message {
+        self.messages.entry(id).or_insert_with(|| Message {
+            actor: actor.to_owned(),
+            invoked,
+            delay_ms: 0,
+            sent: Sent::Unknown,
+            runs: Vec::new(),
+            commits: Vec::new(),
+        })
+    }
+
+    fn sent(&mut self, id: MessageId, sent: Sent) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.sent = sent;
+        }
+    }
+
+    pub(crate) fn leases_lost(&self) -> usize {
+        self.lives.values().flatten().filter(|life| life.lost.is_some()).count()
+    }
+
+    pub(crate) fn died(&self, process: usize) -> Option<u64> {
+        self.deaths.iter().find(|death| death.process == process).map(|death| death.at)
+    }
+
+    /// When a run was over, at the latest.
+    pub(crate) fn over(&self, run: &Run) -> u64 {
+        run.end.map(|(at, _)| at).or_else(|| self.died(run.process)).unwrap_or(u64::MAX)
+    }
+
+    /// The life that a run began in.
+    pub(crate) fn life(&self, run: &Run) -> Option<&Life> {
+        self.lives.get(&run.process)?.iter().rev().find(|life| life.since <= run.start)
+    }
+
+    /// Whether a run's worker could know at some time that the lease held which the run began under: it
+    /// was granted one that had not yet run out, and had not learned that it was lost.
+    pub(crate) fn lease_held(&self, run: &Run, at: u64) -> bool {
+        let Some(life) = self.life(run) else { return false };
+        let Some(granted) = life.granted.iter().rev().find(|granted| **granted <= at) else { return false };
+        granted + self.lease_us > at && life.lost.is_none_or(|lost| lost > at)
+    }
+
+    /// Whether a run's end may never have been told: its worker died, or was declared dead.
+    pub(crate) fn ended_badly(&self, run: &Run) -> bool {
+        self.died(run.process).is_some() || self.life(run).is_some_and(|life| life.lost.is_some())
+    }
+
+    /// How long Redis, or whoever could recover, was away between two times.
+    pub(crate) fn away_between(&self, from: u64, to: u64) -> u64 {
+        let mut windows: Vec<_> = self
+            .away
+            .iter()
+            .map(|(since, until)| ((*since).max(from), (*until).min(to)))
+            .filter(|(a, b)| a < b)
+            .collect();
+        windows.sort_unstable();
+        let (mut away, mut counted) = (0, from);
+        for (since, until) in windows {
+            let since = since.max(counted);
+            if until > since {
+                away += until - since;
+                counted = until;
+            }
+        }
+        away
+    }
+}

@@ -1,0 +1,188 @@
+//! The judge: asks each rule of the history, and says whether all hold.
+
+mod delivery;
+mod facts;
+mod recovery;
+mod retries;
+
+use actor_core::MessageId;
+use serde::Serialize;
+
+use crate::history::How;
+use crate::run::Played;
+use crate::scenario::Scenario;
+pub(crate) use facts::{Facts, Message, Sent};
+pub(crate) use recovery::Recovery;
+
+pub(crate) const EXCLUSION: &str = "no message ran on two workers whose leases both held";
+pub(crate) const TOKENS: &str = "the tokens of a message grow";
+pub(crate) const BOUNDED: &str = "no message ran more often than its retries and recoveries allow";
+pub(crate) const WAITS: &str = "nothing started before its time";
+pub(crate) const REASONS: &str = "every dead letter has a true reason";
+pub(crate) const LOST: &str = "every acknowledged message came to an end";
+const AUDIT: &str = "after the drain the auditor finds nothing wrong";
+
+/// How many breaches of one rule are shown.
+const SHOWN: usize = 20;
+
+/// What became of one rule.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) rule: &'static str,
+    pub(crate) holds: bool,
+    /// Why it need not hold in this scenario.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) excused: Option<&'static str>,
+    /// How many things were asked.
+    pub(crate) asked: u64,
+    pub(crate) broken: u64,
+    /// The first breaches.
+    pub(crate) breaches: Vec<String>,
+}
+
+impl Finding {
+    fn new(rule: &'static str) -> Self {
+        Self { rule, holds: true, excused: None, asked: 0, broken: 0, breaches: Vec::new() }
+    }
+
+    /// Notes one answer.
+    fn ask(&mut self, holds: bool, breach: impl FnOnce() -> String) {
+        self.asked += 1;
+        if !holds {
+            self.breach(breach());
+        }
+    }
+
+    fn breach(&mut self, breach: String) {
+        self.holds = false;
+        self.broken += 1;
+        if self.breaches.len() < SHOWN {
+            self.breaches.push(breach);
+        }
+    }
+}
+
+/// How much happened.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) acknowledged: u64,
+    pub(crate) refused: u64,
+    pub(crate) unknown: u64,
+    pub(crate) unknown_that_ran: u64,
+    pub(crate) runs: u64,
+    pub(crate) runs_done: u64,
+    pub(crate) runs_failed: u64,
+    pub(crate) runs_dropped: u64,
+    pub(crate) runs_cut_short: u64,
+    pub(crate) dead_letters: u64,
+    pub(crate) dead_of_crashes: u64,
+    pub(crate) effects: u64,
+    pub(crate) effects_fenced: u64,
+    pub(crate) processes_killed: u64,
+    pub(crate) leases_lost: u64,
+    pub(crate) lost: u64,
+}
+
+/// What the judge says.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) holds: bool,
+    pub(crate) counts: Counts,
+    pub(crate) faults: std::collections::BTreeMap<String, u64>,
+    pub(crate) recovery: Recovery,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Judges a run.
+pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
+    let Played { history, storage, drained, audit, live_audit } = played;
+    let facts = Facts::of(history, scenario.lease_ms * 1_000);
+    let (within_bound, recovery) = recovery::within_bound(&facts, scenario.lease());
+    let mut drain = Finding::new("after the drain nothing is left but dead letters");
+    drain.ask(drained && storage.left.is_empty() && storage.strange.is_empty(), || {
+        let strange = storage.strange.iter().take(5);
+        let left = storage.left.iter().take(5).map(|id| tell(&facts, *id));
+        let some: Vec<_> = left.chain(strange.cloned()).collect();
+        format!("{} messages left, {} strange things: {some:?}", storage.left.len(), storage.strange.len())
+    });
+    let mut audited = Finding::new(AUDIT);
+    for violation in &audit {
+        audited.ask(false, || violation.clone());
+    }
+    audited.asked += 1;
+    let mut wolf = Finding::new("the auditor finds nothing wrong where nothing is");
+    if let Some(live) = &live_audit {
+        wolf.ask(live.is_empty(), || live.join("; "));
+    }
+    let lost = delivery::nothing_lost(&facts, &storage);
+    let counts = count(&facts, &storage, lost.broken);
+    let mut findings = vec![
+        lost,
+        delivery::refused_never_ran(&facts),
+        delivery::one_at_a_time(&facts),
+        delivery::tokens_grow(&facts),
+        delivery::effects_once(&facts),
+        retries::attempts_counted(&facts),
+        retries::runs_bounded(&facts),
+        retries::waits_kept(&facts),
+        retries::buried_for_a_reason(&facts, &storage),
+        within_bound,
+        drain,
+        audited,
+        wolf,
+    ];
+    for finding in &mut findings {
+        finding.excused = scenario.excused.iter().find(|(rule, _)| *rule == finding.rule).map(|(_, why)| *why);
+    }
+    let faults = facts.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
+    Verdict { holds: findings.iter().all(|finding| finding.holds || finding.excused.is_some()), counts, faults, recovery, findings }
+}
+
+fn count(facts: &Facts, storage: &crate::storage::Storage, lost: u64) -> Counts {
+    let mut counts = Counts { effects_fenced: facts.fenced, lost, ..Counts::default() };
+    counts.dead_letters = storage.dead.len() as u64;
+    counts.dead_of_crashes = storage.dead.values().filter(|letter| retries::died_of_crashes(letter)).count() as u64;
+    counts.processes_killed = facts.deaths.len() as u64;
+    counts.leases_lost = facts.leases_lost() as u64;
+    for message in facts.messages.values() {
+        match message.sent {
+            Sent::Acknowledged => counts.acknowledged += 1,
+            Sent::Refused => counts.refused += 1,
+            Sent::Unknown => {
+                counts.unknown += 1;
+                counts.unknown_that_ran += u64::from(!message.runs.is_empty());
+            }
+        }
+        counts.effects += message.commits.len() as u64;
+        counts.runs += message.runs.len() as u64;
+        for run in &message.runs {
+            match run.end {
+                Some((_, How::Done | How::DoneBefore)) => counts.runs_done += 1,
+                Some((_, How::Failed | How::Stale)) => counts.runs_failed += 1,
+                Some((_, How::Dropped)) => counts.runs_dropped += 1,
+                None => counts.runs_cut_short += 1,
+            }
+        }
+    }
+    counts
+}
+
+/// All that is known of a message, for a person.
+pub(crate) fn tell(facts: &Facts, id: MessageId) -> String {
+    let Some(message) = facts.messages.get(&id) else { return format!("{id}: in no history") };
+    let runs: Vec<_> = message
+        .runs
+        .iter()
+        .map(|run| {
+            let end = match run.end {
+                Some((at, how)) => format!("{how:?} at {at}"),
+                None => facts.died(run.process).map_or_else(|| "no end".to_owned(), |at| format!("killed at {at}")),
+            };
+            format!(
+                "{} attempt {} crashes {} token {} start {} {end}",
+                facts.processes[run.process], run.attempt, run.crashes, run.token, run.start
+            )
+        })
+        .collect();
+    format!("{id} {} {:?} invoked {} runs {runs:?}", message.actor, message.sent, message.invoked)
+}

@@ -1,0 +1,49 @@
+//! How long the messages of a dead worker waited.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Facts, Finding, tell};
+use crate::clock::SECOND;
+
+/// The waits between a worker's death and the next start of what it ran, in seconds, Redis's absence
+/// taken off.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Recovery {
+    pub(crate) count: usize,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+    pub(crate) bound: f64,
+}
+
+pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery) {
+    let mut finding = Finding::new("what a dead worker ran started again in time");
+    // With the default lease of 6 s: 10 s.
+    let bound = lease.mul_f64(4.0 / 3.0) + Duration::from_secs(2);
+    let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+    let mut waits = Vec::new();
+    for (id, message) in &facts.messages {
+        for run in message.runs.iter().filter(|run| run.end.is_none()) {
+            let Some(died) = facts.died(run.process) else { continue };
+            let Some(next) = message.runs.iter().find(|next| next.start > died && next.token > run.token) else {
+                continue;
+            };
+            let waited = next.start - died - facts.away_between(died, next.start);
+            finding.ask(waited <= bound_us, || format!("{:.1} s: {}", seconds(waited), tell(facts, *id)));
+            waits.push(waited);
+        }
+    }
+    waits.sort_unstable();
+    let at = |part: usize| waits.get((waits.len() * part / 100).min(waits.len().saturating_sub(1))).copied();
+    let wait = |part| seconds(at(part).unwrap_or_default());
+    let recovery =
+        Recovery { count: waits.len(), p50: wait(50), p99: wait(99), max: wait(100), bound: bound.as_secs_f64() };
+    (finding, recovery)
+}
+
+#[allow(clippy::cast_precision_loss)] // For a person.
+fn seconds(us: u64) -> f64 {
+    us as f64 / SECOND as f64
+}

@@ -1,0 +1,95 @@
+//! Failures are retried as their policy says, and crashes are counted apart.
+
+use super::{Facts, Finding, Message, tell};
+use crate::history::How;
+use crate::storage::{DeadLetter, Storage};
+use crate::tasks::PATIENCE;
+
+/// What rounding and two clocks' reading may take off a wait, in us.
+const ROUNDING: u64 = 2_000;
+
+fn max_retries(actor: &str) -> u32 {
+    match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
+        "plain" => 4,
+        "stubborn" | "hog" | "poison" | "leaky" => 3,
+        _ => 2,
+    }
+}
+
+fn is(actor: &str, name: &str) -> bool {
+    actor.rsplit(['.', ':']).next() == Some(name)
+}
+
+fn failures_before(message: &Message, at: u64) -> u32 {
+    let failed = |run: &&super::facts::Run| matches!(run.end, Some((end, How::Failed | How::Stale)) if end <= at);
+    u32::try_from(message.runs.iter().filter(failed).count()).unwrap_or(u32::MAX)
+}
+
+pub(super) fn attempts_counted(facts: &Facts) -> Finding {
+    let mut finding = Finding::new("only failures are counted as attempts, never crashes");
+    for (id, message) in &facts.messages {
+        for run in &message.runs {
+            let spent = run.attempt.saturating_sub(1);
+            let fits = spent <= failures_before(message, run.start) && spent <= max_retries(&message.actor);
+            finding.ask(fits, || tell(facts, *id));
+        }
+    }
+    finding
+}
+
+pub(super) fn runs_bounded(facts: &Facts) -> Finding {
+    let mut finding = Finding::new(super::BOUNDED);
+    for (id, message) in &facts.messages {
+        // Every run beyond the attempts has an end of its own that explains it.
+        let unexplained = message.runs.iter().filter(|run| {
+            let counted = matches!(run.end, Some((_, How::Failed)));
+            let interrupted = matches!(run.end, Some((_, How::Dropped | How::Stale)) | None);
+            !counted && !interrupted && !facts.ended_badly(run)
+        });
+        finding.ask(unexplained.count() <= 1, || tell(facts, *id));
+    }
+    finding
+}
+
+pub(super) fn waits_kept(facts: &Facts) -> Finding {
+    let mut finding = Finding::new(super::WAITS);
+    for (id, message) in &facts.messages {
+        if let Some(first) = message.runs.first().filter(|_| message.delay_ms > 0) {
+            let due = message.invoked + message.delay_ms * 1_000;
+            finding.ask(first.start + ROUNDING >= due, || tell(facts, *id));
+        }
+        if is(&message.actor, "patient") {
+            let failed = message.runs.iter().find_map(|run| match run.end {
+                Some((end, How::Failed)) => Some(end),
+                _ => None,
+            });
+            let next = message.runs.iter().find(|run| run.attempt == 2);
+            if let (Some(failed), Some(next)) = (failed, next) {
+                let due = failed + u64::try_from(PATIENCE.as_micros()).unwrap_or(u64::MAX);
+                finding.ask(next.start + ROUNDING >= due, || tell(facts, *id));
+            }
+        }
+    }
+    finding
+}
+
+pub(super) fn died_of_crashes(letter: &DeadLetter) -> bool {
+    letter.reason.starts_with("the worker died")
+}
+
+pub(super) fn buried_for_a_reason(facts: &Facts, storage: &Storage) -> Finding {
+    let mut finding = Finding::new(super::REASONS);
+    let bad_ends = facts.deaths.len() + facts.leases_lost();
+    for (id, letter) in &storage.dead {
+        let is_true = if died_of_crashes(letter) {
+            letter.crashes >= 3 && bad_ends >= 3
+        } else {
+            is(&letter.actor, "doomed") && letter.reason == "doomed" && letter.attempt == max_retries(&letter.actor) + 1
+        };
+        finding.ask(is_true, || {
+            let DeadLetter { attempt, crashes, reason, .. } = letter;
+            format!("{reason:?} attempt {attempt} crashes {crashes}: {}", tell(facts, *id))
+        });
+    }
+    finding
+}

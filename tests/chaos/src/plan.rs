@@ -1,0 +1,64 @@
+//! The schedule of a run's faults, which follows from the seed alone.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::fault::{Fault, Lane};
+use crate::scenario::Scenario;
+
+/// After an outage of Redis this long, the next such one waits: a worker may declare others dead only
+/// once its own lease was live for one lease, which outages in close order would put off for ever.
+const LONG: Duration = Duration::from_millis(1_500);
+
+/// A fault that will begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planned {
+    pub(crate) at: Duration,
+    pub(crate) hold: Duration,
+    pub(crate) fault: Fault,
+    /// Chooses the victim.
+    pub(crate) dice: u64,
+}
+
+/// Plans the faults of the time between the beginning and `span`, by time.
+pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planned> {
+    let mut planned = Vec::new();
+    for (number, lane) in [Lane::Process, Lane::Redis, Lane::Network].into_iter().enumerate() {
+        let faults: Vec<_> = scenario.faults.iter().filter(|(fault, _)| fault.lane() == lane).copied().collect();
+        let weights: u32 = faults.iter().map(|(_, weight)| weight).sum();
+        if weights == 0 {
+            continue;
+        }
+        let mut rng = Rng::with_seed(seed.wrapping_mul(3).wrapping_add(number as u64));
+        // The processes have their first seconds to themselves.
+        let mut at = Duration::from_secs(2);
+        loop {
+            at += Duration::from_millis(rng.u64(scenario.gap_ms.0..=scenario.gap_ms.1));
+            let fault = choose(&faults, rng.u32(0..weights));
+            let (least, most) = fault.hold_ms(scenario.lease());
+            let hold = Duration::from_millis(rng.u64(least..=most));
+            let dice = rng.u64(..);
+            if at + hold > span {
+                break;
+            }
+            planned.push(Planned { at, hold, fault, dice });
+            at += hold;
+            if lane == Lane::Redis && hold > LONG {
+                at += scenario.lease() * 2;
+            }
+        }
+    }
+    planned.sort_by_key(|planned| planned.at);
+    planned
+}
+
+fn choose(faults: &[(Fault, u32)], mut dice: u32) -> Fault {
+    for (fault, weight) in faults {
+        if dice < *weight {
+            return *fault;
+        }
+        dice -= weight;
+    }
+    faults[0].0
+}

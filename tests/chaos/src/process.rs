@@ -1,0 +1,63 @@
+//! What a child process is told, and how it starts.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_redis::RedisBroker;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
+
+use crate::history::Journal;
+use crate::witness::Witness;
+
+/// The namespace of everything that a run keeps in Redis.
+pub(crate) const NAMESPACE: &str = "chaos";
+/// The queues of the actors.
+pub(crate) const QUEUES: [&str; 2] = ["work", "threads"];
+
+/// What a worker or producer process is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Orders {
+    /// Its name, and its history's.
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) url: String,
+    pub(crate) seed: u64,
+    /// Workers: ms of the lease.
+    pub(crate) lease_ms: u64,
+    /// Workers: slots for each queue.
+    pub(crate) slots: usize,
+    /// Workers: threads of the runtime.
+    pub(crate) threads: usize,
+    /// Producers: messages a second.
+    pub(crate) rate: f64,
+    /// Whether the actors may take their time.
+    pub(crate) long_runs: bool,
+}
+
+impl Orders {
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.directory.join("ledger.sock")
+    }
+
+    /// Begins a child process: it dies with the harness, writes its log, and has a history.
+    pub(crate) fn begin(&self) -> io::Result<Arc<Journal>> {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        let log = File::create(self.directory.join(format!("{}.log", self.name)))?;
+        tracing_subscriber::fmt().with_ansi(false).with_writer(log).init();
+        Ok(Arc::new(Journal::open(&self.directory, &self.name)?))
+    }
+
+    /// The broker of this process. It need not be there yet.
+    pub(crate) fn broker(&self, journal: &Arc<Journal>) -> Result<Witness<RedisBroker>, actor_redis::Error> {
+        let broker = RedisBroker::builder(&self.url)?.namespace(NAMESPACE).connect_lazy()?;
+        Ok(Witness { broker, journal: Arc::clone(journal) })
+    }
+}

@@ -1,0 +1,86 @@
+//! A producer process.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::broker::Broker;
+use actor_core::{Priority, SendError};
+use fastrand::Rng;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::process::Orders;
+use crate::tasks::{doomed, jumpy, patient, plain, stubborn};
+
+/// How many sends are under way at most.
+const LANES: u32 = 8;
+/// How long a lane pauses where the broker takes nothing.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Sends until it is asked to stop, or killed.
+pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
+    let journal = orders.begin()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let broker: Arc<dyn Broker> = Arc::new(orders.broker(&journal)?);
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let lanes: Vec<_> = (0..LANES)
+            .map(|lane| {
+                let rng = Rng::with_seed(orders.seed ^ u64::from(lane) << 32);
+                let pace = Duration::from_secs_f64(f64::from(LANES) / orders.rate);
+                let (broker, stopped, long) = (Arc::clone(&broker), stopped.clone(), orders.long_runs);
+                tokio::spawn(async move {
+                    let mut rng = rng;
+                    let mut next = Instant::now();
+                    while !*stopped.borrow() {
+                        let sent = send(&*broker, &mut rng, long).await;
+                        if sent.is_err() {
+                            sleep(PAUSE).await;
+                        }
+                        // What an outage held up is not made up for.
+                        next = (next + pace).max(Instant::now());
+                        sleep_until(next).await;
+                    }
+                })
+            })
+            .collect();
+        terminate.recv().await;
+        stop.send_replace(true);
+        for lane in lanes {
+            lane.await?;
+        }
+        Ok(())
+    })
+}
+
+/// Sends one message, of a kind that the dice choose, or a batch of the plain kind.
+async fn send(broker: &dyn Broker, rng: &mut Rng, long: bool) -> Result<(), SendError> {
+    let quick = rng.u64(0..15);
+    let slow = if long { rng.u64(200..3_000) } else { quick };
+    match rng.u32(0..1_000) {
+        0..600 => plain.message(quick, 0).send_with(broker).await.map(drop),
+        600..700 => plain.message(quick, rng.u32(1..4)).send_with(broker).await.map(drop),
+        700..740 => {
+            let delay = Duration::from_millis(rng.u64(50..4_000));
+            plain.message(quick, 0).delay(delay).send_with(broker).await.map(drop)
+        }
+        740..780 => {
+            let priority = if rng.bool() { Priority::High } else { Priority::Low };
+            plain.message(quick, 0).priority(priority).send_with(broker).await.map(drop)
+        }
+        780..800 => plain.message(slow, 0).send_with(broker).await.map(drop),
+        800..830 => doomed.message().send_with(broker).await.map(drop),
+        830..860 => patient.message().send_with(broker).await.map(drop),
+        860..880 => jumpy.message().send_with(broker).await.map(drop),
+        880..900 => {
+            let ms = if long { rng.u64(20..1_500) } else { quick };
+            stubborn.message(ms, rng.u32(0..2)).send_with(broker).await.map(drop)
+        }
+        _ => {
+            let calls: Vec<_> = (0..rng.usize(2..20)).map(|_| (rng.u64(0..15), 0)).collect();
+            plain.send_many_with(broker, calls).await.map(drop).map_err(|error| error.error)
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The network between one process and Redis: a TCP proxy with weather.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// What the network does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// It passes everything on.
+    Clear,
+    /// It ends every connection, and lets none through.
+    Cut,
+    /// What the process sends is held until the weather changes, as by TCP when packets are lost.
+    Mute,
+    /// What Redis sends is held until the weather changes.
+    Deaf,
+    /// It passes on a part of an answer, and resets the connection.
+    Snap,
+    /// It holds everything for 1 to 500 ms.
+    Lag,
+    /// It passes a few bytes at a time.
+    Drip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    ToRedis,
+    FromRedis,
+}
+
+/// Why a connection ended.
+enum Over {
+    Closed,
+    Reset,
+}
+
+/// One process's way to Redis.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    weather: watch::Sender<Weather>,
+    /// The port of the server behind it.
+    target: Arc<watch::Sender<u16>>,
+}
+
+impl Proxy {
+    /// Listens on a port of its own.
+    pub(crate) async fn start(target: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let (weather, now) = watch::channel(Weather::Clear);
+        let target = Arc::new(watch::Sender::new(target));
+        let behind = Arc::clone(&target);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (now, port) = (now.clone(), *behind.borrow());
+                tokio::spawn(carry(client, port, now));
+            }
+        });
+        Ok(Self { port, weather, target })
+    }
+
+    pub(crate) fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+
+    /// Sends new connections to another server.
+    pub(crate) fn retarget(&self, port: u16) {
+        self.target.send_replace(port);
+    }
+}
+
+async fn carry(mut client: TcpStream, port: u16, weather: watch::Receiver<Weather>) {
+    if *weather.borrow() == Weather::Cut {
+        return;
+    }
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let over = {
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_server, mut to_server) = server.split();
+        tokio::select! {
+            over = pump(&mut from_client, &mut to_server, Way::ToRedis, weather.clone()) => over,
+            over = pump(&mut from_server, &mut to_client, Way::FromRedis, weather.clone()) => over,
+        }
+    };
+    if matches!(over, Over::Reset) {
+        let _ = client.set_zero_linger();
+        let _ = server.set_zero_linger();
+    }
+}
+
+async fn pump(
+    from: &mut (impl AsyncReadExt + Unpin),
+    to: &mut (impl AsyncWriteExt + Unpin),
+    way: Way,
+    mut weather: watch::Receiver<Weather>,
+) -> Over {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            _ = weather.wait_for(|now| *now == Weather::Cut) => return Over::Reset,
+        };
+        let Ok(count @ 1..) = read else { return Over::Closed };
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() {
+            let now = *weather.borrow_and_update();
+            let part = match (now, way) {
+                (Weather::Cut, _) => return Over::Reset,
+                (Weather::Mute, Way::ToRedis) | (Weather::Deaf, Way::FromRedis) => {
+                    if weather.changed().await.is_err() {
+                        return Over::Closed;
+                    }
+                    continue;
+                }
+                (Weather::Snap, Way::FromRedis) => {
+                    let part = fastrand::usize(..rest.len());
+                    let _ = to.write_all(&rest[..part]).await;
+                    return Over::Reset;
+                }
+                (Weather::Lag, _) => {
+                    sleep(Duration::from_millis(fastrand::u64(1..=500))).await;
+                    rest.len()
+                }
+                (Weather::Drip, _) => {
+                    sleep(Duration::from_millis(20)).await;
+                    rest.len().min(8)
+                }
+                _ => rest.len(),
+            };
+            if to.write_all(&rest[..part]).await.is_err() {
+                return Over::Closed;
+            }
+            rest = &rest[part..];
+        }
+    }
+}

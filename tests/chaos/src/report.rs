@@ -1,0 +1,86 @@
+//! The verdict, as a table and as JSON.
+#![allow(clippy::print_stdout)] // It is what the program is for.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::judge::Verdict;
+
+/// One scenario's verdict.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) scenario: String,
+    pub(crate) seed: u64,
+    pub(crate) seconds: u64,
+    /// Why it could not be played here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_arranged: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verdict: Option<Verdict>,
+}
+
+impl Report {
+    pub(crate) fn holds(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| verdict.holds)
+    }
+
+    /// Writes it as JSON.
+    pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?)
+    }
+
+    /// Shows it as a table.
+    pub(crate) fn show(&self) {
+        println!("scenario {}, seed {}, {} s of faults", self.scenario, self.seed, self.seconds);
+        let Some(verdict) = &self.verdict else {
+            println!("  not arranged: {}", self.not_arranged.as_deref().unwrap_or_default());
+            return;
+        };
+        let faults: Vec<_> = verdict.faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        println!("  faults    {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
+        let counts = &verdict.counts;
+        println!(
+            "  messages  {} acknowledged, {} refused, {} unknown (of which {} ran), {} dead letters ({} of crashes), {} lost",
+            counts.acknowledged,
+            counts.refused,
+            counts.unknown,
+            counts.unknown_that_ran,
+            counts.dead_letters,
+            counts.dead_of_crashes,
+            counts.lost
+        );
+        println!(
+            "  runs      {}: {} done, {} failed, {} dropped, {} cut short; {} effects, {} fenced off",
+            counts.runs,
+            counts.runs_done,
+            counts.runs_failed,
+            counts.runs_dropped,
+            counts.runs_cut_short,
+            counts.effects,
+            counts.effects_fenced
+        );
+        println!("  workers   {} processes killed, {} leases lost", counts.processes_killed, counts.leases_lost);
+        let recovery = &verdict.recovery;
+        println!(
+            "  recovery  of {} runs: p50 {:.1} s, p99 {:.1} s, max {:.1} s, bound {:.1} s",
+            recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound
+        );
+        for finding in &verdict.findings {
+            let mark = match (finding.holds, finding.excused) {
+                (true, _) => "holds ",
+                (false, Some(_)) => "excuse",
+                (false, None) => "BROKEN",
+            };
+            println!("  {mark}  {:<62} {:>9} asked, {} broken", finding.rule, finding.asked, finding.broken);
+            if let (false, Some(why)) = (finding.holds, finding.excused) {
+                println!("          {why}");
+                continue;
+            }
+            for breach in finding.breaches.iter().take(5) {
+                println!("          {breach}");
+            }
+        }
+        println!("  VERDICT   {}", verdict.holds);
+    }
+}

@@ -1,0 +1,164 @@
+//! The actors: each fails, waits, blocks or dies in a way of its own, and writes its history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::{Context, Failure, MessageId, actor};
+
+use crate::history::{How, Journal, What};
+use crate::ledger::{Answer, Client};
+
+/// What a worker gives its actors: a history, and the world outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) ledger: Arc<Client>,
+}
+
+/// One run, which notes its end also where it is dropped.
+struct Run<'a> {
+    site: &'a Site,
+    id: MessageId,
+    token: u64,
+    how: How,
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.site.journal.note(&What::End { id: self.id, token: self.token, how: self.how });
+    }
+}
+
+impl Site {
+    /// Notes that a run began. `Ok(None)` where its work was done before.
+    fn begin(&self, cx: &Context) -> Result<Option<Run<'_>>, Failure> {
+        self.journal.note(&What::Start {
+            id: cx.id(),
+            actor: cx.actor().to_owned(),
+            attempt: cx.attempt(),
+            crashes: cx.crashes(),
+            token: cx.token(),
+        });
+        let mut run = Run { site: self, id: cx.id(), token: cx.token(), how: How::Dropped };
+        match self.ledger.begin(run.id, run.token) {
+            Answer::Granted => Ok(Some(run)),
+            Answer::Done => {
+                run.how = How::DoneBefore;
+                Ok(None)
+            }
+            Answer::Stale => run.stale(),
+        }
+    }
+}
+
+impl Run<'_> {
+    fn stale<T>(mut self) -> Result<T, Failure> {
+        self.how = How::Stale;
+        Err(Failure::from("another run of this message has a newer token"))
+    }
+
+    /// Writes the effect, and ends well if that is granted.
+    fn succeed(mut self) -> Result<(), Failure> {
+        match self.site.ledger.commit(self.id, self.token) {
+            Answer::Granted => self.how = How::Done,
+            Answer::Done => self.how = How::DoneBefore,
+            Answer::Stale => return self.stale(),
+        }
+        Ok(())
+    }
+
+    fn fail(mut self) {
+        self.how = How::Failed;
+    }
+}
+
+/// The wait that `patient` asks for.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
+
+/// Waits, fails `fails` times, and is done.
+#[actor(queue = "work", max_retries = 4, min_backoff = "100ms", max_backoff = "1s")]
+pub(crate) async fn plain(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+    if cx.attempt() <= fails {
+        run.fail();
+        return Err(Failure::from("not yet"));
+    }
+    run.succeed()
+}
+
+/// Never succeeds.
+#[actor(queue = "work", max_retries = 2, min_backoff = "50ms", max_backoff = "200ms")]
+pub(crate) async fn doomed(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    tokio::task::yield_now().await;
+    run.fail();
+    Err(Failure::from("doomed"))
+}
+
+/// Says itself when to try again.
+#[actor(queue = "work", max_retries = 2)]
+pub(crate) async fn patient(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    tokio::task::yield_now().await;
+    if cx.attempt() == 1 {
+        run.fail();
+        return Err(Failure::retry_in(PATIENCE, "later"));
+    }
+    run.succeed()
+}
+
+/// Panics once.
+#[actor(queue = "work", max_retries = 2, min_backoff = "50ms", max_backoff = "200ms")]
+pub(crate) async fn jumpy(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    tokio::task::yield_now().await;
+    if cx.attempt() == 1 {
+        run.fail();
+        panic!("boo");
+    }
+    run.succeed()
+}
+
+/// Holds a thread, and does not stop when it is told to: a worker that lost its lease runs it on.
+#[actor(queue = "threads", max_retries = 3, min_backoff = "100ms", max_backoff = "500ms")]
+pub(crate) fn stubborn(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    std::thread::sleep(Duration::from_millis(ms));
+    if cx.attempt() <= fails {
+        run.fail();
+        return Err(Failure::from("not yet"));
+    }
+    run.succeed()
+}
+
+/// Blocks the runtime that it runs on.
+#[actor(queue = "work", max_retries = 3)]
+#[allow(clippy::unused_async)] // What it must not do is the point.
+pub(crate) async fn hog(cx: &Context, ms: u64, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    std::thread::sleep(Duration::from_millis(ms));
+    run.succeed()
+}
+
+/// Takes its worker with it.
+#[actor(queue = "work", max_retries = 3)]
+#[allow(clippy::unused_async)] // It never comes to it.
+pub(crate) async fn poison(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(_run) = site.begin(cx)? else { return Ok(()) };
+    std::process::abort()
+}
+
+/// Takes memory until its worker has none.
+#[actor(queue = "work", max_retries = 3)]
+pub(crate) async fn leaky(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(_run) = site.begin(cx)? else { return Ok(()) };
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    loop {
+        // Written to, so that it is really taken.
+        kept.push(vec![1; 8 << 20]);
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,97 @@
+//! A broker between a process and the real one, which writes down what was asked and answered.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{BrokerError, QueueName};
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use crate::clock::now_us;
+use crate::history::{Journal, What};
+
+/// Passes everything on, and notes sends and leases.
+#[derive(Debug)]
+pub(crate) struct Witness<B> {
+    pub(crate) broker: B,
+    pub(crate) journal: Arc<Journal>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    actor: String,
+}
+
+#[async_trait]
+impl<B: Broker> Broker for Witness<B> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+        for message in &messages {
+            let actor =
+                serde_json::from_slice::<Named>(&message.body).map_or_else(|_| "?".to_owned(), |named| named.actor);
+            let delay_ms = u64::try_from(message.delay.as_millis()).unwrap_or(u64::MAX);
+            self.journal.note(&What::Invoked { id: message.id, actor, delay_ms });
+        }
+        let answers = self.broker.enqueue(queue, messages).await;
+        for (id, answer) in ids.into_iter().zip(&answers) {
+            self.journal.note(&match answer {
+                Ok(()) => What::Acknowledged { id },
+                Err(error) if error.is_unknown() => What::Unknown { id, why: error.to_string() },
+                Err(error) => What::Refused { id, why: error.to_string() },
+            });
+        }
+        answers
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        let asked = now_us();
+        let answer = self.broker.enroll(worker, queues, lease).await;
+        if answer.is_ok() {
+            self.journal.note(&What::Enrolled { worker: worker.to_string(), asked });
+        }
+        answer
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        let asked = now_us();
+        let answer = self.broker.renew(worker, queues, lease).await;
+        match answer {
+            Ok(Lease::Held { .. }) => self.journal.note(&What::Renewed { worker: worker.to_string(), asked }),
+            Ok(Lease::Lost) => self.journal.note(&What::Lost { worker: worker.to_string() }),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        self.broker.claim(consumer, max, wait).await
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.broker.recover(consumer, max).await
+    }
+
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>> {
+        self.broker.settle(consumer, settlements).await
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.journal.note(&What::Retired { worker: worker.to_string() });
+        self.broker.retire(worker, queues).await
+    }
+
+    fn now(&self) -> SystemTime {
+        self.broker.now()
+    }
+
+    fn max_message_bytes(&self) -> usize {
+        self.broker.max_message_bytes()
+    }
+}
