@@ -73,9 +73,8 @@ impl Auditor<'_> {
         let key = self.queue.keys.later.clone();
         let now = self.now_ms().await?;
         let least = format!("{:.0}", now - PATIENCE_MS);
-        let count = match self.command(&["ZCOUNT", &key, "-inf", &least]).await? {
-            Value::Int(count) => count,
-            _ => return Err(self.strange()),
+        let Value::Int(count) = self.command(&["ZCOUNT", &key, "-inf", &least]).await? else {
+            return Err(self.strange());
         };
         if count > 0 {
             let what = format!("{count} messages have been due for more than a minute");

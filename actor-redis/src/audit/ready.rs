@@ -41,9 +41,8 @@ impl Auditor<'_> {
 
     /// Looks whether a stream that holds something has its group.
     async fn group(&mut self, level: Level, key: &str) -> Result<(), Trouble> {
-        let len = match self.command(&["XLEN", key]).await? {
-            Value::Int(len) => len,
-            _ => return Err(self.strange()),
+        let Value::Int(len) = self.command(&["XLEN", key]).await? else {
+            return Err(self.strange());
         };
         if len == 0 {
             return Ok(());

@@ -1,7 +1,6 @@
 //! The network between one process and Redis: a TCP proxy with weather.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,8 +44,6 @@ enum Over {
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     weather: watch::Sender<Weather>,
-    /// The port of the server behind it.
-    target: Arc<watch::Sender<u16>>,
 }
 
 impl Proxy {
@@ -55,24 +52,16 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let (weather, now) = watch::channel(Weather::Clear);
-        let target = Arc::new(watch::Sender::new(target));
-        let behind = Arc::clone(&target);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (now, port) = (now.clone(), *behind.borrow());
-                tokio::spawn(carry(client, port, now));
+                tokio::spawn(carry(client, target, now.clone()));
             }
         });
-        Ok(Self { port, weather, target })
+        Ok(Self { port, weather })
     }
 
     pub(crate) fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
-    }
-
-    /// Sends new connections to another server.
-    pub(crate) fn retarget(&self, port: u16) {
-        self.target.send_replace(port);
     }
 }
 

@@ -57,7 +57,13 @@ pub(crate) async fn play(
 }
 
 /// Plays the faults.
-async fn harm(stage: &mut Stage, scenario: &Scenario, span: Duration, seed: u64, live_audit: &mut Option<Vec<String>>) -> Result<(), Box<dyn Error>> {
+async fn harm(
+    stage: &mut Stage,
+    scenario: &Scenario,
+    span: Duration,
+    seed: u64,
+    live_audit: &mut Option<Vec<String>>,
+) -> Result<(), Box<dyn Error>> {
     let mut audit_at = AUDIT;
     let began = Instant::now();
     let mut ahead = plan(scenario, span, seed).into_iter().peekable();
@@ -88,7 +94,7 @@ async fn harm(stage: &mut Stage, scenario: &Scenario, span: Duration, seed: u64,
 
 /// Asks the processes of a role to stop, and waits until they have.
 async fn dismiss(stage: &mut Stage, role: Role) -> Result<(), Box<dyn Error>> {
-    stage.of(role).for_each(|slot| slot.dismiss());
+    stage.of(role).for_each(super::crew::Slot::dismiss);
     let began = Instant::now();
     while stage.of(role).any(|slot| slot.is_running()) {
         stage.tend()?;

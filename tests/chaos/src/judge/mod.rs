@@ -135,7 +135,13 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         finding.excused = scenario.excused.iter().find(|(rule, _)| *rule == finding.rule).map(|(_, why)| *why);
     }
     let faults = facts.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
-    Verdict { holds: findings.iter().all(|finding| finding.holds || finding.excused.is_some()), counts, faults, recovery, findings }
+    Verdict {
+        holds: findings.iter().all(|finding| finding.holds || finding.excused.is_some()),
+        counts,
+        faults,
+        recovery,
+        findings,
+    }
 }
 
 fn count(facts: &Facts, storage: &crate::storage::Storage, lost: u64) -> Counts {
