@@ -83,6 +83,15 @@ impl Api {
         answer.body
     }
 
+    /// Asks until a video is done.
+    fn until_done(&self, id: &str) {
+        let began = Instant::now();
+        while self.video(id)["status"] != "done" {
+            assert!(began.elapsed() < Duration::from_secs(60), "video {id} was never done");
+            std::thread::yield_now();
+        }
+    }
+
     /// How many files the uploads' directory has.
     fn files(&self) -> usize {
         std::fs::read_dir(self.uploads.path()).unwrap().count()
@@ -116,7 +125,10 @@ fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds()
         assert!(held.iter().any(|id| begun.contains(&format!("video_id={id} crashes=1"))), "{begun}");
         let took = killed.elapsed();
         assert!(took < Duration::from_secs(10), "it was taken up after {took:?}");
-        other.wait_for("video processed");
+    }
+    // Both run at once, so the one may end before the other begins to be heard of.
+    for id in &held {
+        api.until_done(id);
     }
     for id in held.iter().chain(&free) {
         assert_eq!(api.video(id)["status"], "done");
