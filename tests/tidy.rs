@@ -72,11 +72,18 @@ fn every_promise_names_a_test_that_exists() {
     let path = root().join("docs/guarantees.md");
     let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let functions = functions();
+    let scenarios = fs::read_to_string(root().join("tests/chaos/src/scenario.rs")).unwrap();
     let (mut promises, mut broken) = (0, Vec::new());
     for (at, line) in page.lines().enumerate() {
         let Some(row) = line.strip_prefix('|').filter(|_| is_promise(&page, at)) else { continue };
         promises += 1;
-        let proof = row.trim_end().trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let mut columns = row.trim_end().trim_end_matches('|').rsplit('|');
+        let (proof, played) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
+        for name in played.split('`').skip(1).step_by(2) {
+            if !scenarios.contains(&format!("\"{name}\"")) {
+                broken.push(format!("line {}: there is no scenario {name}", at + 1));
+            }
+        }
         // What is between every other pair of backticks.
         let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
         if names.is_empty() {

@@ -37,11 +37,22 @@ pub(crate) struct Reading {
     woken: Vec<EntryId>,
     /// Whether the answer to a read may have been lost.
     pub(crate) in_doubt: bool,
+    /// Which connection answered last, of all that were made.
+    pub(crate) answered_by: u64,
+    /// Whether another answered since it was last compared what this worker and the server know.
+    pub(crate) has_reconnected: bool,
 }
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { cut: Level::High, look_at: Instant::now(), woken: Vec::new(), in_doubt: false }
+        Self {
+            cut: Level::High,
+            look_at: Instant::now(),
+            woken: Vec::new(),
+            in_doubt: false,
+            answered_by: 0,
+            has_reconnected: false,
+        }
     }
 }
 
@@ -71,7 +82,8 @@ impl Lane {
             let answers = self.read(commands, &mut reading, step, max, wait, &mut paused).await?;
             match self.take(commands, &mut reading, step, max, answers) {
                 Ok(taken) if !taken.is_empty() => return Ok(taken),
-                Ok(_) if step.is_last(deadline) => break,
+                // The next claim looks for what is astray first.
+                Ok(_) if step.is_last(deadline) || reading.has_reconnected || self.is_recovery_in_doubt() => break,
                 Ok(_) => {}
                 // The group is missing at its first use, and after FLUSHALL.
                 Err(trouble) if no_group(&trouble) && group_attempts < GROUP_ATTEMPTS => {
@@ -117,6 +129,7 @@ impl Lane {
                 biased;
                 answers = &mut answer => break answers?,
                 () = ended(wait, paused), if step.block.is_some() => {}
+                () = self.doubt.notified(), if step.block.is_some() => {}
             }
             if let Some(client) = self.reads.client() {
                 let mut unblock = Cmd::new();
@@ -130,6 +143,11 @@ impl Lane {
         };
         reading.in_doubt = false;
         reading.woken.clear();
+        // Who answers now may be a replica that was promoted, or a server that was started again, and have
+        // forgotten a settlement: what it then still believes lent would stay lent to this living worker.
+        let connection = self.reads.made();
+        reading.has_reconnected |= reading.answered_by != 0 && reading.answered_by != connection;
+        reading.answered_by = connection;
         Ok(answers)
     }
 

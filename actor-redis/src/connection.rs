@@ -4,7 +4,7 @@
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
 //! the old one had sent can no longer happen: the server is told to close the old one first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -44,6 +44,8 @@ pub(crate) struct Link {
     state: Mutex<State>,
     // Held while connecting, so that only one caller does.
     connecting: tokio::sync::Mutex<()>,
+    /// How many connections were made so far.
+    made: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +93,13 @@ impl Drop for Alive {
 
 impl Link {
     pub(crate) fn new(endpoint: Arc<Endpoint>, driver: Driver) -> Self {
-        Self { endpoint, driver, state: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+        Self {
+            endpoint,
+            driver,
+            state: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            made: AtomicU64::default(),
+        }
     }
 
     /// Makes sure that there is a connection.
@@ -104,6 +112,11 @@ impl Link {
         if let Some(live) = &self.lock().live {
             live.alive.store(false, Ordering::Release);
         }
+    }
+
+    /// How many connections were made so far.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// The id of the connection, for `CLIENT UNBLOCK`; `None` while there is none.
@@ -202,6 +215,7 @@ impl Link {
         match connect(&self.endpoint, former).await {
             Ok(live) => {
                 let live = Arc::new(live);
+                self.made.fetch_add(1, Ordering::Relaxed);
                 let mut state = self.lock();
                 state.failure = None;
                 state.live = Some(Arc::clone(&live));

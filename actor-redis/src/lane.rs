@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt};
 use actor_core::settlement::{Settled, Settlement};
 use redis::Value;
+use tokio::sync::Notify;
 
 use crate::claim::Reading;
 use crate::connection::{ANSWER, Driver, Link};
@@ -35,6 +36,8 @@ pub(crate) struct Lane {
     held: Mutex<HashSet<(u8, u128)>>,
     /// Whether the answer to a recovery may have been lost.
     pub(crate) recovery_in_doubt: AtomicBool,
+    /// Wakes a claim that waits, once that is so: only the next one looks for what the answer held.
+    pub(crate) doubt: Notify,
     /// Held while what Redis lends changes other than by a read: by a recovery, and by whoever looks
     /// for what lost answers held. Else that would find what a running recovery is about to return.
     pub(crate) taking: tokio::sync::Mutex<()>,
@@ -57,7 +60,8 @@ impl Lane {
         let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
         let mut request = Request::new();
         request.call(script::recover(&self.queue.keys, self.worker(), limit));
-        let answer = commands.request(&request, ANSWER).await?.pop().transpose()?;
+        let answers = commands.request(&request, ANSWER).await.inspect_err(|_| self.doubt.notify_one())?;
+        let answer = answers.into_iter().next_back().transpose()?;
         let Some(Value::Array(entries)) = answer else { return Err(commands.strange("to recover")) };
         let count = entries.len();
         let deliveries = self.lend(entries.into_iter().filter_map(recovered));
@@ -128,6 +132,7 @@ impl Lanes {
             reads: Link::new(Arc::clone(&self.endpoint), Driver::Any),
             held: Mutex::default(),
             recovery_in_doubt: AtomicBool::new(false),
+            doubt: Notify::new(),
             taking: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         });

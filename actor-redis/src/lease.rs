@@ -1,6 +1,7 @@
 //! Leases: a worker's claim to be alive, renewed by its heartbeat.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -17,17 +18,28 @@ use crate::script;
 /// The shortest time that a renewal waits for its answer.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
 
+/// Every so many renewals say again which queues there are: the list of them is an index, and an index may
+/// be lost.
+const ANNOUNCED_EVERY: u32 = 16;
+
 /// The leases of this process's workers, each with a connection of its own: a renewal comes from the
 /// heartbeat's thread and runtime, and must wait for nothing else.
 #[derive(Debug)]
 pub(crate) struct Leases {
     endpoint: Arc<Endpoint>,
-    links: Mutex<HashMap<Incarnation, Arc<Link>>>,
+    kept: Mutex<HashMap<Incarnation, Arc<Kept>>>,
+}
+
+/// What one worker's lease needs.
+#[derive(Debug)]
+struct Kept {
+    link: Link,
+    renewals: AtomicU32,
 }
 
 impl Leases {
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, links: Mutex::default() }
+        Self { endpoint, kept: Mutex::default() }
     }
 
     /// Begins a lease, and makes what the queues still lack.
@@ -39,7 +51,8 @@ impl Leases {
         lease: Duration,
     ) -> Result<(), Trouble> {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
-        let link = self.link(worker);
+        let kept = self.kept(worker);
+        let link = &kept.link;
         let mut request = Request::new();
         for queue in &queues {
             request.call(script::open(&queue.keys));
@@ -70,10 +83,16 @@ impl Leases {
         lease: Duration,
     ) -> Result<Lease, Trouble> {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
-        let link = self.link(worker);
+        let kept = self.kept(worker);
+        let link = &kept.link;
         let mut request = Request::with_capacity(queues.len());
         for queue in &queues {
             request.call(script::renew(&queue.keys, worker.as_str(), lease));
+        }
+        if (kept.renewals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ANNOUNCED_EVERY) {
+            for queue in &queues {
+                request.command(queue.announcement(known.namespace()));
+            }
         }
         if request.is_empty() {
             return Ok(Lease::Held { deaths: false });
@@ -100,7 +119,8 @@ impl Leases {
         known: &Queues,
         names: &[QueueName],
     ) -> Result<(), Trouble> {
-        let link = self.link(worker);
+        let kept = self.kept(worker);
+        let link = &kept.link;
         let mut request = Request::with_capacity(names.len());
         for name in names {
             request.call(script::retire(&known.get(name).keys, worker.as_str()));
@@ -116,13 +136,14 @@ impl Leases {
         self.lock().remove(worker);
     }
 
-    fn link(&self, worker: &Incarnation) -> Arc<Link> {
-        let new = || Arc::new(Link::new(Arc::clone(&self.endpoint), Driver::Caller));
+    fn kept(&self, worker: &Incarnation) -> Arc<Kept> {
+        let link = || Link::new(Arc::clone(&self.endpoint), Driver::Caller);
+        let new = || Arc::new(Kept { link: link(), renewals: AtomicU32::new(0) });
         Arc::clone(self.lock().entry(worker.clone()).or_insert_with(new))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Incarnation, Arc<Link>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Incarnation, Arc<Kept>>> {
         // Nothing panics while it is held.
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

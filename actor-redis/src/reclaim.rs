@@ -1,5 +1,6 @@
-//! Finding what lost answers held. A message that Redis lent in an answer that never arrived would
-//! stay lent to this living worker for ever.
+//! Finding what Redis believes lent to this worker, and this worker does not: in an answer that never
+//! arrived, or since Redis lost a settlement when it was restarted or failed over. Else it would stay lent
+//! to this living worker for ever.
 
 use std::sync::atomic::Ordering;
 
@@ -24,7 +25,7 @@ struct Stray {
 }
 
 impl Lane {
-    /// After an answer may have been lost: lends what it held. Nothing where no answer was.
+    /// After an answer may have been lost, or the server may be another: lends what was astray.
     ///
     /// What lost answers were asked for cannot happen any more when this looks: each connection is
     /// new by then, and its making closed the old one on the server.
@@ -34,7 +35,7 @@ impl Lane {
         reading: &mut Reading,
         max: usize,
     ) -> Result<Vec<Delivery>, Trouble> {
-        if !reading.in_doubt && !self.recovery_in_doubt.load(Ordering::Acquire) {
+        if !reading.in_doubt && !reading.has_reconnected && !self.is_recovery_in_doubt() {
             return Ok(Vec::new());
         }
         let _taking = self.taking.lock().await;
@@ -44,6 +45,7 @@ impl Lane {
         }
         self.reads.ready().await.map_err(Trouble::NotConnected)?;
         commands.ready().await.map_err(Trouble::NotConnected)?;
+        reading.answered_by = self.reads.made();
         let mut found = Vec::new();
         for level in Level::ALL {
             let mut after = None;
@@ -62,12 +64,17 @@ impl Lane {
                 after = last;
             }
         }
-        reading.in_doubt = false;
+        (reading.in_doubt, reading.has_reconnected) = (false, false);
         self.recovery_in_doubt.store(false, Ordering::Release);
         if !found.is_empty() {
-            tracing::info!(queue = %self.queue.name, found = found.len(), "messages of a lost answer were found");
+            tracing::info!(queue = %self.queue.name, found = found.len(), "messages astray were found");
         }
         Ok(found)
+    }
+
+    /// Whether the answer to a recovery may have been lost.
+    pub(crate) fn is_recovery_in_doubt(&self) -> bool {
+        self.recovery_in_doubt.load(Ordering::Acquire)
     }
 
     /// One page of what Redis lent to this worker at one level.

@@ -1,5 +1,6 @@
 -- Makes lent messages dead letters, each only while this worker holds it, and lets the oldest dead
--- letters go where there are too many or they are too old.
+-- letters go where there are too many or they are too old. Letters whose times were deleted by hand are
+-- listed again, as if they were buried now.
 --
 -- KEYS  dead, dead:bodies, dead:reasons, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
@@ -21,12 +22,14 @@ local function bury(stream, entry, member, body, reason)
     return 0
   end
   -- Two messages with one identity, made by a foreign producer, must not replace one another.
-  if redis.call('HSETNX', bodies, member, body) == 0 then
+  if redis.call('HEXISTS', bodies, member) == 1 then
     member = member .. ':' .. entry
-    redis.call('HSET', bodies, member, body)
   end
-  redis.call('HSET', reasons, member, reason)
+  -- A key that holds something else must refuse before anything is stored, or half of it would stay.
+  redis.call('HDEL', reasons, member)
   redis.call('ZADD', dead, now, member)
+  redis.call('HSET', bodies, member, body)
+  redis.call('HSET', reasons, member, reason)
   -- It is stored again: only now may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
@@ -41,6 +44,14 @@ for i = 5, #ARGV, 5 do
     answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
   end
   answers[#answers + 1] = answer
+end
+
+if redis.call('HLEN', bodies) > redis.call('ZCARD', dead) then
+  -- A page at a time, from anywhere, so that in the end all are found.
+  local page = redis.call('HSCAN', bodies, time[2], 'COUNT', 100)[2]
+  for i = 1, #page, 2 do
+    redis.call('ZADD', dead, 'NX', now, page[i])
+  end
 end
 
 -- More than one call can bury, so that what is over goes away in time.

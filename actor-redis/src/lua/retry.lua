@@ -21,11 +21,12 @@ local function retry(stream, entry, member, due, body)
     return 0
   end
   -- Two messages with one identity, made by a foreign producer, must not replace one another.
-  if redis.call('HSETNX', bodies, member, body) == 0 then
+  if redis.call('HEXISTS', bodies, member) == 1 then
     member = member .. ':' .. entry
-    redis.call('HSET', bodies, member, body)
   end
+  -- A key that holds something else must refuse before anything is stored, or half of it would stay.
   redis.call('ZADD', later, due, member)
+  redis.call('HSET', bodies, member, body)
   -- It is stored again: only now may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)

@@ -1,10 +1,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use actor_core::Inspect;
 use actor_core::broker::Broker;
 use actor_redis::RedisBroker;
 
-use crate::server::{Server, bury, claim, message, send, worker};
+use crate::server::{Server, bury, claim, message, queue, send, worker};
 
 async fn bury_some(broker: &RedisBroker, count: usize) {
     let consumer = worker(broker).await;
@@ -66,4 +67,17 @@ async fn far_too_many_go_in_bounded_steps_until_they_are_gone() {
         assert!(now < left && left - now < 300, "from {left} to {now}");
         left = now;
     }
+}
+
+#[tokio::test]
+async fn dead_letters_whose_times_are_gone_are_listed_again() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    bury_some(&broker, 20).await;
+    let _: i64 = server.run("DEL {actor:mail}:dead");
+    for _ in 0..20 {
+        bury_some(&broker, 1).await;
+    }
+    assert_eq!(broker.counts(&queue()).await.unwrap().dead, 40);
+    assert!(broker.audit(&queue(), 1_000).await.unwrap().violations.is_empty());
 }

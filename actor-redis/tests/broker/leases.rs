@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use actor_core::Inspect;
 use actor_core::broker::Broker;
 use actor_core::delivery::{Incarnation, Lease, Receipt};
 use actor_core::settlement::{Settled, Settlement};
@@ -146,4 +147,16 @@ fn a_broker_outlives_the_runtime_that_connected_it() {
         runtime().block_on(send(&broker, vec![message(&number.to_string())]));
     }
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 3);
+}
+
+#[tokio::test]
+async fn a_list_of_queues_that_was_lost_is_written_again_by_those_who_serve_them() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    let _: i64 = server.run("DEL {actor}:queues");
+    for _ in 0..16 {
+        broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
+    }
+    assert_eq!(broker.queues().await.unwrap(), [queue()]);
 }

@@ -232,3 +232,50 @@ async fn a_receipt_of_another_broker_settles_nothing() {
         assert_eq!(answer.unwrap(), Settled::No);
     }
 }
+
+#[tokio::test]
+async fn a_message_whose_settlement_redis_has_forgotten_is_lent_again() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, vec![message("a")]).await;
+    let settled = claim(&broker, &consumer, 1).await.remove(0).receipt;
+    settle(&broker, &consumer, settled, Settlement::Done).await;
+    // As a replica that was promoted, or a server on an older file, would have it: lent to this worker.
+    let _: String = server.run("XADD {actor:mail}:ready:normal * m a");
+    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:normal >", consumer.worker);
+    let _: redis::Value = server.run(&read);
+    assert!(claim(&broker, &consumer, 1).await.is_empty(), "nobody has been away");
+    server.cut_all();
+    // The lane learns of it while it claims nothing: no answer is in doubt.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    // The first answer of another connection is a reason to look; the second has looked.
+    let mut lent = claim(&broker, &consumer, 1).await;
+    lent.extend(claim(&broker, &consumer, 1).await);
+    assert_eq!(bodies(&lent), ["a"]);
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_recovery_wakes_the_claim_that_waits() {
+    let (server, proxy, broker) = spoiled().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+    send(&broker, vec![message("a")]).await;
+    claim(&broker, &dead, 1).await;
+    end_lease(&server, &dead);
+    let waiting = tokio::spawn({
+        let (broker, alive) = (broker.clone(), alive.clone());
+        async move { broker.claim(&alive, 1, &Wait::new(Duration::from_secs(3600))).await }
+    });
+    server.until_a_read_waits().await;
+    proxy.swallow_the_next_answer();
+    assert!(broker.recover(&alive, 1).await.unwrap_err().is_unknown());
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    let mut lent = waited.expect("the claim waits on").unwrap().unwrap();
+    lent.extend(claim(&broker, &alive, 1).await);
+    assert_eq!(bodies(&lent), ["a"]);
+    assert_eq!(lent[0].crashes, 1);
+}

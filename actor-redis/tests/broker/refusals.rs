@@ -283,6 +283,7 @@ async fn a_failure_that_cannot_be_stored_keeps_its_message_and_fails_no_other() 
     assert!(answers.iter().all(|answer| *answer.as_ref().unwrap() == Settled::Yes));
     let counts = broker.counts(&queue()).await.unwrap();
     assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead), (1, 0, 1, 1));
+    assert_eq!(broker.audit(&queue(), 100).await.unwrap().violations, [], "half of something has stayed");
 }
 
 #[tokio::test]

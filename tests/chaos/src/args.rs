@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::process::Orders;
@@ -20,20 +21,27 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) seconds: u64,
-    /// Names, or `all` for each in turn.
+    /// Names with commas between, or `all` for each in turn.
     pub(crate) scenario: String,
+    /// Where the verdicts are written.
+    pub(crate) json: Option<PathBuf>,
     /// Whether the histories and Redis's files are left where they are.
     pub(crate) keep: bool,
 }
 
 pub(crate) const USAGE: &str =
-    "usage: chaos [--seed N] [--seconds S] [--scenario NAME|all] [--keep]\n       chaos --list";
+    "usage: chaos [--seed N] [--seconds S] [--scenario NAME[,NAME..]|all] [--json FILE] [--keep]\n       chaos --list";
 
 /// Reads the command line.
 pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut options =
-        Options { seed: u64::from(clock.subsec_nanos()), seconds: 60, scenario: "mixed".to_owned(), keep: false };
+    let mut options = Options {
+        seed: u64::from(clock.subsec_nanos()),
+        seconds: 60,
+        scenario: "mixed".to_owned(),
+        json: None,
+        keep: false,
+    };
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         match arg.as_str() {
@@ -44,6 +52,7 @@ pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, St
             "--seed" => options.seed = number(&arg, &value()?)?,
             "--seconds" => options.seconds = number(&arg, &value()?)?,
             "--scenario" => options.scenario = value()?,
+            "--json" => options.json = Some(value()?.into()),
             "--keep" => options.keep = true,
             _ => return Err(format!("{arg} is not known\n{USAGE}")),
         }

@@ -29,6 +29,14 @@ impl Role {
     }
 }
 
+/// What a process runs under.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Under {
+    /// A program and its arguments, which the process's own follow.
+    pub(crate) program: &'static [&'static str],
+    pub(crate) variables: &'static [(&'static str, &'static str)],
+}
+
 /// A place for one process after another.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -36,8 +44,8 @@ pub(crate) struct Slot {
     number: usize,
     lives: usize,
     orders: Orders,
-    /// Programs to run it under, as `prlimit` or `faketime`.
-    under: Vec<String>,
+    /// What it runs under, as `prlimit` or `faketime`.
+    under: Under,
     pub(crate) proxy: Proxy,
     child: Option<(String, Child)>,
     /// Whether it is meant to run.
@@ -53,7 +61,7 @@ impl Slot {
         role: Role,
         number: usize,
         mut orders: Orders,
-        under: &[&str],
+        under: Under,
         redis: u16,
         journal: Arc<Journal>,
     ) -> io::Result<Self> {
@@ -64,7 +72,7 @@ impl Slot {
             number,
             lives: 0,
             orders,
-            under: under.iter().map(|word| (*word).to_owned()).collect(),
+            under,
             proxy,
             child: None,
             wanted: false,
@@ -88,7 +96,7 @@ impl Slot {
         self.lives += 1;
         let orders = Orders { name: name.clone(), seed: self.orders.seed + self.lives as u64, ..self.orders.clone() };
         let program = std::env::current_exe()?;
-        let mut command = match self.under.split_first() {
+        let mut command = match self.under.program.split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);
                 command.args(rest).arg(program);
@@ -99,6 +107,7 @@ impl Slot {
         let orders = serde_json::to_string(&orders).map_err(io::Error::other)?;
         let errors = std::fs::File::create(self.orders.directory.join(format!("{name}.err")))?;
         let child = command
+            .envs(self.under.variables.iter().copied())
             .arg(self.role.name())
             .arg(orders)
             .stdin(Stdio::null())

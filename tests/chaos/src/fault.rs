@@ -7,6 +7,8 @@ use actor_core::broker::Broker;
 use serde::Serialize;
 
 use crate::crew::Role;
+use crate::disk::Disk;
+use crate::foreign;
 use crate::history::What;
 use crate::process::{NAMESPACE, QUEUES};
 use crate::proxy::Weather;
@@ -33,6 +35,13 @@ pub(crate) enum Fault {
     LoseLater,
     LoseConsumers,
     LoseGroups,
+    LoseDead,
+    LoseQueues,
+    LongOutage,
+    HandOver,
+    FailOver,
+    FillDisk,
+    Foreign,
     Cut,
     Mute,
     Deaf,
@@ -75,9 +84,12 @@ impl Fault {
             // Long enough that the others have declared it dead.
             Self::FreezeWorker => (lease * 4 / 3 + 500, lease * 2 + 2_000),
             Self::KillRedis => (50, 2_000),
+            // Longer than any lease: nobody can have kept one.
+            Self::LongOutage => (lease + 2_000, lease * 2),
             Self::FreezeRedis => (300, 3_500),
+            Self::HandOver | Self::FailOver => (300, 1_000),
             Self::SlowLoading => (1_000, 4_000),
-            Self::OutOfMemory | Self::ReadOnly => (500, 3_000),
+            Self::OutOfMemory | Self::ReadOnly | Self::FillDisk => (500, 3_000),
             Self::Cut | Self::Mute | Self::Deaf => (200, 8_000),
             Self::Snap => (100, 1_500),
             Self::Lag | Self::Drip => (1_000, 4_000),
@@ -97,9 +109,24 @@ impl Fault {
         }
     }
 
+    /// Whether it leaves workers, their network and their leases alone.
+    pub(crate) fn spares_workers(self) -> bool {
+        let loses_leases = matches!(self, Self::LoseWorkers | Self::HandOver | Self::FailOver);
+        self.lane() == Lane::Redis && !loses_leases
+    }
+
     /// Whether Redis cannot be used by anyone meanwhile.
     fn takes_redis_away(self) -> bool {
-        matches!(self, Self::KillRedis | Self::FreezeRedis | Self::SlowLoading | Self::ReadOnly)
+        matches!(
+            self,
+            Self::KillRedis
+                | Self::LongOutage
+                | Self::FreezeRedis
+                | Self::SlowLoading
+                | Self::ReadOnly
+                | Self::HandOver
+                | Self::FillDisk
+        )
     }
 
     /// Begins it. `dice` chooses its victim.
@@ -120,7 +147,7 @@ impl Fault {
                     slot.kill();
                 }
             }
-            (Self::KillRedis, _) => stage.server.kill(),
+            (Self::KillRedis | Self::LongOutage, _) => stage.server.kill(),
             (Self::FreezeRedis, _) => stage.server.freeze(),
             (Self::SlowLoading, _) => {
                 stage.server.kill();
@@ -134,7 +161,13 @@ impl Fault {
             (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(dice, "workers")))?,
             (Self::LoseLater, _) => stage.redis(&format!("DEL {}", key(dice, "later")))?,
             (Self::LoseConsumers, _) => lose_consumers(stage, dice)?,
-            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", key(dice, "ready:normal")))?,
+            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(dice)))?,
+            (Self::LoseDead, _) => stage.redis(&format!("DEL {}", key(0, "dead")))?,
+            (Self::LoseQueues, _) => stage.redis(&format!("DEL {{{NAMESPACE}}}:queues"))?,
+            (Self::HandOver, _) => stage.hand_over()?,
+            (Self::FailOver, _) => stage.part()?,
+            (Self::FillDisk, _) => stage.disk.as_ref().map_or(Ok(()), Disk::fill)?,
+            (Self::Foreign, _) => foreign::send(stage, dice)?,
             (Self::Poison | Self::Hog | Self::Leak, _) => self.send(stage),
             (fault, Some(slot)) => slot.proxy.set(fault.weather()),
             // A fault of single processes, where there is none to befall.
@@ -150,8 +183,18 @@ impl Fault {
             slot.proxy.set(Weather::Clear);
         }
         match self {
-            Self::KillRedis => {
+            Self::KillRedis | Self::LongOutage => {
                 stage.server.launch(&[])?;
+                stage.server.wait_ready()?;
+            }
+            Self::HandOver => stage.follow_promoted()?,
+            Self::FailOver => stage.fail_over()?,
+            Self::FillDisk => {
+                stage.disk.as_ref().map_or(Ok(()), Disk::free)?;
+                // One that must write before it answers ends itself where it cannot.
+                if !stage.server.is_running() {
+                    stage.server.launch(&[])?;
+                }
                 stage.server.wait_ready()?;
             }
             Self::FreezeRedis => stage.server.thaw(),
@@ -213,9 +256,14 @@ fn key(dice: u64, name: &str) -> String {
     format!("{{{NAMESPACE}:{queue}}}:{name}")
 }
 
+fn stream(dice: u64) -> String {
+    // Most messages are of normal priority.
+    key(dice, ["ready:normal", "ready:normal", "ready:high", "ready:low"][(dice / 2 % 4) as usize])
+}
+
 /// Deletes the consumers of a stream, with what the group knew of their messages.
 fn lose_consumers(stage: &Stage, dice: u64) -> redis::RedisResult<()> {
-    let stream = key(dice, "ready:normal");
+    let stream = stream(dice);
     let mut connection = stage.server.connection()?;
     let consumers: Vec<std::collections::HashMap<String, redis::Value>> =
         redis::cmd("XINFO").arg("CONSUMERS").arg(&stream).arg("workers").query(&mut connection)?;

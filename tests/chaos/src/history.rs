@@ -23,6 +23,9 @@ pub(crate) enum What {
     /// The broker could not say.
     Unknown { id: MessageId, why: String },
 
+    /// A message of a newer format was added by hand.
+    Tomorrow { id: MessageId, body: String },
+
     /// A run began.
     Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
     /// A run ended.
@@ -54,7 +57,13 @@ pub(crate) enum What {
     Away,
     /// Redis can be used again.
     Back,
-    /// All faults are over, and no message is sent any more.
+    /// What Redis stores from here on may be lost with its master.
+    Parted,
+    /// The master died, and its replica is to take its place.
+    MasterLost,
+    /// All faults are over, and messages are still sent.
+    Calm,
+    /// No message is sent any more.
     Draining,
 }
 

@@ -5,7 +5,9 @@
 mod args;
 mod clock;
 mod crew;
+mod disk;
 mod fault;
+mod foreign;
 mod history;
 mod judge;
 mod ledger;
@@ -18,8 +20,10 @@ mod run;
 mod scenario;
 mod server;
 mod stage;
+mod standby;
 mod storage;
 mod tasks;
+mod waiting;
 mod witness;
 mod worker;
 
@@ -33,6 +37,16 @@ use args::{Command, Options};
 use report::Report;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use scenario::Scenario;
+use stage::NotArranged;
+
+/// What a run of this program comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Holds,
+    Broken,
+    /// All that was played holds, and something could not be played here.
+    NotArranged,
+}
 
 #[allow(clippy::print_stderr)] // A program's last words.
 fn main() -> ExitCode {
@@ -41,8 +55,9 @@ fn main() -> ExitCode {
         Err(what) => Err(what.into()),
     };
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(End::Holds) => ExitCode::SUCCESS,
+        Ok(End::Broken) => ExitCode::FAILURE,
+        Ok(End::NotArranged) => ExitCode::from(3),
         Err(error) => {
             eprintln!("chaos: {error}");
             ExitCode::from(2)
@@ -50,15 +65,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(command: Command) -> Result<bool, Box<dyn Error>> {
+fn perform(command: Command) -> Result<End, Box<dyn Error>> {
     match command {
         Command::Run(options) => play(&options),
         Command::List => {
             list();
-            Ok(true)
+            Ok(End::Holds)
         }
-        Command::Worker(orders) => worker::run(&orders).map(|()| true),
-        Command::Producer(orders) => producer::run(&orders).map(|()| true),
+        Command::Worker(orders) => worker::run(&orders).map(|()| End::Holds),
+        Command::Producer(orders) => producer::run(&orders).map(|()| End::Holds),
         Command::Guard(words) => Err(guard(&words)),
     }
 }
@@ -79,20 +94,36 @@ fn list() {
     }
 }
 
-fn play(options: &Options) -> Result<bool, Box<dyn Error>> {
+#[allow(clippy::print_stdout)]
+fn play(options: &Options) -> Result<End, Box<dyn Error>> {
     let all = scenario::all();
-    let chosen: Vec<_> =
-        all.iter().filter(|scenario| options.scenario == "all" || options.scenario == scenario.name).collect();
-    if chosen.is_empty() {
-        return Err(format!("there is no scenario {:?}: see --list", options.scenario).into());
+    let wanted: Vec<_> = options.scenario.split(',').collect();
+    if let Some(name) = wanted.iter().find(|name| **name != "all" && all.iter().all(|known| known.name != **name)) {
+        return Err(format!("there is no scenario {name:?}: see --list").into());
     }
-    let mut holds = true;
+    let chosen = all.iter().filter(|scenario| wanted.contains(&"all") || wanted.contains(&scenario.name));
+    let mut reports = Vec::new();
     for scenario in chosen {
         let report = play_one(scenario, options)?;
         report.show();
-        holds &= report.holds();
+        reports.push(report);
     }
-    Ok(holds)
+    if reports.len() > 1 {
+        report::show_all(&reports);
+    }
+    let path = options
+        .json
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("chaos-{}-{}.json", options.seed, std::process::id())));
+    report::save_all(&reports, &path)?;
+    println!("verdicts: {}", path.display());
+    Ok(if reports.iter().any(|report| report.verdict.is_some() && !report.holds()) {
+        End::Broken
+    } else if reports.iter().any(|report| report.not_arranged.is_some()) {
+        End::NotArranged
+    } else {
+        End::Holds
+    })
 }
 
 #[allow(clippy::print_stdout)]
@@ -100,16 +131,21 @@ fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Er
     let directory = directory(scenario.name, options.seed)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let span = Duration::from_secs(options.seconds);
-    let played = runtime.block_on(run::play(scenario, &directory, span, options.seed))?;
+    let (verdict, not_arranged) = match runtime.block_on(run::play(scenario, &directory, span, options.seed)) {
+        Ok(played) => (Some(judge::judge(scenario, played)), None),
+        Err(error) => match error.downcast::<NotArranged>() {
+            Ok(why) => (None, Some(why.to_string())),
+            Err(error) => return Err(format!("{}: {error} (see {})", scenario.name, directory.display()).into()),
+        },
+    };
     let report = Report {
         scenario: scenario.name.to_owned(),
         seed: options.seed,
         seconds: options.seconds,
-        not_arranged: None,
-        verdict: Some(judge::judge(scenario, played)),
+        not_arranged,
+        verdict,
     };
-    report.save(&directory.join("verdict.json"))?;
-    if options.keep || !report.holds() {
+    if options.keep || report.verdict.as_ref().is_some_and(|verdict| !verdict.holds) {
         println!("histories: {}", directory.display());
     } else {
         std::fs::remove_dir_all(&directory)?;

@@ -11,6 +11,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::history::Journal;
+use crate::waiting::Waiting;
 use crate::witness::Witness;
 
 /// The namespace of everything that a run keeps in Redis.
@@ -36,6 +37,8 @@ pub(crate) struct Orders {
     pub(crate) rate: f64,
     /// Whether the actors may take their time.
     pub(crate) long_runs: bool,
+    /// Producers: whether only what a replica has counts as acknowledged.
+    pub(crate) waits: bool,
 }
 
 impl Orders {
@@ -58,6 +61,7 @@ impl Orders {
     /// The broker of this process. It need not be there yet.
     pub(crate) fn broker(&self, journal: &Arc<Journal>) -> Result<Witness<RedisBroker>, actor_redis::Error> {
         let broker = RedisBroker::builder(&self.url)?.namespace(NAMESPACE).connect_lazy()?;
-        Ok(Witness { broker, journal: Arc::clone(journal) })
+        let waiting = self.waits.then(|| Waiting::new(&self.url)).transpose().expect("the broker took the same URL");
+        Ok(Witness { broker, journal: Arc::clone(journal), waiting })
     }
 }

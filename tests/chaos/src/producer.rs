@@ -66,11 +66,12 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, long: bool) -> Result<(), Send
             let delay = Duration::from_millis(rng.u64(50..4_000));
             plain.message(quick, 0).delay(delay).send_with(broker).await.map(drop)
         }
-        740..780 => {
+        740..760 => {
             let priority = if rng.bool() { Priority::High } else { Priority::Low };
             plain.message(quick, 0).priority(priority).send_with(broker).await.map(drop)
         }
-        780..800 => plain.message(slow, 0).send_with(broker).await.map(drop),
+        // Long enough to be frozen in the middle, and half of them fail afterwards.
+        760..800 => plain.message(slow, rng.u32(0..2)).send_with(broker).await.map(drop),
         800..830 => doomed.message().send_with(broker).await.map(drop),
         830..860 => patient.message().send_with(broker).await.map(drop),
         860..880 => jumpy.message().send_with(broker).await.map(drop),

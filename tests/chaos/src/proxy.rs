@@ -33,6 +33,20 @@ enum Way {
     FromRedis,
 }
 
+/// What the network does, and where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sky {
+    weather: Weather,
+    target: u16,
+}
+
+impl Sky {
+    /// Whether a connection to `target` must end.
+    fn cuts(self, target: u16) -> bool {
+        self.weather == Weather::Cut || self.target != target
+    }
+}
+
 /// Why a connection ended.
 enum Over {
     Closed,
@@ -43,7 +57,7 @@ enum Over {
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) port: u16,
-    weather: watch::Sender<Weather>,
+    sky: watch::Sender<Sky>,
 }
 
 impl Proxy {
@@ -51,33 +65,39 @@ impl Proxy {
     pub(crate) async fn start(target: u16) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let (weather, now) = watch::channel(Weather::Clear);
+        let (sky, now) = watch::channel(Sky { weather: Weather::Clear, target });
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, target, now.clone()));
+                tokio::spawn(carry(client, now.clone()));
             }
         });
-        Ok(Self { port, weather })
+        Ok(Self { port, sky })
     }
 
     pub(crate) fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+        self.sky.send_modify(|sky| sky.weather = weather);
+    }
+
+    /// Leads to another server from now on. What led to the former one is reset.
+    pub(crate) fn point(&self, target: u16) {
+        self.sky.send_modify(|sky| sky.target = target);
     }
 }
 
-async fn carry(mut client: TcpStream, port: u16, weather: watch::Receiver<Weather>) {
-    if *weather.borrow() == Weather::Cut {
+async fn carry(mut client: TcpStream, sky: watch::Receiver<Sky>) {
+    let Sky { weather, target } = *sky.borrow();
+    if weather == Weather::Cut {
         return;
     }
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let over = {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         tokio::select! {
-            over = pump(&mut from_client, &mut to_server, Way::ToRedis, weather.clone()) => over,
-            over = pump(&mut from_server, &mut to_client, Way::FromRedis, weather.clone()) => over,
+            over = pump(&mut from_client, &mut to_server, Way::ToRedis, target, sky.clone()) => over,
+            over = pump(&mut from_server, &mut to_client, Way::FromRedis, target, sky.clone()) => over,
         }
     };
     if matches!(over, Over::Reset) {
@@ -90,22 +110,25 @@ async fn pump(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     way: Way,
-    mut weather: watch::Receiver<Weather>,
+    target: u16,
+    mut sky: watch::Receiver<Sky>,
 ) -> Over {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read,
-            _ = weather.wait_for(|now| *now == Weather::Cut) => return Over::Reset,
+            _ = sky.wait_for(|sky| sky.cuts(target)) => return Over::Reset,
         };
         let Ok(count @ 1..) = read else { return Over::Closed };
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
-            let now = *weather.borrow_and_update();
-            let part = match (now, way) {
-                (Weather::Cut, _) => return Over::Reset,
+            let now = *sky.borrow_and_update();
+            if now.cuts(target) {
+                return Over::Reset;
+            }
+            let part = match (now.weather, way) {
                 (Weather::Mute, Way::ToRedis) | (Weather::Deaf, Way::FromRedis) => {
-                    if weather.changed().await.is_err() {
+                    if sky.changed().await.is_err() {
                         return Over::Closed;
                     }
                     continue;

@@ -7,6 +7,42 @@ use serde::Serialize;
 
 use crate::judge::Verdict;
 
+/// Shows many verdicts in one table.
+pub(crate) fn show_all(reports: &[Report]) {
+    println!();
+    println!(
+        "{:<18} {:>6} {:>12} {:>8} {:>5} {:>9} {:>8} {:>8}  verdict",
+        "scenario", "faults", "acknowledged", "runs", "lost", "recovered", "p99 s", "max s"
+    );
+    for report in reports {
+        let Some(Verdict { counts, faults, recovery, holds, .. }) = &report.verdict else {
+            let why = report.not_arranged.as_deref().unwrap_or_default();
+            println!("{:<18} not arranged: {why}", report.scenario);
+            continue;
+        };
+        let lost = match counts.lost_with_master {
+            0 => counts.lost.to_string(),
+            gone => format!("{}+{gone}", counts.lost),
+        };
+        println!(
+            "{:<18} {:>6} {:>12} {:>8} {:>5} {:>9} {:>8.1} {:>8.1}  {holds}",
+            report.scenario,
+            faults.values().sum::<u64>(),
+            counts.acknowledged,
+            counts.runs,
+            lost,
+            recovery.count,
+            recovery.p99,
+            recovery.max,
+        );
+    }
+}
+
+/// Writes verdicts as one JSON file.
+pub(crate) fn save_all(reports: &[Report], path: &Path) -> std::io::Result<()> {
+    std::fs::write(path, serde_json::to_vec_pretty(reports).map_err(std::io::Error::other)?)
+}
+
 /// One scenario's verdict.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -25,11 +61,6 @@ impl Report {
         self.verdict.as_ref().is_some_and(|verdict| verdict.holds)
     }
 
-    /// Writes it as JSON.
-    pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
-        std::fs::write(path, serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?)
-    }
-
     /// Shows it as a table.
     pub(crate) fn show(&self) {
         println!("scenario {}, seed {}, {} s of faults", self.scenario, self.seed, self.seconds);
@@ -41,14 +72,15 @@ impl Report {
         println!("  faults    {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
         let counts = &verdict.counts;
         println!(
-            "  messages  {} acknowledged, {} refused, {} unknown (of which {} ran), {} dead letters ({} of crashes), {} lost",
+            "  messages  {} acknowledged, {} refused, {} unknown (of which {} ran), {} dead letters ({} of crashes), {} lost, {} lost with a master",
             counts.acknowledged,
             counts.refused,
             counts.unknown,
             counts.unknown_that_ran,
             counts.dead_letters,
             counts.dead_of_crashes,
-            counts.lost
+            counts.lost,
+            counts.lost_with_master
         );
         println!(
             "  runs      {}: {} done, {} failed, {} dropped, {} cut short; {} effects, {} fenced off",

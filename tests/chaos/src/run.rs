@@ -18,6 +18,8 @@ use crate::storage::{self, Storage};
 const TICK: Duration = Duration::from_millis(10);
 /// How often a queue in full use is audited, where nothing is wrong.
 const AUDIT: Duration = Duration::from_secs(1);
+/// How long messages are still sent once all faults are over: whoever lives must work then.
+const CALM: Duration = Duration::from_secs(8);
 /// How long the drain may take without any progress.
 const STUCK: Duration = Duration::from_secs(45);
 
@@ -46,6 +48,12 @@ pub(crate) async fn play(
     }
     let mut live_audit = scenario.faults.is_empty().then(Vec::new);
     harm(&mut stage, scenario, span, seed, &mut live_audit).await?;
+    stage.journal.note(&What::Calm);
+    let calm = Instant::now();
+    while calm.elapsed() < CALM {
+        stage.tend()?;
+        sleep(TICK).await;
+    }
     stage.journal.note(&What::Draining);
     dismiss(&mut stage, Role::Producer).await?;
     let drained = drain(&mut stage).await?;

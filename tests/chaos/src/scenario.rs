@@ -2,8 +2,18 @@
 
 use std::time::Duration;
 
+use crate::crew::{Role, Under};
 use crate::fault::Fault;
 use crate::judge;
+use crate::standby::Promoter;
+
+/// What the server writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Plenty,
+    /// A small disk of its own.
+    CanBeFilled,
+}
 
 /// A scenario.
 #[derive(Clone, Debug)]
@@ -22,8 +32,15 @@ pub(crate) struct Scenario {
     /// Sends a second, of each producer.
     pub(crate) rate: f64,
     pub(crate) long_runs: bool,
-    /// What workers are run under, the first one aside.
-    pub(crate) under: &'static [&'static str],
+    /// What each process is run under.
+    pub(crate) under: fn(Role, usize) -> Under,
+    /// Further options of the server.
+    pub(crate) redis: &'static [&'static str],
+    pub(crate) disk: Room,
+    /// Whether there is a second server, and who promotes it.
+    pub(crate) promoter: Option<Promoter>,
+    /// Whether producers call stored only what a replica has.
+    pub(crate) waits: bool,
     /// Rules that need not hold here, and why.
     pub(crate) excused: &'static [(&'static str, &'static str)],
 }
@@ -43,7 +60,11 @@ impl Scenario {
             threads: 2,
             rate: 100.0,
             long_runs: true,
-            under: &[],
+            under: |_, _| Under::default(),
+            redis: &[],
+            disk: Room::Plenty,
+            promoter: None,
+            waits: false,
             excused: &[],
         }
     }
@@ -57,8 +78,11 @@ impl Scenario {
         Duration::from_millis(self.lease_ms)
     }
 
-    pub(crate) fn under(&self, worker: usize) -> &'static [&'static str] {
-        if worker == 0 { &[] } else { self.under }
+    /// Whether nothing befalls workers, their network, or what Redis knows of them.
+    pub(crate) fn troubles_only_redis(&self) -> bool {
+        self.promoter.is_none()
+            && !self.faults.is_empty()
+            && self.faults.iter().all(|(fault, _)| fault.spares_workers())
     }
 }
 
@@ -66,8 +90,40 @@ const UNKNOWN_HOLDERS: &[(&str, &str)] = &[
     (judge::EXCLUSION, "who held what was deleted: it is lent again while it may still run"),
     (judge::TOKENS, "how often it was lent was deleted"),
     (judge::BOUNDED, "how often it was lent was deleted"),
+    (judge::ATTEMPTS, "a failure of a holder that was forgotten changes nothing"),
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
+
+/// What a master had not yet passed on when it died is gone with it: that something was lent, settled or
+/// retried. Messages that were acknowledged and are gone too are counted apart, and never excused
+/// outside of the time in which the replica was parted from its master.
+const FAILED_OVER: &[(&str, &str)] = &[
+    (judge::EXCLUSION, "that it was lent was lost with the master: it is lent again while it still runs"),
+    (judge::TOKENS, "how often it was lent was lost with the master"),
+    (judge::BOUNDED, "that it was settled was lost with the master"),
+    (judge::ATTEMPTS, "that it was tried was lost with the master"),
+    (judge::REASONS, "a run that the ledger fences off spends a retry"),
+];
+
+/// All workers but the first have a limit, since somebody must recover.
+fn limited(role: Role, number: usize) -> Under {
+    match (role, number) {
+        // Of address space, which is what the limit counts.
+        (Role::Worker, 1..) => Under { program: &["prlimit", "--as=1500000000"], variables: &[] },
+        _ => Under::default(),
+    }
+}
+
+/// Half of the hosts go an hour before, or an hour after, the others.
+fn wrong_clock(_: Role, number: usize) -> Under {
+    // Only the time of day is wrong: how time passes is the same everywhere.
+    let variables = &[("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    match number % 3 {
+        1 => Under { program: &["faketime", "-f", "+3600s"], variables },
+        2 => Under { program: &["faketime", "-f", "-3600s"], variables },
+        _ => Under::default(),
+    }
+}
 
 /// All of them; the mixed one is the first.
 #[allow(clippy::enum_glob_use)] // The table reads better without the name before each.
@@ -116,10 +172,58 @@ pub(crate) fn all() -> Vec<Scenario> {
         )
         .dense(),
         one("kill-redis", "Redis SIGKILLed and restarted on its append-only file", &[KillRedis]),
+        one("long-outage", "Redis away for longer than the lease: nobody is declared dead for it", &[LongOutage]),
         one("freeze-redis", "Redis frozen with SIGSTOP", &[FreezeRedis]),
         one("slow-loading", "Redis answers LOADING", &[SlowLoading]),
         one("out-of-memory", "Redis refuses writes with OOM", &[OutOfMemory]),
         one("read-only", "Redis refuses writes with READONLY", &[ReadOnly]),
+        Scenario {
+            promoter: Some(Promoter::Master),
+            gap_ms: (3_000, 6_000),
+            ..one(
+                "hand-over",
+                "a replica is promoted, its master takes no writes any more, clients follow",
+                &[HandOver],
+            )
+        },
+        Scenario {
+            promoter: Some(Promoter::Sentinel),
+            gap_ms: (4_000, 7_000),
+            excused: FAILED_OVER,
+            ..one("failover", "the master dies parted from its replica, which Sentinel promotes", &[FailOver])
+        },
+        Scenario {
+            promoter: Some(Promoter::Sentinel),
+            gap_ms: (4_000, 7_000),
+            waits: true,
+            excused: FAILED_OVER,
+            ..one("failover-wait", "the same, where producers WAIT for the replica: nothing may be lost", &[FailOver])
+        },
+        Scenario {
+            disk: Room::CanBeFilled,
+            ..one("disk-full", "the disk is full: Redis, which must write before it answers, ends itself", &[FillDisk])
+        },
+        Scenario {
+            disk: Room::CanBeFilled,
+            redis: &["--appendfsync", "everysec"],
+            ..one(
+                "disk-full-later",
+                "the disk is full: Redis, which writes every second, refuses with MISCONF",
+                &[FillDisk],
+            )
+        },
+        Scenario {
+            gap_ms: (200, 1_000),
+            ..one(
+                "formats",
+                "messages of a newer format and others written by hand, among today's",
+                &[Foreign, KillWorker],
+            )
+        },
+        Scenario {
+            under: wrong_clock,
+            ..one("clocks", "hosts whose clocks are an hour off, while workers are killed", &[KillWorker, FreezeWorker])
+        },
         one("flush-scripts", "SCRIPT FLUSH", &[FlushScripts]),
         one("kill-clients", "CLIENT KILL of every client", &[KillClients]),
         one("lose-workers", "the index of leases is deleted", &[LoseWorkers]).dense(),
@@ -135,6 +239,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             excused: UNKNOWN_HOLDERS,
             ..one("lose-groups", "the consumer group of a stream is deleted", &[LoseGroups]).dense()
         },
+        one("lose-dead", "the index of dead letters is deleted", &[LoseDead]).dense(),
+        one("lose-queues", "the list of queues is deleted", &[LoseQueues]).dense(),
         one("cut", "connections are cut and refused", &[Cut]),
         one("one-way", "the network passes one way only", &[Mute, Deaf]),
         one("snap", "connections are reset in the middle of an answer", &[Snap]),
@@ -143,8 +249,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         Scenario { threads: 1, ..one("hog", "user code blocks the runtime for longer than the lease", &[Hog]) },
         one("poison", "messages that abort their worker, among innocent neighbours", &[Poison]).dense(),
         Scenario {
-            // Of address space, which is what the limit counts.
-            under: &["prlimit", "--as=1500000000"],
+            under: limited,
             ..one("leak", "runs that take memory until a limit kills their worker", &[Leak]).dense()
         },
     ]

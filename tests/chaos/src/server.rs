@@ -73,6 +73,15 @@ impl Server {
         }
     }
 
+    /// Whether it runs. Where it ended by itself, that is noted.
+    pub(crate) fn is_running(&mut self) -> bool {
+        let ended = self.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
+        if ended {
+            self.child = None;
+        }
+        self.child.is_some()
+    }
+
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
     }

@@ -1,5 +1,6 @@
 //! What a run is played on: a server, its processes, and the histories.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,24 +10,44 @@ use actor_core::broker::Broker;
 use actor_redis::RedisBroker;
 
 use crate::crew::{Role, Slot};
-use crate::history::Journal;
+use crate::disk::Disk;
+use crate::history::{Journal, What};
 use crate::ledger;
 use crate::process::{NAMESPACE, Orders, QUEUES};
-use crate::scenario::Scenario;
+use crate::proxy::Proxy;
+use crate::scenario::{Room, Scenario};
 use crate::server::Server;
+use crate::standby::{self, Standby};
 use crate::witness::Witness;
 
 /// A server, its processes, and where they write.
 pub(crate) struct Stage {
     pub(crate) journal: Arc<Journal>,
+    /// The master, where there are two.
     pub(crate) server: Server,
+    pub(crate) standby: Option<Standby>,
+    pub(crate) disk: Option<Disk>,
     /// Workers first: the one that is spared stands before all others.
     pub(crate) slots: Vec<Slot>,
     /// The harness's own way to look.
     pub(crate) broker: RedisBroker,
     /// The harness's own way to send.
     pub(crate) sender: Arc<dyn Broker>,
+    /// The harness's own way to Redis, where the weather is always fine.
+    way: Proxy,
 }
+
+/// Why a scenario cannot be played here.
+#[derive(Debug)]
+pub(crate) struct NotArranged(String);
+
+impl fmt::Display for NotArranged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotArranged {}
 
 impl Stage {
     /// Sets the stage. No process runs yet but Redis.
@@ -36,7 +57,15 @@ impl Stage {
         seed: u64,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let journal = Arc::new(Journal::open(directory, "harness")?);
-        let server = Server::start(directory, "redis", &[])?;
+        let disk = match scenario.disk {
+            Room::Plenty => None,
+            Room::CanBeFilled => Some(Disk::mount(&directory.join("redis")).map_err(|error| {
+                NotArranged(format!("a disk of its own, which can be filled, could not be mounted: {error}"))
+            })?),
+        };
+        let options: Vec<_> = scenario.redis.iter().chain(standby::PAIRED).copied().collect();
+        let server = Server::start(directory, "redis", &options)?;
+        let standby = scenario.promoter.map(|promoter| Standby::start(directory, &server, promoter)).transpose()?;
         let orders = Orders {
             name: String::new(),
             directory: directory.to_owned(),
@@ -47,20 +76,56 @@ impl Stage {
             threads: scenario.threads,
             rate: scenario.rate,
             long_runs: scenario.long_runs,
+            waits: scenario.waits,
         };
         ledger::serve(&orders.ledger(), Arc::clone(&journal))?;
         let mut slots = Vec::new();
         for (role, count) in [(Role::Worker, scenario.workers), (Role::Producer, scenario.producers)] {
             for number in 0..count {
-                let under = if role == Role::Worker { scenario.under(number) } else { &[] };
+                let under = (scenario.under)(role, number);
                 let orders = Orders { seed: seed ^ (number as u64 + 1) << 16, ..orders.clone() };
                 slots.push(Slot::new(role, number, orders, under, server.port, Arc::clone(&journal)).await?);
             }
         }
-        let broker = RedisBroker::builder(&format!("redis://127.0.0.1:{}", server.port))?;
+        let way = Proxy::start(server.port).await?;
+        let broker = RedisBroker::builder(&format!("redis://127.0.0.1:{}", way.port))?;
         let broker = broker.namespace(NAMESPACE).connect().await?;
-        let sender = Arc::new(Witness { broker: broker.clone(), journal: Arc::clone(&journal) });
-        Ok(Self { journal, server, slots, broker, sender })
+        let sender = Arc::new(Witness { broker: broker.clone(), journal: Arc::clone(&journal), waiting: None });
+        Ok(Self { journal, server, standby, disk, slots, broker, sender, way })
+    }
+
+    /// Tells the master to hand over to its standby.
+    pub(crate) fn hand_over(&self) -> redis::RedisResult<()> {
+        let Some(standby) = &self.standby else { return Ok(()) };
+        self.redis(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 5000", standby.server.port))
+    }
+
+    /// Parts the standby from its master: what the master takes from here on, it has alone.
+    pub(crate) fn part(&self) -> redis::RedisResult<()> {
+        self.journal.note(&What::Parted);
+        self.redis("ACL SETUSER default -psync -sync")?;
+        self.redis("CLIENT KILL TYPE replica")
+    }
+
+    /// Kills the master, and leads everybody to the one that Sentinel promotes.
+    pub(crate) fn fail_over(&mut self) -> io::Result<()> {
+        self.journal.note(&What::Away);
+        self.server.kill();
+        self.journal.note(&What::MasterLost);
+        self.follow_promoted()?;
+        self.journal.note(&What::Back);
+        Ok(())
+    }
+
+    /// Leads everybody to the standby once it is promoted, and makes the former master the standby.
+    pub(crate) fn follow_promoted(&mut self) -> io::Result<()> {
+        let Some(standby) = &mut self.standby else { return Ok(()) };
+        standby.wait_promoted(&mut self.server)?;
+        for slot in &self.slots {
+            slot.proxy.point(self.server.port);
+        }
+        self.way.point(self.server.port);
+        standby.follow(&self.server)
     }
 
     /// Looks after the processes: notes who died, and starts whom is wanted.

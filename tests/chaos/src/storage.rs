@@ -1,6 +1,6 @@
 //! What Redis holds at the end of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use actor_core::MessageId;
 use redis::{Connection, RedisResult, cmd};
@@ -17,6 +17,10 @@ pub(crate) struct Storage {
     pub(crate) dead: HashMap<MessageId, DeadLetter>,
     /// Messages that are ready, lent or scheduled.
     pub(crate) left: Vec<MessageId>,
+    /// Those of a newer format among them, as they stand there: they are for workers of tomorrow.
+    pub(crate) tomorrow: HashMap<MessageId, String>,
+    /// How many entries the groups believe lent.
+    pub(crate) lent: u64,
     /// What should not be there.
     pub(crate) strange: Vec<String>,
 }
@@ -42,7 +46,8 @@ fn key(queue: &str, name: &str) -> String {
     format!("{{{NAMESPACE}:{queue}}}:{name}")
 }
 
-/// How many messages are not at their end. Marks that only wake a worker are none.
+/// How many messages are not at their end. Marks that only wake a worker are none, and what is for a
+/// newer worker has none to wait for.
 pub(crate) fn left(server: &Server) -> RedisResult<u64> {
     let mut connection = server.connection()?;
     let mut left = 0;
@@ -53,7 +58,8 @@ pub(crate) fn left(server: &Server) -> RedisResult<u64> {
         }
         left += cmd("HLEN").arg(key(queue, "later:bodies")).query::<u64>(&mut connection)?;
     }
-    if left < 100 {
+    // Few enough to look at each.
+    if left < 2_000 {
         return Ok(Storage::read(server)?.left.len() as u64);
     }
     Ok(left)
@@ -67,6 +73,7 @@ impl Storage {
         for queue in QUEUES {
             storage.read_queue(queue, &mut connection)?;
         }
+        storage.look_for_strangers(&mut connection)?;
         Ok(storage)
     }
 
@@ -83,21 +90,48 @@ impl Storage {
             }
         }
         let later: HashMap<String, Vec<u8>> = cmd("HGETALL").arg(key(queue, "later:bodies")).query(connection)?;
-        self.left.extend(later.values().filter_map(|body| id(body)));
+        later.values().for_each(|body| self.not_at_its_end(body));
         for level in LEVELS {
             let stream = key(queue, &format!("ready:{level}"));
             let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
                 cmd("XRANGE").arg(&stream).arg("-").arg("+").query(connection)?;
-            self.left.extend(entries.iter().filter_map(|(_, fields)| id(fields.get("m")?)));
+            entries.iter().filter_map(|(_, fields)| fields.get("m")).for_each(|body| self.not_at_its_end(body));
+            // A stream that was deleted has no group.
+            let pending = cmd("XPENDING").arg(&stream).arg("workers").query::<Vec<redis::Value>>(connection);
+            if let Ok([redis::Value::Int(lent), ..]) = pending.as_deref() {
+                self.lent += lent.unsigned_abs();
+            }
         }
         Ok(())
     }
-}
 
-fn id(body: &[u8]) -> Option<MessageId> {
-    #[derive(Deserialize)]
-    struct Id {
-        id: MessageId,
+    fn not_at_its_end(&mut self, body: &[u8]) {
+        #[derive(Deserialize)]
+        struct Head {
+            v: u32,
+            id: MessageId,
+        }
+        match serde_json::from_slice::<Head>(body) {
+            Ok(Head { v, id }) if v > 1 => {
+                self.tomorrow.insert(id, String::from_utf8_lossy(body).into_owned());
+            }
+            Ok(Head { id, .. }) => self.left.push(id),
+            Err(error) => self.strange.push(format!("{error}: {}", String::from_utf8_lossy(body))),
+        }
     }
-    serde_json::from_slice::<Id>(body).ok().map(|Id { id }| id)
+
+    /// Looks for keys that `docs/redis-keys.md` does not name.
+    fn look_for_strangers(&mut self, connection: &mut Connection) -> RedisResult<()> {
+        const NAMES: [&str; 6] = ["later", "later:bodies", "dead", "dead:bodies", "dead:reasons", "workers"];
+        let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);
+        for queue in QUEUES {
+            known.extend(NAMES.iter().map(|name| key(queue, name)));
+            known.extend(LEVELS.iter().map(|level| key(queue, &format!("ready:{level}"))));
+        }
+        // The one that producers write who wait for a replica.
+        known.insert("waited".to_owned());
+        let keys: Vec<String> = cmd("KEYS").arg("*").query(connection)?;
+        self.strange.extend(keys.into_iter().filter(|key| !known.contains(key)).map(|key| format!("a key {key}")));
+        Ok(())
+    }
 }

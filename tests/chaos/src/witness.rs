@@ -8,16 +8,31 @@ use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
+use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
 
 use crate::clock::now_us;
 use crate::history::{Journal, What};
+use crate::waiting::{Waiting, replicated};
 
 /// Passes everything on, and notes sends and leases.
 #[derive(Debug)]
 pub(crate) struct Witness<B> {
     pub(crate) broker: B,
     pub(crate) journal: Arc<Journal>,
+    /// Where only what a replica has counts as acknowledged.
+    pub(crate) waiting: Option<Waiting>,
+}
+
+async fn has_replica(waiting: &Waiting, connection: Option<MultiplexedConnection>) -> bool {
+    let Some(mut connection) = connection else { return false };
+    match replicated(&mut connection).await {
+        Ok(has) => has,
+        Err(_) => {
+            waiting.renew().await;
+            false
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -35,10 +50,19 @@ impl<B: Broker> Broker for Witness<B> {
             let delay_ms = u64::try_from(message.delay.as_millis()).unwrap_or(u64::MAX);
             self.journal.note(&What::Invoked { id: message.id, actor, delay_ms });
         }
+        let replicas = match &self.waiting {
+            Some(waiting) => Some((waiting, waiting.connection().await)),
+            None => None,
+        };
         let answers = self.broker.enqueue(queue, messages).await;
+        let is_safe = match replicas {
+            Some((waiting, connection)) => has_replica(waiting, connection).await,
+            None => true,
+        };
         for (id, answer) in ids.into_iter().zip(&answers) {
             self.journal.note(&match answer {
-                Ok(()) => What::Acknowledged { id },
+                Ok(()) if is_safe => What::Acknowledged { id },
+                Ok(()) => What::Unknown { id, why: "stored, and perhaps by no replica".to_owned() },
                 Err(error) if error.is_unknown() => What::Unknown { id, why: error.to_string() },
                 Err(error) => What::Refused { id, why: error.to_string() },
             });

@@ -10,12 +10,28 @@ fn done(message: &Message) -> bool {
     message.runs.iter().any(|run| matches!(run.end, Some((_, How::Done | How::DoneBefore))))
 }
 
-pub(super) fn nothing_lost(facts: &Facts, storage: &Storage) -> Finding {
+/// Also how many are gone with a master that died, where `lost_with_master` allows for it.
+pub(super) fn nothing_lost(facts: &Facts, storage: &Storage, lost_with_master: bool) -> (Finding, u64) {
     let mut finding = Finding::new(super::LOST);
+    let mut gone = 0;
     for (id, message) in &facts.messages {
         if message.sent == Sent::Acknowledged {
-            finding.ask(done(message) || storage.dead.contains_key(id), || tell(facts, *id));
+            let ended = done(message) || storage.dead.contains_key(id);
+            if !ended && lost_with_master && facts.went_with_its_master(message) {
+                gone += 1;
+            } else {
+                finding.ask(ended, || tell(facts, *id));
+            }
         }
+    }
+    (finding, gone)
+}
+
+pub(super) fn left_for_tomorrow(facts: &Facts, storage: &Storage) -> Finding {
+    let mut finding = Finding::new("messages of a newer format wait unharmed");
+    for (id, body) in &facts.tomorrow {
+        let waits = storage.tomorrow.get(id) == Some(body) && !facts.messages.contains_key(id);
+        finding.ask(waits, || format!("{id}: sent {body}, found {:?}", storage.tomorrow.get(id)));
     }
     finding
 }
@@ -34,11 +50,7 @@ pub(super) fn one_at_a_time(facts: &Facts) -> Finding {
     let mut finding = Finding::new(super::EXCLUSION);
     for (id, message) in &facts.messages {
         for (index, later) in message.runs.iter().enumerate().skip(1) {
-            let both = message.runs[..index].iter().any(|earlier| {
-                facts.over(earlier) > later.start
-                    && facts.lease_held(earlier, later.start)
-                    && facts.lease_held(later, later.start)
-            });
+            let both = message.runs[..index].iter().any(|earlier| facts.both_held(earlier, later));
             finding.ask(!both, || tell(facts, *id));
         }
     }

@@ -4,7 +4,13 @@ use std::collections::HashMap;
 
 use actor_core::MessageId;
 
+use crate::clock::SECOND;
 use crate::history::{Event, History, How, What};
+
+/// How long a worker that was asked to stop may try to settle, and how long after that it is gone.
+const UNSETTLED: u64 = 30 * SECOND;
+/// How long what a master answered may be on its way: to its replica, and to who wrote it down.
+const IN_FLIGHT: u64 = SECOND / 5;
 
 /// What a producer knows of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub(crate) struct Message {
     pub(crate) invoked: u64,
     pub(crate) delay_ms: u64,
     pub(crate) sent: Sent,
+    /// When the producer learned what became of it.
+    pub(crate) answered: u64,
     /// By the time they began.
     pub(crate) runs: Vec<Run>,
     /// The tokens of the effects that were granted.
@@ -50,13 +58,6 @@ pub(crate) struct Life {
     pub(crate) lost: Option<u64>,
 }
 
-/// A process that ended without being asked to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Death {
-    pub(crate) process: usize,
-    pub(crate) at: u64,
-}
-
 /// The history, by message and by life.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
@@ -64,7 +65,20 @@ pub(crate) struct Facts {
     pub(crate) messages: HashMap<MessageId, Message>,
     /// By process, one after another.
     pub(crate) lives: HashMap<usize, Vec<Life>>,
-    pub(crate) deaths: Vec<Death>,
+    /// When each process ended that was not asked to.
+    pub(crate) deaths: HashMap<usize, u64>,
+    /// When each process ended that was asked to, while there was trouble.
+    stopped: HashMap<usize, u64>,
+    /// Processes that run, by name, and since when.
+    spawned: HashMap<String, u64>,
+    /// Those that ran when the drain began.
+    pub(crate) alive: HashMap<String, u64>,
+    /// The time between the last fault and the drain.
+    pub(crate) calm: (u64, u64),
+    /// From when to when a replica was parted from its master, which then died.
+    parted: Vec<(u64, u64)>,
+    /// Messages of a newer format, as they were added.
+    pub(crate) tomorrow: HashMap<MessageId, String>,
     /// While Redis could not be used, or the worker that is spared was not there.
     pub(crate) away: Vec<(u64, u64)>,
     pub(crate) faults: HashMap<String, u64>,
@@ -112,9 +126,12 @@ impl Facts {
                 // A worker may start a message before its producer has written a line, but not before it invoked it.
                 (message.invoked, message.delay_ms) = (at, delay_ms);
             }
-            What::Acknowledged { id } => self.sent(id, Sent::Acknowledged),
-            What::Refused { id, .. } => self.sent(id, Sent::Refused),
-            What::Unknown { id, .. } => self.sent(id, Sent::Unknown),
+            What::Acknowledged { id } => self.sent(id, Sent::Acknowledged, at),
+            What::Refused { id, .. } => self.sent(id, Sent::Refused, at),
+            What::Unknown { id, .. } => self.sent(id, Sent::Unknown, at),
+            What::Tomorrow { id, body } => {
+                self.tomorrow.insert(id, body);
+            }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);
                 open.insert((process, id, token), message.runs.len());
@@ -145,12 +162,31 @@ impl Facts {
                     life.lost = Some(at);
                 }
             }
-            What::Died { process, ordered: false, .. } => {
+            What::Spawned { process, .. } => {
+                self.spawned.insert(process, at);
+            }
+            What::Died { process, ordered, .. } => {
                 if let Some(process) = self.processes.iter().position(|name| *name == process) {
-                    self.deaths.push(Death { process, at });
+                    if !ordered {
+                        self.deaths.insert(process, at);
+                    } else if self.calm.1 == 0 {
+                        self.stopped.insert(process, at);
+                    }
                 }
+                self.spawned.remove(&process);
             }
             What::Fault { name, .. } => *self.faults.entry(name).or_default() += 1,
+            What::Parted => self.parted.push((at, u64::MAX)),
+            What::MasterLost => {
+                if let Some((_, until)) = self.parted.last_mut() {
+                    *until = at;
+                }
+            }
+            What::Calm => self.calm.0 = at,
+            What::Draining => {
+                self.calm.1 = at;
+                self.alive = self.spawned.clone();
+            }
             _ => {}
         }
     }
@@ -161,14 +197,15 @@ impl Facts {
             invoked,
             delay_ms: 0,
             sent: Sent::Unknown,
+            answered: 0,
             runs: Vec::new(),
             commits: Vec::new(),
         })
     }
 
-    fn sent(&mut self, id: MessageId, sent: Sent) {
+    fn sent(&mut self, id: MessageId, sent: Sent, at: u64) {
         if let Some(message) = self.messages.get_mut(&id) {
-            message.sent = sent;
+            (message.sent, message.answered) = (sent, at);
         }
     }
 
@@ -177,7 +214,7 @@ impl Facts {
     }
 
     pub(crate) fn died(&self, process: usize) -> Option<u64> {
-        self.deaths.iter().find(|death| death.process == process).map(|death| death.at)
+        self.deaths.get(&process).copied()
     }
 
     /// When a run was over, at the latest.
@@ -198,9 +235,31 @@ impl Facts {
         granted + self.lease_us > at && life.lost.is_none_or(|lost| lost > at)
     }
 
-    /// Whether a run's end may never have been told: its worker died, or was declared dead.
+    /// Whether two runs went on at a time at which both workers could know that their lease held.
+    pub(crate) fn both_held(&self, earlier: &Run, later: &Run) -> bool {
+        let until = self.over(earlier).min(self.over(later));
+        let granted = |run| self.life(run).map_or(&[][..], |life| life.granted.as_slice());
+        // A lease that does not hold begins to hold only when it is granted.
+        let moments = granted(earlier).iter().chain(granted(later)).copied();
+        moments
+            .chain([later.start])
+            .filter(|at| (later.start..until).contains(at))
+            .any(|at| self.lease_held(earlier, at) && self.lease_held(later, at))
+    }
+
+    /// Whether a run's end may never have been told: its worker was declared dead, or ended, by itself or
+    /// in order, at a time at which it may not have settled yet.
     pub(crate) fn ended_badly(&self, run: &Run) -> bool {
-        self.died(run.process).is_some() || self.life(run).is_some_and(|life| life.lost.is_some())
+        self.died(run.process).is_some()
+            || self.life(run).is_some_and(|life| life.lost.is_some())
+            || self.stopped.get(&run.process).is_some_and(|at| self.over(run).saturating_add(UNSETTLED) > *at)
+    }
+
+    /// Whether a message was acknowledged by a master that died before it could pass it on.
+    pub(crate) fn went_with_its_master(&self, message: &Message) -> bool {
+        self.parted.iter().any(|(since, until)| {
+            since.saturating_sub(IN_FLIGHT) <= message.answered && message.answered <= *until + IN_FLIGHT
+        })
     }
 
     /// How long Redis, or whoever could recover, was away between two times.

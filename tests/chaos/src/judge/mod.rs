@@ -2,6 +2,7 @@
 
 mod delivery;
 mod facts;
+mod lives;
 mod recovery;
 mod retries;
 
@@ -17,6 +18,7 @@ pub(crate) use recovery::Recovery;
 pub(crate) const EXCLUSION: &str = "no message ran on two workers whose leases both held";
 pub(crate) const TOKENS: &str = "the tokens of a message grow";
 pub(crate) const BOUNDED: &str = "no message ran more often than its retries and recoveries allow";
+pub(crate) const ATTEMPTS: &str = "failures are counted as attempts, crashes never";
 pub(crate) const WAITS: &str = "nothing started before its time";
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
@@ -81,6 +83,8 @@ pub(crate) struct Counts {
     pub(crate) processes_killed: u64,
     pub(crate) leases_lost: u64,
     pub(crate) lost: u64,
+    /// Acknowledged by a master that died before its replica had them: Redis lost them.
+    pub(crate) lost_with_master: u64,
 }
 
 /// What the judge says.
@@ -99,11 +103,12 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     let facts = Facts::of(history, scenario.lease_ms * 1_000);
     let (within_bound, recovery) = recovery::within_bound(&facts, scenario.lease());
     let mut drain = Finding::new("after the drain nothing is left but dead letters");
-    drain.ask(drained && storage.left.is_empty() && storage.strange.is_empty(), || {
+    drain.ask(drained && storage.left.is_empty() && storage.lent == 0 && storage.strange.is_empty(), || {
         let strange = storage.strange.iter().take(5);
         let left = storage.left.iter().take(5).map(|id| tell(&facts, *id));
         let some: Vec<_> = left.chain(strange.cloned()).collect();
-        format!("{} messages left, {} strange things: {some:?}", storage.left.len(), storage.strange.len())
+        let (left, lent, strange) = (storage.left.len(), storage.lent, storage.strange.len());
+        format!("{left} messages left, {lent} lent, {strange} strange things: {some:?}")
     });
     let mut audited = Finding::new(AUDIT);
     for violation in &audit {
@@ -114,11 +119,15 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     if let Some(live) = &live_audit {
         wolf.ask(live.is_empty(), || live.join("; "));
     }
-    let lost = delivery::nothing_lost(&facts, &storage);
-    let counts = count(&facts, &storage, lost.broken);
+    // Where producers wait for the replica, nothing may be lost with the master either.
+    let lost_with_master = scenario.promoter.is_some() && !scenario.waits;
+    let (lost, gone) = delivery::nothing_lost(&facts, &storage, lost_with_master);
+    let mut counts = count(&facts, &storage, lost.broken);
+    counts.lost_with_master = gone;
     let mut findings = vec![
         lost,
         delivery::refused_never_ran(&facts),
+        delivery::left_for_tomorrow(&facts, &storage),
         delivery::one_at_a_time(&facts),
         delivery::tokens_grow(&facts),
         delivery::effects_once(&facts),
@@ -127,6 +136,8 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         retries::waits_kept(&facts),
         retries::buried_for_a_reason(&facts, &storage),
         within_bound,
+        lives::all_work_again(&facts),
+        lives::leases_outlive_outages(&facts, scenario.troubles_only_redis()),
         drain,
         audited,
         wolf,

@@ -26,12 +26,17 @@ fn failures_before(message: &Message, at: u64) -> u32 {
 }
 
 pub(super) fn attempts_counted(facts: &Facts) -> Finding {
-    let mut finding = Finding::new("only failures are counted as attempts, never crashes");
+    let mut finding = Finding::new(super::ATTEMPTS);
     for (id, message) in &facts.messages {
-        for run in &message.runs {
+        for (index, run) in message.runs.iter().enumerate() {
             let spent = run.attempt.saturating_sub(1);
             let fits = spent <= failures_before(message, run.start) && spent <= max_retries(&message.actor);
             finding.ask(fits, || tell(facts, *id));
+            if matches!(run.end, Some((_, How::Failed))) && !facts.ended_badly(run) {
+                // Its worker has settled it, so whatever runs later knows of it.
+                let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
+                finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || tell(facts, *id));
+            }
         }
     }
     finding
@@ -40,13 +45,14 @@ pub(super) fn attempts_counted(facts: &Facts) -> Finding {
 pub(super) fn runs_bounded(facts: &Facts) -> Finding {
     let mut finding = Finding::new(super::BOUNDED);
     for (id, message) in &facts.messages {
-        // Every run beyond the attempts has an end of its own that explains it.
-        let unexplained = message.runs.iter().filter(|run| {
-            let counted = matches!(run.end, Some((_, How::Failed)));
+        // A run that was not interrupted was settled, as a success or as an attempt.
+        let settled = message.runs.iter().filter(|run| {
             let interrupted = matches!(run.end, Some((_, How::Dropped | How::Stale)) | None);
-            !counted && !interrupted && !facts.ended_badly(run)
+            !interrupted && !facts.ended_badly(run)
         });
-        finding.ask(unexplained.count() <= 1, || tell(facts, *id));
+        let (failed, done) = settled.partition::<Vec<_>, _>(|run| matches!(run.end, Some((_, How::Failed))));
+        let most = 1 + max_retries(&message.actor) as usize;
+        finding.ask(done.len() <= 1 && failed.len() + done.len() <= most, || tell(facts, *id));
     }
     finding
 }

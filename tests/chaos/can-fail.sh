@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Shows that the suite can fail: breaks the library in each of the ways that stand in `broken/`, in a copy of the
+# tree, and plays the scenario that must notice. Exits with 0 only if each was caught.
+#
+# usage: tests/chaos/can-fail.sh [SECONDS] [SEED]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+seconds=${1:-25} seed=${2:-1}
+# Which scenario must notice, and the rule that it must find broken.
+ways=(
+    "no-owner-check|freeze-worker|tokens of a message grow"
+    "settle-before-work|kill-worker|every acknowledged message came to an end"
+    "no-recovery|kill-worker|every acknowledged message came to an end"
+)
+
+root=$PWD
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+# Outside of the copy, so that the dependencies are compiled once.
+export CARGO_TARGET_DIR=${CAN_FAIL_TARGET:-$root/target/can-fail}
+git ls-files --cached --others --exclude-standard | tar --create --files-from=- | tar --extract --directory "$copy"
+
+caught=0
+table=$(printf '%-20s %-15s %s' "broken" "scenario" "verdict")
+for way in "${ways[@]}"; do
+    IFS='|' read -r name scenario rule <<<"$way"
+    patch="$root/tests/chaos/broken/$name.patch"
+    echo "== $name: $(head -n 1 "$patch")"
+    # A patch that does not fit any more ends this script.
+    patch --directory "$copy" --strip 1 --fuzz 0 --quiet <"$patch"
+    (cd "$copy" && cargo build --quiet --release --package chaos)
+    status=0
+    output=$("$CARGO_TARGET_DIR/release/chaos" --scenario "$scenario" --seconds "$seconds" --seed "$seed" \
+        --json "$copy/verdict.json") || status=$?
+    echo "$output"
+    rm -rf "$(sed -n 's/^histories: //p' <<<"$output")"
+    patch --directory "$copy" --strip 1 --fuzz 0 --quiet --reverse <"$patch"
+    # 1 is a verdict; anything else is a run that came to none.
+    if [ "$status" = 1 ] && grep -q "BROKEN.*$rule" <<<"$output"; then
+        caught=$((caught + 1)) verdict="false, as it must be: \"$rule\" is broken"
+    else
+        verdict="NOT CAUGHT: exit $status, and \"$rule\" was not found broken"
+    fi
+    table+=$'\n'$(printf '%-20s %-15s %s' "$name" "$scenario" "$verdict")
+done
+
+echo
+echo "$table"
+[ "$caught" = "${#ways[@]}" ]

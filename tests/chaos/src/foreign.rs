@@ -1,0 +1,35 @@
+//! Messages that no sender of this library wrote: today's format with only what it must have, and a
+//! format of tomorrow, which waits for tomorrow's workers.
+
+use actor_core::{Actor, MessageId};
+use redis::{RedisResult, cmd};
+
+use crate::history::What;
+use crate::process::NAMESPACE;
+use crate::stage::Stage;
+use crate::tasks::plain;
+
+/// How many of each kind go together.
+const EACH: usize = 5;
+
+/// Adds some of both kinds to the ready streams.
+pub(crate) fn send(stage: &Stage, dice: u64) -> RedisResult<()> {
+    let level = ["high", "normal", "low"][(dice % 3) as usize];
+    let key = format!("{{{NAMESPACE}:work}}:ready:{level}");
+    let mut connection = stage.server.connection()?;
+    let actor = <plain as Actor>::DEF.name;
+    for _ in 0..EACH {
+        let id = MessageId::new();
+        let body =
+            format!(r#"{{"args":[3,0],"queue":"work","actor":"{actor}","id":"{id}","v":1,"chaos_note":"by hand"}}"#);
+        stage.journal.note(&What::Invoked { id, actor: actor.to_owned(), delay_ms: 0 });
+        cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
+        stage.journal.note(&What::Acknowledged { id });
+
+        let id = MessageId::new();
+        let body = format!(r#"{{"v":2,"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"lane":[1,2]}}"#);
+        stage.journal.note(&What::Tomorrow { id, body: body.clone() });
+        cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
+    }
+    Ok(())
+}

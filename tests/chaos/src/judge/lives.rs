@@ -1,0 +1,39 @@
+//! Workers live on: an outage kills nobody, and whoever is back works again.
+
+use std::collections::HashSet;
+
+use super::{Facts, Finding};
+use crate::clock::SECOND;
+
+/// How long before the calm a process must have been there, so that it has had time to begin.
+const BEGUN: u64 = SECOND;
+
+/// A process that lives and consumes nothing, as after a connection that it never made again.
+pub(super) fn all_work_again(facts: &Facts) -> Finding {
+    let mut finding = Finding::new("when all faults are over, every worker works");
+    let (since, until) = facts.calm;
+    let mut busy = HashSet::new();
+    for message in facts.messages.values() {
+        for run in &message.runs {
+            let hogs = message.actor.ends_with("hog") && facts.over(run) > since;
+            if hogs || (since..until).contains(&run.start) {
+                busy.insert(facts.processes[run.process].as_str());
+            }
+        }
+    }
+    for (process, spawned) in &facts.alive {
+        if process.starts_with("worker-") && spawned + BEGUN < since {
+            finding.ask(busy.contains(process.as_str()), || format!("{process} started nothing after all faults"));
+        }
+    }
+    finding
+}
+
+/// All workers declared dead after an outage, and nothing was wrong with any of them.
+pub(super) fn leases_outlive_outages(facts: &Facts, only_redis: bool) -> Finding {
+    let mut finding = Finding::new("an outage of Redis costs no worker its lease");
+    if only_redis {
+        finding.ask(facts.leases_lost() == 0, || format!("{} leases were lost", facts.leases_lost()));
+    }
+    finding
+}
