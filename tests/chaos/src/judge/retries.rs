@@ -46,13 +46,17 @@ pub(super) fn runs_bounded(facts: &Facts) -> Finding {
     let mut finding = Finding::new(super::BOUNDED);
     for (id, message) in &facts.messages {
         // A run that was not interrupted was settled, as a success or as an attempt.
-        let settled = message.runs.iter().filter(|run| {
-            let interrupted = matches!(run.end, Some((_, How::Dropped | How::Stale)) | None);
-            !interrupted && !facts.ended_badly(run)
-        });
-        let (failed, done) = settled.partition::<Vec<_>, _>(|run| matches!(run.end, Some((_, How::Failed))));
-        let most = 1 + max_retries(&message.actor) as usize;
-        finding.ask(done.len() <= 1 && failed.len() + done.len() <= most, || tell(facts, *id));
+        let settled = message.runs.iter().filter(|run| !facts.ended_badly(run)).filter_map(|run| run.end);
+        let (mut done, mut failed) = (0, 0);
+        for (_, how) in settled {
+            match how {
+                How::Done | How::DoneBefore => done += 1,
+                How::Failed => failed += 1,
+                How::Dropped | How::Stale => {}
+            }
+        }
+        let most = 1 + max_retries(&message.actor);
+        finding.ask(done <= 1 && failed + done <= most, || tell(facts, *id));
     }
     finding
 }
