@@ -157,7 +157,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             ],
             workers: 4,
             gap_ms: (1_000, 5_000),
-            rate: 150.0,
+            rate: 200.0,
             ..one("mixed", "everything at once", &[])
         },
         one("calm", "no fault at all", &[]),
