@@ -270,7 +270,10 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
         let mut kill = Cmd::new();
         kill.arg("CLIENT").arg("KILL").arg("ID").arg(former.client);
         let killed = connection.send_packed_command(&kill).await.map_err(failed)?;
-        tracing::debug!(client = former.client, ?killed, "the former connection was closed");
+        match killed {
+            Value::ServerError(refusal) => endpoint.warned.of_lingering(&endpoint.address, &refusal),
+            _ => tracing::debug!(client = former.client, "the former connection was closed"),
+        }
     }
     let peer = Peer { client, run_id: server.run_id };
     Ok(Live { connection, peer, alive, runtime })

@@ -54,7 +54,8 @@ async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]
         && message.delay.is_zero()
     {
         return match link.command(&add(queue, message), ANSWER).await {
-            Ok(_) => Ok(vec![Ok(())]),
+            Ok(Value::BulkString(_)) => Ok(vec![Ok(())]),
+            Ok(_) => Err(link.strange("to XADD")),
             Err(trouble) => Err(trouble),
         };
     }

@@ -20,7 +20,8 @@
 //!
 //! # Features
 //!
-//! - `tls`: `rediss://` URLs, by rustls.
+//! - `tls`: `rediss://` URLs, by rustls. Where the program has not chosen a cryptography for its process,
+//!   the first such URL chooses `ring`.
 //!
 //! # Connection loss
 //!
