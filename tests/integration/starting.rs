@@ -70,7 +70,9 @@ async fn everything_that_is_wrong_is_told_at_once() {
     ] {
         assert!(text.contains(wrong), "{wrong:?} is not told in:\n{text}");
     }
-    let text = refusal(&["needy"], |builder| builder.state(Pool)).await.to_string();
+    let error = refusal(&["needy"], |builder| builder.state(Pool)).await;
+    let text = error.to_string();
+    assert_eq!(format!("{error:?}"), text, "a `main` that returns it shows something else");
     assert!(text.contains("Mailer") && !text.contains("Pool"), "{text}");
 }
 

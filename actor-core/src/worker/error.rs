@@ -1,5 +1,6 @@
 //! Why a worker does not start.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::actor::Location;
@@ -8,9 +9,20 @@ use crate::{BrokerError, QueueName, registry};
 /// Why a worker did not start, or could not go on.
 ///
 /// The text names everything that is wrong, a line each, and what to do about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct WorkerError(#[from] Kind);
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        match std::error::Error::source(self) {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {
