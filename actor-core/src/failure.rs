@@ -6,7 +6,8 @@ use std::time::Duration;
 /// An actor's error, with a say in what becomes of the message.
 ///
 /// Any error that can be shown turns into a `Failure` with `?`, and is then retried as the actor's
-/// options say.
+/// options say. What is kept of it is its text in the alternate form, `{:#}`, which is how
+/// `anyhow` and `eyre` tell the causes too.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,12 +41,12 @@ pub(crate) enum Next {
 impl Failure {
     /// No retry: the message becomes a dead letter now.
     pub fn do_not_retry(error: impl fmt::Display) -> Self {
-        Self { error: error.to_string(), next: Next::Never }
+        Self { error: format!("{error:#}"), next: Next::Never }
     }
 
     /// A retry after `delay` in place of the backoff. It spends a retry like any other.
     pub fn retry_in(delay: Duration, error: impl fmt::Display) -> Self {
-        Self { error: error.to_string(), next: Next::In(delay) }
+        Self { error: format!("{error:#}"), next: Next::In(delay) }
     }
 
     /// The error's text.
@@ -65,7 +66,7 @@ impl Failure {
 
 impl<E: fmt::Display> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.to_string(), next: Next::AsConfigured }
+        Self { error: format!("{error:#}"), next: Next::AsConfigured }
     }
 }
 
