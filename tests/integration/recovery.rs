@@ -1,12 +1,10 @@
 use std::num::NonZeroUsize;
 
-use actor_core::delivery::Incarnation;
-use actor_core::inspect::State;
 use actor_core::{Cancellation, Context, actor};
 
 use crate::on_every_broker;
 use crate::support::worker::LEASE;
-use crate::support::{Gate, Probe, RunningWorker, Stage, probe, stage::name};
+use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "held")]
 async fn held(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
@@ -154,18 +152,12 @@ on_every_broker! {
         let first = worker(&stage, "zombie", &probe, &Gate::opened()).await;
         zombie.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "token 1");
-        declare_dead(&stage, "zombie").await;
+        stage.declare_dead("zombie").await;
         assert_eq!(heard.next().await, "LeaseLost");
         // Whoever lives takes it over, here the same process in its next life.
         assert_eq!(heard.next().await, "token 2");
         first.kill();
     }
-}
-
-/// Ends the lease of the queue's only holder, as whoever finds it ended does.
-async fn declare_dead(stage: &Stage, queue: &str) {
-    let holder = stage.list(queue, State::Lent).await.pop().and_then(|lent| lent.worker).expect("it is lent");
-    stage.broker.retire(&Incarnation::from_text(&holder), &[name(queue)]).await.unwrap();
 }
 
 #[tokio::test]

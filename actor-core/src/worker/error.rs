@@ -35,6 +35,10 @@ pub(crate) enum Problem {
     NoActor { declared: usize },
     #[error("no actor of queue `{0}` is implemented here")]
     EmptyQueue(QueueName),
+    #[error("there is no queue to serve: `.queues(..)` was given none; leave it away to serve every queue")]
+    NoQueue,
+    #[error("the state `{0}` is given twice: wrap each in a type of its own")]
+    StateTwice(&'static str),
     #[error(
         "actor `{actor}`, declared at {at}, has no implementation here, but its queue is served: implement it with \
          `#[actor(implements = ..)]`, or name the queues to serve with `.queues(..)`"

@@ -15,27 +15,34 @@ pub(crate) struct Plan {
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
 }
 
+/// What a worker was told to serve, and to serve with.
+#[derive(Debug)]
+pub(crate) struct Wish<'a> {
+    /// The queues to serve; `None` for all that have an implementation.
+    pub(crate) only: Option<&'a BTreeSet<QueueName>>,
+    /// The queues that have a setting of their own.
+    pub(crate) named: &'a BTreeSet<QueueName>,
+    pub(crate) states: &'a States,
+}
+
 impl Plan {
-    /// Plans with what is linked and what was registered by hand.
-    ///
-    /// `only` are the queues to serve; `None` for all that have an implementation.
+    /// Plans with what is linked and what was registered by hand, if there are no `problems` then.
     pub(crate) fn make(
         registered: &[&'static ImplementationDef],
-        only: Option<&BTreeSet<QueueName>>,
-        states: &States,
+        wish: &Wish<'_>,
+        problems: Vec<Problem>,
     ) -> Result<Self, WorkerError> {
         let implementations: Vec<_> = registry::implementations().chain(registered.iter().copied()).collect();
         let actors: Vec<_> = registry::actors().chain(registered.iter().map(|found| found.actor)).collect();
-        Self::of(&actors, &implementations, only, states)
+        Self::of(&actors, &implementations, wish, problems)
     }
 
     fn of(
         actors: &[&'static ActorDef],
         implementations: &[&'static ImplementationDef],
-        only: Option<&BTreeSet<QueueName>>,
-        states: &States,
+        wish: &Wish<'_>,
+        mut problems: Vec<Problem>,
     ) -> Result<Self, WorkerError> {
-        let mut problems = Vec::new();
         if let Err(error) = registry::problems(actors.iter().copied(), implementations.iter().copied()) {
             problems.extend(error.into_problems().into_iter().map(Problem::Registry));
         }
@@ -44,17 +51,22 @@ impl Plan {
             problems.push(Problem::NoActor { declared: actors.len() });
         }
         let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
-        let queues = only.cloned().unwrap_or_else(|| implemented.clone());
-        for queue in queues.difference(&implemented) {
+        let queues = wish.only.cloned().unwrap_or_else(|| implemented.clone());
+        if wish.only.is_some_and(BTreeSet::is_empty) {
+            problems.push(Problem::NoQueue);
+        }
+        // A queue with a setting may be served by another worker of this program, but not by none.
+        for queue in queues.union(wish.named).filter(|queue| !implemented.contains(*queue)) {
             problems.push(Problem::EmptyQueue(queue.clone()));
         }
+        problems.extend(wish.states.given_twice().map(Problem::StateTwice));
         // By name, so that an actor which is linked twice is named once.
         let served: BTreeMap<&str, &ActorDef> =
             actors.iter().filter(|def| queues.contains(def.queue)).map(|def| (def.name, *def)).collect();
         for (name, def) in served {
             match by_name.get(name) {
                 None => problems.push(Problem::Unimplemented { actor: name, at: def.at }),
-                Some(found) => problems.extend(missing_states(found, states)),
+                Some(found) => problems.extend(missing_states(found, wish.states)),
             }
         }
         WorkerError::of(problems)?;
