@@ -75,3 +75,23 @@ impl fmt::Debug for Failure {
         f.debug_struct("Failure").field("error", &self.error).field("next", &self.next).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Chain;
+
+    impl fmt::Display for Chain {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(if f.alternate() { "no upload: no space left" } else { "no upload" })
+        }
+    }
+
+    #[test]
+    fn an_error_that_tells_its_causes_when_asked_is_asked() {
+        for failure in [Chain.into(), Failure::do_not_retry(Chain), Failure::retry_in(Duration::ZERO, Chain)] {
+            assert_eq!(failure.error(), "no upload: no space left");
+        }
+    }
+}

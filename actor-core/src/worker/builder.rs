@@ -87,6 +87,22 @@ impl Builder {
     }
 
     /// Serves only these queues. Default: every queue of the actors that are implemented here.
+    ///
+    /// ```
+    /// use actor_core::{Actor, MemoryBroker, QueueName, Worker, actor};
+    ///
+    /// #[actor(queue = "mail")]
+    /// async fn welcome(address: String) {
+    ///     println!("welcome, {address}");
+    /// }
+    ///
+    /// # fn main() -> Result<(), actor_core::NameError> {
+    /// let queues = [welcome::DEF.queue_name(), QueueName::new("reports")?];
+    /// let worker = Worker::builder(MemoryBroker::new()).queues(queues);
+    /// # drop(worker);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn queues(mut self, queues: impl IntoIterator<Item = QueueName>) -> Self {
         self.queues = Some(queues.into_iter().collect());
         self

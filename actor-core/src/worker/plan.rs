@@ -48,7 +48,7 @@ impl Plan {
         }
         let by_name: HashMap<_, _> = implementations.iter().map(|found| (found.actor.name, *found)).collect();
         if by_name.is_empty() {
-            problems.push(Problem::NoActor { declared: actors.len() });
+            problems.push(nothing_to_run(registry::DROPS, actors.len()));
         }
         let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
         let queues = wish.only.cloned().unwrap_or_else(|| implemented.clone());
@@ -86,10 +86,33 @@ impl Plan {
     }
 }
 
+/// Why there is nothing to run.
+fn nothing_to_run(linker_drops: bool, declared: usize) -> Problem {
+    if linker_drops && declared == 0 { Problem::Dropped } else { Problem::NoActor { declared } }
+}
+
 fn missing_states(found: &'static ImplementationDef, states: &States) -> impl Iterator<Item = Problem> {
     found.states.iter().filter(|state| !states.has((state.id)())).map(|state| Problem::MissingState {
         actor: found.actor.name,
         state: (state.name)(),
         at: found.at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_actors_is_told_from_a_linker_that_drops_them() {
+        let named = BTreeSet::new();
+        let wish = Wish { only: None, named: &named, states: &States::default() };
+        let error = Plan::make(&[], &wish, Vec::new()).unwrap_err();
+        assert!(error.is_misconfigured());
+        let text = error.to_string();
+        assert!(text.contains("no actor is implemented in this program (0 declared): "), "{text}");
+        assert!(text.contains("write `use tasks as _;`"), "{text}");
+        let text = nothing_to_run(true, 0).to_string();
+        assert!(text.contains("linker drops their registry") && text.contains(".register::<tasks::actor>()"), "{text}");
+    }
 }
