@@ -1,4 +1,5 @@
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use actor_core::{Cancellation, Context, actor};
 
@@ -68,6 +69,22 @@ on_every_broker! {
         assert_eq!(heard.rest(), [""; 0]);
     }
 
+    async fn a_death_is_noticed_soon_by_a_worker_that_has_long_been_alive(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let doomed = worker(&stage, "held", &probe, &Gate::closed()).await;
+        held.send_with(&stage.broker, 1).await.unwrap();
+        assert_eq!(heard.next().await, "1 crashes 0 token 1 attempt 1");
+        let heir = worker(&stage, "held", &probe, &Gate::opened()).await;
+        tokio::time::sleep(LEASE * 3).await; // That it has looked for the dead, and found none, has no event.
+        let died = Instant::now();
+        doomed.kill();
+        assert_eq!(heard.next().await, "1 crashes 1 token 2 attempt 1");
+        // Without the broker's hint, it would look again after half a minute.
+        assert!(died.elapsed() < LEASE * 10, "it took {:?}", died.elapsed());
+        stage.until_empty("held").await;
+        heir.stop().await;
+    }
+
     async fn a_worker_started_again_under_the_same_name_is_another(stage: Stage) {
         let (probe, mut heard) = probe();
         let named = async |gate: &Gate| {
@@ -124,9 +141,13 @@ on_every_broker! {
             assert_eq!(heard.next_sorted(3).await, vec![format!("start {crashes}"); 3]);
             doomed.kill();
         }
-        let heir = worker(&stage, "lonely", &probe, &Gate::opened()).await;
+        let gate = Gate::closed();
+        let heir = worker(&stage, "lonely", &probe, &gate).await;
         for _ in 0..3 {
             assert_eq!(heard.next().await, "start 2");
+            tokio::time::sleep(LEASE).await; // That nobody starts beside it has no event.
+            assert_eq!(heard.rest(), [""; 0]);
+            gate.let_pass(1);
             assert_eq!(heard.next().await, "end");
         }
         heir.stop().await;
