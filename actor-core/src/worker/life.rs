@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -112,8 +112,8 @@ impl Life {
     }
 
     /// Ends in good order: nothing new starts, what runs may finish for a while, the rest is given
-    /// back, and only then does the lease end.
-    pub(crate) async fn stop(mut self, crew: &Crew) {
+    /// back, and only then does the lease end. Once `hurry` completes, the while is over.
+    pub(crate) async fn stop(mut self, crew: &Crew, hurry: impl Future<Output = ()>) {
         self.stop.signal(Cancellation::Shutdown);
         self.halt.cancel();
         self.posts.close();
@@ -124,11 +124,35 @@ impl Life {
             crew.runs.wait().await;
         };
         let mut ended = std::pin::pin!(ended);
-        if timeout(crew.shutdown_timeout, &mut ended).await.is_err() {
-            tracing::warn!(timeout = ?crew.shutdown_timeout, "runs cancelled: they took longer than the shutdown timeout");
-            self.stop.abort(Cancellation::Shutdown);
-            crew.executor.closing.cancel();
-            ended.await;
+        let patience = async {
+            tokio::select! {
+                () = sleep(crew.shutdown_timeout) => {
+                    let timeout = crew.shutdown_timeout;
+                    tracing::warn!(?timeout, "runs cancelled: they took longer than the shutdown timeout");
+                }
+                () = hurry => tracing::warn!("runs cancelled: asked to stop a second time"),
+            }
+        };
+        let mut patience = std::pin::pin!(patience);
+        let mut status = self.heartbeat.status.clone();
+        let mut lost = std::pin::pin!(until(&mut status, |_| false));
+        let mut is_lost = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut ended => break,
+                () = &mut patience => {
+                    self.stop.abort(Cancellation::Shutdown);
+                    crew.executor.closing.cancel();
+                    ended.await;
+                    break;
+                }
+                _ = &mut lost, if !is_lost => {
+                    is_lost = true;
+                    tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead while it stopped");
+                    self.stop.abort(Cancellation::LeaseLost);
+                }
+            }
         }
         crew.settlers.close();
         if timeout(crew.lease, crew.settlers.wait()).await.is_err() {
