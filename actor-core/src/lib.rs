@@ -59,6 +59,8 @@ mod causes;
 mod context;
 pub mod delivery;
 mod error;
+#[doc(hidden)]
+pub mod failpoint;
 mod failure;
 mod implements;
 pub mod inspect;

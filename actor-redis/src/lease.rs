@@ -11,7 +11,7 @@ use crate::connection::{ANSWER, Driver, Link};
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::queue::Queues;
-use crate::request::Request;
+use crate::request::{Request, Verb};
 use crate::script;
 
 /// The shortest time that a renewal waits for its answer.
@@ -40,7 +40,7 @@ impl Leases {
     ) -> Result<(), Trouble> {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let link = self.link(worker);
-        let mut request = Request::new();
+        let mut request = Request::new(Verb::Enroll);
         for queue in &queues {
             request.call(script::open(&queue.keys));
             request.call(script::enroll(&queue.keys, worker.as_str(), lease));
@@ -71,7 +71,7 @@ impl Leases {
     ) -> Result<Lease, Trouble> {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let link = self.link(worker);
-        let mut request = Request::with_capacity(queues.len());
+        let mut request = Request::with_capacity(Verb::Renew, queues.len());
         for queue in &queues {
             request.call(script::renew(&queue.keys, worker.as_str(), lease));
         }
@@ -101,7 +101,7 @@ impl Leases {
         names: &[QueueName],
     ) -> Result<(), Trouble> {
         let link = self.link(worker);
-        let mut request = Request::with_capacity(names.len());
+        let mut request = Request::with_capacity(Verb::Retire, names.len());
         for name in names {
             request.call(script::retire(&known.get(name).keys, worker.as_str()));
         }

@@ -17,7 +17,7 @@ use super::recover::recover;
 use super::settle::Settler;
 use crate::context::{Cancellation, Stop};
 use crate::delivery::{Consumer, Incarnation};
-use crate::{Broker, BrokerError};
+use crate::{Broker, BrokerError, failpoint};
 
 /// What all lives of a worker share.
 pub(crate) struct Crew {
@@ -74,6 +74,7 @@ impl Life {
                     return end;
                 }
                 tracing::info!(worker = %self.worker, "worker live");
+                failpoint::pass("worker.live");
                 self.post(crew);
                 match until(&mut status, |_| false).await {
                     Some(end) => end,
@@ -154,17 +155,21 @@ impl Life {
                 }
             }
         }
+        failpoint::pass("worker.runs_over");
         crew.settlers.close();
         if timeout(crew.lease, crew.settlers.wait()).await.is_err() {
             crew.give_up.cancel();
             crew.settlers.wait().await;
         }
+        failpoint::pass("worker.all_settled");
         self.heartbeat.stop().await;
+        failpoint::pass("worker.retired");
     }
 
     /// Ends at once: what it held is others' now.
     pub(crate) async fn abandon(mut self, crew: &Crew) {
         tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead, and starts again");
+        failpoint::pass("worker.lease_lost");
         self.stop.abort(Cancellation::LeaseLost);
         self.halt.cancel();
         self.posts.close();
@@ -172,6 +177,7 @@ impl Life {
         // tells the others of what is left.
         let _ = timeout(crew.lease, self.posts.wait()).await;
         self.heartbeat.stop().await;
+        failpoint::pass("worker.abandoned");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::failpoints;
 use crate::process::Orders;
 
 /// What the program was asked to do.
@@ -20,20 +21,26 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) seconds: u64,
-    /// Names, or `all` for each in turn.
+    /// A name, or `all` for each in turn.
     pub(crate) scenario: String,
+    /// The one failpoint to play; else all are.
+    pub(crate) point: Option<String>,
     /// Whether the histories and Redis's files are left where they are.
     pub(crate) keep: bool,
 }
 
-pub(crate) const USAGE: &str =
-    "usage: chaos [--seed N] [--seconds S] [--scenario NAME|all] [--keep]\n       chaos --list";
+pub(crate) const USAGE: &str = "usage: chaos [--seed N] [--seconds S] [--scenario NAME|all] [--keep]\n       chaos --point NAME [--seed N] [--seconds S] [--keep]\n       chaos --list";
 
 /// Reads the command line.
 pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut options =
-        Options { seed: u64::from(clock.subsec_nanos()), seconds: 60, scenario: "mixed".to_owned(), keep: false };
+    let mut options = Options {
+        seed: u64::from(clock.subsec_nanos()),
+        seconds: 60,
+        scenario: "mixed".to_owned(),
+        point: None,
+        keep: false,
+    };
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         match arg.as_str() {
@@ -44,6 +51,10 @@ pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, St
             "--seed" => options.seed = number(&arg, &value()?)?,
             "--seconds" => options.seconds = number(&arg, &value()?)?,
             "--scenario" => options.scenario = value()?,
+            "--point" => {
+                options.point = Some(value()?);
+                failpoints::NAME.clone_into(&mut options.scenario);
+            }
             "--keep" => options.keep = true,
             _ => return Err(format!("{arg} is not known\n{USAGE}")),
         }

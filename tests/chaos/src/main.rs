@@ -5,6 +5,7 @@
 mod args;
 mod clock;
 mod crew;
+mod failpoints;
 mod fault;
 mod history;
 mod judge;
@@ -25,7 +26,7 @@ mod worker;
 
 use std::error::Error;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use args::{Command, Options};
 use report::Report;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use scenario::Scenario;
+use tokio::runtime::Runtime;
 
 #[allow(clippy::print_stderr)] // A program's last words.
 fn main() -> ExitCode {
@@ -77,13 +79,18 @@ fn list() {
     for scenario in scenario::all() {
         println!("{:<18} {}", scenario.name, scenario.about);
     }
+    println!("{:<18} {}:", failpoints::NAME, failpoints::ABOUT);
+    for point in failpoints::names() {
+        println!("  {point}");
+    }
 }
 
 fn play(options: &Options) -> Result<bool, Box<dyn Error>> {
     let all = scenario::all();
     let chosen: Vec<_> =
         all.iter().filter(|scenario| options.scenario == "all" || options.scenario == scenario.name).collect();
-    if chosen.is_empty() {
+    let points = options.scenario == "all" || options.scenario == failpoints::NAME;
+    if chosen.is_empty() && !points {
         return Err(format!("there is no scenario {:?}: see --list", options.scenario).into());
     }
     let mut holds = true;
@@ -92,15 +99,38 @@ fn play(options: &Options) -> Result<bool, Box<dyn Error>> {
         report.show();
         holds &= report.holds();
     }
+    if points {
+        holds &= play_points(options)?;
+    }
     Ok(holds)
 }
 
+fn play_points(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let directory = directory(failpoints::NAME, options.seed)?;
+    let table = runtime()?.block_on(failpoints::play(options, &directory))?;
+    table.finish();
+    table.save(&directory.join("verdict.json"))?;
+    put_away(&directory, options.keep || !table.holds())?;
+    Ok(table.holds())
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
 #[allow(clippy::print_stdout)]
+fn put_away(directory: &Path, keep: bool) -> std::io::Result<()> {
+    if keep {
+        println!("histories: {}", directory.display());
+        return Ok(());
+    }
+    std::fs::remove_dir_all(directory)
+}
+
 fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Error>> {
     let directory = directory(scenario.name, options.seed)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let span = Duration::from_secs(options.seconds);
-    let played = runtime.block_on(run::play(scenario, &directory, span, options.seed))?;
+    let played = runtime()?.block_on(run::play(scenario, &directory, span, options.seed))?;
     let report = Report {
         scenario: scenario.name.to_owned(),
         seed: options.seed,
@@ -109,11 +139,7 @@ fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Er
         verdict: Some(judge::judge(scenario, played)),
     };
     report.save(&directory.join("verdict.json"))?;
-    if options.keep || !report.holds() {
-        println!("histories: {}", directory.display());
-    } else {
-        std::fs::remove_dir_all(&directory)?;
-    }
+    put_away(&directory, options.keep || !report.holds())?;
     Ok(report)
 }
 

@@ -47,6 +47,7 @@ impl Stage {
             threads: scenario.threads,
             rate: scenario.rate,
             long_runs: scenario.long_runs,
+            fate: None,
         };
         ledger::serve(&orders.ledger(), Arc::clone(&journal))?;
         let mut slots = Vec::new();
