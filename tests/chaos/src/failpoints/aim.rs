@@ -20,8 +20,8 @@ pub(crate) enum Act {
     /// It is frozen.
     Freeze,
     Thaw,
-    /// All that it says and hears comes late, so that more of it comes at a time.
-    Lag,
+    /// Hundreds of messages come at once, so that workers fetch ahead and settle several together.
+    Burst,
     /// It hears nothing of what Redis answers.
     Deaf,
     /// Redis has a few marks that only wake whoever reads.
@@ -42,12 +42,14 @@ type Stir = &'static [(u64, Act)];
 
 const LOAD: Stir = &[];
 const STOP: Stir = &[(1_500, Act::Stop)];
-const LAG: Stir = &[(500, Act::Lag)];
-/// A claim that is told to end then still brings something, which is given back.
-const LAG_AND_STOP: Stir = &[(100, Act::Lag), (1_700, Act::Stop)];
+const CROWD: Stir = &[(600, Act::Burst)];
+/// While messages that were fetched ahead wait for their slots.
+const STOP_IN_CROWD: Stir = &[(1_500, Act::Burst), (60, Act::Stop)];
 /// For longer than the lease, which is 1.5 s.
 const FREEZE: Stir = &[(1_000, Act::Freeze), (2_800, Act::Thaw)];
 const NETWORK: Stir = &[(700, Act::Deaf), (0, Act::Marks), (200, Act::Cut), (60, Act::Clear)];
+/// An answer that is lost then holds several messages.
+const CROWDED_NETWORK: Stir = &[(700, Act::Burst), (30, Act::Deaf), (200, Act::Cut), (60, Act::Clear)];
 const DEATH: Stir = &[(1_800, Act::KillAnother)];
 const GROUP: Stir = &[(700, Act::LoseGroup)];
 const SCRIPTS: Stir = &[(400, Act::FlushScripts)];
@@ -67,13 +69,14 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("unblock", Role::Worker, STOP, 1),
     ("open", Role::Worker, GROUP, 1),
     ("reclaim", Role::Worker, NETWORK, 2),
-    ("fetch", Role::Worker, NETWORK, 1),
+    ("fetch", Role::Worker, CROWDED_NETWORK, 1),
     ("let_go", Role::Worker, NETWORK, 1),
     ("recover", Role::Worker, DEATH, 2),
+    ("retry.half", Role::Worker, CROWD, 1),
     ("retry", Role::Worker, LOAD, 3),
-    ("bury.half", Role::Worker, LAG, 1),
+    ("bury.half", Role::Worker, CROWD, 1),
     ("bury", Role::Worker, LOAD, 2),
-    ("release", Role::Worker, LAG_AND_STOP, 1),
+    ("release", Role::Worker, STOP_IN_CROWD, 1),
     ("script", Role::Worker, SCRIPTS, 1),
     ("worker.live", Role::Worker, LOAD, 1),
     ("worker.took_over", Role::Worker, DEATH, 1),

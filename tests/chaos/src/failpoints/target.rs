@@ -1,7 +1,10 @@
 //! A place whose processes are to die at one point.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use actor_core::Broker;
 
 use super::aim::{Act, Aim};
 use crate::history::What;
@@ -9,9 +12,14 @@ use crate::process::Fate;
 use crate::proxy::Weather;
 use crate::stage::Stage;
 use crate::storage::key;
+use crate::tasks::{doomed, plain};
 
 /// How many marks there are at a time: one for each worker that may wait.
 const MARKS: usize = 12;
+
+/// How many messages a burst has that fail, and that do not.
+const FAILING: usize = 100;
+const PLAIN: usize = 500;
 
 /// A place whose processes are to die at one point.
 pub(super) struct Target {
@@ -70,7 +78,7 @@ impl Target {
             Act::Stop => slot.cycle(),
             Act::Freeze => slot.freeze(),
             Act::Thaw => slot.thaw(),
-            Act::Lag => slot.proxy.set(Weather::Lag),
+            Act::Burst => burst(&stage.sender),
             Act::Deaf => slot.proxy.set(Weather::Deaf),
             Act::Cut => slot.proxy.set(Weather::Cut),
             Act::Clear => slot.proxy.set(Weather::Clear),
@@ -88,4 +96,13 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// Sends many messages at once. Those that fail are buried in the end, among others that are done.
+fn burst(sender: &Arc<dyn Broker>) {
+    let sender = Arc::clone(sender);
+    tokio::spawn(async move {
+        let _ = doomed.send_many_with(&*sender, std::iter::repeat_n((), FAILING)).await;
+        let _ = plain.send_many_with(&*sender, (0..PLAIN).map(|_| (fastrand::u64(0..40), 0))).await;
+    });
 }
