@@ -7,7 +7,7 @@ use crate::crew::Role;
 pub(crate) struct Aim {
     pub(crate) point: &'static str,
     pub(crate) role: Role,
-    pub(crate) stir: &'static [(u64, Act)],
+    pub(crate) stir: Stir,
     /// At which pass a process dies, at most.
     pub(crate) most_passes: u64,
 }
@@ -50,7 +50,8 @@ const FREEZE: Stir = &[(1_000, Act::Freeze), (2_800, Act::Thaw)];
 const NETWORK: Stir = &[(700, Act::Deaf), (0, Act::Marks), (200, Act::Cut), (60, Act::Clear)];
 /// An answer that is lost then holds several messages.
 const CROWDED_NETWORK: Stir = &[(700, Act::Burst), (30, Act::Deaf), (200, Act::Cut), (60, Act::Clear)];
-const DEATH: Stir = &[(1_800, Act::KillAnother)];
+/// Who is killed then holds enough for everybody to recover some.
+const DEATH: Stir = &[(1_700, Act::Burst), (40, Act::KillAnother)];
 const GROUP: Stir = &[(700, Act::LoseGroup)];
 const SCRIPTS: Stir = &[(400, Act::FlushScripts)];
 
