@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     reserve.send("a bicycle".to_owned()).await?;
     remind.message("Ada").delay(Duration::from_millis(1500)).send().await?;
     charge.send(49_900).await?;
-    println!("       4 messages sent");
+    println!("        4 messages sent");
 
     // The worker: here in the same process, otherwise in one of its own.
     let (finished, mut ended) = mpsc::unbounded_channel();
@@ -97,6 +97,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let _ = stop.send(());
     worker.await??;
-    println!("       the worker has stopped: nothing lost, nothing left");
+    println!("        the worker has stopped: nothing lost, nothing left");
     Ok(())
 }

@@ -38,3 +38,5 @@ need faketime "tests of hosts whose clocks differ need it (https://github.com/wo
 redis-server --version
 
 cargo test --workspace --all-features "$@"
+# What is said where a feature is off.
+if [ $# = 0 ]; then cargo test --package actor-redis --lib; fi

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::causes::Show;
 use crate::{Context, Failure};
 
 /// One run's input: the encoded arguments and the context.
@@ -42,7 +43,9 @@ impl Call {
 
 #[inline(never)]
 fn missing_state(name: &str) -> RunError {
-    RunError::Failed(Failure::do_not_retry(format_args!("the worker was given no state `{name}`")))
+    RunError::Failed(Failure::do_not_retry(format_args!(
+        "the worker was given no state `{name}`: give it with `.state(..)`"
+    )))
 }
 
 /// Why a run did not succeed.
@@ -73,9 +76,13 @@ pub trait IntoOutcome: sealed::Sealed {
     /// What a failure holds.
     type Error;
 
-    /// How the run ended.
+    /// How the run ended. `show` shows an error better than it shows itself.
     #[doc(hidden)]
-    fn into_outcome(self, retry_if: Option<fn(&Self::Error) -> bool>) -> Result<Self::Output, Failure>;
+    fn into_outcome(
+        self,
+        retry_if: Option<fn(&Self::Error) -> bool>,
+        show: Option<Show<Self::Error>>,
+    ) -> Result<Self::Output, Failure>;
 }
 
 /// An error of an actor: whatever can be shown, or a [`Failure`].
@@ -106,7 +113,7 @@ impl IntoOutcome for () {
     type Output = ();
     type Error = std::convert::Infallible;
 
-    fn into_outcome(self, _: Option<fn(&Self::Error) -> bool>) -> Result<(), Failure> {
+    fn into_outcome(self, _: Option<fn(&Self::Error) -> bool>, _: Option<Show<Self::Error>>) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -115,10 +122,13 @@ impl<T: Serialize, E: IntoFailure> IntoOutcome for Result<T, E> {
     type Output = T;
     type Error = E;
 
-    fn into_outcome(self, retry_if: Option<fn(&E) -> bool>) -> Result<T, Failure> {
+    fn into_outcome(self, retry_if: Option<fn(&E) -> bool>, show: Option<Show<E>>) -> Result<T, Failure> {
         self.map_err(|error| {
             let retry = retry_if.is_none_or(|retry_if| retry_if(&error));
-            let failure = error.into_failure();
+            let failure = match show {
+                Some(show) => Failure::from(show(&error)),
+                None => error.into_failure(),
+            };
             if retry { failure } else { failure.and_do_not_retry() }
         })
     }

@@ -168,6 +168,7 @@ pub enum Cancellation {
 pub(crate) struct Stop {
     reason: OnceLock<Cancellation>,
     signal: CancellationToken,
+    order: OnceLock<Cancellation>,
     abort: CancellationToken,
 }
 
@@ -181,14 +182,19 @@ impl Stop {
 
     /// Has every run that can be dropped dropped.
     pub(crate) fn abort(&self, reason: Cancellation) {
+        let _ = self.order.set(reason);
         self.signal(reason);
         self.abort.cancel();
+    }
+
+    fn reason(&self) -> Option<Cancellation> {
+        self.order.get().or_else(|| self.reason.get()).copied()
     }
 
     /// Completes once runs are to be dropped, and says why.
     pub(crate) async fn aborted(&self) -> Cancellation {
         self.abort.cancelled().await;
-        *self.reason.get().expect("the reason is set before the token is cancelled")
+        *self.order.get().expect("the reason is set before the token is cancelled")
     }
 }
 
@@ -203,7 +209,7 @@ struct Cancel {
 
 impl Cancel {
     fn reason(&self) -> Option<Cancellation> {
-        self.own.get().or_else(|| self.worker.reason.get()).copied()
+        self.own.get().copied().or_else(|| self.worker.reason())
     }
 
     async fn cancelled(&self) -> Cancellation {
@@ -221,24 +227,33 @@ impl Cancel {
 
 /// What the worker was given with `.state(..)`, by type.
 #[derive(Default)]
-pub(crate) struct States(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+pub(crate) struct States {
+    by_type: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    given_twice: Vec<&'static str>,
+}
 
 impl States {
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, state: T) {
-        self.0.insert(TypeId::of::<T>(), Box::new(state));
+        if self.by_type.insert(TypeId::of::<T>(), Box::new(state)).is_some() {
+            self.given_twice.push(std::any::type_name::<T>());
+        }
+    }
+
+    pub(crate) fn given_twice(&self) -> impl Iterator<Item = &'static str> {
+        self.given_twice.iter().copied()
     }
 
     pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+        self.by_type.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
     pub(crate) fn has(&self, id: TypeId) -> bool {
-        self.0.contains_key(&id)
+        self.by_type.contains_key(&id)
     }
 }
 
 impl fmt::Debug for States {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} states", self.0.len())
+        write!(f, "{} states", self.by_type.len())
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// An actor's error, with a say in what becomes of the message.
 ///
 /// Any error that can be shown turns into a `Failure` with `?`, and is then retried as the actor's
-/// options say.
+/// options say. What is kept of it is its text in the alternate form, `{:#}`, which is how
+/// `anyhow` and `eyre` tell the causes too.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,12 +41,12 @@ pub(crate) enum Next {
 impl Failure {
     /// No retry: the message becomes a dead letter now.
     pub fn do_not_retry(error: impl fmt::Display) -> Self {
-        Self { error: error.to_string(), next: Next::Never }
+        Self { error: format!("{error:#}"), next: Next::Never }
     }
 
     /// A retry after `delay` in place of the backoff. It spends a retry like any other.
     pub fn retry_in(delay: Duration, error: impl fmt::Display) -> Self {
-        Self { error: error.to_string(), next: Next::In(delay) }
+        Self { error: format!("{error:#}"), next: Next::In(delay) }
     }
 
     /// The error's text.
@@ -65,12 +66,32 @@ impl Failure {
 
 impl<E: fmt::Display> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.to_string(), next: Next::AsConfigured }
+        Self { error: format!("{error:#}"), next: Next::AsConfigured }
     }
 }
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Failure").field("error", &self.error).field("next", &self.next).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Chain;
+
+    impl fmt::Display for Chain {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(if f.alternate() { "no upload: no space left" } else { "no upload" })
+        }
+    }
+
+    #[test]
+    fn an_error_that_tells_its_causes_when_asked_is_asked() {
+        for failure in [Chain.into(), Failure::do_not_retry(Chain), Failure::retry_in(Duration::ZERO, Chain)] {
+            assert_eq!(failure.error(), "no upload: no space left");
+        }
     }
 }

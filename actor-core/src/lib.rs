@@ -55,9 +55,12 @@ pub mod actor;
 mod args;
 pub mod broker;
 mod call;
+mod causes;
 mod context;
 pub mod delivery;
 mod error;
+#[doc(hidden)]
+pub mod failpoint;
 mod failure;
 mod implements;
 pub mod inspect;
@@ -100,6 +103,7 @@ pub mod __private {
     };
     pub use crate::args::{ArgReader, ArgWriter};
     pub use crate::call::{Call, IntoOutcome, RunError};
+    pub use crate::causes::{ErrorType, ShowError, ShowOther, ShowPointer};
     pub use crate::implements::{arguments_match, is_called, is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
 }

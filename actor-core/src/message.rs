@@ -287,7 +287,8 @@ impl Outgoing {
             sent_at: wire::to_ms(now),
             max_retries: self.max_retries,
             backoff,
-            time_limit_ms: self.time_limit.map(|limit| limit.map_or(0, wire::duration_ms)),
+            // Zero stands for no limit, so that a limit has at least one.
+            time_limit_ms: self.time_limit.map(|limit| limit.map_or(0, |limit| wire::duration_ms(limit).max(1))),
             expires_at,
             priority: (priority != Priority::Normal).then_some(priority),
             trace: self.trace.or_else(trace::current),

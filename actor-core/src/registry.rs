@@ -19,6 +19,11 @@ pub static ACTOR_CORE_DECLARATIONS: [&'static ActorDef];
 #[distributed_slice]
 pub static ACTOR_CORE_IMPLEMENTATIONS: [&'static ImplementationDef];
 
+/// Whether this platform's linker drops what is declared, unless it is told to keep all sections.
+///
+/// By name, since an element of this crate's own, which could be looked for, is `unsafe` here.
+pub(crate) const DROPS: bool = cfg!(all(windows, target_env = "gnu"));
+
 /// Every declared actor that is linked into this binary.
 ///
 /// A crate that has only actors and that the binary never names is not linked: `use tasks as _;`

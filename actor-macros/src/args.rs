@@ -24,6 +24,18 @@ const KNOWN: [(&str, &str); 10] = [
     ("implements", "implements = tasks::process_video"),
 ];
 
+const DURATION: &str = "a duration is a text with its unit";
+
+/// What other libraries call an option, and what it is called here.
+const ELSEWHERE: [(&str, &str); 6] = [
+    ("timeout", "time_limit"),
+    ("max_attempts", "max_retries"),
+    ("attempts", "max_retries"),
+    ("backoff", "min_backoff"),
+    ("expires", "max_age"),
+    ("ttl", "max_age"),
+];
+
 /// What the options say. An option with a mistake is left out.
 #[derive(Default)]
 pub(crate) struct Args {
@@ -83,7 +95,8 @@ fn read_option(input: ParseStream<'_>, mistakes: &mut Mistakes) -> Option<(Ident
     };
     let Some(example) = example(&option) else {
         let known = KNOWN.map(|(known, _)| known);
-        let meant = nearest(&option.to_string(), known);
+        let elsewhere = ELSEWHERE.iter().find(|(word, _)| option == word).map(|(_, known)| *known);
+        let meant = elsewhere.or_else(|| nearest(&option.to_string(), known));
         let hint = meant.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
         mistakes.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
         return None;
@@ -136,8 +149,8 @@ impl Args {
             "queue" => self.queue = checked_name(&value, option, mistakes),
             "name" => self.name = checked_name(&value, option, mistakes),
             "max_retries" => self.max_retries = number(&value, mistakes),
-            "min_backoff" => self.min_backoff = millis(&value, option, mistakes),
-            "max_backoff" => self.max_backoff = millis(&value, option, mistakes),
+            "min_backoff" => self.min_backoff = millis(&value, DURATION, option, mistakes),
+            "max_backoff" => self.max_backoff = millis(&value, DURATION, option, mistakes),
             "time_limit" => self.time_limit = limit(&value, option, mistakes),
             "max_age" => self.max_age = limit(&value, option, mistakes),
             "priority" => self.priority = priority(&value, option, mistakes),
@@ -178,8 +191,8 @@ fn number(value: &Expr, mistakes: &mut Mistakes) -> Option<u32> {
     None
 }
 
-fn millis(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
-    let text = text(value, "a duration is a text with its unit", option, mistakes)?;
+fn millis(value: &Expr, what: &str, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
+    let text = text(value, what, option, mistakes)?;
     match duration::parse(&text.value()) {
         Ok(ms) => Some(Millis(ms, text)),
         Err(what) => {
@@ -193,7 +206,8 @@ fn limit(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit>
     if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
         return Some(Limit::None);
     }
-    let Millis(ms, text) = millis(value, option, mistakes)?;
+    let what = "a duration is a text with its unit, or \"none\"";
+    let Millis(ms, text) = millis(value, what, option, mistakes)?;
     if ms == 0 {
         mistakes.add(text, format!("nothing could run in no time: write `{option} = \"none\"` for no limit"));
         return None;

@@ -10,9 +10,9 @@ pub(crate) fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>)
         .map(|(_, word)| word)
 }
 
-/// `retries` means `max_retries`, and `queue_name` means `queue`.
+/// `retries` means `max_retries`, `queue_name` means `queue`, and `que` is only begun.
 fn is_part(given: &str, word: &str) -> bool {
-    given.len() > 3 && (word.contains(given) || given.contains(word))
+    given.len() > 2 && word.starts_with(given) || given.len() > 3 && (word.contains(given) || given.contains(word))
 }
 
 /// How many characters to insert, delete or replace (Levenshtein).
@@ -39,6 +39,7 @@ mod tests {
         for (given, meant) in [
             ("quue", Some("queue")),
             ("queue_name", Some("queue")),
+            ("que", Some("queue")),
             ("retries", Some("max_retries")),
             ("max_retry", Some("max_retries")),
             ("timelimit", Some("time_limit")),

@@ -42,8 +42,8 @@ impl Builder {
         self
     }
 
-    /// How long and how many dead letters each queue keeps; the oldest go first. Default: 7 days and
-    /// 10,000.
+    /// How long and how many dead letters each queue keeps. What is over goes, the oldest first, when
+    /// another message is buried. Default: 7 days and 10,000.
     pub fn dead_letters(mut self, age: Duration, count: NonZeroU64) -> Self {
         self.keep = Keep { age, count: count.get() };
         self

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actor_core::delivery::{Delivery, Wait};
+use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 use tokio::sync::watch;
 
@@ -11,7 +12,7 @@ use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::lane::{Lane, Lent, MOST};
-use crate::request::{Answer, Request};
+use crate::request::{Answer, Request, Verb};
 use crate::script::{self, LOOK};
 
 /// How many due messages one look moves at most.
@@ -107,7 +108,12 @@ impl Lane {
         wait: &Wait,
         paused: &mut watch::Receiver<bool>,
     ) -> Result<Vec<Answer>, Trouble> {
-        let mut request = Request::with_capacity(4);
+        let verb = match step.look {
+            _ if !reading.woken.is_empty() => Verb::Wake,
+            true => Verb::Look,
+            false => Verb::Read,
+        };
+        let mut request = Request::with_capacity(verb, 4);
         if !reading.woken.is_empty() {
             let first = self.queue.keys.ready(Level::WAKING);
             let (mut ack, mut del) = (Cmd::new(), Cmd::new());
@@ -134,8 +140,10 @@ impl Lane {
             if let Some(client) = self.reads.client() {
                 let mut unblock = Cmd::new();
                 unblock.arg("CLIENT").arg("UNBLOCK").arg(client);
+                pass("unblock.unsent");
                 // It may come before the read has reached the server: then it is told again.
                 let _ = commands.command(&unblock, ANSWER).await;
+                pass("unblock.answered");
             }
             if let Ok(answers) = tokio::time::timeout(UNBLOCK_AGAIN, &mut answer).await {
                 break answers?;
@@ -237,7 +245,7 @@ impl Lane {
 
     /// Makes the streams and their group.
     async fn open(&self, commands: &Link) -> Result<(), Trouble> {
-        let mut request = Request::new();
+        let mut request = Request::new(Verb::Open);
         request.call(script::open(&self.queue.keys));
         commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
     }

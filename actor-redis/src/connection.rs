@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use actor_core::failpoint::pass;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
 use tokio::runtime;
@@ -147,11 +148,18 @@ impl Link {
     /// There is no answer to any of them.
     pub(crate) async fn request(&self, request: &Request, within: Duration) -> Result<Vec<Answer>, Trouble> {
         let live = self.live().await.map_err(Trouble::NotConnected)?;
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::before(request, &live.connection).await;
         let answers = self.send(&live, request.pipeline(), within).await?;
         let late = match request.unknown_scripts(&answers) {
-            Some((again, places)) => Some((self.send(&live, &again, within).await, places)),
+            Some((again, places)) => {
+                pass("script.unknown");
+                Some((self.send(&live, &again, within).await, places))
+            }
             None => None,
         };
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::after(request);
         let read = |answer| match answer {
             Value::ServerError(source) => Err(self.refusal(source)),
             answer => Ok(answer),
@@ -273,7 +281,9 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
     let failed = |source| Error::connecting(&endpoint.address, source);
     let mut connection = endpoint.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
     drop(config);
+    pass("connect.made");
     let (client, server) = introduce(endpoint, &mut connection).await.map_err(failed)?;
+    pass("connect.introduced");
     server.check(&endpoint.address)?;
     server.warn(&endpoint.address, &endpoint.warned);
     if let Some(former) = former
@@ -284,7 +294,11 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
         let mut kill = Cmd::new();
         kill.arg("CLIENT").arg("KILL").arg("ID").arg(former.client);
         let killed = connection.send_packed_command(&kill).await.map_err(failed)?;
-        tracing::debug!(client = former.client, ?killed, "the former connection was closed");
+        pass("connect.former_closed");
+        match killed {
+            Value::ServerError(refusal) => endpoint.warned.of_lingering(&endpoint.address, &refusal),
+            _ => tracing::debug!(client = former.client, "the former connection was closed"),
+        }
     }
     let peer = Peer { client, run_id: server.run_id };
     Ok(Live { connection, peer, alive, runtime })

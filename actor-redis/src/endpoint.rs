@@ -32,7 +32,11 @@ impl Endpoint {
     /// Reads a URL.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let info = read(url)?;
-        let address: Arc<str> = info.addr().to_string().into();
+        let address: Arc<str> = match info.addr() {
+            // So that an error shows that TLS was asked for, which the server may not speak.
+            addr @ ConnectionAddr::TcpTls { .. } => format!("rediss://{addr}").into(),
+            addr => addr.to_string().into(),
+        };
         let database = info.redis_settings().db();
         let settings = info
             .redis_settings()
@@ -123,6 +127,11 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
     match info.addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if host.is_empty() => {
             Err(Kind::Url(format!("the redis URL has no host: write {forms}")).into())
+        }
+        ConnectionAddr::TcpTls { insecure: true, .. } => {
+            let what =
+                "a redis URL with #insecure is not taken: trust the server's own authority with `root_certificate`";
+            Err(Kind::Url(what.to_owned()).into())
         }
         _ => Ok(info),
     }

@@ -2,13 +2,14 @@
 
 use actor_core::BrokerError;
 use actor_core::broker::Enqueue;
+use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
 use crate::connection::{ANSWER, Link};
 use crate::error::Trouble;
 use crate::keys::{Level, MESSAGE};
 use crate::queue::Queue;
-use crate::request::Request;
+use crate::request::{Request, Verb};
 use crate::script::{self, Scheduled};
 
 /// What goes to Redis at a time, at most: the memory that it takes here is bounded by this.
@@ -53,12 +54,16 @@ async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]
     if let ([message], None) = (messages, &announcement)
         && message.delay.is_zero()
     {
-        return match link.command(&add(queue, message), ANSWER).await {
-            Ok(_) => Ok(vec![Ok(())]),
-            Err(trouble) => Err(trouble),
+        pass("enqueue_one.unsent");
+        let answer = link.command(&add(queue, message), ANSWER).await?;
+        pass("enqueue_one.answered");
+        return match answer {
+            Value::BulkString(_) => Ok(vec![Ok(())]),
+            _ => Err(link.strange("to XADD")),
         };
     }
-    let mut request = Request::with_capacity(messages.len() + 1);
+    let verb = if messages.iter().all(|message| message.delay.is_zero()) { Verb::Enqueue } else { Verb::Schedule };
+    let mut request = Request::with_capacity(verb, messages.len() + 1);
     if let Some(announcement) = announcement {
         request.command(announcement);
     }

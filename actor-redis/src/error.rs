@@ -10,9 +10,20 @@ use redis::{ErrorKind as Client, RedisError, ServerError};
 /// Why there is no broker: a setting that cannot be, or a server that cannot be used.
 ///
 /// No text of it ever holds the URL or its password.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Kind>);
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        match self.cause() {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Kind {
@@ -29,8 +40,16 @@ pub(crate) enum Kind {
     Unreachable { address: String, source: RedisError },
     #[error("redis at {address} wants {wants}")]
     Denied { address: String, wants: String, source: RedisError },
-    #[error("redis at {address} is version {version}, and at least 6.2 is needed: upgrade the server")]
+    #[cfg(feature = "tls")]
+    #[error(
+        "redis at {address} shows a certificate that is not trusted: give the authority that vouches for it with \
+         `root_certificate`, and in the URL the host's name as the certificate has it"
+    )]
+    Untrusted { address: String, source: RedisError },
+    #[error("redis at {address} is {version}, and at least 6.2 is needed: upgrade the server")]
     TooOld { address: String, version: String },
+    #[error("redis at {address} is a Sentinel, which keeps no messages: give the URL of the primary that it watches")]
+    Sentinel { address: String },
     #[error(
         "redis at {address} closed the connection at once: check that it has room for one more (`maxclients`), \
          and whether it wants TLS (a rediss:// URL)"
@@ -64,10 +83,10 @@ impl Error {
         matches!(*self.0, Kind::Denied { .. })
     }
 
-    /// Whether the server is too old.
+    /// Whether the server is too old, or a Sentinel.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(*self.0, Kind::TooOld { .. })
+        matches!(*self.0, Kind::TooOld { .. } | Kind::Sentinel { .. })
     }
 
     fn cause(&self) -> Option<&RedisError> {
@@ -76,6 +95,8 @@ impl Error {
             | Kind::Denied { source, .. }
             | Kind::Closed { source, .. }
             | Kind::Refused { source, .. } => Some(source),
+            #[cfg(feature = "tls")]
+            Kind::Untrusted { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -99,6 +120,8 @@ impl Error {
                 wants: "the user to be allowed more: see the commands in docs/redis-keys.md".to_owned(),
                 source,
             },
+            #[cfg(feature = "tls")]
+            _ if is_untrusted(&source) => Kind::Untrusted { address, source },
             _ if is_closed(&source) => Kind::Closed { address, source },
             (_, Some(_)) => {
                 let what = source.detail().unwrap_or_default().to_owned();
@@ -120,6 +143,12 @@ fn lacks_hello(error: &RedisError) -> bool {
 fn is_closed(error: &RedisError) -> bool {
     let said = error.detail().is_some_and(|detail| detail.contains("max number of clients"));
     said || error.is_connection_dropped() && !error.is_connection_refusal()
+}
+
+/// Whether the server's certificate was refused here. Only rustls's words tell it from other failures.
+#[cfg(feature = "tls")]
+fn is_untrusted(error: &RedisError) -> bool {
+    error.is_io_error() && error.to_string().contains("invalid peer certificate")
 }
 
 impl From<Kind> for Error {
@@ -175,7 +204,7 @@ impl fmt::Display for Trouble {
                 "redis at {address} was asked and did not answer within {within:?}, or the connection broke: \
                  it may or may not have happened"
             ),
-            Self::Answer { address, source } => write!(f, "redis at {address} {}", advice(code_of(source))),
+            Self::Answer { address, source } => write!(f, "redis at {address} {}", advice(source)),
             Self::Strange { address, what } => write!(
                 f,
                 "redis at {address} answered what this version does not understand ({what}): it may or may not \
@@ -187,8 +216,11 @@ impl fmt::Display for Trouble {
 }
 
 /// What a refusal means, and what a person should do.
-fn advice(code: &str) -> &'static str {
-    match code {
+fn advice(refusal: &ServerError) -> &'static str {
+    if refusal.details().is_some_and(|details| details.contains("unknown command")) {
+        return "does not know a command that this broker needs: it must be Redis 6.2 or newer, with no command renamed";
+    }
+    match code_of(refusal) {
         "OOM" => "is out of memory: raise its `maxmemory`, or let workers drain the queues",
         "READONLY" => "is a read-only replica: give the URL of the primary",
         "LOADING" => "is loading its data: it will take requests when it is done",
@@ -204,7 +236,7 @@ fn advice(code: &str) -> &'static str {
         "WRONGPASS" => "wants another user or password than the URL has",
         "NOPERM" => "does not allow this user a command or a key: see the commands in docs/redis-keys.md",
         "WRONGTYPE" => "holds something else under a key of this queue: remove that key, or use another namespace",
-        _ => "refused",
+        _ => "refused what it was asked for",
     }
 }
 
@@ -251,7 +283,7 @@ mod tests {
         {
             let error = BrokerError::from(answer(&format!("{code} some text")));
             assert!(error.is_transient() && !error.is_unknown(), "{code}");
-            assert!(!error.to_string().ends_with("refused"), "{error}");
+            assert!(!error.to_string().contains("refused"), "{error}");
         }
         for code in ["NOAUTH", "NOPERM", "WRONGTYPE", "WRONGPASS", "MOVED", "CROSSSLOT", "ERR"] {
             let error = BrokerError::from(answer(&format!("{code} some text")));

@@ -16,7 +16,7 @@ use crate::entry::{Content, EntryId};
 use crate::error::Trouble;
 use crate::keys::Level;
 use crate::queue::{Queue, Queues};
-use crate::request::Request;
+use crate::request::{Request, Verb};
 use crate::script;
 
 /// How many messages one call lends at most, whatever was asked for.
@@ -58,7 +58,7 @@ impl Lane {
             return Ok(Vec::new());
         }
         let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
-        let mut request = Request::new();
+        let mut request = Request::new(Verb::Recover);
         request.call(script::recover(&self.queue.keys, self.worker(), limit));
         let answers = commands.request(&request, ANSWER).await.inspect_err(|_| self.doubt.notify_one())?;
         let answer = answers.into_iter().next_back().transpose()?;

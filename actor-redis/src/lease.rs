@@ -12,7 +12,7 @@ use crate::connection::{ANSWER, Driver, Link};
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::queue::Queues;
-use crate::request::Request;
+use crate::request::{Request, Verb};
 use crate::script;
 
 /// The shortest time that a renewal waits for its answer.
@@ -53,7 +53,7 @@ impl Leases {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let kept = self.kept(worker);
         let link = &kept.link;
-        let mut request = Request::new();
+        let mut request = Request::new(Verb::Enroll);
         for queue in &queues {
             request.call(script::open(&queue.keys));
             request.call(script::enroll(&queue.keys, worker.as_str(), lease));
@@ -85,7 +85,7 @@ impl Leases {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let kept = self.kept(worker);
         let link = &kept.link;
-        let mut request = Request::with_capacity(queues.len());
+        let mut request = Request::with_capacity(Verb::Renew, queues.len());
         for queue in &queues {
             request.call(script::renew(&queue.keys, worker.as_str(), lease));
         }
@@ -121,7 +121,7 @@ impl Leases {
     ) -> Result<(), Trouble> {
         let kept = self.kept(worker);
         let link = &kept.link;
-        let mut request = Request::with_capacity(names.len());
+        let mut request = Request::with_capacity(Verb::Retire, names.len());
         for name in names {
             request.call(script::retire(&known.get(name).keys, worker.as_str()));
         }

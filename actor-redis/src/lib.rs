@@ -20,7 +20,10 @@
 //!
 //! # Features
 //!
-//! - `tls`: `rediss://` URLs, by rustls.
+//! - `tls`: `rediss://` URLs, by rustls. Where the program has not chosen a cryptography for its process,
+//!   the first such URL chooses `ring`.
+//! - `failpoints`: named points between two commands at which a process can be made to die, for this
+//!   project's own proof. Not for production; without the feature there are none.
 //!
 //! # Connection loss
 //!
@@ -39,6 +42,9 @@ mod endpoint;
 mod enqueue;
 mod entry;
 mod error;
+#[cfg(feature = "failpoints")]
+#[doc(hidden)]
+pub mod failpoint;
 mod inspect;
 mod keys;
 mod lane;

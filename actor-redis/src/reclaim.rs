@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use actor_core::delivery::Delivery;
+use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
 use crate::claim::Reading;
@@ -13,7 +14,7 @@ use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
 use crate::keys::{GROUP, Level};
 use crate::lane::{Lane, Lent};
-use crate::request::Request;
+use crate::request::{Request, Verb};
 
 /// How many lent entries are listed at a time.
 const PAGE: usize = 256;
@@ -86,12 +87,14 @@ impl Lane {
             None => pending.arg("-"),
         };
         pending.arg("+").arg(PAGE).arg(self.worker());
+        pass("reclaim.unsent");
         let answer = match commands.command(&pending, ANSWER).await {
             Ok(Value::Array(lines)) => lines,
             Ok(_) => return Err(commands.strange("to XPENDING")),
             Err(trouble) if trouble.code() == Some("NOGROUP") => Vec::new(),
             Err(trouble) => return Err(trouble),
         };
+        pass("reclaim.answered");
         Ok(answer.iter().filter_map(stray).collect())
     }
 
@@ -106,8 +109,8 @@ impl Lane {
             range.arg("XRANGE").arg(key).arg(stray.id).arg(stray.id);
             range
         };
-        let answers = commands.request(&strays.iter().map(read).collect(), ANSWER).await?;
-        let (mut lent, mut gone) = (Vec::new(), Request::new());
+        let answers = commands.request(&Request::of(Verb::Fetch, strays.iter().map(read)), ANSWER).await?;
+        let (mut lent, mut gone) = (Vec::new(), Request::new(Verb::LetGo));
         for (Stray { id, crashes }, answer) in strays.into_iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
             let entry = entries.pop().and_then(|entry| Entry::read(level, entry));

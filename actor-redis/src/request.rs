@@ -8,11 +8,73 @@ use crate::script::Call;
 /// Redis's answer to one command. What is inside of an array may still be a refusal.
 pub(crate) type Answer = Result<Value, Trouble>;
 
+/// What a request is for. Its failpoints are named after this.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verb {
+    /// Storing messages that are ready.
+    Enqueue,
+    /// Storing messages, some of them for later.
+    Schedule,
+    Enroll,
+    Renew,
+    Retire,
+    /// Reading what is ready.
+    Read,
+    /// Moving what is due, and reading.
+    Look,
+    /// Letting go of marks that only woke a lane, and reading.
+    Wake,
+    /// Making streams and groups.
+    Open,
+    /// Fetching what a lost answer held.
+    Fetch,
+    /// Letting go of what a lost answer held and what is gone.
+    LetGo,
+    Recover,
+    /// Settling successes alone.
+    Done,
+    /// Settling, with retries and successes at most.
+    Retry,
+    /// Settling, with dead letters and all but releases.
+    Bury,
+    /// Settling, with releases among it.
+    Release,
+    /// Reading and repairing, which a person does, and which has no failpoints.
+    Inspect,
+}
+
+#[cfg(feature = "failpoints")]
+impl Verb {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Enqueue => "enqueue",
+            Self::Schedule => "schedule",
+            Self::Enroll => "enroll",
+            Self::Renew => "renew",
+            Self::Retire => "retire",
+            Self::Read => "read",
+            Self::Look => "look",
+            Self::Wake => "wake",
+            Self::Open => "open",
+            Self::Fetch => "fetch",
+            Self::LetGo => "let_go",
+            Self::Recover => "recover",
+            Self::Done => "done",
+            Self::Retry => "retry",
+            Self::Bury => "bury",
+            Self::Release => "release",
+            Self::Inspect => "inspect",
+        }
+    }
+}
+
 /// Commands that are sent together and answered one by one.
 #[derive(Debug)]
 pub(crate) struct Request {
     pipeline: Pipeline,
     calls: Vec<Placed>,
+    #[cfg(feature = "failpoints")]
+    verb: Verb,
 }
 
 /// A script's call among the commands.
@@ -23,12 +85,27 @@ struct Placed {
 }
 
 impl Request {
-    pub(crate) fn new() -> Self {
-        Self::with_capacity(0)
+    pub(crate) fn new(verb: Verb) -> Self {
+        Self::with_capacity(verb, 0)
     }
 
-    pub(crate) fn with_capacity(commands: usize) -> Self {
-        Self { pipeline: Pipeline::with_capacity(commands), calls: Vec::new() }
+    #[cfg_attr(not(feature = "failpoints"), expect(unused_variables))]
+    pub(crate) fn with_capacity(verb: Verb, commands: usize) -> Self {
+        Self {
+            pipeline: Pipeline::with_capacity(commands),
+            calls: Vec::new(),
+            #[cfg(feature = "failpoints")]
+            verb,
+        }
+    }
+
+    /// A request of plain commands.
+    pub(crate) fn of(verb: Verb, commands: impl Iterator<Item = Cmd>) -> Self {
+        let mut request = Self::new(verb);
+        for command in commands {
+            request.command(command);
+        }
+        request
     }
 
     /// Adds a command, and says where its answer will stand.
@@ -50,6 +127,11 @@ impl Request {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.pipeline.is_empty()
+    }
+
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn verb(&self) -> Verb {
+        self.verb
     }
 
     pub(crate) fn pipeline(&self) -> &Pipeline {
@@ -77,16 +159,6 @@ impl Request {
             again.add_command(command);
         }
         Some((again, missing.iter().map(|call| call.index).collect()))
-    }
-}
-
-impl FromIterator<Cmd> for Request {
-    fn from_iter<I: IntoIterator<Item = Cmd>>(commands: I) -> Self {
-        let mut request = Self::new();
-        for command in commands {
-            request.command(command);
-        }
-        request
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis::{Cmd, Value};
+use redis::{Cmd, ServerError, Value};
 
 use crate::error::{Error, Kind};
 
@@ -15,6 +15,22 @@ pub(crate) struct Warned {
     eviction: AtomicBool,
     persistence: AtomicBool,
     silent: AtomicBool,
+    cluster: AtomicBool,
+    lingering: AtomicBool,
+}
+
+impl Warned {
+    /// Warns that the server would not close the connection before.
+    pub(crate) fn of_lingering(&self, address: &str, refusal: &ServerError) {
+        if first(&self.lingering) {
+            tracing::warn!(
+                address,
+                %refusal,
+                "redis does not close a connection that broke (CLIENT KILL is not allowed): what it was asked for \
+                 there may still happen, and a message that it lends there waits until this worker ends"
+            );
+        }
+    }
 }
 
 /// The answers to [`questions`].
@@ -23,6 +39,8 @@ pub(crate) struct Server {
     /// Which life of the server this is.
     pub(crate) run_id: Option<String>,
     version: Option<String>,
+    /// `standalone`, `cluster` or `sentinel`.
+    mode: Option<String>,
     eviction: Option<String>,
     append_only: Option<bool>,
     save_points: Option<bool>,
@@ -49,6 +67,8 @@ impl Server {
         Self {
             run_id: field(&server, "run_id"),
             version: field(&server, "redis_version"),
+            // Valkey has a name of its own for it.
+            mode: field(&server, "redis_mode").or_else(|| field(&server, "server_mode")),
             eviction: field(&memory, "maxmemory_policy"),
             append_only: field(&persistence, "aof_enabled").map(|enabled| enabled == "1"),
             loading: field(&persistence, "loading").is_some_and(|loading| loading == "1"),
@@ -59,21 +79,30 @@ impl Server {
         }
     }
 
-    /// Refuses a server that is too old.
+    /// Refuses a server that is too old, or none that keeps messages.
     pub(crate) fn check(&self, address: &str) -> Result<(), Error> {
+        if self.mode.as_deref() == Some("sentinel") {
+            return Err(Kind::Sentinel { address: address.to_owned() }.into());
+        }
         match &self.version {
             Some(version) if numbers(version).is_some_and(|numbers| numbers < OLDEST) => {
-                Err(Kind::TooOld { address: address.to_owned(), version: version.clone() }.into())
+                Err(Kind::TooOld { address: address.to_owned(), version: format!("version {version}") }.into())
             }
             _ => Ok(()),
         }
     }
 
-    /// Warns of settings that can lose messages.
+    /// Warns of settings that can lose messages, and of what is not spoken.
     pub(crate) fn warn(&self, address: &str, warned: &Warned) {
-        let first = |flag: &AtomicBool| !flag.swap(true, Ordering::Relaxed);
         if self.version.is_none() && !self.loading && first(&warned.silent) {
             tracing::warn!(address, "redis does not say its version (INFO is not allowed): 6.2 or newer is needed");
+        }
+        if self.mode.as_deref() == Some("cluster") && first(&warned.cluster) {
+            tracing::warn!(
+                address,
+                "redis is part of a cluster, which this broker does not speak: a queue whose keys another server holds \
+                 is refused, so give the broker a server of its own"
+            );
         }
         if let Some(policy) = &self.eviction
             && policy != "noeviction"
@@ -92,6 +121,11 @@ impl Server {
             );
         }
     }
+}
+
+/// Whether a flag is set for the first time.
+fn first(flag: &AtomicBool) -> bool {
+    !flag.swap(true, Ordering::Relaxed)
 }
 
 fn text(value: &Value) -> String {

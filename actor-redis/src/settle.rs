@@ -16,7 +16,7 @@ use crate::entry::EntryId;
 use crate::error::Trouble;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::queue::Queue;
-use crate::request::{Answer, Request};
+use crate::request::{Answer, Request, Verb};
 use crate::script::{self, Bury, Keep, Place, Release, Retry};
 
 /// How many entries one command names at most, so that none holds up the server.
@@ -37,7 +37,7 @@ pub(crate) async fn settle(
     // A receipt that this broker did not make settles nothing.
     let mut settled: Vec<Outcome> = settlements.iter().map(|_| Ok(Settled::No)).collect();
     let sorted = Sorted::new(settlements, &mut settled);
-    let mut request = Request::new();
+    let mut request = Request::new(sorted.verb());
     let mut steps = Vec::new();
     sorted.write(queue, worker, keep, &mut request, &mut steps);
     if steps.is_empty() {
@@ -101,6 +101,15 @@ impl<'a> Sorted<'a> {
             }
         }
         sorted
+    }
+
+    fn verb(&self) -> Verb {
+        match (self.releases.is_empty(), self.burials.is_empty(), self.retries.is_empty()) {
+            (false, ..) => Verb::Release,
+            (_, false, _) => Verb::Bury,
+            (.., false) => Verb::Retry,
+            _ => Verb::Done,
+        }
     }
 
     fn write(self, queue: &Queue, worker: &str, keep: Keep, request: &mut Request, steps: &mut Vec<Step>) {

@@ -79,6 +79,52 @@ async fn takes_too_long(#[state] probe: &Probe) {
     std::future::pending::<()>().await;
 }
 
+/// Panics when it is dropped, which no error of anybody's can be.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[actor(queue = "drops_a_bomb", max_retries = 0, time_limit = "50ms")]
+async fn drops_a_bomb() {
+    let _bomb = Bomb;
+    std::future::pending::<()>().await;
+}
+
+#[actor(queue = "throws_a_bomb", max_retries = 0)]
+async fn throws_a_bomb() {
+    std::panic::panic_any(Bomb);
+}
+
+/// An error that says only its own level.
+#[derive(Debug)]
+struct Upload(std::num::ParseIntError);
+
+impl std::fmt::Display for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the upload has no size")
+    }
+}
+
+impl std::error::Error for Upload {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[actor(queue = "tells_why", max_retries = 0)]
+async fn tells_why(size: &str) -> Result<u32, Upload> {
+    size.parse().map_err(Upload)
+}
+
+#[actor(queue = "tells_why_in_a_box", max_retries = 0)]
+fn tells_why_in_a_box(size: &str) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(size.parse().map_err(Upload)?)
+}
+
 on_every_broker! {
     async fn a_failed_message_is_retried_until_it_succeeds(stage: Stage) {
         let (probe, mut heard) = probe();
@@ -161,6 +207,33 @@ on_every_broker! {
         let epitaph = stage.epitaph("panics_at_once").await;
         assert!(epitaph.starts_with("the actor panicked: a sync panic at "), "{epitaph}");
         worker.stop().await;
+    }
+
+    async fn an_errors_causes_are_kept_with_it(stage: Stage) {
+        let (probe, _heard) = probe();
+        let why = "the upload has no size: invalid digit found in string";
+        let named = worker(&stage, "tells_why", probe.clone()).await;
+        tells_why.send_with(&stage.broker, "x").await.unwrap();
+        assert_eq!(stage.epitaph("tells_why").await, why);
+        named.stop().await;
+        let boxed = worker(&stage, "tells_why_in_a_box", probe).await;
+        tells_why_in_a_box.send_with(&stage.broker, "x").await.unwrap();
+        assert_eq!(stage.epitaph("tells_why_in_a_box").await, why);
+        boxed.stop().await;
+    }
+
+    async fn what_panics_when_it_is_dropped_leaves_no_message_behind(stage: Stage) {
+        let (probe, _heard) = probe();
+        let dropper = worker(&stage, "drops_a_bomb", probe.clone()).await;
+        drops_a_bomb.send_with(&stage.broker).await.unwrap();
+        let epitaph = stage.epitaph("drops_a_bomb").await;
+        assert_eq!(epitaph, "the actor took longer than its time limit of 50ms");
+        dropper.stop().await;
+        let thrower = worker(&stage, "throws_a_bomb", probe).await;
+        throws_a_bomb.send_with(&stage.broker).await.unwrap();
+        let epitaph = stage.epitaph("throws_a_bomb").await;
+        assert!(epitaph.starts_with("the actor panicked: a panic without a text at "), "{epitaph}");
+        thrower.stop().await;
     }
 
     async fn an_async_actor_over_its_time_limit_is_dropped(stage: Stage) {

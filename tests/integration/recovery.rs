@@ -1,12 +1,11 @@
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
-use actor_core::delivery::Incarnation;
-use actor_core::inspect::State;
 use actor_core::{Cancellation, Context, actor};
 
 use crate::on_every_broker;
 use crate::support::worker::LEASE;
-use crate::support::{Gate, Probe, RunningWorker, Stage, probe, stage::name};
+use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "held")]
 async fn held(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
@@ -70,6 +69,22 @@ on_every_broker! {
         assert_eq!(heard.rest(), [""; 0]);
     }
 
+    async fn a_death_is_noticed_soon_by_a_worker_that_has_long_been_alive(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let doomed = worker(&stage, "held", &probe, &Gate::closed()).await;
+        held.send_with(&stage.broker, 1).await.unwrap();
+        assert_eq!(heard.next().await, "1 crashes 0 token 1 attempt 1");
+        let heir = worker(&stage, "held", &probe, &Gate::opened()).await;
+        tokio::time::sleep(LEASE * 3).await; // That it has looked for the dead, and found none, has no event.
+        let died = Instant::now();
+        doomed.kill();
+        assert_eq!(heard.next().await, "1 crashes 1 token 2 attempt 1");
+        // Without the broker's hint, it would look again after half a minute.
+        assert!(died.elapsed() < LEASE * 10, "it took {:?}", died.elapsed());
+        stage.until_empty("held").await;
+        heir.stop().await;
+    }
+
     async fn a_worker_started_again_under_the_same_name_is_another(stage: Stage) {
         let (probe, mut heard) = probe();
         let named = async |gate: &Gate| {
@@ -126,9 +141,13 @@ on_every_broker! {
             assert_eq!(heard.next_sorted(3).await, vec![format!("start {crashes}"); 3]);
             doomed.kill();
         }
-        let heir = worker(&stage, "lonely", &probe, &Gate::opened()).await;
+        let gate = Gate::closed();
+        let heir = worker(&stage, "lonely", &probe, &gate).await;
         for _ in 0..3 {
             assert_eq!(heard.next().await, "start 2");
+            tokio::time::sleep(LEASE).await; // That nobody starts beside it has no event.
+            assert_eq!(heard.rest(), [""; 0]);
+            gate.let_pass(1);
             assert_eq!(heard.next().await, "end");
         }
         heir.stop().await;
@@ -154,18 +173,12 @@ on_every_broker! {
         let first = worker(&stage, "zombie", &probe, &Gate::opened()).await;
         zombie.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "token 1");
-        declare_dead(&stage, "zombie").await;
+        stage.declare_dead("zombie").await;
         assert_eq!(heard.next().await, "LeaseLost");
         // Whoever lives takes it over, here the same process in its next life.
         assert_eq!(heard.next().await, "token 2");
         first.kill();
     }
-}
-
-/// Ends the lease of the queue's only holder, as whoever finds it ended does.
-async fn declare_dead(stage: &Stage, queue: &str) {
-    let holder = stage.list(queue, State::Lent).await.pop().and_then(|lent| lent.worker).expect("it is lent");
-    stage.broker.retire(&Incarnation::from_text(&holder), &[name(queue)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -174,25 +187,25 @@ async fn nobody_is_declared_dead_by_a_worker_that_has_just_come_to_life() {
     let mut stage = Stage::on(crate::support::RedisServer::durable()).await;
     let (probe, mut heard) = probe();
     let gate = Gate::closed();
-    let slots = NonZeroUsize::new(1).unwrap();
     let mut workers = Vec::new();
-    for _ in 0..2 {
-        let builder = stage.worker("held").await.concurrency(slots);
+    for number in 0..4 {
+        let builder = stage.worker("held").await.concurrency(NonZeroUsize::MIN);
         workers.push(RunningWorker::start(builder.state(probe.clone()).state(gate.clone())));
-    }
-    for number in 0..2 {
         held.send_with(&stage.broker, number).await.unwrap();
+        heard.next().await;
     }
-    heard.next_sorted(2).await;
+    // The others have no slot for what a dead one held. This one has.
+    workers.push(worker(&stage, "held", &probe, &gate).await);
+    held.send_with(&stage.broker, 4).await.unwrap();
+    heard.next().await;
     stage.server().kill();
     tokio::time::sleep(LEASE * 2).await; // An outage longer than a lease is what is tested.
     stage.server().revive();
-    // Both leases have ended meanwhile. Long after both could have judged, nobody has been judged.
-    held.send_with(&stage.broker, 2).await.unwrap_or_else(|_| panic!("the server is back"));
-    tokio::time::sleep(LEASE * 3).await; // That nothing happens has no event.
-    assert_eq!(heard.rest(), [""; 0], "a message ran twice, or a worker was cancelled");
+    // All leases have ended meanwhile. Long after all could have judged, nobody has been judged.
+    held.send_with(&stage.broker, 5).await.unwrap_or_else(|_| panic!("the server is back"));
+    tokio::time::sleep(LEASE * 3).await; // That nothing else happens has no event.
+    assert_eq!(heard.rest(), ["5 crashes 0 token 1 attempt 1"], "a message ran twice, or a worker was cancelled");
     gate.open();
-    assert_eq!(heard.next().await, "2 crashes 0 token 1 attempt 1");
     stage.until_empty("held").await;
     for worker in workers {
         worker.stop().await;

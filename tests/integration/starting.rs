@@ -70,16 +70,46 @@ async fn everything_that_is_wrong_is_told_at_once() {
     ] {
         assert!(text.contains(wrong), "{wrong:?} is not told in:\n{text}");
     }
-    let text = refusal(&["needy"], |builder| builder.state(Pool)).await.to_string();
+    let error = refusal(&["needy"], |builder| builder.state(Pool)).await;
+    let text = error.to_string();
+    assert_eq!(format!("{error:?}"), text, "a `main` that returns it shows something else");
     assert!(text.contains("Mailer") && !text.contains("Pool"), "{text}");
 }
 
 #[tokio::test]
-async fn a_lease_too_short_to_keep_is_refused() {
-    let short = Duration::from_millis(99);
-    let error = refusal(&["installed"], |builder| builder.lease(short)).await;
-    assert!(error.is_misconfigured());
-    assert!(error.to_string().contains("the lease is shorter than 100 ms"), "{error}");
+async fn a_lease_that_nobody_can_want_is_refused() {
+    for (lease, why) in [
+        (Duration::from_millis(99), "the lease is shorter than 100 ms"),
+        (Duration::MAX, "the lease is longer than a day"),
+    ] {
+        let error = refusal(&["installed", "nowhere"], |builder| builder.lease(lease)).await;
+        assert!(error.is_misconfigured());
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(error.to_string().contains("`nowhere`"), "only one of two mistakes is told: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_a_queue_is_refused() {
+    let text = refusal(&[], |builder| builder).await.to_string();
+    assert!(text.contains("there is no queue to serve: `.queues(..)` was given none"), "{text}");
+}
+
+#[tokio::test]
+async fn a_setting_for_a_queue_that_no_actor_here_has_is_refused() {
+    let set = |builder: actor_core::Builder| {
+        let slots = NonZeroUsize::MIN;
+        builder.queue_concurrency(name("instaled"), slots).queue_concurrency(name("sized"), slots)
+    };
+    let text = refusal(&["installed"], set).await.to_string();
+    assert!(text.contains("no actor of queue `instaled` is implemented here"), "{text}");
+    assert!(!text.contains("sized"), "a queue that another worker of this program may serve: {text}");
+}
+
+#[tokio::test]
+async fn a_state_that_is_given_twice_is_refused() {
+    let text = refusal(&["installed"], |builder| builder.state(1_u8).state(2_u8)).await.to_string();
+    assert!(text.contains("the state `u8` is given twice: wrap each in a type of its own"), "{text}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use crate::on_every_broker;
+use crate::support::probe::within;
 use crate::support::worker::LEASE;
 use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
 
@@ -55,6 +56,20 @@ async fn outlasts(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
     }
     probe.tell(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token()));
     let _dropped = Dropped(probe.clone());
+    gate.pass().await;
+}
+
+#[actor(queue = "holds_on", max_retries = 0)]
+async fn holds_on(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
+    struct Dropped(Probe);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.tell("dropped");
+        }
+    }
+    probe.tell(format!("attempt {} crashes {}", cx.attempt(), cx.crashes()));
+    let _dropped = Dropped(probe.clone());
+    probe.tell(format!("{:?}", cx.cancelled().await));
     gate.pass().await;
 }
 
@@ -166,6 +181,44 @@ on_every_broker! {
         second.stop().await;
     }
 
+    async fn what_waits_for_a_thread_when_the_worker_stops_never_begins(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let gate = Gate::closed();
+        let builder = stage.worker("never_ends").await.shutdown_timeout(Duration::from_millis(50));
+        let builder = builder.state(probe).state(gate.clone()).lease(LEASE);
+        let mut worker = RunningWorker::with_threads(builder, 1);
+        for _ in 0..2 {
+            never_ends.send_with(&stage.broker).await.unwrap();
+        }
+        assert_eq!(heard.next().await, "attempt 1 crashes 0 token 1");
+        stage.until("never_ends", |counts| counts.lent == 2).await;
+        worker.ask();
+        worker.ended().await.unwrap();
+        assert_eq!(stage.counts("never_ends").await.ready, 2);
+        // The only thread is free now, and the runtime lives on.
+        gate.open();
+        tokio::time::sleep(Duration::from_millis(100)).await; // That nothing happens has no event.
+        assert_eq!(heard.rest(), [""; 0], "a message that was given back began to run");
+    }
+
+    async fn a_worker_that_loses_its_lease_while_it_stops_drops_what_runs(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let gate = Gate::closed();
+        let builder = stage.worker("holds_on").await;
+        let mut worker = RunningWorker::start(builder.state(probe.clone()).state(gate.clone()));
+        holds_on.send_with(&stage.broker).await.unwrap();
+        assert_eq!(heard.next().await, "attempt 1 crashes 0");
+        worker.ask();
+        assert_eq!(heard.next().await, "Shutdown");
+        stage.declare_dead("holds_on").await;
+        assert_eq!(heard.next().await, "dropped", "it ran on while another may run it");
+        worker.ended().await.unwrap();
+
+        let heir = RunningWorker::start(stage.worker("holds_on").await.state(probe).state(gate));
+        assert_eq!(heard.next().await, "attempt 1 crashes 1");
+        heir.kill();
+    }
+
     async fn an_idle_worker_stops_at_once(stage: Stage) {
         let (probe, mut heard) = probe();
         let builder = stage.worker("outlasts").await;
@@ -178,6 +231,31 @@ on_every_broker! {
         worker.ended().await.unwrap();
         assert!(asked.elapsed() < AT_ONCE, "it waited for a message for {:?}", asked.elapsed());
     }
+}
+
+/// The only test here whose worker listens for signals, which the whole process hears.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_ends_the_waiting_for_what_runs() {
+    let signal = || {
+        let pid = std::process::id().to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
+    };
+    let stage = Stage::memory();
+    let (probe, mut heard) = probe();
+    let builder = stage.worker("holds_on").await.shutdown_timeout(Duration::MAX);
+    let worker = tokio::spawn(builder.state(probe).state(Gate::closed()).run());
+    holds_on.send_with(&stage.broker).await.unwrap();
+    assert_eq!(heard.next().await, "attempt 1 crashes 0");
+    signal();
+    assert_eq!(heard.next().await, "Shutdown");
+    signal();
+    assert_eq!(heard.next().await, "dropped");
+    within(worker).await.unwrap().unwrap();
+    let given_back = stage.list("holds_on", State::Ready).await.pop().unwrap();
+    let body: Value = serde_json::from_slice(&given_back.body).unwrap();
+    assert_eq!((&body["attempt"], &body["crashes"]), (&0.into(), &0.into()));
 }
 
 #[tokio::test]

@@ -67,6 +67,9 @@ on_every_broker! {
     async fn each_run_has_a_span_and_events_as_documented(stage: Stage) {
         let ears = Ears::default();
         // They hear this thread alone, so the worker runs in this task.
+        // With a single subscriber, tracing asks whatever thread first comes by whether anybody listens
+        // there, and remembers the answer for all.
+        let _second = tracing::Dispatch::new(Registry::default());
         let _listening = tracing::subscriber::set_default(Registry::default().with(ears.clone()));
         let (probe, mut heard) = probe();
         let (stop, stopped) = oneshot::channel::<()>();

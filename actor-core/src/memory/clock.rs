@@ -28,16 +28,31 @@ pub(super) struct Clock {
     began: Instant,
     began_at: Moment,
     ahead: Duration,
+    /// Where it stands still, and for how many.
+    held: Option<(Duration, usize)>,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { began: Instant::now(), began_at: Moment(nanos(since_1970)), ahead: Duration::ZERO }
+        Self { began: Instant::now(), began_at: Moment(nanos(since_1970)), ahead: Duration::ZERO, held: None }
     }
 
     pub(super) fn now(&self) -> Moment {
-        self.began_at.after(self.began.elapsed()).after(self.ahead)
+        let run = self.held.map_or_else(|| self.began.elapsed(), |(run, _)| run);
+        self.began_at.after(run).after(self.ahead)
+    }
+
+    /// Stands still until it is released as often as it was held, but for what a test adds.
+    #[cfg(feature = "testing")]
+    pub(super) fn hold(&mut self) {
+        let (run, holders) = self.held.unwrap_or_else(|| (self.began.elapsed(), 0));
+        self.held = Some((run, holders + 1));
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn release(&mut self) {
+        self.held = self.held.filter(|(_, holders)| *holders > 1).map(|(run, holders)| (run, holders - 1));
     }
 
     pub(super) fn advance(&mut self, duration: Duration) {
@@ -52,6 +67,22 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "testing")]
+    #[test]
+    fn it_stands_still_as_long_as_anybody_holds_it() {
+        let mut clock = Clock::new();
+        clock.hold();
+        let held = clock.now();
+        clock.hold();
+        clock.release();
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(clock.now(), held);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.now(), held.after(Duration::from_secs(1)));
+        clock.release();
+        assert!(clock.now() > held.after(Duration::from_secs(1)));
+    }
 
     #[test]
     fn it_moves_on_as_told_and_never_overflows() {

@@ -102,6 +102,13 @@ impl MemoryBroker {
         }
     }
 
+    /// Holds the clock, until the guard is dropped.
+    #[cfg(feature = "testing")]
+    pub(crate) fn hold(&self) -> HeldClock<'_> {
+        self.lock().clock.hold();
+        HeldClock(self)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // The state is sound also after a panic: nothing in this module panics in the middle of it.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -146,6 +153,17 @@ impl MemoryBroker {
             }
             None => view(&Queue::default()),
         }
+    }
+}
+
+/// While it lives, the broker's time is only what a test adds to it.
+#[cfg(feature = "testing")]
+pub(crate) struct HeldClock<'a>(&'a MemoryBroker);
+
+#[cfg(feature = "testing")]
+impl Drop for HeldClock<'_> {
+    fn drop(&mut self) {
+        self.0.lock().clock.release();
     }
 }
 

@@ -28,6 +28,15 @@ pub(super) fn current() -> Option<TestBroker> {
     INSTALLED.with_borrow(|installed| installed.last().cloned())
 }
 
+/// Has what `run` sends go where the current thread's would, on whatever thread it runs.
+pub(crate) fn carry<T>(run: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let broker = current();
+    move || {
+        let _installed = broker.map(|broker| broker.install());
+        run()
+    }
+}
+
 /// A broker for one test: a [`MemoryBroker`] that remembers what was sent. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct TestBroker {

@@ -29,6 +29,7 @@
 //! let worker = broker.worker();
 //! let first = worker.drain().await;
 //! assert_eq!((first.done, first.retried), (0, 1));
+//! assert_eq!(first.errors, ["welcome: ada@example.com is away"]);
 //! let later = worker.advance(Duration::from_secs(60)).await;
 //! assert_eq!(later.done, 1);
 //! # }
@@ -36,10 +37,12 @@
 
 mod broker;
 pub mod conformance;
+mod drained;
 mod sent;
 mod worker;
 
-pub(crate) use broker::installed;
 pub use broker::{Installed, TestBroker};
+pub(crate) use broker::{carry, installed};
+pub use drained::Drained;
 pub use sent::{Sent, assert_not_sent, assert_sent};
-pub use worker::{Drained, TestWorker};
+pub use worker::TestWorker;

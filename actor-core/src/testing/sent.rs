@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::broker::current;
 use crate::actor::Actor;
 use crate::broker::Enqueue;
+use crate::strict;
 use crate::wire::Envelope;
 use crate::{MessageId, Priority};
 
@@ -54,7 +55,24 @@ impl fmt::Display for Sent {
 /// Asserts that the code under test sent a message: `assert_sent!(actor, (argument, ..))`.
 ///
 /// The arguments are a tuple of the declared types, owned where the actor borrows. It looks at what
-/// was sent on this thread since its [`TestBroker`](crate::testing::TestBroker) was installed.
+/// was sent on this thread since its [`TestBroker`](crate::testing::TestBroker) was installed, and
+/// returns the first such [`Sent`](crate::testing::Sent), for what else there is to assert:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use actor_core::{actor, assert_sent, testing::TestBroker};
+/// # #[actor]
+/// # async fn remind(user: u32) {}
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), actor_core::SendError> {
+/// # let _installed = TestBroker::new().install();
+/// remind.message(7).delay(Duration::from_secs(3600)).send().await?;
+///
+/// let reminder = assert_sent!(remind, (7,));
+/// assert_eq!(reminder.delay, Duration::from_secs(3600));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Panics
 ///
@@ -81,20 +99,34 @@ macro_rules! assert_not_sent {
 /// What [`assert_sent!`](crate::assert_sent!) calls.
 #[doc(hidden)]
 #[track_caller]
-pub fn assert_sent<A: Actor>(_: A, args: &A::Args)
+pub fn assert_sent<A: Actor>(_: A, args: &A::Args) -> Sent
 where
     A::Args: Serialize,
 {
     let sent = sent();
-    // Serde's `()` is null, and an actor without arguments has an empty list.
-    let wanted = match serde_json::to_value(args) {
+    let wanted = wanted(args);
+    let name = A::DEF.name;
+    let found = sent.iter().find(|sent| sent.actor == name && sent.args == wanted);
+    match found {
+        Some(found) => found.clone(),
+        None => panic!("{name} {wanted} was not sent; what was sent:{}", list(&sent)),
+    }
+}
+
+/// The arguments as they would be sent.
+#[track_caller]
+fn wanted<T: Serialize>(args: &T) -> Value {
+    // As a sender writes them: `serde_json` makes another value of an `f32`, and none of a large number.
+    let mut text = Vec::new();
+    if let Err(error) = strict::write(&mut text, args) {
+        panic!("these arguments cannot be sent: {error}");
+    }
+    match serde_json::from_slice(&text) {
+        // Serde's `()` is null, and an actor without arguments has an empty list.
         Ok(Value::Null) => Value::Array(Vec::new()),
         Ok(wanted) => wanted,
-        Err(error) => panic!("these arguments cannot be sent: {error}"),
-    };
-    let name = A::DEF.name;
-    let found = sent.iter().any(|sent| sent.actor == name && sent.args == wanted);
-    assert!(found, "{name} {wanted} was not sent; what was sent:{}", list(&sent));
+        Err(error) => panic!("these arguments cannot be read again: {error}"),
+    }
 }
 
 /// What [`assert_not_sent!`](crate::assert_not_sent!) calls.

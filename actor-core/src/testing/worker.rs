@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::TestBroker;
+use super::drained::Drained;
 use crate::actor::Implementation;
 use crate::broker::Broker;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Incarnation, Wait};
 use crate::inspect::{Inspect, Page, State};
-use crate::settlement::Settlement;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
 use crate::worker::suspects::Suspects;
@@ -23,25 +23,14 @@ const LEASE: Duration = Duration::from_secs(3600);
 /// A worker that runs a [`TestBroker`]'s messages, one after the other, in the test's own task.
 ///
 /// It runs every actor that is linked into the test, with the same rules for retries, time limits and
-/// dead letters as a real worker.
+/// dead letters as a real worker. While it does, the broker's clock stands still, however slow the
+/// machine is: only [`advance`](Self::advance) moves it on.
 #[derive(Debug)]
 #[must_use = "a worker does nothing until it drains its broker"]
 pub struct TestWorker {
     broker: TestBroker,
     executor: Executor,
     worker: Incarnation,
-}
-
-/// What a [`TestWorker`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Drained {
-    /// Messages that ended well.
-    pub done: usize,
-    /// Runs that failed, or that nobody here could run, and that were scheduled again.
-    pub retried: usize,
-    /// Messages that became dead letters.
-    pub buried: usize,
 }
 
 impl TestWorker {
@@ -72,14 +61,13 @@ impl TestWorker {
     /// Runs what is ready, and what that makes ready, until nothing is. Scheduled messages, retries
     /// among them, stay for [`advance`](Self::advance).
     ///
-    /// # Panics
-    ///
-    /// Never of an actor's own accord: an actor's panic is a failed attempt.
+    /// An actor's panic is a failed attempt, as in a real worker.
     ///
     /// # Cancel safety
     ///
     /// A dropped drain leaves the message that it was running without a worker.
     pub async fn drain(&self) -> Drained {
+        let _held = self.broker.memory().hold();
         let mut drained = Drained::default();
         loop {
             let mut idle = true;
@@ -94,12 +82,7 @@ impl TestWorker {
                     let stop = Arc::new(Stop::default());
                     let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop, None).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
-                    match settlement {
-                        Settlement::Done => drained.done += 1,
-                        Settlement::Retry { .. } => drained.retried += 1,
-                        Settlement::Bury { .. } => drained.buried += 1,
-                        Settlement::Release { .. } => {}
-                    }
+                    drained.note(&delivery.body, &settlement);
                     for settled in self.broker.settle(&consumer, &[(delivery.receipt, settlement)]).await {
                         settled.expect(IN_PROCESS);
                     }
@@ -113,28 +96,23 @@ impl TestWorker {
 
     /// Moves the broker's clock on by `span`, and runs what falls due meanwhile, each at its time.
     ///
-    /// # Panics
-    ///
-    /// As [`drain`](Self::drain).
-    ///
     /// # Cancel safety
     ///
     /// As [`drain`](Self::drain).
     pub async fn advance(&self, span: Duration) -> Drained {
-        let end = self.broker.now() + span;
+        let _held = self.broker.memory().hold();
+        let began = self.broker.now();
         let mut drained = self.drain().await;
         loop {
-            let now = self.broker.now();
-            let next = self.next_due().await.filter(|due| *due <= end);
-            let step = next.unwrap_or(end).duration_since(now).unwrap_or_default();
-            self.broker.memory().advance(step);
-            if next.is_none() {
+            let gone = self.broker.now().duration_since(began).unwrap_or_default();
+            let rest = span.saturating_sub(gone);
+            let due = self.next_due().await.map(|due| due.duration_since(self.broker.now()).unwrap_or_default());
+            let Some(step) = due.filter(|step| *step <= rest) else {
+                self.broker.memory().advance(rest);
                 return drained;
-            }
-            let more = self.drain().await;
-            drained.done += more.done;
-            drained.retried += more.retried;
-            drained.buried += more.buried;
+            };
+            self.broker.memory().advance(step);
+            drained.add(self.drain().await);
         }
     }
 

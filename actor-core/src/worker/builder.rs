@@ -14,7 +14,7 @@ use super::error::{Problem, WorkerError};
 use super::executor::Executor;
 use super::life::{Crew, End, Life};
 use super::outage::Outage;
-use super::plan::Plan;
+use super::plan::{Plan, Wish};
 use super::post::Lane;
 use super::suspects::Suspects;
 use super::{panic, signal};
@@ -31,6 +31,9 @@ const LEASE: Duration = Duration::from_secs(6);
 
 /// Below this, a scheduler's ordinary pause ends a lease.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+/// Above this, what a dead worker held waits longer than anybody would want to.
+const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// As long as orchestrators wait by default before they kill.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,7 +72,8 @@ impl Builder {
         }
     }
 
-    /// Gives the actors a shared state: what a `#[state]` parameter of this type receives.
+    /// Gives the actors a shared state: what a `#[state]` parameter of this type receives. There is
+    /// one of each type: wrap two of the same type in types of their own.
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.states.insert(state);
         self
@@ -83,6 +87,22 @@ impl Builder {
     }
 
     /// Serves only these queues. Default: every queue of the actors that are implemented here.
+    ///
+    /// ```
+    /// use actor_core::{Actor, MemoryBroker, QueueName, Worker, actor};
+    ///
+    /// #[actor(queue = "mail")]
+    /// async fn welcome(address: String) {
+    ///     println!("welcome, {address}");
+    /// }
+    ///
+    /// # fn main() -> Result<(), actor_core::NameError> {
+    /// let queues = [welcome::DEF.queue_name(), QueueName::new("reports")?];
+    /// let worker = Worker::builder(MemoryBroker::new()).queues(queues);
+    /// # drop(worker);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn queues(mut self, queues: impl IntoIterator<Item = QueueName>) -> Self {
         self.queues = Some(queues.into_iter().collect());
         self
@@ -94,7 +114,8 @@ impl Builder {
         self
     }
 
-    /// Runs at most this many messages of one queue at once. Default: as [`concurrency`](Self::concurrency).
+    /// Runs at most this many messages of one queue at once, where that queue is served. Default: as
+    /// [`concurrency`](Self::concurrency).
     pub fn queue_concurrency(mut self, queue: QueueName, slots: NonZeroUsize) -> Self {
         self.queue_concurrency.insert(queue, slots.get());
         self
@@ -110,7 +131,7 @@ impl Builder {
     /// How long the broker believes this worker alive without a sign of life. Default: 6 s, with a
     /// sign of life every 2 s, so that a dead worker's messages run elsewhere within 10 s.
     ///
-    /// It does not limit how long an actor may run.
+    /// From 100 ms to a day. It does not limit how long an actor may run.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -118,6 +139,10 @@ impl Builder {
 
     /// How long a stopping worker waits for what runs, before it drops it and gives it back.
     /// Default: 30 s.
+    ///
+    /// A thread cannot be dropped: a sync actor's message is given back while the actor still runs, and
+    /// a tokio runtime waits for such a thread when it ends. Where that may take long, end the process
+    /// with `std::process::exit` once the worker has stopped.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
@@ -129,7 +154,8 @@ impl Builder {
         self
     }
 
-    /// Works until SIGTERM or SIGINT (Ctrl-C elsewhere), then stops in good order.
+    /// Works until SIGTERM or SIGINT (Ctrl-C elsewhere), then stops in good order. A second signal
+    /// ends its waiting for what runs, as the shutdown timeout does.
     ///
     /// # Errors
     ///
@@ -139,7 +165,8 @@ impl Builder {
     ///
     /// As [`run_until`](Self::run_until).
     pub async fn run(self) -> Result<(), WorkerError> {
-        self.run_until(signal::stop_requested()).await
+        // The second begins to listen when the first was heard.
+        self.work(signal::stop_requested(), signal::stop_requested()).await
     }
 
     /// Works until `shutdown` completes, then stops in good order: claims no more, gives back what
@@ -156,6 +183,14 @@ impl Builder {
     /// Dropping the future is a worker's death: what it held is run by others once its lease ended.
     /// Let `shutdown` complete instead.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+        self.work(shutdown, std::future::pending()).await
+    }
+
+    async fn work(
+        self,
+        shutdown: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), WorkerError> {
         let crew = self.crew()?;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -163,7 +198,7 @@ impl Builder {
             match life.work(&crew, &mut shutdown).await {
                 End::Asked => {
                     tracing::info!("worker stopping");
-                    life.stop(&crew).await;
+                    life.stop(&crew, hurry).await;
                     tracing::info!("worker stopped");
                     return Ok(());
                 }
@@ -174,10 +209,16 @@ impl Builder {
     }
 
     fn crew(self) -> Result<Crew, WorkerError> {
+        let mut problems = Vec::new();
         if self.lease < SHORTEST_LEASE {
-            WorkerError::of(vec![Problem::Setting("the lease is shorter than 100 ms")])?;
+            problems.push(Problem::Setting("the lease is shorter than 100 ms"));
         }
-        let plan = Plan::make(&self.registered, self.queues.as_ref(), &self.states)?;
+        if self.lease > LONGEST_LEASE {
+            problems.push(Problem::Setting("the lease is longer than a day"));
+        }
+        let named = self.queue_concurrency.keys().cloned().collect();
+        let wish = Wish { only: self.queues.as_ref(), named: &named, states: &self.states };
+        let plan = Plan::make(&self.registered, &wish, problems)?;
         panic::note_places();
         let slots = |queue: &QueueName| self.queue_concurrency.get(queue).copied().unwrap_or(self.concurrency);
         let lanes: Vec<_> = plan

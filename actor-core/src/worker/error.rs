@@ -1,5 +1,6 @@
 //! Why a worker does not start.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::actor::Location;
@@ -8,9 +9,20 @@ use crate::{BrokerError, QueueName, registry};
 /// Why a worker did not start, or could not go on.
 ///
 /// The text names everything that is wrong, a line each, and what to do about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct WorkerError(#[from] Kind);
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        match std::error::Error::source(self) {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {
@@ -29,12 +41,20 @@ pub(crate) enum Problem {
     Registry(registry::Problem),
     #[error(
         "no actor is implemented in this program ({declared} declared): a crate that has only actors is linked only \
-         where it is named, so write `use tasks as _;` for each such crate; where the platform's linker drops the \
-         registry, name each actor with `.register::<tasks::actor>()`"
+         where it is named, so write `use tasks as _;` for each such crate"
     )]
     NoActor { declared: usize },
+    #[error(
+        "no actor is found in this program, since this platform's linker drops their registry: name each actor that \
+         runs here with `.register::<tasks::actor>()`"
+    )]
+    Dropped,
     #[error("no actor of queue `{0}` is implemented here")]
     EmptyQueue(QueueName),
+    #[error("there is no queue to serve: `.queues(..)` was given none; leave it away to serve every queue")]
+    NoQueue,
+    #[error("the state `{0}` is given twice: wrap each in a type of its own")]
+    StateTwice(&'static str),
     #[error(
         "actor `{actor}`, declared at {at}, has no implementation here, but its queue is served: implement it with \
          `#[actor(implements = ..)]`, or name the queues to serve with `.queues(..)`"

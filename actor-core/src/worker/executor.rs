@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
@@ -85,7 +86,8 @@ impl Executor {
             crashes = message.crashes,
             trace = message.envelope.trace.map(field::display),
         );
-        trace::restore(&span, message.envelope.trace);
+        // The program's own code: a panic in it must not keep the message from being settled.
+        let _ = catch(|| trace::restore(&span, message.envelope.trace));
         let outcome = if message.crashes >= self.max_crashes {
             Outcome::Poison { crashes: message.crashes }
         } else if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
@@ -158,7 +160,7 @@ impl Executor {
                 let running = catch(|| run(call));
                 match running {
                     Ok(running) => {
-                        let running = trace::carrying(envelope.trace, Caught(running));
+                        let running = trace::carrying(envelope.trace, Caught::new(running));
                         run_async(running, &context, limit, stop).instrument(span.clone()).await
                     }
                     Err(what) => Outcome::Panicked(what),
@@ -166,10 +168,20 @@ impl Executor {
             }
             Handler::Blocking(run) => {
                 let (inner, trace) = (span.clone(), envelope.trace);
-                let running = tokio::task::spawn_blocking(move || {
+                let (begin, begun) = oneshot::channel();
+                let run = move || {
+                    let _ = begin.send(());
                     inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))
-                });
-                self.run_blocking(running, &context, limit, stop).instrument(span.clone()).await
+                };
+                #[cfg(feature = "testing")]
+                let run = crate::testing::carry(run);
+                let running = tokio::task::spawn_blocking(run);
+                let late = async {
+                    // Where all of the runtime's threads are taken, it waits for one, and takes no time.
+                    let _ = begun.await;
+                    over(limit).await
+                };
+                self.run_blocking(running, &context, late, stop).instrument(span.clone()).await
             }
         }
     }
@@ -178,16 +190,18 @@ impl Executor {
         &self,
         mut running: JoinHandle<Ended>,
         context: &Context,
-        limit: Option<Duration>,
+        late: impl Future<Output = Duration>,
         stop: &Stop,
     ) -> Outcome {
         // A thread cannot be cancelled: over its limit it is told, reported, and keeps its slot.
         let mut stuck = false;
+        let mut late = std::pin::pin!(late);
         loop {
             tokio::select! {
                 biased;
-                joined = &mut running => return outcome(joined.unwrap_or_else(|error| Err(error.to_string()))),
-                limit = over(limit), if !stuck => {
+                // A run's panic is caught, so that only a runtime that ends keeps it from joining.
+                joined = &mut running => return joined.map_or(Outcome::Interrupted, outcome),
+                limit = &mut late, if !stuck => {
                     context.tell_time_limit();
                     tracing::warn!(?limit, "sync actor stuck");
                     stuck = true;
@@ -200,6 +214,8 @@ impl Executor {
     /// A stopping worker leaves the thread behind; one that only lost its lease waits for the slot, and
     /// what was done all the same counts.
     async fn abandon(&self, running: JoinHandle<Ended>, reason: Cancellation) -> Outcome {
+        // What still waits for a thread must not begin behind the back of whoever runs it next.
+        running.abort();
         if reason != Cancellation::LeaseLost {
             return interrupted(reason);
         }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::demand::Demand;
 use super::outage::{Backoff, until};
 use super::post::Post;
-use crate::BrokerError;
 use crate::delivery::{Delivery, Wait};
+use crate::{BrokerError, failpoint};
 
 /// How long an idle claim waits before it is asked again.
 const IDLE_WAIT: Duration = Duration::from_secs(15);
@@ -65,6 +65,7 @@ impl Fetch {
             self.start_what_fits();
             let halted = halt.is_cancelled();
             if halted && claim.is_none() {
+                failpoint::pass("worker.giving_back");
                 return self.give_back();
             }
             let want = self.want(halted || claim.is_some());
@@ -144,6 +145,9 @@ impl Fetch {
         let now = Instant::now();
         let most = self.buffer.len() + claim.asked;
         self.buffer.extend(deliveries.into_iter().map(|delivery| (now, delivery)));
+        if !self.buffer.is_empty() {
+            failpoint::pass("worker.claimed");
+        }
         if !in_order {
             // Stable: within a rank the order stays.
             self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.receipt.rank());

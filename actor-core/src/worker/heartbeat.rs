@@ -46,7 +46,8 @@ impl Status {
 pub(crate) struct Heartbeat {
     pub(crate) status: watch::Receiver<Status>,
     stop: CancellationToken,
-    thread: Option<thread::JoinHandle<()>>,
+    /// The thread's end. It is not joined, which would take a thread that others may have taken.
+    ended: CancellationToken,
     /// Ends the thread with this value; after an orderly stop it has ended already.
     _abandon: DropGuard,
 }
@@ -76,8 +77,10 @@ impl Heartbeat {
         let stopped = stop.clone();
         let abandoned = CancellationToken::new();
         let abandon = abandoned.clone().drop_guard();
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = thread::Builder::new().name("actor-heartbeat".to_owned()).spawn(move || {
+        thread::Builder::new().name("actor-heartbeat".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     biased;
@@ -94,17 +97,17 @@ impl Heartbeat {
                     } => {}
                 }
             });
+            drop(runtime);
+            drop(end);
         })?;
-        Ok(Self { status, stop, thread: Some(thread), _abandon: abandon })
+        Ok(Self { status, stop, ended, _abandon: abandon })
     }
 
     /// Ends the lease. Call it when nothing is held any more.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
-            // The thread ends within one lease, whatever the broker does.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
+        // The thread ends within one lease, whatever the broker does.
+        self.ended.cancelled().await;
     }
 }
 

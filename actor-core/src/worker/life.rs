@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +17,7 @@ use super::recover::recover;
 use super::settle::Settler;
 use crate::context::{Cancellation, Stop};
 use crate::delivery::{Consumer, Incarnation};
-use crate::{Broker, BrokerError};
+use crate::{Broker, BrokerError, failpoint};
 
 /// What all lives of a worker share.
 pub(crate) struct Crew {
@@ -74,6 +74,7 @@ impl Life {
                     return end;
                 }
                 tracing::info!(worker = %self.worker, "worker live");
+                failpoint::pass("worker.live");
                 self.post(crew);
                 match until(&mut status, |_| false).await {
                     Some(end) => end,
@@ -112,8 +113,8 @@ impl Life {
     }
 
     /// Ends in good order: nothing new starts, what runs may finish for a while, the rest is given
-    /// back, and only then does the lease end.
-    pub(crate) async fn stop(mut self, crew: &Crew) {
+    /// back, and only then does the lease end. Once `hurry` completes, the while is over.
+    pub(crate) async fn stop(mut self, crew: &Crew, hurry: impl Future<Output = ()>) {
         self.stop.signal(Cancellation::Shutdown);
         self.halt.cancel();
         self.posts.close();
@@ -124,23 +125,51 @@ impl Life {
             crew.runs.wait().await;
         };
         let mut ended = std::pin::pin!(ended);
-        if timeout(crew.shutdown_timeout, &mut ended).await.is_err() {
-            tracing::warn!(timeout = ?crew.shutdown_timeout, "runs cancelled: they took longer than the shutdown timeout");
-            self.stop.abort(Cancellation::Shutdown);
-            crew.executor.closing.cancel();
-            ended.await;
+        let patience = async {
+            tokio::select! {
+                () = sleep(crew.shutdown_timeout) => {
+                    let timeout = crew.shutdown_timeout;
+                    tracing::warn!(?timeout, "runs cancelled: they took longer than the shutdown timeout");
+                }
+                () = hurry => tracing::warn!("runs cancelled: asked to stop a second time"),
+            }
+        };
+        let mut patience = std::pin::pin!(patience);
+        let mut status = self.heartbeat.status.clone();
+        let mut lost = std::pin::pin!(until(&mut status, |_| false));
+        let mut is_lost = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut ended => break,
+                () = &mut patience => {
+                    self.stop.abort(Cancellation::Shutdown);
+                    crew.executor.closing.cancel();
+                    ended.await;
+                    break;
+                }
+                _ = &mut lost, if !is_lost => {
+                    is_lost = true;
+                    tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead while it stopped");
+                    self.stop.abort(Cancellation::LeaseLost);
+                }
+            }
         }
+        failpoint::pass("worker.runs_over");
         crew.settlers.close();
         if timeout(crew.lease, crew.settlers.wait()).await.is_err() {
             crew.give_up.cancel();
             crew.settlers.wait().await;
         }
+        failpoint::pass("worker.all_settled");
         self.heartbeat.stop().await;
+        failpoint::pass("worker.retired");
     }
 
     /// Ends at once: what it held is others' now.
     pub(crate) async fn abandon(mut self, crew: &Crew) {
         tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead, and starts again");
+        failpoint::pass("worker.lease_lost");
         self.stop.abort(Cancellation::LeaseLost);
         self.halt.cancel();
         self.posts.close();
@@ -148,6 +177,7 @@ impl Life {
         // tells the others of what is left.
         let _ = timeout(crew.lease, self.posts.wait()).await;
         self.heartbeat.stop().await;
+        failpoint::pass("worker.abandoned");
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::BrokerError;
+use crate::causes::chain;
 
 /// What one part of a worker knows of the broker's absence, which it shares with all the others, and
 /// of the broker's refusals, which are its own.
@@ -43,18 +44,6 @@ impl Outage {
             tracing::info!("broker refuses no longer");
         }
     }
-}
-
-/// An error's text with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 /// The waits between tries while the broker is away: from 20 ms to about a second.

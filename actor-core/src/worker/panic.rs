@@ -30,7 +30,14 @@ pub(crate) fn note_places() {
 /// Runs `run`, and describes its panic.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     // What the actor left half done is dropped with it, so nobody sees it broken.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| describe(&*payload))
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        let what = describe(&*payload);
+        // What a panic carries may itself panic when it is dropped, as may what that one carries.
+        if let Err(odd) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Box::leak(odd);
+        }
+        what
+    })
 }
 
 fn describe(payload: &(dyn Any + Send)) -> String {
@@ -45,20 +52,36 @@ fn describe(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// A future whose panics become errors.
-pub(crate) struct Caught<F>(pub(crate) Pin<Box<F>>)
+/// A future whose panics become errors, also those of what it holds when it is dropped.
+pub(crate) struct Caught<F>(Option<Pin<Box<F>>>)
 where
     F: Future + ?Sized;
+
+impl<F: Future + ?Sized> Caught<F> {
+    pub(crate) fn new(run: Pin<Box<F>>) -> Self {
+        Self(Some(run))
+    }
+}
 
 impl<F: Future + ?Sized> Future for Caught<F> {
     type Output = Result<F::Output, String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch(|| self.0.as_mut().poll(cx)) {
+        let run = self.0.as_mut().expect("it is there until it is dropped");
+        match catch(|| run.as_mut().poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Err(what) => Poll::Ready(Err(what)),
         }
+    }
+}
+
+impl<F: Future + ?Sized> Drop for Caught<F> {
+    fn drop(&mut self) {
+        // How the run ended is decided by now. A panic that went on from here would end the task that
+        // is to settle it, and leave the message lent as long as the worker lives.
+        let run = self.0.take();
+        let _ = catch(|| drop(run));
     }
 }
 
@@ -72,5 +95,27 @@ mod tests {
         let what = catch(|| panic!("number {}", 7)).unwrap_err();
         assert!(what.starts_with("number 7 at "), "{what}");
         assert!(what.contains("panic.rs:"), "{what}");
+    }
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    #[test]
+    fn what_panics_when_it_is_dropped_goes_no_further() {
+        assert_eq!(
+            catch(|| std::panic::panic_any(Bomb)).unwrap_err().split(" at ").next(),
+            Some("a panic without a text")
+        );
+        let mut run = Box::pin(Caught::new(Box::pin(async {
+            let _bomb = Bomb;
+            std::future::pending::<()>().await;
+        })));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(run.as_mut().poll(&mut cx).is_pending());
+        drop(run);
     }
 }

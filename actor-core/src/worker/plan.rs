@@ -15,46 +15,58 @@ pub(crate) struct Plan {
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
 }
 
+/// What a worker was told to serve, and to serve with.
+#[derive(Debug)]
+pub(crate) struct Wish<'a> {
+    /// The queues to serve; `None` for all that have an implementation.
+    pub(crate) only: Option<&'a BTreeSet<QueueName>>,
+    /// The queues that have a setting of their own.
+    pub(crate) named: &'a BTreeSet<QueueName>,
+    pub(crate) states: &'a States,
+}
+
 impl Plan {
-    /// Plans with what is linked and what was registered by hand.
-    ///
-    /// `only` are the queues to serve; `None` for all that have an implementation.
+    /// Plans with what is linked and what was registered by hand, if there are no `problems` then.
     pub(crate) fn make(
         registered: &[&'static ImplementationDef],
-        only: Option<&BTreeSet<QueueName>>,
-        states: &States,
+        wish: &Wish<'_>,
+        problems: Vec<Problem>,
     ) -> Result<Self, WorkerError> {
         let implementations: Vec<_> = registry::implementations().chain(registered.iter().copied()).collect();
         let actors: Vec<_> = registry::actors().chain(registered.iter().map(|found| found.actor)).collect();
-        Self::of(&actors, &implementations, only, states)
+        Self::of(&actors, &implementations, wish, problems)
     }
 
     fn of(
         actors: &[&'static ActorDef],
         implementations: &[&'static ImplementationDef],
-        only: Option<&BTreeSet<QueueName>>,
-        states: &States,
+        wish: &Wish<'_>,
+        mut problems: Vec<Problem>,
     ) -> Result<Self, WorkerError> {
-        let mut problems = Vec::new();
         if let Err(error) = registry::problems(actors.iter().copied(), implementations.iter().copied()) {
             problems.extend(error.into_problems().into_iter().map(Problem::Registry));
         }
         let by_name: HashMap<_, _> = implementations.iter().map(|found| (found.actor.name, *found)).collect();
         if by_name.is_empty() {
-            problems.push(Problem::NoActor { declared: actors.len() });
+            problems.push(nothing_to_run(registry::DROPS, actors.len()));
         }
         let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
-        let queues = only.cloned().unwrap_or_else(|| implemented.clone());
-        for queue in queues.difference(&implemented) {
+        let queues = wish.only.cloned().unwrap_or_else(|| implemented.clone());
+        if wish.only.is_some_and(BTreeSet::is_empty) {
+            problems.push(Problem::NoQueue);
+        }
+        // A queue with a setting may be served by another worker of this program, but not by none.
+        for queue in queues.union(wish.named).filter(|queue| !implemented.contains(*queue)) {
             problems.push(Problem::EmptyQueue(queue.clone()));
         }
+        problems.extend(wish.states.given_twice().map(Problem::StateTwice));
         // By name, so that an actor which is linked twice is named once.
         let served: BTreeMap<&str, &ActorDef> =
             actors.iter().filter(|def| queues.contains(def.queue)).map(|def| (def.name, *def)).collect();
         for (name, def) in served {
             match by_name.get(name) {
                 None => problems.push(Problem::Unimplemented { actor: name, at: def.at }),
-                Some(found) => problems.extend(missing_states(found, states)),
+                Some(found) => problems.extend(missing_states(found, wish.states)),
             }
         }
         WorkerError::of(problems)?;
@@ -74,10 +86,33 @@ impl Plan {
     }
 }
 
+/// Why there is nothing to run.
+fn nothing_to_run(linker_drops: bool, declared: usize) -> Problem {
+    if linker_drops && declared == 0 { Problem::Dropped } else { Problem::NoActor { declared } }
+}
+
 fn missing_states(found: &'static ImplementationDef, states: &States) -> impl Iterator<Item = Problem> {
     found.states.iter().filter(|state| !states.has((state.id)())).map(|state| Problem::MissingState {
         actor: found.actor.name,
         state: (state.name)(),
         at: found.at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_actors_is_told_from_a_linker_that_drops_them() {
+        let named = BTreeSet::new();
+        let wish = Wish { only: None, named: &named, states: &States::default() };
+        let error = Plan::make(&[], &wish, Vec::new()).unwrap_err();
+        assert!(error.is_misconfigured());
+        let text = error.to_string();
+        assert!(text.contains("no actor is implemented in this program (0 declared): "), "{text}");
+        assert!(text.contains("write `use tasks as _;`"), "{text}");
+        let text = nothing_to_run(true, 0).to_string();
+        assert!(text.contains("linker drops their registry") && text.contains(".register::<tasks::actor>()"), "{text}");
+    }
 }

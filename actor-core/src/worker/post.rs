@@ -14,7 +14,7 @@ use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
 use crate::settlement::Settlement;
-use crate::{Broker, QueueName};
+use crate::{Broker, QueueName, failpoint};
 
 /// One queue's slots. They outlive a lost lease, since a run that cannot be dropped keeps its slot.
 #[derive(Debug)]
@@ -81,9 +81,11 @@ impl Post {
     ) {
         let post = Arc::clone(self);
         self.runs.spawn(async move {
+            failpoint::pass("worker.starting");
             let now = post.broker.now();
             let queue = &post.lane.queue;
             let settlement = post.executor.run(queue, &delivery, now, &post.stop, admission).await;
+            failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {
                 post.settle(delivery.receipt, settlement);
             }

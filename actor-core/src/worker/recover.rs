@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::heartbeat::Status;
 use super::post::Post;
+use crate::failpoint;
 
 /// How often to look without a hint: the hint is an index, and an index may be lost. That is rare, and
 /// a look is the dearest of what an idle worker asks for.
@@ -47,6 +48,7 @@ async fn take_over(post: &Arc<Post>) {
             Ok(mut recovered) => {
                 let Some(delivery) = recovered.pop() else { return };
                 post.outage.ended();
+                failpoint::pass("worker.took_over");
                 let admission = post.executor.readmit(&delivery, admission);
                 post.start(delivery, slot, admission);
             }

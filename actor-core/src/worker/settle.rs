@@ -10,7 +10,7 @@ use super::outage::{Backoff, Outage, until};
 use super::post::Lane;
 use crate::delivery::{Consumer, Receipt};
 use crate::settlement::{Settled, Settlement};
-use crate::{Broker, BrokerError};
+use crate::{Broker, BrokerError, failpoint};
 
 /// The most that goes in one round trip.
 const LARGEST_BATCH: usize = 512;
@@ -102,6 +102,7 @@ impl Settler {
                 }
             }
         }
+        failpoint::pass("worker.settled");
         self.lane.settled(settled);
         if let Some(error) = first_error {
             self.outage.failed(&error);

@@ -35,7 +35,8 @@ pub(super) fn of_whole(actor: &Actor) -> TokenStream {
 ///         args.finish()?;
 ///         let pool = call.state::<Pool>()?;
 ///         let returned = welcome::welcome(call.context(), to, pool).await;
-///         match IntoOutcome::into_outcome(returned, None) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
+///         let show = (&&&ErrorType::<MailError>::NEW).show();
+///         match IntoOutcome::into_outcome(returned, None, show) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
 ///     })
 /// }
 /// ```
@@ -91,8 +92,14 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     };
     let into_outcome = outcome(actor, "into_outcome");
     let returned = local("__returned", last);
+    let (error, show) = (outcome(actor, "Error"), local("__show", last));
     let outcome = quote_spanned! {last=>
-        match #into_outcome(#returned, #retry_if) {
+        let #show = {
+            #[allow(unused_imports)]
+            use ::actor_core::__private::{ShowError as _, ShowOther as _, ShowPointer as _};
+            (&&&::actor_core::__private::ErrorType::<#error>::NEW).show()
+        };
+        match #into_outcome(#returned, #retry_if, #show) {
             ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
             ::core::result::Result::Err(__failure) => {
                 ::core::result::Result::Err(::actor_core::__private::RunError::Failed(__failure))

@@ -10,6 +10,9 @@ fn other_queue() {}
 #[actor(retries = 3, colour = "red")]
 fn two_of_them() {}
 
+#[actor(timeout = "1m")]
+fn from_elsewhere() {}
+
 fn main() {
-    let _ = (slip.send(), other_queue.send(), two_of_them.send());
+    let _ = (slip.send(), other_queue.send(), two_of_them.send(), from_elsewhere.send());
 }

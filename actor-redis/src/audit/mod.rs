@@ -18,7 +18,7 @@ use crate::connection::{ANSWER, Link};
 use crate::error::Trouble;
 use crate::keys::{Keys, Level};
 use crate::queue::Queue;
-use crate::request::Request;
+use crate::request::{Request, Verb};
 use crate::script::Call;
 
 /// How much one step reads.
@@ -119,7 +119,7 @@ impl Auditor<'_> {
             command.arg("TYPE").arg(key);
             command
         };
-        let answers = self.link.request(&wanted.iter().map(ask).collect(), ANSWER).await?;
+        let answers = self.link.request(&Request::of(Verb::Inspect, wanted.iter().map(ask)), ANSWER).await?;
         let mut fits = true;
         for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
             let found = text(&answer?).unwrap_or_default();
@@ -141,7 +141,7 @@ impl Auditor<'_> {
     }
 
     async fn script(&self, step: &'static Step, keys: &[&str], args: &[&str]) -> Result<Vec<Value>, Trouble> {
-        let mut request = Request::new();
+        let mut request = Request::new(Verb::Inspect);
         request.call(step.call(keys, args));
         match self.link.request(&request, ANSWER).await?.pop().transpose()? {
             Some(Value::Array(parts)) => Ok(parts),

@@ -12,7 +12,7 @@ use crate::connection::{ANSWER, Link};
 use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
 use crate::keys::{GROUP, Keys, Level};
-use crate::request::Request;
+use crate::request::{Request, Verb};
 
 /// The longest page.
 pub(crate) const LONGEST_PAGE: usize = 1_000;
@@ -202,7 +202,8 @@ async fn bodies(link: &Link, keys: &Keys, lent: Vec<(Level, EntryId, Listed)>) -
             range.arg("XRANGE").arg(keys.ready(*level)).arg(id).arg(id);
             range
         };
-        let answers: Vec<Result<Value, _>> = ask_each(link, &batch.iter().map(read).collect()).await?;
+        let answers: Vec<Result<Value, _>> =
+            ask_each(link, &Request::of(Verb::Inspect, batch.iter().map(read))).await?;
         for ((level, _, mut listed), answer) in batch.into_iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { continue };
             if let Some(Entry { content: Content::Message(body), .. }) =
@@ -288,7 +289,7 @@ impl<'a> Indexed<'a> {
             }
             get
         };
-        let request: Request = std::iter::once(self.bodies).chain(self.reasons).map(get).collect();
+        let request = Request::of(Verb::Inspect, std::iter::once(self.bodies).chain(self.reasons).map(get));
         let mut answers = ask_each::<Vec<Option<Vec<u8>>>>(link, &request).await?.into_iter();
         let bodies = answers.next().transpose()?.unwrap_or_default();
         let mut reasons = answers.next().transpose()?.unwrap_or_default().into_iter();

@@ -13,7 +13,7 @@ use crate::connection::{ANSWER, Link};
 use crate::entry::EntryId;
 use crate::error::Trouble;
 use crate::keys::{self, Level, PAUSED};
-use crate::request::{Answer, Request};
+use crate::request::{Answer, Request, Verb};
 use crate::script::{self, Call};
 
 #[async_trait]
@@ -98,7 +98,7 @@ async fn ask_each<T: FromRedisValue>(link: &Link, request: &Request) -> Result<V
 
 /// Runs one script.
 async fn run(link: &Link, call: Call) -> Result<Value, Trouble> {
-    let mut request = Request::new();
+    let mut request = Request::new(Verb::Inspect);
     request.call(call);
     link.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(link.strange("to a script")))
 }

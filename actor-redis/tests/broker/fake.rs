@@ -40,6 +40,16 @@ async fn number(client: &mut BufReader<TcpStream>, mark: char) -> Option<usize> 
     line.trim().strip_prefix(mark)?.parse().ok()
 }
 
-pub(crate) fn bulk(text: &str) -> String {
-    format!("${}\r\n{text}\r\n", text.len())
+/// What a server answers that says `about` itself in `INFO server`.
+pub(crate) fn introduced(command: &[String], about: &str) -> String {
+    match command[0].as_str() {
+        "HELLO" => "%0\r\n".to_owned(),
+        "CLIENT" => ":7\r\n".to_owned(),
+        "TIME" => "*2\r\n$1\r\n1\r\n$1\r\n1\r\n".to_owned(),
+        "INFO" => {
+            let text = format!("# Server\r\n{about}\r\nrun_id:abc\r\n");
+            format!("${}\r\n{text}\r\n", text.len())
+        }
+        _ => "+OK\r\n".to_owned(),
+    }
 }

@@ -43,6 +43,24 @@ async fn a_dead_worker_is_reported_until_all_it_held_is_taken() {
 }
 
 #[tokio::test]
+async fn what_a_dead_worker_held_is_taken_in_steps_that_do_not_hold_up_the_server() {
+    let count = 5_000;
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    send(&broker, (0..count).map(|number| message(&number.to_string())).collect()).await;
+    assert_eq!(claim(&broker, &dead, count).await.len(), count);
+    end_lease(&server, &dead);
+    let mut taken = Vec::new();
+    while deaths(&broker, &alive).await {
+        let step = broker.recover(&alive, usize::MAX).await.unwrap();
+        assert!((1..=256).contains(&step.len()), "{} in one step", step.len());
+        taken.extend(bodies(&step));
+    }
+    assert_eq!(taken, (0..count).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_worker_whose_entry_vanished_is_dead_too() {
     let server = Server::start();
     let broker = server.broker().await;

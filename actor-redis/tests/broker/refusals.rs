@@ -6,7 +6,7 @@ use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Inspect, Priority};
 use actor_redis::{Error, RedisBroker};
 
-use crate::fake::{bulk, serve};
+use crate::fake::{introduced, serve};
 use crate::server::{
     LEASE, Server, bodies, bury, claim, message, message_of, queue, release, retry, send, settle, wait_and_claim,
     worker,
@@ -48,17 +48,60 @@ async fn a_server_that_is_too_old_is_named() {
     let error = refusal(&four).await;
     assert!(error.is_unsupported(), "{error}");
     says(&error, "at least 6.2");
-    let six = serve(|command| match command[0].as_str() {
-        "HELLO" => "%0\r\n".to_owned(),
-        "CLIENT" => ":7\r\n".to_owned(),
-        "TIME" => "*2\r\n$1\r\n1\r\n$1\r\n1\r\n".to_owned(),
-        "INFO" => bulk("# Server\r\nredis_version:6.0.16\r\nrun_id:abc\r\n"),
-        _ => "+OK\r\n".to_owned(),
-    })
-    .await;
+    let six = serve(|command| introduced(command, "redis_version:6.0.16")).await;
     let error = refusal(&six).await;
     assert!(error.is_unsupported(), "{error}");
     says(&error, "6.0.16");
+}
+
+#[tokio::test]
+async fn what_main_prints_of_an_error_says_what_to_do() {
+    let error = refusal("redis+unix:///nowhere/at/all").await;
+    assert_eq!(format!("{error:?}"), format!("{error}: No such file or directory (os error 2)"));
+}
+
+#[tokio::test]
+async fn a_sentinel_is_named() {
+    let sentinel = serve(|command| introduced(command, "redis_version:7.0.15\r\nredis_mode:sentinel")).await;
+    let error = refusal(&sentinel).await;
+    assert!(error.is_unsupported(), "{error}");
+    says(&error, "URL of the primary");
+}
+
+#[tokio::test]
+async fn a_server_whose_commands_are_renamed_is_named() {
+    let server = Server::with(&["--rename-command", "XADD", "xadd-secret"]);
+    let broker = server.broker().await;
+    let error = broker.enqueue(&queue(), vec![message("a")]).await.remove(0).unwrap_err();
+    assert!(!error.is_transient() && !error.is_unknown());
+    says(&error, "no command renamed");
+}
+
+#[tokio::test]
+async fn a_part_of_a_cluster_that_holds_other_keys_is_named() {
+    let part = serve(|command| match command[0].as_str() {
+        "XADD" | "SADD" | "EVALSHA" => "-MOVED 3999 10.0.0.2:6379\r\n".to_owned(),
+        _ => introduced(command, "redis_version:7.0.15\r\nredis_mode:cluster"),
+    })
+    .await;
+    let broker = RedisBroker::connect(&part).await.unwrap();
+    let error = refused(&broker).await;
+    assert!(!error.is_transient() && !error.is_unknown());
+    says(&error, "a server of its own");
+}
+
+#[tokio::test]
+async fn an_answer_that_no_redis_gives_is_no_success() {
+    let odd = serve(|command| introduced(command, "redis_version:7.0.15")).await;
+    let broker = RedisBroker::connect(&odd).await.unwrap();
+    // Alone and with others, the first time and later.
+    for count in [1, 1, 2] {
+        let messages = (0..count).map(|_| message("a")).collect();
+        for answer in broker.enqueue(&queue(), messages).await {
+            let error = answer.unwrap_err();
+            assert!(error.is_unknown(), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

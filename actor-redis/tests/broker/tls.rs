@@ -36,8 +36,16 @@ async fn a_server_of_a_private_authority_is_trusted_when_told_so() {
 async fn a_server_that_nobody_vouches_for_is_not_trusted() {
     let server = secured();
     let error = RedisBroker::connect(&format!("rediss://localhost:{}", server.port())).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert!(error.to_string().contains("`root_certificate`"), "{error}");
     let cause = error.source().unwrap().to_string();
     assert!(cause.contains("certificate"), "{error}: {cause}");
+}
+
+#[tokio::test]
+async fn no_url_can_switch_off_the_check_of_the_certificate() {
+    let error = RedisBroker::builder("rediss://localhost/#insecure").unwrap_err();
+    assert!(error.is_invalid() && error.to_string().contains("`root_certificate`"), "{error}");
 }
 
 #[tokio::test]

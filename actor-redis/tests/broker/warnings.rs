@@ -3,9 +3,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actor_core::Broker;
-use actor_core::delivery::Wait;
+use actor_core::delivery::{Incarnation, Wait};
+use actor_redis::RedisBroker;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::fake::{introduced, serve};
 use crate::server::{LEASE, Server, claim, message, queue, worker};
 
 /// What was logged on this thread.
@@ -61,6 +64,61 @@ async fn a_server_that_keeps_nothing_is_warned_of_once() {
     let log = log_of_two_connections(&Server::start()).await;
     assert_eq!(log.count("WARN"), 1);
     assert_eq!(log.count("appendonly yes"), 1);
+}
+
+#[tokio::test]
+async fn a_part_of_a_cluster_is_warned_of_once() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let parts = [
+        serve(|command| introduced(command, "redis_version:7.0.15\r\nredis_mode:cluster")).await,
+        serve(|command| introduced(command, "redis_version:7.2.4\r\nserver_mode:cluster")).await,
+    ];
+    for part in parts {
+        let broker = RedisBroker::connect(&part).await.unwrap();
+        // A second connection.
+        assert!(broker.renew(&Incarnation::new("worker"), &[queue()], LEASE).await.is_err());
+    }
+    assert_eq!(log.count("part of a cluster"), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_will_not_close_a_broken_connection_is_warned_of_once() {
+    let server = Server::with(&["--appendonly", "yes"]);
+    let _: String = server.run("ACL SETUSER worker on >secret ~* +@all -client +client|id +client|unblock");
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let url = format!("redis+unix://{}?user=worker&pass=secret", server.socket());
+    let broker = RedisBroker::connect(&url).await.unwrap();
+    for _ in 0..3 {
+        server.cut_all();
+        while broker.enqueue(&queue(), vec![message("a")]).await[0].is_err() {}
+    }
+    assert_eq!((log.count("WARN"), log.count("CLIENT KILL is not allowed")), (1, 1));
+}
+
+#[tokio::test]
+async fn the_most_talkative_log_has_no_password() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(log.clone()).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let mut server = Server::with(&["--requirepass", "hunter2"]);
+    let [right, wrong] = ["hunter2", "not-hunter2"].map(|password| format!("{}?pass={password}", server.url()));
+    let _ = RedisBroker::connect(&wrong).await.unwrap_err();
+    let broker = RedisBroker::connect(&right).await.unwrap();
+    tracing::info!(?broker, "this one is heard");
+    let consumer = worker(&broker).await;
+    claim(&broker, &consumer, 1).await;
+    server.kill();
+    while log.count("redis is away") == 0 {
+        assert!(broker.enqueue(&queue(), vec![message("a")]).await[0].is_err());
+    }
+    server.start_again();
+    while broker.enqueue(&queue(), vec![message("a")]).await[0].is_err() {}
+    assert_eq!((log.count("this one is heard"), log.count("connected again")), (1, 1));
+    assert_eq!(log.count("hunter2"), 0);
 }
 
 #[tokio::test]

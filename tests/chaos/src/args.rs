@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::failpoints;
 use crate::process::Orders;
 
 /// What the program was asked to do.
@@ -25,12 +26,13 @@ pub(crate) struct Options {
     pub(crate) scenario: String,
     /// Where the verdicts are written.
     pub(crate) json: Option<PathBuf>,
+    /// The one failpoint to play; else all are.
+    pub(crate) point: Option<String>,
     /// Whether the histories and Redis's files are left where they are.
     pub(crate) keep: bool,
 }
 
-pub(crate) const USAGE: &str =
-    "usage: chaos [--seed N] [--seconds S] [--scenario NAME[,NAME..]|all] [--json FILE] [--keep]\n       chaos --list";
+pub(crate) const USAGE: &str = "usage: chaos [--seed N] [--seconds S] [--scenario NAME[,NAME..]|all] [--json FILE] [--keep]\n       chaos --point NAME [--seed N] [--seconds S] [--keep]\n       chaos --list";
 
 /// Reads the command line.
 pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -40,6 +42,7 @@ pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, St
         seconds: 60,
         scenario: "mixed".to_owned(),
         json: None,
+        point: None,
         keep: false,
     };
     while let Some(arg) = args.next() {
@@ -53,6 +56,10 @@ pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, St
             "--seconds" => options.seconds = number(&arg, &value()?)?,
             "--scenario" => options.scenario = value()?,
             "--json" => options.json = Some(value()?.into()),
+            "--point" => {
+                options.point = Some(value()?);
+                failpoints::NAME.clone_into(&mut options.scenario);
+            }
             "--keep" => options.keep = true,
             _ => return Err(format!("{arg} is not known\n{USAGE}")),
         }

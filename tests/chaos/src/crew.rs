@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::history::{Journal, What};
-use crate::process::Orders;
+use crate::process::{Fate, Orders};
 use crate::proxy::Proxy;
 
 /// What a process is for.
@@ -88,6 +88,11 @@ impl Slot {
 
     pub(crate) fn place(&self) -> String {
         format!("{}-{}", self.role.name(), self.number)
+    }
+
+    /// Says where the processes that are started from now on die.
+    pub(crate) fn doom(&mut self, fate: Option<Fate>) {
+        self.orders.fate = fate;
     }
 
     /// Starts a process.

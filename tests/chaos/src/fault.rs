@@ -10,10 +10,10 @@ use crate::crew::Role;
 use crate::disk::Disk;
 use crate::foreign;
 use crate::history::What;
-use crate::process::{NAMESPACE, QUEUES};
+use crate::process::QUEUES;
 use crate::proxy::Weather;
 use crate::stage::Stage;
-use crate::tasks;
+use crate::{storage, tasks};
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -252,8 +252,7 @@ impl Fault {
 pub(crate) struct Victim(pub(crate) Option<usize>);
 
 fn key(dice: u64, name: &str) -> String {
-    let queue = QUEUES[(dice % QUEUES.len() as u64) as usize];
-    format!("{{{NAMESPACE}:{queue}}}:{name}")
+    storage::key(QUEUES[(dice % QUEUES.len() as u64) as usize], name)
 }
 
 fn stream(dice: u64) -> String {

@@ -49,6 +49,8 @@ pub(crate) enum What {
     Spawned { process: String, pid: u32 },
     /// A process ended; `ordered` where it was asked to and obeyed.
     Died { process: String, how: String, ordered: bool },
+    /// A process passed the point at which it was told to die, and is about to.
+    Reached { point: String },
     /// A fault began.
     Fault { name: String, on: String },
     /// A fault was ended.
@@ -94,6 +96,7 @@ pub(crate) struct Event {
 /// A process's history, while it writes it.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    directory: PathBuf,
     file: Mutex<File>,
 }
 
@@ -101,7 +104,12 @@ impl Journal {
     pub(crate) fn open(directory: &Path, process: &str) -> io::Result<Self> {
         let path = directory.join(format!("{process}.jsonl"));
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file: Mutex::new(file) })
+        Ok(Self { directory: directory.to_owned(), file: Mutex::new(file) })
+    }
+
+    /// Which process of the same run died at a point.
+    pub(crate) fn reached(&self, point: &str) -> io::Result<Option<String>> {
+        Ok(History::read(&self.directory)?.reached(point))
     }
 
     /// Writes an event down before it returns, so that not even a kill takes it back.
@@ -140,5 +148,11 @@ impl History {
         }
         history.events.sort_by_key(|event| event.at);
         Ok(history)
+    }
+
+    /// Which process died at a point.
+    pub(crate) fn reached(&self, point: &str) -> Option<String> {
+        let reached = |event: &&Event| matches!(&event.what, What::Reached { point: reached } if reached == point);
+        self.events.iter().find(reached).map(|event| self.processes[event.process].clone())
     }
 }

@@ -6,6 +6,7 @@ mod args;
 mod clock;
 mod crew;
 mod disk;
+mod failpoints;
 mod fault;
 mod foreign;
 mod history;
@@ -29,7 +30,7 @@ mod worker;
 
 use std::error::Error;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use report::Report;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use scenario::Scenario;
 use stage::NotArranged;
+use tokio::runtime::Runtime;
 
 /// What a run of this program comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +94,18 @@ fn list() {
     for scenario in scenario::all() {
         println!("{:<18} {}", scenario.name, scenario.about);
     }
+    println!("{:<18} {}:", failpoints::NAME, failpoints::ABOUT);
+    for point in failpoints::names() {
+        println!("  {point}");
+    }
 }
 
 #[allow(clippy::print_stdout)]
 fn play(options: &Options) -> Result<End, Box<dyn Error>> {
     let all = scenario::all();
     let wanted: Vec<_> = options.scenario.split(',').collect();
-    if let Some(name) = wanted.iter().find(|name| **name != "all" && all.iter().all(|known| known.name != **name)) {
+    let is_known = |name: &str| name == "all" || name == failpoints::NAME || all.iter().any(|known| known.name == name);
+    if let Some(name) = wanted.iter().find(|name| !is_known(name)) {
         return Err(format!("there is no scenario {name:?}: see --list").into());
     }
     let chosen = all.iter().filter(|scenario| wanted.contains(&"all") || wanted.contains(&scenario.name));
@@ -117,7 +124,9 @@ fn play(options: &Options) -> Result<End, Box<dyn Error>> {
         .unwrap_or_else(|| std::env::temp_dir().join(format!("chaos-{}-{}.json", options.seed, std::process::id())));
     report::save_all(&reports, &path)?;
     println!("verdicts: {}", path.display());
-    Ok(if reports.iter().any(|report| report.verdict.is_some() && !report.holds()) {
+    let points_hold =
+        if wanted.contains(&"all") || wanted.contains(&failpoints::NAME) { play_points(options)? } else { true };
+    Ok(if !points_hold || reports.iter().any(|report| report.verdict.is_some() && !report.holds()) {
         End::Broken
     } else if reports.iter().any(|report| report.not_arranged.is_some()) {
         End::NotArranged
@@ -126,12 +135,32 @@ fn play(options: &Options) -> Result<End, Box<dyn Error>> {
     })
 }
 
+fn play_points(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let directory = directory(failpoints::NAME, options.seed)?;
+    let table = runtime()?.block_on(failpoints::play(options, &directory))?;
+    table.finish();
+    table.save(&directory.join("verdict.json"))?;
+    put_away(&directory, options.keep || !table.holds())?;
+    Ok(table.holds())
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
 #[allow(clippy::print_stdout)]
+fn put_away(directory: &Path, keep: bool) -> std::io::Result<()> {
+    if keep {
+        println!("histories: {}", directory.display());
+        return Ok(());
+    }
+    std::fs::remove_dir_all(directory)
+}
+
 fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Error>> {
     let directory = directory(scenario.name, options.seed)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let span = Duration::from_secs(options.seconds);
-    let (verdict, not_arranged) = match runtime.block_on(run::play(scenario, &directory, span, options.seed)) {
+    let (verdict, not_arranged) = match runtime()?.block_on(run::play(scenario, &directory, span, options.seed)) {
         Ok(played) => (Some(judge::judge(scenario, played)), None),
         Err(error) => match error.downcast::<NotArranged>() {
             Ok(why) => (None, Some(why.to_string())),
@@ -145,11 +174,7 @@ fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Er
         not_arranged,
         verdict,
     };
-    if options.keep || report.verdict.as_ref().is_some_and(|verdict| !verdict.holds) {
-        println!("histories: {}", directory.display());
-    } else {
-        std::fs::remove_dir_all(&directory)?;
-    }
+    put_away(&directory, options.keep || report.verdict.as_ref().is_some_and(|verdict| !verdict.holds))?;
     Ok(report)
 }
 

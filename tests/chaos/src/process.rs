@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actor_core::failpoint;
 use actor_redis::RedisBroker;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::history::Journal;
+use crate::history::{Journal, What};
 use crate::waiting::Waiting;
 use crate::witness::Witness;
 
@@ -39,6 +40,30 @@ pub(crate) struct Orders {
     pub(crate) long_runs: bool,
     /// Producers: whether only what a replica has counts as acknowledged.
     pub(crate) waits: bool,
+    /// Where it dies, if it comes there.
+    pub(crate) fate: Option<Fate>,
+}
+
+/// A failpoint, and at which pass through it a process dies.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Fate {
+    pub(crate) point: String,
+    pub(crate) passes: u64,
+}
+
+impl Fate {
+    /// Has this process die as told.
+    fn accept(&self, journal: &Arc<Journal>) {
+        let journal = Arc::clone(journal);
+        failpoint::arm(&self.point, self.passes, move |point| {
+            journal.note(&What::Reached { point: point.to_owned() });
+            let _ = kill_process(getpid(), Signal::KILL);
+            // Until the kill arrives nothing may come after the point.
+            loop {
+                std::thread::park();
+            }
+        });
+    }
 }
 
 impl Orders {
@@ -55,7 +80,11 @@ impl Orders {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         let log = File::create(self.directory.join(format!("{}.log", self.name)))?;
         tracing_subscriber::fmt().with_ansi(false).with_writer(log).init();
-        Ok(Arc::new(Journal::open(&self.directory, &self.name)?))
+        let journal = Arc::new(Journal::open(&self.directory, &self.name)?);
+        if let Some(fate) = &self.fate {
+            fate.accept(&journal);
+        }
+        Ok(journal)
     }
 
     /// The broker of this process. It need not be there yet.

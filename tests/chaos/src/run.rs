@@ -15,7 +15,7 @@ use crate::stage::Stage;
 use crate::storage::{self, Storage};
 
 /// How often processes and the schedule are looked at.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How often a queue in full use is audited, where nothing is wrong.
 const AUDIT: Duration = Duration::from_secs(1);
 /// How long messages are still sent once all faults are over: whoever lives must work then.
@@ -54,6 +54,11 @@ pub(crate) async fn play(
         stage.tend()?;
         sleep(TICK).await;
     }
+    Ok(Played { live_audit, ..end(stage, directory).await? })
+}
+
+/// Ends the sending, lets everything drain, and reads what was written.
+pub(crate) async fn end(mut stage: Stage, directory: &Path) -> Result<Played, Box<dyn Error>> {
     stage.journal.note(&What::Draining);
     dismiss(&mut stage, Role::Producer).await?;
     let drained = drain(&mut stage).await?;
@@ -61,7 +66,7 @@ pub(crate) async fn play(
     let storage = Storage::read(&stage.server)?;
     let audit = stage.audit().await?;
     drop(stage);
-    Ok(Played { history: History::read(directory)?, storage, drained, audit, live_audit })
+    Ok(Played { history: History::read(directory)?, storage, drained, audit, live_audit: None })
 }
 
 /// Plays the faults.

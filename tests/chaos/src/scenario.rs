@@ -46,7 +46,7 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    fn of(name: &'static str, about: &'static str, faults: &[Fault]) -> Self {
+    pub(crate) fn of(name: &'static str, about: &'static str, faults: &[Fault]) -> Self {
         Self {
             name,
             about,
@@ -70,7 +70,7 @@ impl Scenario {
     }
 
     /// With a short lease, so that more happens in the same time.
-    fn dense(self) -> Self {
+    pub(crate) fn dense(self) -> Self {
         Self { lease_ms: 1_500, ..self }
     }
 

@@ -77,6 +77,7 @@ impl Stage {
             rate: scenario.rate,
             long_runs: scenario.long_runs,
             waits: scenario.waits,
+            fate: None,
         };
         ledger::serve(&orders.ledger(), Arc::clone(&journal))?;
         let mut slots = Vec::new();

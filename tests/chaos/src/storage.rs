@@ -42,7 +42,8 @@ struct Body {
     crashes: u32,
 }
 
-fn key(queue: &str, name: &str) -> String {
+/// The key of a queue's part.
+pub(crate) fn key(queue: &str, name: &str) -> String {
     format!("{{{NAMESPACE}:{queue}}}:{name}")
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::Incarnation;
 use actor_core::inspect::{Counts, Listed, Page, State};
 use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
 use actor_redis::{Builder as Settings, RedisBroker};
@@ -110,6 +111,12 @@ impl Stage {
     /// Waits until all is done that there was to do.
     pub async fn until_empty(&self, queue: &str) -> Counts {
         self.until(queue, |counts| counts.waiting_and_lent() == 0).await
+    }
+
+    /// Ends the lease of the queue's only holder, as whoever finds it ended does.
+    pub async fn declare_dead(&self, queue: &str) {
+        let holder = self.list(queue, State::Lent).await.pop().and_then(|lent| lent.worker).expect("it is lent");
+        self.broker.retire(&Incarnation::from_text(&holder), &[name(queue)]).await.expect("the broker answers");
     }
 
     /// The reason of the only dead letter.

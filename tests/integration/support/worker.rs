@@ -32,8 +32,14 @@ impl RunningWorker {
 
     /// Starts a worker with the lease that it has.
     pub fn with_own_lease(builder: Builder) -> Self {
+        Self::with_threads(builder, 512)
+    }
+
+    /// Starts a worker that has so few threads for sync actors.
+    pub fn with_threads(builder: Builder, threads: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
+            .max_blocking_threads(threads)
             .enable_all()
             .build()
             .expect("a runtime can be built");

@@ -1,0 +1,122 @@
+//! What users test their actors with.
+#![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use actor_core::testing::TestBroker;
+use actor_core::{Context, actor, assert_not_sent, assert_sent};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[derive(Default)]
+struct Seen(Mutex<Vec<String>>);
+
+impl Seen {
+    fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+}
+
+#[actor(queue = "a", max_retries = 5, min_backoff = "1ms", max_backoff = "1ms")]
+async fn slow_to_fail(cx: &Context, times: u32) -> Result<(), String> {
+    // Longer than any of its retries waits.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    if cx.attempt() <= times { Err(format!("attempt {}", cx.attempt())) } else { Ok(()) }
+}
+
+#[actor(queue = "b")]
+async fn note(#[state] seen: &Seen, what: String) {
+    seen.note(what);
+}
+
+#[actor(queue = "b")]
+fn passes_on(what: &str) {
+    tokio::runtime::Handle::current().block_on(note.send(what.to_owned())).unwrap();
+}
+
+#[actor(queue = "elsewhere")]
+async fn declared_only(id: u128);
+
+#[actor]
+async fn weighed(weight: f32) {
+    let _ = weight;
+}
+
+fn panics_with(assertion: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(assertion)).unwrap_err();
+    payload.downcast_ref::<String>().cloned().unwrap_or_else(|| (*payload.downcast_ref::<&str>().unwrap()).to_owned())
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_the_test_however_slow_the_actor_is() {
+    let broker = TestBroker::new();
+    let worker = broker.worker();
+    slow_to_fail.send_with(&broker, 2).await.unwrap();
+    let drained = worker.drain().await;
+    assert_eq!((drained.done, drained.retried, drained.buried), (0, 1, 0));
+    assert_eq!(drained.errors, ["slow_to_fail: attempt 1"]);
+    let advanced = worker.advance(HOUR).await;
+    assert_eq!((advanced.done, advanced.retried, advanced.buried), (1, 1, 0));
+    assert_eq!(advanced.errors, ["slow_to_fail: attempt 2"]);
+}
+
+#[tokio::test]
+async fn time_moves_on_as_far_as_the_test_says_and_what_is_due_runs_in_the_order_of_its_times() {
+    let broker = TestBroker::new();
+    let worker = broker.worker().state(Seen::default());
+    for (what, hours) in [("third", 3), ("first", 1), ("second", 2)] {
+        note.message(what.to_owned()).delay(HOUR * hours).send_with(&broker).await.unwrap();
+    }
+    note.message("at".to_owned()).at(SystemTime::now() + HOUR * 2).send_with(&broker).await.unwrap();
+    assert_eq!(worker.drain().await.done, 0);
+    assert_eq!(worker.advance(HOUR).await.done, 1);
+    assert_eq!(worker.advance(HOUR + Duration::from_secs(1)).await.done, 2);
+    // As long as there is any time.
+    assert_eq!(worker.advance(Duration::MAX).await.done, 1);
+    assert_eq!(worker.advance(Duration::MAX).await.done, 0);
+}
+
+#[tokio::test]
+async fn what_could_not_run_says_why() {
+    let broker = TestBroker::new();
+    let worker = broker.worker();
+    note.send_with(&broker, "x".to_owned()).await.unwrap();
+    declared_only.send_with(&broker, u128::MAX).await.unwrap();
+    let drained = worker.drain().await;
+    assert_eq!((drained.done, drained.retried, drained.buried), (0, 1, 1));
+    let [state, nobody] = &drained.errors[..] else { panic!("{:?}", drained.errors) };
+    assert_eq!(state, "note: the worker was given no state `testing::Seen`: give it with `.state(..)`");
+    assert_eq!(nobody, "declared_only: left for a worker that can run it");
+}
+
+#[tokio::test]
+async fn what_a_sync_actor_sends_goes_to_its_tests_broker() {
+    let broker = TestBroker::new();
+    let _installed = broker.install();
+    passes_on.send("word").await.unwrap();
+    let drained = broker.worker().state(Seen::default()).drain().await;
+    assert_eq!((drained.done, drained.errors), (2, Vec::new()));
+    assert_sent!(note, ("word".to_owned(),));
+}
+
+#[tokio::test]
+async fn an_assertion_compares_what_is_sent_and_shows_it_when_it_fails() {
+    assert!(panics_with(|| assert_not_sent!(note)).starts_with("no broker is installed for this test: "));
+    let _installed = TestBroker::new().install();
+    let nothing = panics_with(|| drop(assert_sent!(weighed, (0.1,))));
+    assert_eq!(nothing, "weighed [0.1] was not sent; what was sent: nothing");
+    weighed.send(0.1).await.unwrap();
+    declared_only.message(u128::MAX).delay(HOUR).send().await.unwrap();
+    assert_sent!(weighed, (0.1,));
+    assert_eq!(assert_sent!(declared_only, (u128::MAX,)).delay, HOUR);
+    assert_not_sent!(note);
+    let other = panics_with(|| drop(assert_sent!(weighed, (0.2,))));
+    assert!(
+        other.starts_with("weighed [0.2] was not sent; what was sent:\n  weighed [0.1]\n  declared_only ["),
+        "{other}"
+    );
+    let sent = panics_with(|| assert_not_sent!(weighed));
+    assert!(sent.starts_with("weighed was sent:\n  weighed [0.1]"), "{sent}");
+}

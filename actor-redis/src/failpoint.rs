@@ -1,0 +1,104 @@
+//! The points of this crate at which a process can be made to die: around every request to Redis, and
+//! in the middle of one.
+//!
+//! Every [`Request`] passes up to three, named after what it is for: `unsent`, before anything of it
+//! was sent; `half`, when Redis has run a first part of its commands and never hears of the rest; and
+//! `answered`, when Redis has run all of it and nobody here knows. What goes another way than by a
+//! request passes points of its own, by name.
+
+use actor_core::failpoint::{fire, is_due, pass};
+use redis::Pipeline;
+use redis::aio::MultiplexedConnection;
+
+use crate::request::Request;
+
+/// All of them, in the order of a message's life. `tests/tidy.rs` holds each against the place where
+/// it is passed.
+pub const POINTS: &[&str] = &[
+    // A connection is made. The last one: and it has closed the one before it on the server.
+    "connect.made",
+    "connect.introduced",
+    "connect.former_closed",
+    // A message that is ready, alone.
+    "enqueue_one.unsent",
+    "enqueue_one.answered",
+    // Several, or the first of a queue.
+    "enqueue.unsent",
+    "enqueue.half",
+    "enqueue.answered",
+    // Some of which are for later.
+    "schedule.unsent",
+    "schedule.answered",
+    // A lease begins, is prolonged, and ends in good order.
+    "enroll.unsent",
+    "enroll.half",
+    "enroll.answered",
+    "renew.unsent",
+    "renew.half",
+    "renew.answered",
+    "retire.unsent",
+    "retire.half",
+    "retire.answered",
+    // A claim: it reads, after it looked at what is due, or let go of marks that woke it; a read that
+    // waits is ended; a group that is missing is made.
+    "read.unsent",
+    "read.answered",
+    "look.unsent",
+    "look.half",
+    "look.answered",
+    "wake.unsent",
+    "wake.half",
+    "wake.answered",
+    "unblock.unsent",
+    "unblock.answered",
+    "open.unsent",
+    "open.answered",
+    // What a lost answer held is listed, fetched, and let go where it is gone.
+    "reclaim.unsent",
+    "reclaim.answered",
+    "fetch.unsent",
+    "fetch.half",
+    "fetch.answered",
+    "let_go.unsent",
+    "let_go.half",
+    "let_go.answered",
+    // What a dead worker held is taken over.
+    "recover.unsent",
+    "recover.answered",
+    // Settlements: of successes alone, or with the rarest kind among them.
+    "done.unsent",
+    "done.half",
+    "done.answered",
+    "retry.unsent",
+    "retry.half",
+    "retry.answered",
+    "bury.unsent",
+    "bury.half",
+    "bury.answered",
+    "release.unsent",
+    "release.half",
+    "release.answered",
+    // Redis did not know a script, and was not sent its text yet.
+    "script.unknown",
+];
+
+/// Passes the points before a request is sent.
+pub(crate) async fn before(request: &Request, connection: &MultiplexedConnection) {
+    let name = request.verb().name();
+    pass(&format!("{name}.unsent"));
+    let all = request.pipeline();
+    if all.len() > 1 && is_due(&format!("{name}.half")) {
+        let mut part = Pipeline::new();
+        for command in all.cmd_iter().take(fastrand::usize(1..all.len())) {
+            part.add_command(command.clone());
+        }
+        // Answered or not: what is sent here is all that Redis ever hears of the request.
+        let _ = connection.clone().send_packed_commands(&part, 0, part.len()).await;
+        fire();
+    }
+}
+
+/// Passes the point after a request was answered.
+pub(crate) fn after(request: &Request) {
+    pass(&format!("{}.answered", request.verb().name()));
+}

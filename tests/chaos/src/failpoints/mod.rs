@@ -1,0 +1,121 @@
+//! Dying at each failpoint of the library by name: the crash points that random kills hardly hit.
+//!
+//! Several points are played in one round, each by a process of its own, on one Redis and judged by
+//! one judge. A point is proved where a process died at it and its round holds.
+
+mod aim;
+mod table;
+mod target;
+
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::args::Options;
+use crate::crew::Role;
+use crate::judge::{self, Verdict};
+use crate::report::Report;
+use crate::run::{self, TICK};
+use crate::scenario::Scenario;
+use crate::stage::Stage;
+use aim::Aim;
+use table::{Row, Table};
+use target::Target;
+
+/// The name that all of them are played by.
+pub(crate) const NAME: &str = "failpoints";
+/// What they are, for the list of scenarios.
+pub(crate) const ABOUT: &str = "SIGKILL at each named point between two Redis commands, or the one of --point";
+
+/// How many points are played in one round.
+const AT_ONCE: usize = 8;
+/// Under load at least, however soon the points are reached.
+const LEAST: Duration = Duration::from_secs(3);
+/// The worker that always lives, and the one that is killed to give the others something to recover.
+const SPARED: usize = 2;
+const BYSTANDER: usize = 1;
+
+/// Plays every point, or the one that was asked for. Each round's histories are in a directory of its own.
+pub(crate) async fn play(options: &Options, directory: &Path) -> Result<Table, Box<dyn Error>> {
+    let mut aims = aim::all();
+    if let Some(point) = &options.point {
+        aims.retain(|aim| aim.point == point);
+        if aims.is_empty() {
+            return Err(format!("there is no failpoint {point:?}: see --list").into());
+        }
+    }
+    let longest = Duration::from_secs(options.seconds);
+    let mut table = Table { seed: options.seed, rows: Vec::new(), broken: Vec::new() };
+    for (number, aims) in aims.chunks(AT_ONCE).enumerate() {
+        let directory = directory.join(format!("round-{number}"));
+        std::fs::create_dir_all(&directory)?;
+        let (reached, verdict) = round(aims, &directory, longest, options.seed + number as u64).await?;
+        for (aim, by) in aims.iter().zip(reached) {
+            table.row(Row { point: aim.point, reached: by, round: number, round_holds: verdict.holds });
+        }
+        if !verdict.holds {
+            table.broken.push(Report {
+                scenario: format!("{NAME}, round {number}"),
+                seed: options.seed + number as u64,
+                seconds: longest.as_secs(),
+                not_arranged: None,
+                verdict: Some(verdict),
+            });
+        }
+    }
+    Ok(table)
+}
+
+/// The names of all points.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    aim::all().into_iter().map(|aim| aim.point)
+}
+
+/// Plays some points. Which process died at each, and what the judge says.
+async fn round(
+    aims: &[Aim],
+    directory: &Path,
+    longest: Duration,
+    seed: u64,
+) -> Result<(Vec<Option<String>>, Verdict), Box<dyn Error>> {
+    fastrand::seed(seed);
+    let producers = aims.iter().filter(|aim| aim.role == Role::Producer).count();
+    let workers = aims.len() - producers;
+    let scenario = Scenario {
+        workers: SPARED + workers,
+        producers: 1 + producers,
+        slots: 8,
+        ..Scenario::of(NAME, ABOUT, &[]).dense()
+    };
+    let mut stage = Stage::set(directory, &scenario, seed).await?;
+    // Workers stand first, and the last producer is nobody's target.
+    let (mut worker, mut producer) = (SPARED, SPARED + workers);
+    let mut targets: Vec<_> = aims
+        .iter()
+        .map(|aim| {
+            let next = if aim.role == Role::Worker { &mut worker } else { &mut producer };
+            *next += 1;
+            Target::new(*aim, *next - 1, &mut stage)
+        })
+        .collect();
+    for slot in &mut stage.slots {
+        slot.start()?;
+    }
+    let began = Instant::now();
+    while began.elapsed() < LEAST
+        || (began.elapsed() < longest && !targets.iter().all(|target| target.reached.is_some()))
+    {
+        stage.tend()?;
+        for target in &mut targets {
+            target.tend(&mut stage, BYSTANDER)?;
+        }
+        sleep(TICK).await;
+    }
+    for target in &targets {
+        target.release(&mut stage);
+    }
+    let played = run::end(stage, directory).await?;
+    Ok((targets.into_iter().map(|target| target.reached).collect(), judge::judge(&scenario, played)))
+}

@@ -1,0 +1,69 @@
+//! The points with their verdicts, as a table and as JSON.
+#![allow(clippy::print_stdout)] // It is what the program is for.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::report::Report;
+
+/// What became of every point.
+#[derive(Debug, Serialize)]
+pub(crate) struct Table {
+    pub(crate) seed: u64,
+    pub(crate) rows: Vec<Row>,
+    /// The rounds whose rules did not all hold.
+    pub(crate) broken: Vec<Report>,
+}
+
+/// What became of one point.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) point: &'static str,
+    /// Which process died there.
+    pub(crate) reached: Option<String>,
+    /// The round in which it was played, with others.
+    pub(crate) round: usize,
+    /// Whether every rule held in that round.
+    pub(crate) round_holds: bool,
+}
+
+impl Row {
+    /// A point that nobody came to proves nothing.
+    fn holds(&self) -> bool {
+        self.reached.is_some() && self.round_holds
+    }
+}
+
+impl Table {
+    /// Adds a point, and shows it.
+    pub(crate) fn row(&mut self, row: Row) {
+        if self.rows.is_empty() {
+            println!("scenario {}, seed {}", super::NAME, self.seed);
+        }
+        let mark = if row.holds() { "holds " } else { "BROKEN" };
+        let by = match &row.reached {
+            Some(process) => format!("{process} died there"),
+            None => "never reached".to_owned(),
+        };
+        let round = if row.round_holds { "" } else { ", whose rules did not all hold" };
+        println!("  {mark}  {:<24} {by:<24} round {}{round}", row.point, row.round);
+        self.rows.push(row);
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.rows.iter().all(Row::holds)
+    }
+
+    /// Writes it as JSON.
+    pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?)
+    }
+
+    /// Shows what broke, and what it comes to.
+    pub(crate) fn finish(&self) {
+        self.broken.iter().for_each(Report::show);
+        let (points, held) = (self.rows.len(), self.rows.iter().filter(|row| row.holds()).count());
+        println!("failpoints, seed {}: {held} of {points} points hold, VERDICT {}", self.seed, self.holds());
+    }
+}

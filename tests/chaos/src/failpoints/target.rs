@@ -1,0 +1,108 @@
+//! A place whose processes are to die at one point.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actor_core::Broker;
+
+use super::aim::{Act, Aim};
+use crate::history::What;
+use crate::process::Fate;
+use crate::proxy::Weather;
+use crate::stage::Stage;
+use crate::storage::key;
+use crate::tasks::{doomed, plain};
+
+/// How many marks there are at a time: one for each worker that may wait.
+const MARKS: usize = 12;
+
+/// How many messages a burst has that fail, and that do not.
+const FAILING: usize = 100;
+const PLAIN: usize = 500;
+
+/// A place whose processes are to die at one point.
+pub(super) struct Target {
+    pub(super) aim: Aim,
+    pub(super) slot: usize,
+    /// Which process died there.
+    pub(super) reached: Option<String>,
+    /// What is to be done next, and when the act before it was done.
+    next: usize,
+    since: Instant,
+}
+
+impl Target {
+    /// Dooms the processes of a slot.
+    pub(super) fn new(aim: Aim, slot: usize, stage: &mut Stage) -> Self {
+        let fate = Fate { point: aim.point.to_owned(), passes: fastrand::u64(1..=aim.most_passes) };
+        stage.slots[slot].doom(Some(fate));
+        Self { aim, slot, reached: None, next: 0, since: Instant::now() }
+    }
+
+    /// Looks whether the point was reached, and brings the process nearer to it.
+    pub(super) fn tend(&mut self, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
+        if self.reached.is_some() {
+            return Ok(());
+        }
+        if !stage.slots[self.slot].is_running() {
+            self.reached = stage.journal.reached(self.aim.point)?;
+            if self.reached.is_some() {
+                self.release(stage);
+            }
+            (self.next, self.since) = (0, Instant::now());
+            return Ok(());
+        }
+        let Some((pause_ms, act)) = self.aim.stir.get(self.next) else { return Ok(()) };
+        if self.since.elapsed() >= Duration::from_millis(*pause_ms) {
+            self.act(*act, stage, bystander)?;
+            self.next = (self.next + 1) % self.aim.stir.len();
+            self.since = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Leaves the place alone.
+    pub(super) fn release(&self, stage: &mut Stage) {
+        let slot = &mut stage.slots[self.slot];
+        slot.doom(None);
+        slot.thaw();
+        slot.proxy.set(Weather::Clear);
+    }
+
+    fn act(&self, act: Act, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
+        let on = stage.slots[self.slot].place();
+        stage.journal.note(&What::Fault { name: format!("{act:?}"), on });
+        let slot = &mut stage.slots[self.slot];
+        match act {
+            Act::Stop => slot.cycle(),
+            Act::Freeze => slot.freeze(),
+            Act::Thaw => slot.thaw(),
+            Act::Burst => burst(&stage.sender),
+            Act::Deaf => slot.proxy.set(Weather::Deaf),
+            Act::Cut => slot.proxy.set(Weather::Cut),
+            Act::Clear => slot.proxy.set(Weather::Clear),
+            Act::KillAnother => stage.slots[bystander].kill(),
+            Act::FlushScripts => stage.redis("SCRIPT FLUSH")?,
+            // No actor of this queue has a priority, so nobody holds anything there.
+            Act::LoseGroup => {
+                stage.redis(&format!("XGROUP DESTROY {} workers", key("threads", "ready:low:again")))?;
+            }
+            Act::Marks => {
+                for _ in 0..MARKS {
+                    stage.redis(&format!("XADD {} * w 1", key("threads", "ready:high:again")))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends many messages at once. Those that fail are buried in the end, among others that are done.
+fn burst(sender: &Arc<dyn Broker>) {
+    let sender = Arc::clone(sender);
+    tokio::spawn(async move {
+        let _ = doomed.send_many_with(&*sender, std::iter::repeat_n((), FAILING)).await;
+        let _ = plain.send_many_with(&*sender, (0..PLAIN).map(|_| (fastrand::u64(0..40), 0))).await;
+    });
+}
