@@ -85,7 +85,7 @@ impl Fault {
             Self::FreezeWorker => (lease * 4 / 3 + 500, lease * 2 + 2_000),
             Self::KillRedis => (50, 2_000),
             // Longer than any lease: nobody can have kept one.
-            Self::LongOutage => (lease + 2_000, lease * 2),
+            Self::LongOutage => (lease + 1_000, lease + 3_000),
             Self::FreezeRedis => (300, 3_500),
             Self::HandOver | Self::FailOver => (300, 1_000),
             Self::SlowLoading => (1_000, 4_000),

@@ -110,6 +110,8 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         let (left, lent, strange) = (storage.left.len(), storage.lent, storage.strange.len());
         format!("{left} messages left, {lent} lent, {strange} strange things: {some:?}")
     });
+    let mut struck = Finding::new("what the scenario is about has happened");
+    struck.ask(scenario.faults.is_empty() || !facts.faults.is_empty(), || "no fault fitted in the time".to_owned());
     let mut audited = Finding::new(AUDIT);
     for violation in &audit {
         audited.ask(false, || violation.clone());
@@ -125,6 +127,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     let mut counts = count(&facts, &storage, lost.broken);
     counts.lost_with_master = gone;
     let mut findings = vec![
+        struck,
         lost,
         delivery::refused_never_ran(&facts),
         delivery::left_for_tomorrow(&facts, &storage),
