@@ -47,8 +47,8 @@ for i = 5, #ARGV, 5 do
 end
 
 if redis.call('HLEN', bodies) > redis.call('ZCARD', dead) then
-  -- A page at a time, from anywhere, so that in the end all are found.
-  local page = redis.call('HSCAN', bodies, time[2], 'COUNT', 100)[2]
+  -- A page at a time, from the beginning or from anywhere, so that in the end all are found.
+  local page = redis.call('HSCAN', bodies, time[2] % 2 * math.floor(time[2] / 2), 'COUNT', 100)[2]
   for i = 1, #page, 2 do
     redis.call('ZADD', dead, 'NX', now, page[i])
   end

@@ -14,8 +14,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- Every eighth time, since it costs what is idle two commands.
 local astray = time[2] % 8 == 0 and redis.call('HLEN', bodies) > redis.call('ZCARD', later)
 if astray then
-  -- A page at a time, from anywhere, so that in the end all are found.
-  local page = redis.call('HSCAN', bodies, time[2], 'COUNT', limit)[2]
+  -- A page at a time, from the beginning or from anywhere, so that in the end all are found. The lowest bits
+  -- say in which part of the hash a scan begins: these are always zero here.
+  local dice = math.floor(time[2] / 8)
+  local page = redis.call('HSCAN', bodies, dice % 2 * math.floor(dice / 2), 'COUNT', limit)[2]
   redis.call('ZREM', later, '')
   for i = 1, #page, 2 do
     redis.call('ZADD', later, 'NX', now, page[i])

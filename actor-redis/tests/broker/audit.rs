@@ -90,6 +90,22 @@ async fn scheduled_messages_whose_times_are_gone_are_found_and_then_due_at_once(
 }
 
 #[tokio::test]
+async fn of_many_scheduled_messages_whose_times_are_gone_each_is_found() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let later = (0..2_000).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
+    send(&broker, later.collect()).await;
+    let _: i64 = server.run("DEL {actor:mail}:later");
+    let all = async {
+        let mut lent = 0;
+        while lent < 2_000 {
+            lent += claim(&broker, &worker(&broker).await, 500).await.len();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), all).await.expect("some are never found");
+}
+
+#[tokio::test]
 async fn a_trimmed_stream_a_lost_body_and_a_foreign_key_are_found() {
     let server = Server::start();
     let (broker, _consumer) = full(&server).await;

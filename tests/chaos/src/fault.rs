@@ -10,7 +10,7 @@ use crate::crew::Role;
 use crate::disk::Disk;
 use crate::foreign;
 use crate::history::What;
-use crate::process::QUEUES;
+use crate::process::{NAMESPACE, QUEUES};
 use crate::proxy::Weather;
 use crate::stage::Stage;
 use crate::{storage, tasks};
