@@ -101,7 +101,7 @@ async fn every_kind_of_settlement_goes_in_one_call() {
     for answer in broker.settle(&consumer, &settlements).await {
         assert_eq!(answer.unwrap(), Settled::Yes);
     }
-    let counts = actor_core::Inspect::counts(&broker, &queue()).await.unwrap();
+    let counts = broker.counts(&queue()).await.unwrap();
     assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead), (100, 0, 100, 100));
     assert_eq!(bodies(&claim(&broker, &consumer, 1).await), ["back"]);
 }
