@@ -95,8 +95,14 @@ impl Report {
         println!("  workers   {} processes killed, {} leases lost", counts.processes_killed, counts.leases_lost);
         let recovery = &verdict.recovery;
         println!(
-            "  recovery  of {} runs: p50 {:.1} s, p99 {:.1} s, max {:.1} s, bound {:.1} s",
-            recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound
+            "  recovery  of {} runs: p50 {:.1} s, p99 {:.1} s, max {:.1} s, bound {:.1} s; of {} last chances: max {:.1} s",
+            recovery.count,
+            recovery.p50,
+            recovery.p99,
+            recovery.max,
+            recovery.bound,
+            recovery.last_chances,
+            recovery.last_chances_max
         );
         for finding in &verdict.findings {
             let mark = match (finding.holds, finding.excused) {
