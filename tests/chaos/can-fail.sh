@@ -2,17 +2,20 @@
 # Shows that the suite can fail: breaks the library in each of the ways that stand in `broken/`, in a copy of the
 # tree, and plays the scenario that must notice. Exits with 0 only if each was caught.
 #
-# usage: tests/chaos/can-fail.sh [SECONDS] [SEED]
+# usage: tests/chaos/can-fail.sh [SECONDS] [SEED] [WAY]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=${1:-25} seed=${2:-1}
+# A zombie must fail while another runs its message: it takes some freezes until one does.
+seconds=${1:-60} seed=${2:-1} only=${3:-}
 # Which scenario must notice, and the rules of which it must find one broken.
 ways=(
     "no-owner-check;freeze-worker;tokens of a message grow|two workers whose leases both held"
     "settle-before-work;kill-worker;every acknowledged message came to an end"
     "no-recovery;kill-worker;every acknowledged message came to an end"
 )
+
+if [ -n "$only" ]; then mapfile -t ways < <(printf '%s\n' "${ways[@]}" | grep "^$only;"); fi
 
 root=$PWD
 copy=$(mktemp -d)
@@ -47,4 +50,4 @@ done
 
 echo
 echo "$table"
-[ "$caught" = "${#ways[@]}" ]
+[ "$caught" -gt 0 ] && [ "$caught" = "${#ways[@]}" ]

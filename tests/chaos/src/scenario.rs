@@ -165,12 +165,15 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("kill-producer", "SIGKILL of producers", &[KillProducer]),
         one("kill-all-workers", "SIGKILL of all workers at once", &[KillAllWorkers]),
         one("cycle-worker", "SIGTERM of workers, as a rolling deploy", &[CycleWorker]),
-        one(
-            "freeze-worker",
-            "SIGSTOP past the lease, then SIGCONT: zombies that succeed, and that fail",
-            &[FreezeWorker],
-        )
-        .dense(),
+        Scenario {
+            gap_ms: (200, 800),
+            ..one(
+                "freeze-worker",
+                "SIGSTOP past the lease, then SIGCONT: zombies that succeed, and that fail",
+                &[FreezeWorker],
+            )
+            .dense()
+        },
         one("kill-redis", "Redis SIGKILLed and restarted on its append-only file", &[KillRedis]),
         one("long-outage", "Redis away for longer than the lease: nobody is declared dead for it", &[LongOutage]),
         one("freeze-redis", "Redis frozen with SIGSTOP", &[FreezeRedis]),
