@@ -72,7 +72,7 @@ impl History {
     }
 
     /// The storage lends a message.
-    pub(crate) fn lent(&mut self, delivery: &Delivery) {
+    pub(crate) fn lent(&mut self, delivery: Delivery) {
         let past = self.past(delivery.id.message);
         let grows = delivery.token() > past.token;
         let (attempts, deaths) = (delivery.counters.attempt == past.failures, delivery.crashes() == past.deaths);
@@ -88,7 +88,7 @@ impl History {
     }
 
     /// A run begins.
-    pub(crate) fn started(&mut self, protocol: &Protocol, delivery: &Delivery) {
+    pub(crate) fn started(&mut self, protocol: &Protocol, delivery: Delivery) {
         let past = self.past(delivery.id.message);
         let bit = 1 << delivery.token();
         let again = past.started & bit != 0;

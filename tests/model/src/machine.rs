@@ -84,7 +84,7 @@ impl Protocol {
         }
         self.claiming(state, worker, actions);
         self.recovering(state, worker, actions);
-        self.running(state, worker, actions);
+        Self::running(state, worker, actions);
         let idle = worker.runs.is_empty() && worker.recovered.is_none() && worker.page.is_none();
         if worker.standing == Standing::Stopping && idle && worker.read == Read::None {
             actions.push(Action::Retire(at));
@@ -135,7 +135,7 @@ impl Protocol {
         }
     }
 
-    fn running(&self, state: &State, worker: &Worker, actions: &mut Vec<Action>) {
+    fn running(state: &State, worker: &Worker, actions: &mut Vec<Action>) {
         let at = worker.life.worker;
         for (number, run) in (0..).zip(&worker.runs) {
             match run.phase {
@@ -164,7 +164,7 @@ impl Protocol {
             Action::LendToOrphan(life, id) => {
                 state.orphans.remove(&life);
                 if let Some(delivery) = state.storage.lend(id, life) {
-                    state.history.lent(&delivery);
+                    state.history.lent(delivery);
                 }
             }
             Action::Lend(at, _)
@@ -199,7 +199,7 @@ impl Protocol {
             Action::Lend(_, id) => {
                 if let Some(delivery) = state.storage.lend(id, worker.life) {
                     worker.read = Read::Answered(delivery);
-                    state.history.lent(&delivery);
+                    state.history.lent(delivery);
                 }
             }
             Action::Arrive(_) => {
@@ -271,11 +271,7 @@ impl Protocol {
                     Self::lose_lease(state, at);
                 }
             }
-            Action::DeclareDead(_, life) => {
-                if !self.is_broken(Broken::DeclaresNobody) {
-                    state.storage.retire(life);
-                }
-            }
+            Action::DeclareDead(_, life) if !self.is_broken(Broken::DeclaresNobody) => state.storage.retire(life),
             Action::Leave(_) => {
                 worker.away = true;
                 state.faults.absences -= 1;

@@ -140,7 +140,7 @@ impl Protocol {
         let life = state.workers[worker].life;
         let phase = if delivery.crashes() >= self.max_crashes { Phase::Poisoned } else { Phase::Running };
         if phase == Phase::Running {
-            state.history.started(self, &delivery);
+            state.history.started(self, delivery);
         }
         if self.is_broken(Broken::AcknowledgesFirst) {
             state.storage.acknowledge(delivery.id);
@@ -226,7 +226,7 @@ impl Protocol {
                 delivery.counters.attempt += 1;
             }
             state.history.recovered(id.message);
-            state.history.lent(&delivery);
+            state.history.lent(delivery);
             state.workers[at].recovered = Some(delivery);
         }
     }

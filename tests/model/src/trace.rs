@@ -63,7 +63,7 @@ fn message(number: u8) -> String {
     format!("m{}", number + 1)
 }
 
-fn delivered(delivery: &Delivery) -> String {
+fn delivered(delivery: Delivery) -> String {
     format!("{} (token {})", message(delivery.id.message), delivery.token())
 }
 
@@ -76,7 +76,7 @@ fn step(state: &State, action: Action) -> String {
             format!("the server answers the read that dead {dead} left with {}", message(id.message))
         }
         Action::Arrive(at) => match state.workers[usize::from(at)].read {
-            Read::Answered(delivery) => format!("the answer reaches {}: {}", life(at), delivered(&delivery)),
+            Read::Answered(delivery) => format!("the answer reaches {}: {}", life(at), delivered(delivery)),
             Read::None | Read::Waiting => String::new(),
         },
         Action::LoseAnswer(at) | Action::LoseRecovered(at) => format!("the answer to {} is lost", life(at)),
@@ -84,13 +84,13 @@ fn step(state: &State, action: Action) -> String {
         Action::Look(at) => format!("{} asks what is lent to it", life(at)),
         Action::Fetch(at) => format!("{} fetches what of that it does not hold", life(at)),
         Action::Succeed(at, number) => {
-            format!("{} has done {}", run(at, number).life, delivered(&run(at, number).delivery))
+            format!("{} has done {}", run(at, number).life, delivered(run(at, number).delivery))
         }
         Action::Fail(at, number) => {
-            format!("{} fails at {}", run(at, number).life, delivered(&run(at, number).delivery))
+            format!("{} fails at {}", run(at, number).life, delivered(run(at, number).delivery))
         }
         Action::Interrupt(at, number) => {
-            format!("{} interrupts {}", run(at, number).life, delivered(&run(at, number).delivery))
+            format!("{} interrupts {}", run(at, number).life, delivered(run(at, number).delivery))
         }
         Action::SettleHalf(at, number) | Action::Settle(at, number) => settlement(&run(at, number)),
         Action::SettleUnheard(at, number) => format!("{}, and hears no answer", settlement(&run(at, number))),
@@ -102,7 +102,7 @@ fn step(state: &State, action: Action) -> String {
             format!("{} declares {holder} dead and takes {}", life(at), message(id.message))
         }
         Action::ArriveRecovered(at) => match state.workers[usize::from(at)].recovered {
-            Some(delivery) => format!("the answer reaches {}: {}", life(at), delivered(&delivery)),
+            Some(delivery) => format!("the answer reaches {}: {}", life(at), delivered(delivery)),
             None => String::new(),
         },
         Action::DeclareDead(at, dead) => format!("{} declares {dead} dead, which holds nothing", life(at)),
@@ -115,7 +115,7 @@ fn step(state: &State, action: Action) -> String {
 }
 
 fn settlement(run: &Run) -> String {
-    let (life, delivered) = (run.life, delivered(&run.delivery));
+    let (life, delivered) = (run.life, delivered(run.delivery));
     match run.phase {
         Phase::Running => String::new(),
         Phase::Succeeded { half: false } => format!("{life} settles its success of {delivered}, first command"),
