@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Value, cmd, pipe};
+use redis::{Cmd, IntoConnectionInfo, Value, cmd, pipe};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -79,7 +79,10 @@ impl Floor {
     ///
     /// Redis did not answer.
     pub async fn connect(url: &str) -> Result<Self> {
-        let client = redis::Client::open(url)?;
+        let info = url.into_connection_info()?;
+        // As the library: a small request waits for no other.
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let client = redis::Client::open(info.set_tcp_settings(tcp))?;
         let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let mut commands = client.get_multiplexed_async_connection_with_config(&patient).await?;
         let reads = client.get_multiplexed_async_connection_with_config(&patient).await?;
@@ -103,8 +106,9 @@ impl Floor {
     ///
     /// Redis did not take one.
     pub async fn send_each(&self, ids: Range<u64>, text: &str) -> Result {
+        let mut commands = self.commands.clone();
         for n in ids {
-            self.send(n, text).await?;
+            add(n, text).exec_async(&mut commands).await?;
         }
         Ok(())
     }
