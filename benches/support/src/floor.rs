@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, IntoConnectionInfo, Value, cmd, pipe};
+use redis::{Cmd, Value, cmd, pipe};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -79,10 +79,9 @@ impl Floor {
     ///
     /// Redis did not answer.
     pub async fn connect(url: &str) -> Result<Self> {
-        let info = url.into_connection_info()?;
-        // As the library: a small request waits for no other.
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = redis::Client::open(info.set_tcp_settings(tcp))?;
+        // With the crate's own TCP settings, without `TCP_NODELAY`: small requests that wait for the
+        // answer of the one before go out together, and the floor is a fifth higher for it.
+        let client = redis::Client::open(url)?;
         let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let mut commands = client.get_multiplexed_async_connection_with_config(&patient).await?;
         let reads = client.get_multiplexed_async_connection_with_config(&patient).await?;
