@@ -185,7 +185,9 @@ fn by_hand(handlers: usize) -> String {
         let _ = writeln!(inserts, "    handlers.insert(\"work_{n}\", Box::new(handle_{n}));");
     }
     text + "pub fn handlers() -> HashMap<&'static str, Handler> {\n    \
-            let mut handlers: HashMap<&'static str, Handler> = HashMap::new();\n" + &inserts + "    handlers\n}\n"
+            let mut handlers: HashMap<&'static str, Handler> = HashMap::new();\n"
+        + &inserts
+        + "    handlers\n}\n"
 }
 
 const HAND_HEAD: &str = "\

@@ -149,7 +149,8 @@ fn judge(lines: &[&Line], figures: &[Figure]) -> (String, usize) {
             None => "**not measured**",
         };
         let [value, beside, ratio] = figure.map(cells).unwrap_or_default();
-        let _ = writeln!(table, "| {} | {value} | {beside} | {ratio} | {} | {verdict} |", line.what, line.wanted(figure));
+        let _ =
+            writeln!(table, "| {} | {value} | {beside} | {ratio} | {} | {verdict} |", line.what, line.wanted(figure));
     }
     let _ = write!(table, "\n{reached} of {} reached.", lines.len());
     if lines.len() < LINES.len() {
