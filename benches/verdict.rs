@@ -165,7 +165,8 @@ fn cells(figure: &Figure) -> [String; 3] {
     let Some(base) = &figure.base else { return [value, String::new(), String::new()] };
     let [low, high] = base.ratio_range;
     let beside = format!("{}: {}", base.name, with_unit(base.value, &figure.unit));
-    [value, beside, format!("{:.2} ({low:.2} to {high:.2})", base.ratio)]
+    // With one digit more than the limits have, so that the verdict can be seen.
+    [value, beside, format!("{:.3} ({low:.2} to {high:.2})", base.ratio)]
 }
 
 fn with_unit(value: f64, unit: &str) -> String {
