@@ -48,8 +48,7 @@ impl Footprint<'_> {
             if !self.args.wants(name) {
                 continue;
             }
-            let mut each = Vec::new();
-            for _ in 0..self.args.pairs {
+            let ours = async || {
                 let broker = self.connect().await?;
                 let before = self.server.memory().await?;
                 if name == "ready_bytes" {
@@ -59,12 +58,19 @@ impl Footprint<'_> {
                     let message = move |n| noop.message(n, &text).delay(Duration::from_secs(3_600));
                     library::send_from(&broker, 64, ids.clone(), message).await?;
                 }
-                each.push((self.server.memory().await? - before) / messages as f64);
-                self.held(messages).await?;
-            }
+                self.bytes_each(before, messages).await
+            };
+            let base = async || {
+                self.server.clear().await?;
+                let floor = Floor::connect(&self.server.url()).await?;
+                let before = self.server.memory().await?;
+                floor.send_many(ids.clone(), &text).await?;
+                self.bytes_each(before, messages).await
+            };
+            let pairs = Pairs::run(self.args, ours, base).await?;
             let settings = json!({"messages": messages, "body": 311});
-            let figure = Figure::alone(format!("{name}/each"), "bytes", Spread::of(each), &settings);
-            self.report.show(&figure.within("body + 20 % + 40", 311.0 * 1.2 + 40.0));
+            let metric = format!("{name}/each");
+            self.report.show(&Figure::beside(metric, "bytes", &pairs, |bytes| *bytes, "floor, ready", &settings));
         }
         Ok(())
     }
@@ -204,9 +210,13 @@ impl Footprint<'_> {
         Ok([send, send_many, (drain.0 / 2.0, drain.1 / 2.0)])
     }
 
-    async fn held(&self, messages: u64) -> Result {
+    /// What each of the messages takes, all of which must be there.
+    async fn bytes_each(&self, before: f64, messages: u64) -> Result<f64> {
         let held = self.server.held(QUEUE).await?;
-        if held == messages { Ok(()) } else { Err(format!("{held} of {messages} messages are there").into()) }
+        if held != messages {
+            return Err(format!("{held} of {messages} messages are there").into());
+        }
+        Ok((self.server.memory().await? - before) / messages as f64)
     }
 
     /// A new broker on an emptied server.

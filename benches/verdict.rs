@@ -1,3 +1,239 @@
-//! To come.
+//! What this project wants to reach, and whether it does: `cargo bench --bench verdict`.
+//!
+//! Runs the other benchmarks for the figures that it needs, about ten minutes, and prints one line for
+//! each thing wanted, with the floor of the same run beside it. It ends well when everything could be
+//! measured, whatever the verdict; with `--strict`, only when everything is also reached.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // The table is what it is run for.
 
-fn main() {}
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use actor_bench::{Figure, Result, collect, machine, number};
+use lexopt::prelude::{Long, ValueExt};
+
+use Limit::{AtLeast, AtMost};
+use Of::{Ratio, Value};
+
+const HELP: &str = "\
+options, after `--`:
+  --only NAME   measures only the lines whose figure begins so; may be repeated
+  --pairs N     how many alternated pairs a figure is the median of (default: 5)
+  --smoke       one pair with small numbers: checks the harness, measures nothing
+  --strict      fails also where a line is not reached
+  --into FILE   also writes the table into this file, between the lines `<!-- verdict -->` and `<!-- end -->`";
+
+/// The benchmarks, in the order in which they run.
+const BENCHES: [&str; 4] = ["throughput", "latency", "footprint", "growth"];
+
+/// One thing that is wanted.
+struct Line {
+    what: &'static str,
+    /// The benchmark, and its figure.
+    bench: &'static str,
+    metric: &'static str,
+    /// Which number of it is judged.
+    of: Of,
+    limit: Limit,
+}
+
+/// A number of a figure.
+#[derive(Clone, Copy)]
+enum Of {
+    /// The figure itself.
+    Value,
+    /// What it is of the base beside it.
+    Ratio,
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+const fn line(what: &'static str, bench: &'static str, metric: &'static str, of: Of, limit: Limit) -> Line {
+    Line { what, bench, metric, of, limit }
+}
+
+/// Bytes of a message's body where Redis's cost of it is measured.
+const BODY: f64 = 311.0;
+
+#[rustfmt::skip] // A table.
+const LINES: &[Line] = &[
+    line("`send_many`", "throughput", "send_many/send", Ratio, AtLeast(0.85)),
+    line("64 concurrent `send`", "throughput", "send_64/send", Ratio, AtLeast(0.85)),
+    line("drain, default settings", "throughput", "drain_default/drain", Ratio, AtLeast(0.85)),
+    line("drain, AOF everysec", "throughput", "aof_everysec_of_off/drain", Ratio, AtLeast(0.8)),
+    line("Redis CPU a message, 311-byte body", "throughput", "body_311/redis_cpu", Ratio, AtMost(1.12)),
+    line("own CPU a message, draining", "throughput", "drain_default/drain_own_cpu", Ratio, AtMost(1.4)),
+    line("send to start, idle, p50", "latency", "idle/p50", Ratio, AtMost(1.3)),
+    line("send to start, idle, p99", "latency", "idle/p99", Value, AtMost(5.0)),
+    line("send to start, half load, p99", "latency", "half_load/p99", Value, AtMost(10.0)),
+    line("scheduled, idle, how late: p50", "latency", "scheduled_idle/p50", Value, AtMost(5.0)),
+    line("scheduled, idle, how late: p99", "latency", "scheduled_idle/p99", Value, AtMost(50.0)),
+    line("drain through 1 ms", "growth", "distance_1ms_drain/rate", Ratio, AtLeast(0.6)),
+    line("CPU a message, 1 million ready", "growth", "ready_1m/cpu", Ratio, AtMost(1.1)),
+    line("Redis bytes a ready message", "footprint", "ready_bytes/each", Value, AtMost(BODY * 1.2 + 40.0)),
+    line("idle commands, 1 worker, each", "footprint", "idle_commands_1/each", Value, AtMost(3.0)),
+    line("idle commands, 10 workers, each", "footprint", "idle_commands_10/each", Value, AtMost(3.0)),
+    line("idle commands, 100 workers, each", "footprint", "idle_commands_100/each", Value, AtMost(3.0)),
+    // Flat: no more than an allocator's own ups and downs.
+    line("memory, slow actor, 1 million ready", "footprint", "memory_slow/last", Ratio, AtMost(1.05)),
+];
+
+/// What the command line asks for.
+struct Options {
+    only: Vec<String>,
+    /// What the other benchmarks are told.
+    passed: Vec<String>,
+    strict: bool,
+    into: Option<PathBuf>,
+}
+
+fn main() -> Result {
+    let options = Options::read()?;
+    let wanted: Vec<&Line> = LINES.iter().filter(|line| options.wants(line)).collect();
+    if wanted.is_empty() {
+        return Err(format!("no such line\n{HELP}").into());
+    }
+    let mut figures = Vec::new();
+    let mut failures = Vec::new();
+    for bench in BENCHES {
+        let of_bench = wanted.iter().filter(|line| line.bench == bench);
+        let scenarios: BTreeSet<&str> = of_bench.filter_map(|line| line.metric.split('/').next()).collect();
+        if scenarios.is_empty() {
+            continue;
+        }
+        let mut arguments = options.passed.clone();
+        arguments.extend(scenarios.iter().flat_map(|scenario| ["--only".to_owned(), format!("{scenario}/")]));
+        if let Err(error) = measure(bench, &arguments, &mut figures) {
+            failures.push(error.to_string());
+        }
+    }
+    let (table, reached) = judge(&wanted, &figures);
+    println!("{table}");
+    if let Some(path) = &options.into {
+        insert(path, &table)?;
+    }
+    if !failures.is_empty() {
+        return Err(failures.join("; ").into());
+    }
+    if options.strict && reached < wanted.len() {
+        return Err("not everything is reached".into());
+    }
+    Ok(())
+}
+
+/// Runs a benchmark, and says on the way what it finds.
+fn measure(bench: &str, arguments: &[String], figures: &mut Vec<Figure>) -> Result {
+    collect::figures(Path::new(env!("CARGO_MANIFEST_DIR")), bench, arguments, |figure| {
+        eprintln!("{}: {} {}", figure.metric, number(figure.value), figure.unit);
+        figures.push(figure);
+    })
+}
+
+/// The table, and how many lines are reached.
+fn judge(lines: &[&Line], figures: &[Figure]) -> (String, usize) {
+    let mut table = format!("On {}, by `cargo bench --bench verdict`:\n\n", machine());
+    table += "| what | value | beside | ratio | wanted | verdict |\n|---|---|---|---|---|---|\n";
+    let mut reached = 0;
+    for line in lines {
+        let figure = figures.iter().find(|figure| figure.metric == line.metric);
+        let verdict = match figure.and_then(|figure| line.number(figure)) {
+            Some(number) if line.limit.holds(number) => {
+                reached += 1;
+                "reached"
+            }
+            Some(_) => "**not reached**",
+            None => "**not measured**",
+        };
+        let [value, beside, ratio] = figure.map(cells).unwrap_or_default();
+        let _ =
+            writeln!(table, "| {} | {value} | {beside} | {ratio} | {} | {verdict} |", line.what, line.wanted(figure));
+    }
+    let _ = write!(table, "\n{reached} of {} reached.", lines.len());
+    if lines.len() < LINES.len() {
+        let _ = write!(table, " {} others were not asked for.", LINES.len() - lines.len());
+    }
+    (table, reached)
+}
+
+/// A figure's value, what it stands beside, and their ratio with its range.
+fn cells(figure: &Figure) -> [String; 3] {
+    let value = with_unit(figure.value, &figure.unit);
+    let Some(base) = &figure.base else { return [value, String::new(), String::new()] };
+    let [low, high] = base.ratio_range;
+    let beside = format!("{}: {}", base.name, with_unit(base.value, &figure.unit));
+    // With one digit more than the limits have, so that the verdict can be seen.
+    [value, beside, format!("{:.3} ({low:.2} to {high:.2})", base.ratio)]
+}
+
+fn with_unit(value: f64, unit: &str) -> String {
+    // A rate's unit stands at its number, any other apart.
+    let space = if unit.starts_with('/') { "" } else { " " };
+    format!("{}{space}{unit}", number(value))
+}
+
+/// Replaces what stands between the marks of a file.
+fn insert(path: &Path, table: &str) -> Result {
+    const MARKS: [&str; 2] = ["<!-- verdict -->\n", "<!-- end -->\n"];
+    let page = std::fs::read_to_string(path)?;
+    let parts = page.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
+    let (before, after) = parts.ok_or_else(|| format!("{} lacks the marks", path.display()))?;
+    Ok(std::fs::write(path, format!("{before}{}\n{table}\n\n{}{after}", MARKS[0], MARKS[1]))?)
+}
+
+impl Line {
+    fn number(&self, figure: &Figure) -> Option<f64> {
+        match self.of {
+            Value => Some(figure.value),
+            Ratio => Some(figure.base.as_ref()?.ratio),
+        }
+    }
+
+    fn wanted(&self, figure: Option<&Figure>) -> String {
+        let (words, limit) = match self.limit {
+            AtLeast(limit) => ("at least", limit),
+            AtMost(limit) => ("at most", limit),
+        };
+        match (self.of, figure) {
+            (Value, Some(figure)) => format!("{words} {}", with_unit(limit, &figure.unit)),
+            (Value, None) => format!("{words} {}", number(limit)),
+            (Ratio, _) => format!("{words} {limit} ×"),
+        }
+    }
+}
+
+impl Limit {
+    fn holds(self, number: f64) -> bool {
+        match self {
+            AtLeast(limit) => number >= limit,
+            AtMost(limit) => number <= limit,
+        }
+    }
+}
+
+impl Options {
+    fn read() -> Result<Self> {
+        let mut options = Self { only: Vec::new(), passed: Vec::new(), strict: false, into: None };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(option) = parser.next()? {
+            match option {
+                Long("only") => options.only.push(parser.value()?.string()?),
+                Long("pairs") => options.passed.extend(["--pairs".to_owned(), parser.value()?.string()?]),
+                Long("smoke") => options.passed.push("--smoke".to_owned()),
+                Long("strict") => options.strict = true,
+                Long("into") => options.into = Some(parser.value()?.into()),
+                // Cargo passes it to every benchmark.
+                Long("bench") => {}
+                other => return Err(format!("{}\n{HELP}", other.unexpected()).into()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, line: &Line) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| line.metric.starts_with(only.as_str()))
+    }
+}

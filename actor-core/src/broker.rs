@@ -75,7 +75,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// first. Their [`crashes`](Delivery::crashes) have grown by one.
     ///
     /// A worker is dead when its lease has ended, or when messages are lent to it and it has none.
-    /// It is declared dead in the same step: its next `renew` answers [`Lease::Lost`].
+    /// It is declared dead in the same step: its next `renew` answers [`Lease::Lost`]. To a consumer
+    /// whose own lease has ended nothing is lent, so that no worker is lent the same delivery twice.
     ///
     /// # Errors
     ///

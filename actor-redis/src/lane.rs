@@ -80,8 +80,9 @@ impl Lane {
         entries.map(deliver).collect()
     }
 
-    pub(crate) fn holds(&self, level: Level, id: EntryId) -> bool {
-        self.held().contains(&(level.place(), id.0))
+    /// What is held now, as place and entry.
+    pub(crate) fn held_now(&self) -> HashSet<(u8, u128)> {
+        self.held().clone()
     }
 
     fn held(&self) -> MutexGuard<'_, HashSet<(u8, u128)>> {

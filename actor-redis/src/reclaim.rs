@@ -51,9 +51,14 @@ impl Lane {
         for level in Level::ALL {
             let mut after = None;
             loop {
+                // What is held is asked for before what is lent, and only shrinks meanwhile. What is
+                // settled in between is then no stray: where others have taken it over, it would be
+                // started again as the delivery that it no longer is.
+                let held = self.held_now();
                 let page = self.page(commands, level, after).await?;
                 let (len, last) = (page.len(), page.last().map(|stray| stray.id));
-                let strays: Vec<_> = page.into_iter().filter(|stray| !self.holds(level, stray.id)).collect();
+                let strays: Vec<_> =
+                    page.into_iter().filter(|stray| !held.contains(&(level.place(), stray.id.0))).collect();
                 found.extend(self.fetch(commands, level, strays).await?);
                 if found.len() >= max {
                     // The rest is found by the next claim: the doubt stays.

@@ -93,9 +93,10 @@ impl Growth<'_> {
     async fn drain_by_processes(&self, count: usize) -> Result<Cost> {
         let (broker, messages) = (self.connect().await?, self.args.messages(4 * MESSAGES));
         library::send_many(&broker, 0..messages, TEXT).await?;
+        let preparing = (0..count).map(|_| WorkerProcess::prepare(&self.server, QUEUE, messages));
+        let mut workers = preparing.collect::<Result<Vec<_>>>()?;
         let meter = Meter::start(&self.server).await?;
-        let starting = (0..count).map(|_| WorkerProcess::start(&self.server, QUEUE, messages));
-        let workers = starting.collect::<Result<Vec<_>>>()?;
+        workers.iter_mut().try_for_each(WorkerProcess::begin)?;
         self.server.settled(QUEUE, 0).await?;
         let cost = meter.stop(&self.server, messages).await?;
         let tally = Tally::of(0..messages);

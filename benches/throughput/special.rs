@@ -138,7 +138,7 @@ impl Special<'_> {
     async fn scheduled(&self) -> Result<Cost> {
         let broker = connect(self.server).await?;
         // Time enough to send them all before.
-        let wait = Duration::from_secs(1) + Duration::from_micros(40 * self.messages);
+        let wait = Duration::from_secs(2) + Duration::from_micros(40 * self.messages);
         let due = SystemTime::now() + wait;
         let at = tokio::time::Instant::now() + wait;
         library::send_from(&broker, 64, 0..self.messages, move |n| noop.message(n, TEXT).at(due)).await?;

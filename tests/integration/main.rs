@@ -25,6 +25,8 @@ mod recovery;
 mod repairs;
 /// What an actor is given, and what its message may ask for.
 mod running;
+/// Random calls of the seam, compared with what it promises.
+mod sequences;
 /// What a worker refuses to start with.
 mod starting;
 /// Stopping in good order.

@@ -148,11 +148,14 @@ impl Queue {
     }
 
     pub(super) fn recover(&mut self, worker: &Incarnation, max: usize, now: Moment) -> Vec<Delivery> {
-        if self.paused || max == 0 {
+        // A worker that is dead itself could get back what it had already lost, and its late answer to
+        // the first delivery would count for the second.
+        let lives = self.leases.get(worker).is_some_and(|end| *end > now);
+        if self.paused || max == 0 || !lives {
             return Vec::new();
         }
         // Without its entry a worker is dead, whatever it still holds, until all of that is taken.
-        self.leases.retain(|other, end| other == worker || *end > now);
+        self.leases.retain(|_, end| *end > now);
         let leases = &self.leases;
         let left_behind =
             self.lent.iter_mut().filter(|(_, lent)| lent.worker != *worker && !leases.contains_key(&lent.worker));

@@ -24,6 +24,8 @@ pub(crate) enum Status {
     Live {
         /// Since when without a gap.
         since: Instant,
+        /// When its last renewal was asked for.
+        renewed: Instant,
         /// Whether another worker seems to be dead.
         deaths: bool,
     },
@@ -34,10 +36,12 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// Whether this worker may declare others dead: its own lease has been live for one lease. Had
-    /// the broker been away, every worker would seem dead to the first that is back.
+    /// Whether this worker may declare others dead: its own lease has been live for one lease, and it
+    /// waits for no renewal now. Had the broker been away, or were it so now, every worker would seem
+    /// dead to the first that is back.
     pub(crate) fn may_judge(&self, lease: Duration) -> bool {
-        matches!(self, Self::Live { since, .. } if since.elapsed() >= lease)
+        matches!(self, Self::Live { since, renewed, .. }
+            if since.elapsed() >= lease && renewed.elapsed() < lease / BEATS)
     }
 }
 
@@ -119,7 +123,7 @@ impl Keeper {
         let beat = self.lease / BEATS;
         let (mut since, mut renewed) = (Instant::now(), Instant::now());
         let mut backoff = Backoff::default();
-        self.status.send_replace(Status::Live { since, deaths: false });
+        self.status.send_replace(Status::Live { since, renewed, deaths: false });
         loop {
             tokio::time::sleep_until(renewed + beat).await;
             let asked = Instant::now();
@@ -136,7 +140,7 @@ impl Keeper {
                         since = asked;
                     }
                     renewed = asked;
-                    self.status.send_replace(Status::Live { since, deaths });
+                    self.status.send_replace(Status::Live { since, renewed, deaths });
                 }
                 Ok(Lease::Lost) => {
                     self.status.send_replace(Status::Lost);
@@ -169,5 +173,26 @@ impl Keeper {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(6);
+
+    fn live(since: u64, renewed: u64) -> Status {
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        Status::Live { since: ago(since), renewed: ago(renewed), deaths: true }
+    }
+
+    #[test]
+    fn only_who_has_been_live_for_a_lease_and_awaits_no_renewal_may_judge() {
+        assert!(live(7, 1).may_judge(LEASE));
+        assert!(!live(5, 1).may_judge(LEASE), "it has just come to life");
+        assert!(!live(70, 3).may_judge(LEASE), "its renewal is not answered: the broker may be away");
+        assert!(!Status::Starting.may_judge(LEASE));
+        assert!(!Status::Lost.may_judge(LEASE));
     }
 }

@@ -17,36 +17,51 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Recovers until the post is halted.
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
     let mut look = Instant::now() + lease;
+    let mut awaits_renewal = true;
     loop {
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
-            () = sleep_until(look) => {}
+            () = sleep_until(look), if !awaits_renewal => {}
             () = post.halt.cancelled() => return,
         }
-        let now = Instant::now();
         let (hinted, may_judge) = {
             let status = status.borrow_and_update();
             (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease))
         };
-        if !may_judge {
-            look = look.max(now + lease / 3);
-        } else if hinted || look <= now {
-            take_over(&post).await;
-            // Workers that began together shall not look together.
-            look = Instant::now() + LOOK.mul_f64(0.75 + fastrand::f64() / 2.0);
+        awaits_renewal = !may_judge;
+        if may_judge && (hinted || look <= Instant::now()) {
+            match take_over(&post, &status, lease).await {
+                // Workers that began together shall not look together.
+                Took::All => look = Instant::now() + LOOK.mul_f64(0.75 + fastrand::f64() / 2.0),
+                Took::MayNotJudge => awaits_renewal = true,
+            }
         }
     }
 }
 
+/// How a taking over ended.
+enum Took {
+    /// None is left that can be taken for now.
+    All,
+    /// This worker may declare nobody dead until its next renewal.
+    MayNotJudge,
+}
+
 /// Runs what the dead held, as slots are free, until none is left.
-async fn take_over(post: &Arc<Post>) {
+async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Duration) -> Took {
     loop {
         let slot = Arc::clone(&post.lane.slots).acquire_owned();
-        let Some(Ok(slot)) = unless_halted(post, slot).await else { return };
-        let Some(Some(admission)) = unless_halted(post, post.executor.suspects.enter()).await else { return };
+        let Some(Ok(slot)) = unless_halted(post, slot).await else { return Took::All };
+        let Some(Some(admission)) = unless_halted(post, post.executor.suspects.enter()).await else {
+            return Took::All;
+        };
+        // A slot may be long in coming, and the broker have been away meanwhile.
+        if !status.borrow().may_judge(lease) {
+            return Took::MayNotJudge;
+        }
         match post.broker.recover(&post.consumer, 1).await {
             Ok(mut recovered) => {
-                let Some(delivery) = recovered.pop() else { return };
+                let Some(delivery) = recovered.pop() else { return Took::All };
                 post.outage.ended();
                 failpoint::pass("worker.took_over");
                 let admission = post.executor.readmit(&delivery, admission);
@@ -54,7 +69,7 @@ async fn take_over(post: &Arc<Post>) {
             }
             Err(error) => {
                 post.outage.failed(&error);
-                return;
+                return Took::All;
             }
         }
     }

@@ -17,24 +17,35 @@ for i = 4, #KEYS do
   end
 end
 
--- Marks that nobody has read yet are no messages. They stand after what the group has read.
-local read = '-'
+-- Marks are no messages. What the group has read of them is lent until its worker deletes it.
+local last
 local groups = redis.pcall('XINFO', 'GROUPS', first)
 for _, info in ipairs(groups) do
-  local name, last
+  local name, delivered
   for i = 1, #info, 2 do
     if info[i] == 'name' then name = info[i + 1] end
-    if info[i] == 'last-delivered-id' then last = info[i + 1] end
+    if info[i] == 'last-delivered-id' then delivered = info[i + 1] end
   end
   if name == group then
-    read = '(' .. last
+    last = delivered
   end
 end
-for _, entry in ipairs(redis.call('XRANGE', first, read, '+', 'COUNT', marks)) do
-  if entry[2][1] == 'w' and #entry[2] == 2 then
+local function marks_in(from, to)
+  local found = {}
+  for _, entry in ipairs(redis.call('XRANGE', first, from, to, 'COUNT', marks)) do
+    if entry[2][1] == 'w' and #entry[2] == 2 then
+      found[#found + 1] = entry[1]
+    end
+  end
+  return found
+end
+if last then
+  for _, mark in ipairs(marks_in('-', last)) do
     stored = stored - 1
+    lent = lent - #redis.call('XPENDING', first, group, mark, mark, 1)
   end
 end
+stored = stored - #marks_in(last and '(' .. last or '-', '+')
 
 return {
   math.max(0, stored - lent),

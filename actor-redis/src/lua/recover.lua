@@ -1,6 +1,8 @@
 -- Lends what dead workers held to a living one. The consumer groups say who holds what; a consumer
 -- without a live lease is dead, also where its entry in `workers` is gone. Where nobody dead holds
--- anything, what is in nobody's hands is lent: the group's knowledge of it was deleted by hand.
+-- anything, what is in nobody's hands is lent: the group's knowledge of it was deleted by hand. A
+-- worker whose own lease has ended is lent nothing: it could get back an entry that it had already
+-- lost, and its late answer to the first delivery would count for the second.
 --
 -- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
@@ -13,7 +15,7 @@ local limit, most_dead = tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local live, ended = { [me] = true }, {}
+local live, ended = {}, {}
 local leases = redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES')
 for i = 1, #leases, 2 do
   if tonumber(leases[i + 1]) > now then
@@ -21,6 +23,9 @@ for i = 1, #leases, 2 do
   elseif leases[i] ~= 'paused' then
     ended[leases[i]] = true
   end
+end
+if not live[me] then
+  return {}
 end
 
 local taken = {}

@@ -79,6 +79,8 @@ impl Floor {
     ///
     /// Redis did not answer.
     pub async fn connect(url: &str) -> Result<Self> {
+        // With the crate's own TCP settings, without `TCP_NODELAY`: small requests that wait for the
+        // answer of the one before go out together, and the floor is a fifth higher for it.
         let client = redis::Client::open(url)?;
         let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let mut commands = client.get_multiplexed_async_connection_with_config(&patient).await?;
@@ -103,8 +105,9 @@ impl Floor {
     ///
     /// Redis did not take one.
     pub async fn send_each(&self, ids: Range<u64>, text: &str) -> Result {
+        let mut commands = self.commands.clone();
         for n in ids {
-            self.send(n, text).await?;
+            add(n, text).exec_async(&mut commands).await?;
         }
         Ok(())
     }

@@ -6,10 +6,12 @@
 //! [`Report`] shows the medians, their ranges and the ratio of the two.
 
 mod args;
+pub mod collect;
 mod cost;
 pub mod floor;
 pub mod latency;
 pub mod library;
+mod machine;
 mod pace;
 mod pairs;
 mod process;
@@ -22,11 +24,12 @@ pub mod work;
 
 pub use args::Args;
 pub use cost::{Cost, Meter};
+pub use machine::machine;
 pub use pace::Pace;
 pub use pairs::Pairs;
 pub use process::WorkerProcess;
 pub use proxy::Proxy;
-pub use report::{Figure, Report};
+pub use report::{Figure, Report, number};
 pub use server::{Persistence, Server};
 pub use spread::Spread;
 pub use tally::Tally;

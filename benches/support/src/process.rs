@@ -11,6 +11,9 @@ use crate::{Result, Server, Tally, library};
 /// The first argument of a program that is started as a worker.
 const AS_WORKER: &str = "--worker-process";
 
+/// What tells it to work.
+const BEGIN: &[u8] = b"begin\n";
+
 /// A worker in a process of its own, with default settings.
 #[derive(Debug)]
 pub struct WorkerProcess {
@@ -27,6 +30,17 @@ impl WorkerProcess {
     ///
     /// The program cannot be started, or ended at once.
     pub fn start(server: &Server, queue: &str, messages: u64) -> Result<Self> {
+        let mut worker = Self::prepare(server, queue, messages)?;
+        worker.begin()?;
+        Ok(worker)
+    }
+
+    /// Starts the process and connects it. It does not work yet.
+    ///
+    /// # Errors
+    ///
+    /// The program cannot be started, or ended at once.
+    pub fn prepare(server: &Server, queue: &str, messages: u64) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args([AS_WORKER, &server.url(), queue, &messages.to_string()])
             .stdin(Stdio::piped())
@@ -37,6 +51,16 @@ impl WorkerProcess {
         let mut line = String::new();
         worker.output.read_line(&mut line)?;
         if line == "connected\n" { Ok(worker) } else { Err("a worker process did not start".into()) }
+    }
+
+    /// Lets it work.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn begin(&mut self) -> Result {
+        let input = self.input.as_mut().ok_or("a worker without an input")?;
+        Ok(input.write_all(BEGIN)?)
     }
 
     /// Its memory, in bytes; `None` where the system does not tell.
@@ -81,6 +105,8 @@ impl WorkerProcess {
         let tally = Arc::new(Tally::of(0..messages.parse()?));
         let broker = RedisBroker::connect(url).await?;
         tell("connected\n")?;
+        let mut begin = [0; BEGIN.len()];
+        std::io::stdin().read_exact(&mut begin)?;
         let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
         let worker = library::worker(&broker, queue, &tally);
         worker

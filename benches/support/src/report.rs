@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Args, Cost, Pairs, Spread};
+use crate::{Args, Cost, Pairs, Spread, machine};
 
 /// One measured figure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ impl Report {
     #[must_use]
     pub fn new(args: &Args, title: &str) -> Self {
         if !args.json {
-            println!("\n{title}\n");
+            println!("\n{title}, on {}\n", machine());
             println!("| figure | value | range | beside | ratio | settings |\n|---|---|---|---|---|---|");
         }
         Self { args: args.clone() }
@@ -139,7 +139,7 @@ fn words(settings: &Value) -> String {
 
 /// A number with three digits, or all that stand before its point.
 #[must_use]
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         1_000.0.. => thousands(value),
         100.0.. => format!("{value:.0}"),

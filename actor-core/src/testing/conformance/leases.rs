@@ -119,6 +119,24 @@ pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(harness: &H) 
     assert_eq!(scene.renew(&again).await, Lease::Held { deaths: false });
 }
 
+/// It might get back what it had lost before, and its late answer to the first delivery of it would
+/// count for the second.
+pub async fn a_worker_whose_lease_has_ended_takes_over_nothing<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (late, killed, other) = (scene.worker("late").await, scene.worker("killed").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    let delivery = scene.lend_one(&late).await;
+    scene.end_lease(&late).await;
+    scene.recover(&killed, 1).await;
+    scene.end_lease(&killed).await;
+    assert_eq!(texts(&scene.recover(&late, 100).await), [""; 0], "it was declared dead");
+    assert_eq!(scene.settle(&late, &delivery, release("it, as it was")).await, Settled::No);
+    let ended = scene.worker("ended").await;
+    scene.end_lease(&ended).await;
+    assert_eq!(texts(&scene.recover(&ended, 100).await), [""; 0], "its lease has ended unnoticed");
+    assert_eq!(scene.recover(&other, 100).await[0].crashes, 2);
+}
+
 /// A worker has one life at all its queues.
 pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;

@@ -152,6 +152,7 @@ macro_rules! conformance_tests {
                 recoverers_at_once_never_share_a_message
                 a_lease_that_ended_unnoticed_is_prolonged
                 a_worker_declared_dead_has_lost_its_lease
+                a_worker_whose_lease_has_ended_takes_over_nothing
                 a_lease_lost_at_one_queue_is_lost
                 a_worker_without_a_lease_is_dead
                 a_retired_workers_messages_are_recovered_at_once

@@ -1,0 +1,48 @@
+//! Runs another benchmark and reads the figures that it prints.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{Figure, Result};
+
+/// Runs a benchmark of the workspace at `root`, built as this program was, and calls `each` with each
+/// of its figures as it comes. `arguments` are what stands after `--`; `--json` is one of them already.
+///
+/// # Errors
+///
+/// Cargo cannot build it, it failed, or what it printed is no figure.
+pub fn figures(
+    root: &Path,
+    bench: &str,
+    arguments: impl IntoIterator<Item = impl AsRef<str>>,
+    mut each: impl FnMut(Figure),
+) -> Result {
+    // Cargo tells its own path to what it runs.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // A test was built with the other tests' features: nothing is built twice for it.
+    let how: &[&str] =
+        if cfg!(debug_assertions) { &["test", "--quiet", "--workspace", "--all-features"] } else { &["bench"] };
+    command.args(how).args(["--bench", bench, "--", "--json"]).current_dir(root);
+    for argument in arguments {
+        command.arg(argument.as_ref());
+    }
+    let mut process = command.stdout(Stdio::piped()).spawn()?;
+    let output = process.stdout.take().ok_or("a benchmark without an output")?;
+    let mut wrong = None;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        // To its end in any case: it must not wait for a reader.
+        match serde_json::from_str(&line) {
+            Ok(figure) => each(figure),
+            Err(error) => wrong = wrong.or(Some(format!("{bench} printed what is no figure ({error}): {line}"))),
+        }
+    }
+    let status = process.wait()?;
+    match wrong {
+        _ if !status.success() => Err(format!("{bench} failed: {status}").into()),
+        Some(wrong) => Err(wrong.into()),
+        None => Ok(()),
+    }
+}

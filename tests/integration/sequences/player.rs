@@ -1,0 +1,255 @@
+//! Plays a sequence on a broker and on the reference, and compares every answer.
+
+use std::time::Duration;
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::inspect::Inspect;
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{MessageId, Priority, QueueName};
+
+use super::reference::{End, Number, Reference};
+
+/// Longer than any sequence, however often the time of what is scheduled is made to come.
+const LEASE: Duration = Duration::from_secs(3600 * 24 * 365);
+/// When what is scheduled is due.
+pub(super) const LATER: Duration = Duration::from_secs(3600);
+/// How long a claim waits for what is certainly ready. Only a broker that is wrong takes so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+const REACHED: &str = "the storage can be reached";
+
+/// One call of the seam. What it names is taken modulo what there is.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Send { priority: Priority, later: bool },
+    Claim { worker: usize, max: usize },
+    Settle { worker: usize, delivery: usize, end: End },
+    SettleOwn { delivery: usize, end: End },
+    Renew { worker: usize },
+    EndLease { worker: usize },
+    Recover { worker: usize, max: usize },
+    Retire { worker: usize },
+    BeginAgain { worker: usize },
+    MakeDue,
+}
+
+/// A broker, and how to make what is scheduled due.
+pub(super) trait Stage {
+    type Broker: Broker + Inspect;
+    fn broker(&self) -> &Self::Broker;
+    fn make_due(&self, queue: &QueueName);
+}
+
+/// A queue of a broker, and what it should be like.
+pub(super) struct Player<'a, S> {
+    stage: &'a S,
+    queue: QueueName,
+    reference: Reference,
+    ids: Vec<MessageId>,
+    /// The life of each worker, and the consumer of each life.
+    workers: Vec<usize>,
+    lives: Vec<Consumer>,
+    /// Every delivery there was: to which life, by which receipt, and its number in the reference.
+    deliveries: Vec<(usize, Receipt, usize)>,
+    settlements: usize,
+}
+
+impl<'a, S: Stage> Player<'a, S> {
+    pub(super) async fn new(stage: &'a S, queue: QueueName, workers: usize) -> Self {
+        let mut player = Self {
+            stage,
+            queue,
+            reference: Reference::default(),
+            ids: Vec::new(),
+            workers: Vec::new(),
+            lives: Vec::new(),
+            deliveries: Vec::new(),
+            settlements: 0,
+        };
+        for _ in 0..workers {
+            let life = player.begin().await;
+            player.workers.push(life);
+        }
+        player
+    }
+
+    /// Takes a step, and says what was not as it should be.
+    pub(super) async fn take(&mut self, step: &Step) -> Result<(), String> {
+        match *step {
+            Step::Send { priority, later } => self.send(priority, later).await,
+            Step::Claim { worker, max } => self.claim(self.workers[worker], max).await?,
+            Step::Settle { worker, delivery, ref end } => {
+                if let Some(delivery) = self.delivery(delivery) {
+                    self.settle(self.workers[worker], delivery, end).await?;
+                }
+            }
+            Step::SettleOwn { delivery, ref end } => {
+                if let Some(delivery) = self.delivery(delivery) {
+                    self.settle(self.deliveries[delivery].0, delivery, end).await?;
+                }
+            }
+            Step::Renew { worker } => self.renew(self.workers[worker]).await?,
+            Step::EndLease { worker } => self.end_lease(self.workers[worker]).await,
+            Step::Recover { worker, max } => _ = self.recover(self.workers[worker], max).await?,
+            Step::Retire { worker } => {
+                let life = self.workers[worker];
+                self.stage.broker().retire(&self.lives[life].worker, &self.queues()).await.expect(REACHED);
+                self.reference.retire(life);
+            }
+            Step::BeginAgain { worker } => self.workers[worker] = self.begin().await,
+            Step::MakeDue => {
+                self.stage.make_due(&self.queue);
+                self.reference.make_due();
+            }
+        }
+        self.reference.compare(&self.stage.broker().counts(&self.queue).await.expect(REACHED))
+    }
+
+    /// Ends every lease, and has one more worker do all there is. Nothing may be left then but dead letters.
+    pub(super) async fn drain(&mut self) -> Result<(), String> {
+        for life in 0..self.lives.len() {
+            self.end_lease(life).await;
+        }
+        self.stage.make_due(&self.queue);
+        self.reference.make_due();
+        let last = self.begin().await;
+        while self.recover(last, 100).await? > 0 {}
+        let mut open = self.open(last);
+        loop {
+            for delivery in std::mem::take(&mut open) {
+                self.settle(last, delivery, &End::Done).await?;
+            }
+            let before = self.deliveries.len();
+            self.claim(last, 100).await?;
+            open = (before..self.deliveries.len()).collect();
+            let counts = self.stage.broker().counts(&self.queue).await.expect(REACHED);
+            if open.is_empty() {
+                return match counts.ready + counts.scheduled + counts.lent {
+                    0 => self.reference.compare(&counts),
+                    _ => Err(format!("at the end there are {counts:?}")),
+                };
+            }
+        }
+    }
+
+    /// What was lent to a life.
+    fn open(&self, life: usize) -> Vec<usize> {
+        (0..self.deliveries.len()).filter(|at| self.deliveries[*at].0 == life).collect()
+    }
+
+    fn delivery(&self, number: usize) -> Option<usize> {
+        number.checked_rem(self.deliveries.len())
+    }
+
+    fn queues(&self) -> [QueueName; 1] {
+        [self.queue.clone()]
+    }
+
+    async fn begin(&mut self) -> usize {
+        let consumer = Consumer::new(Incarnation::new("player"), self.queue.clone());
+        self.stage.broker().enroll(&consumer.worker, &self.queues(), LEASE).await.expect(REACHED);
+        self.lives.push(consumer);
+        self.reference.enroll(self.lives.len() - 1);
+        self.lives.len() - 1
+    }
+
+    async fn send(&mut self, priority: Priority, later: bool) {
+        let (id, body) = (MessageId::new(), format!("{} sent", self.ids.len()));
+        let message = Enqueue::new(id, priority, body.clone().into());
+        let message = if later { message.after(LATER) } else { message };
+        for answer in self.stage.broker().enqueue(&self.queue, vec![message]).await {
+            answer.expect(REACHED);
+        }
+        self.ids.push(id);
+        self.reference.send(priority, body, later);
+    }
+
+    async fn claim(&mut self, life: usize, max: usize) -> Result<(), String> {
+        let is_ready = self.reference.highest().is_some();
+        let patience = if is_ready && max > 0 { PATIENCE } else { Duration::ZERO };
+        let lent = self.stage.broker().claim(&self.lives[life], max, &Wait::new(patience)).await.expect(REACHED);
+        if lent.is_empty() && !patience.is_zero() {
+            return Err("a claim lent nothing, and there is what is ready".to_owned());
+        }
+        if let Some(crashed) = lent.iter().find(|delivery| delivery.crashes > 0) {
+            return Err(format!("a claim lent {crashed:?}"));
+        }
+        let numbers = self.numbers(&lent)?;
+        let deliveries = self.reference.claimed(life, &numbers)?;
+        let received = lent.into_iter().zip(deliveries);
+        self.deliveries.extend(received.map(|(delivery, number)| (life, delivery.receipt, number)));
+        Ok(())
+    }
+
+    async fn recover(&mut self, life: usize, max: usize) -> Result<usize, String> {
+        let left = self.reference.left_behind(life);
+        let lent = self.stage.broker().recover(&self.lives[life], max).await.expect(REACHED);
+        let numbers = self.numbers(&lent)?;
+        if let Some(strange) = numbers.iter().find(|number| !left.contains(number)) {
+            return Err(format!("message {strange} was taken over, and nobody dead held it"));
+        }
+        if numbers.len() != max.min(left.len()) {
+            return Err(format!("{numbers:?} were taken over, of {left:?}"));
+        }
+        if max > 0 {
+            let taken = self.reference.recovered(life, &numbers);
+            for (delivery, (number, crashes)) in lent.into_iter().zip(taken) {
+                if delivery.crashes != crashes {
+                    return Err(format!("{delivery:?} should have {crashes} crashes"));
+                }
+                self.deliveries.push((life, delivery.receipt, number));
+            }
+        }
+        Ok(numbers.len())
+    }
+
+    async fn settle(&mut self, life: usize, at: usize, end: &End) -> Result<(), String> {
+        let (_, receipt, delivery) = &self.deliveries[at];
+        let (receipt, delivery) = (Receipt::new(receipt.rank(), receipt.number()), *delivery);
+        let number = self.reference.number(delivery);
+        let id = self.ids[number];
+        self.settlements += 1;
+        let body = format!("{number} settled {}", self.settlements);
+        let bytes = bytes::Bytes::from(body.clone());
+        let settlement = match *end {
+            End::Done => Settlement::Done,
+            End::RetryNow(priority) => Settlement::Retry { id, priority, body: bytes, after: Duration::ZERO },
+            End::RetryLater(priority) => Settlement::Retry { id, priority, body: bytes, after: LATER },
+            End::Bury => Settlement::Bury { id: Some(id), body: bytes, reason: "it was played so".to_owned() },
+            End::Release => Settlement::Release { body: bytes },
+        };
+        let answers = self.stage.broker().settle(&self.lives[life], &[(receipt, settlement)]).await;
+        let answers: Vec<Settled> = answers.into_iter().map(|answer| answer.expect(REACHED)).collect();
+        let counts = self.reference.settle(life, delivery, end, body);
+        let expected = if counts { Settled::Yes } else { Settled::No };
+        if answers == [expected] {
+            return Ok(());
+        }
+        Err(format!("settling message {number} was answered with {answers:?}, and not {expected:?}"))
+    }
+
+    async fn renew(&mut self, life: usize) -> Result<(), String> {
+        let renewed = self.stage.broker().renew(&self.lives[life].worker, &self.queues(), LEASE).await;
+        let held = matches!(renewed.expect(REACHED), Lease::Held { .. });
+        if held == self.reference.renew(life) {
+            return Ok(());
+        }
+        Err(format!("a renewal said that the lease is held: {held}"))
+    }
+
+    async fn end_lease(&mut self, life: usize) {
+        let ended = self.stage.broker().renew(&self.lives[life].worker, &self.queues(), Duration::ZERO).await;
+        ended.expect(REACHED);
+        self.reference.end_lease(life);
+    }
+
+    /// Which messages were lent. Their bodies must be what was stored last.
+    fn numbers(&self, lent: &[Delivery]) -> Result<Vec<Number>, String> {
+        let number = |delivery: &Delivery| {
+            let body = String::from_utf8_lossy(&delivery.body);
+            let known = self.reference.messages.iter().position(|message| message.body == body);
+            known.ok_or_else(|| format!("{body:?} was lent, which is no message as it was stored last"))
+        };
+        lent.iter().map(number).collect()
+    }
+}

@@ -1,0 +1,205 @@
+//! What the seam promises, in the simplest form that can be compared: every message, and where it is.
+
+use std::collections::BTreeMap;
+
+use actor_core::Priority;
+use actor_core::inspect::Counts;
+
+/// Which of the workers that a sequence plays with. Each life of one has its own number.
+pub(super) type Life = usize;
+/// Which message, in the order of their sending.
+pub(super) type Number = usize;
+
+/// Where a message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Ready, and never anything else before.
+    Ready,
+    /// Ready: it was given back.
+    Again,
+    /// Scheduled for a time that has come: a broker may have noticed, or not yet.
+    Due,
+    /// Scheduled for a time that is far.
+    Later,
+    /// Lent, as this delivery, and so many workers died with it.
+    Lent { to: Life, delivery: usize, crashes: u32 },
+    /// A dead letter.
+    Dead,
+    /// Ended.
+    Ended,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) priority: Priority,
+    pub(super) body: String,
+    pub(super) place: Place,
+}
+
+/// What a settlement asks for.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    Done,
+    RetryNow(Priority),
+    RetryLater(Priority),
+    Bury,
+    Release,
+}
+
+/// The seam's promises.
+#[derive(Debug, Default)]
+pub(super) struct Reference {
+    pub(super) messages: Vec<Known>,
+    /// Each life's lease, while it has one: whether it still runs.
+    leases: BTreeMap<Life, bool>,
+    /// Which message each stored copy is of. What is lent has a copy's number as its delivery.
+    copies: Vec<Number>,
+}
+
+impl Reference {
+    pub(super) fn send(&mut self, priority: Priority, body: String, later: bool) {
+        let place = if later { Place::Later } else { Place::Ready };
+        self.messages.push(Known { priority, body, place });
+    }
+
+    pub(super) fn enroll(&mut self, life: Life) {
+        self.leases.insert(life, true);
+    }
+
+    /// Whether a lease is held, which prolongs it.
+    pub(super) fn renew(&mut self, life: Life) -> bool {
+        self.leases.get_mut(&life).map(|runs| *runs = true).is_some()
+    }
+
+    pub(super) fn end_lease(&mut self, life: Life) {
+        if let Some(runs) = self.leases.get_mut(&life) {
+            *runs = false;
+        }
+    }
+
+    pub(super) fn retire(&mut self, life: Life) {
+        self.leases.remove(&life);
+    }
+
+    fn lives(&self, life: Life) -> bool {
+        self.leases.get(&life) == Some(&true)
+    }
+
+    pub(super) fn make_due(&mut self) {
+        for message in self.messages.iter_mut().filter(|message| message.place == Place::Later) {
+            message.place = Place::Due;
+        }
+    }
+
+    /// The highest priority of what is certainly ready.
+    pub(super) fn highest(&self) -> Option<Priority> {
+        let ready = self.messages.iter().filter(|message| matches!(message.place, Place::Ready | Place::Again));
+        ready.map(|message| message.priority).max_by_key(|priority| rank(*priority))
+    }
+
+    /// A claim has lent these, in this order. Says what is wrong with that, and which delivery each is.
+    pub(super) fn claimed(&mut self, to: Life, lent: &[Number]) -> Result<Vec<usize>, String> {
+        if let (Some(first), Some(highest)) = (lent.first(), self.highest())
+            && rank(self.messages[*first].priority) < rank(highest)
+        {
+            return Err(format!("message {first} was lent before one of {highest:?} priority"));
+        }
+        let mut deliveries = Vec::new();
+        for number in lent {
+            let message = &self.messages[*number];
+            match message.place {
+                Place::Ready => {
+                    let before = self.messages[..*number]
+                        .iter()
+                        .position(|other| other.place == Place::Ready && other.priority == message.priority);
+                    if let Some(before) = before {
+                        return Err(format!("message {number} was lent before {before}, which was sent before it"));
+                    }
+                }
+                Place::Again | Place::Due => {}
+                ref place => return Err(format!("message {number} was lent, and is {place:?}")),
+            }
+            deliveries.push(self.copies.len());
+            self.messages[*number].place = Place::Lent { to, delivery: self.copies.len(), crashes: 0 };
+            self.copies.push(*number);
+        }
+        Ok(deliveries)
+    }
+
+    /// The messages that a life may take over.
+    pub(super) fn left_behind(&self, by: Life) -> Vec<Number> {
+        let is_left = |message: &Known| match message.place {
+            Place::Lent { to, .. } => to != by && !self.lives(to),
+            _ => false,
+        };
+        if !self.lives(by) {
+            return Vec::new();
+        }
+        (0..self.messages.len()).filter(|number| is_left(&self.messages[*number])).collect()
+    }
+
+    /// A recovery has lent these. Says which delivery each is, and how many workers died with it.
+    pub(super) fn recovered(&mut self, by: Life, lent: &[Number]) -> Vec<(usize, u32)> {
+        if self.lives(by) {
+            self.leases.retain(|_, runs| *runs);
+        }
+        let mut taken = Vec::new();
+        for number in lent {
+            if let Place::Lent { to, delivery, crashes } = &mut self.messages[*number].place {
+                (*to, *crashes) = (by, *crashes + 1);
+                taken.push((*delivery, *crashes));
+            }
+        }
+        taken
+    }
+
+    /// Which message a delivery is of.
+    pub(super) fn number(&self, delivery: usize) -> Number {
+        self.copies[delivery]
+    }
+
+    /// Whether a settlement counts, with what follows from it.
+    pub(super) fn settle(&mut self, by: Life, delivery: usize, end: &End, body: String) -> bool {
+        let message = &mut self.messages[self.copies[delivery]];
+        let holder = match message.place {
+            Place::Lent { to, delivery: lent, .. } if lent == delivery => to,
+            _ => return false,
+        };
+        if !matches!(end, End::Done) && holder != by {
+            return false;
+        }
+        match end {
+            End::Done => message.place = Place::Ended,
+            End::RetryNow(priority) => (message.place, message.priority, message.body) = (Place::Due, *priority, body),
+            End::RetryLater(priority) => {
+                (message.place, message.priority, message.body) = (Place::Later, *priority, body);
+            }
+            End::Bury => (message.place, message.body) = (Place::Dead, body),
+            End::Release => (message.place, message.body) = (Place::Again, body),
+        }
+        true
+    }
+
+    /// Says what is wrong with a broker's counts.
+    pub(super) fn compare(&self, counts: &Counts) -> Result<(), String> {
+        let of =
+            |wanted: fn(&Place) -> bool| self.messages.iter().filter(|message| wanted(&message.place)).count() as u64;
+        let ready = of(|place| matches!(place, Place::Ready | Place::Again));
+        let (due, later) = (of(|place| *place == Place::Due), of(|place| *place == Place::Later));
+        let (lent, dead) = (of(|place| matches!(place, Place::Lent { .. })), of(|place| *place == Place::Dead));
+        let waiting =
+            counts.ready + counts.scheduled == ready + due + later && (ready..=ready + due).contains(&counts.ready);
+        if waiting && counts.lent == lent && counts.dead == dead {
+            return Ok(());
+        }
+        Err(format!("{ready} ready, {due} due, {later} later, {lent} lent and {dead} dead, and not {counts:?}"))
+    }
+}
+
+pub(super) fn rank(priority: Priority) -> u8 {
+    match priority {
+        Priority::High => 2,
+        Priority::Low => 0,
+        _ => 1,
+    }
+}

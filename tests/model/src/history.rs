@@ -1,0 +1,134 @@
+//! What has happened to each message, as someone who sees everything would tell it. No step of the
+//! protocol depends on it: the promises are judged by it.
+
+use crate::protocol::Protocol;
+use crate::storage::{Delivery, Id};
+use crate::worker::{Phase, Run};
+
+/// What was seen to happen, and must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Breach {
+    /// A message was lent with a token that is not above its last.
+    Token,
+    /// One delivery was started twice.
+    Started,
+    /// A worker that no longer held a message changed what became of it.
+    LateFailure,
+    /// A message says of its attempts what is not so.
+    Attempts,
+    /// A message says of its deaths what is not so.
+    Deaths,
+    /// A message was started whose workers had died too often.
+    Poison,
+    /// A message was buried for a reason that is not so.
+    Reason,
+}
+
+/// One message's past.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Past {
+    /// The highest token it was lent with.
+    token: u8,
+    /// The tokens it was started with, a bit each.
+    started: u32,
+    /// Whether its work was done, by whomever.
+    pub done: bool,
+    /// How many failures counted.
+    pub failures: u8,
+    /// How many workers were declared dead while they held it.
+    deaths: u8,
+    /// Whether it was seen to be nowhere any more.
+    pub ended: bool,
+    /// Whether a success counted that came from a worker which no longer held it.
+    pub late_success: bool,
+    /// Whether a failure was refused that came from a worker which no longer held it.
+    pub refused: bool,
+    /// Whether what a lost answer had lent was found.
+    pub found: bool,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct History {
+    /// Of each message.
+    pub pasts: Vec<Past>,
+    /// What must not have.
+    pub breach: Option<Breach>,
+}
+
+impl History {
+    pub(crate) fn new(messages: u8) -> Self {
+        Self { pasts: vec![Past::default(); usize::from(messages)], breach: None }
+    }
+
+    fn past(&mut self, message: u8) -> &mut Past {
+        &mut self.pasts[usize::from(message)]
+    }
+
+    fn expect(&mut self, kept: bool, breach: Breach) {
+        if !kept {
+            self.breach.get_or_insert(breach);
+        }
+    }
+
+    /// The storage lends a message.
+    pub(crate) fn lent(&mut self, delivery: Delivery) {
+        let past = self.past(delivery.id.message);
+        let grows = delivery.token() > past.token;
+        let (attempts, deaths) = (delivery.counters.attempt == past.failures, delivery.crashes() == past.deaths);
+        past.token = past.token.max(delivery.token());
+        self.expect(grows, Breach::Token);
+        self.expect(attempts, Breach::Attempts);
+        self.expect(deaths, Breach::Deaths);
+    }
+
+    /// A worker was declared dead that held a message.
+    pub(crate) fn recovered(&mut self, message: u8) {
+        self.past(message).deaths += 1;
+    }
+
+    /// A run begins.
+    pub(crate) fn started(&mut self, protocol: &Protocol, delivery: Delivery) {
+        let past = self.past(delivery.id.message);
+        let bit = 1 << delivery.token();
+        let again = past.started & bit != 0;
+        // Who starts late an earlier delivery cannot know of the deaths since.
+        let poison = delivery.token() == past.token && past.deaths >= protocol.max_crashes;
+        past.started |= bit;
+        self.expect(!again, Breach::Started);
+        self.expect(!poison, Breach::Poison);
+    }
+
+    /// A success counted that came from a worker which no longer held the message.
+    pub(crate) fn late_success(&mut self, message: u8) {
+        self.past(message).late_success = true;
+    }
+
+    /// A failure came from a worker that no longer held the message.
+    pub(crate) fn refused(&mut self, message: u8) {
+        self.past(message).refused = true;
+    }
+
+    /// A run's work is done.
+    pub(crate) fn done(&mut self, message: u8) {
+        self.past(message).done = true;
+    }
+
+    /// What a lost answer had lent arrives after all.
+    pub(crate) fn found(&mut self, id: Id) {
+        self.past(id.message).found = true;
+    }
+
+    /// A settlement other than a success counted.
+    pub(crate) fn settled(&mut self, protocol: &Protocol, run: &Run, is_holder: bool) {
+        let past = self.past(run.delivery.id.message);
+        past.failures += u8::from(run.phase == Phase::Failed);
+        let truly = match run.phase {
+            Phase::Failed if protocol.is_last(run) => past.failures == protocol.max_retries + 1,
+            Phase::Poisoned => past.deaths >= protocol.max_crashes,
+            _ => true,
+        };
+        self.expect(is_holder, Breach::LateFailure);
+        self.expect(truly, Breach::Reason);
+    }
+}

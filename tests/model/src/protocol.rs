@@ -1,0 +1,233 @@
+//! The protocol: what can happen, and what it does.
+
+use std::collections::BTreeSet;
+
+use crate::history::History;
+use crate::rules::Broken;
+use crate::storage::{Delivery, Id, Life, Storage};
+use crate::worker::{Phase, Read, Run, Standing, Worker};
+
+/// What is explored: how much there is of everything, and which rule is broken.
+#[derive(Clone, Debug)]
+pub struct Protocol {
+    /// How many messages are sent.
+    pub messages: u8,
+    /// How many workers there are.
+    pub workers: u8,
+    /// How often a message may be tried again.
+    pub max_retries: u8,
+    /// How many workers may die with a message.
+    pub max_crashes: u8,
+    /// How much may go wrong.
+    pub faults: Faults,
+    /// The rule that is broken.
+    pub broken: Option<Broken>,
+}
+
+/// How much may go wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Faults {
+    /// How many processes die. Each starts again, as a new life.
+    pub crashes: u8,
+    /// How often a process is paused, or cut off, for as long as it takes.
+    pub absences: u8,
+    /// How many answers are lost.
+    pub losses: u8,
+    /// How many workers are asked to stop.
+    pub stops: u8,
+}
+
+/// All there is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// Redis.
+    pub storage: Storage,
+    /// The processes.
+    pub workers: Vec<Worker>,
+    /// Lives whose process died, and whose read still waits at the server.
+    pub orphans: BTreeSet<Life>,
+    /// What may still go wrong.
+    pub faults: Faults,
+    /// What has happened, which nobody in the protocol knows.
+    pub history: History,
+}
+
+/// One step. A number names a worker, or a run in the hands of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The server answers a worker's waiting read.
+    Lend(u8, Id),
+    /// The server answers the read of a process that is dead.
+    LendToOrphan(Life, Id),
+    /// The answer to a read arrives.
+    Arrive(u8),
+    /// The answer to a read is lost.
+    LoseAnswer(u8),
+    /// A read ends with nothing, so that what lost answers lent can be looked for.
+    EndRead(u8),
+    /// The storage says what is lent to this life.
+    Look(u8),
+    /// What of that never arrived is fetched.
+    Fetch(u8),
+    /// The actor returns.
+    Succeed(u8, u8),
+    /// The actor fails.
+    Fail(u8, u8),
+    /// A stopping worker interrupts a run.
+    Interrupt(u8, u8),
+    /// The first command of a success.
+    SettleHalf(u8, u8),
+    /// A settlement is through, and answered.
+    Settle(u8, u8),
+    /// A settlement is through, and its answer is lost: it will be tried again.
+    SettleUnheard(u8, u8),
+    /// A scheduled message's time comes.
+    Promote(Id),
+    /// A worker renews its lease.
+    Renew(u8),
+    /// A lease ends that nobody renews.
+    Expire(Life),
+    /// A worker declares the holder of an entry dead, and is lent the entry.
+    Recover(u8, Id),
+    /// A recovery's answer arrives.
+    ArriveRecovered(u8),
+    /// A recovery's answer is lost.
+    LoseRecovered(u8),
+    /// A worker declares one dead that holds nothing.
+    DeclareDead(u8, Life),
+    /// A process is out of touch.
+    Leave(u8),
+    /// A process is back.
+    Return(u8),
+    /// A process dies, and another starts.
+    Crash(u8),
+    /// A worker is asked to stop.
+    Stop(u8),
+    /// A stopping worker ends its lease.
+    Retire(u8),
+}
+
+impl Action {
+    /// Whether it is something that goes wrong, and need not happen.
+    pub fn is_fault(self) -> bool {
+        matches!(
+            self,
+            Self::LoseAnswer(_)
+                | Self::LoseRecovered(_)
+                | Self::SettleUnheard(..)
+                | Self::Leave(_)
+                | Self::Crash(_)
+                | Self::Stop(_)
+        )
+    }
+}
+
+impl Protocol {
+    pub(crate) fn is_broken(&self, rule: Broken) -> bool {
+        self.broken == Some(rule)
+    }
+
+    /// How it begins: every message was accepted, and every worker has its lease.
+    pub(crate) fn begin(&self) -> State {
+        let mut storage = Storage::with(self.messages);
+        let workers = (0..self.workers).map(|worker| Worker::new(worker, &mut storage)).collect();
+        let history = History::new(self.messages);
+        State { storage, workers, orphans: BTreeSet::new(), faults: self.faults, history }
+    }
+
+    /// A delivery comes into the hands of a worker, which starts it, or sees that it may not.
+    pub(crate) fn start(&self, state: &mut State, worker: usize, delivery: Delivery) {
+        let life = state.workers[worker].life;
+        let phase = if delivery.crashes() >= self.max_crashes { Phase::Poisoned } else { Phase::Running };
+        if phase == Phase::Running {
+            state.history.started(self, delivery);
+        }
+        if self.is_broken(Broken::AcknowledgesFirst) {
+            state.storage.acknowledge(delivery.id);
+            state.storage.delete(delivery.id);
+        }
+        state.workers[worker].take(Run { life, delivery, phase });
+    }
+
+    /// The answer to a read arrives: a worker that stops gives back what has not started.
+    pub(crate) fn arrive(&self, state: &mut State, at: usize, delivery: Delivery) {
+        let worker = &mut state.workers[at];
+        if worker.standing == Standing::Working {
+            self.start(state, at, delivery);
+        } else {
+            worker.take(Run { life: worker.life, delivery, phase: Phase::HandedBack });
+        }
+    }
+
+    /// The worker learns that it was declared dead: it drops what runs, gives back what has not
+    /// started, goes on with what is only to be settled, and lives again.
+    pub(crate) fn lose_lease(state: &mut State, at: usize) {
+        let worker = &mut state.workers[at];
+        let life = worker.life;
+        let mut left: Vec<Run> = worker.runs.drain(..).filter(|run| run.phase != Phase::Running).collect();
+        if let Read::Answered(delivery) = worker.read {
+            left.push(Run { life, delivery, phase: Phase::HandedBack });
+        }
+        worker.begin_again(&mut state.storage);
+        for run in left {
+            worker.take(run);
+        }
+    }
+
+    /// The storage says what is lent to this life; what it holds is taken out.
+    pub(crate) fn look(&self, state: &mut State, at: usize) {
+        let worker = &mut state.workers[at];
+        let lent = state.storage.all_lent().filter(|(_, life)| *life == worker.life);
+        let mut page: Vec<(Id, u8)> =
+            lent.filter_map(|(id, _)| state.storage.lent(id).map(|(_, times)| (id, times))).collect();
+        if !self.is_broken(Broken::ComparesTooLate) {
+            page.retain(|(id, _)| !worker.holds(*id));
+        }
+        worker.page = Some(page);
+    }
+
+    /// What never arrived is fetched; what has lost its body is let go.
+    pub(crate) fn fetch(&self, state: &mut State, at: usize) {
+        let worker = &mut state.workers[at];
+        let mut page = worker.page.take().unwrap_or_default();
+        if self.is_broken(Broken::ComparesTooLate) {
+            page.retain(|(id, _)| !worker.holds(*id));
+        }
+        worker.doubt = false;
+        for (id, times) in page {
+            match state.storage.entries.get(&id) {
+                Some(entry) if entry.body => {
+                    let delivery = Delivery { id, counters: entry.counters, lent_before: times - 1 };
+                    state.history.found(id);
+                    self.start(state, at, delivery);
+                }
+                Some(_) => state.storage.acknowledge(id),
+                None => {}
+            }
+        }
+    }
+
+    /// Whether a worker may take an entry from its holder.
+    pub(crate) fn is_dead(&self, state: &State, holder: Life, judge: &Worker) -> bool {
+        let counts = !self.is_broken(Broken::TrustsIndex) || state.storage.leases.contains_key(&holder);
+        holder != judge.life && !state.storage.is_live(holder) && counts
+    }
+
+    /// Declares a holder dead and lends one of its entries, in one step.
+    pub(crate) fn recover(&self, state: &mut State, at: usize, id: Id) {
+        let judge = state.workers[at].life;
+        if let Some((holder, _)) = state.storage.lent(id)
+            && !self.is_broken(Broken::DeclaresNobody)
+        {
+            state.storage.retire(holder);
+        }
+        if let Some(mut delivery) = state.storage.recover(id, judge) {
+            if self.is_broken(Broken::CrashSpendsRetry) {
+                delivery.counters.attempt += 1;
+            }
+            state.history.recovered(id.message);
+            state.history.lent(delivery);
+            state.workers[at].recovered = Some(delivery);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The rules of the protocol, each of which can be broken to see that the checker notices.
+
+use crate::promises;
+use crate::protocol::{Faults, Protocol};
+
+/// A rule of the protocol, broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Broken {
+    /// A failure is settled by whoever reports it, also by a worker that no longer holds the message.
+    SettlesWithoutOwner,
+    /// A message is acknowledged when it arrives, before the work.
+    AcknowledgesFirst,
+    /// A success is acknowledged before the entry is deleted.
+    DeletesLast,
+    /// Recovery looks for the dead in the index of workers, and not in the consumer group.
+    TrustsIndex,
+    /// Recovery takes what a dead worker held, and leaves its lease as it is.
+    DeclaresNobody,
+    /// A worker whose own lease has ended takes over from others.
+    DeadTakeOver,
+    /// After an answer was lost nobody looks for what it lent.
+    ForgetsLostAnswers,
+    /// Who looks for what lost answers lent asks what it still holds only after the storage has answered.
+    ComparesTooLate,
+    /// A death counts as an attempt.
+    CrashSpendsRetry,
+    /// A copy that is stored again does not say how often its message was lent before.
+    TokensBeginAnew,
+    /// A stored copy does not say how many workers died with its message.
+    ForgetsCrashes,
+}
+
+impl Broken {
+    /// Every rule that can be broken.
+    pub const ALL: [Self; 11] = [
+        Self::SettlesWithoutOwner,
+        Self::AcknowledgesFirst,
+        Self::DeletesLast,
+        Self::TrustsIndex,
+        Self::DeclaresNobody,
+        Self::DeadTakeOver,
+        Self::ForgetsLostAnswers,
+        Self::ComparesTooLate,
+        Self::CrashSpendsRetry,
+        Self::TokensBeginAnew,
+        Self::ForgetsCrashes,
+    ];
+
+    /// What is done wrong.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::SettlesWithoutOwner => "a failure is settled without asking who holds the message",
+            Self::AcknowledgesFirst => "a message is acknowledged when it arrives, before the work",
+            Self::DeletesLast => "a success is acknowledged before its entry is deleted",
+            Self::TrustsIndex => "recovery trusts the index of workers instead of the consumer group",
+            Self::DeclaresNobody => "recovery takes what a dead worker held, and leaves its lease as it is",
+            Self::DeadTakeOver => "a worker whose own lease has ended takes over from others",
+            Self::ForgetsLostAnswers => "nobody looks for what lost answers lent",
+            Self::ComparesTooLate => "what is held is asked for after what is lent",
+            Self::CrashSpendsRetry => "a death counts as an attempt",
+            Self::TokensBeginAnew => "a message that is stored again forgets how often it was lent",
+            Self::ForgetsCrashes => "a message that is stored again forgets how many workers died with it",
+        }
+    }
+
+    /// A promise that is broken with it.
+    pub fn breaks(self) -> &'static str {
+        match self {
+            Self::SettlesWithoutOwner => promises::ENDS_ONCE,
+            Self::AcknowledgesFirst => promises::ONE_PLACE,
+            Self::DeletesLast | Self::TrustsIndex | Self::ForgetsLostAnswers => promises::AT_REST,
+            Self::DeclaresNobody => promises::ONE_LEASE,
+            Self::DeadTakeOver | Self::TokensBeginAnew => promises::TOKENS_GROW,
+            Self::ComparesTooLate => promises::ONE_RUN,
+            Self::CrashSpendsRetry => promises::NO_RETRY_SPENT,
+            Self::ForgetsCrashes => promises::DEATHS,
+        }
+    }
+
+    /// The protocol with this rule broken, and as little else as shows it.
+    pub fn protocol(self) -> Protocol {
+        let messages = if self == Self::ComparesTooLate { 2 } else { 1 };
+        let faults = Faults { crashes: 1, absences: 1, losses: 1, stops: 0 };
+        Protocol { messages, workers: 2, max_retries: 1, max_crashes: 2, faults, broken: Some(self) }
+    }
+}

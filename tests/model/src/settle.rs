@@ -1,0 +1,74 @@
+//! Settling: what becomes of a run that has ended.
+
+use crate::protocol::{Protocol, State};
+use crate::rules::Broken;
+use crate::storage::{Counters, Reason};
+use crate::worker::{Phase, Run};
+
+impl Protocol {
+    /// The first of the two commands of a success.
+    pub(crate) fn settle_half(&self, state: &mut State, run: &Run) {
+        if self.is_broken(Broken::DeletesLast) {
+            state.storage.acknowledge(run.delivery.id);
+        } else {
+            state.storage.delete(run.delivery.id);
+        }
+    }
+
+    /// The last step of a settlement: the second command of a success, or a script.
+    pub(crate) fn settle(&self, state: &mut State, run: &Run) {
+        let (id, message) = (run.delivery.id, run.delivery.id.message);
+        if let Phase::Succeeded { .. } = run.phase {
+            let holder = state.storage.lent(id).map(|(holder, _)| holder);
+            if self.is_broken(Broken::DeletesLast) {
+                state.storage.delete(id);
+            } else {
+                state.storage.acknowledge(id);
+            }
+            if holder.is_some_and(|holder| holder != run.life) {
+                state.history.late_success(message);
+            }
+            return;
+        }
+        let holder = state.storage.lent(id).map(|(holder, _)| holder);
+        let is_holder = holder == Some(run.life);
+        if run.phase == Phase::Failed && holder.is_some_and(|holder| holder != run.life) {
+            state.history.refused(message);
+        }
+        if is_holder || self.is_broken(Broken::SettlesWithoutOwner) {
+            self.follow(state, run);
+            state.history.settled(self, run, is_holder);
+        }
+    }
+
+    /// What follows from a settlement that counts.
+    fn follow(&self, state: &mut State, run: &Run) {
+        let id = run.delivery.id;
+        let mut counters = Counters {
+            attempt: run.delivery.counters.attempt,
+            crashes: run.delivery.crashes(),
+            deliveries: run.delivery.token(),
+        };
+        if self.is_broken(Broken::TokensBeginAnew) {
+            counters.deliveries = 0;
+        }
+        if self.is_broken(Broken::ForgetsCrashes) {
+            counters.crashes = 0;
+        }
+        match run.phase {
+            Phase::Failed if self.is_last(run) => state.storage.bury(id, Reason::Failed),
+            Phase::Failed => {
+                counters.attempt += 1;
+                state.storage.retry(id, counters);
+            }
+            Phase::Poisoned => state.storage.bury(id, Reason::Poison),
+            Phase::HandedBack => state.storage.release(id, counters),
+            Phase::Running | Phase::Succeeded { .. } => {}
+        }
+    }
+
+    /// Whether no retry is left.
+    pub(crate) fn is_last(&self, run: &Run) -> bool {
+        run.delivery.counters.attempt >= self.max_retries
+    }
+}

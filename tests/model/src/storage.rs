@@ -1,0 +1,255 @@
+//! What stands in Redis, and what one command or one script does to it. Each method is one step, which
+//! nothing comes between.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One life of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Life {
+    /// Which worker's.
+    pub worker: u8,
+    /// Which of its lives, from 1.
+    pub number: u8,
+}
+
+/// An entry of a ready stream, by its message and which of that message's entries it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id {
+    /// The message, from 0.
+    pub message: u8,
+    /// Which of its entries, from 0.
+    pub copy: u8,
+}
+
+/// What a stored message says of its past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Counters {
+    /// How many attempts failed.
+    pub attempt: u8,
+    /// How many workers died with an earlier copy.
+    pub crashes: u8,
+    /// How often earlier copies were lent.
+    pub deliveries: u8,
+}
+
+/// Where a ready entry stands with the consumer group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// It was never read.
+    Unread,
+    /// It is lent.
+    Lent {
+        /// To whom.
+        to: Life,
+        /// How often it was lent, this time included.
+        times: u8,
+    },
+    /// It was acknowledged, and is still there: no read finds it.
+    Acknowledged,
+}
+
+/// An entry of a ready stream. A lent one may have lost its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Whether it is still in the stream.
+    pub body: bool,
+    /// What its body says.
+    pub counters: Counters,
+    /// Where it stands with the group.
+    pub group: Group,
+}
+
+/// Why a message was buried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It failed once more than it may be retried.
+    Failed,
+    /// Its workers died too often.
+    Poison,
+}
+
+/// A message as it is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Delivery {
+    /// The entry.
+    pub id: Id,
+    /// What its body says.
+    pub counters: Counters,
+    /// How often it was lent before as this entry.
+    pub lent_before: u8,
+}
+
+impl Delivery {
+    /// Which delivery of its message this is.
+    pub fn token(&self) -> u8 {
+        self.counters.deliveries + self.lent_before + 1
+    }
+
+    /// How many workers died with the message.
+    pub fn crashes(&self) -> u8 {
+        self.counters.crashes + self.lent_before
+    }
+}
+
+/// One queue in Redis.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Storage {
+    /// The ready streams.
+    pub entries: BTreeMap<Id, Entry>,
+    /// The scheduled messages, each with the entry that it came from.
+    pub later: Vec<(Id, Counters)>,
+    /// The dead letters, each with the entry that it came from.
+    pub dead: Vec<(Id, Reason)>,
+    /// The index of workers: who has a lease, and whether it still runs.
+    pub leases: BTreeMap<Life, bool>,
+    /// How many entries each message has had, for their ids.
+    copies: Vec<u8>,
+}
+
+impl Storage {
+    /// With so many messages, each ready.
+    pub fn with(messages: u8) -> Self {
+        let mut storage = Self { copies: vec![0; usize::from(messages)], ..Self::default() };
+        for message in 0..messages {
+            storage.add(message, Counters::default());
+        }
+        storage
+    }
+
+    /// `XADD`.
+    fn add(&mut self, message: u8, counters: Counters) {
+        let copy = &mut self.copies[usize::from(message)];
+        self.entries.insert(Id { message, copy: *copy }, Entry { body: true, counters, group: Group::Unread });
+        *copy += 1;
+    }
+
+    /// `XREADGROUP`: lends an entry that was never read.
+    pub fn lend(&mut self, id: Id, to: Life) -> Option<Delivery> {
+        let entry = self.entries.get_mut(&id).filter(|entry| entry.group == Group::Unread)?;
+        entry.group = Group::Lent { to, times: 1 };
+        Some(Delivery { id, counters: entry.counters, lent_before: 0 })
+    }
+
+    /// `XDEL`.
+    pub fn delete(&mut self, id: Id) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.body = false;
+        }
+        self.sweep(id);
+    }
+
+    /// `XACK`, whoever holds it.
+    pub fn acknowledge(&mut self, id: Id) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.group = Group::Acknowledged;
+        }
+        self.sweep(id);
+    }
+
+    /// An entry that is neither in the stream nor in the group is gone.
+    fn sweep(&mut self, id: Id) {
+        if self.entries.get(&id).is_some_and(|entry| !entry.body && entry.group == Group::Acknowledged) {
+            self.entries.remove(&id);
+        }
+    }
+
+    /// To whom an entry is lent, and how often it was.
+    pub fn lent(&self, id: Id) -> Option<(Life, u8)> {
+        match self.entries.get(&id)?.group {
+            Group::Lent { to, times } => Some((to, times)),
+            Group::Unread | Group::Acknowledged => None,
+        }
+    }
+
+    /// `retry.lua`, without its question who holds the entry.
+    pub fn retry(&mut self, id: Id, counters: Counters) {
+        self.later.push((id, counters));
+        self.later.sort_unstable_by_key(|(id, _)| *id);
+        self.acknowledge(id);
+        self.delete(id);
+    }
+
+    /// `bury.lua`, without its question who holds the entry.
+    pub fn bury(&mut self, id: Id, reason: Reason) {
+        self.dead.push((id, reason));
+        self.dead.sort_unstable_by_key(|(id, _)| *id);
+        self.acknowledge(id);
+        self.delete(id);
+    }
+
+    /// `release.lua`, without its question who holds the entry.
+    pub fn release(&mut self, id: Id, counters: Counters) {
+        self.add(id.message, counters);
+        self.acknowledge(id);
+        self.delete(id);
+    }
+
+    /// `promote.lua`, of one message whose time has come.
+    pub fn promote(&mut self, id: Id) {
+        if let Some(at) = self.later.iter().position(|(later, _)| *later == id) {
+            let (_, counters) = self.later.remove(at);
+            self.add(id.message, counters);
+        }
+    }
+
+    /// `enroll.lua`.
+    pub fn enroll(&mut self, life: Life) {
+        self.leases.insert(life, true);
+    }
+
+    /// `renew.lua`: whether the lease is held.
+    pub fn renew(&mut self, life: Life) -> bool {
+        self.leases.get_mut(&life).is_some_and(|runs| {
+            *runs = true;
+            true
+        })
+    }
+
+    /// `retire.lua`.
+    pub fn retire(&mut self, life: Life) {
+        self.leases.remove(&life);
+    }
+
+    /// Whether a life's lease runs.
+    pub fn is_live(&self, life: Life) -> bool {
+        self.leases.get(&life) == Some(&true)
+    }
+
+    /// `recover.lua`, of one entry that a dead worker holds: lends it, where it still has a body.
+    pub fn recover(&mut self, id: Id, to: Life) -> Option<Delivery> {
+        let entry = self.entries.get_mut(&id)?;
+        let Group::Lent { times, .. } = entry.group else { return None };
+        if !entry.body {
+            self.acknowledge(id);
+            return None;
+        }
+        entry.group = Group::Lent { to, times: times + 1 };
+        Some(Delivery { id, counters: entry.counters, lent_before: times })
+    }
+
+    /// The entries that are lent, and to whom.
+    pub fn all_lent(&self) -> impl Iterator<Item = (Id, Life)> {
+        self.entries.iter().filter_map(|(id, entry)| match entry.group {
+            Group::Lent { to, .. } => Some((*id, to)),
+            Group::Unread | Group::Acknowledged => None,
+        })
+    }
+
+    /// The entries that no claim has read.
+    pub fn unread(&self) -> impl Iterator<Item = Id> {
+        self.entries.iter().filter(|(_, entry)| entry.group == Group::Unread).map(|(id, _)| *id)
+    }
+
+    /// The lives that hold something.
+    pub fn holders(&self) -> BTreeSet<Life> {
+        self.all_lent().map(|(_, life)| life).collect()
+    }
+
+    /// In how many places a message is stored.
+    pub fn places(&self, message: u8) -> usize {
+        let ready_or_lent = self.entries.keys();
+        let scheduled = self.later.iter().map(|(id, _)| id);
+        let dead = self.dead.iter().map(|(id, _)| id);
+        ready_or_lent.chain(scheduled).chain(dead).filter(|id| id.message == message).count()
+    }
+}

@@ -1,0 +1,141 @@
+//! What a worker's process knows. All of it is lost when the process dies.
+
+use crate::storage::{Delivery, Id, Life, Storage};
+
+/// Whether a process takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It claims, runs and settles.
+    Working,
+    /// It was asked to stop: it claims no more.
+    Stopping,
+    /// It ended in good order.
+    Off,
+}
+
+/// The waiting read of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Read {
+    /// There is none.
+    None,
+    /// It waits at the server.
+    Waiting,
+    /// The server has lent, and the answer is on its way.
+    Answered(Delivery),
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The actor runs.
+    Running,
+    /// The work is done, and is to be settled by two commands.
+    Succeeded {
+        /// Whether the first of them is through.
+        half: bool,
+    },
+    /// The actor failed: to be retried or buried.
+    Failed,
+    /// Its workers died too often: to be buried without a start.
+    Poisoned,
+    /// To be given back.
+    HandedBack,
+}
+
+/// A delivery in the hands of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// The life that it was lent to: it outlives the loss of its lease where it is only to be settled.
+    pub life: Life,
+    /// What was lent.
+    pub delivery: Delivery,
+    /// How far it has come.
+    pub phase: Phase,
+}
+
+/// A worker's process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Worker {
+    /// Its life.
+    pub life: Life,
+    /// Whether it takes part.
+    pub standing: Standing,
+    /// Whether it is paused, or cut off: it does nothing, and what it left at the server may go on.
+    pub away: bool,
+    /// Whether its last renewal is less than a lease ago by its own clock.
+    pub sure: bool,
+    /// Its waiting read.
+    pub read: Read,
+    /// What a recovery has lent, on its way.
+    pub recovered: Option<Delivery>,
+    /// Whether an answer may have been lost.
+    pub doubt: bool,
+    /// What the storage said is lent to this life, and how often, while what lost answers lent is looked for.
+    pub page: Option<Vec<(Id, u8)>>,
+    /// What it holds.
+    pub runs: Vec<Run>,
+}
+
+impl Worker {
+    /// The first life of a worker.
+    pub fn new(worker: u8, storage: &mut Storage) -> Self {
+        let life = Life { worker, number: 1 };
+        storage.enroll(life);
+        Self {
+            life,
+            standing: Standing::Working,
+            away: false,
+            sure: true,
+            read: Read::Waiting,
+            recovered: None,
+            doubt: false,
+            page: None,
+            runs: Vec::new(),
+        }
+    }
+
+    /// Begins the next life, with nothing in hand.
+    pub fn begin_again(&mut self, storage: &mut Storage) {
+        let next = Life { number: self.life.number + 1, ..self.life };
+        *self = Self { life: next, ..Self::new(self.life.worker, &mut Storage::default()) };
+        storage.enroll(next);
+    }
+
+    /// Whether the process is there and in touch.
+    pub fn is_up(&self) -> bool {
+        !self.away && self.standing != Standing::Off
+    }
+
+    /// Whether this life holds an entry: what it was given and has not settled.
+    pub fn holds(&self, id: Id) -> bool {
+        self.runs.iter().any(|run| run.life == self.life && run.delivery.id == id)
+    }
+
+    /// Takes a delivery into its hands.
+    pub fn take(&mut self, run: Run) {
+        self.runs.push(run);
+        self.runs.sort_unstable_by_key(|run| (run.life, run.delivery.id));
+    }
+
+    /// A run in hand.
+    ///
+    /// # Panics
+    ///
+    /// There is none at `at`.
+    pub fn run(&mut self, at: u8) -> &mut Run {
+        &mut self.runs[usize::from(at)]
+    }
+
+    /// Ends a run.
+    pub fn end(&mut self, at: u8) -> Run {
+        self.runs.remove(usize::from(at))
+    }
+
+    /// Reads again where it should.
+    pub fn go_on(&mut self) {
+        let reads = self.is_up() && self.standing == Standing::Working && !self.doubt && self.page.is_none();
+        if reads && self.read == Read::None {
+            self.read = Read::Waiting;
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The protocol keeps its promises in every state that can be reached, and no rule of it is idle.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test ends where something is not as it should be.
+
+use std::collections::BTreeSet;
+
+use model::promises;
+use model::protocol::{Faults, Protocol};
+use model::rules::Broken;
+
+const NONE: Faults = Faults { crashes: 0, absences: 0, losses: 0, stops: 0 };
+
+/// One message and two workers, one retry, and two deaths that make it a dead letter.
+const SMALL: Protocol =
+    Protocol { messages: 1, workers: 2, max_retries: 1, max_crashes: 2, faults: NONE, broken: None };
+
+/// Visits every state. None may break a promise. Says what has happened on the way.
+fn explored(protocol: &Protocol) -> BTreeSet<&'static str> {
+    let verdict = protocol.explore();
+    println!("{} states of {protocol:?}", verdict.states);
+    assert_eq!(verdict.broken, [""; 0], "broken by {protocol:?}");
+    verdict.happened
+}
+
+#[test]
+fn one_death_one_pause_and_one_lost_answer_break_no_promise_and_all_that_should_be_possible_happens() {
+    let happened = explored(&Protocol { faults: Faults { crashes: 1, absences: 1, losses: 1, stops: 0 }, ..SMALL });
+    assert_eq!(happened, promises::POSSIBLE.into());
+}
+
+#[test]
+fn two_deaths_and_a_pause_break_no_promise() {
+    explored(&Protocol { max_retries: 0, faults: Faults { crashes: 2, absences: 1, ..NONE }, ..SMALL });
+}
+
+#[test]
+fn a_worker_that_stops_breaks_no_promise_whatever_else_goes_wrong() {
+    explored(&Protocol { max_retries: 0, faults: Faults { crashes: 1, absences: 1, stops: 1, ..NONE }, ..SMALL });
+    explored(&Protocol { max_retries: 0, faults: Faults { losses: 2, stops: 1, ..NONE }, ..SMALL });
+}
+
+#[test]
+fn three_workers_that_take_over_from_one_another_break_no_promise() {
+    let faults = Faults { crashes: 1, absences: 1, losses: 1, stops: 0 };
+    explored(&Protocol { workers: 3, max_retries: 0, faults, ..SMALL });
+}
+
+#[test]
+fn two_messages_in_the_same_hands_break_no_promise() {
+    let two = Protocol { messages: 2, max_retries: 0, ..SMALL };
+    explored(&Protocol { faults: Faults { absences: 1, losses: 1, ..NONE }, ..two.clone() });
+    explored(&Protocol { faults: Faults { crashes: 1, losses: 1, ..NONE }, ..two });
+}
+
+/// So that a state of rest is always reached, and what holds there comes true.
+#[test]
+fn every_way_ends() {
+    let protocol = Protocol { faults: Faults { crashes: 1, absences: 1, losses: 1, stops: 0 }, ..SMALL };
+    assert!(protocol.every_way_ends());
+}
+
+/// A rule that could be broken without anything coming of it would not be needed, or not be modelled.
+#[test]
+fn every_broken_rule_is_caught() {
+    for broken in Broken::ALL {
+        let trace = broken.protocol().shortest(broken.breaks(), 20);
+        let trace = trace.unwrap_or_else(|| panic!("{broken:?} breaks nothing"));
+        println!("{broken:?}: {}\n{trace}\n", broken.text());
+    }
+}
+
+#[test]
+fn the_page_shows_what_comes_of_settling_without_asking_who_holds_the_message() {
+    let page = include_str!("../../../docs/model.md");
+    for broken in [Broken::SettlesWithoutOwner, Broken::DeadTakeOver] {
+        let trace = broken.protocol().shortest(broken.breaks(), 20).unwrap().to_string();
+        assert!(page.contains(&trace), "docs/model.md does not show:\n{trace}");
+    }
+}
