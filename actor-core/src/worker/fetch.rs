@@ -14,7 +14,7 @@ use crate::delivery::{Delivery, Wait};
 use crate::{BrokerError, failpoint};
 
 /// How long an idle claim waits before it is asked again.
-const IDLE_WAIT: Duration = Duration::from_secs(15);
+pub(super) const IDLE_WAIT: Duration = Duration::from_secs(15);
 
 /// How long a fetched message may wait for a slot before it is given back for others to run.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::fetch::IDLE_WAIT;
 use super::heartbeat::Status;
 use super::post::Post;
 use crate::failpoint;
@@ -13,6 +14,10 @@ use crate::failpoint;
 /// How often to look without a hint: the hint is an index, and an index may be lost. That is rare, and
 /// a look is the dearest of what an idle worker asks for.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// How soon after a death to look again. A worker that was cut off rather than killed leaves a waiting
+/// claim behind, which may be lent something until its time is up, after everything else was taken.
+const LOOK_AGAIN: Duration = IDLE_WAIT.saturating_add(Duration::from_secs(1));
 
 /// Recovers until the post is halted.
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
@@ -31,8 +36,11 @@ pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>
         awaits_renewal = !may_judge;
         if may_judge && (hinted || look <= Instant::now()) {
             match take_over(&post, &status, lease).await {
-                // Workers that began together shall not look together.
-                Took::All => look = Instant::now() + LOOK.mul_f64(0.75 + fastrand::f64() / 2.0),
+                Took::All => {
+                    let wait = if hinted { LOOK_AGAIN } else { LOOK };
+                    // Workers that began together shall not look together.
+                    look = Instant::now() + wait.mul_f64(1.0 + fastrand::f64() / 4.0);
+                }
                 Took::MayNotJudge => awaits_renewal = true,
             }
         }

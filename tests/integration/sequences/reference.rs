@@ -200,6 +200,6 @@ pub(super) fn rank(priority: Priority) -> u8 {
     match priority {
         Priority::High => 2,
         Priority::Low => 0,
-        _ => 1,
+        Priority::Normal => 1,
     }
 }
