@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::value::Error as MissingError;
-use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor};
 
 use crate::call::RunError;
 use crate::strict;
@@ -49,14 +49,12 @@ impl ArgWriter {
     }
 
     /// The whole array.
-    pub(crate) fn finish(mut self) -> Result<Vec<u8>, ArgumentError> {
-        match self.error {
-            Some(error) => Err(error),
-            None => {
-                self.text.push(b']');
-                Ok(self.text)
-            }
+    pub(crate) fn finish(mut self) -> Result<String, ArgumentError> {
+        if let Some(error) = self.error {
+            return Err(error);
         }
+        self.text.push(b']');
+        Ok(String::from_utf8(self.text).expect("what is written without an error is JSON"))
     }
 }
 
@@ -104,10 +102,10 @@ impl<'a> ArgReader<'a> {
     ///
     /// It is missing or of another type.
     pub fn next<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RunError> {
-        match self.element() {
-            Some(text) => self.decode(name, text),
-            None => T::deserialize(Missing).map_err(|_| self.missing(name)),
+        if self.rest.is_empty() {
+            return T::deserialize(Missing).map_err(|_| self.missing(name));
         }
+        self.element(name)
     }
 
     /// Reads the next argument, or takes its default where it is missing.
@@ -116,10 +114,7 @@ impl<'a> ArgReader<'a> {
     ///
     /// It is of another type.
     pub fn next_or<T: DeserializeOwned>(&mut self, name: &str, default: impl FnOnce() -> T) -> Result<T, RunError> {
-        match self.element() {
-            Some(text) => self.decode(name, text),
-            None => Ok(default()),
-        }
+        if self.rest.is_empty() { Ok(default()) } else { self.element(name) }
     }
 
     /// Ends the reading.
@@ -131,7 +126,8 @@ impl<'a> ArgReader<'a> {
     pub fn finish(mut self) -> Result<(), RunError> {
         let known = self.read;
         let mut extra = 0;
-        while self.element().is_some() {
+        while !self.rest.is_empty() {
+            self.element::<IgnoredAny>("")?;
             extra += 1;
         }
         if extra == 0 {
@@ -143,12 +139,34 @@ impl<'a> ArgReader<'a> {
         )))
     }
 
-    fn decode<T: DeserializeOwned>(&self, name: &str, text: &[u8]) -> Result<T, RunError> {
-        serde_json::from_slice(text).map_err(|error| self.mismatch(name, &error))
+    /// Decodes the next element where it stands, so that its text is read once.
+    fn element<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RunError> {
+        self.read += 1;
+        let mut elements = serde_json::Deserializer::from_slice(self.rest).into_iter::<T>();
+        match elements.next() {
+            Some(Ok(value)) => {
+                let read = elements.byte_offset();
+                self.pass(read);
+                Ok(value)
+            }
+            Some(Err(error)) => Err(self.mismatch(name, &error)),
+            None => Err(self.missing(name)),
+        }
     }
 
+    /// Goes on behind so many bytes, and the comma.
     #[inline(never)]
-    fn mismatch(&self, name: &str, error: &serde_json::Error) -> RunError {
+    fn pass(&mut self, read: usize) {
+        let rest = self.rest[read..].trim_ascii_start();
+        self.rest = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
+    }
+
+    /// Goes on behind an element of another type, and says what is wrong with it.
+    #[inline(never)]
+    fn mismatch(&mut self, name: &str, error: &serde_json::Error) -> RunError {
+        let mut elements = serde_json::Deserializer::from_slice(self.rest).into_iter::<IgnoredAny>();
+        let read = if let Some(Ok(_)) = elements.next() { elements.byte_offset() } else { self.rest.len() };
+        self.pass(read);
         let text = error.to_string();
         // The position is one within the argument, which would mislead.
         let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
@@ -158,33 +176,6 @@ impl<'a> ArgReader<'a> {
     #[inline(never)]
     fn missing(&self, name: &str) -> RunError {
         RunError::Arguments(format!("argument {} (`{name}`) is missing", self.read + 1))
-    }
-
-    /// Splits off the next element's text.
-    #[inline(never)]
-    fn element(&mut self) -> Option<&'a [u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        self.read += 1;
-        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-        for (at, byte) in self.rest.iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if in_string => escaped = true,
-                b'"' => in_string = !in_string,
-                _ if in_string => {}
-                b'[' | b'{' => depth += 1,
-                b']' | b'}' => depth = depth.saturating_sub(1),
-                b',' if depth == 0 => {
-                    let element = &self.rest[..at];
-                    self.rest = self.rest[at + 1..].trim_ascii_start();
-                    return Some(element);
-                }
-                _ => {}
-            }
-        }
-        Some(std::mem::take(&mut self.rest))
     }
 }
 
@@ -226,7 +217,7 @@ mod tests {
         writer.push("b", &vec![vec![1, 2], vec![]]);
         writer.push("c", &None::<u8>);
         let text = writer.finish().unwrap();
-        let mut reader = ArgReader::new(&text).unwrap();
+        let mut reader = ArgReader::new(text.as_bytes()).unwrap();
         assert_eq!(reader.next::<String>("a").unwrap(), "comma, \"quote\" and ] bracket");
         assert_eq!(reader.next::<Vec<Vec<u8>>>("b").unwrap(), [vec![1, 2], vec![]]);
         assert_eq!(reader.next::<Option<u8>>("c").unwrap(), None);

@@ -6,7 +6,6 @@ use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::actor::{Actor, ActorDef};
@@ -271,10 +270,6 @@ impl Outgoing {
             self.expires_in.or(options.max_age).map(|age| wire::to_ms(now).saturating_add(wire::duration_ms(age)));
         let priority = self.priority.unwrap_or(options.priority);
         let args = self.args.finish().map_err(SendError::argument)?;
-        let args: Box<RawValue> = String::from_utf8(args)
-            .ok()
-            .and_then(|text| RawValue::from_string(text).ok())
-            .expect("what the writer of arguments ends without an error is JSON");
         let body = Envelope {
             v: wire::VERSION,
             id: self.id,

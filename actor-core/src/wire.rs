@@ -19,7 +19,7 @@ pub const VERSION: u32 = 1;
 const LONGEST_REASON: usize = 500;
 
 /// A message, decoded but for its arguments.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Envelope<'a> {
     pub(crate) v: u32,
     pub(crate) id: MessageId,
@@ -27,31 +27,32 @@ pub(crate) struct Envelope<'a> {
     pub(crate) actor: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) queue: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) args: &'a RawValue,
+    /// A JSON array.
+    #[serde(borrow, deserialize_with = "unread")]
+    pub(crate) args: &'a str,
     #[serde(default)]
     pub(crate) attempt: u32,
     #[serde(default)]
     pub(crate) crashes: u32,
     /// Deliveries before this copy was stored.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub(crate) deliveries: u64,
     #[serde(default)]
     pub(crate) sent_at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) max_retries: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) backoff: Option<Backoff>,
     /// Zero for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) time_limit_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) expires_at: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) priority: Option<Priority>,
-    #[serde(default, deserialize_with = "known_trace", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "known_trace")]
     pub(crate) trace: Option<TraceParent>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub(crate) last_error: Option<Cow<'a, str>>,
 }
 
@@ -105,12 +106,43 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// Written by hand, so that the arguments go in as they are: `serde_json` would check them again.
     pub(crate) fn encode(&self) -> Bytes {
         // 160 bytes hold the names of the members and the fixed-size values.
-        let mut body = Vec::with_capacity(160 + self.actor.len() + self.queue.len() + self.args.get().len());
-        serde_json::to_writer(&mut body, self).expect("texts, numbers and raw JSON always serialize");
+        let mut body = Vec::with_capacity(160 + self.actor.len() + self.queue.len() + self.args.len());
+        body.push(b'{');
+        member(&mut body, "v", Some(&self.v));
+        member(&mut body, "id", Some(&self.id));
+        member(&mut body, "actor", Some(&self.actor));
+        member(&mut body, "queue", Some(&self.queue));
+        body.extend_from_slice(b",\"args\":");
+        body.extend_from_slice(self.args.as_bytes());
+        member(&mut body, "attempt", Some(&self.attempt));
+        member(&mut body, "crashes", Some(&self.crashes));
+        member(&mut body, "deliveries", (self.deliveries > 0).then_some(&self.deliveries));
+        member(&mut body, "sent_at", Some(&self.sent_at));
+        member(&mut body, "max_retries", self.max_retries.as_ref());
+        member(&mut body, "backoff", self.backoff.as_ref());
+        member(&mut body, "time_limit_ms", self.time_limit_ms.as_ref());
+        member(&mut body, "expires_at", self.expires_at.as_ref());
+        member(&mut body, "priority", self.priority.as_ref());
+        member(&mut body, "trace", self.trace.as_ref());
+        member(&mut body, "last_error", self.last_error.as_ref());
+        body.push(b'}');
         body.into()
     }
+}
+
+/// Appends a member to an object, where it has a value.
+fn member<T: Serialize>(object: &mut Vec<u8>, name: &'static str, value: Option<&T>) {
+    let Some(value) = value else { return };
+    if object.len() > 1 {
+        object.push(b',');
+    }
+    object.push(b'"');
+    object.extend_from_slice(name.as_bytes());
+    object.extend_from_slice(b"\":");
+    serde_json::to_writer(object, value).expect("texts and numbers always serialize");
 }
 
 /// The identity of a message that may be unreadable otherwise.
@@ -181,15 +213,15 @@ pub(crate) fn duration_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A member's JSON, as it stands.
+fn unread<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(RawValue::get)
+}
+
 /// A trace context, or none where this version does not understand it: no message is lost for that.
 fn known_trace<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TraceParent>, D::Error> {
     let text = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(text.get()).ok())
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // Serde asks for this signature.
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// A JSON object's members in their order, their values unread.

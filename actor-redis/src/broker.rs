@@ -16,9 +16,9 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lane::Lanes;
 use crate::lease::Leases;
-use crate::queue::Queues;
+use crate::queue::{Queue, Queues};
 use crate::script::Keep;
-use crate::{enqueue, settle};
+use crate::{enqueue, outbox, settle};
 
 /// A broker that keeps its messages in Redis. Clones share their connections.
 ///
@@ -89,6 +89,11 @@ impl RedisBroker {
         self.0.commands.ready().await.map_err(|error| (*error).clone())
     }
 
+    /// Stores messages in requests of their own.
+    pub(crate) async fn store(&self, queue: &Queue, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        enqueue::enqueue(&self.0.commands, queue, self.0.queues.namespace(), messages).await
+    }
+
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
     }
@@ -105,9 +110,15 @@ impl fmt::Debug for RedisBroker {
 
 #[async_trait]
 impl Broker for RedisBroker {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
-        let queues = &self.0.queues;
-        enqueue::enqueue(&self.0.commands, &queues.get(queue), queues.namespace(), messages).await
+    async fn enqueue(&self, queue: &QueueName, mut messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        let queue = self.0.queues.get(queue);
+        match messages.pop() {
+            Some(message) if messages.is_empty() => outbox::enqueue(self, &queue, message).await,
+            last => {
+                messages.extend(last);
+                self.store(&queue, messages).await
+            }
+        }
     }
 
     async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {

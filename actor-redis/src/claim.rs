@@ -34,6 +34,8 @@ pub(crate) struct Reading {
     cut: Level,
     /// When to look at what is due, or for scheduled messages that no one told this lane about.
     look_at: Instant,
+    /// Whether a message is due then.
+    due: bool,
     /// Entries that only woke this lane, to be removed with the next request.
     woken: Vec<EntryId>,
     /// Whether the answer to a read may have been lost.
@@ -49,6 +51,7 @@ impl Default for Reading {
         Self {
             cut: Level::High,
             look_at: Instant::now(),
+            due: false,
             woken: Vec::new(),
             in_doubt: false,
             answered_by: 0,
@@ -136,6 +139,7 @@ impl Lane {
                 answers = &mut answer => break answers?,
                 () = ended(wait, paused), if step.block.is_some() => {}
                 () = self.doubt.notified(), if step.block.is_some() => {}
+                () = due(step.due) => {}
             }
             if let Some(client) = self.reads.client() {
                 let mut unblock = Cmd::new();
@@ -188,7 +192,8 @@ impl Lane {
     ) -> Result<Vec<Delivery>, Trouble> {
         let read = answers.pop();
         if step.look {
-            reading.look_at = Instant::now() + self.next_look(answers.pop());
+            let (after, due) = self.next_look(answers.pop());
+            (reading.look_at, reading.due) = (Instant::now() + after, due);
         }
         let streams = match read.transpose()? {
             Some(Value::Nil) => Vec::new(),
@@ -215,7 +220,7 @@ impl Lane {
                     }
                     Some(Entry { id, content: Content::Wake }) => {
                         reading.woken.push(id);
-                        reading.look_at = Instant::now();
+                        (reading.look_at, reading.due) = (Instant::now(), true);
                     }
                     None => {}
                 }
@@ -227,19 +232,19 @@ impl Lane {
         Ok(self.lend(lent.into_iter().flatten()))
     }
 
-    /// When to look again, from what a look answered.
-    fn next_look(&self, promoted: Option<Answer>) -> Duration {
+    /// When to look again, from what a look answered, and whether a message is due then.
+    fn next_look(&self, promoted: Option<Answer>) -> (Duration, bool) {
         // Not all workers at once.
         let unprompted = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
         match promoted.map(|answer| answer.map(|answer| script::next_due(&answer))) {
-            Some(Ok(Some(Some(due)))) => due.min(unprompted),
-            Some(Ok(Some(None))) => unprompted,
+            Some(Ok(Some(Some(due)))) => (due.min(unprompted), due <= unprompted),
+            Some(Ok(Some(None))) => (unprompted, false),
             // What the read has lent must not be lost for it.
             Some(Err(trouble)) => {
                 tracing::warn!(queue = %self.queue.name, %trouble, "scheduled messages could not be moved");
-                LOOK_AGAIN
+                (LOOK_AGAIN, false)
             }
-            Some(Ok(None)) | None => LOOK_AGAIN,
+            Some(Ok(None)) | None => (LOOK_AGAIN, false),
         }
     }
 
@@ -259,6 +264,9 @@ struct Step {
     look: bool,
     /// How long to wait for a first message.
     block: Option<Duration>,
+    /// When to end the waiting for a message that is due. A server that is idle looks at its own
+    /// clock only ten times a second.
+    due: Option<Instant>,
 }
 
 impl Step {
@@ -271,12 +279,22 @@ impl Step {
             let longest = if can_be_ended { LOOK } else { BLIND_WAIT };
             until.saturating_duration_since(now).min(longest)
         });
-        Self { cut: reading.cut, look, block: block.filter(|block| !block.is_zero()) }
+        let block = block.filter(|block| !block.is_zero());
+        let due = (block.is_some() && reading.due).then_some(reading.look_at);
+        Self { cut: reading.cut, look, block, due }
     }
 
     /// Whether a claim with nothing found is at its end after this read.
     fn is_last(self, deadline: Option<Instant>) -> bool {
         self.cut == Level::Low && deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+}
+
+/// Completes at this time; never, where there is none.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

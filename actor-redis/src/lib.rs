@@ -49,6 +49,7 @@ mod inspect;
 mod keys;
 mod lane;
 mod lease;
+mod outbox;
 mod queue;
 mod reclaim;
 mod request;

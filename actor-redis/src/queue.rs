@@ -9,6 +9,7 @@ use redis::Cmd;
 use tokio::sync::watch;
 
 use crate::keys::{self, Keys};
+use crate::outbox::Outbox;
 
 /// A queue: its keys, and whether it is paused.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Queue {
     pub(crate) keys: Keys,
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
+    pub(crate) outbox: Outbox,
     /// Whether this process has added it to the set of queues when it sent to it.
     announced: AtomicBool,
 }
@@ -81,6 +83,7 @@ impl Queues {
                 name: name.clone(),
                 keys: Keys::new(&self.namespace, name),
                 paused: watch::Sender::new(false),
+                outbox: Outbox::default(),
                 announced: AtomicBool::new(false),
             })
         };

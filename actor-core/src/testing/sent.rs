@@ -39,7 +39,7 @@ impl Sent {
             id: message.id,
             actor: envelope.actor.into_owned(),
             queue: envelope.queue.into_owned(),
-            args: serde_json::from_str(envelope.args.get()).ok()?,
+            args: serde_json::from_str(envelope.args).ok()?,
             delay: message.delay,
             priority: message.priority,
         })

@@ -148,7 +148,7 @@ impl Executor {
             trace: envelope.trace,
         };
         let context = Context::new(facts, Arc::clone(&self.states), Arc::clone(stop));
-        let args = delivery.body.slice_ref(envelope.args.get().as_bytes());
+        let args = delivery.body.slice_ref(envelope.args.as_bytes());
         let limit = match envelope.time_limit_ms {
             Some(0) => None,
             Some(ms) => Some(Duration::from_millis(ms)),

@@ -29,6 +29,8 @@ mod lost;
 mod order;
 /// Servers that go away and come back.
 mod outage;
+/// Callers that send at once.
+mod outbox;
 /// What dead workers held.
 mod recovery;
 /// Servers that refuse, and what is said then.

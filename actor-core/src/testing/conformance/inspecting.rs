@@ -150,7 +150,7 @@ pub async fn one_dead_letter_is_replayed<H: Harness>(harness: &H) {
     let body = scene.lend_one(&worker).await.body;
     let message = wire::Envelope::decode(&body).expect("it stays a message");
     assert_eq!((message.attempt, message.crashes, message.last_error.as_deref()), (0, 0, None));
-    assert_eq!(message.args.get(), "[1,null]");
+    assert_eq!(message.args, "[1,null]");
     assert!(text(&body).contains(r#""mine":1.50"#), "{body:?}");
 }
 

@@ -1,0 +1,117 @@
+//! Group commit: what concurrent callers send to one queue goes to Redis together.
+//!
+//! A caller that is alone sends its message itself. Of those that are not, whoever finds the outbox
+//! empty begins a departure: a task that first lets everyone run who is ready to, and then takes all
+//! that has come together in one request. Nothing waits for a timer, departures do not wait for one
+//! another, and a caller that is dropped takes no other's message along.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actor_core::BrokerError;
+use actor_core::broker::Enqueue;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::RedisBroker;
+use crate::queue::Queue;
+
+type Stored = Result<(), BrokerError>;
+
+/// Where the messages of one queue wait for the next departure.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    callers: AtomicUsize,
+    waiting: Mutex<Waiting>,
+}
+
+/// Messages, and where to answer.
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: Vec<Enqueue>,
+    answers: Vec<oneshot::Sender<Stored>>,
+}
+
+/// Stores a message, together with what others store at the same time.
+pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, message: Enqueue) -> Vec<Stored> {
+    let caller = Caller::enter(&queue.outbox.callers);
+    let runtime = match Handle::try_current() {
+        Ok(runtime) if !caller.alone => runtime,
+        // Boxed, so that the future of those who wait for others is small.
+        _ => return Box::pin(broker.store(queue, vec![message])).await,
+    };
+    let (answer, answered) = oneshot::channel();
+    if queue.outbox.put(message, answer) {
+        runtime.spawn(depart(broker.clone(), Departure(Some(Arc::clone(queue)))));
+    }
+    let lost = || BrokerError::unknown("the runtime that was sending it ended: it may or may not have been stored");
+    vec![answered.await.unwrap_or_else(|_| Err(lost()))]
+}
+
+/// One that waits for its message to be stored.
+struct Caller<'a> {
+    callers: &'a AtomicUsize,
+    /// Whether there was no other.
+    alone: bool,
+}
+
+impl<'a> Caller<'a> {
+    fn enter(callers: &'a AtomicUsize) -> Self {
+        Self { callers, alone: callers.fetch_add(1, Ordering::Relaxed) == 0 }
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        self.callers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn depart(broker: RedisBroker, departure: Departure) {
+    tokio::task::yield_now().await;
+    let Some((queue, Waiting { messages, answers })) = departure.take() else { return };
+    let stored = broker.store(&queue, messages).await;
+    for (answer, stored) in answers.into_iter().zip(stored) {
+        // An error means that the caller was dropped.
+        let _ = answer.send(stored);
+    }
+}
+
+/// The duty to empty an outbox. Where its runtime ends before, what waits is answered all the same:
+/// else nobody would begin another departure.
+struct Departure(Option<Arc<Queue>>);
+
+impl Departure {
+    fn take(mut self) -> Option<(Arc<Queue>, Waiting)> {
+        let queue = self.0.take()?;
+        let waiting = queue.outbox.take();
+        Some((queue, waiting))
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.0 {
+            drop(queue.outbox.take());
+        }
+    }
+}
+
+impl Outbox {
+    /// Puts in a message, and says whether it is the first.
+    fn put(&self, message: Enqueue, answer: oneshot::Sender<Stored>) -> bool {
+        let mut waiting = self.lock();
+        waiting.messages.push(message);
+        waiting.answers.push(answer);
+        waiting.messages.len() == 1
+    }
+
+    fn take(&self) -> Waiting {
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
