@@ -3,14 +3,22 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::causes::chain;
+
 /// A storage's failure, in terms of what the caller can do next.
 ///
 /// The text is for people and may change; callers ask the predicates.
-#[derive(Debug)]
 pub struct BrokerError {
     kind: Kind,
     what: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! The one global: the broker that `send` uses.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::broker::Broker;
+use crate::causes::chain;
 use crate::registry::{self, RegistryError};
 
 static INSTALLED: OnceLock<Arc<dyn Broker>> = OnceLock::new();
@@ -25,7 +27,7 @@ pub fn install(broker: impl Broker) -> Result<(), InstallError> {
 }
 
 /// Why a broker was not installed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
     /// `install` was called before. The first broker stays.
@@ -34,6 +36,13 @@ pub enum InstallError {
     /// The linked crates' actors contradict each other.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+}
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
+    }
 }
 
 /// The broker that `send` uses here: a test's own on its thread, else the process's.

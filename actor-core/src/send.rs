@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use crate::actor::Actor;
 use crate::args::{ArgWriter, ArgumentError};
 use crate::broker::{Broker, Enqueue};
+use crate::causes::chain;
 use crate::install::installed;
 use crate::message::Outgoing;
 use crate::{BrokerError, MessageId};
@@ -160,10 +161,15 @@ async fn send_many(broker: &dyn Broker, calls: Calls<'_>) -> Result<Vec<MessageI
 /// Why a message was not sent, or may not have been.
 ///
 /// The text is for people and may change; callers ask the predicates.
-#[derive(Debug)]
 pub struct SendError(Box<Kind>);
 
-#[derive(Debug)]
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
+    }
+}
+
 enum Kind {
     NotInstalled,
     Argument(ArgumentError),
@@ -245,7 +251,6 @@ impl StdError for SendError {
 /// Why `send_many` ended early, and what became of the messages that it had begun to send.
 ///
 /// Messages that are in neither list were not sent.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct SendManyError {
     /// The messages that were stored.
@@ -254,6 +259,13 @@ pub struct SendManyError {
     pub unknown: Vec<MessageId>,
     /// The first error.
     pub error: SendError,
+}
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for SendManyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
+    }
 }
 
 impl SendManyError {
@@ -272,5 +284,24 @@ impl fmt::Display for SendManyError {
 impl StdError for SendManyError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InstallError;
+
+    #[test]
+    fn what_main_prints_of_an_error_says_what_to_do() {
+        let cause = std::io::Error::other("no space left");
+        let broker = || BrokerError::busy("redis cannot save to its disk: its log says why");
+        let error = SendError::broker(broker().caused_by(cause));
+        let told = "the message was not stored: redis cannot save to its disk: its log says why: no space left";
+        assert_eq!(format!("{error:?}"), told);
+        let many = SendManyError::before_any(error);
+        assert_eq!(format!("{many:?}"), format!("{many}: {told}"));
+        assert_eq!(format!("{:?}", SendError::not_installed()), SendError::not_installed().to_string());
+        assert_eq!(format!("{:?}", InstallError::Twice), InstallError::Twice.to_string());
     }
 }

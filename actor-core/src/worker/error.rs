@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::actor::Location;
+use crate::causes::chain;
 use crate::{BrokerError, QueueName, registry};
 
 /// Why a worker did not start, or could not go on.
@@ -16,11 +17,7 @@ pub struct WorkerError(#[from] Kind);
 // Shown as people read it, also where `main` returns it.
 impl fmt::Debug for WorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
-        match std::error::Error::source(self) {
-            Some(cause) => write!(f, ": {cause}"),
-            None => Ok(()),
-        }
+        f.write_str(&chain(self))
     }
 }
 
