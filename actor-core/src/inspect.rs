@@ -51,6 +51,7 @@ pub trait Inspect: Send + Sync + 'static {
 
 /// A message's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum State {
     /// Waiting for a worker.
     Ready,
@@ -94,6 +95,7 @@ impl Counts {
 
 /// Which part of a listing to return.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Page {
     /// Where the page before ended; `None` for the first.
     pub after: Option<Cursor>,
@@ -106,6 +108,12 @@ impl Page {
     #[must_use]
     pub fn first(limit: usize) -> Self {
         Self { after: None, limit }
+    }
+
+    /// The page that begins at [`Listing::next`] of the one before.
+    #[must_use]
+    pub fn after(cursor: Cursor, limit: usize) -> Self {
+        Self { after: Some(cursor), limit }
     }
 }
 
@@ -161,6 +169,7 @@ pub struct Handle(pub String);
 
 /// Which dead letters to replay.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Which {
     /// One.
     One(Handle),

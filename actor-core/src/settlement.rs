@@ -41,6 +41,7 @@ pub enum Settlement {
 
 /// What settling found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Settled {
     /// The settlement counts.
     Yes,

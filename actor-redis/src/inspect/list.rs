@@ -34,6 +34,7 @@ pub(crate) async fn list(
         State::Lent => lent(link, keys, after, limit).await,
         State::Scheduled => Indexed::scheduled(keys).list(link, after, limit).await,
         State::Dead => Indexed::dead(keys).list(link, after, limit).await,
+        _ => Err(Trouble::Unsupported("this state")),
     }
 }
 
@@ -53,6 +54,7 @@ pub(crate) async fn read(link: &Link, keys: &Keys, state: State, handle: &Handle
                 _ => Ok(None),
             }
         }
+        _ => Err(Trouble::Unsupported("this state")),
     }
 }
 

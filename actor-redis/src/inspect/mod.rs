@@ -49,6 +49,7 @@ impl Inspect for RedisBroker {
         Ok(match which {
             Which::One(handle) => repair::replay_one(self.commands(), &queue.keys, handle).await?,
             Which::All => repair::replay_all(self.commands(), &queue.keys).await?,
+            _ => return Err(Trouble::Unsupported("this choice of dead letters").into()),
         })
     }
 

@@ -77,6 +77,7 @@ pub(crate) async fn delete(link: &Link, keys: &Keys, state: State, handle: &Hand
         }
         State::Scheduled => Indexed::scheduled(keys),
         State::Dead => Indexed::dead(keys),
+        _ => return Err(Trouble::Unsupported("this state")),
     };
     Ok(remove(link, &indexed, std::slice::from_ref(&handle.0)).await? == 1)
 }
@@ -87,6 +88,7 @@ pub(crate) async fn purge(link: &Link, keys: &Keys, state: State) -> Result<u64,
         State::Ready => purge_ready(link, keys).await,
         State::Scheduled => purge_indexed(link, &Indexed::scheduled(keys)).await,
         State::Dead => purge_indexed(link, &Indexed::dead(keys)).await,
+        _ => Err(Trouble::Unsupported("this state")),
     }
 }
 

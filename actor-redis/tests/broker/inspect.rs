@@ -18,7 +18,7 @@ async fn all(broker: &RedisBroker, state: State, limit: usize) -> Vec<Listed> {
         assert!(listing.messages.len() <= limit);
         messages.extend(listing.messages);
         match listing.next {
-            Some(next) => page = Page { after: Some(next), limit },
+            Some(next) => page = Page::after(next, limit),
             None => return messages,
         }
     }

@@ -79,7 +79,7 @@ pub async fn pages_show_every_message_once<H: Harness>(harness: &H) {
             shown.extend(listing.messages.iter().map(|listed| text(&listed.body)));
             assert!(shown.len() <= bodies.len(), "{state:?}: more is shown than there is: {shown:?}");
             page = match listing.next {
-                Some(next) => Page { after: Some(next), limit: 10 },
+                Some(next) => Page::after(next, 10),
                 None => break,
             };
         }
