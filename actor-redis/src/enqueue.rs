@@ -83,7 +83,7 @@ async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]
             return Err(trouble);
         }
     };
-    if first > 0 && answers[0].is_err() {
+    if first > 0 && answers[0].as_ref().is_err_and(|trouble| !trouble.is_lasting_refusal()) {
         queue.forget_announcement();
     }
     // From here: the answers of the messages that are ready, then those of the scheduled ones.

@@ -180,6 +180,29 @@ impl Trouble {
             _ => None,
         }
     }
+
+    /// Whether Redis refused, and will refuse the same again until a person changes something.
+    pub(crate) fn is_lasting_refusal(&self) -> bool {
+        matches!(self, Self::Answer { source, .. } if !passes(source))
+    }
+}
+
+/// Whether a refusal is one for now: Redis is full, busy, loading or read-only.
+fn passes(refusal: &ServerError) -> bool {
+    matches!(
+        code_of(refusal),
+        "OOM"
+            | "READONLY"
+            | "LOADING"
+            | "BUSY"
+            | "MASTERDOWN"
+            | "MISCONF"
+            | "NOREPLICAS"
+            | "TRYAGAIN"
+            | "CLUSTERDOWN"
+            | "UNBLOCKED"
+            | "NOSCRIPT"
+    )
 }
 
 /// The code of a server's error. Redis before 7.0 buries a script's error in a text of its own:
@@ -254,11 +277,10 @@ impl From<Trouble> for BrokerError {
             Trouble::NoAnswer { source, .. } => Self::unknown(text).caused_by(source),
             Trouble::Strange { .. } => Self::unknown(text),
             Trouble::Unsupported(_) => Self::refused(text),
-            Trouble::Answer { source, .. } => match code_of(&source) {
-                "OOM" | "READONLY" | "LOADING" | "BUSY" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN"
-                | "CLUSTERDOWN" | "UNBLOCKED" | "NOSCRIPT" => Self::busy(text).caused_by(RedisError::from(source)),
-                _ => Self::refused(text).caused_by(RedisError::from(source)),
-            },
+            Trouble::Answer { source, .. } => {
+                let refusal = if passes(&source) { Self::busy(text) } else { Self::refused(text) };
+                refusal.caused_by(RedisError::from(source))
+            }
         }
     }
 }

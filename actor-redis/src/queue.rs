@@ -19,7 +19,8 @@ pub(crate) struct Queue {
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
     pub(crate) outbox: Outbox,
-    /// Whether this process has added it to the set of queues when it sent to it.
+    /// Whether this process has added it to the set of queues when it sent to it, or may not. Workers
+    /// say again which queues there are; a sender who is forbidden the set asks for it once.
     announced: AtomicBool,
 }
 
@@ -43,7 +44,7 @@ impl Queue {
         add
     }
 
-    /// The same command, once a process.
+    /// The same command, once a process, until it is forgotten.
     pub(crate) fn first_announcement(&self, namespace: &str) -> Option<Cmd> {
         let is_first = !self.announced.load(Ordering::Relaxed) && !self.announced.swap(true, Ordering::Relaxed);
         is_first.then(|| self.announcement(namespace))

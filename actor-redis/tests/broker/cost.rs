@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
+use actor_redis::RedisBroker;
 
-use crate::server::{LEASE, Server, claim, queue, worker};
+use crate::server::{LEASE, Server, claim, message, queue, send, worker};
 
 /// How often each command ran.
 fn calls(server: &Server) -> HashMap<String, u64> {
@@ -76,4 +77,18 @@ async fn a_waiting_worker_asks_for_nothing() {
     assert_eq!(between(&before, &calls(&server)), 0);
     wait.stop();
     waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_sender_that_may_not_list_its_queue_asks_for_it_once() {
+    let server = Server::start();
+    let _: String = server.run("ACL SETUSER sender on >secret ~{actor:mail}:* +@all");
+    let url = format!("redis+unix://{}?user=sender&pass=secret", server.socket());
+    let broker = RedisBroker::connect(&url).await.unwrap();
+    for _ in 0..3 {
+        send(&broker, vec![message("a")]).await;
+    }
+    let stats: String = server.run("INFO commandstats");
+    let asked = stats.lines().find(|line| line.starts_with("cmdstat_sadd:")).unwrap();
+    assert!(asked.contains("rejected_calls=1,"), "{asked}");
 }
