@@ -136,9 +136,7 @@ impl Keeper {
                 Ok(Lease::Held { deaths }) => {
                     self.outage.ended();
                     backoff.reset();
-                    if asked - renewed > self.lease {
-                        since = asked;
-                    }
+                    since = live_since(since, renewed, asked, self.lease);
                     renewed = asked;
                     self.status.send_replace(Status::Live { since, renewed, deaths });
                 }
@@ -176,6 +174,12 @@ impl Keeper {
     }
 }
 
+/// Since when a lease is live without a gap, once the renewal after the one at `renewed` was asked for.
+/// Between two that are further apart than a lease it had ended, as every other worker's may have.
+fn live_since(since: Instant, renewed: Instant, asked: Instant, lease: Duration) -> Instant {
+    if asked - renewed > lease { asked } else { since }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,5 +198,15 @@ mod tests {
         assert!(!live(70, 3).may_judge(LEASE), "its renewal is not answered: the broker may be away");
         assert!(!Status::Starting.may_judge(LEASE));
         assert!(!Status::Lost.may_judge(LEASE));
+    }
+
+    #[test]
+    fn who_could_not_renew_for_longer_than_a_lease_has_just_come_to_life() {
+        let since = Instant::now();
+        let renewed = since + 10 * LEASE;
+        let after_a_beat = renewed + LEASE / BEATS;
+        assert_eq!(live_since(since, renewed, after_a_beat, LEASE), since);
+        let after_an_outage = renewed + LEASE + Duration::from_millis(1);
+        assert_eq!(live_since(since, renewed, after_an_outage, LEASE), after_an_outage);
     }
 }

@@ -1,0 +1,120 @@
+//! What is urgent goes before what a worker has fetched already.
+#![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{BrokerError, Context, MemoryBroker, MessageId, QueueName, Worker, actor};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+/// So many messages wait, and for every so many of them an urgent one is sent.
+const BACKLOG: u32 = 4_000;
+const EVERY: u32 = 200;
+
+/// For hangs only.
+const HANG: Duration = Duration::from_secs(60);
+
+/// A broker in process that writes down what it lends, in its order.
+#[derive(Debug, Default)]
+struct Lending {
+    memory: MemoryBroker,
+    lent: Mutex<Vec<Bytes>>,
+}
+
+/// What ran, in its order.
+#[derive(Default)]
+struct Ran {
+    ids: Mutex<Vec<MessageId>>,
+    all: CancellationToken,
+}
+
+impl Ran {
+    fn note(&self, id: MessageId) {
+        let mut ids = self.ids.lock().unwrap();
+        ids.push(id);
+        if ids.len() == (BACKLOG + BACKLOG / EVERY) as usize {
+            self.all.cancel();
+        }
+    }
+}
+
+#[actor(queue = "overtaking")]
+async fn waits(cx: &Context, number: u32, #[state] broker: &Arc<Lending>, #[state] ran: &Arc<Ran>) {
+    ran.note(cx.id());
+    if number.is_multiple_of(EVERY) {
+        overtakes.send_with(broker).await.unwrap();
+    }
+}
+
+#[actor(queue = "overtaking", priority = "high")]
+async fn overtakes(cx: &Context, #[state] ran: &Arc<Ran>) {
+    ran.note(cx.id());
+}
+
+#[tokio::test]
+async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
+    let (broker, ran) = (Arc::new(Lending::default()), Arc::new(Ran::default()));
+    waits.send_many_with(&broker, 0..BACKLOG).await.unwrap();
+    let worker = Worker::builder(Arc::clone(&broker)).concurrency(NonZeroUsize::MIN);
+    let worker = worker.state(Arc::clone(&broker)).state(Arc::clone(&ran));
+    let all = ran.all.clone();
+    tokio::time::timeout(HANG, worker.run_until(async move { all.cancelled().await })).await.unwrap().unwrap();
+    let id_of = |body: &Bytes| -> MessageId {
+        let message: serde_json::Value = serde_json::from_slice(body).unwrap();
+        message["id"].as_str().unwrap().parse().unwrap()
+    };
+    let lent: Vec<MessageId> = broker.lent.lock().unwrap().iter().map(id_of).collect();
+    let ran = ran.ids.lock().unwrap();
+    // Of one slot and one priority, what was lent first runs first. Where the two orders differ, an urgent
+    // message went before one that was in the worker's hands. It finds none there where the buffer has
+    // just run empty: that is why there are many.
+    let overtaking = ran.iter().zip(&lent).filter(|(ran, lent)| ran != lent).count();
+    assert!(overtaking > 0, "each of {} ran in the order in which it was lent", ran.len());
+}
+
+#[async_trait]
+impl Broker for Lending {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        self.memory.enqueue(queue, messages).await
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.enroll(worker, queues, lease).await
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        self.memory.renew(worker, queues, lease).await
+    }
+
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        let deliveries = self.memory.claim(consumer, max, wait).await?;
+        self.lent.lock().unwrap().extend(deliveries.iter().map(|delivery| delivery.body.clone()));
+        Ok(deliveries)
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.recover(consumer, max).await
+    }
+
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>> {
+        self.memory.settle(consumer, settlements).await
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.retire(worker, queues).await
+    }
+
+    fn now(&self) -> SystemTime {
+        self.memory.now()
+    }
+}
