@@ -1,7 +1,7 @@
 //! The points of this crate at which a process can be made to die: around every request to Redis, and
 //! in the middle of one.
 //!
-//! Every [`Request`] passes up to three, named after what it is for: `unsent`, before anything of it
+//! Every `Request` passes up to three, named after what it is for: `unsent`, before anything of it
 //! was sent; `half`, when Redis has run a first part of its commands and never hears of the rest; and
 //! `answered`, when Redis has run all of it and nobody here knows. What goes another way than by a
 //! request passes points of its own, by name.

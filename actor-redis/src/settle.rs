@@ -4,7 +4,8 @@
 //! A success needs no `MULTI`, which Redis would refuse where it is out of memory, just when workers
 //! must make room. The entry is deleted before it is acknowledged, so that what a crash can leave
 //! halfway is an entry that is lent and has no body: settling it again acknowledges it, and so does
-//! its recovery. In the other order it would be one that nobody ever deletes.
+//! its recovery. In the other order it would be a message that nobody holds, which a worker finds in
+//! time and lends again, though it is done.
 
 use actor_core::MessageId;
 use actor_core::delivery::Receipt;

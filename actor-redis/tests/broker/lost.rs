@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use actor_core::Inspect;
 use actor_core::broker::Broker;
-use actor_core::delivery::{Lease, Receipt, Wait};
+use actor_core::delivery::{Consumer, Lease, Receipt, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_redis::RedisBroker;
 
@@ -17,6 +17,16 @@ async fn spoiled() -> (Server, Proxy, RedisBroker) {
     let proxy = Proxy::before(&server).await;
     let broker = RedisBroker::connect(&proxy.url()).await.unwrap();
     (server, proxy, broker)
+}
+
+/// A worker that lives, beside a dead one that holds the message `a`. It has looked once, and found nothing.
+async fn beside_the_dead(server: &Server, broker: &RedisBroker) -> Consumer {
+    let (dead, alive) = (worker(broker).await, worker(broker).await);
+    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+    send(broker, vec![message("a")]).await;
+    claim(broker, &dead, 1).await;
+    end_lease(server, &dead);
+    alive
 }
 
 #[tokio::test]
@@ -60,11 +70,7 @@ async fn a_message_that_arrives_while_the_waiting_read_is_cut_is_not_lost() {
 #[tokio::test]
 async fn a_message_in_a_lost_answer_to_a_recovery_is_lent_by_the_next_claim() {
     let (server, proxy, broker) = spoiled().await;
-    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
-    send(&broker, vec![message("a")]).await;
-    claim(&broker, &dead, 1).await;
-    end_lease(&server, &dead);
+    let alive = beside_the_dead(&server, &broker).await;
     proxy.swallow_the_next_answer();
     assert!(broker.recover(&alive, 1).await.unwrap_err().is_unknown());
     let lent = claim(&broker, &alive, 1).await;
@@ -261,11 +267,7 @@ async fn a_message_whose_settlement_redis_has_forgotten_is_lent_again() {
 #[tokio::test]
 async fn a_lost_answer_to_a_recovery_wakes_the_claim_that_waits() {
     let (server, proxy, broker) = spoiled().await;
-    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
-    send(&broker, vec![message("a")]).await;
-    claim(&broker, &dead, 1).await;
-    end_lease(&server, &dead);
+    let alive = beside_the_dead(&server, &broker).await;
     let waiting = tokio::spawn({
         let (broker, alive) = (broker.clone(), alive.clone());
         async move { broker.claim(&alive, 1, &Wait::new(Duration::from_secs(3600))).await }
