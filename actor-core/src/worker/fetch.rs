@@ -62,7 +62,11 @@ impl Fetch {
         let slots = Arc::clone(&self.post.lane.slots);
         let halt = self.post.halt.clone();
         loop {
-            self.start_what_fits();
+            if self.start_what_fits() {
+                // What was started goes first: then many slots are free at once, where this task would
+                // else be woken for each of them, and a message need not wait for the next claim's sending.
+                tokio::task::yield_now().await;
+            }
             let halted = halt.is_cancelled();
             if halted && claim.is_none() {
                 failpoint::pass("worker.giving_back");
@@ -90,13 +94,17 @@ impl Fetch {
         }
     }
 
-    fn start_what_fits(&mut self) {
+    /// Starts what has a slot. Whether there was any.
+    fn start_what_fits(&mut self) -> bool {
+        let mut started = false;
         while !self.buffer.is_empty() && !self.post.halt.is_cancelled() {
-            let Ok(slot) = Arc::clone(&self.post.lane.slots).try_acquire_owned() else { return };
+            let Ok(slot) = Arc::clone(&self.post.lane.slots).try_acquire_owned() else { break };
             if let Some((_, delivery)) = self.buffer.pop_front() {
                 self.post.start(delivery, slot, None);
+                started = true;
             }
         }
+        started
     }
 
     fn want(&mut self, busy: bool) -> usize {
