@@ -8,6 +8,10 @@ const LARGEST_CLAIM: usize = 512;
 /// How far ahead to fetch, at least: less than this and the fetches, not the work, set the pace.
 const HORIZON: Duration = Duration::from_millis(5);
 
+/// How many round trips ahead to fetch: a claim begins when half of that is left, and may itself take
+/// longer than those before it.
+const ROUND_TRIPS: u32 = 4;
+
 /// The most that waits in the worker for a free slot.
 const LARGEST_BUFFER: f64 = 1_024.0;
 
@@ -53,7 +57,7 @@ impl Demand {
     }
 
     fn ahead(&self) -> usize {
-        let horizon = HORIZON.max(self.round_trip * 2).as_secs_f64();
+        let horizon = HORIZON.max(self.round_trip * ROUND_TRIPS).as_secs_f64();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // It is clamped.
         {
             (self.per_second * horizon).clamp(0.0, LARGEST_BUFFER) as usize
