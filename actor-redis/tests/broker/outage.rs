@@ -48,9 +48,17 @@ async fn with_every_connection_cut_all_works_again_within_a_second() {
     for _ in 0..5 {
         assert!(claim(&broker, &consumer, 1).await.is_empty());
         server.cut_all();
-        let took = until_it_works(&broker).await;
+        let cut = Instant::now();
+        until_it_works(&broker).await;
+        // The worker that was there before has connections of its own.
+        while broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.is_err() {
+            assert!(cut.elapsed() < Duration::from_secs(30), "it never claimed again");
+        }
+        while !matches!(broker.renew(&consumer.worker, &[queue()], LEASE).await, Ok(Lease::Held { .. })) {
+            assert!(cut.elapsed() < Duration::from_secs(30), "its lease was never prolonged again");
+        }
+        let took = cut.elapsed();
         assert!(took < Duration::from_secs(1), "it took {took:?}");
-        assert!(matches!(broker.renew(&consumer.worker, &[queue()], LEASE).await, Ok(Lease::Held { .. })));
     }
 }
 
