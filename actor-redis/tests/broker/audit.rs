@@ -56,9 +56,9 @@ async fn what_nobody_holds_any_more_is_found_and_then_lent_again() {
     assert!(text.contains("{actor:mail}:ready:normal: `") && text.contains("nobody holds it"), "{text}");
     assert_eq!(text.lines().count(), 21, "the first twenty, and how many more: {text}");
     let mut taken = 0;
-    // Each recovery looks at one stream.
     while taken < 247 {
         let mut recovered = broker.recover(&consumer, 100).await.unwrap();
+        assert!(!recovered.is_empty(), "whoever looks finds some: it is long until the next look");
         taken += recovered.len();
         for delivery in recovered.drain(..) {
             assert_eq!(delivery.crashes, 1);
