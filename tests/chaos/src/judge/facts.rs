@@ -85,7 +85,7 @@ pub(crate) struct Facts {
     parted: Vec<(u64, u64)>,
     /// Messages of a newer format, as they were added.
     pub(crate) tomorrow: HashMap<MessageId, String>,
-    /// While Redis could not be used.
+    /// While Redis could not be used, or the machine stood still.
     away: Windows,
     /// While the worker that is spared was not there, who else takes over from the dead.
     vacant: Vec<(u64, u64)>,
@@ -93,6 +93,8 @@ pub(crate) struct Facts {
     troubled: Windows,
     pub(crate) faults: HashMap<String, u64>,
     pub(crate) fenced: u64,
+    /// How long the machine stood still in all, in us.
+    pub(crate) stalled: u64,
     lease_us: u64,
 }
 
@@ -125,6 +127,11 @@ impl Facts {
                 if let Some(since) = redis.take() {
                     self.away.add(since, event.at);
                 }
+            }
+            What::Stalled { since } => {
+                self.stalled += event.at - since;
+                self.away.add(*since, event.at);
+                self.troubled.add(*since, event.at + GOT_OVER);
             }
             What::Died { process, .. } if is_spared(process) => {
                 spared.get_or_insert(event.at);
@@ -311,7 +318,7 @@ impl Facts {
         })
     }
 
-    /// How long Redis was away between two times.
+    /// How long Redis, or the whole machine, was away between two times.
     pub(crate) fn away_between(&self, from: u64, to: u64) -> u64 {
         self.away.between(from, to)
     }

@@ -10,8 +10,8 @@ use super::windows::Windows;
 use super::{Facts, Finding, tell};
 use crate::clock::SECOND;
 
-/// The waits between a worker's death and the next start of what it ran, in seconds, Redis's absence
-/// taken off. Where the worker that would have taken over died too, they are counted from when its successor was there.
+/// The waits between a worker's death and the next start of what it ran, in seconds, Redis's absence and the
+/// machine's own taken off. Where the worker that would have taken over died too, they are counted from when its successor was there.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Recovery {
     pub(crate) count: usize,
@@ -19,6 +19,8 @@ pub(crate) struct Recovery {
     pub(crate) p99: f64,
     pub(crate) max: f64,
     pub(crate) bound: f64,
+    /// How long the machine itself stood still, in seconds.
+    pub(crate) stalled: f64,
     /// Messages on their last chance, and how long the slowest waited. Each runs with no other suspect beside it,
     /// and waits for that, as `docs/guarantees.md` says: the time in which others ran is not in their bound.
     pub(crate) last_chances: usize,
@@ -72,6 +74,7 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
         p99: wait(99),
         max: wait(100),
         bound: bound.as_secs_f64(),
+        stalled: seconds(facts.stalled),
         last_chances: last_chances.len(),
         last_chances_max: seconds(last_chances.into_iter().max().unwrap_or_default()),
     };
