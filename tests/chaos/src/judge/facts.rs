@@ -169,7 +169,7 @@ impl Facts {
         }
     }
 
-    fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), usize>) {
+    fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), Vec<usize>>) {
         match what {
             What::Invoked { id, actor, delay_ms } => {
                 let message = self.message(id, &actor, at);
@@ -184,11 +184,13 @@ impl Facts {
             }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);
-                open.insert((process, id, token), message.runs.len());
+                // Where the group was deleted, a worker may be lent twice under one token what it runs.
+                open.entry((process, id, token)).or_default().push(message.runs.len());
                 message.runs.push(Run { process, start: at, end: None, attempt, crashes, token });
             }
             What::End { id, token, how } => {
-                if let (Some(run), Some(message)) = (open.remove(&(process, id, token)), self.messages.get_mut(&id)) {
+                let run = open.get_mut(&(process, id, token)).and_then(Vec::pop);
+                if let (Some(run), Some(message)) = (run, self.messages.get_mut(&id)) {
                     message.runs[run].end = Some((at, how));
                 }
             }
