@@ -6,6 +6,7 @@
 mod index;
 mod leases;
 mod ready;
+mod states;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -102,12 +103,14 @@ impl Auditor<'_> {
         for level in Level::ALL {
             self.entries(level).await?;
             self.lent(level).await?;
+            self.ready_alone(level).await?;
         }
         self.leases().await?;
         let keys = &self.queue.keys;
         self.index(&keys.later, &keys.later_bodies, index::SCHEDULED).await?;
         self.index(&keys.dead, &keys.dead_bodies, index::DEAD).await?;
         self.index(&keys.dead, &keys.dead_reasons, index::REASONS).await?;
+        self.scheduled_alone().await?;
         self.overdue().await
     }
 
@@ -214,6 +217,8 @@ macro_rules! step {
 static ENTRIES: Step = step!("audit_entries");
 static LENT: Step = step!("audit_lent");
 static INDEX: Step = step!("audit_index");
+static TWICE: Step = step!("audit_twice");
+static BOTH: Step = step!("audit_both");
 
 fn text(value: &Value) -> Option<String> {
     match value {

@@ -129,8 +129,11 @@ local function adopt(place, stream)
 end
 
 if #taken == 0 then
-  -- One stream at a time, any of them, since it costs what is idle two commands.
-  local place = time[2] % (#KEYS - 1)
-  adopt(place, KEYS[2 + place])
+  -- Every stream: whoever looks does so too seldom to leave it to chance which of them is looked at.
+  for place = 0, #KEYS - 2 do
+    if #taken < limit and redis.call('XLEN', KEYS[2 + place]) > 0 then
+      adopt(place, KEYS[2 + place])
+    end
+  end
 end
 return taken

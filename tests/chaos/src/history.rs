@@ -59,6 +59,8 @@ pub(crate) enum What {
     Away,
     /// Redis can be used again.
     Back,
+    /// The whole machine stood still until now.
+    Stalled { since: u64 },
     /// What Redis stores from here on may be lost with its master.
     Parted,
     /// The master died, and its replica is to take its place.

@@ -21,6 +21,7 @@ mod run;
 mod scenario;
 mod server;
 mod stage;
+mod stall;
 mod standby;
 mod storage;
 mod tasks;

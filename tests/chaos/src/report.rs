@@ -104,6 +104,9 @@ impl Report {
             recovery.last_chances,
             recovery.last_chances_max
         );
+        if recovery.stalled > 0.0 {
+            println!("  machine   stood still for {:.1} s in all", recovery.stalled);
+        }
         for finding in &verdict.findings {
             let mark = match (finding.holds, finding.excused) {
                 (true, _) => "holds ",

@@ -17,6 +17,7 @@ use crate::process::{NAMESPACE, Orders, QUEUES};
 use crate::proxy::Proxy;
 use crate::scenario::{Room, Scenario};
 use crate::server::Server;
+use crate::stall;
 use crate::standby::{self, Standby};
 use crate::witness::Witness;
 
@@ -57,6 +58,7 @@ impl Stage {
         seed: u64,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let journal = Arc::new(Journal::open(directory, "harness")?);
+        stall::watch(&journal)?;
         let disk = match scenario.disk {
             Room::Plenty => None,
             Room::CanBeFilled => Some(Disk::mount(&directory.join("redis")).map_err(|error| {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use actor_core::MessageId;
 
+use super::windows::Windows;
 use crate::clock::SECOND;
 use crate::history::{Event, History, How, What};
 
@@ -11,6 +12,11 @@ use crate::history::{Event, History, How, What};
 const UNSETTLED: u64 = 30 * SECOND;
 /// How long what a master answered may be on its way: to its replica, and to who wrote it down.
 const IN_FLIGHT: u64 = SECOND / 5;
+
+/// How long after a fault everything may take to go on as before.
+const GOT_OVER: u64 = 2 * SECOND;
+/// The same, where an index was deleted by hand: it is looked for only now and then.
+const MISSED: u64 = 10 * SECOND;
 
 /// What a producer knows of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +85,16 @@ pub(crate) struct Facts {
     parted: Vec<(u64, u64)>,
     /// Messages of a newer format, as they were added.
     pub(crate) tomorrow: HashMap<MessageId, String>,
-    /// While Redis could not be used, or the worker that is spared was not there.
-    pub(crate) away: Vec<(u64, u64)>,
+    /// While Redis could not be used, or the machine stood still.
+    away: Windows,
+    /// While the worker that is spared was not there, who else takes over from the dead.
+    vacant: Vec<(u64, u64)>,
+    /// While anything was wrong, and while what was wrong was being got over.
+    troubled: Windows,
     pub(crate) faults: HashMap<String, u64>,
     pub(crate) fenced: u64,
+    /// How long the machine stood still in all, in us.
+    pub(crate) stalled: u64,
     lease_us: u64,
 }
 
@@ -92,34 +104,72 @@ impl Facts {
         let mut open = HashMap::new();
         let mut redis_away = None;
         let mut spared_away = None;
+        let mut faults = HashMap::new();
         for event in history.events {
             facts.away_of(&event, &mut redis_away, &mut spared_away);
+            facts.trouble_of(&event, &mut faults);
             facts.take(event, &mut open);
         }
+        for (since, _) in faults.into_values() {
+            facts.troubled.add(since, u64::MAX);
+        }
+        facts.hogged();
         facts
     }
 
     fn away_of(&mut self, event: &Event, redis: &mut Option<u64>, spared: &mut Option<u64>) {
         let is_spared = |name: &str| name.starts_with("worker-0-");
-        let over = match &event.what {
+        match &event.what {
             What::Away => {
                 redis.get_or_insert(event.at);
-                None
             }
-            What::Back => redis.take(),
+            What::Back => {
+                if let Some(since) = redis.take() {
+                    self.away.add(since, event.at);
+                }
+            }
+            What::Stalled { since } => {
+                self.stalled += event.at - since;
+                self.away.add(*since, event.at);
+                self.troubled.add(*since, event.at + GOT_OVER);
+            }
             What::Died { process, .. } if is_spared(process) => {
                 spared.get_or_insert(event.at);
-                None
             }
-            What::Enrolled { .. } if is_spared(&self.processes[event.process]) => spared.take(),
-            _ => None,
-        };
-        if let Some(since) = over {
-            self.away.push((since, event.at));
+            What::Enrolled { .. } if is_spared(&self.processes[event.process]) => {
+                if let Some(since) = spared.take() {
+                    self.vacant.push((since, event.at));
+                }
+            }
+            _ => {}
         }
     }
 
-    fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), usize>) {
+    fn trouble_of(&mut self, event: &Event, faults: &mut HashMap<(String, String), (u64, u64)>) {
+        match &event.what {
+            What::Fault { name, on } => {
+                let after = if name.starts_with("lose_") { MISSED } else { GOT_OVER };
+                faults.entry((name.clone(), on.clone())).or_insert((event.at, after));
+            }
+            What::Healed { name, on } => {
+                if let Some((since, after)) = faults.remove(&(name.clone(), on.clone())) {
+                    self.troubled.add(since, event.at + after);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A run that blocks the runtime holds up what its worker has claimed.
+    fn hogged(&mut self) {
+        let hogs = self.messages.values().filter(|message| message.actor.ends_with("hog"));
+        let windows: Vec<_> = hogs.flat_map(|hog| &hog.runs).map(|run| (run.start, self.over(run))).collect();
+        for (since, until) in windows {
+            self.troubled.add(since, until.saturating_add(GOT_OVER));
+        }
+    }
+
+    fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), Vec<usize>>) {
         match what {
             What::Invoked { id, actor, delay_ms } => {
                 let message = self.message(id, &actor, at);
@@ -134,11 +184,13 @@ impl Facts {
             }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);
-                open.insert((process, id, token), message.runs.len());
+                // Where the group was deleted, a worker may be lent twice under one token what it runs.
+                open.entry((process, id, token)).or_default().push(message.runs.len());
                 message.runs.push(Run { process, start: at, end: None, attempt, crashes, token });
             }
             What::End { id, token, how } => {
-                if let (Some(run), Some(message)) = (open.remove(&(process, id, token)), self.messages.get_mut(&id)) {
+                let run = open.get_mut(&(process, id, token)).and_then(Vec::pop);
+                if let (Some(run), Some(message)) = (run, self.messages.get_mut(&id)) {
                     message.runs[run].end = Some((at, how));
                 }
             }
@@ -235,6 +287,12 @@ impl Facts {
         granted + self.lease_us > at && life.lost.is_none_or(|lost| lost > at)
     }
 
+    /// When the last lease ended that the worker of a run was granted in that life.
+    pub(crate) fn lease_ended(&self, run: &Run) -> u64 {
+        let last = self.life(run).and_then(|life| life.granted.last());
+        last.map_or(run.start, |granted| granted + self.lease_us)
+    }
+
     /// Whether two runs went on at a time at which both workers could know that their lease held.
     pub(crate) fn both_held(&self, earlier: &Run, later: &Run) -> bool {
         let until = self.over(earlier).min(self.over(later));
@@ -262,23 +320,28 @@ impl Facts {
         })
     }
 
-    /// How long Redis, or whoever could recover, was away between two times.
+    /// How long Redis, or the whole machine, was away between two times.
     pub(crate) fn away_between(&self, from: u64, to: u64) -> u64 {
-        let mut windows: Vec<_> = self
-            .away
-            .iter()
-            .map(|(since, until)| ((*since).max(from), (*until).min(to)))
-            .filter(|(a, b)| a < b)
-            .collect();
-        windows.sort_unstable();
-        let (mut away, mut counted) = (0, from);
-        for (since, until) in windows {
-            let since = since.max(counted);
-            if until > since {
-                away += until - since;
-                counted = until;
+        self.away.between(from, to)
+    }
+
+    /// Since when what a worker ran that died could be taken over: since its death, or where whoever would have
+    /// done that within `bound` died before it had, since its successor was there. That one must be live for a
+    /// whole lease before it may declare anybody dead.
+    pub(crate) fn recoverable_since(&self, died: u64, next: u64, bound: u64) -> u64 {
+        let mut from = died;
+        for (since, until) in self.vacant.iter().filter(|(since, until)| *until > died && *since < next) {
+            let spent = since.saturating_sub(from) - self.away_between(from, *since);
+            if spent > bound {
+                break;
             }
+            from = (*until).min(next);
         }
-        away
+        from
+    }
+
+    /// How long anything was wrong between two times.
+    pub(crate) fn troubled_between(&self, from: u64, to: u64) -> u64 {
+        self.troubled.between(from, to)
     }
 }

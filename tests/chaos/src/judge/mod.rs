@@ -5,6 +5,7 @@ mod facts;
 mod lives;
 mod recovery;
 mod retries;
+mod windows;
 
 use actor_core::MessageId;
 use serde::Serialize;
@@ -20,6 +21,7 @@ pub(crate) const TOKENS: &str = "the tokens of a message grow";
 pub(crate) const BOUNDED: &str = "no message ran more often than its retries and recoveries allow";
 pub(crate) const ATTEMPTS: &str = "failures are counted as attempts, crashes never";
 pub(crate) const WAITS: &str = "nothing started before its time";
+pub(crate) const LATE: &str = "a failed attempt is tried again soon after its backoff";
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -137,6 +139,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         retries::attempts_counted(&facts),
         retries::runs_bounded(&facts),
         retries::waits_kept(&facts),
+        retries::retried_in_time(&facts),
         retries::buried_for_a_reason(&facts, &storage),
         within_bound,
         lives::all_work_again(&facts),

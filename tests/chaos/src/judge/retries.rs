@@ -1,10 +1,15 @@
 //! Failures are retried as their policy says, and crashes are counted apart.
 
+use std::time::Duration;
+
 use super::{Facts, Finding, Message, tell};
+use crate::clock::SECOND;
 use crate::history::How;
 use crate::storage::{DeadLetter, Storage};
 use crate::tasks::PATIENCE;
 
+/// How much later than it should a retry may start where nothing is wrong: it comes behind what is ready already.
+const BEHIND: u64 = 5 * SECOND;
 /// What rounding and two clocks' reading may take off a wait, in us.
 const ROUNDING: u64 = 2_000;
 
@@ -14,6 +19,22 @@ fn max_retries(actor: &str) -> u32 {
         "stubborn" | "hog" | "poison" | "leaky" => 3,
         _ => 2,
     }
+}
+
+/// The longest that the backoff after an attempt may be, in us.
+fn ceiling(actor: &str, attempt: u32) -> u64 {
+    let (first, longest) = match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
+        "plain" => (100, 1_000),
+        "stubborn" => (100, 500),
+        "patient" => return micros(PATIENCE),
+        _ => (50, 200),
+    };
+    let doubled = 2_u64.checked_pow(attempt.saturating_sub(1)).unwrap_or(longest);
+    longest.min(first * doubled) * 1_000
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn is(actor: &str, name: &str) -> bool {
@@ -75,9 +96,25 @@ pub(super) fn waits_kept(facts: &Facts) -> Finding {
             });
             let next = message.runs.iter().find(|run| run.attempt == 2);
             if let (Some(failed), Some(next)) = (failed, next) {
-                let due = failed + u64::try_from(PATIENCE.as_micros()).unwrap_or(u64::MAX);
+                let due = failed + micros(PATIENCE);
                 finding.ask(next.start + ROUNDING >= due, || tell(facts, *id));
             }
+        }
+    }
+    finding
+}
+
+/// Asked of what no worker died of: a suspect may have to wait until it can run alone.
+pub(super) fn retried_in_time(facts: &Facts) -> Finding {
+    let mut finding = Finding::new(super::LATE);
+    for (id, message) in &facts.messages {
+        for (index, run) in message.runs.iter().enumerate().filter(|(_, run)| !facts.ended_badly(run)) {
+            let Some((failed, How::Failed)) = run.end else { continue };
+            let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
+            let Some(next) = next.filter(|next| next.crashes == 0) else { continue };
+            let due = failed + ceiling(&message.actor, run.attempt);
+            let late = next.start.saturating_sub(due).saturating_sub(facts.troubled_between(failed, next.start));
+            finding.ask(late <= BEHIND, || format!("{} ms late: {}", late / 1_000, tell(facts, *id)));
         }
     }
     finding

@@ -1,0 +1,38 @@
+-- Finds the messages of a ready stream that are scheduled or dead letters too. It writes nothing.
+--
+-- KEYS  a ready stream, later:bodies, dead:bodies
+-- ARGV  the entry to begin after ('' for the first), how many at most, then the beginnings of a member
+--       of `later`
+-- Returns the last entry read ('' at the end), how many were read, the entries whose message is
+-- scheduled too, and those whose message is a dead letter too.
+
+local stream, later, dead = KEYS[1], KEYS[2], KEYS[3]
+local limit = tonumber(ARGV[2])
+local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
+
+local function id_of(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'm' then
+      -- What cannot be read becomes a dead letter under its entry's id.
+      local ok, message = pcall(cjson.decode, fields[i + 1])
+      return ok and type(message) == 'table' and type(message.id) == 'string' and message.id
+    end
+  end
+end
+
+local entries = redis.call('XRANGE', stream, from, '+', 'COUNT', limit)
+local scheduled, buried = {}, {}
+for _, entry in ipairs(entries) do
+  local id = id_of(entry[2])
+  if id then
+    for i = 3, #ARGV do
+      if redis.call('HEXISTS', later, ARGV[i] .. id) == 1 then
+        scheduled[#scheduled + 1] = entry[1]
+      end
+    end
+    if redis.call('HEXISTS', dead, id) == 1 then
+      buried[#buried + 1] = entry[1]
+    end
+  end
+end
+return { #entries == limit and entries[limit][1] or '', #entries, scheduled, buried }
