@@ -100,7 +100,7 @@ impl Server {
     /// A connection past every proxy.
     pub(crate) fn connection(&self) -> RedisResult<redis::Connection> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port))?;
-        let connection = client.get_connection_with_timeout(Duration::from_secs(2))?;
+        let connection = client.get_connection_with_timeout(Duration::from_secs(15))?;
         connection.set_read_timeout(Some(Duration::from_secs(30)))?;
         Ok(connection)
     }
