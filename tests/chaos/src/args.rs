@@ -30,9 +30,11 @@ pub(crate) struct Options {
     pub(crate) point: Option<String>,
     /// Whether the histories and Redis's files are left where they are.
     pub(crate) keep: bool,
+    /// Whether what is late breaks no rule: where other work is done on the machine.
+    pub(crate) untimed: bool,
 }
 
-pub(crate) const USAGE: &str = "usage: chaos [--seed N] [--seconds S] [--scenario NAME[,NAME..]|all] [--json FILE] [--keep]\n       chaos --point NAME [--seed N] [--seconds S] [--keep]\n       chaos --list";
+pub(crate) const USAGE: &str = "usage: chaos [--seed N] [--seconds S] [--scenario NAME[,NAME..]|all] [--json FILE] [--keep] [--untimed]\n       chaos --point NAME [--seed N] [--seconds S] [--keep]\n       chaos --list";
 
 /// Reads the command line.
 pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -44,6 +46,7 @@ pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, St
         json: None,
         point: None,
         keep: false,
+        untimed: false,
     };
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -61,6 +64,7 @@ pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, St
                 failpoints::NAME.clone_into(&mut options.scenario);
             }
             "--keep" => options.keep = true,
+            "--untimed" => options.untimed = true,
             _ => return Err(format!("{arg} is not known\n{USAGE}")),
         }
     }

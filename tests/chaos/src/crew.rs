@@ -144,8 +144,11 @@ impl Slot {
 
     /// Asks it to stop, to be started again once it has.
     pub(crate) fn cycle(&mut self) {
-        self.ordered = true;
-        self.signal(Signal::TERM);
+        // A second signal means that it shall wait for nothing: no deploy sends that to a worker that stops.
+        if !self.ordered {
+            self.ordered = true;
+            self.signal(Signal::TERM);
+        }
     }
 
     /// Asks it to stop for good.

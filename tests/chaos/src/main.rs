@@ -103,7 +103,10 @@ fn list() {
 
 #[allow(clippy::print_stdout)]
 fn play(options: &Options) -> Result<End, Box<dyn Error>> {
-    let all = scenario::all();
+    let mut all = scenario::all();
+    for scenario in &mut all {
+        scenario.timed = !options.untimed;
+    }
     let wanted: Vec<_> = options.scenario.split(',').collect();
     let is_known = |name: &str| name == "all" || name == failpoints::NAME || all.iter().any(|known| known.name == name);
     if let Some(name) = wanted.iter().find(|name| !is_known(name)) {

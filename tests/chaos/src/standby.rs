@@ -12,6 +12,10 @@ use crate::server::{Server, free_port};
 /// Longer than a promotion or a synchronization ever takes here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a master is silent before Sentinel calls it dead. Much less, and a busy machine is taken for
+/// a dead master: then two are masters, and what everybody still sends to the first is lost.
+const DOWN_AFTER_MS: u32 = 3_000;
+
 /// Who may promote the second server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promoter {
@@ -113,7 +117,7 @@ impl Sentinel {
         let port = free_port()?;
         let text = format!(
             "bind 127.0.0.1\nport {port}\ndir {}\nsentinel monitor chaos 127.0.0.1 {master} 1\n\
-             sentinel down-after-milliseconds chaos 1000\nsentinel failover-timeout chaos 3000\n",
+             sentinel down-after-milliseconds chaos {DOWN_AFTER_MS}\nsentinel failover-timeout chaos 3000\n",
             directory.display()
         );
         let file = directory.join("sentinel.conf");

@@ -51,7 +51,7 @@ pub(crate) async fn play(options: &Options, directory: &Path) -> Result<Table, B
     for (number, aims) in aims.chunks(AT_ONCE).enumerate() {
         let directory = directory.join(format!("round-{number}"));
         std::fs::create_dir_all(&directory)?;
-        let (reached, verdict) = round(aims, &directory, longest, options.seed + number as u64).await?;
+        let (reached, verdict) = round(aims, &directory, options, number as u64).await?;
         for (aim, by) in aims.iter().zip(reached) {
             table.row(Row { point: aim.point, reached: by, round: number, round_holds: verdict.holds });
         }
@@ -77,9 +77,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 async fn round(
     aims: &[Aim],
     directory: &Path,
-    longest: Duration,
-    seed: u64,
+    options: &Options,
+    number: u64,
 ) -> Result<(Vec<Option<String>>, Verdict), Box<dyn Error>> {
+    let (longest, seed) = (Duration::from_secs(options.seconds), options.seed + number);
     fastrand::seed(seed);
     let producers = aims.iter().filter(|aim| aim.role == Role::Producer).count();
     let workers = aims.len() - producers;
@@ -87,6 +88,7 @@ async fn round(
         workers: SPARED + workers,
         producers: 1 + producers,
         slots: 8,
+        timed: !options.untimed,
         ..Scenario::of(NAME, ABOUT, &[]).dense()
     };
     let mut stage = Stage::set(directory, &scenario, seed).await?;

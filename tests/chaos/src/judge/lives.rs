@@ -31,7 +31,7 @@ pub(super) fn all_work_again(facts: &Facts) -> Finding {
 
 /// All workers declared dead after an outage, and nothing was wrong with any of them.
 pub(super) fn leases_outlive_outages(facts: &Facts, only_redis: bool) -> Finding {
-    let mut finding = Finding::new("an outage of Redis costs no worker its lease");
+    let mut finding = Finding::new(super::OUTLIVED);
     if only_redis {
         finding.ask(facts.leases_lost() == 0, || format!("{} leases were lost", facts.leases_lost()));
     }

@@ -22,6 +22,10 @@ pub(crate) const BOUNDED: &str = "no message ran more often than its retries and
 pub(crate) const ATTEMPTS: &str = "failures are counted as attempts, crashes never";
 pub(crate) const WAITS: &str = "nothing started before its time";
 pub(crate) const LATE: &str = "a failed attempt is tried again soon after its backoff";
+const RECOVERED: &str = "what a dead worker ran started again in time";
+const OUTLIVED: &str = "an outage of Redis costs no worker its lease";
+/// The rules of time.
+pub(crate) const TIMES: [&str; 3] = [RECOVERED, OUTLIVED, LATE];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -149,7 +153,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         wolf,
     ];
     for finding in &mut findings {
-        finding.excused = scenario.excused.iter().find(|(rule, _)| *rule == finding.rule).map(|(_, why)| *why);
+        finding.excused = scenario.excuse(finding.rule);
     }
     let faults = facts.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
     Verdict {

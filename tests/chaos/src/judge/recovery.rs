@@ -34,7 +34,7 @@ const LAST_CHANCE: u32 = 2;
 const TRIED_AGAIN: u64 = 2 * SECOND;
 
 pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery) {
-    let mut finding = Finding::new("what a dead worker ran started again in time");
+    let mut finding = Finding::new(super::RECOVERED);
     // With the default lease of 6 s: 10 s.
     let bound = lease.mul_f64(4.0 / 3.0) + Duration::from_secs(2);
     let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
