@@ -72,20 +72,23 @@ fn every_promise_names_a_test_that_exists() {
     let path = root().join("docs/guarantees.md");
     let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let functions = functions();
-    let scenarios = fs::read_to_string(root().join("tests/chaos/src/scenario.rs")).unwrap();
+    // Where scenarios and failpoints are listed.
+    let played = ["tests/chaos/src/scenario.rs", "actor-core/src/failpoint.rs", "actor-redis/src/failpoint.rs"]
+        .map(|path| fs::read_to_string(root().join(path)).unwrap())
+        .concat();
     let (mut promises, mut broken) = (0, Vec::new());
     for (at, line) in page.lines().enumerate() {
         let Some(row) = line.strip_prefix('|').filter(|_| is_promise(&page, at)) else { continue };
         promises += 1;
         // A cell too many is not shown: it would be the proof.
         let cells: Vec<&str> = row.trim_end().trim_end_matches('|').split('|').collect();
-        let [_, played, proof] = cells[..] else {
+        let [_, breakers, proof] = cells[..] else {
             broken.push(format!("line {}: {} cells instead of three", at + 1, cells.len()));
             continue;
         };
-        for name in played.split('`').skip(1).step_by(2) {
-            if !scenarios.contains(&format!("\"{name}\"")) {
-                broken.push(format!("line {}: there is no scenario {name}", at + 1));
+        for name in breakers.split('`').skip(1).step_by(2) {
+            if !played.contains(&format!("\"{name}\"")) {
+                broken.push(format!("line {}: there is no scenario or failpoint {name}", at + 1));
             }
         }
         // What is between every other pair of backticks.
