@@ -1,15 +1,14 @@
-//! Takes over what dead workers of a queue held, as many messages at a time as can start at once.
+//! Takes over what dead workers of a queue held, one message at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::IDLE_WAIT;
 use super::heartbeat::Status;
 use super::post::Post;
-use super::suspects::Admission;
 use crate::failpoint;
 
 /// How often to look without a hint: the hint is an index, and an index may be lost. That is rare, and
@@ -19,10 +18,6 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How soon after a death to look again. A worker that was cut off rather than killed leaves a waiting
 /// claim behind, which may be lent something until its time is up, after everything else was taken.
 const LOOK_AGAIN: Duration = IDLE_WAIT.saturating_add(Duration::from_secs(1));
-
-/// How many messages are taken over in one step, at most. A storage that writes each step to a disk
-/// before it answers does a few dozen a second.
-const MOST_AT_ONCE: usize = 32;
 
 /// Recovers until the post is halted.
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
@@ -72,22 +67,13 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
         if !status.borrow().may_judge(lease) {
             return Took::MayNotJudge;
         }
-        let mut places = places(post, (slot, admission));
-        match post.broker.recover(&post.consumer, places.len()).await {
-            Ok(recovered) if recovered.is_empty() => return Took::All,
-            Ok(recovered) => {
+        match post.broker.recover(&post.consumer, 1).await {
+            Ok(mut recovered) => {
+                let Some(delivery) = recovered.pop() else { return Took::All };
                 post.outage.ended();
                 failpoint::pass("worker.took_over");
-                // The places that stay empty must keep no last chance from running alone.
-                places.truncate(recovered.len());
-                for delivery in recovered {
-                    let Some((slot, admission)) = places.pop() else {
-                        post.give_back(delivery);
-                        continue;
-                    };
-                    let admission = post.executor.readmit(&delivery, admission);
-                    post.start(delivery, slot, admission);
-                }
+                let admission = post.executor.readmit(&delivery, admission);
+                post.start(delivery, slot, admission);
             }
             Err(error) => {
                 post.outage.failed(&error);
@@ -95,19 +81,6 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
             }
         }
     }
-}
-
-/// Where one taken over message can start at once.
-type Place = (OwnedSemaphorePermit, Admission);
-
-/// The first place, and those that are free beside it: what is taken over waits for nothing here, for
-/// it would be blamed for this worker's death.
-fn places(post: &Post, first: Place) -> Vec<Place> {
-    let free = || {
-        let slot = Arc::clone(&post.lane.slots).try_acquire_owned().ok()?;
-        Some((slot, post.executor.suspects.admit(false)?))
-    };
-    std::iter::once(first).chain(std::iter::from_fn(free)).take(MOST_AT_ONCE).collect()
 }
 
 async fn unless_halted<T>(post: &Post, wait: impl Future<Output = T>) -> Option<T> {

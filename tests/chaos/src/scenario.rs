@@ -116,12 +116,12 @@ const FAILED_OVER: &[(&str, &str)] = &[
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
 
-/// All workers but the first have a limit, since somebody must recover.
-fn limited(role: Role, number: usize) -> Under {
-    match (role, number) {
+/// All workers have a limit: without one the machine ends, and not the worker.
+fn limited(role: Role, _: usize) -> Under {
+    match role {
         // Of address space, which is what the limit counts.
-        (Role::Worker, 1..) => Under { program: &["prlimit", "--as=1500000000"], variables: &[] },
-        _ => Under::default(),
+        Role::Worker => Under { program: &["prlimit", "--as=1500000000"], variables: &[] },
+        Role::Producer => Under::default(),
     }
 }
 
