@@ -72,7 +72,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError>;
 
     /// Lends to `consumer` up to `max` messages of the queue that a dead worker held, the oldest
-    /// first. Their [`crashes`](Delivery::crashes) have grown by one.
+    /// first. Their [`crashes`](Delivery::crashes) have grown by one. What a dead worker held before is
+    /// lent alone: its next crash may bury it, and it must not be blamed for what runs beside it.
     ///
     /// A worker is dead when its lease has ended, or when messages are lent to it and it has none.
     /// It is declared dead in the same step: its next `renew` answers [`Lease::Lost`]. To a consumer

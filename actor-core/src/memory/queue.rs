@@ -159,15 +159,22 @@ impl Queue {
         let leases = &self.leases;
         let left_behind =
             self.lent.iter_mut().filter(|(_, lent)| lent.worker != *worker && !leases.contains_key(&lent.worker));
-        left_behind
-            .take(max)
-            .map(|(key, lent)| {
-                lent.worker = worker.clone();
-                lent.since = now;
-                lent.crashes = lent.crashes.saturating_add(1);
-                Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes)
-            })
-            .collect()
+        let mut deliveries = Vec::new();
+        for (key, lent) in left_behind.take(max) {
+            // What a dead worker held before is lent alone.
+            let suspect = lent.crashes > 0;
+            if suspect && !deliveries.is_empty() {
+                break;
+            }
+            lent.worker = worker.clone();
+            lent.since = now;
+            lent.crashes = lent.crashes.saturating_add(1);
+            deliveries.push(Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes));
+            if suspect {
+                break;
+            }
+        }
+        deliveries
     }
 
     pub(super) fn settle(

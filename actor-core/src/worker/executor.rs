@@ -118,14 +118,19 @@ impl Executor {
         crashes > 0 && crashes.saturating_add(1) >= self.max_crashes
     }
 
-    /// The admission of a message that was taken over, for the one that was needed to take it.
-    pub(crate) fn readmit(&self, delivery: &Delivery, admission: Admission) -> Option<Admission> {
-        let crashes = Message::of(&delivery.body, delivery.crashes).map_or(0, |message| message.crashes);
-        if !self.runs_alone(crashes) {
-            return Some(admission);
-        }
-        drop(admission);
-        self.suspects.admit(true)
+    /// Whether this worker takes over one message at a time: already the second crash buries.
+    pub(crate) fn recovers_singly(&self) -> bool {
+        self.runs_alone(1)
+    }
+
+    /// The admissions of messages that were taken over, for the one that was needed to take them.
+    pub(crate) fn readmit(&self, recovered: &[Delivery], entered: Admission) -> Vec<Option<Admission>> {
+        let crashes =
+            |delivery: &Delivery| Message::of(&delivery.body, delivery.crashes).map_or(0, |found| found.crashes);
+        let alone = |delivery: &Delivery| self.runs_alone(crashes(delivery));
+        // Where there are several, none of them may run alone: it is held until all are admitted.
+        let _entered = (recovered.len() > 1).then_some(entered);
+        recovered.iter().map(|delivery| self.suspects.admit(alone(delivery))).collect()
     }
 
     async fn call(

@@ -1,5 +1,6 @@
-//! Takes over what dead workers of a queue held, one message at a time.
+//! Takes over what dead workers of a queue held, as slots are free.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How soon after a death to look again. A worker that was cut off rather than killed leaves a waiting
 /// claim behind, which may be lent something until its time is up, after everything else was taken.
 const LOOK_AGAIN: Duration = IDLE_WAIT.saturating_add(Duration::from_secs(1));
+
+/// How many messages are taken over in one step. A step costs an answer of the storage, which may have to
+/// wait for its disk, and what a dead worker had fetched ahead may be a thousand.
+const MOST_AT_ONCE: usize = 32;
 
 /// Recovers until the post is halted.
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
@@ -57,23 +62,32 @@ enum Took {
 
 /// Runs what the dead held, as slots are free, until none is left.
 async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Duration) -> Took {
+    let at_once = if post.executor.recovers_singly() { 1 } else { MOST_AT_ONCE };
     loop {
         let slot = Arc::clone(&post.lane.slots).acquire_owned();
         let Some(Ok(slot)) = unless_halted(post, slot).await else { return Took::All };
-        let Some(Some(admission)) = unless_halted(post, post.executor.suspects.enter()).await else {
+        let Some(Some(entered)) = unless_halted(post, post.executor.suspects.enter()).await else {
             return Took::All;
         };
         // A slot may be long in coming, and the broker have been away meanwhile.
         if !status.borrow().may_judge(lease) {
             return Took::MayNotJudge;
         }
-        match post.broker.recover(&post.consumer, 1).await {
-            Ok(mut recovered) => {
-                let Some(delivery) = recovered.pop() else { return Took::All };
+        // What is taken over starts at once: a message that waits in the hands of a worker is blamed for
+        // its death. So no more than there are slots.
+        let more = iter::from_fn(|| Arc::clone(&post.lane.slots).try_acquire_owned().ok());
+        let slots: Vec<_> = iter::once(slot).chain(more).take(at_once).collect();
+        match post.broker.recover(&post.consumer, slots.len()).await {
+            Ok(recovered) => {
                 post.outage.ended();
+                if recovered.is_empty() {
+                    return Took::All;
+                }
                 failpoint::pass("worker.took_over");
-                let admission = post.executor.readmit(&delivery, admission);
-                post.start(delivery, slot, admission);
+                let admissions = post.executor.readmit(&recovered, entered);
+                for ((delivery, slot), admission) in recovered.into_iter().zip(slots).zip(admissions) {
+                    post.start(delivery, slot, admission);
+                }
             }
             Err(error) => {
                 post.outage.failed(&error);

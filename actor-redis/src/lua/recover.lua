@@ -4,6 +4,9 @@
 -- worker whose own lease has ended is lent nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
+-- What a dead worker held before is lent alone: its next crash may bury it, and whoever takes it may want
+-- to run it with nothing beside it.
+--
 -- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group, how many at most, how many dead workers at most
@@ -30,31 +33,40 @@ end
 
 local taken = {}
 
+-- Whether a worker died with it, as this entry or as one before it, of which the message itself tells. Text
+-- that only looks so does no harm: the message is lent alone.
+local function is_suspect(lent, fields)
+  return lent > 1 or string.find(fields[2] or '', '"crashes"', 1, true) ~= nil
+end
+
 -- Takes what `worker` holds at one level. Returns how many messages it still holds there.
 local function take(place, stream, worker, holds)
   local room = limit - #taken
   if holds == 0 or room <= 0 then
     return holds
   end
-  local pending = redis.call('XPENDING', stream, group, '-', '+', room, worker)
-  local claim, lent = { 'XCLAIM', stream, group, me, 0 }, {}
-  for _, entry in ipairs(pending) do
-    claim[#claim + 1] = entry[1]
-    lent[entry[1]] = entry[4]
-  end
-  for _, entry in ipairs(redis.call(unpack(claim))) do
+  for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', room, worker)) do
+    local id, lent = pending[1], pending[4]
+    local entry = redis.call('XRANGE', stream, id, id)[1]
     local fields = entry and entry[2]
-    if fields and not (place == 0 and fields[1] == 'w' and #fields == 2) then
-      taken[#taken + 1] = { place, entry[1], lent[entry[1]], fields }
-      lent[entry[1]] = nil
+    if not fields or (place == 0 and fields[1] == 'w' and #fields == 2) then
+      -- It is no message any more: deleted by hand, or a mark that only wakes.
+      redis.call('XACK', stream, group, id)
+      redis.call('XDEL', stream, id)
+    else
+      local suspect = is_suspect(lent, fields)
+      if suspect then
+        limit = math.max(#taken, 1)
+      end
+      if #taken == limit then
+        return holds
+      end
+      redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', lent + 1, 'JUSTID')
+      taken[#taken + 1] = { place, id, lent, fields }
     end
+    holds = holds - 1
   end
-  -- What is left is no message any more: deleted by hand, or a mark that only wakes.
-  for id in pairs(lent) do
-    redis.call('XACK', stream, group, id)
-    redis.call('XDEL', stream, id)
-  end
-  return holds - #pending
+  return holds
 end
 
 local holds, count = {}, 0

@@ -81,6 +81,20 @@ async fn a_message_in_a_lost_answer_to_a_recovery_is_lent_by_the_next_claim() {
 }
 
 #[tokio::test]
+async fn a_message_that_tells_of_a_crash_is_recovered_alone() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
+    let suspect = r#"{"crashes":1}"#;
+    send(&broker, ["a", "b", suspect, "c", "d"].map(message).into()).await;
+    claim(&broker, &dead, 5).await;
+    end_lease(&server, &dead);
+    for step in [&["a", "b"][..], &[suspect], &["c", "d"], &[]] {
+        assert_eq!(bodies(&broker.recover(&alive, 10).await.unwrap()), step);
+    }
+}
+
+#[tokio::test]
 async fn more_messages_than_one_claim_takes_are_found_by_several() {
     let (_server, proxy, broker) = spoiled().await;
     let consumer = worker(&broker).await;

@@ -56,7 +56,12 @@ impl Standby {
             Some(sentinel) => {
                 sentinel.wait(|sentinel| Ok((sentinel.master()? != former).then_some(())))?;
             }
-            None => wait(|| Ok((role(&self.server)? == "master" && role(master)? == "slave").then_some(())))?,
+            None => wait(|| {
+                if !self.server.is_running() || !master.is_running() {
+                    return Ok(Some(Err(io::Error::other("a redis-server ended by itself while one handed over"))));
+                }
+                Ok((role(&self.server)? == "master" && role(master)? == "slave").then_some(Ok(())))
+            })??,
         }
         std::mem::swap(&mut self.server, master);
         Ok(())

@@ -138,6 +138,11 @@ impl Reference {
         (0..self.messages.len()).filter(|number| is_left(&self.messages[*number])).collect()
     }
 
+    /// Whether a worker died with this message as it was lent last.
+    pub(super) fn is_suspect(&self, number: Number) -> bool {
+        matches!(self.messages[number].place, Place::Lent { crashes: 1.., .. })
+    }
+
     /// A recovery has lent these. Says which delivery each is, and how many workers died with it.
     pub(super) fn recovered(&mut self, by: Life, lent: &[Number]) -> Vec<(usize, u32)> {
         if self.lives(by) {

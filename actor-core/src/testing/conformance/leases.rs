@@ -45,6 +45,29 @@ pub async fn every_death_counts_as_a_crash<H: Harness>(harness: &H) {
     }
 }
 
+/// Its next crash may bury it, so that it must not wait in the hands of a worker that runs others.
+pub async fn what_a_dead_worker_held_before_is_recovered_alone<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (first, second) = (scene.worker("first").await, scene.worker("second").await);
+    scene.send(&["1", "2", "3", "4", "5"]).await;
+    scene.lend(&first, 3).await;
+    scene.end_lease(&first).await;
+    assert_eq!(texts(&scene.recover(&second, 2).await), ["1", "2"]);
+    scene.lend(&second, 2).await;
+    scene.end_lease(&second).await;
+    let heir = scene.worker("heir").await;
+    let mut recovered = Vec::new();
+    while recovered.len() < 5 {
+        let step = scene.recover(&heir, 100).await;
+        assert!(!step.is_empty(), "only {recovered:?} were recovered");
+        assert!(step.len() == 1 || step.iter().all(|delivery| delivery.crashes == 1), "{step:?}");
+        recovered.extend(step);
+    }
+    recovered.sort_by(|a, b| a.body.cmp(&b.body));
+    assert_eq!(recovered.iter().map(|delivery| delivery.crashes).collect::<Vec<_>>(), [2, 2, 1, 1, 1]);
+    assert_eq!(texts(&scene.recover(&heir, 100).await), [""; 0]);
+}
+
 /// Nobody would take over.
 pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
