@@ -140,6 +140,9 @@ impl Builder {
     /// How long a stopping worker waits for what runs, before it drops it and gives it back.
     /// Default: 30 s.
     ///
+    /// Give the process more time than this before it is killed (Kubernetes: `terminationGracePeriodSeconds`,
+    /// Docker: `stop_grace_period`), or what was to be handed back counts as a crash.
+    ///
     /// A thread cannot be dropped: a sync actor's message is given back while the actor still runs, and
     /// a tokio runtime waits for such a thread when it ends. Where that may take long, end the process
     /// with `std::process::exit` once the worker has stopped.

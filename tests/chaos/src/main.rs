@@ -36,8 +36,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use args::{Command, Options};
+use failpoints::Table;
 use report::Report;
-use rustix::process::{Signal, set_parent_process_death_signal};
 use scenario::Scenario;
 use stage::NotArranged;
 use tokio::runtime::Runtime;
@@ -49,6 +49,8 @@ enum End {
     Broken,
     /// All that was played holds, and something could not be played here.
     NotArranged,
+    /// Something came to no verdict.
+    BrokeOff,
 }
 
 #[allow(clippy::print_stderr)] // A program's last words.
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     match done {
         Ok(End::Holds) => ExitCode::SUCCESS,
         Ok(End::Broken) => ExitCode::FAILURE,
+        Ok(End::BrokeOff) => ExitCode::from(2),
         Ok(End::NotArranged) => ExitCode::from(3),
         Err(error) => {
             eprintln!("chaos: {error}");
@@ -84,7 +87,7 @@ fn perform(command: Command) -> Result<End, Box<dyn Error>> {
 /// Becomes another program, which then dies with the harness.
 fn guard(words: &[String]) -> Box<dyn Error> {
     let Some((program, args)) = words.split_first() else { return "guard needs a program".into() };
-    match set_parent_process_death_signal(Some(Signal::KILL)) {
+    match process::die_with_the_harness() {
         Ok(()) => std::process::Command::new(program).args(args).exec().into(),
         Err(error) => error.into(),
     }
@@ -126,12 +129,17 @@ fn play(options: &Options) -> Result<End, Box<dyn Error>> {
         .json
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join(format!("chaos-{}-{}.json", options.seed, std::process::id())));
-    report::save_all(&reports, &path)?;
+    // Saved before the points are played too: whoever ends that early still has these.
+    report::save(&reports, None, &path)?;
+    let points = wanted.contains(&"all") || wanted.contains(&failpoints::NAME);
+    let points = points.then(|| play_points(options)).transpose()?;
+    report::save(&reports, points.as_ref(), &path)?;
     println!("verdicts: {}", path.display());
-    let points_hold =
-        if wanted.contains(&"all") || wanted.contains(&failpoints::NAME) { play_points(options)? } else { true };
+    let points_hold = points.is_none_or(|points| points.holds());
     Ok(if !points_hold || reports.iter().any(|report| report.verdict.is_some() && !report.holds()) {
         End::Broken
+    } else if reports.iter().any(|report| report.broke_off.is_some()) {
+        End::BrokeOff
     } else if reports.iter().any(|report| report.not_arranged.is_some()) {
         End::NotArranged
     } else {
@@ -139,13 +147,12 @@ fn play(options: &Options) -> Result<End, Box<dyn Error>> {
     })
 }
 
-fn play_points(options: &Options) -> Result<bool, Box<dyn Error>> {
+fn play_points(options: &Options) -> Result<Table, Box<dyn Error>> {
     let directory = directory(failpoints::NAME, options.seed)?;
     let table = runtime()?.block_on(failpoints::play(options, &directory))?;
     table.finish();
-    table.save(&directory.join("verdict.json"))?;
     put_away(&directory, options.keep || !table.holds())?;
-    Ok(table.holds())
+    Ok(table)
 }
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -164,21 +171,15 @@ fn put_away(directory: &Path, keep: bool) -> std::io::Result<()> {
 fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Error>> {
     let directory = directory(scenario.name, options.seed)?;
     let span = Duration::from_secs(options.seconds);
-    let (verdict, not_arranged) = match runtime()?.block_on(run::play(scenario, &directory, span, options.seed)) {
-        Ok(played) => (Some(judge::judge(scenario, played)), None),
+    let mut report = Report::of(scenario.name, options.seed, options.seconds);
+    match runtime()?.block_on(run::play(scenario, &directory, span, options.seed)) {
+        Ok(played) => report.verdict = Some(judge::judge(scenario, played)),
         Err(error) => match error.downcast::<NotArranged>() {
-            Ok(why) => (None, Some(why.to_string())),
-            Err(error) => return Err(format!("{}: {error} (see {})", scenario.name, directory.display()).into()),
+            Ok(why) => report.not_arranged = Some(why.to_string()),
+            Err(error) => report.broke_off = Some(error.to_string()),
         },
-    };
-    let report = Report {
-        scenario: scenario.name.to_owned(),
-        seed: options.seed,
-        seconds: options.seconds,
-        not_arranged,
-        verdict,
-    };
-    put_away(&directory, options.keep || report.verdict.as_ref().is_some_and(|verdict| !verdict.holds))?;
+    }
+    put_away(&directory, options.keep || !(report.holds() || report.not_arranged.is_some()))?;
     Ok(report)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actor_core::failpoint;
 use actor_redis::RedisBroker;
-use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Journal, What};
@@ -77,7 +77,7 @@ impl Orders {
 
     /// Begins a child process: it dies with the harness, writes its log, and has a history.
     pub(crate) fn begin(&self) -> io::Result<Arc<Journal>> {
-        set_parent_process_death_signal(Some(Signal::KILL))?;
+        die_with_the_harness()?;
         let log = File::create(self.directory.join(format!("{}.log", self.name)))?;
         tracing_subscriber::fmt().with_ansi(false).with_writer(log).init();
         let journal = Arc::new(Journal::open(&self.directory, &self.name)?);
@@ -93,4 +93,11 @@ impl Orders {
         let waiting = self.waits.then(|| Waiting::new(&self.url)).transpose().expect("the broker took the same URL");
         Ok(Witness { broker, journal: Arc::clone(journal), waiting })
     }
+}
+
+/// Has this process killed when the harness ends. Elsewhere than on Linux it is left behind.
+pub(crate) fn die_with_the_harness() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(())
 }

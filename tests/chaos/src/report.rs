@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::failpoints::Table;
 use crate::judge::Verdict;
 
 /// Shows many verdicts in one table.
@@ -16,8 +17,7 @@ pub(crate) fn show_all(reports: &[Report]) {
     );
     for report in reports {
         let Some(Verdict { counts, faults, recovery, holds, .. }) = &report.verdict else {
-            let why = report.not_arranged.as_deref().unwrap_or_default();
-            println!("{:<18} not arranged: {why}", report.scenario);
+            println!("{:<18} {}", report.scenario, report.why_not());
             continue;
         };
         let lost = match counts.lost_with_master {
@@ -39,8 +39,9 @@ pub(crate) fn show_all(reports: &[Report]) {
 }
 
 /// Writes verdicts as one JSON file.
-pub(crate) fn save_all(reports: &[Report], path: &Path) -> std::io::Result<()> {
-    std::fs::write(path, serde_json::to_vec_pretty(reports).map_err(std::io::Error::other)?)
+pub(crate) fn save(scenarios: &[Report], failpoints: Option<&Table>, path: &Path) -> std::io::Result<()> {
+    let all = serde_json::json!({ "scenarios": scenarios, "failpoints": failpoints });
+    std::fs::write(path, serde_json::to_vec_pretty(&all).map_err(std::io::Error::other)?)
 }
 
 /// One scenario's verdict.
@@ -52,20 +53,36 @@ pub(crate) struct Report {
     /// Why it could not be played here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_arranged: Option<String>,
+    /// Why it came to no verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) broke_off: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) verdict: Option<Verdict>,
 }
 
 impl Report {
+    /// Of a scenario that came to no end yet.
+    pub(crate) fn of(scenario: impl Into<String>, seed: u64, seconds: u64) -> Self {
+        Self { scenario: scenario.into(), seed, seconds, not_arranged: None, broke_off: None, verdict: None }
+    }
+
     pub(crate) fn holds(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| verdict.holds)
+    }
+
+    /// Why there is no verdict.
+    fn why_not(&self) -> String {
+        match (&self.not_arranged, &self.broke_off) {
+            (Some(why), _) => format!("not arranged: {why}"),
+            (None, why) => format!("broke off: {}", why.as_deref().unwrap_or_default()),
+        }
     }
 
     /// Shows it as a table.
     pub(crate) fn show(&self) {
         println!("scenario {}, seed {}, {} s of faults", self.scenario, self.seed, self.seconds);
         let Some(verdict) = &self.verdict else {
-            println!("  not arranged: {}", self.not_arranged.as_deref().unwrap_or_default());
+            println!("  {}", self.why_not());
             return;
         };
         let faults: Vec<_> = verdict.faults.iter().map(|(name, count)| format!("{name} {count}")).collect();

@@ -21,7 +21,8 @@ use crate::run::{self, TICK};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use aim::Aim;
-use table::{Row, Table};
+use table::Row;
+pub(crate) use table::Table;
 use target::Target;
 
 /// The name that all of them are played by.
@@ -46,7 +47,6 @@ pub(crate) async fn play(options: &Options, directory: &Path) -> Result<Table, B
             return Err(format!("there is no failpoint {point:?}: see --list").into());
         }
     }
-    let longest = Duration::from_secs(options.seconds);
     let mut table = Table { seed: options.seed, rows: Vec::new(), broken: Vec::new() };
     for (number, aims) in aims.chunks(AT_ONCE).enumerate() {
         let directory = directory.join(format!("round-{number}"));
@@ -56,13 +56,9 @@ pub(crate) async fn play(options: &Options, directory: &Path) -> Result<Table, B
             table.row(Row { point: aim.point, reached: by, round: number, round_holds: verdict.holds });
         }
         if !verdict.holds {
-            table.broken.push(Report {
-                scenario: format!("{NAME}, round {number}"),
-                seed: options.seed + number as u64,
-                seconds: longest.as_secs(),
-                not_arranged: None,
-                verdict: Some(verdict),
-            });
+            let name = format!("{NAME}, round {number}");
+            let report = Report::of(name, options.seed + number as u64, options.seconds);
+            table.broken.push(Report { verdict: Some(verdict), ..report });
         }
     }
     Ok(table)

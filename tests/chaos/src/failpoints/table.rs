@@ -1,8 +1,6 @@
 //! The points with their verdicts, as a table and as JSON.
 #![allow(clippy::print_stdout)] // It is what the program is for.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::report::Report;
@@ -53,11 +51,6 @@ impl Table {
 
     pub(crate) fn holds(&self) -> bool {
         self.rows.iter().all(Row::holds)
-    }
-
-    /// Writes it as JSON.
-    pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
-        std::fs::write(path, serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?)
     }
 
     /// Shows what broke, and what it comes to.
