@@ -72,10 +72,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError>;
 
     /// Lends to `consumer` up to `max` messages of the queue that a dead worker held, the oldest
-    /// first. Their [`crashes`](Delivery::crashes) have grown by one. What a dead worker held before is
-    /// lent alone: its next crash may bury it, and it must not be blamed for what runs beside it.
+    /// first. Their [`crashes`](Delivery::crashes) have grown by one. What is known to have been held by
+    /// another dead worker before is lent alone: its next crash may bury it, and it must not be blamed for
+    /// what runs beside it.
     ///
-    /// A worker is dead when its lease has ended, or when messages are lent to it and it has none.
+    /// A worker is dead when its lease ended more than `grace` ago, or when messages are lent to it and it
+    /// has none. The grace is for the time in which the storage was away, and nobody could renew.
     /// It is declared dead in the same step: its next `renew` answers [`Lease::Lost`]. To a consumer
     /// whose own lease has ended nothing is lent, so that no worker is lent the same delivery twice.
     ///
@@ -83,7 +85,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// The storage could not be reached. What an answer that never arrived had lent is returned by
     /// a later claim of the same consumer.
-    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError>;
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
 
     /// Ends deliveries, each with everything that follows from it, in one step each. The answers
     /// stand in the settlements' order.
@@ -165,8 +167,8 @@ impl<B: Broker + ?Sized> Broker for Arc<B> {
         (**self).claim(consumer, max, wait).await
     }
 
-    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        (**self).recover(consumer, max).await
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        (**self).recover(consumer, max, grace).await
     }
 
     async fn settle(

@@ -154,6 +154,15 @@ pub(crate) fn id(body: &[u8]) -> Option<MessageId> {
     serde_json::from_slice::<Id>(body).ok().map(|Id { id }| id)
 }
 
+/// The priority of a message that may be unreadable otherwise.
+pub(crate) fn priority(body: &[u8]) -> Priority {
+    #[derive(Deserialize)]
+    struct Ranked {
+        priority: Priority,
+    }
+    serde_json::from_slice::<Ranked>(body).map(|Ranked { priority }| priority).unwrap_or_default()
+}
+
 /// What changes in a message when it is stored again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Change<'a> {

@@ -126,12 +126,7 @@ impl Broker for RedisBroker {
     }
 
     async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
-        let lease = self.0.leases.renew(worker, &self.0.queues, queues, lease).await?;
-        if lease == Lease::Lost {
-            self.0.lanes.forget(worker);
-            self.0.leases.forget(worker);
-        }
-        Ok(lease)
+        Ok(self.0.leases.renew(worker, &self.0.queues, queues, lease).await?)
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -139,9 +134,9 @@ impl Broker for RedisBroker {
         Ok(lane.claim(&self.0.commands, max, wait).await?)
     }
 
-    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         let lane = self.0.lanes.get(consumer, &self.0.queues);
-        Ok(lane.recover(&self.0.commands, max).await?)
+        Ok(lane.recover(&self.0.commands, max, grace).await?)
     }
 
     async fn settle(
@@ -157,10 +152,9 @@ impl Broker for RedisBroker {
     }
 
     async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.0.leases.retire(worker, &self.0.queues, queues).await?;
+        // Whatever is answered, this worker asks for nothing any more.
         self.0.lanes.forget(worker);
-        self.0.leases.forget(worker);
-        Ok(())
+        Ok(self.0.leases.retire(worker, &self.0.queues, queues).await?)
     }
 
     fn now(&self) -> SystemTime {

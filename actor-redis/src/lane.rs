@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt};
 use actor_core::settlement::{Settled, Settlement};
@@ -51,7 +52,7 @@ impl Lane {
     }
 
     /// Lends what dead workers held.
-    pub(crate) async fn recover(&self, commands: &Link, max: usize) -> Result<Vec<Delivery>, Trouble> {
+    pub(crate) async fn recover(&self, commands: &Link, max: usize, grace: Duration) -> Result<Vec<Delivery>, Trouble> {
         let _taking = self.taking.lock().await;
         let limit = max.min(MOST_RECOVERED);
         if limit == 0 || *self.queue.paused.borrow() {
@@ -59,7 +60,7 @@ impl Lane {
         }
         let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
         let mut request = Request::new(Verb::Recover);
-        request.call(script::recover(&self.queue.keys, self.worker(), limit));
+        request.call(script::recover(&self.queue.keys, self.worker(), limit, grace));
         let answers = commands.request(&request, ANSWER).await.inspect_err(|_| self.doubt.notify_one())?;
         let answer = answers.into_iter().next_back().transpose()?;
         let Some(Value::Array(entries)) = answer else { return Err(commands.strange("to recover")) };

@@ -120,6 +120,7 @@ impl Leases {
         names: &[QueueName],
     ) -> Result<(), Trouble> {
         let kept = self.kept(worker);
+        self.lock().remove(worker);
         let link = &kept.link;
         let mut request = Request::with_capacity(Verb::Retire, names.len());
         for name in names {
@@ -129,11 +130,6 @@ impl Leases {
             return Ok(());
         }
         link.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
-    }
-
-    /// Drops the connection of a worker that ended.
-    pub(crate) fn forget(&self, worker: &Incarnation) {
-        self.lock().remove(worker);
     }
 
     fn kept(&self, worker: &Incarnation) -> Arc<Kept> {

@@ -183,9 +183,9 @@ pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
 }
 
 /// Answers for each message: level, entry, how often it was lent before, fields.
-pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize) -> Call {
+pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration) -> Call {
     let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers]));
-    call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS);
+    call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS).arg(whole_ms(grace));
     call
 }
 

@@ -1,9 +1,11 @@
 use std::num::NonZeroUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use actor_core::delivery::{Consumer, Incarnation, Wait};
 use actor_core::{Cancellation, Context, actor};
 
 use crate::on_every_broker;
+use crate::support::stage::name;
 use crate::support::worker::LEASE;
 use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
@@ -28,6 +30,11 @@ async fn lonely(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
     probe.tell(format!("start {}", cx.crashes()));
     gate.pass().await;
     probe.tell("end");
+}
+
+#[actor(queue = "aside")]
+async fn aside(number: u32, #[state] probe: &Probe) {
+    probe.tell(format!("aside {number}"));
 }
 
 #[actor(queue = "zombie")]
@@ -153,6 +160,48 @@ on_every_broker! {
         heir.stop().await;
     }
 
+    async fn a_suspect_that_runs_alone_holds_up_no_other_queue(stage: Stage) {
+        let (probe, mut heard) = probe();
+        lonely.send_with(&stage.broker).await.unwrap();
+        for crashes in 0..2 {
+            let doomed = worker(&stage, "lonely", &probe, &Gate::closed()).await;
+            assert_eq!(heard.next().await, format!("start {crashes}"));
+            doomed.kill();
+        }
+        let broker = stage.broker.as_ref();
+        let dead = Consumer::new(Incarnation::new("dead"), name("aside"));
+        broker.enroll(&dead.worker, &[name("aside")], Duration::from_secs(3_600)).await.unwrap();
+        aside.send_with(&stage.broker, 1).await.unwrap();
+        assert_eq!(broker.claim(&dead, 1, &Wait::new(Duration::ZERO)).await.unwrap().len(), 1);
+        let gate = Gate::closed();
+        let queues = ["lonely", "aside"].map(name);
+        let heir = stage.worker("lonely").await.queues(queues).concurrency(NonZeroUsize::MIN);
+        let heir = RunningWorker::start(heir.state(probe.clone()).state(gate.clone()));
+        assert_eq!(heard.next().await, "start 2");
+        broker.renew(&dead.worker, &[name("aside")], Duration::ZERO).await.unwrap();
+        tokio::time::sleep(LEASE * 2).await; // That it has tried to take over has no event.
+        aside.send_with(&stage.broker, 2).await.unwrap();
+        assert_eq!(heard.next().await, "aside 2");
+        gate.open();
+        assert_eq!(heard.next_sorted(2).await, ["aside 1", "end"]);
+        heir.stop().await;
+    }
+
+    async fn what_was_sent_is_taken_over_many_at_once(stage: Stage) {
+        for number in 0..5 {
+            held.send_with(&stage.broker, number).await.unwrap();
+        }
+        let broker = stage.broker.as_ref();
+        let [dead, heir] = ["dead", "heir"].map(|who| Consumer::new(Incarnation::new(who), name("held")));
+        for consumer in [&dead, &heir] {
+            broker.enroll(&consumer.worker, &[name("held")], Duration::from_secs(3_600)).await.unwrap();
+        }
+        assert_eq!(broker.claim(&dead, 5, &Wait::new(Duration::ZERO)).await.unwrap().len(), 5);
+        broker.renew(&dead.worker, &[name("held")], Duration::ZERO).await.unwrap();
+        assert_eq!(broker.recover(&heir, 3, Duration::ZERO).await.unwrap().len(), 3);
+        assert_eq!(broker.recover(&heir, 3, Duration::ZERO).await.unwrap().len(), 2);
+    }
+
     async fn a_runtime_that_user_code_blocks_for_longer_than_a_lease_keeps_it(stage: Stage) {
         let (probe, mut heard) = probe();
         let gate = Gate::opened();
@@ -205,6 +254,34 @@ async fn nobody_is_declared_dead_by_a_worker_that_has_just_come_to_life() {
     held.send_with(&stage.broker, 5).await.unwrap_or_else(|_| panic!("the server is back"));
     tokio::time::sleep(LEASE * 3).await; // That nothing else happens has no event.
     assert_eq!(heard.rest(), ["5 crashes 0 token 1 attempt 1"], "a message ran twice, or a worker was cancelled");
+    gate.open();
+    stage.until_empty("held").await;
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_declared_dead_after_an_outage_of_almost_a_lease() {
+    let lease = Duration::from_secs(3);
+    let mut stage = Stage::on(crate::support::RedisServer::durable()).await;
+    let (probe, mut heard) = probe();
+    let gate = Gate::closed();
+    let mut workers = Vec::new();
+    // Their heartbeats are evenly spread: after the outage some leases have ended and others have not.
+    for number in 0..6 {
+        let builder = stage.worker("held").await.lease(lease).concurrency(NonZeroUsize::new(2).unwrap());
+        workers.push(RunningWorker::with_own_lease(builder.state(probe.clone()).state(gate.clone())));
+        held.send_with(&stage.broker, number).await.unwrap();
+        heard.next().await;
+        tokio::time::sleep(lease / 18).await;
+    }
+    tokio::time::sleep(lease).await; // That all may judge has no event.
+    stage.server().kill();
+    tokio::time::sleep(lease * 5 / 6).await; // An outage shorter than a lease is what is tested.
+    stage.server().revive();
+    tokio::time::sleep(lease).await; // That nothing happens has no event.
+    assert_eq!(heard.rest(), [""; 0], "a message ran twice, or a worker was cancelled");
     gate.open();
     stage.until_empty("held").await;
     for worker in workers {

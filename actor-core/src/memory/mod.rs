@@ -238,8 +238,8 @@ impl Broker for MemoryBroker {
         }
     }
 
-    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        Ok(self.change(&consumer.queue, |queue, now| queue.recover(&consumer.worker, max, now)))
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        Ok(self.change(&consumer.queue, |queue, now| queue.recover(&consumer.worker, max, grace, now)))
     }
 
     async fn settle(

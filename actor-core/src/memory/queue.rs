@@ -147,7 +147,7 @@ impl Queue {
         self.leases.remove(worker);
     }
 
-    pub(super) fn recover(&mut self, worker: &Incarnation, max: usize, now: Moment) -> Vec<Delivery> {
+    pub(super) fn recover(&mut self, worker: &Incarnation, max: usize, grace: Duration, now: Moment) -> Vec<Delivery> {
         // A worker that is dead itself could get back what it had already lost, and its late answer to
         // the first delivery would count for the second.
         let lives = self.leases.get(worker).is_some_and(|end| *end > now);
@@ -155,13 +155,13 @@ impl Queue {
             return Vec::new();
         }
         // Without its entry a worker is dead, whatever it still holds, until all of that is taken.
-        self.leases.retain(|_, end| *end > now);
+        self.leases.retain(|_, end| end.after(grace) > now);
         let leases = &self.leases;
         let left_behind =
             self.lent.iter_mut().filter(|(_, lent)| lent.worker != *worker && !leases.contains_key(&lent.worker));
         let mut deliveries = Vec::new();
         for (key, lent) in left_behind.take(max) {
-            // What a dead worker held before is lent alone.
+            // What another dead worker held before is lent alone.
             let suspect = lent.crashes > 0;
             if suspect && !deliveries.is_empty() {
                 break;

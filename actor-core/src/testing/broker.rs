@@ -114,8 +114,8 @@ impl Broker for TestBroker {
         self.memory.claim(consumer, max, wait).await
     }
 
-    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.recover(consumer, max).await
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.recover(consumer, max, grace).await
     }
 
     async fn settle(

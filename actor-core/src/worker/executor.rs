@@ -128,8 +128,14 @@ impl Executor {
         let crashes =
             |delivery: &Delivery| Message::of(&delivery.body, delivery.crashes).map_or(0, |found| found.crashes);
         let alone = |delivery: &Delivery| self.runs_alone(crashes(delivery));
-        // Where there are several, none of them may run alone: it is held until all are admitted.
-        let _entered = (recovered.len() > 1).then_some(entered);
+        if let [only] = recovered {
+            if !alone(only) {
+                return vec![Some(entered)];
+            }
+            drop(entered);
+            return vec![self.suspects.admit(true)];
+        }
+        // `entered` is held until all are admitted, so that none comes to run alone in between.
         recovered.iter().map(|delivery| self.suspects.admit(alone(delivery))).collect()
     }
 
@@ -293,6 +299,7 @@ fn policy(message: &Message<'_>, implementation: Option<&'static ImplementationD
     Policy {
         max_retries: message.envelope.max_retries.unwrap_or(options.max_retries),
         attempts: message.envelope.attempt,
+        crashes: message.crashes,
         deliveries: message.token,
         min_backoff,
         max_backoff,
@@ -332,6 +339,7 @@ fn unread(queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settleme
     let policy = Policy {
         max_retries: 0,
         attempts: 0,
+        crashes: 0,
         // The message's own counter cannot be trusted to be where this version expects it.
         deliveries: UNREAD_DELIVERIES,
         min_backoff: Duration::ZERO,
@@ -342,7 +350,7 @@ fn unread(queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settleme
     match verdict {
         Verdict::Postpone { after } => {
             let id = id.unwrap_or_else(MessageId::new);
-            Settlement::Retry { id, priority: crate::Priority::Normal, body: body.clone(), after }
+            Settlement::Retry { id, priority: wire::priority(body), body: body.clone(), after }
         }
         _ => Settlement::Bury { id, body: body.clone(), reason: shortened(&outcome).into_owned() },
     }
@@ -374,6 +382,10 @@ fn tell(outcome: &Outcome, verdict: Verdict, queue: &QueueName) {
     match verdict {
         Verdict::Done => tracing::debug!("message done"),
         Verdict::Retry { after } => tracing::warn!(error = %outcome, ?after, "message failed, will be retried"),
+        // As soon as nothing else is suspected it runs, here or elsewhere.
+        Verdict::Postpone { after } if matches!(outcome, Outcome::Crowded) => {
+            tracing::debug!(%queue, reason = %outcome, ?after, "message left for another worker");
+        }
         Verdict::Postpone { after } => {
             tracing::warn!(%queue, reason = %outcome, ?after, "message left for another worker");
         }

@@ -15,6 +15,10 @@ use crate::{Broker, BrokerError, QueueName};
 /// How many heartbeats a lease has.
 const BEATS: u32 = 3;
 
+/// How much longer than this worker another may take to find the broker again: the longest pause between
+/// two attempts.
+const COMING_BACK: Duration = Duration::from_secs(1);
+
 /// What is known of the lease.
 #[derive(Clone, Debug)]
 pub(crate) enum Status {
@@ -22,10 +26,12 @@ pub(crate) enum Status {
     Starting,
     /// It is kept.
     Live {
-        /// Since when without a gap.
+        /// When it began.
         since: Instant,
         /// When its last renewal was asked for.
         renewed: Instant,
+        /// What others are granted for the time in which nobody could renew.
+        grace: Grace,
         /// Whether another worker seems to be dead.
         deaths: bool,
     },
@@ -36,12 +42,52 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// Whether this worker may declare others dead: its own lease has been live for one lease, and it
-    /// waits for no renewal now. Had the broker been away, or were it so now, every worker would seem
-    /// dead to the first that is back.
-    pub(crate) fn may_judge(&self, lease: Duration) -> bool {
-        matches!(self, Self::Live { since, renewed, .. }
-            if since.elapsed() >= lease && renewed.elapsed() < lease / BEATS)
+    /// Whether this worker may declare others dead, and how long after the ends of their leases: `None`
+    /// where it may not. Had the broker been away, every worker would seem dead to the first that is back.
+    /// So its own lease has been live for one lease, it waits for no renewal now, and what it knows of the
+    /// time before is in the grace.
+    pub(crate) fn may_judge(&self, lease: Duration) -> Option<Duration> {
+        match self {
+            Self::Live { since, renewed, grace, .. }
+                if since.elapsed() >= lease && renewed.elapsed() < lease / BEATS =>
+            {
+                Some(grace.at(Instant::now()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The time in which the broker could not be reached, as far as it matters: a lease of another worker that
+/// ran out in it says nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grace {
+    away: Duration,
+    until: Instant,
+}
+
+impl Grace {
+    fn none(now: Instant) -> Self {
+        Self { away: Duration::ZERO, until: now }
+    }
+
+    /// After a renewal that was answered at `now`, when the one before had been asked for at `renewed`.
+    ///
+    /// Another worker may have renewed a beat earlier than this one at the last, so that a lease which is
+    /// prolonged by what the gap has beyond a beat ends a beat after it, or later.
+    #[must_use]
+    fn after(self, renewed: Instant, now: Instant, lease: Duration) -> Self {
+        let (gap, beat) = (now - renewed, lease / BEATS);
+        // A quarter more is what a busy broker takes to answer.
+        if gap <= beat.mul_f64(1.25) {
+            return self;
+        }
+        // After a lease, whoever lives has come back and renewed in time.
+        Self { away: self.at(now) + gap - beat + COMING_BACK, until: now + lease + COMING_BACK }
+    }
+
+    fn at(&self, now: Instant) -> Duration {
+        if now < self.until { self.away } else { Duration::ZERO }
     }
 }
 
@@ -121,9 +167,10 @@ impl Keeper {
             return;
         }
         let beat = self.lease / BEATS;
-        let (mut since, mut renewed) = (Instant::now(), Instant::now());
+        let since = Instant::now();
+        let (mut renewed, mut grace) = (since, Grace::none(since));
         let mut backoff = Backoff::default();
-        self.status.send_replace(Status::Live { since, renewed, deaths: false });
+        self.status.send_replace(Status::Live { since, renewed, grace, deaths: false });
         loop {
             tokio::time::sleep_until(renewed + beat).await;
             let asked = Instant::now();
@@ -136,9 +183,9 @@ impl Keeper {
                 Ok(Lease::Held { deaths }) => {
                     self.outage.ended();
                     backoff.reset();
-                    since = live_since(since, renewed, asked, self.lease);
+                    grace = grace.after(renewed, Instant::now(), self.lease);
                     renewed = asked;
-                    self.status.send_replace(Status::Live { since, renewed, deaths });
+                    self.status.send_replace(Status::Live { since, renewed, grace, deaths });
                 }
                 Ok(Lease::Lost) => {
                     self.status.send_replace(Status::Lost);
@@ -174,12 +221,6 @@ impl Keeper {
     }
 }
 
-/// Since when a lease is live without a gap, once the renewal after the one at `renewed` was asked for.
-/// Between two that are further apart than a lease it had ended, as every other worker's may have.
-fn live_since(since: Instant, renewed: Instant, asked: Instant, lease: Duration) -> Instant {
-    if asked - renewed > lease { asked } else { since }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,25 +229,33 @@ mod tests {
 
     fn live(since: u64, renewed: u64) -> Status {
         let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-        Status::Live { since: ago(since), renewed: ago(renewed), deaths: true }
+        Status::Live { since: ago(since), renewed: ago(renewed), grace: Grace::none(ago(since)), deaths: true }
     }
 
     #[test]
     fn only_who_has_been_live_for_a_lease_and_awaits_no_renewal_may_judge() {
-        assert!(live(7, 1).may_judge(LEASE));
-        assert!(!live(5, 1).may_judge(LEASE), "it has just come to life");
-        assert!(!live(70, 3).may_judge(LEASE), "its renewal is not answered: the broker may be away");
-        assert!(!Status::Starting.may_judge(LEASE));
-        assert!(!Status::Lost.may_judge(LEASE));
+        assert_eq!(live(7, 1).may_judge(LEASE), Some(Duration::ZERO));
+        assert_eq!(live(5, 1).may_judge(LEASE), None, "it has just come to life");
+        assert_eq!(live(70, 3).may_judge(LEASE), None, "its renewal is not answered: the broker may be away");
+        assert_eq!(Status::Starting.may_judge(LEASE), None);
+        assert_eq!(Status::Lost.may_judge(LEASE), None);
     }
 
     #[test]
-    fn who_could_not_renew_for_longer_than_a_lease_has_just_come_to_life() {
-        let since = Instant::now();
-        let renewed = since + 10 * LEASE;
-        let after_a_beat = renewed + LEASE / BEATS;
-        assert_eq!(live_since(since, renewed, after_a_beat, LEASE), since);
-        let after_an_outage = renewed + LEASE + Duration::from_millis(1);
-        assert_eq!(live_since(since, renewed, after_an_outage, LEASE), after_an_outage);
+    fn the_time_in_which_nobody_could_renew_is_granted_to_all_for_a_lease() {
+        let second = Duration::from_secs(1);
+        let renewed = Instant::now();
+        let none = Grace::none(renewed);
+        let on_time = none.after(renewed, renewed + LEASE / BEATS + second / 3, LEASE);
+        assert_eq!(on_time.at(renewed), Duration::ZERO);
+        // Shorter than a lease: that of who had renewed longest ago has ended all the same.
+        let back = renewed + 5 * second;
+        let granted = none.after(renewed, back, LEASE);
+        assert_eq!(granted.at(back), 3 * second + COMING_BACK);
+        assert_eq!(granted.at(back + LEASE + COMING_BACK), Duration::ZERO);
+        let both = granted.after(back, back + 4 * second, LEASE);
+        assert_eq!(both.at(back + 4 * second), 5 * second + 2 * COMING_BACK, "somebody may have missed both");
+        let later = granted.after(back + LEASE, back + 2 * LEASE, LEASE);
+        assert_eq!(later.at(back + 2 * LEASE), 4 * second + COMING_BACK);
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Policy {
     pub(crate) max_retries: u32,
     /// How often it was tried before this run.
     pub(crate) attempts: u32,
+    /// How many workers died with it.
+    pub(crate) crashes: u32,
     /// How often it was delivered, this time included.
     pub(crate) deliveries: u64,
     /// The ceiling of the first wait.
@@ -97,8 +99,8 @@ pub(crate) struct Policy {
 /// minutes; a forgotten actor should not cost a claim a second.
 const POSTPONED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
-/// The longest wait of a suspect for a moment without other suspects.
-const CROWDED: Duration = Duration::from_secs(1);
+/// The ceilings of the first wait of a suspect for a moment without other suspects, and of every wait.
+const CROWDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Decides what becomes of a message.
 pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rng) -> Verdict {
@@ -119,13 +121,22 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rn
             Verdict::Postpone { after: ceiling(POSTPONED.0, POSTPONED.1, doublings) }
         }
         // Half of it is random, so that those which were refused together do not come back together.
-        Outcome::Crowded => Verdict::Postpone { after: CROWDED.mul_f64(0.5 + dice.f64() / 2.0) },
+        Outcome::Crowded => {
+            let longest = ceiling(CROWDED.0, CROWDED.1, policy.put_off());
+            Verdict::Postpone { after: longest.mul_f64(0.5 + dice.f64() / 2.0) }
+        }
         Outcome::Interrupted => Verdict::Release,
         Outcome::Disowned => Verdict::Leave,
     }
 }
 
 impl Policy {
+    /// How often it was delivered before without having been tried.
+    fn put_off(&self) -> u32 {
+        let tried = u64::from(self.attempts) + u64::from(self.crashes) + 1;
+        u32::try_from(self.deliveries.saturating_sub(tried)).unwrap_or(u32::MAX)
+    }
+
     /// Exponential backoff with factor 2 and full jitter: anything from no wait to the ceiling, so
     /// that messages which failed together do not come back together.
     /// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
@@ -147,6 +158,7 @@ mod tests {
     const POLICY: Policy = Policy {
         max_retries: 3,
         attempts: 0,
+        crashes: 0,
         deliveries: 1,
         min_backoff: Duration::from_secs(15),
         max_backoff: Duration::from_secs(100),
@@ -192,6 +204,15 @@ mod tests {
             (0..options.max_retries).map(|n| ceiling(options.min_backoff, options.max_backoff, n) / 2).sum();
         let days = total.as_secs() / 86_400;
         assert!((17..=25).contains(&days), "{days} days");
+    }
+
+    #[test]
+    fn a_suspect_among_others_waits_longer_each_time_and_never_long() {
+        for (put_off, ceiling) in [(0, 1.0), (1, 2.0), (2, 4.0), (3, 5.0), (1_000, 5.0)] {
+            let policy = Policy { attempts: 1, crashes: 2, deliveries: 4 + put_off, ..POLICY };
+            let Verdict::Postpone { after } = verdict(&Outcome::Crowded, &policy) else { panic!("it was not put off") };
+            assert!((ceiling / 2.0..=ceiling).contains(&after.as_secs_f64()), "{put_off}: {after:?}");
+        }
     }
 
     #[test]

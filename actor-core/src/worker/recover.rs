@@ -4,12 +4,13 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::IDLE_WAIT;
 use super::heartbeat::Status;
 use super::post::Post;
+use super::suspects::Admission;
 use crate::failpoint;
 
 /// How often to look without a hint: the hint is an index, and an index may be lost. That is rare, and
@@ -36,7 +37,7 @@ pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>
         }
         let (hinted, may_judge) = {
             let status = status.borrow_and_update();
-            (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease))
+            (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease).is_some())
         };
         awaits_renewal = !may_judge;
         if may_judge && (hinted || look <= Instant::now()) {
@@ -62,22 +63,17 @@ enum Took {
 
 /// Runs what the dead held, as slots are free, until none is left.
 async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Duration) -> Took {
-    let at_once = if post.executor.recovers_singly() { 1 } else { MOST_AT_ONCE };
+    // Most looks find nothing, and shall not keep slots meanwhile.
+    let mut at_once = 1;
     loop {
-        let slot = Arc::clone(&post.lane.slots).acquire_owned();
-        let Some(Ok(slot)) = unless_halted(post, slot).await else { return Took::All };
-        let Some(Some(entered)) = unless_halted(post, post.executor.suspects.enter()).await else {
-            return Took::All;
-        };
+        let Some((slot, entered)) = unless_halted(post, room(post)).await else { return Took::All };
         // A slot may be long in coming, and the broker have been away meanwhile.
-        if !status.borrow().may_judge(lease) {
-            return Took::MayNotJudge;
-        }
+        let Some(grace) = status.borrow().may_judge(lease) else { return Took::MayNotJudge };
         // What is taken over starts at once: a message that waits in the hands of a worker is blamed for
         // its death. So no more than there are slots.
         let more = iter::from_fn(|| Arc::clone(&post.lane.slots).try_acquire_owned().ok());
         let slots: Vec<_> = iter::once(slot).chain(more).take(at_once).collect();
-        match post.broker.recover(&post.consumer, slots.len()).await {
+        match post.broker.recover(&post.consumer, slots.len(), grace).await {
             Ok(recovered) => {
                 post.outage.ended();
                 if recovered.is_empty() {
@@ -85,8 +81,12 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
                 }
                 failpoint::pass("worker.took_over");
                 let admissions = post.executor.readmit(&recovered, entered);
-                for ((delivery, slot), admission) in recovered.into_iter().zip(slots).zip(admissions) {
-                    post.start(delivery, slot, admission);
+                let mut slots = slots.into_iter();
+                for (delivery, admission) in recovered.into_iter().zip(admissions) {
+                    match slots.next() {
+                        Some(slot) => post.start(delivery, slot, admission),
+                        None => post.give_back(delivery),
+                    }
                 }
             }
             Err(error) => {
@@ -94,6 +94,20 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
                 return Took::All;
             }
         }
+        at_once = if post.executor.recovers_singly() { 1 } else { MOST_AT_ONCE };
+    }
+}
+
+/// A slot, and the right to run a suspect in it. Neither is held while the other is waited for: a suspect of
+/// another queue may run alone for hours.
+async fn room(post: &Post) -> (OwnedSemaphorePermit, Admission) {
+    loop {
+        if let Ok(slot) = Arc::clone(&post.lane.slots).acquire_owned().await
+            && let Some(entered) = post.executor.suspects.admit(false)
+        {
+            return (slot, entered);
+        }
+        post.executor.suspects.until_none_is_alone().await;
     }
 }
 

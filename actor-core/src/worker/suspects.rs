@@ -24,10 +24,10 @@ impl Suspects {
         Self(Arc::new(Semaphore::new(ALL as usize)))
     }
 
-    /// Waits until no suspect runs alone. Whoever takes over from the dead waits here first, with
-    /// nothing in hand: a message that waits in the hands of a worker is blamed for its death.
-    pub(crate) async fn enter(&self) -> Option<Admission> {
-        Arc::clone(&self.0).acquire_owned().await.ok()
+    /// Waits until no suspect runs alone.
+    pub(crate) async fn until_none_is_alone(&self) {
+        // It is never closed.
+        let _ = self.0.acquire().await;
     }
 
     /// Admits a suspect now, beside others or alone; `None` where it may not run now.

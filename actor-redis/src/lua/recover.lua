@@ -4,24 +4,26 @@
 -- worker whose own lease has ended is lent nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
--- What a dead worker held before is lent alone: its next crash may bury it, and whoever takes it may want
--- to run it with nothing beside it.
+-- What another dead worker held before is lent alone: its next crash may bury it, and whoever takes it may
+-- want to run it with nothing beside it.
 --
 -- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
--- ARGV  worker, group, how many at most, how many dead workers at most
+-- ARGV  worker, group, how many at most, how many dead workers at most, ms by which the leases of others
+--       last longer: nobody could renew in that time
 -- Returns for each message: its level (0 to 5), its entry, how often it was lent before, its fields.
 
 local workers = KEYS[1]
 local me, group = ARGV[1], ARGV[2]
-local limit, most_dead = tonumber(ARGV[3]), tonumber(ARGV[4])
+local limit, most_dead, grace_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local live, ended = {}, {}
 local leases = redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES')
 for i = 1, #leases, 2 do
-  if tonumber(leases[i + 1]) > now then
+  local ends = tonumber(leases[i + 1])
+  if ends > now or (leases[i] ~= me and ends > 0 and ends + grace_ms > now) then
     live[leases[i]] = true
   elseif leases[i] ~= 'paused' then
     ended[leases[i]] = true
@@ -33,10 +35,10 @@ end
 
 local taken = {}
 
--- Whether a worker died with it, as this entry or as one before it, of which the message itself tells. Text
--- that only looks so does no harm: the message is lent alone.
+-- Whether another worker died with it, as this entry or as one before it, of which the message itself tells.
+-- Text that only looks so does no harm: the message is lent alone.
 local function is_suspect(lent, fields)
-  return lent > 1 or string.find(fields[2] or '', '"crashes"', 1, true) ~= nil
+  return lent > 1 or string.find(fields[2] or '', '"crashes"%s*:%s*[1-9]') ~= nil
 end
 
 -- Takes what `worker` holds at one level. Returns how many messages it still holds there.
@@ -132,9 +134,12 @@ local function adopt(place, stream)
     if #taken < limit and #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
       if place == 0 and fields[1] == 'w' and #fields == 2 then
         redis.call('XDEL', stream, id)
-      else
+      elseif #taken == 0 or not is_suspect(1, fields) then
         redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', 2, 'FORCE')
         taken[#taken + 1] = { place, id, 1, fields }
+        if is_suspect(1, fields) then
+          limit = 1
+        end
       end
     end
   end

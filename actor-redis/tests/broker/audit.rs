@@ -57,7 +57,7 @@ async fn what_nobody_holds_any_more_is_found_and_then_lent_again() {
     assert_eq!(text.lines().count(), 21, "the first twenty, and how many more: {text}");
     let mut taken = 0;
     while taken < 247 {
-        let mut recovered = broker.recover(&consumer, 100).await.unwrap();
+        let mut recovered = broker.recover(&consumer, 100, Duration::ZERO).await.unwrap();
         assert!(!recovered.is_empty(), "whoever looks finds some: it is long until the next look");
         taken += recovered.len();
         for delivery in recovered.drain(..) {
@@ -66,7 +66,7 @@ async fn what_nobody_holds_any_more_is_found_and_then_lent_again() {
         }
     }
     assert_eq!(taken, 247, "250 were lent, and 3 were settled");
-    assert!(broker.recover(&consumer, 100).await.unwrap().is_empty());
+    assert!(broker.recover(&consumer, 100, Duration::ZERO).await.unwrap().is_empty());
     assert_eq!(found(&broker).await, "");
 }
 

@@ -35,13 +35,13 @@ async fn an_idle_worker_costs_less_than_three_commands_a_second() {
     for _ in 0..2 {
         assert!(claim(&broker, &consumer, 1).await.is_empty());
         broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
-        broker.recover(&consumer, 1).await.unwrap();
+        broker.recover(&consumer, 1, Duration::ZERO).await.unwrap();
     }
     let start = calls(&server);
     // A lease of another length, so that it does not end in the very millisecond that it would have.
     broker.renew(&consumer.worker, &[queue()], 2 * LEASE).await.unwrap();
     let renewed = calls(&server);
-    broker.recover(&consumer, 1).await.unwrap();
+    broker.recover(&consumer, 1, Duration::ZERO).await.unwrap();
     let recovered = calls(&server);
     let heartbeat = between(&start, &renewed);
     let recovery = between(&renewed, &recovered);

@@ -44,7 +44,7 @@ async fn a_zombies_late_success_counts_and_its_late_failure_does_not() {
     send(&broker, ["done", "retry", "bury", "release"].map(message).into()).await;
     let mut late = claim(&broker, &zombie, 10).await.into_iter().map(|delivery| delivery.receipt);
     end_lease(&server, &zombie);
-    let mut held = broker.recover(&alive, 10).await.unwrap();
+    let mut held = broker.recover(&alive, 10, Duration::ZERO).await.unwrap();
     assert_eq!(held.len(), 4);
     assert_eq!(settle(&broker, &zombie, late.next().unwrap(), Settlement::Done).await, Settled::Yes);
     for failure in [retry("late", Duration::ZERO), bury("late", "late"), release("late")] {
@@ -116,7 +116,7 @@ async fn a_worker_that_starts_again_under_its_name_is_another_one() {
     claim(&broker, &before, 1).await;
     assert!(claim(&broker, &after, 1).await.is_empty());
     end_lease(&server, &before);
-    assert_eq!(bodies(&broker.recover(&after, 1).await.unwrap()), ["a"]);
+    assert_eq!(bodies(&broker.recover(&after, 1, Duration::ZERO).await.unwrap()), ["a"]);
 }
 
 #[test]

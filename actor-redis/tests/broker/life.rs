@@ -81,11 +81,11 @@ async fn what_a_dead_worker_held_is_recovered_and_it_learns_that_its_lease_is_lo
     let (dead, alive) = (worker(&broker).await, worker(&broker).await);
     send(&broker, vec![message("a"), message("b")]).await;
     assert_eq!(claim(&broker, &dead, 5).await.len(), 2);
-    assert!(broker.recover(&alive, 5).await.unwrap().is_empty());
+    assert!(broker.recover(&alive, 5, Duration::ZERO).await.unwrap().is_empty());
     end_lease(&server, &dead);
     let renewed = broker.renew(&alive.worker, &[queue()], LEASE).await.unwrap();
     assert_eq!(renewed, Lease::Held { deaths: true });
-    let recovered = broker.recover(&alive, 5).await.unwrap();
+    let recovered = broker.recover(&alive, 5, Duration::ZERO).await.unwrap();
     assert_eq!(bodies(&recovered), ["a", "b"]);
     assert!(recovered.iter().all(|delivery| delivery.crashes == 1));
     assert_eq!(broker.renew(&dead.worker, &[queue()], LEASE).await.unwrap(), Lease::Lost);

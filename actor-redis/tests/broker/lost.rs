@@ -22,7 +22,7 @@ async fn spoiled() -> (Server, Proxy, RedisBroker) {
 /// A worker that lives, beside a dead one that holds the message `a`. It has looked once, and found nothing.
 async fn beside_the_dead(server: &Server, broker: &RedisBroker) -> Consumer {
     let (dead, alive) = (worker(broker).await, worker(broker).await);
-    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+    assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap().is_empty());
     send(broker, vec![message("a")]).await;
     claim(broker, &dead, 1).await;
     end_lease(server, &dead);
@@ -72,12 +72,12 @@ async fn a_message_in_a_lost_answer_to_a_recovery_is_lent_by_the_next_claim() {
     let (server, proxy, broker) = spoiled().await;
     let alive = beside_the_dead(&server, &broker).await;
     proxy.swallow_the_next_answer();
-    assert!(broker.recover(&alive, 1).await.unwrap_err().is_unknown());
+    assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap_err().is_unknown());
     let lent = claim(&broker, &alive, 1).await;
     assert_eq!(bodies(&lent), ["a"]);
     assert_eq!(lent[0].crashes, 1);
     assert!(claim(&broker, &alive, 1).await.is_empty());
-    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+    assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -85,12 +85,12 @@ async fn a_message_that_tells_of_a_crash_is_recovered_alone() {
     let server = Server::start();
     let broker = server.broker().await;
     let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    let suspect = r#"{"crashes":1}"#;
-    send(&broker, ["a", "b", suspect, "c", "d"].map(message).into()).await;
+    let [a, suspect, b] = [r#"{"id":1,"crashes":0}"#, r#"{"id":2,"crashes" : 12}"#, r#"{"id":3,"crashes":0}"#];
+    send(&broker, [a, a, suspect, b, b].map(message).into()).await;
     claim(&broker, &dead, 5).await;
     end_lease(&server, &dead);
-    for step in [&["a", "b"][..], &[suspect], &["c", "d"], &[]] {
-        assert_eq!(bodies(&broker.recover(&alive, 10).await.unwrap()), step);
+    for step in [&[a, a][..], &[suspect], &[b, b], &[]] {
+        assert_eq!(bodies(&broker.recover(&alive, 10, Duration::ZERO).await.unwrap()), step);
     }
 }
 
@@ -288,7 +288,7 @@ async fn a_lost_answer_to_a_recovery_wakes_the_claim_that_waits() {
     });
     server.until_a_read_waits().await;
     proxy.swallow_the_next_answer();
-    assert!(broker.recover(&alive, 1).await.unwrap_err().is_unknown());
+    assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap_err().is_unknown());
     let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
     let mut lent = waited.expect("the claim waits on").unwrap().unwrap();
     lent.extend(claim(&broker, &alive, 1).await);

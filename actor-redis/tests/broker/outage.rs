@@ -25,7 +25,7 @@ async fn round(broker: &RedisBroker) -> bool {
             works &= broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await[0].is_ok();
         }
     }
-    works &= broker.recover(&consumer, 10).await.is_ok();
+    works &= broker.recover(&consumer, 10, Duration::ZERO).await.is_ok();
     works &= broker.renew(&consumer.worker, &queues, LEASE).await.is_ok();
     works &= broker.counts(&queue()).await.is_ok();
     works & broker.retire(&consumer.worker, &queues).await.is_ok()

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use actor_core::broker::Broker;
 use actor_core::delivery::{Delivery, Lease};
 use actor_core::settlement::{Settled, Settlement};
@@ -26,13 +28,13 @@ async fn a_dead_worker_is_reported_until_all_it_held_is_taken() {
     assert_eq!(claim(&broker, &dead, 5).await.len(), 5);
     end_lease(&server, &dead);
     assert!(deaths(&broker, &alive).await);
-    assert_eq!(bodies(&broker.recover(&alive, 2).await.unwrap()), ["1", "2"]);
+    assert_eq!(bodies(&broker.recover(&alive, 2, Duration::ZERO).await.unwrap()), ["1", "2"]);
     assert!(deaths(&broker, &alive).await);
-    assert_eq!(bodies(&broker.recover(&alive, 2).await.unwrap()), ["3", "4"]);
+    assert_eq!(bodies(&broker.recover(&alive, 2, Duration::ZERO).await.unwrap()), ["3", "4"]);
     assert!(deaths(&broker, &alive).await);
-    assert_eq!(bodies(&broker.recover(&alive, 2).await.unwrap()), ["5"]);
+    assert_eq!(bodies(&broker.recover(&alive, 2, Duration::ZERO).await.unwrap()), ["5"]);
     assert!(!deaths(&broker, &alive).await);
-    assert!(broker.recover(&alive, 2).await.unwrap().is_empty());
+    assert!(broker.recover(&alive, 2, Duration::ZERO).await.unwrap().is_empty());
     // Nothing of it is left, in no consumer group and not among the workers.
     let workers: Vec<String> = server.run("ZRANGE {actor:mail}:workers 0 -1");
     assert_eq!(workers, [alive.worker.as_str()]);
@@ -53,7 +55,7 @@ async fn what_a_dead_worker_held_is_taken_in_steps_that_do_not_hold_up_the_serve
     end_lease(&server, &dead);
     let mut taken = Vec::new();
     while deaths(&broker, &alive).await {
-        let step = broker.recover(&alive, usize::MAX).await.unwrap();
+        let step = broker.recover(&alive, usize::MAX, Duration::ZERO).await.unwrap();
         assert!((1..=256).contains(&step.len()), "{} in one step", step.len());
         taken.extend(bodies(&step));
     }
@@ -68,7 +70,7 @@ async fn a_worker_whose_entry_vanished_is_dead_too() {
     send(&broker, vec![message("a")]).await;
     claim(&broker, &dead, 1).await;
     let _: i64 = server.run(&format!("ZREM {{actor:mail}}:workers {}", dead.worker));
-    assert_eq!(bodies(&broker.recover(&alive, 1).await.unwrap()), ["a"]);
+    assert_eq!(bodies(&broker.recover(&alive, 1, Duration::ZERO).await.unwrap()), ["a"]);
 }
 
 #[tokio::test]
@@ -81,7 +83,7 @@ async fn every_death_is_counted_once() {
     for deaths in 1..=4 {
         let next = worker(&broker).await;
         end_lease(&server, &victim);
-        assert_eq!(crashes(&broker.recover(&next, 1).await.unwrap()), [deaths]);
+        assert_eq!(crashes(&broker.recover(&next, 1, Duration::ZERO).await.unwrap()), [deaths]);
         victim = next;
     }
 }
@@ -94,7 +96,7 @@ async fn two_that_recover_at_once_share_what_they_find() {
     send(&broker, (0..50).map(|number| message(&number.to_string())).collect()).await;
     assert_eq!(claim(&broker, &dead, 50).await.len(), 50);
     end_lease(&server, &dead);
-    let (one, two) = tokio::join!(broker.recover(&one, 30), broker.recover(&two, 30));
+    let (one, two) = tokio::join!(broker.recover(&one, 30, Duration::ZERO), broker.recover(&two, 30, Duration::ZERO));
     let mut all = bodies(&one.unwrap());
     all.extend(bodies(&two.unwrap()));
     all.sort_unstable();
@@ -111,7 +113,7 @@ async fn what_a_retired_worker_still_held_is_recovered_at_once() {
     let lent = claim(&broker, &retired, 1).await.remove(0);
     broker.retire(&retired.worker, &[queue()]).await.unwrap();
     assert!(deaths(&broker, &alive).await);
-    assert_eq!(bodies(&broker.recover(&alive, 1).await.unwrap()), ["a"]);
+    assert_eq!(bodies(&broker.recover(&alive, 1, Duration::ZERO).await.unwrap()), ["a"]);
     assert!(!deaths(&broker, &alive).await);
     assert_eq!(settle(&broker, &alive, lent.receipt, Settlement::Done).await, Settled::Yes);
 }
@@ -126,7 +128,7 @@ async fn a_message_deleted_under_a_dead_worker_is_let_go_and_its_neighbours_are_
     let entries: Vec<(String, Vec<String>)> = server.run("XRANGE {actor:mail}:ready:normal - +");
     let _: i64 = server.run(&format!("XDEL {{actor:mail}}:ready:normal {}", entries[1].0));
     end_lease(&server, &dead);
-    assert_eq!(bodies(&broker.recover(&alive, 10).await.unwrap()), ["a", "c"]);
+    assert_eq!(bodies(&broker.recover(&alive, 10, Duration::ZERO).await.unwrap()), ["a", "c"]);
     assert_eq!(broker.counts(&queue()).await.unwrap().lent, 2);
     assert!(!deaths(&broker, &alive).await);
 }
@@ -138,7 +140,7 @@ async fn a_worker_that_died_with_nothing_is_forgotten() {
     let (dead, alive) = (worker(&broker).await, worker(&broker).await);
     end_lease(&server, &dead);
     assert!(deaths(&broker, &alive).await);
-    assert!(broker.recover(&alive, 10).await.unwrap().is_empty());
+    assert!(broker.recover(&alive, 10, Duration::ZERO).await.unwrap().is_empty());
     assert!(!deaths(&broker, &alive).await);
     assert_eq!(broker.renew(&dead.worker, &[queue()], LEASE).await.unwrap(), Lease::Lost);
 }
@@ -152,7 +154,7 @@ async fn a_mark_that_woke_a_worker_that_died_is_no_message() {
     let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:high:again >", dead.worker);
     let _: redis::Value = server.run(&read);
     end_lease(&server, &dead);
-    assert!(broker.recover(&alive, 10).await.unwrap().is_empty());
+    assert!(broker.recover(&alive, 10, Duration::ZERO).await.unwrap().is_empty());
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 0);
     assert!(!deaths(&broker, &alive).await);
 }
@@ -166,7 +168,7 @@ async fn a_paused_queue_gives_nothing_to_recover() {
     claim(&broker, &dead, 1).await;
     end_lease(&server, &dead);
     broker.pause(&queue()).await.unwrap();
-    assert!(broker.recover(&alive, 1).await.unwrap().is_empty());
+    assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap().is_empty());
     broker.resume(&queue()).await.unwrap();
-    assert_eq!(bodies(&broker.recover(&alive, 1).await.unwrap()), ["a"]);
+    assert_eq!(bodies(&broker.recover(&alive, 1, Duration::ZERO).await.unwrap()), ["a"]);
 }

@@ -165,7 +165,7 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
     send(&broker, vec![message("soon").after(Duration::from_millis(1))]).await;
     claim(&broker, &dead, 1).await;
     crate::server::end_lease(&server, &dead);
-    assert_eq!(broker.recover(&consumer, 1).await.unwrap().len(), 1);
+    assert_eq!(broker.recover(&consumer, 1, Duration::ZERO).await.unwrap().len(), 1);
     let mut lent = claim(&broker, &consumer, 10).await.into_iter().map(|delivery| delivery.receipt);
     for settlement in [Settlement::Done, retry("r", LEASE), bury("b", "why"), release("back")] {
         assert_eq!(settle(&broker, &consumer, lent.next().unwrap(), settlement).await, Settled::Yes);
@@ -237,7 +237,7 @@ async fn out_of_memory_nothing_new_is_stored_and_what_is_there_is_worked_off() {
     let _: String = server.run("CONFIG SET maxmemory 0");
     crate::server::end_lease(&server, &after);
     let _: String = server.run("CONFIG SET maxmemory 1");
-    assert_eq!(broker.recover(&before, 10).await.unwrap().len(), 4);
+    assert_eq!(broker.recover(&before, 10, Duration::ZERO).await.unwrap().len(), 4);
     assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 1);
     broker.retire(&before.worker, &[queue()]).await.unwrap();
 }

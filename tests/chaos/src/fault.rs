@@ -84,8 +84,9 @@ impl Fault {
             // Long enough that the others have declared it dead.
             Self::FreezeWorker => (lease * 4 / 3 + 500, lease * 2 + 2_000),
             Self::KillRedis => (50, 2_000),
-            // Longer than any lease: nobody can have kept one.
-            Self::LongOutage => (lease + 1_000, lease + 3_000),
+            // Up to longer than any lease, which nobody can have kept then. Before that, the leases of some
+            // have ended and those of others have not.
+            Self::LongOutage => (lease * 2 / 3, lease + 3_000),
             Self::FreezeRedis => (300, 3_500),
             Self::HandOver | Self::FailOver => (300, 1_000),
             Self::SlowLoading => (1_000, 4_000),

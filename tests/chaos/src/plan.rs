@@ -7,8 +7,8 @@ use fastrand::Rng;
 use crate::fault::{Fault, Lane};
 use crate::scenario::Scenario;
 
-/// After an outage of Redis this long, the next such one waits: a worker may declare others dead only
-/// once its own lease was live for one lease, which outages in close order would put off for ever.
+/// After an outage of Redis this long, the next such one waits: a worker grants others the time of an outage for
+/// a lease, which outages in close order would put off for ever.
 const LONG: Duration = Duration::from_millis(1_500);
 
 /// A fault that will begin.

@@ -186,7 +186,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             .dense()
         },
         one("kill-redis", "Redis SIGKILLed and restarted on its append-only file", &[KillRedis]),
-        one("long-outage", "Redis away for longer than the lease: nobody is declared dead for it", &[LongOutage]),
+        one("long-outage", "Redis away for about a lease, or longer: nobody is declared dead for it", &[LongOutage]),
         one("freeze-redis", "Redis frozen with SIGSTOP", &[FreezeRedis]),
         one("slow-loading", "Redis answers LOADING", &[SlowLoading]),
         one("out-of-memory", "Redis refuses writes with OOM", &[OutOfMemory]),

@@ -94,8 +94,8 @@ impl<B: Broker> Broker for Witness<B> {
         self.broker.claim(consumer, max, wait).await
     }
 
-    async fn recover(&self, consumer: &Consumer, max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.broker.recover(consumer, max).await
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        self.broker.recover(consumer, max, grace).await
     }
 
     async fn settle(

@@ -183,7 +183,7 @@ impl<'a, S: Stage> Player<'a, S> {
 
     async fn recover(&mut self, life: usize, max: usize) -> Result<usize, String> {
         let left = self.reference.left_behind(life);
-        let lent = self.stage.broker().recover(&self.lives[life], max).await.expect(REACHED);
+        let lent = self.stage.broker().recover(&self.lives[life], max, Duration::ZERO).await.expect(REACHED);
         let numbers = self.numbers(&lent)?;
         if let Some(strange) = numbers.iter().find(|number| !left.contains(number)) {
             return Err(format!("message {strange} was taken over, and nobody dead held it"));

@@ -45,6 +45,27 @@ pub async fn every_death_counts_as_a_crash<H: Harness>(harness: &H) {
     }
 }
 
+/// Nobody could renew while the storage was away.
+pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (late, other) = (scene.worker("late").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    let delivery = scene.lend_one(&late).await;
+    scene.end_lease(&late).await;
+    let recovered = scene.recover_with(&other, LEASE).await;
+    assert_eq!(texts(&recovered), [""; 0]);
+    assert!(matches!(scene.renew(&late).await, Lease::Held { .. }));
+    assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Yes);
+    // The grace is for others: of a worker's own lease it says nothing.
+    scene.send(&["more"]).await;
+    scene.lend_one(&late).await;
+    scene.end_lease(&late).await;
+    scene.end_lease(&other).await;
+    assert_eq!(texts(&scene.recover_with(&other, Duration::from_secs(3600)).await), [""; 0]);
+    let heir = scene.worker("heir").await;
+    assert_eq!(texts(&scene.recover(&heir, 100).await), ["more"]);
+}
+
 /// Its next crash may bury it, so that it must not wait in the hands of a worker that runs others.
 pub async fn what_a_dead_worker_held_before_is_recovered_alone<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;

@@ -93,7 +93,12 @@ impl<'a, H: Harness> Scene<'a, H> {
     }
 
     pub(super) async fn recover(&self, consumer: &Consumer, max: usize) -> Vec<Delivery> {
-        self.broker.recover(consumer, max).await.expect(REACHED)
+        self.broker.recover(consumer, max, Duration::ZERO).await.expect(REACHED)
+    }
+
+    /// Recovers all there is, with a grace.
+    pub(super) async fn recover_with(&self, consumer: &Consumer, grace: Duration) -> Vec<Delivery> {
+        self.broker.recover(consumer, usize::MAX, grace).await.expect(REACHED)
     }
 
     pub(super) async fn settle(&self, consumer: &Consumer, delivery: &Delivery, end: Settlement) -> Settled {

@@ -31,7 +31,7 @@ pub(crate) struct Recovery {
 const LAST_CHANCE: u32 = 2;
 /// How long a message that could not run alone waits until it is tried again, at most, and how long it may take to come
 /// to a worker then.
-const TRIED_AGAIN: u64 = 2 * SECOND;
+const TRIED_AGAIN: u64 = 6 * SECOND;
 
 pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery) {
     let mut finding = Finding::new(super::RECOVERED);
