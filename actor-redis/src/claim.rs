@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use crate::connection::{ANSWER, Link};
 use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
-use crate::keys::{GROUP, LEVELS, Level};
+use crate::keys::{GROUP, LEVELS, Level, WAKE};
 use crate::lane::{Lane, Lent, MOST};
 use crate::request::{Answer, Request, Verb};
-use crate::script::{self, LOOK};
+use crate::script::{self, LOOK, Promoted};
 
 /// How many due messages one look moves at most.
 const PROMOTED_AT_ONCE: usize = 128;
@@ -23,6 +23,8 @@ const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 const BLIND_WAIT: Duration = Duration::from_millis(500);
 /// How soon a look that failed is repeated.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often a busy lane passes on what it knows at most.
+const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
 /// How often the group is made for one claim.
 const GROUP_ATTEMPTS: u32 = 3;
 
@@ -34,8 +36,10 @@ pub(crate) struct Reading {
     cut: Level,
     /// When to look at what is due, or for scheduled messages that no one told this lane about.
     look_at: Instant,
-    /// Whether a message is due then.
+    /// Whether a message is due then, as far as this lane alone may know.
     due: bool,
+    /// When that may be passed on again.
+    pass_on_at: Instant,
     /// Entries that only woke this lane, to be removed with the next request.
     woken: Vec<EntryId>,
     /// Whether the answer to a read may have been lost.
@@ -52,6 +56,7 @@ impl Default for Reading {
             cut: Level::High,
             look_at: Instant::now(),
             due: false,
+            pass_on_at: Instant::now(),
             woken: Vec::new(),
             in_doubt: false,
             answered_by: 0,
@@ -85,7 +90,12 @@ impl Lane {
             let step = Step::plan(&reading, deadline, self.reads.client().is_some());
             let answers = self.read(commands, &mut reading, step, max, wait, &mut paused).await?;
             match self.take(commands, &mut reading, step, max, answers) {
-                Ok(taken) if !taken.is_empty() => return Ok(taken),
+                Ok(lent) if !lent.is_empty() => {
+                    if lent.len() >= max || wait.is_stopped() {
+                        self.pass_on(commands, &mut reading, wait).await;
+                    }
+                    return Ok(self.lend(lent.into_iter()));
+                }
                 // The next claim looks for what is astray first.
                 Ok(_) if step.is_last(deadline) || reading.has_reconnected || self.is_recovery_in_doubt() => break,
                 Ok(_) => {}
@@ -97,7 +107,28 @@ impl Lane {
                 Err(trouble) => return Err(trouble),
             }
         }
+        if wait.is_stopped() {
+            self.pass_on(commands, &mut reading, wait).await;
+        }
         Ok(Vec::new())
+    }
+
+    /// Wakes another worker for what is due, where this lane knows of it and may not be back in time:
+    /// its slots are full, perhaps of long runs, or its worker stops.
+    async fn pass_on(&self, commands: &Link, reading: &mut Reading, wait: &Wait) {
+        let now = Instant::now();
+        if !reading.due || (now < reading.pass_on_at && !wait.is_stopped()) {
+            return;
+        }
+        reading.pass_on_at = now + PASS_ON_AGAIN;
+        let mut mark = Cmd::new();
+        mark.arg("XADD").arg(self.queue.keys.ready(Level::WAKING)).arg("*").arg(WAKE).arg(1);
+        // A claim that is dropped here was lent what nobody holds yet.
+        reading.in_doubt = true;
+        // The time to look stays: if nobody has read the mark until this lane is back, it must not look
+        // later for it. A mark that was refused, as where Redis is out of memory, has told nobody.
+        reading.due = commands.command(&mark, ANSWER).await.is_err();
+        reading.in_doubt = false;
     }
 
     /// Sends one read, and what goes before it, and waits for its answer to the end: it may hold
@@ -181,7 +212,7 @@ impl Lane {
         read
     }
 
-    /// Makes deliveries of what a read answered, and learns from it.
+    /// Takes what a read lent, and learns from it.
     fn take(
         &self,
         commands: &Link,
@@ -189,12 +220,9 @@ impl Lane {
         step: Step,
         max: usize,
         mut answers: Vec<Answer>,
-    ) -> Result<Vec<Delivery>, Trouble> {
+    ) -> Result<Vec<Lent>, Trouble> {
         let read = answers.pop();
-        if step.look {
-            let (after, due) = self.next_look(answers.pop());
-            (reading.look_at, reading.due) = (Instant::now() + after, due);
-        }
+        let looked_ms = if step.look { self.learn(reading, answers.pop()) } else { 0 };
         let streams = match read.transpose()? {
             Some(Value::Nil) => Vec::new(),
             Some(Value::Map(streams)) => streams,
@@ -220,7 +248,11 @@ impl Lane {
                     }
                     Some(Entry { id, content: Content::Wake }) => {
                         reading.woken.push(id);
-                        (reading.look_at, reading.due) = (Instant::now(), true);
+                        // What an older one tells of, the look has seen: passed on again, it would go
+                        // round among busy lanes for ever.
+                        if id.ms() >= looked_ms {
+                            (reading.look_at, reading.due) = (Instant::now(), true);
+                        }
                     }
                     None => {}
                 }
@@ -229,23 +261,30 @@ impl Lane {
         // A level that gave all that was asked for probably has more: what is below it must wait. One
         // that gave less has no more: the next one's turn has come.
         reading.cut = full.unwrap_or(step.cut.below());
-        Ok(self.lend(lent.into_iter().flatten()))
+        Ok(lent.into_iter().flatten().collect())
     }
 
-    /// When to look again, from what a look answered, and whether a message is due then.
-    fn next_look(&self, promoted: Option<Answer>) -> (Duration, bool) {
-        // Not all workers at once.
-        let unprompted = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
-        match promoted.map(|answer| answer.map(|answer| script::next_due(&answer))) {
-            Some(Ok(Some(Some(due)))) => (due.min(unprompted), due <= unprompted),
-            Some(Ok(Some(None))) => (unprompted, false),
+    /// Takes note of when to look again, and whether a message is due then. Returns when the look was, in
+    /// ms by the server's clock; 0 where it failed.
+    fn learn(&self, reading: &mut Reading, looked: Option<Answer>) -> u64 {
+        let promoted = match looked {
+            Some(Ok(answer)) => script::promoted(&answer),
             // What the read has lent must not be lost for it.
             Some(Err(trouble)) => {
                 tracing::warn!(queue = %self.queue.name, %trouble, "scheduled messages could not be moved");
-                (LOOK_AGAIN, false)
+                None
             }
-            Some(Ok(None)) | None => (LOOK_AGAIN, false),
-        }
+            None => None,
+        };
+        // Not all workers at once.
+        let unprompted = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
+        let (after, due) = match promoted {
+            Some(Promoted { next: Some(next), .. }) => (next.min(unprompted), next <= unprompted),
+            Some(Promoted { next: None, .. }) => (unprompted, false),
+            None => (LOOK_AGAIN, false),
+        };
+        (reading.look_at, reading.due) = (Instant::now() + after, due);
+        promoted.map_or(0, |promoted| promoted.now_ms)
     }
 
     /// Makes the streams and their group.

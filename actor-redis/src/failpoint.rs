@@ -4,7 +4,8 @@
 //! Every `Request` passes up to three, named after what it is for: `unsent`, before anything of it
 //! was sent; `half`, when Redis has run a first part of its commands and never hears of the rest; and
 //! `answered`, when Redis has run all of it and nobody here knows. What goes another way than by a
-//! request passes points of its own, by name.
+//! request passes points of its own, by name; only the mark by which a claim tells others what is due has
+//! none: to die there is to die after the read.
 
 use actor_core::failpoint::{fire, is_due, pass};
 use redis::Pipeline;

@@ -116,15 +116,18 @@ pub(crate) fn promote(keys: &Keys, limit: usize) -> Call {
     call
 }
 
-/// The time until the next message is due after a [`promote`]; `None` where none waits.
-pub(crate) fn next_due(answer: &Value) -> Option<Option<Duration>> {
-    match answer {
-        Value::Array(parts) => match parts.as_slice() {
-            [_, Value::Int(ms)] => Some(u64::try_from(*ms).ok().map(Duration::from_millis)),
-            _ => None,
-        },
-        _ => None,
-    }
+/// What a [`promote`] found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promoted {
+    /// The time until the next message is due; `None` where none waits.
+    pub(crate) next: Option<Duration>,
+    pub(crate) now_ms: u64,
+}
+
+pub(crate) fn promoted(answer: &Value) -> Option<Promoted> {
+    let [_, next_ms, now_ms] = integers(answer)?;
+    let next = u64::try_from(next_ms).ok().map(Duration::from_millis);
+    Some(Promoted { next, now_ms: u64::try_from(now_ms).ok()? })
 }
 
 pub(crate) fn enroll(keys: &Keys, worker: &str, lease: Duration) -> Call {

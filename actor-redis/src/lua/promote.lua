@@ -3,7 +3,8 @@
 --
 -- KEYS  later, later:bodies, ready:high, ready:normal, ready:low
 -- ARGV  how many at most
--- Returns how many moved, and the ms until the next is due (0 where more are due, -1 where none waits).
+-- Returns how many moved, the ms until the next is due (0 where more are due, -1 where none waits), and
+-- when this was, in ms since 1970.
 
 local later, bodies = KEYS[1], KEYS[2]
 local ready = { high = KEYS[3], normal = KEYS[4], low = KEYS[5] }
@@ -40,7 +41,7 @@ if astray then
   next_ms = 0
 end
 if #members == 0 then
-  return { 0, next_ms }
+  return { 0, next_ms, now }
 end
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
@@ -54,4 +55,4 @@ for i, member in ipairs(members) do
   redis.call('ZREM', later, member)
   redis.call('HDEL', bodies, member)
 end
-return { #members, next_ms }
+return { #members, next_ms, now }

@@ -222,6 +222,29 @@ async fn a_claim_that_was_dropped_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_claim_that_was_dropped_while_it_told_others_what_is_due_loses_nothing() {
+    let (server, proxy, broker) = spoiled().await;
+    let (elsewhere, consumer) = (server.broker().await, worker(&broker).await);
+    let dropped = tokio::spawn({
+        let (broker, consumer) = (broker.clone(), consumer.clone());
+        async move { broker.claim(&consumer, 1, &Wait::new(LEASE)).await }
+    });
+    server.until_a_read_waits().await;
+    send(&elsewhere, vec![message("due").after(Duration::from_secs(8))]).await;
+    server.until_no_mark_is_left().await;
+    server.until_a_read_waits().await;
+    proxy.hold_the_next_request();
+    send(&elsewhere, vec![message("a")]).await;
+    while !proxy.has_held() {
+        tokio::task::yield_now().await;
+    }
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    proxy.let_it_go().await;
+    assert_eq!(bodies(&wait_and_claim(&broker, &consumer).await), ["a"]);
+}
+
+#[tokio::test]
 async fn a_renewal_that_is_not_answered_ends_while_the_lease_still_stands() {
     let server = Server::start();
     let broker = server.broker().await;

@@ -56,6 +56,10 @@ impl Proxy {
         self.wire.hold.store(true, Ordering::SeqCst);
     }
 
+    pub(crate) fn has_held(&self) -> bool {
+        !self.wire.hold.load(Ordering::SeqCst)
+    }
+
     /// Lets what was kept back go to the server, if that still takes it.
     pub(crate) async fn let_it_go(&self) {
         self.wire.let_go.notify_one();

@@ -1,12 +1,16 @@
 use std::time::{Duration, Instant};
 
 use actor_core::broker::Broker;
-use actor_core::delivery::Wait;
+use actor_core::delivery::{Consumer, Delivery, Wait};
+use actor_redis::RedisBroker;
+use tokio::task::JoinHandle;
 
 use crate::server::{Server, bodies, claim, message, queue, retry, send, settle, wait_and_claim, worker};
 
 const SOON: Duration = Duration::from_millis(200);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Long enough for two workers to begin to wait meanwhile.
+const LATER: Duration = Duration::from_secs(2);
 /// Sooner than a worker would look without being woken.
 const PROMPT: Duration = Duration::from_secs(4);
 
@@ -155,4 +159,91 @@ async fn a_paused_queue_lends_nothing_and_goes_on_where_it_was() {
     elsewhere.resume(&queue()).await.unwrap();
     broker.renew(&consumer.worker, &[queue()], HOUR).await.unwrap();
     assert_eq!(bodies(&waiting.await.unwrap()), ["held back"]);
+}
+
+/// Claims one, and waits for it.
+fn start_waiting(broker: &RedisBroker, consumer: &Consumer, wait: &Wait) -> JoinHandle<Vec<Delivery>> {
+    let (broker, consumer, wait) = (broker.clone(), consumer.clone(), wait.clone());
+    tokio::spawn(async move { broker.claim(&consumer, 1, &wait).await.unwrap() })
+}
+
+/// Schedules a message, and has two workers wait: of these the first knows of it, and the second does not.
+/// Returns when it was sent, too.
+async fn one_knows(
+    server: &Server,
+    broker: &RedisBroker,
+    wait: &Wait,
+) -> (Instant, JoinHandle<Vec<Delivery>>, JoinHandle<Vec<Delivery>>) {
+    let (one, two) = (worker(broker).await, worker(broker).await);
+    // It looks now, and by itself not again before PROMPT.
+    assert!(claim(broker, &two, 1).await.is_empty());
+    let knows = start_waiting(broker, &one, wait);
+    server.until_a_read_waits().await;
+    let sent = Instant::now();
+    send(broker, vec![message("due").after(LATER)]).await;
+    server.until_no_mark_is_left().await;
+    server.until_a_read_waits().await;
+    let waits = start_waiting(broker, &two, &Wait::new(HOUR));
+    server.until_two_reads_wait().await;
+    (sent, knows, waits)
+}
+
+async fn comes_at_its_time(sent: Instant, waiting: JoinHandle<Vec<Delivery>>) {
+    assert_eq!(bodies(&waiting.await.unwrap()), ["due"]);
+    assert!((LATER..LATER + PROMPT).contains(&sent.elapsed()), "it came after {:?}", sent.elapsed());
+}
+
+#[tokio::test]
+async fn a_worker_whose_slots_are_full_has_another_look_at_what_is_due() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (sent, knows, waits) = one_knows(&server, &broker, &Wait::new(HOUR)).await;
+    // Of those who wait, the server gives it to the one who has waited longest.
+    send(&broker, vec![message("long")]).await;
+    assert_eq!(bodies(&knows.await.unwrap()), ["long"]);
+    comes_at_its_time(sent, waits).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_has_another_look_at_what_is_due() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let stopped = Wait::new(HOUR);
+    let (sent, knows, waits) = one_knows(&server, &broker, &stopped).await;
+    stopped.stop();
+    assert!(knows.await.unwrap().is_empty());
+    comes_at_its_time(sent, waits).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_was_woken_and_got_its_fill_in_one_read_has_another_look_at_what_is_due() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (one, two) = (worker(&broker).await, worker(&broker).await);
+    for consumer in [&one, &two] {
+        assert!(claim(&broker, consumer, 1).await.is_empty());
+    }
+    let sent = Instant::now();
+    send(&broker, vec![message("due").after(LATER), message("long")]).await;
+    assert_eq!(bodies(&claim(&broker, &one, 1).await), ["long"]);
+    comes_at_its_time(sent, start_waiting(&broker, &two, &Wait::new(HOUR))).await;
+}
+
+#[tokio::test]
+async fn a_busy_worker_does_not_pass_on_for_ever_what_it_has_seen_to() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    let _: String = server.run("XADD {actor:mail}:ready:high:again * w 1");
+    send(&broker, (0..10).map(|number| message(&number.to_string())).collect()).await;
+    // It has not looked for this yet.
+    assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
+    let marks = || server.run::<i64>("XLEN {actor:mail}:ready:high:again");
+    assert_eq!(marks(), 2);
+    // Busy lanes pass on once a second at most: now this one may again.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
+    assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
+    assert_eq!(marks(), 0);
 }

@@ -112,19 +112,30 @@ impl Server {
 
     /// Waits until a client waits in a read.
     pub(crate) async fn until_a_read_waits(&self) {
-        self.until_reads_wait(true).await;
+        self.until_reads_wait(|count| count > 0).await;
     }
 
     pub(crate) async fn until_no_read_waits(&self) {
-        self.until_reads_wait(false).await;
+        self.until_reads_wait(|count| count == 0).await;
     }
 
-    async fn until_reads_wait(&self, wanted: bool) {
+    pub(crate) async fn until_two_reads_wait(&self) {
+        self.until_reads_wait(|count| count == 2).await;
+    }
+
+    /// Waits until a worker has taken note of what woke it.
+    pub(crate) async fn until_no_mark_is_left(&self) {
+        while self.run::<i64>("XLEN {actor:mail}:ready:high:again") > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn until_reads_wait(&self, are_wanted: impl Fn(usize) -> bool) {
         let mut raw = self.raw();
         loop {
             let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut raw).unwrap();
             let waits = |client: &str| client.contains("flags=b") && client.contains("cmd=xreadgroup");
-            if clients.lines().any(waits) == wanted {
+            if are_wanted(clients.lines().filter(|client| waits(client)).count()) {
                 return;
             }
             tokio::task::yield_now().await;
