@@ -87,7 +87,7 @@ pub(crate) struct Facts {
     pub(crate) tomorrow: HashMap<MessageId, String>,
     /// While Redis could not be used, or the machine stood still.
     away: Windows,
-    /// While the worker that is spared was not there, who else takes over from the dead.
+    /// While the worker that is spared had no life, which else takes over from the dead.
     vacant: Vec<(u64, u64)>,
     /// While anything was wrong, and while what was wrong was being got over.
     troubled: Windows,
@@ -134,6 +134,9 @@ impl Facts {
                 self.troubled.add(*since, event.at + GOT_OVER);
             }
             What::Died { process, .. } if is_spared(process) => {
+                spared.get_or_insert(event.at);
+            }
+            What::Lost { .. } if is_spared(&self.processes[event.process]) => {
                 spared.get_or_insert(event.at);
             }
             What::Enrolled { .. } if is_spared(&self.processes[event.process]) => {
@@ -326,8 +329,8 @@ impl Facts {
     }
 
     /// Since when what a worker ran that died could be taken over: since its death, or where whoever would have
-    /// done that within `bound` died before it had, since its successor was there. That one must be live for a
-    /// whole lease before it may declare anybody dead.
+    /// done that within `bound` died or lost its lease before it had, since its next life began. That one must be
+    /// live for a whole lease before it may declare anybody dead.
     pub(crate) fn recoverable_since(&self, died: u64, next: u64, bound: u64) -> u64 {
         let mut from = died;
         for (since, until) in self.vacant.iter().filter(|(since, until)| *until > died && *since < next) {
