@@ -51,6 +51,7 @@ pub const POINTS: &[&str] = &[
     "wake.half",
     "wake.answered",
     "unblock.unsent",
+    "unblock.half",
     "unblock.answered",
     "open.unsent",
     "open.answered",

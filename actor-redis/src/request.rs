@@ -24,6 +24,8 @@ pub(crate) enum Verb {
     Look,
     /// Letting go of marks that only woke a lane, and reading.
     Wake,
+    /// Ending a read that waits.
+    Unblock,
     /// Making streams and groups.
     Open,
     /// Fetching what a lost answer held.
@@ -55,6 +57,7 @@ impl Verb {
             Self::Read => "read",
             Self::Look => "look",
             Self::Wake => "wake",
+            Self::Unblock => "unblock",
             Self::Open => "open",
             Self::Fetch => "fetch",
             Self::LetGo => "let_go",

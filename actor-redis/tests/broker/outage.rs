@@ -31,6 +31,26 @@ async fn round(broker: &RedisBroker) -> bool {
     works & broker.retire(&consumer.worker, &queues).await.is_ok()
 }
 
+#[tokio::test]
+async fn a_read_that_a_pause_holds_back_is_ended_after_it() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    let wait = Wait::new(Duration::from_secs(3_600));
+    server.pause_writers();
+    let claiming = tokio::spawn({
+        let (broker, wait) = (broker.clone(), wait.clone());
+        async move { broker.claim(&consumer, 1, &wait).await }
+    });
+    server.until_held_back(1).await;
+    wait.stop();
+    // Many servers die of being told to end a read that is held back: so what goes before is held back too.
+    server.until_held_back(2).await;
+    server.resume_writers();
+    assert!(claiming.await.unwrap().unwrap().is_empty());
+}
+
 async fn until_it_works(broker: &RedisBroker) -> Duration {
     let began = Instant::now();
     while !round(broker).await {

@@ -130,12 +130,30 @@ impl Server {
         }
     }
 
+    /// Holds back whatever writes, as a server does that hands over to its replica.
+    pub(crate) fn pause_writers(&self) {
+        let _: String = self.run("CLIENT PAUSE 60000 WRITE");
+    }
+
+    pub(crate) fn resume_writers(&self) {
+        let _: String = self.run("CLIENT UNPAUSE");
+    }
+
+    /// Waits until so many clients are held back.
+    pub(crate) async fn until_held_back(&self, clients: usize) {
+        self.until_clients(|client| client.contains("flags=b"), |count| count == clients).await;
+    }
+
     async fn until_reads_wait(&self, are_wanted: impl Fn(usize) -> bool) {
+        let waits = |client: &str| client.contains("flags=b") && client.contains("cmd=xreadgroup");
+        self.until_clients(waits, are_wanted).await;
+    }
+
+    async fn until_clients(&self, fits: impl Fn(&str) -> bool, are_wanted: impl Fn(usize) -> bool) {
         let mut raw = self.raw();
         loop {
             let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut raw).unwrap();
-            let waits = |client: &str| client.contains("flags=b") && client.contains("cmd=xreadgroup");
-            if are_wanted(clients.lines().filter(|client| waits(client)).count()) {
+            if are_wanted(clients.lines().filter(|client| fits(client)).count()) {
                 return;
             }
             tokio::task::yield_now().await;
