@@ -73,8 +73,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Lends to `consumer` up to `max` messages of the queue that a dead worker held, the oldest
     /// first. Their [`crashes`](Delivery::crashes) have grown by one. What is known to have been held by
-    /// another dead worker before is lent alone: its next crash may bury it, and it must not be blamed for
-    /// what runs beside it.
+    /// another dead worker before is lent after the others, and alone: its next crash may bury it, and it must
+    /// not be blamed for what runs beside it.
     ///
     /// A worker is dead when its lease ended more than `grace` ago, or when messages are lent to it and it
     /// has none. The grace is for the time in which the storage was away, and nobody could renew.

@@ -156,25 +156,22 @@ impl Queue {
         }
         // Without its entry a worker is dead, whatever it still holds, until all of that is taken.
         self.leases.retain(|_, end| end.after(grace) > now);
-        let leases = &self.leases;
-        let left_behind =
-            self.lent.iter_mut().filter(|(_, lent)| lent.worker != *worker && !leases.contains_key(&lent.worker));
-        let mut deliveries = Vec::new();
-        for (key, lent) in left_behind.take(max) {
-            // What another dead worker held before is lent alone.
-            let suspect = lent.crashes > 0;
-            if suspect && !deliveries.is_empty() {
-                break;
-            }
+        let left_behind = |(_, lent): &(&Key, &Lent)| lent.worker != *worker && !self.leases.contains_key(&lent.worker);
+        let fresh = |(_, lent): &(&Key, &Lent)| lent.crashes == 0;
+        let mut taken: Vec<Key> =
+            self.lent.iter().filter(left_behind).filter(fresh).map(|(key, _)| *key).take(max).collect();
+        if taken.is_empty() {
+            // What another dead worker held before is lent last, and alone.
+            taken.extend(self.lent.iter().find(left_behind).map(|(key, _)| *key));
+        }
+        let mut lend = |key: Key| {
+            let lent = self.lent.get_mut(&key)?;
             lent.worker = worker.clone();
             lent.since = now;
             lent.crashes = lent.crashes.saturating_add(1);
-            deliveries.push(Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes));
-            if suspect {
-                break;
-            }
-        }
-        deliveries
+            Some(Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes))
+        };
+        taken.into_iter().filter_map(&mut lend).collect()
     }
 
     pub(super) fn settle(

@@ -4,8 +4,8 @@
 -- worker whose own lease has ended is lent nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
--- What another dead worker held before is lent alone: its next crash may bury it, and whoever takes it may
--- want to run it with nothing beside it.
+-- What another dead worker held before is lent last, and alone: its next crash may bury it, and whoever takes
+-- it may want to run it with nothing beside it.
 --
 -- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
@@ -41,13 +41,20 @@ local function is_suspect(lent, fields)
   return lent > 1 or string.find(fields[2] or '', '"crashes"%s*:%s*[1-9]') ~= nil
 end
 
+-- Entries of one worker looked at in each stream: what is no suspect shall not wait for those that are.
+local window = math.max(limit, 256)
+-- The first suspect, which is lent where there is nothing else.
+local suspect
+
 -- Takes what `worker` holds at one level. Returns how many messages it still holds there.
 local function take(place, stream, worker, holds)
-  local room = limit - #taken
-  if holds == 0 or room <= 0 then
-    return holds
+  if holds == 0 then
+    return 0
   end
-  for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', room, worker)) do
+  for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', window, worker)) do
+    if #taken == limit then
+      break
+    end
     local id, lent = pending[1], pending[4]
     local entry = redis.call('XRANGE', stream, id, id)[1]
     local fields = entry and entry[2]
@@ -55,18 +62,14 @@ local function take(place, stream, worker, holds)
       -- It is no message any more: deleted by hand, or a mark that only wakes.
       redis.call('XACK', stream, group, id)
       redis.call('XDEL', stream, id)
+      holds = holds - 1
+    elseif is_suspect(lent, fields) then
+      suspect = suspect or { place, id, lent, fields }
     else
-      local suspect = is_suspect(lent, fields)
-      if suspect then
-        limit = math.max(#taken, 1)
-      end
-      if #taken == limit then
-        return holds
-      end
       redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', lent + 1, 'JUSTID')
       taken[#taken + 1] = { place, id, lent, fields }
+      holds = holds - 1
     end
-    holds = holds - 1
   end
   return holds
 end
@@ -109,6 +112,12 @@ if count < most_dead then
   for worker in pairs(ended) do
     redis.call('ZREM', workers, worker)
   end
+end
+
+if #taken == 0 and suspect then
+  local place, id, lent = suspect[1], suspect[2], suspect[3]
+  redis.call('XCLAIM', KEYS[2 + place], group, me, 0, id, 'RETRYCOUNT', lent + 1, 'JUSTID')
+  taken[1] = suspect
 end
 
 -- Entries looked at from each stream's beginning: what is astray comes to stand there in time.

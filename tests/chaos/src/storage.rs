@@ -9,6 +9,9 @@ use serde::Deserialize;
 use crate::process::{NAMESPACE, QUEUES};
 use crate::server::Server;
 
+/// More than are ever lent at once.
+const MANY: u64 = 1_000_000;
+
 const LEVELS: [&str; 6] = ["high:again", "high", "normal:again", "normal", "low:again", "low"];
 
 /// What Redis holds at the end of a run.
@@ -19,7 +22,7 @@ pub(crate) struct Storage {
     pub(crate) left: Vec<MessageId>,
     /// Those of a newer format among them, as they stand there: they are for workers of tomorrow.
     pub(crate) tomorrow: HashMap<MessageId, String>,
-    /// How many entries the groups believe lent.
+    /// How many entries the groups believe lent. The last worker that stops may hold a mark that woke it.
     pub(crate) lent: u64,
     /// What should not be there.
     pub(crate) strange: Vec<String>,
@@ -97,11 +100,11 @@ impl Storage {
             let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
                 cmd("XRANGE").arg(&stream).arg("-").arg("+").query(connection)?;
             entries.iter().filter_map(|(_, fields)| fields.get("m")).for_each(|body| self.not_at_its_end(body));
+            let is_mark = |id: &str| entries.iter().any(|(entry, fields)| entry == id && fields.contains_key("w"));
             // A stream that was deleted has no group.
-            let pending = cmd("XPENDING").arg(&stream).arg("workers").query::<Vec<redis::Value>>(connection);
-            if let Ok([redis::Value::Int(lent), ..]) = pending.as_deref() {
-                self.lent += lent.unsigned_abs();
-            }
+            let pending = cmd("XPENDING").arg(&stream).arg("workers").arg("-").arg("+").arg(MANY).query(connection);
+            let pending: Vec<(String, String, u64, u64)> = pending.unwrap_or_default();
+            self.lent += pending.iter().filter(|(id, ..)| !is_mark(id)).count() as u64;
         }
         Ok(())
     }

@@ -188,12 +188,11 @@ impl<'a, S: Stage> Player<'a, S> {
         if let Some(strange) = numbers.iter().find(|number| !left.contains(number)) {
             return Err(format!("message {strange} was taken over, and nobody dead held it"));
         }
-        // What a dead worker held before is taken alone, so that only where there is such a message fewer
-        // are taken than there are.
-        let suspects = |numbers: &[Number]| numbers.iter().any(|number| self.reference.is_suspect(*number));
-        let most = max.min(left.len());
-        let fits = if suspects(&numbers) { numbers.len() == 1 } else { numbers.len() == most || suspects(&left) };
-        if numbers.len() > most || (numbers.is_empty() && most > 0) || !fits {
+        // What a dead worker held before is taken last, and alone.
+        let is_fresh = |number: &&Number| !self.reference.is_suspect(**number);
+        let fresh = left.iter().filter(is_fresh).count();
+        let expected = if fresh > 0 { max.min(fresh) } else { left.len().min(max).min(1) };
+        if numbers.len() != expected || (fresh > 0 && !numbers.iter().all(|number| is_fresh(&number))) {
             return Err(format!("{numbers:?} were taken over, of {left:?}"));
         }
         if max > 0 {

@@ -148,7 +148,7 @@ macro_rules! conformance_tests {
                 a_dead_workers_messages_are_recovered_oldest_first
                 every_death_counts_as_a_crash
                 a_lease_that_ended_within_the_grace_is_held
-                what_a_dead_worker_held_before_is_recovered_alone
+                what_a_dead_worker_held_before_is_recovered_last_and_alone
                 recovery_of_none_declares_nobody_dead
                 what_a_living_worker_holds_is_not_recovered
                 recoverers_at_once_never_share_a_message

@@ -59,6 +59,8 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
                 });
                 continue;
             }
+            // While it ran a message on its last chance, its worker took over nothing.
+            let waited = waited - suspects.alone(next.process, since, next.start).min(waited);
             finding.ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), tell(facts, *id)));
             if deaths == 1 {
                 waits.push(waited);
@@ -81,8 +83,17 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
     (finding, recovery)
 }
 
+/// A run of a message whose worker had died.
+struct Suspect {
+    since: u64,
+    until: u64,
+    id: MessageId,
+    process: usize,
+    is_last_chance: bool,
+}
+
 /// The runs of messages whose workers had died, by their beginning.
-struct Suspects(Vec<(u64, u64, MessageId)>);
+struct Suspects(Vec<Suspect>);
 
 fn suspects(facts: &Facts) -> Suspects {
     let mut runs = Vec::new();
@@ -90,9 +101,15 @@ fn suspects(facts: &Facts) -> Suspects {
         let suspect = message.runs.iter().filter(|run| run.crashes > 0);
         // Its worker may be frozen, and then runs it no more than one that is dead.
         let until = |run: &Run| facts.lease_ended(run).min(facts.over(run));
-        runs.extend(suspect.map(|run| (run.start, until(run), *id)));
+        runs.extend(suspect.map(|run| Suspect {
+            since: run.start,
+            until: until(run),
+            id: *id,
+            process: run.process,
+            is_last_chance: run.crashes >= LAST_CHANCE,
+        }));
     }
-    runs.sort_unstable();
+    runs.sort_unstable_by_key(|run| run.since);
     Suspects(runs)
 }
 
@@ -100,13 +117,23 @@ impl Suspects {
     /// How long other suspects than `id` ran between two times, with the time until it was tried again.
     fn crowded(&self, id: MessageId, from: u64, to: u64) -> u64 {
         let mut windows = Windows::default();
-        let begun = self.0.partition_point(|(since, ..)| *since < to);
-        for (since, until, other) in &self.0[..begun] {
-            if *other != id {
-                windows.add(*since, until.saturating_add(TRIED_AGAIN));
-            }
+        for other in self.begun(to).filter(|other| other.id != id) {
+            windows.add(other.since, other.until.saturating_add(TRIED_AGAIN));
         }
         windows.between(from, to)
+    }
+
+    /// How long messages on their last chance ran on a process between two times.
+    fn alone(&self, process: usize, from: u64, to: u64) -> u64 {
+        let mut windows = Windows::default();
+        for run in self.begun(to).filter(|run| run.is_last_chance && run.process == process) {
+            windows.add(run.since, run.until);
+        }
+        windows.between(from, to)
+    }
+
+    fn begun(&self, before: u64) -> impl Iterator<Item = &Suspect> {
+        self.0[..self.0.partition_point(|run| run.since < before)].iter()
     }
 }
 
