@@ -43,7 +43,7 @@ impl Call {
 
 #[inline(never)]
 fn missing_state(name: &str) -> RunError {
-    RunError::Failed(Failure::do_not_retry(format_args!(
+    RunError::Failed(Failure::do_not_retry(format!(
         "the worker was given no state `{name}`: give it with `.state(..)`"
     )))
 }
@@ -105,7 +105,7 @@ impl IntoFailure for Failure {
 // Coherent because `Failure` is of this crate and does not implement `Display`.
 impl<E: std::fmt::Display> IntoFailure for E {
     fn into_failure(self) -> Failure {
-        Failure::from(self)
+        Failure::shown(&self)
     }
 }
 
