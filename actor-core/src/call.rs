@@ -35,7 +35,8 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// It was not given. A worker that checks its states at start never gets here.
+    /// It was not given. Only a test's worker gets here: any other leaves what lacks a state to those
+    /// that have it.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, RunError> {
         self.context.state().ok_or_else(|| missing_state(std::any::type_name::<T>()))
     }
