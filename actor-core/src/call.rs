@@ -35,7 +35,8 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// It was not given. A worker that checks its states at start never gets here.
+    /// It was not given. Only a test's worker gets here: any other leaves what lacks a state to those
+    /// that have it.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, RunError> {
         self.context.state().ok_or_else(|| missing_state(std::any::type_name::<T>()))
     }
@@ -43,7 +44,7 @@ impl Call {
 
 #[inline(never)]
 fn missing_state(name: &str) -> RunError {
-    RunError::Failed(Failure::do_not_retry(format_args!(
+    RunError::Failed(Failure::do_not_retry(format!(
         "the worker was given no state `{name}`: give it with `.state(..)`"
     )))
 }
@@ -105,7 +106,7 @@ impl IntoFailure for Failure {
 // Coherent because `Failure` is of this crate and does not implement `Display`.
 impl<E: std::fmt::Display> IntoFailure for E {
     fn into_failure(self) -> Failure {
-        Failure::from(self)
+        Failure::shown(&self)
     }
 }
 

@@ -1,13 +1,17 @@
 //! An actor's error that also says what to do next.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::causes::chain;
+
 /// An actor's error, with a say in what becomes of the message.
 ///
-/// Any error that can be shown turns into a `Failure` with `?`, and is then retried as the actor's
-/// options say. What is kept of it is its text in the alternate form, `{:#}`, which is how
-/// `anyhow` and `eyre` tell the causes too.
+/// Any error turns into a `Failure` with `?`, and is then retried as the actor's options say: whatever
+/// turns into a `Box<dyn Error + Send + Sync>`, so a text too, and the errors of `anyhow` and `eyre`. What
+/// is kept of it is its text, with the text of each `source()` below it. Of what can only be shown, give the
+/// text: `error.to_string()`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,7 +29,7 @@ use std::time::Duration;
 /// }
 /// # assert!(charge(1).is_ok());
 /// ```
-// It must not implement `Display`, or it could not be told from the errors that turn into it.
+// It must implement neither `Display` nor `Error`, or it could not be told from the errors that turn into it.
 pub struct Failure {
     error: String,
     next: Next,
@@ -40,16 +44,22 @@ pub(crate) enum Next {
 
 impl Failure {
     /// No retry: the message becomes a dead letter now.
-    pub fn do_not_retry(error: impl fmt::Display) -> Self {
-        Self { error: format!("{error:#}"), next: Next::Never }
+    pub fn do_not_retry<'a>(error: impl Into<Box<dyn StdError + Send + Sync + 'a>>) -> Self {
+        Self { error: chain(&*error.into()), next: Next::Never }
     }
 
     /// A retry after `delay` in place of the backoff. It spends a retry like any other.
-    pub fn retry_in(delay: Duration, error: impl fmt::Display) -> Self {
-        Self { error: format!("{error:#}"), next: Next::In(delay) }
+    pub fn retry_in<'a>(delay: Duration, error: impl Into<Box<dyn StdError + Send + Sync + 'a>>) -> Self {
+        Self { error: chain(&*error.into()), next: Next::In(delay) }
     }
 
-    /// The error's text.
+    /// A failure of which no more is known than how it shows itself: in the alternate form, `{:#}`,
+    /// in which some tell their causes.
+    pub(crate) fn shown(error: &impl fmt::Display) -> Self {
+        Self { error: format!("{error:#}"), next: Next::AsConfigured }
+    }
+
+    /// The error's text, with its causes.
     #[must_use]
     pub fn error(&self) -> &str {
         &self.error
@@ -64,9 +74,9 @@ impl Failure {
     }
 }
 
-impl<E: fmt::Display> From<E> for Failure {
+impl<'a, E: Into<Box<dyn StdError + Send + Sync + 'a>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: format!("{error:#}"), next: Next::AsConfigured }
+        Self { error: chain(&*error.into()), next: Next::AsConfigured }
     }
 }
 
@@ -80,6 +90,25 @@ impl fmt::Debug for Failure {
 mod tests {
     use super::*;
 
+    type Boxed = Box<dyn StdError + Send + Sync>;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the upload failed")]
+    struct Upload(#[source] std::io::Error);
+
+    fn upload() -> Upload {
+        Upload(std::io::Error::other("no space left"))
+    }
+
+    /// As `anyhow` and `eyre` have it: no error itself, and one that leads to the causes.
+    struct Report(Upload);
+
+    impl From<Report> for Boxed {
+        fn from(report: Report) -> Self {
+            report.0.into()
+        }
+    }
+
     struct Chain;
 
     impl fmt::Display for Chain {
@@ -88,10 +117,44 @@ mod tests {
         }
     }
 
+    fn by_question_mark(error: impl Into<Failure>) -> Failure {
+        error.into()
+    }
+
     #[test]
-    fn an_error_that_tells_its_causes_when_asked_is_asked() {
-        for failure in [Chain.into(), Failure::do_not_retry(Chain), Failure::retry_in(Duration::ZERO, Chain)] {
-            assert_eq!(failure.error(), "no upload: no space left");
+    fn a_failure_keeps_its_errors_causes_however_it_is_made() {
+        let boxed = || Boxed::from(upload());
+        let lent = upload();
+        for failure in [
+            by_question_mark(upload()),
+            by_question_mark(boxed()),
+            by_question_mark(Report(upload())),
+            Failure::do_not_retry(upload()),
+            Failure::do_not_retry(&lent),
+            Failure::do_not_retry(boxed()),
+            Failure::retry_in(Duration::ZERO, lent),
+            Failure::retry_in(Duration::ZERO, Report(upload())),
+        ] {
+            assert_eq!(failure.error(), "the upload failed: no space left");
         }
+    }
+
+    #[test]
+    fn a_text_is_an_error_too() {
+        let text = String::from("no");
+        for failure in [
+            by_question_mark("no"),
+            by_question_mark(text.as_str()),
+            by_question_mark(text.clone()),
+            Failure::do_not_retry(&*text),
+            Failure::retry_in(Duration::ZERO, std::borrow::Cow::from("no")),
+        ] {
+            assert_eq!(failure.error(), "no");
+        }
+    }
+
+    #[test]
+    fn what_tells_its_causes_when_asked_is_asked() {
+        assert_eq!(Failure::shown(&Chain).error(), "no upload: no space left");
     }
 }

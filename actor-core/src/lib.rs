@@ -70,6 +70,7 @@ mod message;
 mod name;
 pub mod registry;
 mod send;
+mod send_many;
 pub mod settlement;
 mod strict;
 #[cfg(feature = "testing")]
@@ -89,7 +90,8 @@ pub use install::{InstallError, install};
 pub use memory::MemoryBroker;
 pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
-pub use send::{SendError, SendManyError, Sending, SendingMany};
+pub use send::{SendError, Sending};
+pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
 pub use worker::{Builder, Worker, WorkerError};
 

@@ -148,13 +148,15 @@ impl<A: Actor> Message<A> {
     }
 
     /// Starts no earlier than `time`, by the broker's clock. A time that has passed means at once.
+    ///
+    /// A sender that has not been connected yet knows only its own host's clock, and goes by that.
     pub fn at(mut self, time: SystemTime) -> Self {
         self.call.when = When::At(time);
         self
     }
 
     /// Becomes a dead letter instead of starting later than `age` from when it is sent, waiting and
-    /// retries included. Default: the actor's `max_age`.
+    /// retries included. Default: the actor's `max_age`. By the clock that [`at`](Self::at) goes by.
     pub fn expires_in(mut self, age: Duration) -> Self {
         self.call.expires_in = Some(age);
         self

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
 use redis::aio::MultiplexedConnection;
@@ -322,7 +322,7 @@ async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) 
     for question in server::questions() {
         pipeline.add_command(question);
     }
-    let asked = SystemTime::now();
+    let asked = Instant::now();
     let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
     let [client, time, about @ ..] = answers.as_slice() else {
         return Ok((0, Server::default()));

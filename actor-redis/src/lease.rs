@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use actor_core::QueueName;
 use actor_core::delivery::{Incarnation, Lease};
@@ -62,7 +62,7 @@ impl Leases {
         for queue in &queues {
             request.command(queue.announcement(known.namespace()));
         }
-        let asked = SystemTime::now();
+        let asked = Instant::now();
         let mut answers = link.request(&request, ANSWER).await?.into_iter();
         for queue in &queues {
             answers.next().transpose()?;
@@ -99,7 +99,7 @@ impl Leases {
         }
         // Short, so that a connection that hangs is replaced while the lease still stands.
         let within = (lease / 3).clamp(SHORTEST_ANSWER, ANSWER);
-        let asked = SystemTime::now();
+        let asked = Instant::now();
         let answers = link.request(&request, within).await?;
         let (mut lost, mut any_deaths) = (false, false);
         for (queue, answer) in queues.iter().zip(answers) {

@@ -1,5 +1,5 @@
 use std::process::Command;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actor_core::{Context, Failure, actor};
 use tokio::time::sleep;
@@ -9,6 +9,9 @@ use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
 /// Tells a test that its clock differs from the one of Redis by this many seconds.
 const WRONG_BY: &str = "ACTOR_TEST_CLOCK_WRONG_BY";
+
+/// Names the file that says by how much faketime makes the clock wrong, whenever it is asked.
+const WRONG_AS_TOLD_BY: &str = "FAKETIME_TIMESTAMP_FILE";
 
 /// Far less than the clocks differ.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -31,19 +34,24 @@ async fn kept(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
 
 /// Runs a test again, on a host whose clock is wrong.
 fn with_a_wrong_clock(seconds: i64, test: &str) {
+    let mut faketime = Command::new("faketime");
+    faketime.args(["-f", &format!("{seconds:+}s")]).env(WRONG_BY, seconds.to_string());
+    assert!(run_again(faketime, test), "{test} fails where the clock is wrong by {seconds} s");
+}
+
+/// Whether a test passes below `faketime`.
+fn run_again(mut faketime: Command, test: &str) -> bool {
     let itself = std::env::current_exe().expect("a test knows its own program");
-    let status = Command::new("faketime")
-        .args(["-f", &format!("{seconds:+}s")])
+    let status = faketime
         .arg(itself)
         .args(["--exact", test])
-        .env(WRONG_BY, seconds.to_string())
         // Only the time of day is wrong: how time passes is the same everywhere.
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .status()
-        .unwrap_or_else(|error| {
-            panic!("faketime cannot be started ({error}): install it, or run tests/run.sh, which does")
-        });
-    assert!(status.success(), "{test} fails where the clock is wrong by {seconds} s");
+        .status();
+    let status = status.unwrap_or_else(|error| {
+        panic!("faketime cannot be started ({error}): install it, or run tests/run.sh, which does")
+    });
+    status.success()
 }
 
 #[test]
@@ -64,6 +72,44 @@ fn leases_hold_on_a_host_whose_clock_is_fast() {
 #[test]
 fn leases_hold_on_a_host_whose_clock_is_slow() {
     with_a_wrong_clock(-3_600, "clocks::leases_go_by_the_clock_of_redis");
+}
+
+#[test]
+fn times_hold_on_a_host_whose_clock_is_put_right() {
+    let told = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&told, "+0s").unwrap();
+    let mut faketime = Command::new("faketime");
+    // The wrapper's own setting would go before the file's.
+    faketime.args(["-f", "+0s", "env", "-u", "FAKETIME"]).env("FAKETIME_NO_CACHE", "1");
+    faketime.env(WRONG_AS_TOLD_BY, told.path());
+    assert!(run_again(faketime, "clocks::a_connected_sender_goes_by_the_clock_of_redis_while_its_own_is_put_right"));
+}
+
+#[tokio::test]
+async fn a_connected_sender_goes_by_the_clock_of_redis_while_its_own_is_put_right() {
+    let stage = Stage::redis().await;
+    let (probe, mut heard) = probe();
+    let worker = RunningWorker::start(stage.worker("clocked").await.state(probe));
+    let (delay, age) = (Duration::from_secs(1), Duration::from_secs(60));
+    let at = stage.broker.now() + delay;
+    let began = Instant::now();
+    // By itself this test is run on a host whose clock is right, and stays so.
+    for step in std::env::var(WRONG_AS_TOLD_BY).map_or(vec!["+0s"], |_| vec!["+3600s", "-3600s"]) {
+        if let Ok(told) = std::env::var(WRONG_AS_TOLD_BY) {
+            let before = SystemTime::now();
+            std::fs::write(told, step).unwrap();
+            let after = SystemTime::now();
+            let moved = after.duration_since(before).unwrap_or_else(|back| back.duration());
+            assert!(moved > Duration::from_secs(3_000), "the clock moved by {moved:?} only");
+        }
+        clocked.message(step.to_owned()).at(at).expires_in(age).send_with(&stage.broker).await.unwrap();
+    }
+    heard.next().await;
+    let took = began.elapsed();
+    assert!(took + Duration::from_millis(50) >= delay && took < AT_ONCE, "after {took:?}");
+    assert_eq!(stage.until_empty("clocked").await.dead, 0);
+    assert!(began.elapsed() < AT_ONCE, "it took {:?}", began.elapsed());
+    worker.stop().await;
 }
 
 #[tokio::test]

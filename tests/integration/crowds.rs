@@ -165,12 +165,13 @@ on_every_broker! {
             let calls = [("one", 0.5), ("two", 0.5), (name, weight), ("four", 0.5)];
             let failed = many.send_many_with(&stage.broker, calls).await.unwrap_err();
             assert_eq!((failed.sent.len(), failed.unknown.len()), (2, 0));
+            assert_eq!((&*failed.not_sent, failed.taken), (&[2][..], 3));
             assert!(failed.error.is_invalid());
             assert!(failed.error.to_string().starts_with(error), "{}", failed.error);
             assert_eq!(stage.counts("many").await.ready, before + 2);
             let stored = stage.list("many", State::Ready).await.pop().unwrap();
             let body: Value = serde_json::from_slice(&stored.body).unwrap();
-            assert_eq!(body["id"], failed.sent[1].to_string());
+            assert_eq!(body["id"], failed.sent[1].1.to_string());
         }
     }
 

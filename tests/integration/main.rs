@@ -11,6 +11,8 @@ mod costs;
 mod crowds;
 /// How long a run may take, and what a sync actor makes of it.
 mod limits;
+/// Actors that were moved to another queue.
+mod moves;
 /// Redis that is away: killed, cut off, not there yet.
 mod outages;
 /// How a run ends, and what becomes of its message.

@@ -175,6 +175,7 @@ async fn sending_while_redis_is_away_says_that_nothing_was_stored() {
     assert!(causes(&error).contains("could not be reached"), "{}", causes(&error));
     let failed = cut.send_many_with(&stage.broker, 4..2_000).await.unwrap_err();
     assert!(failed.sent.is_empty() && failed.unknown.is_empty(), "{failed:?}");
+    assert_eq!((failed.not_sent.len(), failed.taken), (1_000, 1_000));
     stage.server().revive();
     while cut.send_with(&stage.broker, 5).await.is_err() {
         sleep(Duration::from_millis(5)).await;

@@ -125,6 +125,11 @@ fn tells_why_in_a_box(size: &str) -> Result<u32, Box<dyn std::error::Error + Sen
     Ok(size.parse().map_err(Upload)?)
 }
 
+#[actor(queue = "tells_why_as_a_failure")]
+async fn tells_why_as_a_failure(size: &str) -> Result<u32, Failure> {
+    Ok(size.parse().map_err(Upload)?)
+}
+
 on_every_broker! {
     async fn a_failed_message_is_retried_until_it_succeeds(stage: Stage) {
         let (probe, mut heard) = probe();
@@ -216,10 +221,14 @@ on_every_broker! {
         tells_why.send_with(&stage.broker, "x").await.unwrap();
         assert_eq!(stage.epitaph("tells_why").await, why);
         named.stop().await;
-        let boxed = worker(&stage, "tells_why_in_a_box", probe).await;
+        let boxed = worker(&stage, "tells_why_in_a_box", probe.clone()).await;
         tells_why_in_a_box.send_with(&stage.broker, "x").await.unwrap();
         assert_eq!(stage.epitaph("tells_why_in_a_box").await, why);
         boxed.stop().await;
+        let failing = worker(&stage, "tells_why_as_a_failure", probe).await;
+        tells_why_as_a_failure.message("x").max_retries(0).send_with(&stage.broker).await.unwrap();
+        assert_eq!(stage.epitaph("tells_why_as_a_failure").await, why);
+        failing.stop().await;
     }
 
     async fn what_panics_when_it_is_dropped_leaves_no_message_behind(stage: Stage) {

@@ -55,7 +55,7 @@ impl Implementation for Late {
 
 #[actor(queue = "postponed")]
 async fn postpones(cx: &Context) -> Result<(), Failure> {
-    Err(Failure::retry_in(Duration::from_secs(3_600), format_args!("attempt {}", cx.attempt())))
+    Err(Failure::retry_in(Duration::from_secs(3_600), format!("attempt {}", cx.attempt())))
 }
 
 /// The actor of the example in `docs/wire-format.md`.

@@ -48,6 +48,7 @@ pub struct Builder {
     states: States,
     registered: Vec<&'static ImplementationDef>,
     queues: Option<BTreeSet<QueueName>>,
+    former_queues: BTreeSet<QueueName>,
     concurrency: usize,
     queue_concurrency: HashMap<QueueName, usize>,
     name: String,
@@ -63,6 +64,7 @@ impl Builder {
             states: States::default(),
             registered: Vec::new(),
             queues: None,
+            former_queues: BTreeSet::new(),
             concurrency: CONCURRENCY,
             queue_concurrency: HashMap::new(),
             name: format!("worker-{}", std::process::id()),
@@ -86,7 +88,8 @@ impl Builder {
         self
     }
 
-    /// Serves only these queues. Default: every queue of the actors that are implemented here.
+    /// Serves only these queues, and what [`former_queue`](Self::former_queue) names. Default: every queue of
+    /// the actors that are implemented here.
     ///
     /// ```
     /// use actor_core::{Actor, MemoryBroker, QueueName, Worker, actor};
@@ -105,6 +108,34 @@ impl Builder {
     /// ```
     pub fn queues(mut self, queues: impl IntoIterator<Item = QueueName>) -> Self {
         self.queues = Some(queues.into_iter().collect());
+        self
+    }
+
+    /// Serves this queue too, though no actor here need be declared with it: where an actor was moved to
+    /// another queue, what was sent before waits in its former one.
+    ///
+    /// Whatever waits there is run by its actor's name, and tried again there. Leave this away once nobody
+    /// sends to that queue any more, and all its [counts](crate::Inspect::counts) but the dead letters are 0; one
+    /// that is replayed waits there again. No declaration vouches for a name given here: one with a
+    /// mistake is that of a queue which is always empty.
+    ///
+    /// ```
+    /// use actor_core::{MemoryBroker, QueueName, Worker, actor};
+    ///
+    /// // Was: #[actor(queue = "default")]
+    /// #[actor(queue = "mail")]
+    /// async fn welcome(address: String) {
+    ///     println!("welcome, {address}");
+    /// }
+    ///
+    /// # fn main() -> Result<(), actor_core::NameError> {
+    /// let worker = Worker::builder(MemoryBroker::new()).former_queue(QueueName::new("default")?);
+    /// # drop(worker);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn former_queue(mut self, queue: QueueName) -> Self {
+        self.former_queues.insert(queue);
         self
     }
 
@@ -220,7 +251,8 @@ impl Builder {
             problems.push(Problem::Setting("the lease is longer than a day"));
         }
         let named = self.queue_concurrency.keys().cloned().collect();
-        let wish = Wish { only: self.queues.as_ref(), named: &named, states: &self.states };
+        let (only, former) = (self.queues.as_ref(), &self.former_queues);
+        let wish = Wish { only, former, named: &named, states: &self.states };
         let plan = Plan::make(&self.registered, &wish, problems)?;
         panic::note_places();
         let slots = |queue: &QueueName| self.queue_concurrency.get(queue).copied().unwrap_or(self.concurrency);
@@ -262,6 +294,7 @@ impl fmt::Debug for Builder {
             .field("broker", &self.broker)
             .field("name", &self.name)
             .field("queues", &self.queues)
+            .field("former_queues", &self.former_queues)
             .field("concurrency", &self.concurrency)
             .field("lease", &self.lease)
             .finish_non_exhaustive()

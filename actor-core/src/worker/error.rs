@@ -46,7 +46,10 @@ pub(crate) enum Problem {
          runs here with `.register::<tasks::actor>()`"
     )]
     Dropped,
-    #[error("no actor of queue `{0}` is implemented here")]
+    #[error(
+        "no actor of queue `{0}` is implemented here; where one was moved to another queue, serve what is left in \
+         this one with `.former_queue(..)`"
+    )]
     EmptyQueue(QueueName),
     #[error("there is no queue to serve: `.queues(..)` was given none; leave it away to serve every queue")]
     NoQueue,

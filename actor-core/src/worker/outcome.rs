@@ -26,7 +26,7 @@ pub(crate) enum Outcome {
         /// How often.
         crashes: u32,
     },
-    /// No actor of this name is implemented here.
+    /// No actor of this name can run here: it is not implemented, or lacks its states.
     UnknownActor,
     /// The message is of a newer version of the format.
     NewerVersion(u64),
@@ -50,7 +50,7 @@ impl fmt::Display for Outcome {
             Self::Poison { crashes } => {
                 write!(f, "the worker died {crashes} times while it held this message")
             }
-            Self::UnknownActor => f.write_str("no actor of this name is implemented here"),
+            Self::UnknownActor => f.write_str("no actor of this name is implemented here, with all its states"),
             Self::NewerVersion(version) => {
                 write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
             }

@@ -12,6 +12,7 @@ use crate::registry;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) queues: BTreeSet<QueueName>,
+    /// What can run here, of whatever queue.
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
 }
 
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
 pub(crate) struct Wish<'a> {
     /// The queues to serve; `None` for all that have an implementation.
     pub(crate) only: Option<&'a BTreeSet<QueueName>>,
+    /// The queues to serve besides, which need not be any actor's.
+    pub(crate) former: &'a BTreeSet<QueueName>,
     /// The queues that have a setting of their own.
     pub(crate) named: &'a BTreeSet<QueueName>,
     pub(crate) states: &'a States,
@@ -46,17 +49,19 @@ impl Plan {
         if let Err(error) = registry::problems(actors.iter().copied(), implementations.iter().copied()) {
             problems.extend(error.into_problems().into_iter().map(Problem::Registry));
         }
-        let by_name: HashMap<_, _> = implementations.iter().map(|found| (found.actor.name, *found)).collect();
+        let mut by_name: HashMap<_, _> = implementations.iter().map(|found| (found.actor.name, *found)).collect();
         if by_name.is_empty() {
             problems.push(nothing_to_run(registry::DROPS, actors.len()));
         }
         let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
-        let queues = wish.only.cloned().unwrap_or_else(|| implemented.clone());
-        if wish.only.is_some_and(BTreeSet::is_empty) {
+        let mut queues = wish.only.cloned().unwrap_or_else(|| implemented.clone());
+        queues.extend(wish.former.iter().cloned());
+        if wish.only.is_some() && queues.is_empty() {
             problems.push(Problem::NoQueue);
         }
         // A queue with a setting may be served by another worker of this program, but not by none.
-        for queue in queues.union(wish.named).filter(|queue| !implemented.contains(*queue)) {
+        let known = |queue: &QueueName| implemented.contains(queue) || wish.former.contains(queue);
+        for queue in queues.union(wish.named).filter(|queue| !known(queue)) {
             problems.push(Problem::EmptyQueue(queue.clone()));
         }
         problems.extend(wish.states.given_twice().map(Problem::StateTwice));
@@ -70,6 +75,9 @@ impl Plan {
             }
         }
         WorkerError::of(problems)?;
+        // A message goes by its actor's name, whatever queue it waits in: what lacks its states here is
+        // left for a worker that has them.
+        by_name.retain(|_, found| missing_states(found, wish.states).next().is_none());
         Ok(Self { queues, implementations: by_name })
     }
 
@@ -105,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_program_without_actors_is_told_from_a_linker_that_drops_them() {
-        let named = BTreeSet::new();
-        let wish = Wish { only: None, named: &named, states: &States::default() };
+        let none = BTreeSet::new();
+        let wish = Wish { only: None, former: &none, named: &none, states: &States::default() };
         let error = Plan::make(&[], &wish, Vec::new()).unwrap_err();
         assert!(error.is_misconfigured());
         let text = error.to_string();

@@ -1,0 +1,129 @@
+//! What a caller learns of each item of a `send_many` that failed.
+#![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{BrokerError, MessageId, QueueName, actor};
+use async_trait::async_trait;
+use serde_json::Value;
+
+#[actor(queue = "payouts")]
+async fn pay(account: u64, share: f64) {
+    let _ = (account, share);
+}
+
+/// A storage that fails, once, with the message to an account, and stores all others.
+#[derive(Debug, Default)]
+struct Failing {
+    fails: Mutex<HashMap<u64, BrokerError>>,
+    stored: Mutex<Vec<(u64, MessageId)>>,
+}
+
+impl Failing {
+    fn at(fails: impl IntoIterator<Item = (u64, BrokerError)>) -> Self {
+        Self { fails: Mutex::new(fails.into_iter().collect()), ..Self::default() }
+    }
+
+    fn accounts(&self) -> Vec<u64> {
+        let mut accounts: Vec<_> = self.stored.lock().unwrap().iter().map(|(account, _)| *account).collect();
+        accounts.sort_unstable();
+        accounts
+    }
+}
+
+#[async_trait]
+impl Broker for Failing {
+    async fn enqueue(&self, _: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        let store = |message: Enqueue| {
+            let body: Value = serde_json::from_slice(&message.body).unwrap();
+            let account = body["args"][0].as_u64().unwrap();
+            match self.fails.lock().unwrap().remove(&account) {
+                // The message arrived, and its answer is lost.
+                Some(error) if !error.is_unknown() => Err(error),
+                lost => {
+                    self.stored.lock().unwrap().push((account, message.id));
+                    lost.map_or(Ok(()), Err)
+                }
+            }
+        };
+        messages.into_iter().map(store).collect()
+    }
+
+    async fn enroll(&self, _: &Incarnation, _: &[QueueName], _: Duration) -> Result<(), BrokerError> {
+        unreachable!("nobody works here")
+    }
+
+    async fn renew(&self, _: &Incarnation, _: &[QueueName], _: Duration) -> Result<Lease, BrokerError> {
+        unreachable!("nobody works here")
+    }
+
+    async fn claim(&self, _: &Consumer, _: usize, _: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        unreachable!("nobody works here")
+    }
+
+    async fn recover(&self, _: &Consumer, _: usize, _: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        unreachable!("nobody works here")
+    }
+
+    async fn settle(&self, _: &Consumer, _: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
+        unreachable!("nobody works here")
+    }
+
+    async fn retire(&self, _: &Incarnation, _: &[QueueName]) -> Result<(), BrokerError> {
+        unreachable!("nobody works here")
+    }
+}
+
+fn to_each(accounts: impl IntoIterator<Item = u64>) -> impl Iterator<Item = (u64, f64)> {
+    accounts.into_iter().map(|account| (account, 0.5))
+}
+
+#[tokio::test]
+async fn after_a_message_in_the_middle_was_refused_each_item_can_be_sent_once() {
+    // Of three chunks the second fails in its middle.
+    let broker = Failing::at([(1_500, BrokerError::busy("full"))]);
+    let mut accounts = 0..2_500;
+    let failed = pay.send_many_with(&broker, to_each(accounts.by_ref())).await.unwrap_err();
+    assert!(failed.error.is_transient() && failed.unknown.is_empty());
+    assert_eq!((&*failed.not_sent, failed.taken), (&[1_500][..], 2_000));
+    let as_told: Vec<_> = failed.sent.iter().map(|(position, id)| (*position as u64, *id)).collect();
+    assert_eq!(as_told, *broker.stored.lock().unwrap(), "a position is not that of its message");
+    assert_eq!(accounts.start, 2_000, "the iterator does not go on where the error says");
+    let left = failed.not_sent.iter().map(|position| *position as u64).chain(accounts);
+    pay.send_many_with(&broker, to_each(left)).await.unwrap();
+    assert_eq!(broker.accounts(), (0..2_500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_item_whose_answer_was_lost_in_the_middle_is_told_from_those_that_were_not_sent() {
+    let broker = Failing::at([(3, BrokerError::busy("full")), (5, BrokerError::unknown("no answer"))]);
+    let accounts: Vec<u64> = (0..8).collect();
+    let failed = pay.send_many_with(&broker, to_each(accounts.iter().copied())).await.unwrap_err();
+    assert!(!failed.error.is_unknown(), "the first error is that of the fourth item");
+    let [(5, id)] = *failed.unknown else { panic!("{:?} is not known", failed.unknown) };
+    assert!(broker.stored.lock().unwrap().contains(&(5, id)));
+    assert_eq!((&*failed.not_sent, failed.taken), (&[3][..], 8));
+    let sent: Vec<_> = failed.sent.iter().map(|(position, _)| *position).collect();
+    assert_eq!(sent, [0, 1, 2, 4, 6, 7]);
+    let left = failed.not_sent.iter().copied().chain(failed.taken..accounts.len());
+    pay.send_many_with(&broker, to_each(left.map(|position| accounts[position]))).await.unwrap();
+    assert_eq!(broker.accounts(), accounts);
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_sent_is_the_last_of_those_that_were_not() {
+    let broker = Failing::at([(1, BrokerError::unknown("no answer")), (2, BrokerError::refused("no"))]);
+    let mut calls = [(0, 0.5), (1, 0.5), (2, 0.5), (3, f64::NAN), (4, 0.5)].into_iter();
+    let failed = pay.send_many_with(&broker, calls.by_ref()).await.unwrap_err();
+    assert_eq!((failed.sent.len(), failed.unknown.len()), (1, 1));
+    assert_eq!((&*failed.not_sent, failed.taken), (&[2, 3][..], 4));
+    assert_eq!(calls.next(), Some((4, 0.5)));
+    let failed = pay.send_many_with(&broker, [(9, 0.5), (8, f64::NAN)]).await.unwrap_err();
+    assert!(failed.error.is_invalid());
+    assert_eq!((&*failed.not_sent, failed.taken), (&[1][..], 2));
+}
