@@ -10,15 +10,23 @@ use serde::de::value::Error as MissingError;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor};
 
 use crate::call::RunError;
+use crate::size::Size;
 use crate::strict;
 
 /// Writes a message's arguments.
 #[doc(hidden)]
-#[derive(Debug)]
 pub struct ArgWriter {
     text: Vec<u8>,
     count: usize,
     error: Option<ArgumentError>,
+}
+
+impl fmt::Debug for ArgWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, count, error } = self;
+        let text = Size(text.len());
+        f.debug_struct("ArgWriter").field("text", &text).field("count", count).field("error", error).finish()
+    }
 }
 
 impl ArgWriter {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
 use crate::settlement::{Settled, Settlement};
+use crate::size::Size;
 use crate::{BrokerError, MessageId, Priority, QueueName};
 
 /// A storage of messages that lends them to workers.
@@ -122,7 +123,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 }
 
 /// One message to store, as a broker sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Enqueue {
     /// The message's identity.
@@ -133,6 +134,19 @@ pub struct Enqueue {
     pub body: Bytes,
     /// From now to when the message becomes ready; zero for at once.
     pub delay: Duration,
+}
+
+impl fmt::Debug for Enqueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, priority, body, delay } = self;
+        let mut shown = f.debug_struct("Enqueue");
+        shown
+            .field("id", id)
+            .field("priority", priority)
+            .field("body", &Size(body.len()))
+            .field("delay", delay)
+            .finish()
+    }
 }
 
 impl Enqueue {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::QueueName;
+use crate::size::Size;
 
 /// One life of a worker process: its name, and an id that no other life has.
 ///
@@ -68,7 +69,6 @@ impl Consumer {
 }
 
 /// A message, lent to a worker.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Delivery {
     /// The right to settle it.
@@ -78,6 +78,14 @@ pub struct Delivery {
     /// How many deliveries of this stored copy have ended with their worker's death. A copy's
     /// earlier deaths, from before it was last stored, are counted in the message itself.
     pub crashes: u32,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { receipt, body, crashes } = self;
+        let body = Size(body.len());
+        f.debug_struct("Delivery").field("receipt", receipt).field("body", &body).field("crashes", crashes).finish()
+    }
 }
 
 impl Delivery {

@@ -72,6 +72,7 @@ pub mod registry;
 mod send;
 mod send_many;
 pub mod settlement;
+mod size;
 mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;

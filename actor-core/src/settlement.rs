@@ -1,13 +1,15 @@
 //! What becomes of a delivery.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::size::Size;
 use crate::{MessageId, Priority};
 
 /// What becomes of a delivery.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Settlement {
     /// The work is done: the message ends.
@@ -37,6 +39,24 @@ pub enum Settlement {
         /// The message as it shall be given back.
         body: Bytes,
     },
+}
+
+impl fmt::Debug for Settlement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("Done"),
+            Self::Retry { id, priority, body, after } => {
+                let mut shown = f.debug_struct("Retry");
+                shown.field("id", id).field("priority", priority).field("body", &Size(body.len()));
+                shown.field("after", after).finish()
+            }
+            Self::Bury { id, body, .. } => {
+                // Why it is buried may quote it.
+                f.debug_struct("Bury").field("id", id).field("body", &Size(body.len())).finish_non_exhaustive()
+            }
+            Self::Release { body } => f.debug_struct("Release").field("body", &Size(body.len())).finish(),
+        }
+    }
 }
 
 /// What settling found.

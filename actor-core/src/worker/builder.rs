@@ -255,6 +255,7 @@ impl Builder {
         let wish = Wish { only, former, named: &named, states: &self.states };
         let plan = Plan::make(&self.registered, &wish, problems)?;
         panic::note_places();
+        panic::warn_of_abort();
         let slots = |queue: &QueueName| self.queue_concurrency.get(queue).copied().unwrap_or(self.concurrency);
         let lanes: Vec<_> = plan
             .queues

@@ -1,6 +1,5 @@
 //! Runs one delivery: decode, check, run, decide. It knows no broker.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -23,9 +22,6 @@ use crate::delivery::Delivery;
 use crate::settlement::Settlement;
 use crate::wire::{self, Change, Envelope, Undecodable};
 use crate::{MessageId, QueueName, trace};
-
-/// How much of an error is kept with its message.
-const LONGEST_ERROR: usize = 2_000;
 
 /// What every run of a worker shares.
 #[derive(Debug)]
@@ -311,7 +307,7 @@ fn settlement(message: &Message<'_>, body: &Bytes, outcome: &Outcome, verdict: V
     Some(match verdict {
         Verdict::Done => Settlement::Done,
         Verdict::Retry { after } => {
-            let error = shortened(outcome);
+            let error = outcome.text();
             let body = wire::rewrite(body, &message.change(true, Some(&error)));
             Settlement::Retry { id, priority, body, after }
         }
@@ -319,10 +315,10 @@ fn settlement(message: &Message<'_>, body: &Bytes, outcome: &Outcome, verdict: V
             Settlement::Retry { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
         }
         Verdict::Bury { attempted } => {
-            let reason = shortened(outcome);
+            let reason = outcome.text();
             let last_error = attempted.then_some(&*reason);
             let body = wire::rewrite(body, &message.change(attempted, last_error));
-            Settlement::Bury { id: Some(id), body, reason: reason.into_owned() }
+            Settlement::Bury { id: Some(id), body, reason }
         }
         Verdict::Release => Settlement::Release { body: wire::rewrite(body, &message.change(false, None)) },
         Verdict::Leave => return None,
@@ -352,7 +348,7 @@ fn unread(queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settleme
             let id = id.unwrap_or_else(MessageId::new);
             Settlement::Retry { id, priority: wire::priority(body), body: body.clone(), after }
         }
-        _ => Settlement::Bury { id, body: body.clone(), reason: shortened(&outcome).into_owned() },
+        _ => Settlement::Bury { id, body: body.clone(), reason: outcome.text() },
     }
 }
 
@@ -368,28 +364,19 @@ pub(crate) fn release(delivery: &Delivery) -> Settlement {
     Settlement::Release { body }
 }
 
-fn shortened(outcome: &Outcome) -> Cow<'static, str> {
-    let mut text = outcome.to_string();
-    if text.len() > LONGEST_ERROR {
-        text.truncate(text.floor_char_boundary(LONGEST_ERROR));
-        text.push('…');
-    }
-    text.into()
-}
-
 /// Reports how a delivery ended. The names stand in `docs/observability.md`.
 fn tell(outcome: &Outcome, verdict: Verdict, queue: &QueueName) {
     match verdict {
         Verdict::Done => tracing::debug!("message done"),
-        Verdict::Retry { after } => tracing::warn!(error = %outcome, ?after, "message failed, will be retried"),
+        Verdict::Retry { after } => tracing::warn!(error = %outcome.told(), ?after, "message failed, will be retried"),
         // As soon as nothing else is suspected it runs, here or elsewhere.
         Verdict::Postpone { after } if matches!(outcome, Outcome::Crowded) => {
-            tracing::debug!(%queue, reason = %outcome, ?after, "message left for another worker");
+            tracing::debug!(%queue, reason = %outcome.told(), ?after, "message left for another worker");
         }
         Verdict::Postpone { after } => {
-            tracing::warn!(%queue, reason = %outcome, ?after, "message left for another worker");
+            tracing::warn!(%queue, reason = %outcome.told(), ?after, "message left for another worker");
         }
-        Verdict::Bury { .. } => tracing::error!(%queue, reason = %outcome, "message buried"),
+        Verdict::Bury { .. } => tracing::error!(%queue, reason = %outcome.told(), "message buried"),
         Verdict::Release => tracing::info!("message given back"),
         Verdict::Leave => tracing::warn!("message left to the worker that holds it now"),
     }

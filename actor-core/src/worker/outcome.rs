@@ -61,6 +61,29 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// How much of an error is kept with its message.
+const LONGEST_ERROR: usize = 2_000;
+
+impl Outcome {
+    /// What is kept of it with its message.
+    pub(crate) fn text(&self) -> String {
+        let mut text = self.to_string();
+        if text.len() > LONGEST_ERROR {
+            text.truncate(text.floor_char_boundary(LONGEST_ERROR));
+            text.push('…');
+        }
+        text
+    }
+
+    /// The same for a log, in which no message's arguments stand: what a decoder says quotes them.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::Undecodable(_) => "it cannot be decoded: its dead letter says why".to_owned(),
+            _ => self.text(),
+        }
+    }
+}
+
 /// What becomes of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -166,6 +189,16 @@ mod tests {
 
     fn verdict(outcome: &Outcome, policy: &Policy) -> Verdict {
         decide(outcome, policy, &mut fastrand::Rng::with_seed(1))
+    }
+
+    #[test]
+    fn a_log_quotes_no_argument_and_no_error_without_end() {
+        let mismatch =
+            Outcome::Undecodable("argument 1 (`card`): invalid type: string \"4111\", expected u64".to_owned());
+        assert!(mismatch.text().contains("4111"));
+        assert!(!mismatch.told().contains("4111"));
+        let long = Outcome::Failed(Failure::from("€".repeat(LONGEST_ERROR)));
+        assert!(long.told().len() < LONGEST_ERROR + 4 && long.told().ends_with("€…"));
     }
 
     #[test]

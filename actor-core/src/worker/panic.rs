@@ -27,6 +27,13 @@ pub(crate) fn note_places() {
     });
 }
 
+/// Warns where a panic is no failure of its message, but the process's end.
+pub(crate) fn warn_of_abort() {
+    if cfg!(panic = "abort") {
+        tracing::warn!("panics abort this process: each ends the worker, and counts as a crash of all it holds");
+    }
+}
+
 /// Runs `run`, and describes its panic.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     // What the actor left half done is dropped with it, so nobody sees it broken.

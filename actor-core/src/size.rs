@@ -1,0 +1,45 @@
+//! How a message shows itself in debug output: by its size, for what it holds is nobody's but its users'.
+
+use std::fmt;
+
+/// So many bytes.
+pub(crate) struct Size(pub(crate) usize);
+
+impl fmt::Debug for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use crate::args::ArgWriter;
+    use crate::broker::Enqueue;
+    use crate::delivery::{Delivery, Receipt};
+    use crate::settlement::Settlement;
+    use crate::{MessageId, Priority};
+
+    #[test]
+    fn no_debug_output_holds_what_a_message_holds() {
+        let body = Bytes::from_static(b"4111111111111111");
+        let id = MessageId::new();
+        let mut args = ArgWriter::new();
+        args.push("card", "4111111111111111");
+        let all: [&dyn std::fmt::Debug; 6] = [
+            &args,
+            &Enqueue::new(id, Priority::High, body.clone()),
+            &Delivery::new(Receipt::new(1, 1), body.clone(), 0),
+            &Settlement::Retry { id, priority: Priority::High, body: body.clone(), after: Duration::ZERO },
+            &Settlement::Bury { id: None, body: body.clone(), reason: "why".to_owned() },
+            &Settlement::Release { body },
+        ];
+        for shown in all {
+            let shown = format!("{shown:?}");
+            assert!(!shown.contains("4111") && !shown.contains("52, 49, 49") && shown.contains(" bytes"), "{shown}");
+        }
+    }
+}
