@@ -180,7 +180,12 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
-        value.serialize(self)
+        let before = self.text.len();
+        value.serialize(&mut *self)?;
+        if &self.text[before..] == b"null" {
+            return Err(Error::custom("it is `Some` of what is written as null, and would be read as `None`"));
+        }
+        Ok(())
     }
 
     fn serialize_unit(self) -> Result<(), Error> {

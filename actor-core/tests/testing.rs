@@ -120,3 +120,13 @@ async fn an_assertion_compares_what_is_sent_and_shows_it_when_it_fails() {
     let sent = panics_with(|| assert_not_sent!(weighed));
     assert!(sent.starts_with("weighed was sent:\n  weighed [0.1]"), "{sent}");
 }
+
+#[tokio::test]
+async fn a_guard_that_another_replaces_takes_its_own_broker_away() {
+    let (first, second) = (TestBroker::new(), TestBroker::new());
+    let mut guard = first.install();
+    drop(std::mem::replace(&mut guard, second.install()));
+    note.send("for the second".to_owned()).await.unwrap();
+    assert_eq!((first.sent().len(), second.sent().len()), (0, 1));
+    drop(guard);
+}

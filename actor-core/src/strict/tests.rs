@@ -134,3 +134,11 @@ fn a_raw_value_that_is_no_json_is_refused() {
     assert_eq!(strict(&Forged { json: "[1]" }), Ok("[1]".to_owned()));
     assert!(strict(&Forged { json: "[1" }).is_err());
 }
+
+#[test]
+fn some_of_what_is_written_as_null_is_refused() {
+    for value in [strict(&Some(None::<u8>)), strict(&Some(())), strict(&[Some(Value::Null)])] {
+        assert!(value.as_ref().is_err_and(|error| error.contains("would be read as `None`")), "{value:?}");
+    }
+    assert_eq!(strict(&(Some(Some(0)), None::<Option<u8>>, Some("null"))), Ok(r#"[0,null,"null"]"#.to_owned()));
+}

@@ -59,7 +59,7 @@ impl TestBroker {
     /// with `send_with(&broker, ..)`.
     pub fn install(&self) -> Installed {
         INSTALLED.with_borrow_mut(|installed| installed.push(self.clone()));
-        Installed { thread: PhantomData }
+        Installed { sent: Arc::clone(&self.sent), thread: PhantomData }
     }
 
     /// A worker that runs this broker's messages in the test's own task.
@@ -84,6 +84,8 @@ impl TestBroker {
 #[derive(Debug)]
 #[must_use = "the broker is installed only as long as this guard lives"]
 pub struct Installed {
+    /// Whose it is.
+    sent: Arc<Mutex<Vec<Sent>>>,
     // It must be dropped on the thread that it was made on.
     thread: PhantomData<*const ()>,
 }
@@ -91,7 +93,13 @@ pub struct Installed {
 impl Drop for Installed {
     fn drop(&mut self) {
         // A thread that ends drops its locals in any order: then there is nothing left to undo.
-        let _ = INSTALLED.try_with(|installed| installed.borrow_mut().pop());
+        let _ = INSTALLED.try_with(|installed| {
+            let mut installed = installed.borrow_mut();
+            // Its own, the last that was installed of them: another may have been installed since.
+            if let Some(at) = installed.iter().rposition(|broker| Arc::ptr_eq(&broker.sent, &self.sent)) {
+                drop(installed.remove(at));
+            }
+        });
     }
 }
 

@@ -1,10 +1,12 @@
 //! What was sent, and assertions about it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::broker::current;
 use crate::actor::Actor;
@@ -23,8 +25,10 @@ pub struct Sent {
     pub actor: String,
     /// The queue's name.
     pub queue: String,
-    /// The arguments: a JSON array.
+    /// The arguments: a JSON array. A number that is beyond 64 bits is rounded here; `assert_sent!` compares it exactly.
     pub args: Value,
+    /// The arguments, as they were written.
+    text: String,
     /// From when it was sent to when it was to be ready.
     pub delay: Duration,
     /// Its priority.
@@ -40,6 +44,7 @@ impl Sent {
             actor: envelope.actor.into_owned(),
             queue: envelope.queue.into_owned(),
             args: serde_json::from_str(envelope.args).ok()?,
+            text: envelope.args.to_owned(),
             delay: message.delay,
             priority: message.priority,
         })
@@ -106,7 +111,7 @@ where
     let sent = sent();
     let wanted = wanted(args);
     let name = A::DEF.name;
-    let found = sent.iter().find(|sent| sent.actor == name && sent.args == wanted);
+    let found = sent.iter().find(|sent| sent.actor == name && same(&sent.text, &wanted));
     match found {
         Some(found) => found.clone(),
         None => panic!("{name} {wanted} was not sent; what was sent:{}", list(&sent)),
@@ -115,17 +120,33 @@ where
 
 /// The arguments as they would be sent.
 #[track_caller]
-fn wanted<T: Serialize>(args: &T) -> Value {
+fn wanted<T: Serialize>(args: &T) -> String {
     // As a sender writes them: `serde_json` makes another value of an `f32`, and none of a large number.
     let mut text = Vec::new();
     if let Err(error) = strict::write(&mut text, args) {
         panic!("these arguments cannot be sent: {error}");
     }
-    match serde_json::from_slice(&text) {
+    match String::from_utf8(text) {
         // Serde's `()` is null, and an actor without arguments has an empty list.
-        Ok(Value::Null) => Value::Array(Vec::new()),
+        Ok(wanted) if wanted == "null" => "[]".to_owned(),
         Ok(wanted) => wanted,
         Err(error) => panic!("these arguments cannot be read again: {error}"),
+    }
+}
+
+/// Whether two JSON texts of one writer say the same. Numbers are compared as they are written, since a
+/// [`Value`] rounds large ones; the order of an object's members does not matter.
+fn same(a: &str, b: &str) -> bool {
+    if a == b {
+        return true;
+    }
+    if let (Ok(a), Ok(b)) = (serde_json::from_str::<Vec<&RawValue>>(a), serde_json::from_str::<Vec<&RawValue>>(b)) {
+        return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a.get(), b.get()));
+    }
+    let members = |text| serde_json::from_str::<BTreeMap<String, &RawValue>>(text);
+    match (members(a), members(b)) {
+        (Ok(a), Ok(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.0 == b.0 && same(a.1.get(), b.1.get())),
+        _ => false,
     }
 }
 
@@ -148,4 +169,25 @@ fn sent() -> Vec<Sent> {
 
 fn list(sent: &[Sent]) -> String {
     if sent.is_empty() { " nothing".to_owned() } else { sent.iter().map(|sent| format!("\n  {sent}")).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn texts_are_compared_exactly_but_for_the_order_of_members() {
+        for (a, b) in [("[1]", "[1]"), (r#"[{"a":1,"b":[2]}]"#, r#"[{"b":[2],"a":1}]"#)] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("[20000000000000000000]", "[19999999999999999999]"),
+            ("[1]", "[1,2]"),
+            (r#"[{"a":1}]"#, r#"[{"b":1}]"#),
+            (r#"[{"a":1}]"#, r#"[{"a":1,"b":1}]"#),
+            (r#"["1"]"#, "[1]"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+    }
 }

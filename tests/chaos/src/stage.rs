@@ -103,9 +103,15 @@ impl Stage {
         self.redis(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 5000", standby.server.port))
     }
 
-    /// Parts the standby from its master: what the master takes from here on, it has alone.
+    /// Parts the standby from its master: what the master takes from here on, it may have alone.
     pub(crate) fn part(&self) -> redis::RedisResult<()> {
         self.journal.note(&What::Parted);
+        // Replication keeps the order: once the standby has this, it has all that was stored before.
+        let mut master = self.server.connection()?;
+        let key = "chaos:parting";
+        let (): () =
+            redis::pipe().cmd("SET").arg(key).arg(1).ignore().cmd("DEL").arg(key).ignore().query(&mut master)?;
+        let _: u64 = redis::cmd("WAIT").arg(1).arg(1_000).query(&mut master)?;
         self.redis("ACL SETUSER default -psync -sync")?;
         self.redis("CLIENT KILL TYPE replica")
     }
