@@ -53,7 +53,7 @@ impl Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.actor, self.args)
+        write!(f, "{} {}", self.actor, self.text)
     }
 }
 
