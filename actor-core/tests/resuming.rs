@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::inspect::{Page, State};
 use actor_core::settlement::{Settled, Settlement};
-use actor_core::{BrokerError, MessageId, QueueName, actor};
+use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, MessageId, QueueName, actor};
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -17,11 +18,11 @@ async fn pay(account: u64, share: f64) {
     let _ = (account, share);
 }
 
-/// A storage that fails, once, with the message to an account, and stores all others.
+/// A broker in memory that fails, once, with the message to an account.
 #[derive(Debug, Default)]
 struct Failing {
+    memory: MemoryBroker,
     fails: Mutex<HashMap<u64, BrokerError>>,
-    stored: Mutex<Vec<(u64, MessageId)>>,
 }
 
 impl Failing {
@@ -29,53 +30,71 @@ impl Failing {
         Self { fails: Mutex::new(fails.into_iter().collect()), ..Self::default() }
     }
 
-    fn accounts(&self) -> Vec<u64> {
-        let mut accounts: Vec<_> = self.stored.lock().unwrap().iter().map(|(account, _)| *account).collect();
+    /// Every message that is stored, by its account, in the order in which they were stored.
+    async fn stored(&self) -> Vec<(u64, MessageId)> {
+        let (mut stored, mut page) = (Vec::new(), Page::first(1_000));
+        loop {
+            let listing = self.memory.list(&pay::DEF.queue_name(), State::Ready, page.clone()).await.unwrap();
+            stored.extend(listing.messages.iter().map(|listed| (account(&listed.body), id(&listed.body))));
+            page.after = listing.next;
+            if page.after.is_none() {
+                return stored;
+            }
+        }
+    }
+
+    async fn accounts(&self) -> Vec<u64> {
+        let mut accounts: Vec<_> = self.stored().await.into_iter().map(|(account, _)| account).collect();
         accounts.sort_unstable();
         accounts
     }
 }
 
+fn account(body: &[u8]) -> u64 {
+    serde_json::from_slice::<Value>(body).unwrap()["args"][0].as_u64().unwrap()
+}
+
+fn id(body: &[u8]) -> MessageId {
+    serde_json::from_slice::<Value>(body).unwrap()["id"].as_str().unwrap().parse().unwrap()
+}
+
 #[async_trait]
 impl Broker for Failing {
-    async fn enqueue(&self, _: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
-        let store = |message: Enqueue| {
-            let body: Value = serde_json::from_slice(&message.body).unwrap();
-            let account = body["args"][0].as_u64().unwrap();
-            match self.fails.lock().unwrap().remove(&account) {
-                // The message arrived, and its answer is lost.
-                Some(error) if !error.is_unknown() => Err(error),
-                lost => {
-                    self.stored.lock().unwrap().push((account, message.id));
-                    lost.map_or(Ok(()), Err)
-                }
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        let mut answers = Vec::new();
+        for message in messages {
+            let failure = self.fails.lock().unwrap().remove(&account(&message.body));
+            // Where it is not known, the message arrived, and its answer is lost.
+            if failure.as_ref().is_none_or(BrokerError::is_unknown) {
+                self.memory.enqueue(queue, vec![message]).await.remove(0).unwrap();
             }
-        };
-        messages.into_iter().map(store).collect()
+            answers.push(failure.map_or(Ok(()), Err));
+        }
+        answers
     }
 
-    async fn enroll(&self, _: &Incarnation, _: &[QueueName], _: Duration) -> Result<(), BrokerError> {
-        unreachable!("nobody works here")
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.enroll(worker, queues, lease).await
     }
 
-    async fn renew(&self, _: &Incarnation, _: &[QueueName], _: Duration) -> Result<Lease, BrokerError> {
-        unreachable!("nobody works here")
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        self.memory.renew(worker, queues, lease).await
     }
 
-    async fn claim(&self, _: &Consumer, _: usize, _: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        unreachable!("nobody works here")
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.claim(consumer, max, wait).await
     }
 
-    async fn recover(&self, _: &Consumer, _: usize, _: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        unreachable!("nobody works here")
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.recover(consumer, max, grace).await
     }
 
-    async fn settle(&self, _: &Consumer, _: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
-        unreachable!("nobody works here")
+    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
+        self.memory.settle(by, all).await
     }
 
-    async fn retire(&self, _: &Incarnation, _: &[QueueName]) -> Result<(), BrokerError> {
-        unreachable!("nobody works here")
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.retire(worker, queues).await
     }
 }
 
@@ -92,11 +111,11 @@ async fn after_a_message_in_the_middle_was_refused_each_item_can_be_sent_once() 
     assert!(failed.error.is_transient() && failed.unknown.is_empty());
     assert_eq!((&*failed.not_sent, failed.taken), (&[1_500][..], 2_000));
     let as_told: Vec<_> = failed.sent.iter().map(|(position, id)| (*position as u64, *id)).collect();
-    assert_eq!(as_told, *broker.stored.lock().unwrap(), "a position is not that of its message");
+    assert_eq!(as_told, broker.stored().await, "a position is not that of its message");
     assert_eq!(accounts.start, 2_000, "the iterator does not go on where the error says");
     let left = failed.not_sent.iter().map(|position| *position as u64).chain(accounts);
     pay.send_many_with(&broker, to_each(left)).await.unwrap();
-    assert_eq!(broker.accounts(), (0..2_500).collect::<Vec<_>>());
+    assert_eq!(broker.accounts().await, (0..2_500).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -106,13 +125,13 @@ async fn an_item_whose_answer_was_lost_in_the_middle_is_told_from_those_that_wer
     let failed = pay.send_many_with(&broker, to_each(accounts.iter().copied())).await.unwrap_err();
     assert!(!failed.error.is_unknown(), "the first error is that of the fourth item");
     let [(5, id)] = *failed.unknown else { panic!("{:?} is not known", failed.unknown) };
-    assert!(broker.stored.lock().unwrap().contains(&(5, id)));
+    assert!(broker.stored().await.contains(&(5, id)));
     assert_eq!((&*failed.not_sent, failed.taken), (&[3][..], 8));
     let sent: Vec<_> = failed.sent.iter().map(|(position, _)| *position).collect();
     assert_eq!(sent, [0, 1, 2, 4, 6, 7]);
     let left = failed.not_sent.iter().copied().chain(failed.taken..accounts.len());
     pay.send_many_with(&broker, to_each(left.map(|position| accounts[position]))).await.unwrap();
-    assert_eq!(broker.accounts(), accounts);
+    assert_eq!(broker.accounts().await, accounts);
 }
 
 #[tokio::test]

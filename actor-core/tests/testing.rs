@@ -2,11 +2,12 @@
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use actor_core::broker::{Broker, Enqueue};
 use actor_core::testing::TestBroker;
-use actor_core::{Context, actor, assert_not_sent, assert_sent};
+use actor_core::{Actor, Context, MessageId, Priority, actor, assert_not_sent, assert_sent};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -129,4 +130,36 @@ async fn a_guard_that_another_replaces_takes_its_own_broker_away() {
     note.send("for the second".to_owned()).await.unwrap();
     assert_eq!((first.sent().len(), second.sent().len()), (0, 1));
     drop(guard);
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_holds_an_argument_that_could_not_be_decoded() {
+    let log = Log::default();
+    let writer = log.clone();
+    let everything = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+    let _here = tracing::subscriber::set_default(everything.with_writer(move || writer.clone()).finish());
+    let broker = TestBroker::new();
+    let id = MessageId::new();
+    let body = format!(r#"{{"v":1,"id":"{id}","actor":"slow_to_fail","queue":"a","args":["4111111111111111"]}}"#);
+    let message = Enqueue::new(id, Priority::Normal, body.into());
+    broker.enqueue(&slow_to_fail::DEF.queue_name(), vec![message]).await.remove(0).unwrap();
+    let drained = broker.worker().state(Seen::default()).drain().await;
+    assert_eq!(drained.buried, 1);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("message buried") && !text.contains("4111"), "{text}");
 }

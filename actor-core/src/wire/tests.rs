@@ -23,6 +23,18 @@ fn message(members: Value) -> String {
 }
 
 #[track_caller]
+#[test]
+fn the_priority_of_a_newer_message_is_read_where_it_can_be() {
+    for (body, expected) in [
+        (r#"{"v":9,"priority":"high","args":{}}"#, Priority::High),
+        (r#"{"v":9,"priority":"urgent"}"#, Priority::Normal),
+        (r#"{"v":9}"#, Priority::Normal),
+        ("no message", Priority::Normal),
+    ] {
+        assert_eq!(priority(body.as_bytes()), expected, "{body}");
+    }
+}
+
 fn invalid(body: impl AsRef<[u8]>, what: &str) {
     match Envelope::decode(body.as_ref()) {
         Err(Undecodable::Invalid(why)) => assert!(why.contains(what), "{why:?} does not say {what:?}"),

@@ -73,7 +73,7 @@ async fn a_waiting_worker_asks_for_nothing() {
     });
     server.until_a_read_waits().await;
     let before = calls(&server);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await; // That nothing is asked has no event.
     assert_eq!(between(&before, &calls(&server)), 0);
     wait.stop();
     waiting.await.unwrap().unwrap();
