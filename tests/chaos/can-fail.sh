@@ -13,6 +13,12 @@ ways=(
     "no-owner-check;freeze-worker;tokens of a message grow|two workers whose leases both held"
     "settle-before-work;kill-worker;every acknowledged message came to an end"
     "no-recovery;kill-worker;every acknowledged message came to an end"
+    "late-recovery;kill-worker;what a dead worker held started again in time"
+    "crash-as-attempt;kill-worker;failures are counted as attempts, crashes never"
+    "early;calm;nothing started before its time"
+    "swallowed;kill-redis;after the drain nothing is left but dead letters"
+    "hasty-judge;long-outage;an outage of Redis costs no worker its lease"
+    "lost-answers;snap;after the drain nothing is left but dead letters"
 )
 
 if [ -n "$only" ]; then mapfile -t ways < <(printf '%s\n' "${ways[@]}" | grep "^$only;"); fi

@@ -26,6 +26,8 @@ pub(crate) enum What {
     /// A message of a newer format was added by hand.
     Tomorrow { id: MessageId, body: String },
 
+    /// A worker was lent a message, and may run it.
+    Lent { id: MessageId, crashes: u32, token: u64 },
     /// A run began.
     Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
     /// A run ended.

@@ -112,7 +112,7 @@ impl Report {
         println!("  workers   {} processes killed, {} leases lost", counts.processes_killed, counts.leases_lost);
         let recovery = &verdict.recovery;
         println!(
-            "  recovery  of {} runs: p50 {:.1} s, p99 {:.1} s, max {:.1} s, bound {:.1} s; of {} last chances: max {:.1} s",
+            "  recovery  of {} messages: p50 {:.1} s, p99 {:.1} s, max {:.1} s, bound {:.1} s; of {} last chances: max {:.1} s",
             recovery.count,
             recovery.p50,
             recovery.p99,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
 use actor_core::settlement::{Settled, Settlement};
-use actor_core::{BrokerError, QueueName};
+use actor_core::{BrokerError, MessageId, QueueName};
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::clock::now_us;
 use crate::history::{Journal, What};
 use crate::waiting::{Waiting, replicated};
 
-/// Passes everything on, and notes sends and leases.
+/// Passes everything on, and notes sends, leases and what is lent.
 #[derive(Debug)]
 pub(crate) struct Witness<B> {
     pub(crate) broker: B,
@@ -38,6 +38,28 @@ async fn has_replica(waiting: &Waiting, connection: Option<MultiplexedConnection
 #[derive(Deserialize)]
 struct Named {
     actor: String,
+}
+
+/// What a message tells of itself, as `docs/wire-format.md` says.
+#[derive(Deserialize)]
+struct Counted {
+    id: MessageId,
+    #[serde(default)]
+    crashes: u32,
+    #[serde(default)]
+    deliveries: u64,
+}
+
+impl<B> Witness<B> {
+    fn note_lent(&self, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            // What cannot be read is run by nobody.
+            if let Ok(Counted { id, crashes, deliveries }) = serde_json::from_slice(&delivery.body) {
+                let token = deliveries + u64::from(delivery.crashes) + 1;
+                self.journal.note(&What::Lent { id, crashes: crashes + delivery.crashes, token });
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -91,11 +113,15 @@ impl<B: Broker> Broker for Witness<B> {
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        self.broker.claim(consumer, max, wait).await
+        let answer = self.broker.claim(consumer, max, wait).await;
+        self.note_lent(answer.as_deref().unwrap_or_default());
+        answer
     }
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.broker.recover(consumer, max, grace).await
+        let answer = self.broker.recover(consumer, max, grace).await;
+        self.note_lent(answer.as_deref().unwrap_or_default());
+        answer
     }
 
     async fn settle(

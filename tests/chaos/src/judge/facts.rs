@@ -54,6 +54,14 @@ pub(crate) struct Run {
     pub(crate) token: u64,
 }
 
+/// A delivery, as its worker got it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent {
+    pub(crate) process: usize,
+    pub(crate) crashes: u32,
+    pub(crate) token: u64,
+}
+
 /// One life of a worker: what it knew of its lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
@@ -69,6 +77,8 @@ pub(crate) struct Life {
 pub(crate) struct Facts {
     pub(crate) processes: Vec<String>,
     pub(crate) messages: HashMap<MessageId, Message>,
+    /// What workers were lent, by message.
+    pub(crate) lent: HashMap<MessageId, Vec<Lent>>,
     /// By process, one after another.
     pub(crate) lives: HashMap<usize, Vec<Life>>,
     /// When each process ended that was not asked to.
@@ -184,6 +194,9 @@ impl Facts {
             What::Unknown { id, .. } => self.sent(id, Sent::Unknown, at),
             What::Tomorrow { id, body } => {
                 self.tomorrow.insert(id, body);
+            }
+            What::Lent { id, crashes, token } => {
+                self.lent.entry(id).or_default().push(Lent { process, crashes, token });
             }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);
@@ -328,7 +341,7 @@ impl Facts {
         self.away.between(from, to)
     }
 
-    /// Since when what a worker ran that died could be taken over: since its death, or where whoever would have
+    /// Since when what a worker held that died could be taken over: since its death, or where whoever would have
     /// done that within `bound` died or lost its lease before it had, since its next life began. That one must be
     /// live for a whole lease before it may declare anybody dead.
     pub(crate) fn recoverable_since(&self, died: u64, next: u64, bound: u64) -> u64 {

@@ -22,7 +22,7 @@ pub(crate) const BOUNDED: &str = "no message ran more often than its retries and
 pub(crate) const ATTEMPTS: &str = "failures are counted as attempts, crashes never";
 pub(crate) const WAITS: &str = "nothing started before its time";
 pub(crate) const LATE: &str = "a failed attempt is tried again soon after its backoff";
-const RECOVERED: &str = "what a dead worker ran started again in time";
+const RECOVERED: &str = "what a dead worker held started again in time";
 const OUTLIVED: &str = "an outage of Redis costs no worker its lease";
 /// The rules of time.
 pub(crate) const TIMES: [&str; 3] = [RECOVERED, OUTLIVED, LATE];

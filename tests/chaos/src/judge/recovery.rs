@@ -5,12 +5,13 @@ use std::time::Duration;
 use actor_core::MessageId;
 use serde::Serialize;
 
-use super::facts::Run;
+use super::facts::{Lent, Run};
 use super::windows::Windows;
-use super::{Facts, Finding, tell};
+use super::{Facts, Finding, Message, tell};
 use crate::clock::SECOND;
+use crate::history::How;
 
-/// The waits between a worker's death and the next start of what it ran, in seconds, Redis's absence and the
+/// The waits between a worker's death and the next start of what it held, in seconds, Redis's absence and the
 /// machine's own taken off. Where the worker that would have taken over died too, they are counted from when its successor was there.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Recovery {
@@ -41,13 +42,16 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
     let (mut waits, mut last_chances) = (Vec::new(), Vec::new());
     let suspects = suspects(facts);
     for (id, message) in &facts.messages {
-        for run in message.runs.iter().filter(|run| run.end.is_none()) {
-            let Some(died) = facts.died(run.process) else { continue };
-            let Some(next) = message.runs.iter().find(|next| next.start > died && next.token > run.token) else {
+        for lent in facts.lent.get(id).into_iter().flatten() {
+            let Some(died) = facts.died(lent.process) else { continue };
+            let Some(next) = message.runs.iter().find(|next| next.start > died && next.token > lent.token) else {
                 continue;
             };
+            if !was_held(message, lent, next) {
+                continue;
+            }
             // Whoever took it over may have died too, before it started: each death has a time of its own.
-            let deaths = u64::from(next.crashes.saturating_sub(run.crashes).max(1));
+            let deaths = u64::from(next.crashes.saturating_sub(lent.crashes).max(1));
             let since = facts.recoverable_since(died, next.start, bound_us * deaths);
             let waited = next.start - since - facts.away_between(since, next.start);
             if next.crashes >= LAST_CHANCE {
@@ -81,6 +85,17 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
         last_chances_max: seconds(last_chances.into_iter().max().unwrap_or_default()),
     };
     (finding, recovery)
+}
+
+/// Whether a worker still held a delivery when it died.
+fn was_held(message: &Message, lent: &Lent, next: &Run) -> bool {
+    let run = message.runs.iter().find(|run| (run.process, run.token) == (lent.process, lent.token));
+    match run.map(|run| run.end) {
+        Some(None) => true,
+        // Nothing tells whether it was settled or given back in time, but what counts as a crash was not.
+        None | Some(Some((_, How::Done | How::DoneBefore))) => next.crashes > lent.crashes,
+        Some(Some((_, How::Failed | How::Stale | How::Dropped))) => false,
+    }
 }
 
 /// A run of a message whose worker had died.
