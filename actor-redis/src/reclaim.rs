@@ -47,6 +47,7 @@ impl Lane {
         self.reads.ready().await.map_err(Trouble::NotConnected)?;
         commands.ready().await.map_err(Trouble::NotConnected)?;
         reading.answered_by = self.reads.made();
+        // Held only at the end: what is held is no stray to the next look, and this one may fail on its way.
         let mut found = Vec::new();
         for level in Level::ALL {
             let mut after = None;
@@ -62,7 +63,7 @@ impl Lane {
                 found.extend(self.fetch(commands, level, strays).await?);
                 if found.len() >= max {
                     // The rest is found by the next claim: the doubt stays.
-                    return Ok(found);
+                    return Ok(self.lend(found.into_iter()));
                 }
                 if len < PAGE {
                     break;
@@ -75,7 +76,7 @@ impl Lane {
         if !found.is_empty() {
             tracing::info!(queue = %self.queue.name, found = found.len(), "messages astray were found");
         }
-        Ok(found)
+        Ok(self.lend(found.into_iter()))
     }
 
     /// Whether the answer to a recovery may have been lost.
@@ -103,8 +104,8 @@ impl Lane {
         Ok(answer.iter().filter_map(stray).collect())
     }
 
-    /// Lends strays. One whose body is gone was deleted by hand, and is let go.
-    async fn fetch(&self, commands: &Link, level: Level, strays: Vec<Stray>) -> Result<Vec<Delivery>, Trouble> {
+    /// Fetches strays. One whose body is gone was deleted by hand, and is let go.
+    async fn fetch(&self, commands: &Link, level: Level, strays: Vec<Stray>) -> Result<Vec<Lent>, Trouble> {
         if strays.is_empty() {
             return Ok(Vec::new());
         }
@@ -133,7 +134,7 @@ impl Lane {
         if !gone.is_empty() {
             commands.request(&gone, ANSWER).await?;
         }
-        Ok(self.lend(lent.into_iter()))
+        Ok(lent)
     }
 }
 

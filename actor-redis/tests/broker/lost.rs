@@ -115,6 +115,23 @@ async fn more_messages_than_one_claim_takes_are_found_by_several() {
 }
 
 #[tokio::test]
+async fn what_a_look_for_lost_messages_had_found_when_it_failed_is_found_by_the_next() {
+    let (server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    send(&broker, vec![message("lost")]).await;
+    proxy.swallow_the_next_answer();
+    broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    // The look is refused at a level that comes after the one where the message is.
+    let _: i64 = server.run("DEL {actor:mail}:ready:low");
+    let _: String = server.run("SET {actor:mail}:ready:low strange");
+    broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    let _: i64 = server.run("DEL {actor:mail}:ready:low");
+    assert_eq!(bodies(&claim(&broker, &consumer, 10).await), ["lost"]);
+    assert!(claim(&broker, &consumer, 10).await.is_empty());
+}
+
+#[tokio::test]
 async fn of_a_message_whose_answer_was_lost_it_is_said_that_it_is_not_known() {
     let (server, proxy, broker) = spoiled().await;
     send(&broker, vec![message("first"), message("first").after(LEASE)]).await;
