@@ -45,25 +45,34 @@ end
 local window = math.max(limit, 256)
 -- The first suspect, which is lent where there is nothing else.
 local suspect
+-- How much more may be looked at: an entry is one, and a KiB of a suspect's body is one. Where many workers
+-- died of one message, all that they held may be suspects, and each call of this lends one of them.
+local patience = 4096
 
 -- Takes what `worker` holds at one level. Returns how many messages it still holds there.
 local function take(place, stream, worker, holds)
-  if holds == 0 then
-    return 0
+  if holds == 0 or #taken == limit or patience <= 0 then
+    return holds
   end
   for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', window, worker)) do
-    if #taken == limit then
+    if #taken == limit or patience <= 0 then
       break
     end
+    patience = patience - 1
     local id, lent = pending[1], pending[4]
-    local entry = redis.call('XRANGE', stream, id, id)[1]
+    -- A second suspect is not even read.
+    local is_spared = suspect and lent > 1
+    local entry = not is_spared and redis.call('XRANGE', stream, id, id)[1]
     local fields = entry and entry[2]
-    if not fields or (place == 0 and fields[1] == 'w' and #fields == 2) then
+    if is_spared then
+      -- It stays where it is.
+    elseif not fields or (place == 0 and fields[1] == 'w' and #fields == 2) then
       -- It is no message any more: deleted by hand, or a mark that only wakes.
       redis.call('XACK', stream, group, id)
       redis.call('XDEL', stream, id)
       holds = holds - 1
     elseif is_suspect(lent, fields) then
+      patience = patience - #(fields[2] or '') / 1024
       suspect = suspect or { place, id, lent, fields }
     else
       redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', lent + 1, 'JUSTID')
