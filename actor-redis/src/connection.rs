@@ -332,6 +332,8 @@ async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) 
     }
     let client = match client {
         Value::Int(client) => *client,
+        // Without its id, nobody could have the server close it when it breaks: rather none, for now.
+        Value::ServerError(refusal) if refusal.code() == "BUSY" => return Err(refusal.clone().into()),
         _ => 0,
     };
     Ok((client, Server::read(about)))

@@ -198,3 +198,20 @@ async fn after_everything_was_flushed_the_lease_is_lost_and_work_goes_on_under_a
     send(&broker, vec![message("b")]).await;
     assert_eq!(bodies(&wait_and_claim(&broker, &after).await), ["b"]);
 }
+
+#[tokio::test]
+async fn a_server_that_is_busy_with_a_script_takes_no_connection_of_which_nothing_is_known() {
+    let server = Server::with(&["--lua-time-limit", "20"]);
+    let mut raw = server.raw();
+    let script = std::thread::spawn(move || {
+        redis::cmd("EVAL").arg("while true do end").arg(0).query::<redis::Value>(&mut raw).unwrap_err()
+    });
+    while redis::cmd("PING").query::<redis::Value>(&mut server.raw()).is_ok() {}
+    for database in ["", "?db=2"] {
+        let error = RedisBroker::connect(&format!("{}{database}", server.url())).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
+    let _: String = server.run("SCRIPT KILL");
+    script.join().unwrap();
+    assert!(round(&server.broker().await).await);
+}
