@@ -109,25 +109,27 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled
     call
 }
 
-pub(crate) fn promote(keys: &Keys, limit: usize) -> Call {
+pub(crate) fn promote(keys: &Keys, limit: usize, after_more: bool) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
     let mut call = PROMOTE.call(&[&keys.later, &keys.later_bodies, high, normal, low]);
-    call.arg(limit);
+    call.arg(limit).arg(u8::from(after_more));
     call
 }
 
 /// What a [`promote`] found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promoted {
+    /// Whether it moved some, and more are due.
+    pub(crate) more: bool,
     /// The time until the next message is due; `None` where none waits.
     pub(crate) next: Option<Duration>,
     pub(crate) now_ms: u64,
 }
 
 pub(crate) fn promoted(answer: &Value) -> Option<Promoted> {
-    let [_, next_ms, now_ms] = integers(answer)?;
+    let [moved, next_ms, now_ms] = integers(answer)?;
     let next = u64::try_from(next_ms).ok().map(Duration::from_millis);
-    Some(Promoted { next, now_ms: u64::try_from(now_ms).ok()? })
+    Some(Promoted { more: moved > 0 && next_ms == 0, next, now_ms: u64::try_from(now_ms).ok()? })
 }
 
 pub(crate) fn enroll(keys: &Keys, worker: &str, lease: Duration) -> Call {
