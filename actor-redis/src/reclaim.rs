@@ -18,6 +18,8 @@ use crate::request::{Request, Verb};
 
 /// How many lent entries are listed at a time.
 const PAGE: usize = 256;
+/// How many bodies are fetched at a time: what was too much for one answer must not be so again.
+const BODIES: usize = 8;
 
 /// An entry that Redis lent to this worker and that did not arrive.
 struct Stray {
@@ -60,10 +62,12 @@ impl Lane {
                 let (len, last) = (page.len(), page.last().map(|stray| stray.id));
                 let strays: Vec<_> =
                     page.into_iter().filter(|stray| !held.contains(&(level.place(), stray.id.0))).collect();
-                found.extend(self.fetch(commands, level, strays).await?);
-                if found.len() >= max {
-                    // The rest is found by the next claim: the doubt stays.
-                    return Ok(self.lend(found.into_iter()));
+                for some in strays.chunks(BODIES) {
+                    found.extend(self.fetch(commands, level, some).await?);
+                    if found.len() >= max {
+                        // The rest is found by the next claim: the doubt stays.
+                        return Ok(self.lend(found.into_iter()));
+                    }
                 }
                 if len < PAGE {
                     break;
@@ -105,10 +109,7 @@ impl Lane {
     }
 
     /// Fetches strays. One whose body is gone was deleted by hand, and is let go.
-    async fn fetch(&self, commands: &Link, level: Level, strays: Vec<Stray>) -> Result<Vec<Lent>, Trouble> {
-        if strays.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn fetch(&self, commands: &Link, level: Level, strays: &[Stray]) -> Result<Vec<Lent>, Trouble> {
         let key = self.queue.keys.ready(level);
         let read = |stray: &Stray| {
             let mut range = Cmd::new();
@@ -117,7 +118,7 @@ impl Lane {
         };
         let answers = commands.request(&Request::of(Verb::Fetch, strays.iter().map(read)), ANSWER).await?;
         let (mut lent, mut gone) = (Vec::new(), Request::new(Verb::LetGo));
-        for (Stray { id, crashes }, answer) in strays.into_iter().zip(answers) {
+        for (&Stray { id, crashes }, answer) in strays.iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
             let entry = entries.pop().and_then(|entry| Entry::read(level, entry));
             match entry {

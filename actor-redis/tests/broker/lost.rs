@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use actor_core::Inspect;
-use actor_core::broker::Broker;
+use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Lease, Receipt, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_redis::RedisBroker;
@@ -129,6 +129,36 @@ async fn what_a_look_for_lost_messages_had_found_when_it_failed_is_found_by_the_
     let _: i64 = server.run("DEL {actor:mail}:ready:low");
     assert_eq!(bodies(&claim(&broker, &consumer, 10).await), ["lost"]);
     assert!(claim(&broker, &consumer, 10).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_answer_of_a_slow_network_comes_in_several() {
+    let (server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    send(&server.broker().await, large()).await;
+    proxy.be_slow();
+    assert!(broker.claim(&consumer, 12, &Wait::new(Duration::ZERO)).await.unwrap_err().is_unknown());
+    let lent = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap();
+    assert!((1..12).contains(&lent.len()), "{}", lent.len());
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_request_of_a_slow_network_goes_in_several() {
+    let (_server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    send(&broker, large()).await;
+    let lent = claim(&broker, &consumer, 12).await;
+    let back = lent.into_iter().map(|delivery| (delivery.receipt, Settlement::Release { body: delivery.body }));
+    proxy.be_slow();
+    for settled in broker.settle(&consumer, &back.collect::<Vec<_>>()).await {
+        assert_eq!(settled.unwrap(), Settled::Yes);
+    }
+}
+
+/// What takes a slow network 6 s, and an answer may take 5.
+fn large() -> Vec<Enqueue> {
+    (0..12).map(|_| message(&"a".repeat(1 << 20))).collect()
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
-//! A wire between the broker and the server that can lose an answer, or hold up a request.
+//! A wire between the broker and the server that can lose an answer, hold up a request, or be slow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
@@ -19,6 +20,7 @@ pub(crate) struct Proxy {
 struct Wire {
     swallow: AtomicBool,
     hold: AtomicBool,
+    slow: AtomicBool,
     let_go: Notify,
     gone: Notify,
 }
@@ -60,10 +62,23 @@ impl Proxy {
         !self.wire.hold.load(Ordering::SeqCst)
     }
 
+    /// Carries 2 MiB a second from now on, each way and on each connection.
+    pub(crate) fn be_slow(&self) {
+        self.wire.slow.store(true, Ordering::SeqCst);
+    }
+
     /// Lets what was kept back go to the server, if that still takes it.
     pub(crate) async fn let_it_go(&self) {
         self.wire.let_go.notify_one();
         self.wire.gone.notified().await;
+    }
+}
+
+impl Wire {
+    async fn take_the_time_for(&self, bytes: usize) {
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(1).mul_f64(bytes as f64 / (2 << 20) as f64)).await;
+        }
     }
 }
 
@@ -74,6 +89,7 @@ async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
     tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&wire)));
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+        wire.take_the_time_for(count).await;
         if wire.swallow.swap(false, Ordering::SeqCst) || to_client.write_all(&bytes[..count]).await.is_err() {
             break;
         }
@@ -83,6 +99,7 @@ async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
 async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix::OwnedWriteHalf, wire: Arc<Wire>) {
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+        wire.take_the_time_for(count).await;
         let held = wire.hold.swap(false, Ordering::SeqCst);
         if held {
             wire.let_go.notified().await;
