@@ -13,6 +13,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
 use tokio::runtime;
 
+use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, Trouble};
 use crate::request::{Answer, Request};
@@ -113,6 +114,11 @@ impl Link {
         if let Some(live) = &self.lock().live {
             live.alive.store(false, Ordering::Release);
         }
+    }
+
+    /// The server's clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.endpoint.clock
     }
 
     /// How many connections were made so far.

@@ -19,7 +19,7 @@ use crate::request::{Request, Verb};
 /// How many lent entries are listed at a time.
 const PAGE: usize = 256;
 /// How many bodies are fetched at a time: what was too much for one answer must not be so again.
-const BODIES: usize = 8;
+const BODIES: usize = 4;
 
 /// An entry that Redis lent to this worker and that did not arrive.
 struct Stray {

@@ -188,9 +188,13 @@ pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
 }
 
 /// Answers for each message: level, entry, how often it was lent before, fields.
-pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration) -> Call {
+pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, asked_ms: Option<i64>) -> Call {
     let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS).arg(whole_ms(grace));
+    match asked_ms {
+        Some(ms) => call.arg(ms),
+        None => call.arg(""),
+    };
     call
 }
 

@@ -10,7 +10,8 @@
 -- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group, how many at most, how many dead workers at most, ms by which the leases of others
---       last longer: nobody could renew in that time
+--       last longer: nobody could renew in that time; when this was asked for, in ms since 1970 ('' where
+--       that is not known)
 -- Returns for each message: its level (0 to 5), its entry, how often it was lent before, its fields.
 
 local workers = KEYS[1]
@@ -18,6 +19,10 @@ local me, group = ARGV[1], ARGV[2]
 local limit, most_dead, grace_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- What was asked for a while ago stood before a server that stood still, or whose clock was put forward, and
+-- the renewals of others may stand behind it.
+grace_ms = grace_ms + math.max(0, now - (tonumber(ARGV[6]) or now))
 
 local live, ended = {}, {}
 local leases = redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES')
