@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 
 use crate::server::Server;
 
+/// What a slow wire takes for a byte.
+const SLOW: Duration = Duration::from_nanos(1_000_000_000 / (2 << 20));
+
 pub(crate) struct Proxy {
     port: u16,
     wire: Arc<Wire>,
@@ -77,7 +80,7 @@ impl Proxy {
 impl Wire {
     async fn take_the_time_for(&self, bytes: usize) {
         if self.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(1).mul_f64(bytes as f64 / (2 << 20) as f64)).await;
+            tokio::time::sleep(SLOW * u32::try_from(bytes).unwrap()).await;
         }
     }
 }
