@@ -28,6 +28,9 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// back is found again within a second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
+/// How long a connection is kept at least to a server that is no primary.
+const STAY: Duration = Duration::from_secs(1);
+
 /// Whose runtime drives a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Driver {
@@ -66,6 +69,7 @@ struct Live {
     /// Cleared when the connection's driver ends.
     alive: Arc<AtomicBool>,
     runtime: runtime::Id,
+    since: Instant,
 }
 
 /// A connection as the server knows it.
@@ -188,8 +192,17 @@ impl Link {
         Ok(answers)
     }
 
+    /// What Redis refused. Where it is not the primary, the address may lead to another by now: after a
+    /// failover the former keeps its connections, and would refuse for ever.
     pub(crate) fn refusal(&self, source: redis::ServerError) -> Trouble {
-        Trouble::Answer { address: Arc::clone(&self.endpoint.address), source }
+        let trouble = Trouble::Answer { address: Arc::clone(&self.endpoint.address), source };
+        if trouble.is_of_no_primary()
+            && let Some(live) = &self.lock().live
+            && live.since.elapsed() >= STAY
+        {
+            live.alive.store(false, Ordering::Release);
+        }
+        trouble
     }
 
     pub(crate) fn strange(&self, what: &'static str) -> Trouble {
@@ -307,7 +320,7 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
         }
     }
     let peer = Peer { client, run_id: server.run_id };
-    Ok(Live { connection, peer, alive, runtime })
+    Ok(Live { connection, peer, alive, runtime, since: Instant::now() })
 }
 
 /// How long to pause after this many attempts that failed, and one more.

@@ -191,6 +191,11 @@ impl Trouble {
         }
     }
 
+    /// Whether Redis refused because it is no primary, or is one that its replicas have left.
+    pub(crate) fn is_of_no_primary(&self) -> bool {
+        matches!(self.code(), Some("READONLY" | "MASTERDOWN" | "NOREPLICAS"))
+    }
+
     /// Whether Redis refused, and will refuse the same again until a person changes something.
     pub(crate) fn is_lasting_refusal(&self) -> bool {
         matches!(self, Self::Answer { source, .. } if !passes(source))

@@ -6,6 +6,7 @@ use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Inspect, Priority};
 use actor_redis::RedisBroker;
 
+use crate::proxy::Proxy;
 use crate::server::{
     LEASE, Server, bodies, bury, claim, message, message_of, queue, release, retry, send, settle, wait_and_claim,
     worker,
@@ -214,4 +215,26 @@ async fn a_server_that_is_busy_with_a_script_takes_no_connection_of_which_nothin
     let _: String = server.run("SCRIPT KILL");
     script.join().unwrap();
     assert!(round(&server.broker().await).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_address_leads_elsewhere_a_server_that_became_read_only_is_left() {
+    let former = Server::start();
+    let proxy = Proxy::before(&former).await;
+    let broker = RedisBroker::connect(&proxy.url()).await.unwrap();
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    // As after a failover: the former primary is the replica of somebody, and cuts nobody.
+    let promoted = Server::start();
+    proxy.lead_to(&promoted);
+    let _: String = former.run("REPLICAOF 127.0.0.1 1");
+    until_it_works(&broker).await;
+    send(&broker, vec![message("a")]).await;
+    let began = Instant::now();
+    while claim_of(&broker, &consumer).await.is_none() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it claims at the former");
+    }
+    while !matches!(broker.renew(&consumer.worker, &[queue()], LEASE).await, Ok(Lease::Lost)) {
+        assert!(began.elapsed() < Duration::from_secs(10), "it renews at the former");
+    }
 }

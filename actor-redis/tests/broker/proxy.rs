@@ -1,7 +1,7 @@
 //! A wire between the broker and the server that can lose an answer, hold up a request, or be slow.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +24,8 @@ struct Wire {
     swallow: AtomicBool,
     hold: AtomicBool,
     slow: AtomicBool,
+    /// The server's socket.
+    leads_to: Mutex<String>,
     let_go: Notify,
     gone: Notify,
 }
@@ -33,14 +35,22 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let wire = Arc::new(Wire::default());
-        let (socket, shared) = (server.socket(), Arc::clone(&wire));
+        let shared = Arc::clone(&wire);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let socket = shared.leads_to.lock().unwrap().clone();
                 let server = UnixStream::connect(&socket).await.unwrap();
                 tokio::spawn(carry(client, server, Arc::clone(&shared)));
             }
         });
-        Self { port, wire }
+        let proxy = Self { port, wire };
+        proxy.lead_to(server);
+        proxy
+    }
+
+    /// Leads new connections to this server. Those that stand stay where they are.
+    pub(crate) fn lead_to(&self, server: &Server) {
+        *self.wire.leads_to.lock().unwrap() = server.socket();
     }
 
     pub(crate) fn url(&self) -> String {
