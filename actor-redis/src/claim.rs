@@ -37,6 +37,8 @@ pub(crate) struct Reading {
     look_at: Instant,
     /// Whether a message is due then, as far as this lane alone may know.
     due: bool,
+    /// Whether the last look moved some, and more are due.
+    more: bool,
     /// When that may be passed on again.
     pass_on_at: Instant,
     /// Entries that only woke this lane, to be removed with the next request.
@@ -55,6 +57,7 @@ impl Default for Reading {
             cut: Level::High,
             look_at: Instant::now(),
             due: false,
+            more: false,
             pass_on_at: Instant::now(),
             woken: Vec::new(),
             in_doubt: false,
@@ -156,7 +159,7 @@ impl Lane {
             request.command(ack);
         }
         if step.look {
-            request.call(script::promote(&self.queue.keys, PROMOTED_AT_ONCE));
+            request.call(script::promote(&self.queue.keys, PROMOTED_AT_ONCE, reading.more));
         }
         request.command(self.read_command(step, max));
         // Until the answer is here it may be lost, also by a claim that is dropped.
@@ -291,6 +294,7 @@ impl Lane {
             None => (LOOK_AGAIN, false),
         };
         (reading.look_at, reading.due) = (Instant::now() + after, due);
+        reading.more = promoted.is_some_and(|promoted| promoted.more);
         promoted.map_or(0, |promoted| promoted.now_ms)
     }
 

@@ -1,6 +1,7 @@
 //! Redis's clock, as well as it is known without asking.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What Redis's clock shows, measured with every connection and renewal.
@@ -14,14 +15,29 @@ pub(crate) struct Clock {
     made: Instant,
     /// What Redis's clock showed then, in microseconds since 1970.
     redis_us: AtomicI64,
+    /// The last time that it was put forward. Locked for moments only, by measurements and recoveries.
+    leap: Mutex<Option<Leap>>,
 }
+
+/// Redis's clock was put forward, or another server's clock is ahead of that of the one before: all leases
+/// that were begun before seem to have ended.
+#[derive(Clone, Copy, Debug)]
+struct Leap {
+    by: Duration,
+    noticed: Instant,
+}
+
+/// Less than this is no leap.
+const LEAST_LEAP: Duration = Duration::from_millis(500);
+/// After this time whoever lives has renewed its lease by the new time.
+const LEAP_COUNTS: Duration = Duration::from_secs(10);
 
 /// Nothing has been measured: there was no connection yet.
 const UNKNOWN: i64 = i64::MIN;
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { made: Instant::now(), redis_us: AtomicI64::new(UNKNOWN) }
+        Self { made: Instant::now(), redis_us: AtomicI64::new(UNKNOWN), leap: Mutex::default() }
     }
 }
 
@@ -31,17 +47,40 @@ impl Clock {
         self.at(Instant::now()).unwrap_or_else(SystemTime::now)
     }
 
+    /// Redis's time in milliseconds since 1970; `None` where there was no connection yet.
+    pub(crate) fn now_ms(&self) -> Option<i64> {
+        self.us_at(Instant::now()).map(|us| us / 1_000)
+    }
+
+    /// By how much it was put forward a moment ago.
+    pub(crate) fn leapt(&self) -> Duration {
+        let leap = *self.leap.lock().unwrap_or_else(PoisonError::into_inner);
+        leap.filter(|leap| leap.noticed.elapsed() < LEAP_COUNTS).map_or(Duration::ZERO, |leap| leap.by)
+    }
+
     fn at(&self, here: Instant) -> Option<SystemTime> {
-        let then = Some(self.redis_us.load(Ordering::Relaxed)).filter(|then| *then != UNKNOWN)?;
-        let us = u64::try_from(then.saturating_add(self.age_us(here))).unwrap_or(0);
+        let us = u64::try_from(self.us_at(here)?).unwrap_or(0);
         UNIX_EPOCH.checked_add(Duration::from_micros(us))
+    }
+
+    fn us_at(&self, here: Instant) -> Option<i64> {
+        let then = Some(self.redis_us.load(Ordering::Relaxed)).filter(|then| *then != UNKNOWN)?;
+        Some(then.saturating_add(self.age_us(here)))
     }
 
     /// Takes Redis's time, microseconds since 1970, from an answer to what was asked at `asked`.
     pub(crate) fn measure(&self, asked: Instant, redis_us: i64) {
         // The answer was made about halfway.
         let halfway = asked + asked.elapsed() / 2;
-        self.redis_us.store(redis_us.saturating_sub(self.age_us(halfway)), Ordering::Relaxed);
+        let then = redis_us.saturating_sub(self.age_us(halfway));
+        let before = self.redis_us.swap(then, Ordering::Relaxed);
+        let by = Duration::from_micros(u64::try_from(then.saturating_sub(before)).unwrap_or(0));
+        if before != UNKNOWN && by > LEAST_LEAP {
+            // No sum: where answers are slow, measurements waver, and each seems to be a leap.
+            let by = by.max(self.leapt());
+            let leap = Leap { by, noticed: Instant::now() };
+            *self.leap.lock().unwrap_or_else(PoisonError::into_inner) = Some(leap);
+        }
     }
 
     fn age_us(&self, here: Instant) -> i64 {
@@ -66,5 +105,19 @@ mod tests {
             let wrong_by = shown.duration_since(redis).unwrap_or_default().abs_diff(later);
             assert!(wrong_by < Duration::from_secs(10), "after {later:?} it is wrong by {wrong_by:?}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_put_forward_has_leapt_and_one_that_is_put_back_has_not() {
+        let clock = Clock::default();
+        let measure = |seconds: i64| clock.measure(Instant::now(), 1_000_000 * (1_000_000 + seconds));
+        measure(0);
+        assert_eq!(clock.leapt(), Duration::ZERO);
+        measure(-3_600);
+        assert_eq!(clock.leapt(), Duration::ZERO);
+        measure(-3_590);
+        measure(-3_500);
+        let leapt = clock.leapt();
+        assert!(leapt.abs_diff(Duration::from_secs(90)) < Duration::from_secs(5), "{leapt:?}");
     }
 }

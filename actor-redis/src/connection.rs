@@ -13,6 +13,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
 use tokio::runtime;
 
+use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, Trouble};
 use crate::request::{Answer, Request};
@@ -26,6 +27,9 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// The first and the longest pause between attempts to connect. With the longest, a server that is
 /// back is found again within a second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+/// How long a connection is kept at least to a server that is no primary.
+const STAY: Duration = Duration::from_secs(1);
 
 /// Whose runtime drives a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +69,7 @@ struct Live {
     /// Cleared when the connection's driver ends.
     alive: Arc<AtomicBool>,
     runtime: runtime::Id,
+    since: Instant,
 }
 
 /// A connection as the server knows it.
@@ -113,6 +118,11 @@ impl Link {
         if let Some(live) = &self.lock().live {
             live.alive.store(false, Ordering::Release);
         }
+    }
+
+    /// The server's clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.endpoint.clock
     }
 
     /// How many connections were made so far.
@@ -182,8 +192,17 @@ impl Link {
         Ok(answers)
     }
 
+    /// What Redis refused. Where it is not the primary, the address may lead to another by now: after a
+    /// failover the former keeps its connections, and would refuse for ever.
     pub(crate) fn refusal(&self, source: redis::ServerError) -> Trouble {
-        Trouble::Answer { address: Arc::clone(&self.endpoint.address), source }
+        let trouble = Trouble::Answer { address: Arc::clone(&self.endpoint.address), source };
+        if trouble.is_of_no_primary()
+            && let Some(live) = &self.lock().live
+            && live.since.elapsed() >= STAY
+        {
+            live.alive.store(false, Ordering::Release);
+        }
+        trouble
     }
 
     pub(crate) fn strange(&self, what: &'static str) -> Trouble {
@@ -301,7 +320,7 @@ async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Erro
         }
     }
     let peer = Peer { client, run_id: server.run_id };
-    Ok(Live { connection, peer, alive, runtime })
+    Ok(Live { connection, peer, alive, runtime, since: Instant::now() })
 }
 
 /// How long to pause after this many attempts that failed, and one more.
@@ -332,6 +351,8 @@ async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) 
     }
     let client = match client {
         Value::Int(client) => *client,
+        // Without its id, nobody could have the server close it when it breaks: rather none, for now.
+        Value::ServerError(refusal) if refusal.code() == "BUSY" => return Err(refusal.clone().into()),
         _ => 0,
     };
     Ok((client, Server::read(about)))

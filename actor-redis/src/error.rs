@@ -55,6 +55,8 @@ pub(crate) enum Kind {
          and whether it wants TLS (a rediss:// URL)"
     )]
     Closed { address: String, source: RedisError },
+    #[error("redis at {address} is busy with a script: wait for its end, or end it (SCRIPT KILL)")]
+    Busy { address: String, source: RedisError },
     #[error("redis at {address} refused the connection: {what}")]
     Refused { address: String, what: String, source: RedisError },
 }
@@ -70,11 +72,11 @@ impl Error {
         matches!(*self.0, Kind::Url(_) | Kind::Namespace(_))
     }
 
-    /// Whether the same call may succeed later, unchanged: the server could not be reached, or closed
-    /// the connection at once.
+    /// Whether the same call may succeed later, unchanged: the server could not be reached, closed the
+    /// connection at once, or is busy with a script.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(*self.0, Kind::Unreachable { .. } | Kind::Closed { .. })
+        matches!(*self.0, Kind::Unreachable { .. } | Kind::Closed { .. } | Kind::Busy { .. })
     }
 
     /// Whether the server wants another user or password, or allows this user too little.
@@ -94,6 +96,7 @@ impl Error {
             Kind::Unreachable { source, .. }
             | Kind::Denied { source, .. }
             | Kind::Closed { source, .. }
+            | Kind::Busy { source, .. }
             | Kind::Refused { source, .. } => Some(source),
             #[cfg(feature = "tls")]
             Kind::Untrusted { source, .. } => Some(source),
@@ -123,6 +126,7 @@ impl Error {
             #[cfg(feature = "tls")]
             _ if is_untrusted(&source) => Kind::Untrusted { address, source },
             _ if is_closed(&source) => Kind::Closed { address, source },
+            _ if is_busy(&source) => Kind::Busy { address, source },
             (_, Some(_)) => {
                 let what = source.detail().unwrap_or_default().to_owned();
                 Kind::Refused { address, what, source }
@@ -143,6 +147,12 @@ fn lacks_hello(error: &RedisError) -> bool {
 fn is_closed(error: &RedisError) -> bool {
     let said = error.detail().is_some_and(|detail| detail.contains("max number of clients"));
     said || error.is_connection_dropped() && !error.is_connection_refusal()
+}
+
+/// Whether a script holds up the server. What the client says of a database that could not be chosen has
+/// lost the code.
+fn is_busy(error: &RedisError) -> bool {
+    error.code() == Some("BUSY") || error.detail().is_some_and(|detail| detail.contains("is busy running"))
 }
 
 /// Whether the server's certificate was refused here. Only rustls's words tell it from other failures.
@@ -179,6 +189,11 @@ impl Trouble {
             Self::Answer { source, .. } => Some(code_of(source)),
             _ => None,
         }
+    }
+
+    /// Whether Redis refused because it is no primary, or is one that its replicas have left.
+    pub(crate) fn is_of_no_primary(&self) -> bool {
+        matches!(self.code(), Some("READONLY" | "MASTERDOWN" | "NOREPLICAS"))
     }
 
     /// Whether Redis refused, and will refuse the same again until a person changes something.

@@ -60,7 +60,9 @@ impl Lane {
         }
         let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
         let mut request = Request::new(Verb::Recover);
-        request.call(script::recover(&self.queue.keys, self.worker(), limit, grace));
+        let clock = commands.clock();
+        let grace = grace.saturating_add(clock.leapt());
+        request.call(script::recover(&self.queue.keys, self.worker(), limit, grace, clock.now_ms()));
         let answers = commands.request(&request, ANSWER).await.inspect_err(|_| self.doubt.notify_one())?;
         let answer = answers.into_iter().next_back().transpose()?;
         let Some(Value::Array(entries)) = answer else { return Err(commands.strange("to recover")) };

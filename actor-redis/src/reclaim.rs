@@ -18,6 +18,8 @@ use crate::request::{Request, Verb};
 
 /// How many lent entries are listed at a time.
 const PAGE: usize = 256;
+/// How many bodies are fetched at a time: what was too much for one answer must not be so again.
+const BODIES: usize = 4;
 
 /// An entry that Redis lent to this worker and that did not arrive.
 struct Stray {
@@ -47,6 +49,7 @@ impl Lane {
         self.reads.ready().await.map_err(Trouble::NotConnected)?;
         commands.ready().await.map_err(Trouble::NotConnected)?;
         reading.answered_by = self.reads.made();
+        // Held only at the end: what is held is no stray to the next look, and this one may fail on its way.
         let mut found = Vec::new();
         for level in Level::ALL {
             let mut after = None;
@@ -59,10 +62,12 @@ impl Lane {
                 let (len, last) = (page.len(), page.last().map(|stray| stray.id));
                 let strays: Vec<_> =
                     page.into_iter().filter(|stray| !held.contains(&(level.place(), stray.id.0))).collect();
-                found.extend(self.fetch(commands, level, strays).await?);
-                if found.len() >= max {
-                    // The rest is found by the next claim: the doubt stays.
-                    return Ok(found);
+                for some in strays.chunks(BODIES) {
+                    found.extend(self.fetch(commands, level, some).await?);
+                    if found.len() >= max {
+                        // The rest is found by the next claim: the doubt stays.
+                        return Ok(self.lend(found.into_iter()));
+                    }
                 }
                 if len < PAGE {
                     break;
@@ -75,7 +80,7 @@ impl Lane {
         if !found.is_empty() {
             tracing::info!(queue = %self.queue.name, found = found.len(), "messages astray were found");
         }
-        Ok(found)
+        Ok(self.lend(found.into_iter()))
     }
 
     /// Whether the answer to a recovery may have been lost.
@@ -103,11 +108,8 @@ impl Lane {
         Ok(answer.iter().filter_map(stray).collect())
     }
 
-    /// Lends strays. One whose body is gone was deleted by hand, and is let go.
-    async fn fetch(&self, commands: &Link, level: Level, strays: Vec<Stray>) -> Result<Vec<Delivery>, Trouble> {
-        if strays.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// Fetches strays. One whose body is gone was deleted by hand, and is let go.
+    async fn fetch(&self, commands: &Link, level: Level, strays: &[Stray]) -> Result<Vec<Lent>, Trouble> {
         let key = self.queue.keys.ready(level);
         let read = |stray: &Stray| {
             let mut range = Cmd::new();
@@ -116,7 +118,7 @@ impl Lane {
         };
         let answers = commands.request(&Request::of(Verb::Fetch, strays.iter().map(read)), ANSWER).await?;
         let (mut lent, mut gone) = (Vec::new(), Request::new(Verb::LetGo));
-        for (Stray { id, crashes }, answer) in strays.into_iter().zip(answers) {
+        for (&Stray { id, crashes }, answer) in strays.iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
             let entry = entries.pop().and_then(|entry| Entry::read(level, entry));
             match entry {
@@ -133,7 +135,7 @@ impl Lane {
         if !gone.is_empty() {
             commands.request(&gone, ANSWER).await?;
         }
-        Ok(self.lend(lent.into_iter()))
+        Ok(lent)
     }
 }
 

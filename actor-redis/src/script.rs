@@ -109,25 +109,27 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled
     call
 }
 
-pub(crate) fn promote(keys: &Keys, limit: usize) -> Call {
+pub(crate) fn promote(keys: &Keys, limit: usize, after_more: bool) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
     let mut call = PROMOTE.call(&[&keys.later, &keys.later_bodies, high, normal, low]);
-    call.arg(limit);
+    call.arg(limit).arg(u8::from(after_more));
     call
 }
 
 /// What a [`promote`] found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promoted {
+    /// Whether it moved some, and more are due.
+    pub(crate) more: bool,
     /// The time until the next message is due; `None` where none waits.
     pub(crate) next: Option<Duration>,
     pub(crate) now_ms: u64,
 }
 
 pub(crate) fn promoted(answer: &Value) -> Option<Promoted> {
-    let [_, next_ms, now_ms] = integers(answer)?;
+    let [moved, next_ms, now_ms] = integers(answer)?;
     let next = u64::try_from(next_ms).ok().map(Duration::from_millis);
-    Some(Promoted { next, now_ms: u64::try_from(now_ms).ok()? })
+    Some(Promoted { more: moved > 0 && next_ms == 0, next, now_ms: u64::try_from(now_ms).ok()? })
 }
 
 pub(crate) fn enroll(keys: &Keys, worker: &str, lease: Duration) -> Call {
@@ -186,9 +188,13 @@ pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
 }
 
 /// Answers for each message: level, entry, how often it was lent before, fields.
-pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration) -> Call {
+pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, asked_ms: Option<i64>) -> Call {
     let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS).arg(whole_ms(grace));
+    match asked_ms {
+        Some(ms) => call.arg(ms),
+        None => call.arg(""),
+    };
     call
 }
 

@@ -1,5 +1,5 @@
 //! Settling. A success is `XDEL` and `XACK`; everything that hangs on whether this worker still holds
-//! the message is decided by a script, in Redis. All of one call goes in one round trip.
+//! the message is decided by a script, in Redis. All of one call goes in one round trip, but for large bodies.
 //!
 //! A success needs no `MULTI`, which Redis would refuse where it is out of memory, just when workers
 //! must make room. The entry is deleted before it is acknowledged, so that what a crash can leave
@@ -24,6 +24,8 @@ use crate::script::{self, Bury, Keep, Place, Release, Retry};
 const DONE_AT_ONCE: usize = 1_000;
 /// What one call of a script takes at most.
 const CALL_MESSAGES: usize = 64;
+/// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
+const PART_BYTES: usize = 1 << 20;
 
 type Outcome = Result<Settled, Trouble>;
 
@@ -35,6 +37,42 @@ pub(crate) async fn settle(
     keep: Keep,
     settlements: &[(Receipt, Settlement)],
 ) -> Vec<Outcome> {
+    let mut settled = Vec::with_capacity(settlements.len());
+    let mut rest = settlements;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(part_len(rest));
+        rest = after;
+        match settle_part(link, queue, worker, keep, part).await {
+            Ok(answers) => settled.extend(answers),
+            Err(trouble) => {
+                // What is left would wait for the same.
+                settled.resize_with(settlements.len(), || Err(trouble.clone()));
+                break;
+            }
+        }
+    }
+    settled
+}
+
+fn part_len(settlements: &[(Receipt, Settlement)]) -> usize {
+    let mut bytes = 0;
+    let fits = settlements.iter().take_while(|(_, settlement)| {
+        bytes += match settlement {
+            Settlement::Retry { body, .. } | Settlement::Bury { body, .. } | Settlement::Release { body } => body.len(),
+            _ => 0,
+        };
+        bytes <= PART_BYTES
+    });
+    fits.count().max(1)
+}
+
+async fn settle_part(
+    link: &Link,
+    queue: &Queue,
+    worker: &str,
+    keep: Keep,
+    settlements: &[(Receipt, Settlement)],
+) -> Result<Vec<Outcome>, Trouble> {
     // A receipt that this broker did not make settles nothing.
     let mut settled: Vec<Outcome> = settlements.iter().map(|_| Ok(Settled::No)).collect();
     let sorted = Sorted::new(settlements, &mut settled);
@@ -42,21 +80,13 @@ pub(crate) async fn settle(
     let mut steps = Vec::new();
     sorted.write(queue, worker, keep, &mut request, &mut steps);
     if steps.is_empty() {
-        return settled;
+        return Ok(settled);
     }
-    match link.request(&request, ANSWER).await {
-        Ok(mut answers) => {
-            for step in steps {
-                step.read(link, &mut answers, &mut settled);
-            }
-        }
-        Err(trouble) => {
-            for index in steps.iter().flat_map(|step| &step.indexes) {
-                settled[*index] = Err(trouble.clone());
-            }
-        }
+    let mut answers = link.request(&request, ANSWER).await?;
+    for step in steps {
+        step.read(link, &mut answers, &mut settled);
     }
-    settled
+    Ok(settled)
 }
 
 /// Settlements by what is to be done, each with its place in the caller's order.

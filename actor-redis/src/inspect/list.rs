@@ -16,8 +16,8 @@ use crate::request::{Request, Verb};
 
 /// The longest page.
 pub(crate) const LONGEST_PAGE: usize = 1_000;
-/// How many bodies are fetched at a time.
-const BODIES: usize = 50;
+/// How many bodies are fetched at a time: large ones too must come within the time of an answer.
+const BODIES: usize = 8;
 /// A page ends early where its bodies have grown to this.
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -165,11 +165,21 @@ async fn lent(link: &Link, keys: &Keys, after: Option<&str>, limit: usize) -> Re
     all.sort_by_key(|(level, id, _)| (*id, *level));
     let more = all.len() > limit;
     all.truncate(limit);
-    let next = match all.last() {
-        Some((level, id, _)) if more => Some(Cursor(entry_handle(*level, *id))),
-        _ => None,
-    };
-    Ok(Listing::new(bodies(link, keys, all).await?, next))
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    let mut all = all.into_iter().peekable();
+    while all.peek().is_some() {
+        let batch: Vec<_> = all.by_ref().take(BODIES).collect();
+        let last = batch.last().map(|(level, id, _)| Cursor(entry_handle(*level, *id)));
+        for listed in bodies(link, keys, batch).await? {
+            bytes += listed.body.len();
+            messages.push(listed);
+        }
+        let goes_on = if all.peek().is_none() { more } else { bytes >= PAGE_BYTES };
+        if goes_on {
+            return Ok(Listing::new(messages, last));
+        }
+    }
+    Ok(Listing::new(messages, None))
 }
 
 async fn pending(
@@ -196,24 +206,19 @@ async fn pending(
 /// Adds the bodies. What was settled meanwhile has none, and goes.
 async fn bodies(link: &Link, keys: &Keys, lent: Vec<(Level, EntryId, Listed)>) -> Result<Vec<Listed>, Trouble> {
     let mut messages = Vec::with_capacity(lent.len());
-    let mut lent = lent.into_iter().peekable();
-    while lent.peek().is_some() {
-        let batch: Vec<_> = lent.by_ref().take(BODIES).collect();
-        let read = |(level, id, _): &(Level, EntryId, Listed)| {
-            let mut range = Cmd::new();
-            range.arg("XRANGE").arg(keys.ready(*level)).arg(id).arg(id);
-            range
-        };
-        let answers: Vec<Result<Value, _>> =
-            ask_each(link, &Request::of(Verb::Inspect, batch.iter().map(read))).await?;
-        for ((level, _, mut listed), answer) in batch.into_iter().zip(answers) {
-            let Value::Array(mut entries) = answer? else { continue };
-            if let Some(Entry { content: Content::Message(body), .. }) =
-                entries.pop().and_then(|entry| Entry::read(level, entry))
-            {
-                listed.body = body;
-                messages.push(listed);
-            }
+    let read = |(level, id, _): &(Level, EntryId, Listed)| {
+        let mut range = Cmd::new();
+        range.arg("XRANGE").arg(keys.ready(*level)).arg(id).arg(id);
+        range
+    };
+    let answers: Vec<Result<Value, _>> = ask_each(link, &Request::of(Verb::Inspect, lent.iter().map(read))).await?;
+    for ((level, _, mut listed), answer) in lent.into_iter().zip(answers) {
+        let Value::Array(mut entries) = answer? else { continue };
+        if let Some(Entry { content: Content::Message(body), .. }) =
+            entries.pop().and_then(|entry| Entry::read(level, entry))
+        {
+            listed.body = body;
+            messages.push(listed);
         }
     }
     Ok(messages)

@@ -15,8 +15,9 @@ use crate::script::{self, Replay};
 
 /// How many messages one step deletes.
 const STEP: usize = 100;
-/// How many messages one step replays: their bodies pass through here.
-const REPLAYED_AT_ONCE: usize = 20;
+/// How many messages one step replays: their bodies pass through here, and large ones must come within the
+/// time of an answer.
+const REPLAYED_AT_ONCE: usize = 8;
 
 pub(crate) async fn replay_one(link: &Link, keys: &Keys, handle: Handle) -> Result<u64, Trouble> {
     replay(link, keys, vec![handle.0]).await

@@ -2,7 +2,7 @@
 -- deleted by hand, they are due now, rather than never.
 --
 -- KEYS  later, later:bodies, ready:high, ready:normal, ready:low
--- ARGV  how many at most
+-- ARGV  how many at most, 1 where the look before this one moved some and said that more are due
 -- Returns how many moved, the ms until the next is due (0 where more are due, -1 where none waits), and
 -- when this was, in ms since 1970.
 
@@ -12,11 +12,11 @@ local limit = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Every eighth time, since it costs what is idle two commands.
-local astray = time[2] % 8 == 0 and redis.call('HLEN', bodies) > redis.call('ZCARD', later)
+-- Every eighth time, since it costs what is idle two commands, and as long as there is more.
+local astray = (time[2] % 8 == 0 or ARGV[2] == '1') and redis.call('HLEN', bodies) > redis.call('ZCARD', later)
 if astray then
   -- A page at a time, from the beginning or from anywhere, so that in the end all are found. The lowest bits
-  -- say in which part of the hash a scan begins: these are always zero here.
+  -- say in which part of the hash a scan begins: these are mostly zero here.
   local dice = math.floor(time[2] / 8)
   local page = redis.call('HSCAN', bodies, dice % 2 * math.floor(dice / 2), 'COUNT', limit)[2]
   redis.call('ZREM', later, '')

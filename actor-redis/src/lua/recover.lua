@@ -10,7 +10,8 @@
 -- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group, how many at most, how many dead workers at most, ms by which the leases of others
---       last longer: nobody could renew in that time
+--       last longer: nobody could renew in that time; when this was asked for, in ms since 1970 ('' where
+--       that is not known)
 -- Returns for each message: its level (0 to 5), its entry, how often it was lent before, its fields.
 
 local workers = KEYS[1]
@@ -18,6 +19,10 @@ local me, group = ARGV[1], ARGV[2]
 local limit, most_dead, grace_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- What was asked for a while ago stood before a server that stood still, or whose clock was put forward, and
+-- the renewals of others may stand behind it.
+grace_ms = grace_ms + math.max(0, now - (tonumber(ARGV[6]) or now))
 
 local live, ended = {}, {}
 local leases = redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES')
@@ -45,25 +50,34 @@ end
 local window = math.max(limit, 256)
 -- The first suspect, which is lent where there is nothing else.
 local suspect
+-- How much more may be looked at: an entry is one, and a KiB of a suspect's body is one. Where many workers
+-- died of one message, all that they held may be suspects, and each call of this lends one of them.
+local patience = 4096
 
 -- Takes what `worker` holds at one level. Returns how many messages it still holds there.
 local function take(place, stream, worker, holds)
-  if holds == 0 then
-    return 0
+  if holds == 0 or #taken == limit or patience <= 0 then
+    return holds
   end
   for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', window, worker)) do
-    if #taken == limit then
+    if #taken == limit or patience <= 0 then
       break
     end
+    patience = patience - 1
     local id, lent = pending[1], pending[4]
-    local entry = redis.call('XRANGE', stream, id, id)[1]
+    -- A second suspect is not even read.
+    local is_spared = suspect and lent > 1
+    local entry = not is_spared and redis.call('XRANGE', stream, id, id)[1]
     local fields = entry and entry[2]
-    if not fields or (place == 0 and fields[1] == 'w' and #fields == 2) then
+    if is_spared then
+      -- It stays where it is.
+    elseif not fields or (place == 0 and fields[1] == 'w' and #fields == 2) then
       -- It is no message any more: deleted by hand, or a mark that only wakes.
       redis.call('XACK', stream, group, id)
       redis.call('XDEL', stream, id)
       holds = holds - 1
     elseif is_suspect(lent, fields) then
+      patience = patience - #(fields[2] or '') / 1024
       suspect = suspect or { place, id, lent, fields }
     else
       redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', lent + 1, 'JUSTID')

@@ -5,7 +5,7 @@ use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
 use actor_redis::RedisBroker;
 
-use crate::server::{LEASE, Server, claim, message, queue, send, worker};
+use crate::server::{LEASE, Server, claim, end_lease, message, queue, send, worker};
 
 /// How often each command ran.
 fn calls(server: &Server) -> HashMap<String, u64> {
@@ -77,6 +77,33 @@ async fn a_waiting_worker_asks_for_nothing() {
     assert_eq!(between(&before, &calls(&server)), 0);
     wait.stop();
     waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_recovery_reads_few_of_many_suspects() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let [first, second, alive] = [worker(&broker).await, worker(&broker).await, worker(&broker).await];
+    let recover = async |consumer| broker.recover(consumer, 256, Duration::ZERO).await.unwrap().len();
+    let reads = || calls(&server).get("xrange").copied().unwrap_or_default();
+    send(&broker, (0..100).map(|number| message(&number.to_string())).collect()).await;
+    assert_eq!(claim(&broker, &first, 100).await.len(), 100);
+    end_lease(&server, &first);
+    assert_eq!(recover(&second).await, 100);
+    end_lease(&server, &second);
+    // All of them have outlived two deaths: the groups tell so.
+    let before = reads();
+    assert_eq!(recover(&alive).await, 1);
+    assert_eq!(reads() - before, 1);
+    // Of these, only the messages tell: they are read, and are not small.
+    let large = format!("{}{}", r#"{"crashes":1}"#, " ".repeat(256 << 10));
+    let third = worker(&broker).await;
+    send(&broker, (0..100).map(|_| message(&large)).collect()).await;
+    assert_eq!(claim(&broker, &third, 100).await.len(), 100);
+    end_lease(&server, &third);
+    let before = reads();
+    assert_eq!(recover(&alive).await, 1);
+    assert!(reads() - before < 20, "{}", reads() - before);
 }
 
 #[tokio::test]

@@ -97,6 +97,10 @@ async fn a_page_of_large_messages_ends_early() {
     let page = broker.list(&queue(), State::Ready, Page::first(1_000)).await.unwrap();
     assert!(page.messages.len() < 60 && page.next.is_some());
     assert_eq!(all(&broker, State::Ready, 1_000).await.len(), 60);
+    assert_eq!(claim(&broker, &worker(&broker).await, 60).await.len(), 60);
+    let page = broker.list(&queue(), State::Lent, Page::first(1_000)).await.unwrap();
+    assert!(page.messages.len() < 60 && page.next.is_some(), "{}", page.messages.len());
+    assert_eq!(all(&broker, State::Lent, 1_000).await.len(), 60);
 }
 
 #[tokio::test]

@@ -160,3 +160,25 @@ async fn a_list_of_queues_that_was_lost_is_written_again_by_those_who_serve_them
     }
     assert_eq!(broker.queues().await.unwrap(), [queue()]);
 }
+
+#[tokio::test]
+async fn a_recovery_that_stood_before_a_server_at_a_standstill_declares_nobody_dead() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (other, looking) = (worker(&broker).await, worker(&broker).await);
+    assert!(broker.recover(&looking, 1, Duration::ZERO).await.unwrap().is_empty());
+    send(&broker, vec![message("held")]).await;
+    assert_eq!(claim(&broker, &other, 1).await.len(), 1);
+    let lease = Duration::from_secs(1);
+    assert_eq!(broker.renew(&other.worker, &[queue()], lease).await.unwrap(), Lease::Held { deaths: false });
+    server.freeze();
+    let looked = tokio::spawn({
+        let broker = broker.clone();
+        async move { broker.recover(&looking, 1, Duration::ZERO).await }
+    });
+    // The other's renewal stands behind it.
+    tokio::time::sleep(lease * 2).await;
+    server.thaw();
+    assert!(looked.await.unwrap().unwrap().is_empty());
+    assert_eq!(broker.renew(&other.worker, &[queue()], LEASE).await.unwrap(), Lease::Held { deaths: false });
+}

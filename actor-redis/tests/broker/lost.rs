@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use actor_core::Inspect;
-use actor_core::broker::Broker;
+use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Lease, Receipt, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_redis::RedisBroker;
@@ -112,6 +112,53 @@ async fn more_messages_than_one_claim_takes_are_found_by_several() {
     numbers.sort_unstable();
     assert_eq!(numbers, (0..700).collect::<Vec<_>>());
     assert!(claim(&broker, &consumer, 100).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_look_for_lost_messages_had_found_when_it_failed_is_found_by_the_next() {
+    let (server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    send(&broker, vec![message("lost")]).await;
+    proxy.swallow_the_next_answer();
+    broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    // The look is refused at a level that comes after the one where the message is.
+    let _: i64 = server.run("DEL {actor:mail}:ready:low");
+    let _: String = server.run("SET {actor:mail}:ready:low strange");
+    broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    let _: i64 = server.run("DEL {actor:mail}:ready:low");
+    assert_eq!(bodies(&claim(&broker, &consumer, 10).await), ["lost"]);
+    assert!(claim(&broker, &consumer, 10).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_answer_of_a_slow_network_comes_in_several() {
+    let (server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    send(&server.broker().await, large()).await;
+    proxy.be_slow();
+    assert!(broker.claim(&consumer, 12, &Wait::new(Duration::ZERO)).await.unwrap_err().is_unknown());
+    let lent = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap();
+    assert!((1..12).contains(&lent.len()), "{}", lent.len());
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_request_of_a_slow_network_goes_in_several() {
+    let (_server, proxy, broker) = spoiled().await;
+    let consumer = worker(&broker).await;
+    send(&broker, large()).await;
+    let lent = claim(&broker, &consumer, 12).await;
+    let back = lent.into_iter().map(|delivery| (delivery.receipt, Settlement::Release { body: delivery.body }));
+    proxy.be_slow();
+    for settled in broker.settle(&consumer, &back.collect::<Vec<_>>()).await {
+        assert_eq!(settled.unwrap(), Settled::Yes);
+    }
+}
+
+/// What takes a slow network 6 s, and an answer may take 5.
+fn large() -> Vec<Enqueue> {
+    (0..12).map(|_| message(&"a".repeat(1 << 20))).collect()
 }
 
 #[tokio::test]

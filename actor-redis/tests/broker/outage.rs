@@ -6,6 +6,7 @@ use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Inspect, Priority};
 use actor_redis::RedisBroker;
 
+use crate::proxy::Proxy;
 use crate::server::{
     LEASE, Server, bodies, bury, claim, message, message_of, queue, release, retry, send, settle, wait_and_claim,
     worker,
@@ -197,4 +198,43 @@ async fn after_everything_was_flushed_the_lease_is_lost_and_work_goes_on_under_a
     let _: i64 = server.run("DEL {actor:mail}:ready:normal");
     send(&broker, vec![message("b")]).await;
     assert_eq!(bodies(&wait_and_claim(&broker, &after).await), ["b"]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_with_a_script_takes_no_connection_of_which_nothing_is_known() {
+    let server = Server::with(&["--lua-time-limit", "20"]);
+    let mut raw = server.raw();
+    let script = std::thread::spawn(move || {
+        redis::cmd("EVAL").arg("while true do end").arg(0).query::<redis::Value>(&mut raw).unwrap_err()
+    });
+    while redis::cmd("PING").query::<redis::Value>(&mut server.raw()).is_ok() {}
+    for database in ["", "?db=2"] {
+        let error = RedisBroker::connect(&format!("{}{database}", server.url())).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
+    let _: String = server.run("SCRIPT KILL");
+    script.join().unwrap();
+    assert!(round(&server.broker().await).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_address_leads_elsewhere_a_server_that_became_read_only_is_left() {
+    let former = Server::start();
+    let proxy = Proxy::before(&former).await;
+    let broker = RedisBroker::connect(&proxy.url()).await.unwrap();
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    // As after a failover: the former primary is the replica of somebody, and cuts nobody.
+    let promoted = Server::start();
+    proxy.lead_to(&promoted);
+    let _: String = former.run("REPLICAOF 127.0.0.1 1");
+    until_it_works(&broker).await;
+    send(&broker, vec![message("a")]).await;
+    let began = Instant::now();
+    while claim_of(&broker, &consumer).await.is_none() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it claims at the former");
+    }
+    while !matches!(broker.renew(&consumer.worker, &[queue()], LEASE).await, Ok(Lease::Lost)) {
+        assert!(began.elapsed() < Duration::from_secs(10), "it renews at the former");
+    }
 }

@@ -1,13 +1,17 @@
-//! A wire between the broker and the server that can lose an answer, or hold up a request.
+//! A wire between the broker and the server that can lose an answer, hold up a request, or be slow.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
 use tokio::sync::Notify;
 
 use crate::server::Server;
+
+/// What a slow wire takes for a byte.
+const SLOW: Duration = Duration::from_nanos(1_000_000_000 / (2 << 20));
 
 pub(crate) struct Proxy {
     port: u16,
@@ -19,6 +23,9 @@ pub(crate) struct Proxy {
 struct Wire {
     swallow: AtomicBool,
     hold: AtomicBool,
+    slow: AtomicBool,
+    /// The server's socket.
+    leads_to: Mutex<String>,
     let_go: Notify,
     gone: Notify,
 }
@@ -28,14 +35,22 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let wire = Arc::new(Wire::default());
-        let (socket, shared) = (server.socket(), Arc::clone(&wire));
+        let shared = Arc::clone(&wire);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let socket = shared.leads_to.lock().unwrap().clone();
                 let server = UnixStream::connect(&socket).await.unwrap();
                 tokio::spawn(carry(client, server, Arc::clone(&shared)));
             }
         });
-        Self { port, wire }
+        let proxy = Self { port, wire };
+        proxy.lead_to(server);
+        proxy
+    }
+
+    /// Leads new connections to this server. Those that stand stay where they are.
+    pub(crate) fn lead_to(&self, server: &Server) {
+        *self.wire.leads_to.lock().unwrap() = server.socket();
     }
 
     pub(crate) fn url(&self) -> String {
@@ -60,10 +75,23 @@ impl Proxy {
         !self.wire.hold.load(Ordering::SeqCst)
     }
 
+    /// Carries 2 MiB a second from now on, each way and on each connection.
+    pub(crate) fn be_slow(&self) {
+        self.wire.slow.store(true, Ordering::SeqCst);
+    }
+
     /// Lets what was kept back go to the server, if that still takes it.
     pub(crate) async fn let_it_go(&self) {
         self.wire.let_go.notify_one();
         self.wire.gone.notified().await;
+    }
+}
+
+impl Wire {
+    async fn take_the_time_for(&self, bytes: usize) {
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(SLOW * u32::try_from(bytes).unwrap()).await;
+        }
     }
 }
 
@@ -74,6 +102,7 @@ async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
     tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&wire)));
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+        wire.take_the_time_for(count).await;
         if wire.swallow.swap(false, Ordering::SeqCst) || to_client.write_all(&bytes[..count]).await.is_err() {
             break;
         }
@@ -83,6 +112,7 @@ async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
 async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix::OwnedWriteHalf, wire: Arc<Wire>) {
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+        wire.take_the_time_for(count).await;
         let held = wire.hold.swap(false, Ordering::SeqCst);
         if held {
             wire.let_go.notified().await;
