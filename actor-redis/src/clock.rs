@@ -1,6 +1,6 @@
 //! Redis's clock, as well as it is known without asking.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,8 @@ pub(crate) struct Clock {
     redis_us: AtomicI64,
     /// The last time that it was put forward. Locked for moments only, by measurements and recoveries.
     leap: Mutex<Option<Leap>>,
+    /// The longest lease that is kept here, in ms: whoever lives has renewed one by the new time after it.
+    lease_ms: AtomicU64,
 }
 
 /// Redis's clock was put forward, or another server's clock is ahead of that of the one before: all leases
@@ -29,7 +31,7 @@ struct Leap {
 
 /// Less than this is no leap.
 const LEAST_LEAP: Duration = Duration::from_millis(500);
-/// After this time whoever lives has renewed its lease by the new time.
+/// How long a leap counts at least.
 const LEAP_COUNTS: Duration = Duration::from_secs(10);
 
 /// Nothing has been measured: there was no connection yet.
@@ -37,7 +39,12 @@ const UNKNOWN: i64 = i64::MIN;
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { made: Instant::now(), redis_us: AtomicI64::new(UNKNOWN), leap: Mutex::default() }
+        Self {
+            made: Instant::now(),
+            redis_us: AtomicI64::new(UNKNOWN),
+            leap: Mutex::default(),
+            lease_ms: AtomicU64::new(0),
+        }
     }
 }
 
@@ -55,7 +62,13 @@ impl Clock {
     /// By how much it was put forward a moment ago.
     pub(crate) fn leapt(&self) -> Duration {
         let leap = *self.leap.lock().unwrap_or_else(PoisonError::into_inner);
-        leap.filter(|leap| leap.noticed.elapsed() < LEAP_COUNTS).map_or(Duration::ZERO, |leap| leap.by)
+        let counts = LEAP_COUNTS.max(Duration::from_millis(self.lease_ms.load(Ordering::Relaxed)));
+        leap.filter(|leap| leap.noticed.elapsed() < counts).map_or(Duration::ZERO, |leap| leap.by)
+    }
+
+    /// Tells how long the leases are.
+    pub(crate) fn keeps(&self, lease: Duration) {
+        self.lease_ms.fetch_max(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     fn at(&self, here: Instant) -> Option<SystemTime> {

@@ -50,6 +50,7 @@ impl Leases {
         names: &[QueueName],
         lease: Duration,
     ) -> Result<(), Trouble> {
+        self.endpoint.clock.keeps(lease);
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let kept = self.kept(worker);
         let link = &kept.link;
