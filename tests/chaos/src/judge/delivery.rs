@@ -74,9 +74,12 @@ pub(super) fn tokens_grow(facts: &Facts) -> Finding {
 pub(super) fn effects_once(facts: &Facts) -> Finding {
     let mut finding = Finding::new("with the token as its guard, each effect happened once");
     for (id, message) in &facts.messages {
-        let wanted = usize::from(done(message));
-        // A worker may be killed between its effect and the line that tells of it.
-        let fits = message.commits.len() == wanted || (wanted == 0 && message.commits.len() == 1);
+        let fits = match message.commits[..] {
+            [] => !done(message),
+            // A worker may be killed between its effect and the line that tells of it.
+            [token] => done(message) || message.runs.iter().any(|run| run.token == token && run.end.is_none()),
+            _ => false,
+        };
         finding.ask(fits, || format!("{} effects: {}", message.commits.len(), tell(facts, *id)));
     }
     finding

@@ -8,7 +8,7 @@ use super::windows::Windows;
 use crate::clock::SECOND;
 use crate::history::{Event, History, How, What};
 
-/// How long a worker that was asked to stop may try to settle, and how long after that it is gone.
+/// How long after its end a run may still not be settled, where its worker tries to in vain.
 const UNSETTLED: u64 = 30 * SECOND;
 /// How long what a master answered may be on its way: to its replica, and to who wrote it down.
 const IN_FLIGHT: u64 = SECOND / 5;
@@ -93,6 +93,8 @@ pub(crate) struct Facts {
     pub(crate) calm: (u64, u64),
     /// From when to when a replica was parted from its master, which then died.
     parted: Vec<(u64, u64)>,
+    /// Since when a replica is parted from its master, which lives.
+    parting: Option<u64>,
     /// Messages of a newer format, as they were added.
     pub(crate) tomorrow: HashMap<MessageId, String>,
     /// While Redis could not be used, or the machine stood still.
@@ -244,12 +246,8 @@ impl Facts {
                 self.spawned.remove(&process);
             }
             What::Fault { name, .. } => *self.faults.entry(name).or_default() += 1,
-            What::Parted => self.parted.push((at, u64::MAX)),
-            What::MasterLost => {
-                if let Some((_, until)) = self.parted.last_mut() {
-                    *until = at;
-                }
-            }
+            What::Parted => self.parting = Some(at),
+            What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),
             What::Calm => self.calm.0 = at,
             What::Draining => {
                 self.calm.1 = at;
@@ -324,9 +322,15 @@ impl Facts {
     /// Whether a run's end may never have been told: its worker was declared dead, or ended, by itself or
     /// in order, at a time at which it may not have settled yet.
     pub(crate) fn ended_badly(&self, run: &Run) -> bool {
-        self.died(run.process).is_some()
-            || self.life(run).is_some_and(|life| life.lost.is_some())
-            || self.stopped.get(&run.process).is_some_and(|at| self.over(run).saturating_add(UNSETTLED) > *at)
+        let lost = self.life(run).and_then(|life| life.lost);
+        let ends = [self.died(run.process), lost, self.stopped.get(&run.process).copied()];
+        ends.into_iter().flatten().any(|at| self.over(run).saturating_add(UNSETTLED) > at)
+    }
+
+    /// How many lives ended badly since a time: each can have been the death of one delivery of a message.
+    pub(crate) fn bad_ends_since(&self, since: u64) -> usize {
+        let lost = self.lives.values().flatten().filter_map(|life| life.lost);
+        self.deaths.values().copied().chain(lost).filter(|at| *at >= since).count()
     }
 
     /// Whether a message was acknowledged by a master that died before it could pass it on.
@@ -339,6 +343,11 @@ impl Facts {
     /// How long Redis, or the whole machine, was away between two times.
     pub(crate) fn away_between(&self, from: u64, to: u64) -> u64 {
         self.away.between(from, to)
+    }
+
+    /// The same, or while something else was so.
+    pub(super) fn away_or(&self, other: Windows, from: u64, to: u64) -> u64 {
+        other.and(&self.away).between(from, to)
     }
 
     /// Since when what a worker held that died could be taken over: since its death, or where whoever would have

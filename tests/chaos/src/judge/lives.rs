@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{Facts, Finding};
 use crate::clock::SECOND;
 
-/// How long before the calm a process must have been there, so that it has had time to begin.
+/// How long before the calm a process must have been there, or before the drain not be blocked any more, so that it
+/// has had time to begin.
 const BEGUN: u64 = SECOND;
 
 /// A process that lives and consumes nothing, as after a connection that it never made again.
@@ -15,7 +16,8 @@ pub(super) fn all_work_again(facts: &Facts) -> Finding {
     let mut busy = HashSet::new();
     for message in facts.messages.values() {
         for run in &message.runs {
-            let hogs = message.actor.ends_with("hog") && facts.over(run) > since;
+            // While it blocks its worker, that one cannot begin anything.
+            let hogs = message.actor.ends_with("hog") && run.start < until && facts.over(run) + BEGUN >= until;
             if hogs || (since..until).contains(&run.start) {
                 busy.insert(facts.processes[run.process].as_str());
             }

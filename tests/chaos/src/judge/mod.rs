@@ -5,6 +5,8 @@ mod facts;
 mod lives;
 mod recovery;
 mod retries;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use actor_core::MessageId;

@@ -50,25 +50,25 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
             if !was_held(message, lent, next) {
                 continue;
             }
-            // Whoever took it over may have died too, before it started: each death has a time of its own.
+            // Whoever took it over may have died too, before it started: each death has a time of its own, and this is
+            // its last chance then.
             let deaths = u64::from(next.crashes.saturating_sub(lent.crashes).max(1));
             let since = facts.recoverable_since(died, next.start, bound_us * deaths);
-            let waited = next.start - since - facts.away_between(since, next.start);
+            let span = next.start - since;
+            let waited = span - facts.away_between(since, next.start);
             if next.crashes >= LAST_CHANCE {
                 last_chances.push(waited);
-                let crowded = suspects.crowded(*id, since, next.start);
-                finding.ask(waited.saturating_sub(crowded) <= bound_us * deaths, || {
-                    let (waited, crowded) = (seconds(waited), seconds(crowded));
+                let off = facts.away_or(suspects.crowded(*id, next.start), since, next.start);
+                finding.ask(span - off <= bound_us * deaths, || {
+                    let (waited, crowded) = (seconds(waited), seconds(waited - (span - off)));
                     format!("{waited:.1} s, {crowded:.1} s of it beside others: {}", tell(facts, *id))
                 });
                 continue;
             }
             // While it ran a message on its last chance, its worker took over nothing.
-            let waited = waited - suspects.alone(next.process, since, next.start).min(waited);
-            finding.ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), tell(facts, *id)));
-            if deaths == 1 {
-                waits.push(waited);
-            }
+            let waited = span - facts.away_or(suspects.alone(next.process, next.start), since, next.start);
+            finding.ask(waited <= bound_us, || format!("{:.1} s: {}", seconds(waited), tell(facts, *id)));
+            waits.push(waited);
         }
     }
     waits.sort_unstable();
@@ -129,22 +129,22 @@ fn suspects(facts: &Facts) -> Suspects {
 }
 
 impl Suspects {
-    /// How long other suspects than `id` ran between two times, with the time until it was tried again.
-    fn crowded(&self, id: MessageId, from: u64, to: u64) -> u64 {
+    /// While other suspects than `id` ran that began before a time, and until it was tried again after each.
+    fn crowded(&self, id: MessageId, before: u64) -> Windows {
         let mut windows = Windows::default();
-        for other in self.begun(to).filter(|other| other.id != id) {
+        for other in self.begun(before).filter(|other| other.id != id) {
             windows.add(other.since, other.until.saturating_add(TRIED_AGAIN));
         }
-        windows.between(from, to)
+        windows
     }
 
-    /// How long messages on their last chance ran on a process between two times.
-    fn alone(&self, process: usize, from: u64, to: u64) -> u64 {
+    /// While messages on their last chance ran on a process that began before a time.
+    fn alone(&self, process: usize, before: u64) -> Windows {
         let mut windows = Windows::default();
-        for run in self.begun(to).filter(|run| run.is_last_chance && run.process == process) {
+        for run in self.begun(before).filter(|run| run.is_last_chance && run.process == process) {
             windows.add(run.since, run.until);
         }
-        windows.between(from, to)
+        windows
     }
 
     fn begun(&self, before: u64) -> impl Iterator<Item = &Suspect> {

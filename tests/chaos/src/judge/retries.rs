@@ -13,7 +13,7 @@ const BEHIND: u64 = 5 * SECOND;
 /// What rounding and two clocks' reading may take off a wait, in us.
 const ROUNDING: u64 = 2_000;
 
-fn max_retries(actor: &str) -> u32 {
+pub(super) fn max_retries(actor: &str) -> u32 {
     match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
         "plain" => 4,
         "stubborn" | "hog" | "poison" | "leaky" => 3,
@@ -22,7 +22,7 @@ fn max_retries(actor: &str) -> u32 {
 }
 
 /// The longest that the backoff after an attempt may be, in us.
-fn ceiling(actor: &str, attempt: u32) -> u64 {
+pub(super) fn ceiling(actor: &str, attempt: u32) -> u64 {
     let (first, longest) = match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
         "plain" => (100, 1_000),
         "stubborn" => (100, 500),
@@ -89,13 +89,14 @@ pub(super) fn waits_kept(facts: &Facts) -> Finding {
             let due = message.invoked + message.delay_ms * 1_000;
             finding.ask(first.start + ROUNDING >= due, || tell(facts, *id));
         }
-        if is(&message.actor, "patient") {
-            let failed = message.runs.iter().find_map(|run| match run.end {
-                Some((end, How::Failed)) => Some(end),
+        let next = message.runs.iter().find(|run| run.attempt == 2);
+        if let Some(next) = next.filter(|_| is(&message.actor, "patient")) {
+            let failures = message.runs.iter().filter_map(|run| match run.end {
+                Some((end, How::Failed)) if end <= next.start => Some((end, facts.ended_badly(run))),
                 _ => None,
             });
-            let next = message.runs.iter().find(|run| run.attempt == 2);
-            if let (Some(failed), Some(next)) = (failed, next) {
+            // The first that was settled for certain, where there is one.
+            if let Some((failed, _)) = failures.min_by_key(|(_, unsettled)| *unsettled) {
                 let due = failed + micros(PATIENCE);
                 finding.ask(next.start + ROUNDING >= due, || tell(facts, *id));
             }
@@ -126,13 +127,17 @@ pub(super) fn died_of_crashes(letter: &DeadLetter) -> bool {
 
 pub(super) fn buried_for_a_reason(facts: &Facts, storage: &Storage) -> Finding {
     let mut finding = Finding::new(super::REASONS);
-    let bad_ends = facts.deaths.len() + facts.leases_lost();
     for (id, letter) in &storage.dead {
-        let is_true = if died_of_crashes(letter) {
-            letter.crashes >= 3 && bad_ends >= 3
-        } else {
-            is(&letter.actor, "doomed") && letter.reason == "doomed" && letter.attempt == max_retries(&letter.actor) + 1
-        };
+        let is_true = facts.messages.get(id).is_some_and(|message| {
+            if died_of_crashes(letter) {
+                letter.crashes >= 3 && facts.bad_ends_since(message.invoked) >= letter.crashes as usize
+            } else {
+                is(&letter.actor, "doomed")
+                    && letter.reason == "doomed"
+                    && letter.attempt == max_retries(&letter.actor) + 1
+                    && letter.attempt <= failures_before(message, u64::MAX)
+            }
+        });
         finding.ask(is_true, || {
             let DeadLetter { attempt, crashes, reason, .. } = letter;
             format!("{reason:?} attempt {attempt} crashes {crashes}: {}", tell(facts, *id))

@@ -9,6 +9,12 @@ impl Windows {
         self.0.push((since, until));
     }
 
+    /// Times in which this or the other was so.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        self.0.extend(&other.0);
+        self
+    }
+
     /// How much of the time between two times they cover.
     pub(super) fn between(&self, from: u64, to: u64) -> u64 {
         let cut = |(since, until): &(u64, u64)| ((*since).max(from), (*until).min(to));

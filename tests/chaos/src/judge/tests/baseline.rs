@@ -1,0 +1,119 @@
+//! A history in which every rule is asked and holds: the others differ from it in one thing each.
+
+use super::super::{LATE, OUTLIVED, RECOVERED, WAITS};
+use super::*;
+use crate::fault::Fault;
+use crate::history::{How, What};
+
+/// The worker that nothing befalls.
+pub(super) const SPARED: usize = 1;
+/// Another that nothing befalls in the baseline.
+pub(super) const OTHER: usize = 2;
+/// One that dies at 30 s.
+pub(super) const VICTIM: usize = 3;
+/// And the one that takes its place.
+pub(super) const HEIR: usize = 4;
+
+/// When faults are over, and when nothing is sent any more. What a test adds is between 100 s and this.
+pub(super) const CALM: u64 = s(400);
+pub(super) const DRAIN: u64 = s(408);
+const END: u64 = s(420);
+
+pub(super) fn baseline() -> Tale {
+    let mut tale = Tale::new();
+    tale.is_about(&[Fault::KillRedis]);
+    let names = [("worker-0-0", 0, END), ("worker-1-0", 0, END), ("worker-2-0", 0, s(30)), ("worker-2-1", s(31), END)];
+    for (name, from, until) in names {
+        let process = tale.worker(name, (from, until));
+        tale.spawned(process, from);
+    }
+    tale.dies(VICTIM, s(30));
+
+    tale.does(OTHER, s(1));
+    let retried = tale.sent("plain", s(2));
+    tale.runs(OTHER, retried, (s(2), s(3)), FIRST, How::Failed);
+    tale.runs(SPARED, retried, (s(3) + 50 * MS, s(4)), AGAIN, How::Done);
+    let scheduled = tale.invoked("plain", s(3), s(2));
+    tale.harness(s(3), What::Acknowledged { id: scheduled });
+    tale.runs(OTHER, scheduled, (s(5), s(6)), FIRST, How::Done);
+    let doomed = tale.sent("doomed", s(8));
+    for (token, at) in [(1, 8), (2, 9), (3, 10)] {
+        let attempt = u32::try_from(token).unwrap();
+        tale.runs(OTHER, doomed, (s(at), s(at) + MS), Try { attempt, crashes: 0, token }, How::Failed);
+    }
+    tale.buried(doomed, 3, 0, "doomed");
+
+    let refused = tale.invoked("plain", s(11), 0);
+    tale.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
+    let unknown = tale.invoked("plain", s(11), 0);
+    tale.harness(s(11), What::Unknown { id: unknown, why: "no answer".to_owned() });
+    let (tomorrow, body) = (tale.id("plain"), r#"{"v":2}"#.to_owned());
+    tale.harness(s(12), What::Tomorrow { id: tomorrow, body: body.clone() });
+    tale.played.storage.tomorrow.insert(tomorrow, body);
+
+    tale.fault("kill_redis", (s(15), s(17)));
+    tale.away((s(15), s(17)));
+
+    let orphan = tale.sent("plain", s(29));
+    tale.starts(VICTIM, orphan, s(29), FIRST);
+    tale.runs(SPARED, orphan, (s(33), s(34)), TAKEN_OVER, How::Done);
+
+    tale.harness(CALM, What::Calm);
+    for worker in [SPARED, OTHER, HEIR] {
+        tale.does(worker, CALM + s(1));
+    }
+    tale.harness(DRAIN, What::Draining);
+    tale
+}
+
+#[test]
+fn every_rule_is_asked_of_the_baseline_and_holds() {
+    let verdict = holds(baseline());
+    for finding in &verdict.findings {
+        assert!(finding.asked > 0 && finding.excused.is_none(), "{finding:?}");
+    }
+    // As often as there is something to ask of, and no more often.
+    let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
+    for (rule, times) in [
+        ("every acknowledged message came to an end", 8),
+        ("no refused message ran", 1),
+        ("messages of a newer format wait unharmed", 1),
+        ("no message ran on two workers whose leases both held", 4),
+        (WAITS, 1),
+        (LATE, 3),
+        ("every dead letter has a true reason", 1),
+        (RECOVERED, 1),
+        ("when all faults are over, every worker works", 3),
+        (OUTLIVED, 1),
+    ] {
+        assert_eq!(asked(rule), Some(times), "{rule}");
+    }
+}
+
+#[test]
+fn what_is_counted_is_what_happened() {
+    let mut tale = baseline();
+    let id = tale.last();
+    tale.harness(s(200), What::Fenced { id, token: 1 });
+    let verdict = holds(tale);
+    let (counts, recovery) = (&verdict.counts, &verdict.recovery);
+    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (8, 1, 1, 0));
+    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (12, 7, 4));
+    assert_eq!((counts.runs_dropped, counts.runs_cut_short), (0, 1));
+    assert_eq!((counts.dead_letters, counts.dead_of_crashes), (1, 0));
+    assert_eq!((counts.effects, counts.effects_fenced), (7, 1));
+    assert_eq!((counts.processes_killed, counts.leases_lost, counts.lost, counts.lost_with_master), (1, 0, 0, 0));
+    assert_eq!((recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound), (1, 3.0, 3.0, 3.0, 10.0));
+    assert_eq!(verdict.faults.get("kill_redis"), Some(&1));
+}
+
+#[test]
+fn the_table_of_the_rules_is_the_one_in_the_documentation() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/chaos.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, table) = page.split_once("| rule | what it means |\n|---|---|\n").unwrap();
+    let rows = table.lines().map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let verdict = baseline().judged();
+    let rules: Vec<_> = verdict.findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(rows.collect::<Vec<_>>(), rules);
+}

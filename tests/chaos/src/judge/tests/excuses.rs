@@ -1,0 +1,79 @@
+//! An excuse is for its rule in its scenario, and what was acknowledged is never excused.
+
+use super::super::{ATTEMPTS, BOUNDED, EXCLUSION, LATE, LOST, OUTLIVED, REASONS, RECOVERED, TOKENS, WAITS};
+use super::*;
+use crate::history::How;
+use crate::scenario::{self, Scenario};
+
+/// What each scenario excuses, as the documentation has it: what was deleted by hand, and what a master took to its grave.
+fn excused(scenario: &str) -> &'static [&'static str] {
+    match scenario {
+        "lose-consumers" | "lose-groups" | "failover" | "failover-wait" => {
+            &[EXCLUSION, TOKENS, ATTEMPTS, BOUNDED, REASONS]
+        }
+        "lose-later" => &[WAITS],
+        _ => &[],
+    }
+}
+
+fn rules() -> Vec<&'static str> {
+    baseline().judged().findings.iter().map(|finding| finding.rule).collect()
+}
+
+#[test]
+fn each_scenario_excuses_what_the_documentation_says_and_nothing_else() {
+    let rules = rules();
+    for scenario in scenario::all() {
+        let found: Vec<_> = rules.iter().copied().filter(|rule| scenario.excuse(rule).is_some()).collect();
+        assert_eq!(found, excused(scenario.name), "{}", scenario.name);
+        // An excuse for a rule that there is not excuses nothing.
+        assert_eq!(scenario.excused.len(), found.len(), "{}", scenario.name);
+    }
+}
+
+#[test]
+fn without_time_the_rules_of_time_are_excused_too() {
+    for scenario in scenario::all() {
+        let untimed = Scenario { timed: false, ..scenario };
+        for rule in rules() {
+            let is_of_time = [LATE, RECOVERED, OUTLIVED].contains(&rule);
+            let is_excused = is_of_time || excused(untimed.name).contains(&rule);
+            assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);
+        }
+    }
+}
+
+#[test]
+fn that_an_acknowledged_message_comes_to_its_end_is_never_excused() {
+    for scenario in scenario::all() {
+        for timed in [true, false] {
+            let mut tale = baseline();
+            let id = tale.sent("plain", s(100));
+            tale.scenario = Scenario { timed, ..scenario.clone() };
+            let verdict = tale.judged();
+            let lost = verdict.findings.iter().find(|finding| finding.rule == LOST).unwrap();
+            assert!(!verdict.holds && !lost.holds && lost.excused.is_none(), "{}: {id}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn an_excused_breach_is_told_and_leaves_the_verdict_true() {
+    let tale = |is_lost: bool| {
+        let mut tale = baseline();
+        tale.scenario.excused = &[(TOKENS, "how often it was lent was deleted")];
+        let id = tale.sent("plain", s(100));
+        tale.runs(OTHER, id, (s(100), s(101)), FIRST, How::Dropped);
+        tale.runs(OTHER, id, (s(102), s(103)), FIRST, How::Done);
+        if is_lost {
+            tale.sent("plain", s(100));
+        }
+        tale.judged()
+    };
+    let verdict = tale(false);
+    let [finding] = broken(&verdict)[..] else { panic!("{:#?}", broken(&verdict)) };
+    assert_eq!((finding.rule, finding.excused), (TOKENS, Some("how often it was lent was deleted")));
+    assert!(verdict.holds);
+    // Another rule is not excused with it.
+    assert!(!tale(true).holds);
+}

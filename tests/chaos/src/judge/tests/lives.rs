@@ -1,0 +1,82 @@
+//! When all faults are over, every worker works.
+
+use super::*;
+use crate::fault::Fault;
+use crate::history::{How, What};
+
+use super::baseline::{CALM, DRAIN};
+
+/// A further worker, which was started at `spawned`.
+fn further(spawned: u64) -> (Tale, usize) {
+    let mut tale = baseline();
+    let worker = tale.worker("worker-3-0", (s(100), DRAIN));
+    tale.spawned(worker, spawned);
+    (tale, worker)
+}
+
+#[test]
+fn a_worker_that_lives_and_starts_nothing_after_all_faults_breaks_it() {
+    let (mut tale, worker) = further(s(100));
+    tale.does(worker, s(200));
+    breaks(tale, WORKING, "worker-3-0");
+}
+
+#[test]
+fn what_counts_is_what_began_between_the_calm_and_the_drain() {
+    at_least(CALM, WORKING, |start| {
+        let (mut tale, worker) = further(s(100));
+        tale.does(worker, start);
+        tale
+    });
+    at_most(DRAIN - 1, WORKING, |start| {
+        let (mut tale, worker) = further(s(100));
+        tale.does(worker, start);
+        tale
+    });
+}
+
+#[test]
+fn a_worker_that_began_in_the_second_before_the_calm_is_not_asked() {
+    at_least(CALM - s(1), WORKING, |spawned| further(spawned).0);
+}
+
+#[test]
+fn a_worker_that_ended_before_the_drain_is_not_asked() {
+    at_most(DRAIN, WORKING, |died| {
+        let (mut tale, worker) = further(s(100));
+        tale.stops(worker, died);
+        // At the drain, whoever ends at the same time has ended before.
+        tale.without(|what| matches!(what, What::Draining));
+        tale.harness(DRAIN, What::Draining);
+        tale
+    });
+}
+
+#[test]
+fn a_process_that_sends_is_not_asked() {
+    let mut tale = baseline();
+    tale.played.history.processes.push("producer-0-0".to_owned());
+    tale.spawned(5, s(100));
+    holds(tale);
+}
+
+#[test]
+fn a_worker_that_is_blocked_until_the_drain_is_not_asked() {
+    at_least(DRAIN - s(1), WORKING, |until| {
+        let (mut tale, worker) = further(s(100));
+        tale.is_about(&[Fault::Hog]);
+        let hog = tale.sent("hog", CALM - s(1));
+        tale.runs(worker, hog, (CALM - s(1), until), FIRST, How::Done);
+        tale
+    });
+    // What blocks it only in the drain is no reason.
+    let (mut tale, worker) = further(s(100));
+    let hog = tale.sent("hog", DRAIN);
+    tale.runs(worker, hog, (DRAIN, DRAIN + s(1)), FIRST, How::Done);
+    breaks(tale, WORKING, "worker-3-0");
+    // Others do not block.
+    let (mut tale, worker) = further(s(100));
+    let plain = tale.sent("plain", CALM - s(1));
+    tale.runs(worker, plain, (CALM - s(1), DRAIN), FIRST, How::Done);
+    breaks(tale, WORKING, "worker-3-0");
+}

@@ -1,0 +1,71 @@
+//! Each rule breaks where it must, and each allowance is as wide as `docs/chaos.md` says and no wider.
+
+mod baseline;
+mod delivery;
+mod ends;
+mod exclusion;
+mod excuses;
+mod last_chance;
+mod lives;
+mod recovery;
+mod retries;
+mod tale;
+mod trouble;
+
+use super::{Finding, Verdict};
+use baseline::{HEIR, OTHER, SPARED, VICTIM, baseline};
+use tale::{AGAIN, FIRST, MS, TAKEN_OVER, Tale, Try, s};
+
+const REFUSED: &str = "no refused message ran";
+const TOMORROW: &str = "messages of a newer format wait unharmed";
+const EFFECTS: &str = "with the token as its guard, each effect happened once";
+const WORKING: &str = "when all faults are over, every worker works";
+const STRUCK: &str = "what the scenario is about has happened";
+const DRAINED: &str = "after the drain nothing is left but dead letters";
+const WOLF: &str = "the auditor finds nothing wrong where nothing is";
+
+fn broken(verdict: &Verdict) -> Vec<&Finding> {
+    verdict.findings.iter().filter(|finding| !finding.holds).collect()
+}
+
+/// Every rule holds.
+#[track_caller]
+fn holds(tale: Tale) -> Verdict {
+    let verdict = tale.judged();
+    assert!(verdict.holds && broken(&verdict).is_empty(), "{:#?}", broken(&verdict));
+    verdict
+}
+
+/// These rules break and no other does, and each breach tells of what broke it.
+#[track_caller]
+fn break_all(tale: Tale, rules: &[&str], what: &(impl ToString + ?Sized)) {
+    let (verdict, what) = (tale.judged(), what.to_string());
+    let broken = broken(&verdict);
+    assert!(broken.iter().map(|finding| finding.rule).eq(rules.iter().copied()), "{broken:#?}");
+    assert!(!verdict.holds, "the verdict must not hold where {rules:?} do not");
+    for finding in broken {
+        let breaches = &finding.breaches;
+        assert_eq!(finding.broken, breaches.len() as u64, "few are all told");
+        assert!(breaches.iter().all(|breach| breach.contains(&what)), "{what} is not in {breaches:#?}");
+    }
+}
+
+/// This rule breaks and no other does, and the breach tells of what broke it.
+#[track_caller]
+fn breaks(tale: Tale, rule: &str, what: &(impl ToString + ?Sized)) {
+    break_all(tale, &[rule], what);
+}
+
+/// A tale with a measure: all holds up to the bound, and beyond it this rule breaks.
+#[track_caller]
+fn at_most(bound: u64, rule: &str, tell: impl Fn(u64) -> Tale) {
+    holds(tell(bound));
+    breaks(tell(bound + 1), rule, "");
+}
+
+/// The same from below.
+#[track_caller]
+fn at_least(bound: u64, rule: &str, tell: impl Fn(u64) -> Tale) {
+    holds(tell(bound));
+    breaks(tell(bound - 1), rule, "");
+}

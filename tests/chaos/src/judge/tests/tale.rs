@@ -1,0 +1,211 @@
+//! A history told by hand, and what Redis holds at its end.
+
+use std::collections::HashMap;
+
+use actor_core::MessageId;
+
+use crate::clock::SECOND;
+use crate::fault::Fault;
+use crate::history::{Event, History, How, What};
+use crate::judge::{Verdict, judge};
+use crate::run::Played;
+use crate::scenario::Scenario;
+use crate::storage::{DeadLetter, Storage};
+
+/// A millisecond, in us as all times are.
+pub(super) const MS: u64 = 1_000;
+
+/// What a run knows of the deliveries before it.
+#[derive(Clone, Copy)]
+pub(super) struct Try {
+    pub(super) attempt: u32,
+    pub(super) crashes: u32,
+    pub(super) token: u64,
+}
+
+/// A first delivery.
+pub(super) const FIRST: Try = Try { attempt: 1, crashes: 0, token: 1 };
+/// The one after a failure.
+pub(super) const AGAIN: Try = Try { attempt: 2, crashes: 0, token: 2 };
+/// The one after a death.
+pub(super) const TAKEN_OVER: Try = Try { attempt: 1, crashes: 1, token: 2 };
+
+/// A history told by hand, in any order.
+pub(super) struct Tale {
+    pub(super) scenario: Scenario,
+    pub(super) played: Played,
+    actors: HashMap<MessageId, &'static str>,
+}
+
+impl Tale {
+    /// Nothing has happened, and the audits found nothing wrong.
+    pub(super) fn new() -> Self {
+        let history = History { processes: vec!["harness".to_owned()], events: Vec::new() };
+        let storage = Storage::default();
+        let played = Played { history, storage, drained: true, audit: Vec::new(), live_audit: Some(Vec::new()) };
+        Self { scenario: Scenario::of("tale", "told by hand", &[]), played, actors: HashMap::new() }
+    }
+
+    /// Makes it a tale of these faults.
+    pub(super) fn is_about(&mut self, faults: &[Fault]) {
+        self.scenario.faults = faults.iter().map(|fault| (*fault, 1)).collect();
+    }
+
+    /// Notes what a process wrote.
+    pub(super) fn note(&mut self, process: usize, at: u64, what: What) {
+        self.played.history.events.push(Event { at, process, what });
+    }
+
+    /// Notes what the harness wrote.
+    pub(super) fn harness(&mut self, at: u64, what: What) {
+        self.note(0, at, what);
+    }
+
+    /// A worker whose lease holds from one time to another: each of its leases is prolonged a third before its end.
+    pub(super) fn worker(&mut self, name: &str, (from, until): (u64, u64)) -> usize {
+        self.played.history.processes.push(name.to_owned());
+        let process = self.played.history.processes.len() - 1;
+        self.enrolled(process, from);
+        let lease = self.scenario.lease_ms * MS;
+        let mut at = from + lease * 2 / 3;
+        while at + lease <= until {
+            self.renewed(process, at);
+            at += lease * 2 / 3;
+        }
+        self.renewed(process, until - lease);
+        process
+    }
+
+    /// A life begins.
+    pub(super) fn enrolled(&mut self, process: usize, at: u64) {
+        self.note(process, at, What::Enrolled { worker: process.to_string(), asked: at });
+    }
+
+    pub(super) fn renewed(&mut self, process: usize, at: u64) {
+        self.note(process, at, What::Renewed { worker: process.to_string(), asked: at });
+    }
+
+    /// The worker learns that it was declared dead.
+    pub(super) fn lost(&mut self, process: usize, at: u64) {
+        self.note(process, at, What::Lost { worker: process.to_string() });
+    }
+
+    /// The harness starts it, and wants it to work.
+    pub(super) fn spawned(&mut self, process: usize, at: u64) {
+        let process = self.played.history.processes[process].clone();
+        self.harness(at, What::Spawned { process, pid: 1 });
+    }
+
+    pub(super) fn dies(&mut self, process: usize, at: u64) {
+        let process = self.played.history.processes[process].clone();
+        self.harness(at, What::Died { process, how: "signal 9".to_owned(), ordered: false });
+    }
+
+    /// It ends as it was asked to.
+    pub(super) fn stops(&mut self, process: usize, at: u64) {
+        let process = self.played.history.processes[process].clone();
+        self.harness(at, What::Died { process, how: "exit 0".to_owned(), ordered: true });
+    }
+
+    pub(super) fn fault(&mut self, name: &str, (from, until): (u64, u64)) {
+        let (name, on) = (name.to_owned(), "redis".to_owned());
+        self.harness(from, What::Fault { name: name.clone(), on: on.clone() });
+        self.harness(until, What::Healed { name, on });
+    }
+
+    /// Redis cannot be used from one time to another.
+    pub(super) fn away(&mut self, (from, until): (u64, u64)) {
+        self.harness(from, What::Away);
+        self.harness(until, What::Back);
+    }
+
+    /// The next identity.
+    pub(super) fn id(&mut self, actor: &'static str) -> MessageId {
+        let id = identity(self.actors.len() + 1);
+        self.actors.insert(id, actor);
+        id
+    }
+
+    /// The identity of the last message that was told of.
+    pub(super) fn last(&self) -> MessageId {
+        identity(self.actors.len())
+    }
+
+    pub(super) fn invoked(&mut self, actor: &'static str, at: u64, delay: u64) -> MessageId {
+        let id = self.id(actor);
+        self.harness(at, What::Invoked { id, actor: format!("chaos::tasks::{actor}"), delay_ms: delay / MS });
+        id
+    }
+
+    /// A message that is stored at once.
+    pub(super) fn sent(&mut self, actor: &'static str, at: u64) -> MessageId {
+        let id = self.invoked(actor, at, 0);
+        self.harness(at, What::Acknowledged { id });
+        id
+    }
+
+    /// A worker is lent it, and may not come to run it.
+    pub(super) fn lent(&mut self, process: usize, id: MessageId, at: u64, Try { crashes, token, .. }: Try) {
+        self.note(process, at, What::Lent { id, crashes, token });
+    }
+
+    pub(super) fn starts(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
+        self.lent(process, id, at, run);
+        let Try { attempt, crashes, token } = run;
+        let actor = format!("chaos::tasks::{}", self.actors[&id]);
+        self.note(process, at, What::Start { id, actor, attempt, crashes, token });
+    }
+
+    pub(super) fn ends(&mut self, process: usize, id: MessageId, at: u64, token: u64, how: How) {
+        self.note(process, at, What::End { id, token, how });
+    }
+
+    /// The ledger grants the effect.
+    pub(super) fn effect(&mut self, id: MessageId, at: u64, token: u64) {
+        self.harness(at, What::Committed { id, token });
+    }
+
+    /// A whole run, with its effect where it does the work.
+    pub(super) fn runs(&mut self, process: usize, id: MessageId, (from, until): (u64, u64), run: Try, how: How) {
+        self.starts(process, id, from, run);
+        if how == How::Done {
+            self.effect(id, until, run.token);
+        }
+        self.ends(process, id, until, run.token, how);
+    }
+
+    /// A message that is sent and done, with no time between.
+    pub(super) fn does(&mut self, process: usize, at: u64) -> MessageId {
+        let id = self.sent("plain", at);
+        self.runs(process, id, (at, at + MS), FIRST, How::Done);
+        id
+    }
+
+    /// A dead letter.
+    pub(super) fn buried(&mut self, id: MessageId, attempt: u32, crashes: u32, reason: &str) {
+        let actor = format!("chaos::tasks::{}", self.actors[&id]);
+        self.played.storage.dead.insert(id, DeadLetter { actor, attempt, crashes, reason: reason.to_owned() });
+    }
+
+    /// Takes back what was told.
+    pub(super) fn without(&mut self, is_it: impl Fn(&What) -> bool) {
+        let before = self.played.history.events.len();
+        self.played.history.events.retain(|event| !is_it(&event.what));
+        assert_ne!(before, self.played.history.events.len(), "there is nothing to take back");
+    }
+
+    pub(super) fn judged(mut self) -> Verdict {
+        // As `History::read` does.
+        self.played.history.events.sort_by_key(|event| event.at);
+        judge(&self.scenario, self.played)
+    }
+}
+
+fn identity(number: usize) -> MessageId {
+    format!("{number:032x}").parse().unwrap()
+}
+
+/// Seconds, in us as all times are.
+pub(super) const fn s(seconds: u64) -> u64 {
+    seconds * SECOND
+}
