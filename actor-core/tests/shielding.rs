@@ -6,7 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actor_core::{Actor, Context, Inspect, MemoryBroker, Worker, actor};
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{Actor, BrokerError, Context, Inspect, MemoryBroker, QueueName, Worker, actor};
+use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -95,6 +99,80 @@ async fn a_subscriber_that_panics_keeps_no_message_from_its_end() {
         ended.unwrap();
         assert!(!armed.load(Ordering::Relaxed), "{at} was never reached");
         let left = broker.counts(&queue).await.unwrap();
+        assert_eq!((left.ready, left.lent, left.scheduled, left.dead), (0, 0, 0, 0), "{at}");
+    }
+}
+
+/// A broker in memory that panics once, where it is called so.
+#[derive(Debug)]
+struct Panicking {
+    memory: MemoryBroker,
+    at: &'static str,
+    armed: AtomicBool,
+}
+
+impl Panicking {
+    fn pass(&self, place: &str) {
+        assert!(place != self.at || !self.armed.swap(false, Ordering::Relaxed), "the broker panics");
+    }
+}
+
+#[async_trait]
+impl Broker for Panicking {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        self.memory.enqueue(queue, messages).await
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.pass("enroll");
+        self.memory.enroll(worker, queues, lease).await
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+        self.memory.renew(worker, queues, lease).await
+    }
+
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        self.pass("claim");
+        self.memory.claim(consumer, max, wait).await
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.recover(consumer, max, grace).await
+    }
+
+    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
+        self.pass("settle");
+        self.memory.settle(by, all).await
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.pass("retire");
+        self.memory.retire(worker, queues).await
+    }
+}
+
+#[actor(queue = "once")]
+async fn once(#[state] ran: &UnboundedSender<()>) {
+    ran.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_that_panics_is_asked_again() {
+    for at in ["enroll", "claim", "settle", "retire"] {
+        let broker = Arc::new(Panicking { memory: MemoryBroker::new(), at, armed: AtomicBool::new(true) });
+        let (ran, mut runs) = unbounded_channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let queue = once::DEF.queue_name();
+        let worker = Worker::builder(Arc::clone(&broker)).queues([queue.clone()]).state::<UnboundedSender<()>>(ran);
+        let (ended, ()) = tokio::join!(worker.run_until(async { drop(stopped.await) }), async {
+            once.send_with(&broker).await.unwrap();
+            timeout(HANGS, runs.recv()).await.unwrap_or_else(|_| panic!("{at}: nothing runs")).unwrap();
+            drop(stop);
+        });
+        ended.unwrap();
+        assert!(!broker.armed.load(Ordering::Relaxed), "{at} was never called");
+        let left = broker.memory.counts(&queue).await.unwrap();
         assert_eq!((left.ready, left.lent, left.scheduled, left.dead), (0, 0, 0, 0), "{at}");
     }
 }
