@@ -153,9 +153,9 @@ impl Wait {
         Self { limit, stop: CancellationToken::new() }
     }
 
-    /// Waits at most `limit`, and no longer than `stop` allows.
-    pub(crate) fn until(limit: Duration, stop: CancellationToken) -> Self {
-        Self { limit, stop }
+    /// Waits at most `limit`, and no longer than `stop` allows. Whoever ends this wait ends no other.
+    pub(crate) fn until(limit: Duration, stop: &CancellationToken) -> Self {
+        Self { limit, stop: stop.child_token() }
     }
 
     /// The longest that the claim waits.
@@ -182,5 +182,20 @@ impl Wait {
     /// Dropping the future has no effect.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_ended_leaves_the_worker_claiming_and_the_workers_stop_ends_all() {
+        let halt = CancellationToken::new();
+        let (one, other) = (Wait::until(Duration::MAX, &halt), Wait::until(Duration::MAX, &halt));
+        one.stop();
+        assert!(one.is_stopped() && !other.is_stopped() && !halt.is_cancelled());
+        halt.cancel();
+        assert!(other.is_stopped());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::testing::TestBroker;
+use actor_core::testing::{TestBroker, context};
 use actor_core::{Actor, Context, MessageId, Priority, actor, assert_not_sent, assert_sent};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -48,6 +48,15 @@ async fn weighed(weight: f32) {
 fn panics_with(assertion: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(assertion)).unwrap_err();
     payload.downcast_ref::<String>().cloned().unwrap_or_else(|| (*payload.downcast_ref::<&str>().unwrap()).to_owned())
+}
+
+#[tokio::test]
+async fn a_body_is_called_with_the_context_of_a_first_attempt() {
+    let cx = context(slow_to_fail);
+    assert_eq!((cx.actor(), cx.queue().as_str()), ("slow_to_fail", "a"));
+    assert_eq!((cx.attempt(), cx.crashes(), cx.token()), (1, 0, 1));
+    assert!(cx.trace().is_none() && cx.cancellation().is_none());
+    assert_eq!(slow_to_fail.call(&cx, 1).await, Err("attempt 1".to_owned()));
 }
 
 #[tokio::test]

@@ -37,12 +37,14 @@
 
 mod broker;
 pub mod conformance;
+mod context;
 mod drained;
 mod sent;
 mod worker;
 
 pub use broker::{Installed, TestBroker};
 pub(crate) use broker::{carry, installed};
+pub use context::context;
 pub use drained::Drained;
 pub use sent::{Sent, assert_not_sent, assert_sent};
 pub use worker::TestWorker;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::{Problem, WorkerError};
 use super::executor::Executor;
+use super::guard::Guarded;
 use super::life::{Crew, End, Life};
 use super::outage::Outage;
 use super::plan::{Plan, Wish};
@@ -275,7 +276,7 @@ impl Builder {
             closing: CancellationToken::new(),
         };
         Ok(Crew {
-            broker: self.broker,
+            broker: Arc::new(Guarded(self.broker)),
             name: self.name,
             lease: self.lease,
             shutdown_timeout: self.shutdown_timeout,

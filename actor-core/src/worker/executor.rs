@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
 
 use super::outcome::{Outcome, Policy, Verdict, decide};
-use super::panic::{Caught, catch};
+use super::panic::{Caught, catch, caught, shielded};
 use super::suspects::{Admission, Suspects};
 use crate::actor::{Handler, ImplementationDef};
 use crate::call::{Call, RunError};
@@ -73,17 +73,10 @@ impl Executor {
             Err(undecodable) => return Some(unread(queue, &delivery.body, undecodable)),
         };
         let implementation = self.implementations.get(&*message.envelope.actor).copied();
-        let span = tracing::info_span!(
-            "actor.run",
-            actor = %message.envelope.actor,
-            queue = %queue,
-            id = %message.envelope.id,
-            attempt = message.envelope.attempt.saturating_add(1),
-            crashes = message.crashes,
-            trace = message.envelope.trace.map(field::display),
-        );
-        // The program's own code: a panic in it must not keep the message from being settled.
-        let _ = catch(|| trace::restore(&span, message.envelope.trace));
+        // What hears of a run is the program's own code: a panic in it must not keep the message from being
+        // settled.
+        let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
+        shielded(|| trace::restore(&span, message.envelope.trace));
         let outcome = if message.crashes >= self.max_crashes {
             Outcome::Poison { crashes: message.crashes }
         } else if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
@@ -97,15 +90,17 @@ impl Executor {
             } else {
                 // Held to the end of the run.
                 let _admission = admission;
-                self.call(implementation, queue, delivery, &message, stop, &span).await
+                let run = self.call(implementation, queue, delivery, &message, stop, &span);
+                caught(run).await.unwrap_or_else(Outcome::Panicked)
             }
         } else {
             Outcome::UnknownActor
         };
         let policy = policy(&message, implementation);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-        span.in_scope(|| tell(&outcome, verdict, queue));
-        settlement(&message, &delivery.body, &outcome, verdict)
+        let settlement = settlement(&message, &delivery.body, &outcome, verdict);
+        shielded(move || span.in_scope(|| tell(&outcome, verdict, queue)));
+        settlement
     }
 
     /// Whether a message whose workers died so often runs with no other suspect beside it: its next
@@ -178,7 +173,7 @@ impl Executor {
                 let (begin, begun) = oneshot::channel();
                 let run = move || {
                     let _ = begin.send(());
-                    inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))
+                    catch(move || inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))).flatten()
                 };
                 #[cfg(feature = "testing")]
                 let run = crate::testing::carry(run);
@@ -234,6 +229,18 @@ impl Executor {
             () = self.closing.cancelled() => Outcome::Disowned,
         }
     }
+}
+
+fn span(queue: &QueueName, message: &Message<'_>) -> Span {
+    tracing::info_span!(
+        "actor.run",
+        actor = %message.envelope.actor,
+        queue = %queue,
+        id = %message.envelope.id,
+        attempt = message.envelope.attempt.saturating_add(1),
+        crashes = message.crashes,
+        trace = message.envelope.trace.map(field::display),
+    )
 }
 
 fn outcome(ended: Result<Result<(), RunError>, String>) -> Outcome {
@@ -342,7 +349,7 @@ fn unread(queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settleme
         max_backoff: Duration::ZERO,
     };
     let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-    tell(&outcome, verdict, queue);
+    shielded(|| tell(&outcome, verdict, queue));
     match verdict {
         Verdict::Postpone { after } => {
             let id = id.unwrap_or_else(MessageId::new);

@@ -125,7 +125,7 @@ impl Fetch {
         self.observed = (finished, began);
         let waits = self.buffer.is_empty();
         let limit = if waits { IDLE_WAIT } else { Duration::ZERO };
-        let wait = Wait::until(limit, self.post.halt.clone());
+        let wait = Wait::until(limit, &self.post.halt);
         let post = Arc::clone(&self.post);
         let running = Box::pin(async move { post.broker.claim(&post.consumer, asked, &wait).await });
         Claim { running, asked, waits, began }

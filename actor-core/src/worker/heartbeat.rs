@@ -1,9 +1,10 @@
 //! Keeps a worker's lease, from a thread of its own: a runtime that user code blocks must not lose it.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -130,7 +131,9 @@ impl Heartbeat {
         let ended = CancellationToken::new();
         let end = ended.clone().drop_guard();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name("actor-heartbeat".to_owned()).spawn(move || {
+        let (hand_over, handed_over) = mpsc::channel::<Runtime>();
+        let thread = thread::Builder::new().name("actor-heartbeat".to_owned()).spawn(move || {
+            let Ok(runtime) = handed_over.recv() else { return };
             runtime.block_on(async {
                 tokio::select! {
                     biased;
@@ -149,7 +152,14 @@ impl Heartbeat {
             });
             drop(runtime);
             drop(end);
-        })?;
+        });
+        if let Err(error) = thread {
+            // Dropped where it would be waited for, in a task, a runtime panics.
+            runtime.shutdown_background();
+            return Err(error);
+        }
+        // It is there: it waits for this.
+        let _ = hand_over.send(runtime);
         Ok(Self { status, stop, ended, _abandon: abandon })
     }
 

@@ -5,6 +5,7 @@ mod demand;
 mod error;
 pub(crate) mod executor;
 mod fetch;
+mod guard;
 mod heartbeat;
 mod life;
 pub(crate) mod outage;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::panic::shielded;
 use crate::BrokerError;
 use crate::causes::chain;
 
@@ -27,10 +28,10 @@ impl Outage {
     pub(crate) fn failed(&self, error: &BrokerError) {
         if error.is_unavailable() {
             if !self.away.swap(true, Ordering::Relaxed) {
-                tracing::warn!(error = %chain(error), "broker unreachable");
+                shielded(|| tracing::warn!(error = %chain(error), "broker unreachable"));
             }
         } else if !self.refused.swap(true, Ordering::Relaxed) {
-            tracing::error!(error = %chain(error), "broker refuses");
+            shielded(|| tracing::error!(error = %chain(error), "broker refuses"));
         }
     }
 
@@ -38,10 +39,10 @@ impl Outage {
     pub(crate) fn ended(&self) {
         // Read first: this is called for every batch, and almost always finds nothing to do.
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!("broker reachable again");
+            shielded(|| tracing::info!("broker reachable again"));
         }
         if self.refused.load(Ordering::Relaxed) && self.refused.swap(false, Ordering::Relaxed) {
-            tracing::info!("broker refuses no longer");
+            shielded(|| tracing::info!("broker refuses no longer"));
         }
     }
 }
@@ -70,5 +71,23 @@ pub(crate) async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_terminal_ends_no_part_of_the_worker() {
+        let closed = || -> std::io::Empty { panic!("the terminal is closed") };
+        let listening = tracing_subscriber::fmt().with_writer(closed).finish();
+        tracing::subscriber::with_default(listening, || {
+            let outage = Outage::default();
+            for error in [BrokerError::unavailable("it is away"), BrokerError::refused("it is read-only")] {
+                outage.failed(&error);
+                outage.ended();
+            }
+        });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Once;
@@ -36,6 +36,8 @@ pub(crate) fn warn_of_abort() {
 
 /// Runs `run`, and describes its panic.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    // A panic that is resumed has no place, and must not be given that of one before it.
+    let _ = PLACE.try_with(RefCell::take);
     // What the actor left half done is dropped with it, so nobody sees it broken.
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let what = describe(&*payload);
@@ -45,6 +47,22 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
         }
         what
     })
+}
+
+/// Says something to the program's own subscriber of `tracing`, whose panic must not end the part of the
+/// worker that says it: a subscriber that writes to a closed terminal panics.
+pub(crate) fn shielded(say: impl FnOnce()) {
+    let _ = catch(say);
+}
+
+/// Drives a future to its end, and describes its panic.
+pub(crate) async fn caught<F: Future>(run: F) -> Result<F::Output, String> {
+    let mut run = std::pin::pin!(run);
+    poll_fn(|cx| match catch(|| run.as_mut().poll(cx)) {
+        Ok(poll) => poll.map(Ok),
+        Err(what) => Poll::Ready(Err(what)),
+    })
+    .await
 }
 
 fn describe(payload: &(dyn Any + Send)) -> String {
@@ -103,6 +121,14 @@ mod tests {
         assert!(what.starts_with("number 7 at "), "{what}");
         assert!(what.contains("panic.rs:"), "{what}");
     }
+
+    #[test]
+    fn a_resumed_panic_is_not_given_the_place_of_another() {
+        note_places();
+        assert!(catch_unwind(|| panic!("another")).is_err());
+        assert_eq!(catch(|| std::panic::resume_unwind(Box::new("resumed"))).unwrap_err(), "resumed");
+    }
+
     struct Bomb;
 
     impl Drop for Bomb {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::outage::{Backoff, Outage, until};
+use super::panic::shielded;
 use super::post::Lane;
 use crate::delivery::{Consumer, Receipt};
 use crate::settlement::{Settled, Settlement};
@@ -71,11 +72,11 @@ impl Settler {
                 () = self.give_up.cancelled(), if closed => {
                     let lost = refused.settlements.len();
                     self.lane.settled(lost);
-                    tracing::error!(
+                    shielded(|| tracing::error!(
                         queue = %self.consumer.queue,
                         settlements = lost,
                         "settlements lost: their messages will be run again once the lease has ended"
-                    );
+                    ));
                     return;
                 }
             }
@@ -94,7 +95,7 @@ impl Settler {
             match answers.next().unwrap_or_else(|| Err(BrokerError::unknown("the broker gave no answer"))) {
                 Ok(answer) => {
                     settled += 1;
-                    report(&self.consumer, &receipt, answer);
+                    shielded(|| report(&self.consumer, &receipt, answer));
                 }
                 Err(error) => {
                     first_error.get_or_insert(error);
