@@ -58,6 +58,7 @@ pub(crate) struct Run {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lent {
     pub(crate) process: usize,
+    pub(crate) at: u64,
     pub(crate) crashes: u32,
     pub(crate) token: u64,
 }
@@ -198,7 +199,7 @@ impl Facts {
                 self.tomorrow.insert(id, body);
             }
             What::Lent { id, crashes, token } => {
-                self.lent.entry(id).or_default().push(Lent { process, crashes, token });
+                self.lent.entry(id).or_default().push(Lent { process, at, crashes, token });
             }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);

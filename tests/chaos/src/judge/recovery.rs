@@ -9,7 +9,6 @@ use super::facts::{Lent, Run};
 use super::windows::Windows;
 use super::{Facts, Finding, Message, tell};
 use crate::clock::SECOND;
-use crate::history::How;
 
 /// The waits between a worker's death and the next start of what it held, in seconds, Redis's absence and the
 /// machine's own taken off. Where the worker that would have taken over died too, they are counted from when its successor was there.
@@ -42,12 +41,15 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
     let (mut waits, mut last_chances) = (Vec::new(), Vec::new());
     let suspects = suspects(facts);
     for (id, message) in &facts.messages {
-        for lent in facts.lent.get(id).into_iter().flatten() {
+        let deliveries = facts.lent.get(id).map_or(&[][..], Vec::as_slice);
+        for lent in deliveries {
             let Some(died) = facts.died(lent.process) else { continue };
             let Some(next) = message.runs.iter().find(|next| next.start > died && next.token > lent.token) else {
                 continue;
             };
-            if !was_held(message, lent, next) {
+            // Declared dead before it died, as one that was frozen.
+            let lent_on = deliveries.iter().any(|other| other.token > lent.token && other.at < died);
+            if lent_on || !was_held(message, lent, next) {
                 continue;
             }
             // Whoever took it over may have died too, before it started: each death has a time of its own, and this is
@@ -87,15 +89,12 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
     (finding, recovery)
 }
 
-/// Whether a worker still held a delivery when it died.
+/// Whether a worker still held a delivery when it died: it ran it, or each delivery since counts as a crash, so that this
+/// one was neither settled nor given back.
 fn was_held(message: &Message, lent: &Lent, next: &Run) -> bool {
-    let run = message.runs.iter().find(|run| (run.process, run.token) == (lent.process, lent.token));
-    match run.map(|run| run.end) {
-        Some(None) => true,
-        // Nothing tells whether it was settled or given back in time, but what counts as a crash was not.
-        None | Some(Some((_, How::Done | How::DoneBefore))) => next.crashes > lent.crashes,
-        Some(Some((_, How::Failed | How::Stale | How::Dropped))) => false,
-    }
+    let runs = message.runs.iter().filter(|run| (run.process, run.token) == (lent.process, lent.token));
+    runs.clone().any(|run| run.end.is_none())
+        || u64::from(next.crashes.saturating_sub(lent.crashes)) == next.token - lent.token
 }
 
 /// A run of a message whose worker had died.

@@ -69,13 +69,37 @@ fn what_a_dead_worker_had_done_and_not_settled_starts_again_in_time() {
 }
 
 #[test]
-fn what_a_dead_worker_had_failed_or_dropped_is_a_retry_or_another_delivery() {
+fn what_a_dead_worker_had_failed_or_dropped_and_not_settled_starts_again_in_time() {
     for how in [How::Failed, How::Stale, How::Dropped] {
-        holds(lent(s(230), TAKEN_OVER, |tale, killed, id| {
+        let run = |tale: &mut Tale, killed, id| {
             tale.note(killed, s(199), What::Start { id, actor: "plain".to_owned(), attempt: 1, crashes: 0, token: 1 });
             tale.ends(killed, id, s(199), 1, how);
-        }));
+        };
+        at_most(s(200) + BOUND, RECOVERED, |start| lent(start, TAKEN_OVER, run));
+        // No crash is counted: it was settled, as a retry or as given back.
+        let settled = if how == How::Dropped { Try { token: 2, ..FIRST } } else { AGAIN };
+        holds(lent(s(230), settled, run));
     }
+}
+
+#[test]
+fn a_crash_of_another_delivery_is_none_of_this() {
+    // Of the two deliveries after which it started, one was a crash: who had the other is not known.
+    holds(lent(s(230), Try { token: 3, ..TAKEN_OVER }, |_, _, _| {}));
+}
+
+#[test]
+fn what_was_lent_to_another_before_the_death_is_its_to_run() {
+    // As that of one who was frozen, declared dead, and then killed.
+    let lent_on = |at| {
+        lent(s(230), Try { attempt: 1, crashes: 2, token: 3 }, |tale, _, id| {
+            let other = tale.worker("worker-4-0", (s(100), s(227)));
+            tale.lent(other, id, at, TAKEN_OVER);
+            tale.dies(other, s(225));
+        })
+    };
+    holds(lent_on(s(200) - 1));
+    breaks(lent_on(s(200)), RECOVERED, "30.0 s");
 }
 
 #[test]
