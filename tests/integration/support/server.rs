@@ -104,6 +104,22 @@ impl RedisServer {
         .await;
     }
 
+    /// Waits until a command is called, or one of its subcommands.
+    pub async fn until_called(&self, command: &str) {
+        let calls = || -> u64 {
+            let of = |(name, calls): (String, u64)| name.starts_with(command).then_some(calls);
+            self.calls().into_iter().filter_map(of).sum()
+        };
+        let before = calls();
+        within(async {
+            while calls() == before {
+                // Asking starts a process.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+    }
+
     /// Runs a line of a shell, in which `redis-cli` talks to this server.
     pub fn shell(&self, line: &str) {
         let here = line.replace("redis-cli ", &format!("redis-cli -s '{}' ", self.socket().display()));
