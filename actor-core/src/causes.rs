@@ -1,8 +1,12 @@
 //! An error's text together with the causes below it.
 
 use std::error::Error as StdError;
+use std::iter::successors;
 use std::marker::PhantomData;
 use std::ops::Deref;
+
+/// How many causes are shown. An error may be its own cause, by mistake, and would have no end.
+const MOST_CAUSES: usize = 64;
 
 /// An error's text with its causes, each of which says only its own level.
 pub(crate) fn chain<E: StdError + ?Sized>(error: &E) -> String {
@@ -12,15 +16,14 @@ pub(crate) fn chain<E: StdError + ?Sized>(error: &E) -> String {
 }
 
 #[inline(never)]
-fn append(text: &mut String, mut next: Option<&dyn StdError>) {
-    while let Some(cause) = next {
+fn append(text: &mut String, first: Option<&dyn StdError>) {
+    for cause in successors(first, |&cause| cause.source()).take(MOST_CAUSES) {
         let told = cause.to_string();
         // Many an error shows its cause itself, at its end.
         if !text.ends_with(&told) {
             text.push_str(": ");
             text.push_str(&told);
         }
-        next = cause.source();
     }
 }
 
@@ -98,6 +101,26 @@ mod tests {
     #[test]
     fn an_error_is_shown_with_its_causes_and_none_of_them_twice() {
         assert_eq!((&&&ErrorType::<Upload>::NEW).show().map(|show| show(&upload())).as_deref(), Some(TEXT));
+    }
+
+    #[derive(Debug)]
+    struct Loop;
+
+    impl std::fmt::Display for Loop {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("round")
+        }
+    }
+
+    impl StdError for Loop {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(self)
+        }
+    }
+
+    #[test]
+    fn one_that_is_its_own_cause_comes_to_an_end() {
+        assert_eq!(chain(&Loop), "round");
     }
 
     #[test]

@@ -1,12 +1,13 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actor_core::{Worker, actor};
-use tokio::time::sleep;
 
 use crate::support::{RunningWorker, Stage, stage::name};
 
 /// What a worker may ask of Redis while there is nothing to do, for each of its queues.
 const COMMANDS_PER_SECOND: f64 = 3.0;
+/// What is ready stands in so many streams of each queue.
+const STREAMS: u64 = 6;
 
 #[actor(queue = "quiet")]
 async fn quiet() {}
@@ -27,11 +28,10 @@ async fn an_idle_worker_costs_at_most_three_commands_a_second_and_queue() {
         stage.until_empty(queue).await;
     }
     // The first look for dead workers has told Redis the last of the scripts, which is done once.
-    stage.server().until_called("xinfo").await;
-    stage.server().until_waiting(2).await;
+    stage.server().until_called("xinfo", 1).await;
     let (before, began) = (stage.server().calls(), Instant::now());
-    // What it asks for in this time is what is tested: long enough for the rarest of it.
-    sleep(Duration::from_secs(30)).await;
+    // The rarest that it asks for is such a look: one for each queue, which asks for each of its streams.
+    stage.server().until_called("xinfo", 2 * STREAMS).await;
     let (after, span) = (stage.server().calls(), began.elapsed());
     worker.stop().await;
 

@@ -104,15 +104,15 @@ impl RedisServer {
         .await;
     }
 
-    /// Waits until a command is called, or one of its subcommands.
-    pub async fn until_called(&self, command: &str) {
+    /// Waits until a command, or a subcommand of it, is called so many times.
+    pub async fn until_called(&self, command: &str, times: u64) {
         let calls = || -> u64 {
             let of = |(name, calls): (String, u64)| name.starts_with(command).then_some(calls);
             self.calls().into_iter().filter_map(of).sum()
         };
         let before = calls();
         within(async {
-            while calls() == before {
+            while calls() < before + times {
                 // Asking starts a process.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
