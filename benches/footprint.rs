@@ -151,24 +151,52 @@ impl Footprint<'_> {
             let tally = Arc::new(Tally::of(0..1));
             let running: Vec<_> =
                 (0..workers).map(|_| Running::start(library::worker(&broker, QUEUE, &tally))).collect();
-            let (settle, watch) = if self.args.smoke { (1, 1) } else { (10, 30) };
-            tokio::time::sleep(Duration::from_secs(settle)).await;
-            let (began, before) = (Instant::now(), self.server.commands().await?);
-            tokio::time::sleep(Duration::from_secs(watch)).await;
-            // Without the question itself.
-            let commands = self.server.commands().await? - before - 1.0;
-            let each = commands / began.elapsed().as_secs_f64() / f64::from(workers);
+            let (watched, commands) = self.watch_idle(u64::from(workers)).await?;
+            let each = commands / watched.as_secs_f64() / f64::from(workers);
             noop.send_with(&broker, 0, TEXT).await?;
             tally.reached().await?;
             for worker in running {
                 worker.stop().await?;
             }
             tally.verify()?;
-            let settings = json!({"workers": workers, "watched_s": watch});
+            let settings = json!({"workers": workers, "watched_s": watched.as_secs()});
             let figure = Figure::alone(format!("{name}/each"), "/s", Spread::one(each), &settings);
             self.report.show(&figure.within("bound", 3.0));
         }
         Ok(())
+    }
+
+    /// Counts the commands of idle workers until there was one look for dead workers for each of them: the rarest of
+    /// what they ask for, and the dearest.
+    async fn watch_idle(&self, workers: u64) -> Result<(Duration, f64)> {
+        let settle = if self.args.smoke { 1 } else { 10 };
+        tokio::time::sleep(Duration::from_secs(settle)).await;
+        if !self.args.smoke {
+            self.until_looked(1).await?;
+        }
+        let (began, before) = (Instant::now(), self.server.commands().await?);
+        let asked = if self.args.smoke {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            0.0
+        } else {
+            self.until_looked(workers).await?
+        };
+        // Without the questions themselves.
+        let commands = self.server.commands().await? - before - 1.0 - asked;
+        Ok((began.elapsed(), commands))
+    }
+
+    /// Waits for so many looks for dead workers. Returns how often it asked.
+    async fn until_looked(&self, looks: u64) -> Result<f64> {
+        /// A look asks for each stream of what is ready.
+        const STREAMS: u64 = 6;
+        let until = self.server.calls("xinfo").await? + looks * STREAMS;
+        let mut asked = 1.0;
+        while self.server.calls("xinfo").await? < until {
+            asked += 1.0;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(asked + 1.0)
     }
 
     /// Allocations a message: sent one by one, in bulk, and worked off.

@@ -169,9 +169,21 @@ local function adopt(place, stream)
 end
 
 if #taken == 0 then
-  -- Every stream: whoever looks does so too seldom to leave it to chance which of them is looked at.
+  -- Every stream: whoever looks does so too seldom to leave it to chance which of them is looked at. One
+  -- command tells which of them hold anything, for an idle worker asks this more often than anything is there.
+  local question = { 'COUNT', 1, 'STREAMS' }
+  for i = 2, #KEYS do
+    question[#question + 1] = KEYS[i]
+  end
+  for _ = 2, #KEYS do
+    question[#question + 1] = '0-0'
+  end
+  local filled = {}
+  for _, first in ipairs(redis.call('XREAD', unpack(question)) or {}) do
+    filled[first[1]] = true
+  end
   for place = 0, #KEYS - 2 do
-    if #taken < limit and redis.call('XLEN', KEYS[2 + place]) > 0 then
+    if #taken < limit and filled[KEYS[2 + place]] then
       adopt(place, KEYS[2 + place])
     end
   end

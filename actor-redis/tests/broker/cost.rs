@@ -50,7 +50,7 @@ async fn an_idle_worker_costs_less_than_three_commands_a_second() {
     let before = calls(&server);
     assert!(claim(&broker, &other, 1).await.is_empty());
     let look = between(&before, &calls(&server)) - 1;
-    assert_eq!((heartbeat, recovery), (4, 15));
+    assert_eq!((heartbeat, recovery), (4, 10));
     // Every eighth look also compares the index with its bodies.
     assert!([3, 5].contains(&look), "{look}");
     let look = 3.25;

@@ -140,6 +140,20 @@ impl Server {
         field(&self.info("stats").await?, "total_commands_processed")
     }
 
+    /// How often a command was called, with its subcommands.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer.
+    pub async fn calls(&self, command: &str) -> Result<u64> {
+        let info = self.info("commandstats").await?;
+        let of = |line: &str| {
+            let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            name.starts_with(command).then(|| stats.split(',').next()?.parse::<u64>().ok())?
+        };
+        Ok(info.lines().filter_map(of).sum())
+    }
+
     /// How many messages a queue holds: ready, lent and scheduled.
     ///
     /// # Errors
