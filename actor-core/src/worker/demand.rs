@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The most that one claim asks for.
-const LARGEST_CLAIM: usize = 1_000;
+const LARGEST_CLAIM: usize = 512;
 
 /// How far ahead to fetch, at least: less than this and the fetches, not the work, set the pace.
 const HORIZON: Duration = Duration::from_millis(5);
