@@ -61,9 +61,13 @@ impl Clock {
 
     /// By how much it was put forward a moment ago.
     pub(crate) fn leapt(&self) -> Duration {
+        self.leapt_by(Instant::now())
+    }
+
+    fn leapt_by(&self, here: Instant) -> Duration {
         let leap = *self.leap.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = LEAP_COUNTS.max(Duration::from_millis(self.lease_ms.load(Ordering::Relaxed)));
-        leap.filter(|leap| leap.noticed.elapsed() < counts).map_or(Duration::ZERO, |leap| leap.by)
+        leap.filter(|leap| here.saturating_duration_since(leap.noticed) < counts).map_or(Duration::ZERO, |leap| leap.by)
     }
 
     /// Tells how long the leases are.
@@ -132,5 +136,18 @@ mod tests {
         measure(-3_500);
         let leapt = clock.leapt();
         assert!(leapt.abs_diff(Duration::from_secs(90)) < Duration::from_secs(5), "{leapt:?}");
+    }
+
+    #[test]
+    fn a_leap_counts_until_whoever_lives_has_renewed_the_longest_lease_that_is_kept_here() {
+        let clock = Clock::default();
+        for lease in [6, 60, 6] {
+            clock.keeps(Duration::from_secs(lease));
+        }
+        clock.measure(Instant::now(), 1_000_000_000_000);
+        clock.measure(Instant::now(), 1_000_010_000_000);
+        let noticed = Instant::now();
+        assert!(clock.leapt_by(noticed + Duration::from_secs(50)) > Duration::from_secs(5));
+        assert_eq!(clock.leapt_by(noticed + Duration::from_secs(60)), Duration::ZERO);
     }
 }

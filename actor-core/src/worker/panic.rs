@@ -58,11 +58,14 @@ pub(crate) fn shielded(say: impl FnOnce()) {
 /// Drives a future to its end, and describes its panic.
 pub(crate) async fn caught<F: Future>(run: F) -> Result<F::Output, String> {
     let mut run = std::pin::pin!(run);
-    poll_fn(|cx| match catch(|| run.as_mut().poll(cx)) {
-        Ok(poll) => poll.map(Ok),
+    poll_fn(|cx| poll(run.as_mut(), cx)).await
+}
+
+fn poll<F: Future + ?Sized>(run: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Result<F::Output, String>> {
+    match catch(|| run.poll(cx)) {
+        Ok(polled) => polled.map(Ok),
         Err(what) => Poll::Ready(Err(what)),
-    })
-    .await
+    }
 }
 
 fn describe(payload: &(dyn Any + Send)) -> String {
@@ -93,11 +96,7 @@ impl<F: Future + ?Sized> Future for Caught<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let run = self.0.as_mut().expect("it is there until it is dropped");
-        match catch(|| run.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(what) => Poll::Ready(Err(what)),
-        }
+        poll(run.as_mut(), cx)
     }
 }
 
