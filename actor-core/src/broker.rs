@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use crate::settlement::{Settled, Settlement};
 use crate::size::Size;
 use crate::{BrokerError, MessageId, Priority, QueueName};
@@ -28,9 +28,9 @@ use crate::{BrokerError, MessageId, Priority, QueueName};
 ///
 /// # Cancel safety
 ///
-/// `enqueue`, `enroll`, `renew`, `settle` and `retire` may or may not have happened when their
-/// future is dropped. The futures of [`claim`](Self::claim) and [`recover`](Self::recover) must be
-/// driven to their end, since they may hold deliveries; [`Wait::stop`] ends a claim early.
+/// `enqueue`, `enroll`, `renew`, `stopping`, `settle` and `retire` may or may not have happened when their
+/// future is dropped. The futures of [`claim`](Self::claim), [`recover`](Self::recover) and
+/// [`unpark`](Self::unpark) must be driven to their end, since they may hold deliveries; [`Wait::stop`] ends a claim early.
 #[async_trait]
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Stores messages, each ready now or scheduled. The answers stand in the messages' order.
@@ -58,7 +58,17 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// The storage could not be reached. Nothing is known of the lease then.
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError>;
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError>;
+
+    /// Notes that a worker has begun to stop. It still holds its lease and what is in flight with it. If it
+    /// dies now, its death is the platform's, not a message's: whoever recovers what it held counts an
+    /// [interruption](Delivery::interruptions) in place of a crash. The same goes for what is still in flight
+    /// with a worker that was [retired](Self::retire).
+    ///
+    /// # Errors
+    ///
+    /// The storage could not be reached. The same call may be tried again.
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError>;
 
     /// Lends up to `max` messages of a queue that are ready or due, the higher priority first, and
     /// within one priority in the order they became ready. With none there it waits as `wait` says.
@@ -79,7 +89,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// A worker is dead when its lease ended more than `grace` ago, or when messages are lent to it and it
     /// has none. The grace is for the time in which the storage was away, and nobody could renew.
-    /// It is declared dead in the same step: its next `renew` answers [`Lease::Lost`]. To a consumer
+    /// It is declared dead in the same step: its next `renew` answers [not held](Renewal::held). To a consumer
     /// whose own lease has ended nothing is lent, so that no worker is lent the same delivery twice.
     ///
     /// # Errors
@@ -87,6 +97,16 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// The storage could not be reached. What an answer that never arrived had lent is returned by
     /// a later claim of the same consumer.
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// Delivers up to `max` messages of the queue that were [parked](Settlement::Park) until somebody comes
+    /// who has one of `abilities`, those parked under the first of them first, and of one the oldest first.
+    /// A paused queue delivers nothing.
+    ///
+    /// # Errors
+    ///
+    /// The storage could not be reached. What an answer that never arrived had delivered is returned by
+    /// a later claim of the same consumer.
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError>;
 
     /// Ends deliveries, each with everything that follows from it, in one step each. The answers
     /// stand in the settlements' order.
@@ -173,8 +193,12 @@ impl<B: Broker + ?Sized> Broker for Arc<B> {
         (**self).enroll(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         (**self).renew(worker, queues, lease).await
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        (**self).stopping(worker, queues).await
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -183,6 +207,10 @@ impl<B: Broker + ?Sized> Broker for Arc<B> {
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         (**self).recover(consumer, max, grace).await
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        (**self).unpark(consumer, abilities, max).await
     }
 
     async fn settle(

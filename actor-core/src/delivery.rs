@@ -78,21 +78,32 @@ pub struct Delivery {
     /// How many deliveries of this stored copy have ended with their worker's death. A copy's
     /// earlier deaths, from before it was last stored, are counted in the message itself.
     pub crashes: u32,
+    /// How many deliveries of this stored copy ended with a worker that had begun to stop: nothing is
+    /// counted against the message for these, and the fencing token grows with them all the same.
+    pub interruptions: u32,
 }
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { receipt, body, crashes } = self;
+        let Self { receipt, body, crashes, interruptions } = self;
         let body = Size(body.len());
-        f.debug_struct("Delivery").field("receipt", receipt).field("body", &body).field("crashes", crashes).finish()
+        let mut shown = f.debug_struct("Delivery");
+        shown.field("receipt", receipt).field("body", &body);
+        shown.field("crashes", crashes).field("interruptions", interruptions).finish()
     }
 }
 
 impl Delivery {
-    /// A delivery, as a broker makes it.
+    /// A delivery, as a broker makes it, of a copy that no stopping worker held.
     #[must_use]
     pub fn new(receipt: Receipt, body: Bytes, crashes: u32) -> Self {
-        Self { receipt, body, crashes }
+        Self { receipt, body, crashes, interruptions: 0 }
+    }
+
+    /// The same, where so many deliveries of the copy ended with a worker that had begun to stop.
+    #[must_use]
+    pub fn interrupted(self, interruptions: u32) -> Self {
+        Self { interruptions, ..self }
     }
 }
 
@@ -127,16 +138,35 @@ impl Receipt {
 }
 
 /// What a renewal found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lease {
-    /// The worker still holds what was lent to it, for one more lease.
-    Held {
-        /// Whether another worker of one of the queues seems to be dead: a hint that
-        /// [`recover`](crate::Broker::recover) may find something.
-        deaths: bool,
-    },
-    /// The worker was declared dead, and what it held is lent to others or will be.
-    Lost,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Renewal {
+    /// Whether the lease is held, for one more lease. If not, the worker was declared dead, and what it
+    /// held is in flight elsewhere or will be.
+    pub held: bool,
+    /// Whether another worker of one of the queues seems to be dead: a hint that
+    /// [`recover`](crate::Broker::recover) may find something.
+    pub deaths: bool,
+    /// The queues in which messages are parked: a hint that [`unpark`](crate::Broker::unpark) may find
+    /// something there.
+    pub parked: Vec<QueueName>,
+    /// Whether the storage had lost the lease, and made it again: it was emptied, or started again without
+    /// its data. What this worker holds may be stored nowhere.
+    pub forgotten: bool,
+}
+
+impl Renewal {
+    /// The lease is held, and there is nothing else to say.
+    #[must_use]
+    pub fn held() -> Self {
+        Self { held: true, ..Self::default() }
+    }
+
+    /// The worker was declared dead.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self::default()
+    }
 }
 
 /// How long a claim waits for a first message, and what ends the waiting early.

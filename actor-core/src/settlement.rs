@@ -25,6 +25,20 @@ pub enum Settlement {
         /// From now to when it is ready again.
         after: Duration,
     },
+    /// The message waits for a worker that has an ability which this one lacks. It is scheduled, in this
+    /// new form, until somebody asks for it with [`unpark`](crate::Broker::unpark).
+    Park {
+        /// The message's identity.
+        id: MessageId,
+        /// Its priority.
+        priority: Priority,
+        /// The message in its new form, encoded.
+        body: Bytes,
+        /// From now to when it is ready for any worker again, if nobody asks for it before.
+        after: Duration,
+        /// What a worker must have to run it, as `actor:welcome`: 1 to 256 bytes, none of them a blank.
+        ability: String,
+    },
     /// The message is kept for a person, as a dead letter.
     Bury {
         /// The message's identity; `None` where it could not be read.
@@ -49,6 +63,11 @@ impl fmt::Debug for Settlement {
                 let mut shown = f.debug_struct("Retry");
                 shown.field("id", id).field("priority", priority).field("body", &Size(body.len()));
                 shown.field("after", after).finish()
+            }
+            Self::Park { id, priority, body, after, ability } => {
+                let mut shown = f.debug_struct("Park");
+                shown.field("id", id).field("priority", priority).field("body", &Size(body.len()));
+                shown.field("after", after).field("ability", ability).finish()
             }
             Self::Bury { id, body, .. } => {
                 // Why it is buried may quote it.

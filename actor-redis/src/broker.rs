@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
@@ -125,8 +125,12 @@ impl Broker for RedisBroker {
         Ok(self.0.leases.enroll(worker, &self.0.queues, queues, lease).await?)
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         Ok(self.0.leases.renew(worker, &self.0.queues, queues, lease).await?)
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        Ok(self.0.leases.stopping(worker, &self.0.queues, queues).await?)
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -137,6 +141,11 @@ impl Broker for RedisBroker {
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         let lane = self.0.lanes.get(consumer, &self.0.queues);
         Ok(lane.recover(&self.0.commands, max, grace).await?)
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let lane = self.0.lanes.get(consumer, &self.0.queues);
+        Ok(lane.unpark(&self.0.commands, abilities, max).await?)
     }
 
     async fn settle(

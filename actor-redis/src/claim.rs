@@ -10,7 +10,7 @@ use crate::connection::{ANSWER, Link};
 use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
 use crate::keys::{GROUP, LEVELS, Level, WAKE};
-use crate::lane::{Lane, Lent, MOST};
+use crate::lane::{DeliveryCount, Lane, Lent, MOST};
 use crate::request::{Answer, Request, Verb};
 use crate::script::{self, LOOK, Promoted};
 
@@ -254,7 +254,7 @@ impl Lane {
             for entry in entries {
                 match Entry::read(level, entry) {
                     Some(Entry { id, content: Content::Message(body) }) => {
-                        lent.push(Lent { level, id, body, crashes: 0 });
+                        lent.push(Lent { level, id, body, count: DeliveryCount::default() });
                     }
                     Some(Entry { id, content: Content::Wake }) => {
                         reading.woken.push(id);

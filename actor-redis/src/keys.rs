@@ -8,8 +8,10 @@ pub(crate) const GROUP: &str = "workers";
 pub(crate) const MESSAGE: &[u8] = b"m";
 /// The field of a stream entry that only wakes a worker.
 pub(crate) const WAKE: &[u8] = b"w";
-/// The member of `workers` that says that the queue is paused. Every worker's name has a colon.
+/// The member of `workers` that says that the queue is paused. Every worker's id has a colon.
 pub(crate) const PAUSED: &str = "paused";
+/// How the other members of `workers` end that are no worker's lease. A worker's id ends with 32 digits.
+pub(crate) const MARKS: [&str; 3] = [":dead", ":stopping", ":lost"];
 
 /// One of a queue's ready streams, in the order in which they are lent: each priority has one for what
 /// was handed back, before the one for what was never lent.
@@ -81,6 +83,8 @@ pub(crate) struct Keys {
     pub(crate) dead_bodies: String,
     pub(crate) dead_reasons: String,
     pub(crate) workers: String,
+    /// What scheduled messages wait for a worker with, as a hint.
+    pub(crate) parked: String,
 }
 
 impl Keys {
@@ -94,6 +98,7 @@ impl Keys {
             dead_bodies: key("dead:bodies"),
             dead_reasons: key("dead:reasons"),
             workers: key("workers"),
+            parked: key("parked"),
         }
     }
 

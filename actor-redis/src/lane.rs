@@ -58,14 +58,36 @@ impl Lane {
         if limit == 0 || *self.queue.paused.borrow() {
             return Ok(Vec::new());
         }
-        let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
-        let mut request = Request::new(Verb::Recover);
         let clock = commands.clock();
         let grace = grace.saturating_add(clock.leapt());
-        request.call(script::recover(&self.queue.keys, self.worker(), limit, grace, clock.now_ms()));
+        let recover = script::recover(&self.queue.keys, self.worker(), limit, grace, clock.now_ms());
+        self.take_by(commands, Verb::Recover, recover).await
+    }
+
+    /// Delivers what was parked for a worker with these abilities.
+    pub(crate) async fn unpark(
+        &self,
+        commands: &Link,
+        abilities: &[&str],
+        max: usize,
+    ) -> Result<Vec<Delivery>, Trouble> {
+        let _taking = self.taking.lock().await;
+        let limit = max.min(MOST_RECOVERED);
+        if limit == 0 || abilities.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unpark = script::unpark(&self.queue.keys, self.worker(), limit, abilities);
+        self.take_by(commands, Verb::Unpark, unpark).await
+    }
+
+    /// Delivers what a script takes for this worker.
+    async fn take_by(&self, commands: &Link, verb: Verb, call: script::Call) -> Result<Vec<Delivery>, Trouble> {
+        let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
+        let mut request = Request::new(verb);
+        request.call(call);
         let answers = commands.request(&request, ANSWER).await.inspect_err(|_| self.doubt.notify_one())?;
         let answer = answers.into_iter().next_back().transpose()?;
-        let Some(Value::Array(entries)) = answer else { return Err(commands.strange("to recover")) };
+        let Some(Value::Array(entries)) = answer else { return Err(commands.strange("to a script that delivers")) };
         let count = entries.len();
         let deliveries = self.lend(entries.into_iter().filter_map(recovered));
         // An answer that was lost before this one is still to be looked for.
@@ -76,9 +98,10 @@ impl Lane {
     /// Makes deliveries, and remembers that they are held.
     pub(crate) fn lend(&self, entries: impl Iterator<Item = Lent>) -> Vec<Delivery> {
         let mut held = self.held();
-        let deliver = |Lent { level, id, body, crashes }| {
+        let deliver = |Lent { level, id, body, count }| {
             held.insert((level.place(), id.0));
-            Delivery::new(Receipt::new(level.place(), id.0), body, crashes)
+            let DeliveryCount { crashes, interruptions } = count;
+            Delivery::new(Receipt::new(level.place(), id.0), body, crashes).interrupted(interruptions)
         };
         entries.map(deliver).collect()
     }
@@ -100,17 +123,33 @@ pub(crate) struct Lent {
     pub(crate) level: Level,
     pub(crate) id: EntryId,
     pub(crate) body: bytes::Bytes,
-    pub(crate) crashes: u32,
+    pub(crate) count: DeliveryCount,
 }
 
-/// Reads level, entry, how often it was lent before, fields.
+/// What an entry's delivery count holds: 1, its crashes, and 2^32 for each delivery that ended with a worker that
+/// had begun to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeliveryCount {
+    crashes: u32,
+    interruptions: u32,
+}
+
+impl DeliveryCount {
+    pub(crate) fn read(count: i64) -> Self {
+        let count = u64::try_from(count).unwrap_or_default();
+        let low = u32::try_from(count & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        Self { crashes: low.saturating_sub(1), interruptions: u32::try_from(count >> 32).unwrap_or(u32::MAX) }
+    }
+}
+
+/// Reads level, entry, delivery count, fields.
 fn recovered(entry: Value) -> Option<Lent> {
     let Value::Array(parts) = entry else { return None };
-    let [level, id, crashes, fields] = <[Value; 4]>::try_from(parts).ok()?;
-    let (Value::Int(level), Value::BulkString(id), Value::Int(crashes)) = (level, id, crashes) else { return None };
+    let [level, id, count, fields] = <[Value; 4]>::try_from(parts).ok()?;
+    let (Value::Int(level), Value::BulkString(id), Value::Int(count)) = (level, id, count) else { return None };
     let level = Level::at(u8::try_from(level).ok()?)?;
     let Content::Message(body) = Content::read(level, fields)? else { return None };
-    Some(Lent { level, id: EntryId::parse(&id)?, body, crashes: u32::try_from(crashes).unwrap_or(u32::MAX) })
+    Some(Lent { level, id: EntryId::parse(&id)?, body, count: DeliveryCount::read(count) })
 }
 
 /// The lanes of this process.
@@ -168,5 +207,19 @@ impl Lanes {
     fn lock(&self) -> MutexGuard<'_, HashMap<Consumer, Arc<Lane>>> {
         // Nothing panics while it is held.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_count_holds_crashes_and_interruptions() {
+        for (count, crashes, interruptions) in
+            [(1, 0, 0), (3, 2, 0), (1 << 32 | 1, 0, 1), (2 << 32 | 4, 3, 2), (0, 0, 0), (-1, 0, 0)]
+        {
+            assert_eq!(DeliveryCount::read(count), DeliveryCount { crashes, interruptions });
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::QueueName;
-use actor_core::delivery::{Incarnation, Lease};
+use actor_core::delivery::{Incarnation, Renewal};
 
 use crate::connection::{ANSWER, Driver, Link};
 use crate::endpoint::Endpoint;
@@ -82,7 +82,7 @@ impl Leases {
         known: &Queues,
         names: &[QueueName],
         lease: Duration,
-    ) -> Result<Lease, Trouble> {
+    ) -> Result<Renewal, Trouble> {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let kept = self.kept(worker);
         let link = &kept.link;
@@ -96,21 +96,41 @@ impl Leases {
             }
         }
         if request.is_empty() {
-            return Ok(Lease::Held { deaths: false });
+            return Ok(Renewal::held());
         }
         // Short, so that a connection that hangs is replaced while the lease still stands.
         let within = (lease / 3).clamp(SHORTEST_ANSWER, ANSWER);
         let asked = Instant::now();
         let answers = link.request(&request, within).await?;
-        let (mut lost, mut any_deaths) = (false, false);
+        let mut all = Renewal::held();
         for (queue, answer) in queues.iter().zip(answers) {
             let renewed = script::renewed(&answer?).ok_or_else(|| link.strange("to renew"))?;
             queue.set_paused(renewed.paused);
-            lost |= !renewed.held;
-            any_deaths |= renewed.deaths;
+            all.held &= renewed.held;
+            all.forgotten |= renewed.forgotten;
+            all.deaths |= renewed.deaths;
+            all.parked.extend(renewed.parked.then(|| queue.name.clone()));
             self.endpoint.clock.measure(asked, renewed.now_us);
         }
-        Ok(if lost { Lease::Lost } else { Lease::Held { deaths: any_deaths } })
+        Ok(if all.held { all } else { Renewal::lost() })
+    }
+
+    /// Notes that a worker has begun to stop.
+    pub(crate) async fn stopping(
+        &self,
+        worker: &Incarnation,
+        known: &Queues,
+        names: &[QueueName],
+    ) -> Result<(), Trouble> {
+        let kept = self.kept(worker);
+        let mut request = Request::with_capacity(Verb::Stopping, names.len());
+        for name in names {
+            request.call(script::stopping(&known.get(name).keys, worker.as_str()));
+        }
+        if request.is_empty() {
+            return Ok(());
+        }
+        kept.link.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
     }
 
     /// Ends a lease.

@@ -13,7 +13,7 @@ use crate::connection::{ANSWER, Link};
 use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
 use crate::keys::{GROUP, Level};
-use crate::lane::{Lane, Lent};
+use crate::lane::{DeliveryCount, Lane, Lent};
 use crate::request::{Request, Verb};
 
 /// How many lent entries are listed at a time.
@@ -24,7 +24,7 @@ const BODIES: usize = 4;
 /// An entry that Redis lent to this worker and that did not arrive.
 struct Stray {
     id: EntryId,
-    crashes: u32,
+    count: DeliveryCount,
 }
 
 impl Lane {
@@ -118,11 +118,11 @@ impl Lane {
         };
         let answers = commands.request(&Request::of(Verb::Fetch, strays.iter().map(read)), ANSWER).await?;
         let (mut lent, mut gone) = (Vec::new(), Request::new(Verb::LetGo));
-        for (&Stray { id, crashes }, answer) in strays.iter().zip(answers) {
+        for (&Stray { id, count }, answer) in strays.iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
             let entry = entries.pop().and_then(|entry| Entry::read(level, entry));
             match entry {
-                Some(Entry { content: Content::Message(body), .. }) => lent.push(Lent { level, id, body, crashes }),
+                Some(Entry { content: Content::Message(body), .. }) => lent.push(Lent { level, id, body, count }),
                 Some(Entry { content: Content::Wake, .. }) | None => {
                     let (mut ack, mut del) = (Cmd::new(), Cmd::new());
                     ack.arg("XACK").arg(key).arg(GROUP).arg(id);
@@ -143,5 +143,5 @@ impl Lane {
 fn stray(line: &Value) -> Option<Stray> {
     let Value::Array(parts) = line else { return None };
     let [Value::BulkString(id), _, _, Value::Int(lent)] = parts.as_slice() else { return None };
-    Some(Stray { id: EntryId::parse(id)?, crashes: u32::try_from(lent - 1).unwrap_or_default() })
+    Some(Stray { id: EntryId::parse(id)?, count: DeliveryCount::read(*lent) })
 }

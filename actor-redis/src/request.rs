@@ -17,6 +17,7 @@ pub(crate) enum Verb {
     Schedule,
     Enroll,
     Renew,
+    Stopping,
     Retire,
     /// Reading what is ready.
     Read,
@@ -33,6 +34,7 @@ pub(crate) enum Verb {
     /// Letting go of what a lost answer held and what is gone.
     LetGo,
     Recover,
+    Unpark,
     /// Settling successes alone.
     Done,
     /// Settling, with retries and successes at most.
@@ -53,6 +55,7 @@ impl Verb {
             Self::Schedule => "schedule",
             Self::Enroll => "enroll",
             Self::Renew => "renew",
+            Self::Stopping => "stopping",
             Self::Retire => "retire",
             Self::Read => "read",
             Self::Look => "look",
@@ -62,6 +65,7 @@ impl Verb {
             Self::Fetch => "fetch",
             Self::LetGo => "let_go",
             Self::Recover => "recover",
+            Self::Unpark => "unpark",
             Self::Done => "done",
             Self::Retry => "retry",
             Self::Bury => "bury",

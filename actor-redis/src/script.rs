@@ -19,6 +19,13 @@ const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
 const MARKS: usize = 100;
 /// How many dead workers one recovery handles.
 const DEAD_WORKERS: usize = 100;
+/// How long a worker may take to stop, for its death to be no crash. It only bounds what marks may be left.
+const STOPPING_STANDS: Duration = Duration::from_secs(24 * 3600);
+/// How long the index of what is parked stands after it was last written to. By then all of it was due, and is
+/// parked again or done.
+const PARKED_STANDS: Duration = Duration::from_secs(3600);
+/// How many bytes of bodies one call unparks, and one body more.
+const UNPARKED_BYTES: usize = 1 << 20;
 
 /// A call of a script, ready to be sent.
 #[derive(Debug)]
@@ -44,8 +51,10 @@ static SCHEDULE: Source = source!("schedule");
 static PROMOTE: Source = source!("promote");
 static ENROLL: Source = source!("enroll");
 static RENEW: Source = source!("renew");
+static STOPPING: Source = source!("stopping");
 static RETIRE: Source = source!("retire");
 static RECOVER: Source = source!("recover");
+static UNPARK: Source = source!("unpark");
 static RETRY: Source = source!("retry");
 static BURY: Source = source!("bury");
 static RELEASE: Source = source!("release");
@@ -160,14 +169,18 @@ pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration) -> Call {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Renewed {
     pub(crate) held: bool,
+    /// Whether the lease had to be made again.
+    pub(crate) forgotten: bool,
     pub(crate) deaths: bool,
     pub(crate) paused: bool,
+    pub(crate) parked: bool,
     pub(crate) now_us: i64,
 }
 
 pub(crate) fn renewed(answer: &Value) -> Option<Renewed> {
-    let [held, deaths, paused, now_us] = integers(answer)?;
-    Some(Renewed { held: held == 1, deaths: deaths == 1, paused: paused == 1, now_us })
+    let [held, deaths, paused, parked, now_us] = integers(answer)?;
+    let (deaths, paused, parked) = (deaths == 1, paused == 1, parked == 1);
+    Some(Renewed { held: held > 0, forgotten: held == 2, deaths, paused, parked, now_us })
 }
 
 fn integers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
@@ -181,13 +194,20 @@ fn integers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
     Some(numbers)
 }
 
+/// Answers 1, or 0 where the worker has no lease.
+pub(crate) fn stopping(keys: &Keys, worker: &str) -> Call {
+    let mut call = STOPPING.call(&[&keys.workers]);
+    call.arg(worker).arg(whole_ms(STOPPING_STANDS));
+    call
+}
+
 pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
     let mut call = RETIRE.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP);
     call
 }
 
-/// Answers for each message: level, entry, how often it was lent before, fields.
+/// Answers for each message: level, entry, delivery count, fields.
 pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, asked_ms: Option<i64>) -> Call {
     let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS).arg(whole_ms(grace));
@@ -195,6 +215,15 @@ pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, 
         Some(ms) => call.arg(ms),
         None => call.arg(""),
     };
+    call
+}
+
+/// Answers as [`recover`] does.
+pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
+    let again = [Level::HighAgain, Level::NormalAgain, Level::LowAgain].map(|level| keys.ready(level));
+    let [high, normal, low] = again;
+    let mut call = UNPARK.call(&[&keys.later, &keys.later_bodies, &keys.workers, &keys.parked, high, normal, low]);
+    call.arg(worker).arg(GROUP).arg(limit).arg(UNPARKED_BYTES).arg(abilities);
     call
 }
 
@@ -211,13 +240,18 @@ pub(crate) struct Retry<'a> {
     pub(crate) member: String,
     pub(crate) delay: Duration,
     pub(crate) body: &'a [u8],
+    /// What the message is parked for.
+    pub(crate) ability: Option<&'a str>,
 }
 
+/// The messages stand in the order of their places.
 pub(crate) fn retry<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Retry<'a>>) -> Call {
-    let mut call = RETRY.call(&before_ready(keys, &[&keys.later, &keys.later_bodies]));
-    call.arg(worker).arg(GROUP).arg(whole_ms(LOOK));
-    for Retry { place, member, delay, body } in messages {
+    let before = [&*keys.later, &keys.later_bodies, &keys.workers, &keys.parked];
+    let mut call = RETRY.call(&before_ready(keys, &before));
+    call.arg(worker).arg(GROUP).arg(whole_ms(LOOK)).arg(whole_ms(PARKED_STANDS));
+    for Retry { place, member, delay, body, ability } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(delay_ms(delay)).arg(body);
+        call.arg(ability.unwrap_or_default());
     }
     call
 }

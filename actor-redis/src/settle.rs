@@ -7,9 +7,9 @@
 //! its recovery. In the other order it would be a message that nobody holds, which a worker finds in
 //! time and lends again, though it is done.
 
-use actor_core::MessageId;
 use actor_core::delivery::Receipt;
 use actor_core::settlement::{Settled, Settlement};
+use actor_core::{MessageId, Priority};
 use redis::{Cmd, Value};
 
 use crate::connection::{ANSWER, Link};
@@ -58,7 +58,8 @@ fn part_len(settlements: &[(Receipt, Settlement)]) -> usize {
     let mut bytes = 0;
     let fits = settlements.iter().take_while(|(_, settlement)| {
         bytes += match settlement {
-            Settlement::Retry { body, .. } | Settlement::Bury { body, .. } | Settlement::Release { body } => body.len(),
+            Settlement::Retry { body, .. } | Settlement::Park { body, .. } => body.len(),
+            Settlement::Bury { body, .. } | Settlement::Release { body } => body.len(),
             _ => 0,
         };
         bytes <= PART_BYTES
@@ -121,8 +122,12 @@ impl<'a> Sorted<'a> {
             match settlement {
                 Settlement::Done => sorted.done[usize::from(receipt.rank())].push((index, place.id)),
                 Settlement::Retry { id, priority, body, after } => {
-                    let member = format!("{}:{id}", Level::of(*priority).name());
-                    sorted.retries.push((index, Retry { place, member, delay: *after, body }));
+                    let member = scheduled_member(*priority, *id);
+                    sorted.retries.push((index, Retry { place, member, delay: *after, body, ability: None }));
+                }
+                Settlement::Park { id, priority, body, after, ability } => {
+                    let (member, ability) = (scheduled_member(*priority, *id), Some(&**ability));
+                    sorted.retries.push((index, Retry { place, member, delay: *after, body, ability }));
                 }
                 Settlement::Bury { id, body, reason } => {
                     sorted.burials.push((index, Bury { place, member: dead_member(*id, place), body, reason }));
@@ -131,6 +136,7 @@ impl<'a> Sorted<'a> {
                 _ => settled[index] = Err(Trouble::Unsupported("this settlement")),
             }
         }
+        sorted.retries.sort_by_key(|(_, retry)| (retry.place.level, retry.place.id));
         sorted
     }
 
@@ -154,6 +160,10 @@ impl<'a> Sorted<'a> {
         calls(self.burials, steps, |batch| request.call(script::bury(&queue.keys, worker, keep, batch)));
         calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
     }
+}
+
+fn scheduled_member(priority: Priority, id: MessageId) -> String {
+    format!("{}:{id}", Level::of(priority).name())
 }
 
 /// The name of a dead letter: the message's own, or where that cannot be read, its entry's.

@@ -25,6 +25,8 @@ mod queues;
 mod recovery;
 /// Reading and repairing what is stored.
 mod repairs;
+/// Old and new workers side by side, while a deploy is under way.
+mod rolling;
 /// What an actor is given, and what its message may ask for.
 mod running;
 /// Random calls of the seam, compared with what it promises.

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actor_core::{Context, Failure, SendError, actor};
 use tokio::time::sleep;
 
+use crate::support::probe::within;
 use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "pressure")]
@@ -19,6 +21,16 @@ async fn fails_first(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate)
     probe.tell(if cx.attempt() == 1 { "start" } else { "again" });
     gate.pass().await;
     if cx.attempt() == 1 { Err(Failure::retry_in(Duration::from_millis(1), "not yet")) } else { Ok(()) }
+}
+
+#[actor(queue = "emptied")]
+async fn outlives(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
+    probe.tell(format!("{number} starts"));
+    let cancelled = tokio::select! {
+        why = cx.cancelled() => Some(why),
+        () = gate.pass() => None,
+    };
+    probe.tell(format!("{number} ends: {cancelled:?}"));
 }
 
 /// How often each message ran.
@@ -131,4 +143,36 @@ fn assert_refused(error: &SendError, why: &str) {
     assert_eq!(error.to_string(), "the message was not stored");
     let cause = error.source().expect("the broker says why").to_string();
     assert!(cause.contains(why), "{cause}");
+}
+
+#[tokio::test]
+async fn what_runs_while_redis_is_emptied_runs_to_its_end_and_work_goes_on() {
+    let mut stage = Stage::redis().await;
+    let (probe, mut heard) = probe();
+    let gate = Gate::closed();
+    let mut workers = Vec::new();
+    for number in 0..2 {
+        let builder = stage.worker("emptied").await.concurrency(NonZeroUsize::MIN);
+        workers.push(RunningWorker::start(builder.state(probe.clone()).state(gate.clone())));
+        outlives.send_with(&stage.broker, number).await.unwrap();
+    }
+    assert_eq!(heard.next_sorted(2).await, ["0 starts", "1 starts"]);
+    stage.server().cli(&["FLUSHALL"]);
+    within(async {
+        while stage.server().cli(&["ZCARD", "{actor:emptied}:workers"]) != "2" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Longer than any lease: who had lost one would have dropped what it ran.
+    stage.server().until_called("zadd", 12).await;
+    assert_eq!(heard.rest(), [""; 0]);
+    gate.open();
+    assert_eq!(heard.next_sorted(2).await, ["0 ends: None", "1 ends: None"]);
+    outlives.send_with(&stage.broker, 2).await.unwrap();
+    assert_eq!(heard.next_sorted(2).await, ["2 ends: None", "2 starts"]);
+    stage.until_empty("emptied").await;
+    for worker in workers {
+        worker.stop().await;
+    }
 }

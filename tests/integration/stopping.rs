@@ -284,3 +284,35 @@ async fn a_worker_that_stops_while_the_broker_is_away_ends_within_bounds() {
     stage.until_empty("outlasts").await;
     heir.stop().await;
 }
+
+/// As an orchestrator does that waits for less than the shutdown timeout.
+#[tokio::test]
+async fn deploys_that_kill_a_stopping_worker_count_nothing_against_what_it_ran() {
+    let mut stage = Stage::redis().await;
+    let (probe, mut heard) = probe();
+    let gate = Gate::closed();
+    outlasts.send_with(&stage.broker).await.unwrap();
+    // More often than a message may kill its workers.
+    for deploy in 1..=5 {
+        let builder = stage.worker("outlasts").await.shutdown_timeout(Duration::from_secs(3_600));
+        let mut doomed = RunningWorker::start(builder.state(probe.clone()).state(gate.clone()));
+        assert_eq!(heard.next().await, format!("attempt 1 crashes 0 token {deploy}"));
+        doomed.ask();
+        within(async {
+            while !stage.server().cli(&["ZRANGE", "{actor:outlasts}:workers", "0", "-1"]).contains(":stopping") {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        doomed.kill();
+        assert_eq!(heard.next().await, "dropped");
+    }
+    gate.open();
+    let last = RunningWorker::start(stage.worker("outlasts").await.state(probe).state(gate));
+    assert_eq!(heard.next().await, "attempt 1 crashes 0 token 6");
+    let counts = stage.until_empty("outlasts").await;
+    assert_eq!(counts.dead, 0);
+    last.stop().await;
+    let marks = stage.server().cli(&["ZRANGE", "{actor:outlasts}:workers", "0", "-1"]);
+    assert!(!marks.contains(":stopping") && !marks.contains(":dead"), "{marks}");
+}

@@ -1,16 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use actor_core::{Broker, Context, TraceParent, actor};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
-use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt};
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
 
 use crate::on_every_broker;
+use crate::support::ears::{Ears, Heard};
 use crate::support::{Probe, RunningWorker, probe};
 
 /// The names of spans, fields and events are an interface, and this is its document.
@@ -120,53 +118,4 @@ fn documented_fields() -> BTreeSet<&'static str> {
     let table = DOCUMENT.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
     let rows = table.take_while(|line| line.starts_with('|'));
     rows.filter_map(|row| row.split('`').nth(1)).collect()
-}
-
-/// Hears spans and events.
-#[derive(Clone, Default)]
-struct Ears(Arc<Mutex<Vec<Heard>>>);
-
-/// A span that began, or an event.
-#[derive(Debug)]
-struct Heard {
-    name: &'static str,
-    target: &'static str,
-    level: String,
-    fields: BTreeMap<&'static str, String>,
-    /// The span that it stands in.
-    within: Option<&'static str>,
-}
-
-impl Ears {
-    fn hear(&self, metadata: &Metadata<'static>, fields: Fields, within: Option<&'static str>) {
-        let (name, target, level) = (metadata.name(), metadata.target(), metadata.level().to_string());
-        self.0.lock().unwrap().push(Heard { name, target, level, fields: fields.0, within });
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ears {
-    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, context: LayerContext<'_, S>) {
-        let mut fields = Fields::default();
-        attributes.record(&mut fields);
-        self.hear(attributes.metadata(), fields, context.lookup_current().map(|span| span.name()));
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: LayerContext<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        self.hear(event.metadata(), fields, context.event_span(event).map(|span| span.name()));
-    }
-}
-
-#[derive(Default)]
-struct Fields(BTreeMap<&'static str, String>);
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), value.to_owned());
-    }
 }

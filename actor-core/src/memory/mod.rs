@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use self::clock::{Clock, Moment};
-use self::queue::Queue;
+use self::queue::{Queue, Renewed};
 use crate::broker::{Broker, Enqueue};
-use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use crate::settlement::{Settled, Settlement};
 use crate::{BrokerError, QueueName};
 
@@ -196,16 +196,25 @@ impl Broker for MemoryBroker {
         Ok(())
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
-        let mut all = Lease::Held { deaths: false };
-        for queue in queues {
-            let one = self.change(queue, |queue, now| queue.renew(worker, now.after(lease), now));
-            all = match (all, one) {
-                (Lease::Held { deaths }, Lease::Held { deaths: more }) => Lease::Held { deaths: deaths || more },
-                (Lease::Lost, _) | (_, Lease::Lost) => Lease::Lost,
-            };
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+        let mut all = Renewal::held();
+        for name in queues {
+            match self.change(name, |queue, now| queue.renew(worker, now.after(lease), now)) {
+                Some(Renewed { deaths, parked }) => {
+                    all.deaths |= deaths;
+                    all.parked.extend(parked.then(|| name.clone()));
+                }
+                None => all.held = false,
+            }
         }
-        Ok(all)
+        Ok(if all.held { all } else { Renewal::lost() })
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        for queue in queues {
+            self.change(queue, |queue, _| queue.stopping(worker));
+        }
+        Ok(())
     }
 
     // Nothing is lent before the last await, so a dropped future holds no delivery.
@@ -240,6 +249,10 @@ impl Broker for MemoryBroker {
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         Ok(self.change(&consumer.queue, |queue, now| queue.recover(&consumer.worker, max, grace, now)))
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        Ok(self.change(&consumer.queue, |queue, now| queue.unpark(&consumer.worker, abilities, max, now)))
     }
 
     async fn settle(

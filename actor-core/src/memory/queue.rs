@@ -1,7 +1,7 @@
 //! The state of one queue, and what may happen to it. No lock, no waiting and no clock: every
 //! method is told the time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::clock::Moment;
 use crate::Priority;
 use crate::broker::Enqueue;
-use crate::delivery::{Delivery, Incarnation, Lease, Receipt};
+use crate::delivery::{Delivery, Incarnation, Receipt};
 use crate::settlement::{Settled, Settlement};
 
 /// Dead letters are kept this long, and at most this many, the newest ones: long enough for a
@@ -30,9 +30,13 @@ pub(super) struct Queue {
     pub(super) scheduled: BTreeMap<Key, Scheduled>,
     /// The rank is the time when it was buried.
     pub(super) dead: BTreeMap<Key, Dead>,
+    /// Which scheduled messages wait for a worker with an ability. What is deleted may still stand here.
+    parked: BTreeSet<(String, u64, Key)>,
     pub(super) paused: bool,
     /// When each worker's lease ends. A worker that is not here has none.
     leases: HashMap<Incarnation, Moment>,
+    /// The workers that have begun to stop, and those that retired with messages in flight.
+    leaving: HashSet<Incarnation>,
     /// How many copies were ever stored.
     numbered: u64,
 }
@@ -57,6 +61,7 @@ pub(super) struct Lent {
     pub(super) since: Moment,
     pub(super) worker: Incarnation,
     crashes: u32,
+    interruptions: u32,
     /// Where it was lent from, so that it keeps its place among what its worker holds.
     lane: u64,
 }
@@ -73,6 +78,12 @@ pub(super) struct Dead {
     pub(super) reason: String,
 }
 
+/// What a renewal of a lease that is held found.
+pub(super) struct Renewed {
+    pub(super) deaths: bool,
+    pub(super) parked: bool,
+}
+
 /// Each priority has two lanes: what was handed back goes before what never was lent.
 fn lane(priority: Priority) -> u64 {
     match priority {
@@ -82,8 +93,8 @@ fn lane(priority: Priority) -> u64 {
     }
 }
 
-/// The lane of what is handed back, from the lane that it was lent from.
-fn handed_back(lane: u64) -> u64 {
+/// The lane of what is released, from the lane that it was lent from.
+fn released(lane: u64) -> u64 {
     lane & !1
 }
 
@@ -94,6 +105,9 @@ impl Queue {
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
             let (key, Scheduled { body, priority }) = first.remove_entry();
             self.push_ready(lane(priority), body, key.moment());
+            if !self.parked.is_empty() {
+                self.parked.retain(|(.., parked)| *parked != key);
+            }
         }
         while let Some(oldest) = self.dead.first_entry() {
             let too_old = oldest.key().moment().after(DEAD_LETTER_AGE) <= now;
@@ -118,8 +132,39 @@ impl Queue {
             && let Some((Key { rank: lane, number }, Ready { body, .. })) = self.ready.pop_first()
         {
             deliveries.push(Delivery::new(receipt(lane, number), body.clone(), 0));
-            let lent = Lent { body, since: now, worker: worker.clone(), crashes: 0, lane };
-            self.lent.insert(Key { rank: 0, number }, lent);
+            self.lend(worker, number, lane, body, now);
+        }
+        deliveries
+    }
+
+    fn lend(&mut self, worker: &Incarnation, number: u64, lane: u64, body: Bytes, now: Moment) {
+        let lent = Lent { body, since: now, worker: worker.clone(), crashes: 0, interruptions: 0, lane };
+        self.lent.insert(Key { rank: 0, number }, lent);
+    }
+
+    pub(super) fn unpark(
+        &mut self,
+        worker: &Incarnation,
+        abilities: &[&str],
+        max: usize,
+        now: Moment,
+    ) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        if self.paused {
+            return deliveries;
+        }
+        for ability in abilities {
+            let first = ((*ability).to_owned(), 0, Key { rank: 0, number: 0 });
+            while deliveries.len() < max
+                && let Some(found) = self.parked.range(&first..).next().filter(|found| found.0 == *ability).cloned()
+            {
+                self.parked.remove(&found);
+                let (_, number, key) = found;
+                let Some(Scheduled { body, priority }) = self.scheduled.remove(&key) else { continue };
+                let lane = released(lane(priority));
+                deliveries.push(Delivery::new(receipt(lane, number), body.clone(), 0));
+                self.lend(worker, number, lane, body, now);
+            }
         }
         deliveries
     }
@@ -133,18 +178,32 @@ impl Queue {
         self.leases.insert(worker.clone(), until);
     }
 
-    pub(super) fn renew(&mut self, worker: &Incarnation, until: Moment, now: Moment) -> Lease {
-        let Some(end) = self.leases.get_mut(worker) else {
-            return Lease::Lost;
-        };
-        *end = until;
+    /// `None` where the worker was declared dead.
+    pub(super) fn renew(&mut self, worker: &Incarnation, until: Moment, now: Moment) -> Option<Renewed> {
+        *self.leases.get_mut(worker)? = until;
         let deaths = self.leases.iter().any(|(other, end)| other != worker && *end <= now)
             || self.lent.values().any(|lent| !self.leases.contains_key(&lent.worker));
-        Lease::Held { deaths }
+        Some(Renewed { deaths, parked: !self.parked.is_empty() })
+    }
+
+    pub(super) fn stopping(&mut self, worker: &Incarnation) {
+        if self.leases.contains_key(worker) {
+            self.leaving.insert(worker.clone());
+        }
     }
 
     pub(super) fn retire(&mut self, worker: &Incarnation) {
         self.leases.remove(worker);
+        if self.lent.values().any(|lent| lent.worker == *worker) {
+            self.leaving.insert(worker.clone());
+        } else {
+            self.leaving.remove(worker);
+        }
+    }
+
+    fn forget_who_left(&mut self) {
+        let holders: HashSet<_> = self.lent.values().map(|lent| &lent.worker).collect();
+        self.leaving.retain(|worker| self.leases.contains_key(worker) || holders.contains(worker));
     }
 
     pub(super) fn recover(&mut self, worker: &Incarnation, max: usize, grace: Duration, now: Moment) -> Vec<Delivery> {
@@ -164,14 +223,19 @@ impl Queue {
             // What another dead worker held before is lent last, and alone.
             taken.extend(self.lent.iter().find(left_behind).map(|(key, _)| *key));
         }
-        let mut lend = |key: Key| {
+        let lend = |key: Key| {
             let lent = self.lent.get_mut(&key)?;
+            let was_leaving = self.leaving.contains(&lent.worker);
+            let counted = if was_leaving { &mut lent.interruptions } else { &mut lent.crashes };
+            *counted = counted.saturating_add(1);
             lent.worker = worker.clone();
             lent.since = now;
-            lent.crashes = lent.crashes.saturating_add(1);
-            Some(Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes))
+            let delivery = Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes);
+            Some(delivery.interrupted(lent.interruptions))
         };
-        taken.into_iter().filter_map(&mut lend).collect()
+        let deliveries = taken.into_iter().filter_map(lend).collect();
+        self.forget_who_left();
+        deliveries
     }
 
     pub(super) fn settle(
@@ -197,13 +261,17 @@ impl Queue {
         match settlement {
             Settlement::Done => {}
             Settlement::Retry { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
+            Settlement::Park { priority, body, after, ability, .. } => {
+                let key = self.schedule(*priority, body.clone(), *after, now);
+                self.parked.insert((ability.clone(), key.number, key));
+            }
             Settlement::Bury { body, reason, .. } => {
                 let dead = Dead { body: body.clone(), reason: reason.clone() };
                 let key = self.key(now.0);
                 self.dead.insert(key, dead);
                 self.tick(now);
             }
-            Settlement::Release { body } => self.push_ready(handed_back(lent.lane), body.clone(), now),
+            Settlement::Release { body } => self.push_ready(released(lent.lane), body.clone(), now),
         }
         Settled::Yes
     }
@@ -213,9 +281,14 @@ impl Queue {
         if delay.is_zero() {
             self.push_ready(lane(priority), body, now);
         } else {
-            let key = self.key(now.after(delay).0);
-            self.scheduled.insert(key, Scheduled { body, priority });
+            self.schedule(priority, body, delay, now);
         }
+    }
+
+    fn schedule(&mut self, priority: Priority, body: Bytes, delay: Duration, now: Moment) -> Key {
+        let key = self.key(now.after(delay).0);
+        self.scheduled.insert(key, Scheduled { body, priority });
+        key
     }
 
     fn push_ready(&mut self, lane: u64, body: Bytes, since: Moment) {

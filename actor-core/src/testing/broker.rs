@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::sent::Sent;
 use super::worker::TestWorker;
 use crate::broker::{Broker, Enqueue};
-use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use crate::settlement::{Settled, Settlement};
 use crate::{BrokerError, MemoryBroker, QueueName};
 
@@ -114,8 +114,12 @@ impl Broker for TestBroker {
         self.memory.enroll(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         self.memory.renew(worker, queues, lease).await
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.stopping(worker, queues).await
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -124,6 +128,10 @@ impl Broker for TestBroker {
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         self.memory.recover(consumer, max, grace).await
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.unpark(consumer, abilities, max).await
     }
 
     async fn settle(

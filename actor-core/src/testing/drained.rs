@@ -31,7 +31,7 @@ impl Drained {
         let actor = before.as_ref().map_or("(unreadable)", |message| &message.actor);
         match end {
             Settlement::Done => self.done += 1,
-            Settlement::Retry { body, .. } => {
+            Settlement::Retry { body, .. } | Settlement::Park { body, .. } => {
                 self.retried += 1;
                 let after = Envelope::decode(body).ok();
                 let attempted =

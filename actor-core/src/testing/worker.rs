@@ -14,6 +14,7 @@ use crate::delivery::{Consumer, Incarnation, Wait};
 use crate::inspect::{Inspect, Page, State};
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
+use crate::worker::repeats::Repeats;
 use crate::worker::suspects::Suspects;
 use crate::{QueueName, registry};
 
@@ -38,6 +39,9 @@ impl TestWorker {
         note_places();
         let executor = Executor {
             implementations: registry::implementations().map(|found| (found.actor.name, found)).collect(),
+            // Nobody else is there who could park something for it.
+            abilities: Vec::new(),
+            parked: Repeats::default(),
             states: Arc::default(),
             max_crashes: u32::MAX,
             suspects: Suspects::new(),

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ability;
 use super::error::{Problem, WorkerError};
 use super::executor::Executor;
 use super::guard::Guarded;
@@ -17,6 +18,7 @@ use super::life::{Crew, End, Life};
 use super::outage::Outage;
 use super::plan::{Plan, Wish};
 use super::post::Lane;
+use super::repeats::Repeats;
 use super::suspects::Suspects;
 use super::{panic, signal};
 use crate::actor::{Implementation, ImplementationDef};
@@ -269,6 +271,8 @@ impl Builder {
             })
             .collect();
         let executor = Executor {
+            abilities: ability::of_worker(plan.implementations.keys()),
+            parked: Repeats::default(),
             implementations: plan.implementations,
             states: Arc::new(self.states),
             max_crashes: self.max_crashes,

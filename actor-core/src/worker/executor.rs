@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -12,8 +12,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
 
+use super::ability;
 use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{Caught, catch, caught, shielded};
+use super::repeats::Repeats;
 use super::suspects::{Admission, Suspects};
 use crate::actor::{Handler, ImplementationDef};
 use crate::call::{Call, RunError};
@@ -27,6 +29,10 @@ use crate::{MessageId, QueueName, trace};
 #[derive(Debug)]
 pub(crate) struct Executor {
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
+    /// What a message that is parked elsewhere may need and find here.
+    pub(crate) abilities: Vec<String>,
+    /// What was parked here and is not logged yet.
+    pub(crate) parked: Repeats,
     pub(crate) states: Arc<States>,
     pub(crate) max_crashes: u32,
     pub(crate) suspects: Suspects,
@@ -43,10 +49,11 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn of(body: &'a Bytes, crashes: u32) -> Result<Self, Undecodable> {
-        let envelope = Envelope::decode(body)?;
-        let token = envelope.deliveries.saturating_add(u64::from(crashes)).saturating_add(1);
-        let crashes = envelope.crashes.saturating_add(crashes);
+    fn of(delivery: &'a Delivery) -> Result<Self, Undecodable> {
+        let envelope = Envelope::decode(&delivery.body)?;
+        let before = u64::from(delivery.crashes).saturating_add(delivery.interruptions.into());
+        let token = envelope.deliveries.saturating_add(before).saturating_add(1);
+        let crashes = envelope.crashes.saturating_add(delivery.crashes);
         Ok(Self { envelope, crashes, token })
     }
 
@@ -68,9 +75,9 @@ impl Executor {
         stop: &Arc<Stop>,
         admission: Option<Admission>,
     ) -> Option<Settlement> {
-        let message = match Message::of(&delivery.body, delivery.crashes) {
+        let message = match Message::of(delivery) {
             Ok(message) => message,
-            Err(undecodable) => return Some(unread(queue, &delivery.body, undecodable)),
+            Err(undecodable) => return Some(self.unread(queue, &delivery.body, undecodable)),
         };
         let implementation = self.implementations.get(&*message.envelope.actor).copied();
         // What hears of a run is the program's own code: a panic in it must not keep the message from being
@@ -99,6 +106,9 @@ impl Executor {
         let policy = policy(&message, implementation);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         let settlement = settlement(&message, &delivery.body, &outcome, verdict);
+        if let Some(Settlement::Park { ability, .. }) = &settlement {
+            shielded(|| self.log_parked(queue, ability, &outcome));
+        }
         shielded(move || span.in_scope(|| tell(&outcome, verdict, queue)));
         settlement
     }
@@ -116,8 +126,7 @@ impl Executor {
 
     /// The admissions of messages that were taken over, for the one that was needed to take them.
     pub(crate) fn readmit(&self, recovered: &[Delivery], entered: Admission) -> Vec<Option<Admission>> {
-        let crashes =
-            |delivery: &Delivery| Message::of(&delivery.body, delivery.crashes).map_or(0, |found| found.crashes);
+        let crashes = |delivery: &Delivery| Message::of(delivery).map_or(0, |found| found.crashes);
         let alone = |delivery: &Delivery| self.runs_alone(crashes(delivery));
         if let [only] = recovered {
             if !alone(only) {
@@ -128,6 +137,42 @@ impl Executor {
         }
         // `entered` is held until all are admitted, so that none comes to run alone in between.
         recovered.iter().map(|delivery| self.suspects.admit(alone(delivery))).collect()
+    }
+
+    /// What becomes of a message that this version cannot read: it is never changed.
+    fn unread(&self, queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settlement {
+        let (outcome, ability) = match undecodable {
+            Undecodable::Invalid(what) => (Outcome::Undecodable(what), None),
+            Undecodable::Newer(version) => (Outcome::NewerVersion(version), Some(ability::of_format(version))),
+        };
+        let (id, body) = (wire::id(body), body.clone());
+        // What the message itself says of its attempts cannot be trusted to be where this version expects it.
+        let policy = Policy {
+            max_retries: 0,
+            attempts: 0,
+            crashes: 0,
+            deliveries: 1,
+            min_backoff: Duration::ZERO,
+            max_backoff: Duration::ZERO,
+        };
+        let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
+        shielded(|| tell(&outcome, verdict, queue));
+        match (verdict, ability) {
+            (Verdict::Park { after }, Some(ability)) => {
+                shielded(|| self.log_parked(queue, &ability, &outcome));
+                let (id, priority) = (id.unwrap_or_else(MessageId::new), wire::priority(&body));
+                Settlement::Park { id, priority, body, after, ability }
+            }
+            _ => Settlement::Bury { id, body, reason: outcome.text() },
+        }
+    }
+
+    /// Logs the first of those that are parked alike, and later how many more there were.
+    fn log_parked(&self, queue: &QueueName, ability: &str, outcome: &Outcome) {
+        if let Some(count) = self.parked.note(queue, ability, Instant::now()) {
+            let reason = outcome.told();
+            tracing::warn!(%queue, ability, count, reason, "messages parked: no actor here can run them");
+        }
     }
 
     async fn call(
@@ -321,6 +366,13 @@ fn settlement(message: &Message<'_>, body: &Bytes, outcome: &Outcome, verdict: V
         Verdict::Postpone { after } => {
             Settlement::Retry { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
         }
+        Verdict::Park { after } => {
+            let body = wire::rewrite(body, &message.change(false, None));
+            match ability::of_actor(&message.envelope.actor) {
+                Some(ability) => Settlement::Park { id, priority, body, after, ability },
+                None => Settlement::Retry { id, priority, body, after },
+            }
+        }
         Verdict::Bury { attempted } => {
             let reason = outcome.text();
             let last_error = attempted.then_some(&*reason);
@@ -332,39 +384,9 @@ fn settlement(message: &Message<'_>, body: &Bytes, outcome: &Outcome, verdict: V
     })
 }
 
-/// What becomes of a message that this version cannot read: it is never changed.
-fn unread(queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settlement {
-    let outcome = match undecodable {
-        Undecodable::Invalid(what) => Outcome::Undecodable(what),
-        Undecodable::Newer(version) => Outcome::NewerVersion(version),
-    };
-    let id = wire::id(body);
-    let policy = Policy {
-        max_retries: 0,
-        attempts: 0,
-        crashes: 0,
-        // The message's own counter cannot be trusted to be where this version expects it.
-        deliveries: UNREAD_DELIVERIES,
-        min_backoff: Duration::ZERO,
-        max_backoff: Duration::ZERO,
-    };
-    let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-    shielded(|| tell(&outcome, verdict, queue));
-    match verdict {
-        Verdict::Postpone { after } => {
-            let id = id.unwrap_or_else(MessageId::new);
-            Settlement::Retry { id, priority: wire::priority(body), body: body.clone(), after }
-        }
-        _ => Settlement::Bury { id, body: body.clone(), reason: outcome.text() },
-    }
-}
-
-/// As if delivered so often: half a minute between two tries of a newer message.
-const UNREAD_DELIVERIES: u64 = 6;
-
 /// The settlement that gives a message back which has not started.
 pub(crate) fn release(delivery: &Delivery) -> Settlement {
-    let body = match Message::of(&delivery.body, delivery.crashes) {
+    let body = match Message::of(delivery) {
         Ok(message) => wire::rewrite(&delivery.body, &message.change(false, None)),
         Err(_) => delivery.body.clone(),
     };
@@ -377,12 +399,11 @@ fn tell(outcome: &Outcome, verdict: Verdict, queue: &QueueName) {
         Verdict::Done => tracing::debug!("message done"),
         Verdict::Retry { after } => tracing::warn!(error = %outcome.told(), ?after, "message failed, will be retried"),
         // As soon as nothing else is suspected it runs, here or elsewhere.
-        Verdict::Postpone { after } if matches!(outcome, Outcome::Crowded) => {
+        Verdict::Postpone { after } => {
             tracing::debug!(%queue, reason = %outcome.told(), ?after, "message left for another worker");
         }
-        Verdict::Postpone { after } => {
-            tracing::warn!(%queue, reason = %outcome.told(), ?after, "message left for another worker");
-        }
+        // They are logged together, by how many there are.
+        Verdict::Park { after } => tracing::debug!(%queue, reason = %outcome.told(), ?after, "message parked"),
         Verdict::Bury { .. } => tracing::error!(%queue, reason = %outcome.told(), "message buried"),
         Verdict::Release => tracing::info!("message given back"),
         Verdict::Leave => tracing::warn!("message left to the worker that holds it now"),

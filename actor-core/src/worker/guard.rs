@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::panic::caught;
 use crate::broker::Enqueue;
-use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use crate::settlement::{Settled, Settlement};
 use crate::{Broker, BrokerError, QueueName};
 
@@ -35,8 +35,12 @@ impl Broker for Guarded {
         guarded(self.0.enroll(worker, queues, lease)).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         guarded(self.0.renew(worker, queues, lease)).await
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        guarded(self.0.stopping(worker, queues)).await
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -45,6 +49,10 @@ impl Broker for Guarded {
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         guarded(self.0.recover(consumer, max, grace)).await
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        guarded(self.0.unpark(consumer, abilities, max)).await
     }
 
     async fn settle(

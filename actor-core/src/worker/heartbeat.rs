@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::outage::{Backoff, Outage};
-use crate::delivery::{Incarnation, Lease};
+use super::panic::shielded;
+use crate::delivery::{Incarnation, Renewal};
 use crate::{Broker, BrokerError, QueueName};
 
 /// How many heartbeats a lease has.
@@ -35,6 +36,8 @@ pub(crate) enum Status {
         grace: Grace,
         /// Whether another worker seems to be dead.
         deaths: bool,
+        /// The queues in which messages are parked.
+        parked: Vec<QueueName>,
     },
     /// It was lost: the worker was declared dead.
     Lost,
@@ -96,6 +99,7 @@ impl Grace {
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     pub(crate) status: watch::Receiver<Status>,
+    stopping: CancellationToken,
     stop: CancellationToken,
     /// The thread's end. It is not joined, which would take a thread that others may have taken.
     ended: CancellationToken,
@@ -111,6 +115,7 @@ struct Keeper {
     lease: Duration,
     outage: Outage,
     status: watch::Sender<Status>,
+    stopping: CancellationToken,
 }
 
 impl Heartbeat {
@@ -124,7 +129,8 @@ impl Heartbeat {
     ) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
-        let keeper = Keeper { broker, worker, queues, lease, outage, status: sender };
+        let stopping = CancellationToken::new();
+        let keeper = Keeper { broker, worker, queues, lease, outage, status: sender, stopping: stopping.clone() };
         let stopped = stop.clone();
         let abandoned = CancellationToken::new();
         let abandon = abandoned.clone().drop_guard();
@@ -160,7 +166,12 @@ impl Heartbeat {
         }
         // It is there: it waits for this.
         let _ = hand_over.send(runtime);
-        Ok(Self { status, stop, ended, _abandon: abandon })
+        Ok(Self { status, stopping, stop, ended, _abandon: abandon })
+    }
+
+    /// Notes with the lease that the worker has begun to stop, as soon as the broker can be reached.
+    pub(crate) fn stopping(&self) {
+        self.stopping.cancel();
     }
 
     /// Ends the lease. Call it when nothing is held any more.
@@ -180,9 +191,17 @@ impl Keeper {
         let since = Instant::now();
         let (mut renewed, mut grace) = (since, Grace::none(since));
         let mut backoff = Backoff::default();
-        self.status.send_replace(Status::Live { since, renewed, grace, deaths: false });
+        self.status.send_replace(Status::Live { since, renewed, grace, deaths: false, parked: Vec::new() });
+        let (mut has_tried, mut is_noted) = (false, false);
         loop {
-            tokio::time::sleep_until(renewed + beat).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(renewed + beat) => {}
+                () = self.stopping.cancelled(), if !has_tried => {}
+            }
+            if !is_noted && self.stopping.is_cancelled() {
+                has_tried = true;
+                is_noted = self.note_stopping().await;
+            }
             let asked = Instant::now();
             let renewal = self.broker.renew(&self.worker, &self.queues, self.lease);
             let answer = match tokio::time::timeout(self.lease, renewal).await {
@@ -190,14 +209,23 @@ impl Keeper {
                 Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
             };
             match answer {
-                Ok(Lease::Held { deaths }) => {
+                Ok(Renewal { held: true, deaths, parked, forgotten }) => {
                     self.outage.ended();
                     backoff.reset();
+                    if forgotten {
+                        shielded(|| {
+                            tracing::error!(
+                                worker = %self.worker,
+                                "the broker has lost this worker's lease: it was emptied, or restarted without its data; \
+                                 what runs here goes on, and what was waiting is gone"
+                            )
+                        });
+                    }
                     grace = grace.after(renewed, Instant::now(), self.lease);
                     renewed = asked;
-                    self.status.send_replace(Status::Live { since, renewed, grace, deaths });
+                    self.status.send_replace(Status::Live { since, renewed, grace, deaths, parked });
                 }
-                Ok(Lease::Lost) => {
+                Ok(Renewal { held: false, .. }) => {
                     self.status.send_replace(Status::Lost);
                     return;
                 }
@@ -207,6 +235,12 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Notes with the lease that the worker has begun to stop. Whether that is done; if not, the next beat tries again.
+    async fn note_stopping(&self) -> bool {
+        let noted = self.broker.stopping(&self.worker, &self.queues);
+        matches!(tokio::time::timeout(self.lease / BEATS, noted).await, Ok(Ok(())))
     }
 
     /// Begins the lease, however long the broker is away. A refusal ends the worker.
@@ -239,7 +273,13 @@ mod tests {
 
     fn live(since: u64, renewed: u64) -> Status {
         let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-        Status::Live { since: ago(since), renewed: ago(renewed), grace: Grace::none(ago(since)), deaths: true }
+        Status::Live {
+            since: ago(since),
+            renewed: ago(renewed),
+            grace: Grace::none(ago(since)),
+            deaths: true,
+            parked: Vec::new(),
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::outage::Outage;
 use super::post::{Lane, Post};
 use super::recover::recover;
 use super::settle::Settler;
+use super::unpark::unpark;
 use crate::context::{Cancellation, Stop};
 use crate::delivery::{Consumer, Incarnation};
 use crate::{Broker, BrokerError, failpoint};
@@ -108,6 +109,7 @@ impl Life {
                 runs: crew.runs.clone(),
             });
             self.posts.spawn(recover(Arc::clone(&post), self.heartbeat.status.clone(), crew.lease));
+            self.posts.spawn(unpark(Arc::clone(&post), self.heartbeat.status.clone()));
             self.posts.spawn(fetch(post));
         }
     }
@@ -115,6 +117,7 @@ impl Life {
     /// Ends in good order: nothing new starts, what runs may finish for a while, the rest is given
     /// back, and only then does the lease end. Once `hurry` completes, the while is over.
     pub(crate) async fn stop(mut self, crew: &Crew, hurry: impl Future<Output = ()>) {
+        self.heartbeat.stopping();
         self.stop.signal(Cancellation::Shutdown);
         self.halt.cancel();
         self.posts.close();

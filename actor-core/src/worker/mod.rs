@@ -1,5 +1,6 @@
 //! The worker: fetch, run, decide, settle, and keep the lease until the last delivery is settled.
 
+mod ability;
 mod builder;
 mod demand;
 mod error;
@@ -14,9 +15,11 @@ pub(crate) mod panic;
 pub(crate) mod plan;
 mod post;
 mod recover;
+pub(crate) mod repeats;
 mod settle;
 mod signal;
 pub(crate) mod suspects;
+mod unpark;
 
 pub use builder::Builder;
 pub use error::WorkerError;

@@ -91,8 +91,10 @@ pub(crate) enum Verdict {
     Done,
     /// It is tried again; the attempt counts.
     Retry { after: Duration },
-    /// It waits for a worker that can run it; nothing counts.
+    /// It is tried again later; nothing counts.
     Postpone { after: Duration },
+    /// It waits for a worker that can run it; nothing counts.
+    Park { after: Duration },
     /// It becomes a dead letter; an attempt counts where there was one.
     Bury { attempted: bool },
     /// It is given back; nothing counts.
@@ -118,9 +120,8 @@ pub(crate) struct Policy {
     pub(crate) max_backoff: Duration,
 }
 
-/// The first and the longest wait of a message that no worker here can run. A rolling deploy takes
-/// minutes; a forgotten actor should not cost a claim a second.
-const POSTPONED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// The longest wait of a message that no worker here can run, if nobody who can asks for it before.
+const PARKED: Duration = Duration::from_secs(300);
 
 /// The ceilings of the first wait of a suspect for a moment without other suspects, and of every wait.
 const CROWDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
@@ -140,8 +141,8 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rn
         Outcome::Panicked(_) | Outcome::TimedOut(_) => Verdict::Retry { after: policy.backoff(dice) },
         Outcome::Undecodable(_) | Outcome::Expired | Outcome::Poison { .. } => Verdict::Bury { attempted: false },
         Outcome::UnknownActor | Outcome::NewerVersion(_) => {
-            let doublings = u32::try_from(policy.deliveries.saturating_sub(1)).unwrap_or(u32::MAX);
-            Verdict::Postpone { after: ceiling(POSTPONED.0, POSTPONED.1, doublings) }
+            // Half of it is random, so that those which were parked together do not come back together.
+            Verdict::Park { after: PARKED.mul_f64(0.5 + dice.f64() / 2.0) }
         }
         // Half of it is random, so that those which were refused together do not come back together.
         Outcome::Crowded => {
@@ -252,8 +253,8 @@ mod tests {
     fn what_this_worker_cannot_run_waits_for_another_and_never_dies_of_it() {
         for deliveries in [1, 2, 50, u64::MAX] {
             let policy = Policy { deliveries, attempts: 99, ..POLICY };
-            assert!(matches!(verdict(&Outcome::UnknownActor, &policy), Verdict::Postpone { .. }));
-            assert!(matches!(verdict(&Outcome::NewerVersion(2), &policy), Verdict::Postpone { .. }));
+            assert!(matches!(verdict(&Outcome::UnknownActor, &policy), Verdict::Park { .. }));
+            assert!(matches!(verdict(&Outcome::NewerVersion(2), &policy), Verdict::Park { .. }));
         }
     }
 }

@@ -94,6 +94,14 @@ impl Post {
         });
     }
 
+    /// Waits for something, unless the post is halted first: then there is `None`.
+    pub(crate) async fn unless_halted<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            waited = wait => Some(waited),
+            () = self.halt.cancelled() => None,
+        }
+    }
+
     /// Gives back a delivery that has not started.
     pub(crate) fn give_back(&self, delivery: Delivery) {
         let settlement = release(&delivery);

@@ -66,7 +66,7 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
     // Most looks find nothing, and shall not keep slots meanwhile.
     let mut at_once = 1;
     loop {
-        let Some((slot, entered)) = unless_halted(post, room(post)).await else { return Took::All };
+        let Some((slot, entered)) = post.unless_halted(room(post)).await else { return Took::All };
         // A slot may be long in coming, and the broker have been away meanwhile.
         let Some(grace) = status.borrow().may_judge(lease) else { return Took::MayNotJudge };
         // What is taken over starts at once: a message that waits in the hands of a worker is blamed for
@@ -108,12 +108,5 @@ async fn room(post: &Post) -> (OwnedSemaphorePermit, Admission) {
             return (slot, entered);
         }
         post.executor.suspects.until_none_is_alone().await;
-    }
-}
-
-async fn unless_halted<T>(post: &Post, wait: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        waited = wait => Some(waited),
-        () = post.halt.cancelled() => None,
     }
 }

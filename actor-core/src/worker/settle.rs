@@ -119,7 +119,7 @@ fn report(consumer: &Consumer, receipt: &Receipt, settled: Settled) {
     match settled {
         Settled::Yes => {}
         Settled::No => {
-            tracing::info!(queue = %consumer.queue, ?receipt, "settled by another: the delivery was no longer held");
+            tracing::info!(queue = %consumer.queue, ?receipt, "settlement without effect: this worker no longer held the message");
         }
         Settled::Unclear => tracing::debug!(queue = %consumer.queue, ?receipt, "settled, here or by another"),
     }

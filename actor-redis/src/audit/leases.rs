@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::{Auditor, number, text};
 use crate::error::Trouble;
-use crate::keys::{GROUP, Level, PAUSED};
+use crate::keys::{GROUP, Level, MARKS};
 
 /// How long after the end of a lease somebody should have recovered what its worker held.
 const PATIENCE_MS: f64 = 60_000.0;
@@ -24,7 +24,9 @@ impl Auditor<'_> {
     pub(super) async fn leases(&mut self) -> Result<(), Trouble> {
         let now = self.now_ms().await?;
         let workers = self.queue.keys.workers.clone();
-        let ends = ends(&self.command(&["ZRANGE", &workers, "0", "-1", "WITHSCORES"]).await?);
+        let mut ends = ends(&self.command(&["ZRANGE", &workers, "0", "-1", "WITHSCORES"]).await?);
+        // A worker's id has a colon, and does not end like a mark.
+        ends.retain(|name, _| name.contains(':') && !MARKS.iter().any(|mark| name.ends_with(mark)));
         let live: HashSet<_> = ends.iter().filter(|(_, end)| **end > now).map(|(name, _)| name.clone()).collect();
         let remedy = if live.is_empty() {
             "no worker of this queue lives: start one"
@@ -32,12 +34,10 @@ impl Auditor<'_> {
             "the queue is paused, or its workers cannot recover: resume it, or see their logs"
         };
         for (name, end) in &ends {
-            if name != PAUSED && end + PATIENCE_MS < now && (*end > 0.0 || !live.is_empty()) {
+            if end + PATIENCE_MS < now {
                 let seconds = (now - end) / 1_000.0;
-                if *end > 0.0 {
-                    let what = format!("the lease of `{name}` ended {seconds:.0} s ago, and nobody has looked");
-                    self.violation(&workers, what, remedy);
-                }
+                let what = format!("the lease of `{name}` ended {seconds:.0} s ago, and nobody has looked");
+                self.violation(&workers, what, remedy);
             }
         }
         for level in Level::ALL {

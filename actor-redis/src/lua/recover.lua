@@ -4,6 +4,9 @@
 -- worker whose own lease has ended is lent nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
+-- A death counts as a crash of what the worker held, unless it had begun to stop: then as an interruption. The
+-- delivery count of an entry holds both: 1, its crashes, and 2^32 for each interruption.
+--
 -- What another dead worker held before is lent last, and alone: its next crash may bury it, and whoever takes
 -- it may want to run it with nothing beside it.
 --
@@ -12,11 +15,14 @@
 -- ARGV  worker, group, how many at most, how many dead workers at most, ms by which the leases of others
 --       last longer: nobody could renew in that time; when this was asked for, in ms since 1970 ('' where
 --       that is not known)
--- Returns for each message: its level (0 to 5), its entry, how often it was lent before, its fields.
+-- Returns for each message: its level (0 to 5), its entry, its delivery count, its fields.
 
 local workers = KEYS[1]
 local me, group = ARGV[1], ARGV[2]
 local limit, most_dead, grace_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local CRASH, INTERRUPTION = 1, 4294967296
+-- How long a worker that was declared dead may be away and still learn of it.
+local LOST_MS = 24 * 3600 * 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -30,7 +36,7 @@ for i = 1, #leases, 2 do
   local ends = tonumber(leases[i + 1])
   if ends > now or (leases[i] ~= me and ends > 0 and ends + grace_ms > now) then
     live[leases[i]] = true
-  elseif leases[i] ~= 'paused' then
+  elseif leases[i] ~= 'paused' and leases[i] ~= 'parked' then
     ended[leases[i]] = true
   end
 end
@@ -42,8 +48,8 @@ local taken = {}
 
 -- Whether another worker died with it, as this entry or as one before it, of which the message itself tells.
 -- Text that only looks so does no harm: the message is lent alone.
-local function is_suspect(lent, fields)
-  return lent > 1 or string.find(fields[2] or '', '"crashes"%s*:%s*[1-9]') ~= nil
+local function is_suspect(count, fields)
+  return count % INTERRUPTION > 1 or string.find(fields[2] or '', '"crashes"%s*:%s*[1-9]') ~= nil
 end
 
 -- Entries of one worker looked at in each stream: what is no suspect shall not wait for those that are.
@@ -54,8 +60,9 @@ local suspect
 -- died of one message, all that they held may be suspects, and each call of this lends one of them.
 local patience = 4096
 
--- Takes what `worker` holds at one level. Returns how many messages it still holds there.
-local function take(place, stream, worker, holds)
+-- Takes what `worker` holds at one level, with what each delivery count grows by. Returns how many messages it
+-- still holds there.
+local function take(place, stream, worker, holds, counted)
   if holds == 0 or #taken == limit or patience <= 0 then
     return holds
   end
@@ -64,9 +71,9 @@ local function take(place, stream, worker, holds)
       break
     end
     patience = patience - 1
-    local id, lent = pending[1], pending[4]
+    local id, count = pending[1], pending[4]
     -- A second suspect is not even read.
-    local is_spared = suspect and lent > 1
+    local is_spared = suspect and count % INTERRUPTION > 1
     local entry = not is_spared and redis.call('XRANGE', stream, id, id)[1]
     local fields = entry and entry[2]
     if is_spared then
@@ -76,19 +83,30 @@ local function take(place, stream, worker, holds)
       redis.call('XACK', stream, group, id)
       redis.call('XDEL', stream, id)
       holds = holds - 1
-    elseif is_suspect(lent, fields) then
+    elseif is_suspect(count, fields) then
       patience = patience - #(fields[2] or '') / 1024
-      suspect = suspect or { place, id, lent, fields }
+      suspect = suspect or { place, id, count + counted, fields }
     else
-      redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', lent + 1, 'JUSTID')
-      taken[#taken + 1] = { place, id, lent, fields }
+      redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', count + counted, 'JUSTID')
+      taken[#taken + 1] = { place, id, count + counted, fields }
       holds = holds - 1
     end
   end
   return holds
 end
 
-local holds, count = {}, 0
+local function is_mark(member)
+  return string.find(member, ':dead$') or string.find(member, ':stopping$') or string.find(member, ':lost$')
+end
+
+-- It is declared dead in the step that takes from it, and learns of it when it comes back. A script whose first
+-- write only frees may go on where Redis is out of memory, as recovery must.
+local function declare_dead(worker, ...)
+  redis.call('ZREM', workers, worker, ...)
+  redis.call('ZADD', workers, now + LOST_MS, worker .. ':lost')
+end
+
+local holds, counts, count = {}, {}, 0
 for i = 2, #KEYS do
   local stream = KEYS[i]
   -- A stream or group that is missing holds nothing.
@@ -96,13 +114,13 @@ for i = 2, #KEYS do
     local worker = consumer[2]
     if not live[worker] then
       if not holds[worker] and count < most_dead then
-        -- It is declared dead in the step that takes from it. A script whose first write only frees
-        -- may go on where Redis is out of memory, as recovery must.
-        redis.call('ZREM', workers, worker)
+        declare_dead(worker)
+        local was_stopping = redis.call('ZSCORE', workers, worker .. ':stopping')
+        counts[worker] = was_stopping and INTERRUPTION or CRASH
         holds[worker], count = 0, count + 1
       end
       if holds[worker] then
-        local left = take(i - 2, stream, worker, consumer[4])
+        local left = take(i - 2, stream, worker, consumer[4], counts[worker])
         holds[worker] = holds[worker] + left
         if left == 0 then
           redis.call('XGROUP', 'DELCONSUMER', stream, group, worker)
@@ -115,22 +133,26 @@ end
 for worker, left in pairs(holds) do
   -- The mark stands until all it held is taken.
   if left > 0 then
-    redis.call('ZADD', workers, 0, 'dead:' .. worker)
+    redis.call('ZADD', workers, 0, worker .. ':dead')
   else
-    redis.call('ZREM', workers, 'dead:' .. worker)
+    redis.call('ZREM', workers, worker .. ':dead', worker .. ':stopping')
   end
-  ended[worker], ended['dead:' .. worker] = nil, nil
+  ended[worker], ended[worker .. ':dead'], ended[worker .. ':stopping'] = nil, nil, nil
 end
 if count < most_dead then
-  -- These held nothing.
+  -- These held nothing, or are marks whose time is up.
   for worker in pairs(ended) do
-    redis.call('ZREM', workers, worker)
+    if is_mark(worker) then
+      redis.call('ZREM', workers, worker)
+    else
+      declare_dead(worker, worker .. ':stopping')
+    end
   end
 end
 
 if #taken == 0 and suspect then
-  local place, id, lent = suspect[1], suspect[2], suspect[3]
-  redis.call('XCLAIM', KEYS[2 + place], group, me, 0, id, 'RETRYCOUNT', lent + 1, 'JUSTID')
+  local place, id, count = suspect[1], suspect[2], suspect[3]
+  redis.call('XCLAIM', KEYS[2 + place], group, me, 0, id, 'RETRYCOUNT', count, 'JUSTID')
   taken[1] = suspect
 end
 
@@ -159,7 +181,7 @@ local function adopt(place, stream)
         redis.call('XDEL', stream, id)
       elseif #taken == 0 or not is_suspect(1, fields) then
         redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', 2, 'FORCE')
-        taken[#taken + 1] = { place, id, 1, fields }
+        taken[#taken + 1] = { place, id, 2, fields }
         if is_suspect(1, fields) then
           limit = 1
         end

@@ -8,7 +8,7 @@
 local workers = KEYS[1]
 local worker, group = ARGV[1], ARGV[2]
 
-redis.call('ZREM', workers, worker)
+redis.call('ZREM', workers, worker, worker .. ':stopping')
 local holds = 0
 for i = 2, #KEYS do
   local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[i], group)
@@ -23,7 +23,8 @@ for i = 2, #KEYS do
   end
 end
 if holds > 0 then
-  -- Every heartbeat of the others sees this mark, until one of them has taken what is left.
-  redis.call('ZADD', workers, 0, 'dead:' .. worker)
+  -- Every heartbeat of the others sees the first mark, until one of them has taken what is left. It ended in
+  -- good order, says the second, so that nothing is counted against that.
+  redis.call('ZADD', workers, 0, worker .. ':dead', 1, worker .. ':stopping')
 end
 return holds

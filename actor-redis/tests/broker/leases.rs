@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use actor_core::Inspect;
 use actor_core::broker::Broker;
-use actor_core::delivery::{Incarnation, Lease, Receipt};
+use actor_core::delivery::{Consumer, Incarnation, Receipt, Renewal};
 use actor_core::settlement::{Settled, Settlement};
 
 use crate::server::{
@@ -16,24 +16,30 @@ async fn a_lease_that_ended_unnoticed_is_prolonged() {
     let consumer = worker(&broker).await;
     end_lease(&server, &consumer);
     let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
-    assert_eq!(renewed, Lease::Held { deaths: false });
+    assert_eq!(renewed, Renewal::held());
     // Twice in one millisecond is no different.
     for _ in 0..20 {
         let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
-        assert_eq!(renewed, Lease::Held { deaths: false });
+        assert_eq!(renewed, Renewal::held());
     }
 }
 
 #[tokio::test]
-async fn a_lease_that_is_missing_at_one_queue_is_lost() {
+async fn a_lease_that_is_missing_at_one_queue_is_made_again_unless_the_worker_was_declared_dead_there() {
     let server = Server::start();
     let broker = server.broker().await;
     let worker = Incarnation::new("worker");
     let queues = [queue(), "reports".parse().unwrap()];
     broker.enroll(&worker, &queues, LEASE).await.unwrap();
-    assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Lease::Held { deaths: false });
+    assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Renewal::held());
     let _: i64 = server.run("DEL {actor:reports}:workers");
-    assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Lease::Lost);
+    let renewed = broker.renew(&worker, &queues, LEASE).await.unwrap();
+    assert!(renewed.held && renewed.forgotten, "{renewed:?}");
+    let other = Consumer::new(Incarnation::new("other"), queues[1].clone());
+    broker.enroll(&other.worker, &queues[1..], LEASE).await.unwrap();
+    let _: i64 = server.run(&format!("ZADD {{actor:reports}}:workers 1 {worker}"));
+    assert!(broker.recover(&other, 10, Duration::ZERO).await.unwrap().is_empty());
+    assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Renewal::lost());
 }
 
 #[tokio::test]
@@ -133,7 +139,7 @@ fn a_lease_is_renewed_while_the_runtime_of_everything_else_is_blocked() {
     let heartbeat = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     heartbeat.block_on(async {
         let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
-        assert_eq!(renewed, Lease::Held { deaths: false });
+        assert_eq!(renewed, Renewal::held());
         broker.retire(&consumer.worker, &[queue()]).await.unwrap();
     });
 }
@@ -170,7 +176,7 @@ async fn a_recovery_that_stood_before_a_server_at_a_standstill_declares_nobody_d
     send(&broker, vec![message("held")]).await;
     assert_eq!(claim(&broker, &other, 1).await.len(), 1);
     let lease = Duration::from_secs(1);
-    assert_eq!(broker.renew(&other.worker, &[queue()], lease).await.unwrap(), Lease::Held { deaths: false });
+    assert_eq!(broker.renew(&other.worker, &[queue()], lease).await.unwrap(), Renewal::held());
     server.freeze();
     let looked = tokio::spawn({
         let broker = broker.clone();
@@ -180,5 +186,5 @@ async fn a_recovery_that_stood_before_a_server_at_a_standstill_declares_nobody_d
     tokio::time::sleep(lease * 2).await;
     server.thaw();
     assert!(looked.await.unwrap().unwrap().is_empty());
-    assert_eq!(broker.renew(&other.worker, &[queue()], LEASE).await.unwrap(), Lease::Held { deaths: false });
+    assert_eq!(broker.renew(&other.worker, &[queue()], LEASE).await.unwrap(), Renewal::held());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actor_core::Priority;
 use actor_core::broker::Broker;
-use actor_core::delivery::{Lease, Receipt, Wait};
+use actor_core::delivery::{Receipt, Renewal, Wait};
 use actor_core::settlement::{Settled, Settlement};
 
 use crate::server::{
@@ -84,13 +84,13 @@ async fn what_a_dead_worker_held_is_recovered_and_it_learns_that_its_lease_is_lo
     assert!(broker.recover(&alive, 5, Duration::ZERO).await.unwrap().is_empty());
     end_lease(&server, &dead);
     let renewed = broker.renew(&alive.worker, &[queue()], LEASE).await.unwrap();
-    assert_eq!(renewed, Lease::Held { deaths: true });
+    assert!(renewed.deaths);
     let recovered = broker.recover(&alive, 5, Duration::ZERO).await.unwrap();
     assert_eq!(bodies(&recovered), ["a", "b"]);
     assert!(recovered.iter().all(|delivery| delivery.crashes == 1));
-    assert_eq!(broker.renew(&dead.worker, &[queue()], LEASE).await.unwrap(), Lease::Lost);
+    assert_eq!(broker.renew(&dead.worker, &[queue()], LEASE).await.unwrap(), Renewal::lost());
     let renewed = broker.renew(&alive.worker, &[queue()], LEASE).await.unwrap();
-    assert_eq!(renewed, Lease::Held { deaths: false });
+    assert_eq!(renewed, Renewal::held());
 }
 
 #[tokio::test]

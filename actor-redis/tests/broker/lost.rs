@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use actor_core::Inspect;
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Lease, Receipt, Wait};
+use actor_core::delivery::{Consumer, Receipt, Renewal, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_redis::RedisBroker;
 
@@ -309,7 +309,7 @@ async fn a_renewal_that_is_not_answered_ends_while_the_lease_still_stands() {
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!(renewed, Lease::Held { deaths: false });
+    assert_eq!(renewed, Renewal::held());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use actor_core::broker::Broker;
-use actor_core::delivery::{Lease, Wait};
+use actor_core::delivery::{Renewal, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Inspect, Priority};
 use actor_redis::RedisBroker;
@@ -75,7 +75,7 @@ async fn with_every_connection_cut_all_works_again_within_a_second() {
         while broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.is_err() {
             assert!(cut.elapsed() < Duration::from_secs(30), "it never claimed again");
         }
-        while !matches!(broker.renew(&consumer.worker, &[queue()], LEASE).await, Ok(Lease::Held { .. })) {
+        while !broker.renew(&consumer.worker, &[queue()], LEASE).await.is_ok_and(|renewed| renewed.held) {
             assert!(cut.elapsed() < Duration::from_secs(30), "its lease was never prolonged again");
         }
         let took = cut.elapsed();
@@ -184,20 +184,23 @@ async fn scripts_that_the_server_forgot_are_given_to_it_again() {
 }
 
 #[tokio::test]
-async fn after_everything_was_flushed_the_lease_is_lost_and_work_goes_on_under_a_new_one() {
+async fn after_everything_was_flushed_the_lease_is_made_again_and_work_goes_on() {
     let server = Server::start();
     let broker = server.broker().await;
-    let before = worker(&broker).await;
-    assert!(claim(&broker, &before, 1).await.is_empty());
+    let (one, other) = (worker(&broker).await, worker(&broker).await);
+    assert!(claim(&broker, &one, 1).await.is_empty());
     let _: String = server.run("FLUSHALL");
-    assert_eq!(broker.renew(&before.worker, &[queue()], LEASE).await.unwrap(), Lease::Lost);
+    for consumer in [&one, &other] {
+        let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
+        assert!(renewed.held && renewed.forgotten, "nobody declared it dead: {renewed:?}");
+        assert_eq!(broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap(), Renewal::held());
+    }
     send(&broker, vec![message("a")]).await;
-    let after = worker(&broker).await;
-    assert_eq!(bodies(&claim(&broker, &after, 1).await), ["a"]);
+    assert_eq!(bodies(&claim(&broker, &one, 1).await), ["a"]);
     // Also where only the stream is gone under a worker that waits.
     let _: i64 = server.run("DEL {actor:mail}:ready:normal");
     send(&broker, vec![message("b")]).await;
-    assert_eq!(bodies(&wait_and_claim(&broker, &after).await), ["b"]);
+    assert_eq!(bodies(&wait_and_claim(&broker, &one).await), ["b"]);
 }
 
 #[tokio::test]
@@ -234,7 +237,7 @@ async fn where_the_address_leads_elsewhere_a_server_that_became_read_only_is_lef
     while claim_of(&broker, &consumer).await.is_none() {
         assert!(began.elapsed() < Duration::from_secs(10), "it claims at the former");
     }
-    while !matches!(broker.renew(&consumer.worker, &[queue()], LEASE).await, Ok(Lease::Lost)) {
+    while !broker.renew(&consumer.worker, &[queue()], LEASE).await.is_ok_and(|renewed| renewed.forgotten) {
         assert!(began.elapsed() < Duration::from_secs(10), "it renews at the former");
     }
 }

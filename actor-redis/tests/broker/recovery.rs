@@ -1,17 +1,16 @@
 use std::time::Duration;
 
 use actor_core::broker::Broker;
-use actor_core::delivery::{Delivery, Lease};
+use actor_core::delivery::{Delivery, Renewal};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Inspect, Priority};
 
 use crate::server::{LEASE, Server, bodies, claim, end_lease, message, message_of, queue, send, settle, worker};
 
 async fn deaths(broker: &actor_redis::RedisBroker, consumer: &actor_core::delivery::Consumer) -> bool {
-    match broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap() {
-        Lease::Held { deaths } => deaths,
-        Lease::Lost => panic!("the lease was lost"),
-    }
+    let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
+    assert!(renewed.held, "the lease was lost");
+    renewed.deaths
 }
 
 fn crashes(deliveries: &[Delivery]) -> Vec<u32> {
@@ -35,9 +34,9 @@ async fn a_dead_worker_is_reported_until_all_it_held_is_taken() {
     assert_eq!(bodies(&broker.recover(&alive, 2, Duration::ZERO).await.unwrap()), ["5"]);
     assert!(!deaths(&broker, &alive).await);
     assert!(broker.recover(&alive, 2, Duration::ZERO).await.unwrap().is_empty());
-    // Nothing of it is left, in no consumer group and not among the workers.
+    // Nothing of it is left but that it was declared dead, in no consumer group and not among the workers.
     let workers: Vec<String> = server.run("ZRANGE {actor:mail}:workers 0 -1");
-    assert_eq!(workers, [alive.worker.as_str()]);
+    assert_eq!(workers, [alive.worker.as_str(), &format!("{}:lost", dead.worker)]);
     for level in ["high:again", "high", "normal:again", "normal", "low:again", "low"] {
         let consumers: Vec<redis::Value> = server.run(&format!("XINFO CONSUMERS {{actor:mail}}:ready:{level} workers"));
         assert!(consumers.len() <= 1, "{level}: {consumers:?}");
@@ -142,7 +141,7 @@ async fn a_worker_that_died_with_nothing_is_forgotten() {
     assert!(deaths(&broker, &alive).await);
     assert!(broker.recover(&alive, 10, Duration::ZERO).await.unwrap().is_empty());
     assert!(!deaths(&broker, &alive).await);
-    assert_eq!(broker.renew(&dead.worker, &[queue()], LEASE).await.unwrap(), Lease::Lost);
+    assert_eq!(broker.renew(&dead.worker, &[queue()], LEASE).await.unwrap(), Renewal::lost());
 }
 
 #[tokio::test]

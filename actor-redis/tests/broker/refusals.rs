@@ -8,7 +8,7 @@ use actor_redis::{Error, RedisBroker};
 
 use crate::fake::{introduced, serve};
 use crate::server::{
-    LEASE, Server, bodies, bury, claim, message, message_of, queue, release, retry, send, settle, wait_and_claim,
+    LEASE, Server, bodies, bury, claim, message, message_of, park, queue, release, retry, send, settle, wait_and_claim,
     worker,
 };
 
@@ -161,15 +161,16 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
     let broker = documented(&server, "actor").await;
     let consumer = worker(&broker).await;
     let dead = worker(&broker).await;
-    send(&broker, (0..6).map(|number| message(&number.to_string())).collect()).await;
+    send(&broker, (0..7).map(|number| message(&number.to_string())).collect()).await;
     send(&broker, vec![message("soon").after(Duration::from_millis(1))]).await;
     claim(&broker, &dead, 1).await;
     crate::server::end_lease(&server, &dead);
     assert_eq!(broker.recover(&consumer, 1, Duration::ZERO).await.unwrap().len(), 1);
     let mut lent = claim(&broker, &consumer, 10).await.into_iter().map(|delivery| delivery.receipt);
-    for settlement in [Settlement::Done, retry("r", LEASE), bury("b", "why"), release("back")] {
+    for settlement in [Settlement::Done, retry("r", LEASE), park("p", "a"), bury("b", "why"), release("back")] {
         assert_eq!(settle(&broker, &consumer, lent.next().unwrap(), settlement).await, Settled::Yes);
     }
+    assert_eq!(broker.unpark(&consumer, &["a"], 10).await.unwrap().len(), 1);
     assert!(!wait_and_claim(&broker, &consumer).await.is_empty());
     let inspected = queue();
     broker.queues().await.unwrap();
@@ -190,6 +191,7 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
     server.cut_all();
     while broker.renew(&consumer.worker, &[queue()], LEASE).await.is_err() {}
     while broker.counts(&inspected).await.is_err() {}
+    broker.stopping(&consumer.worker, &[queue()]).await.unwrap();
     broker.retire(&consumer.worker, &[queue()]).await.unwrap();
     let denied: Vec<redis::Value> = server.run("ACL LOG");
     assert!(denied.is_empty(), "{denied:?}");

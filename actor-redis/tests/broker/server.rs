@@ -251,6 +251,11 @@ pub(crate) fn retry(body: &str, after: Duration) -> Settlement {
     Settlement::Retry { id: MessageId::new(), priority: Priority::Normal, body: body.to_owned().into(), after }
 }
 
+pub(crate) fn park(body: &str, ability: &str) -> Settlement {
+    let (body, ability) = (body.to_owned().into(), ability.to_owned());
+    Settlement::Park { id: MessageId::new(), priority: Priority::Normal, body, after: LEASE, ability }
+}
+
 pub(crate) fn bury(body: &str, reason: &str) -> Settlement {
     Settlement::Bury { id: Some(MessageId::new()), body: body.to_owned().into(), reason: reason.to_owned() }
 }

@@ -30,6 +30,7 @@ fn end() -> impl Strategy<Value = End> {
         Just(End::Done),
         priority().prop_map(End::RetryNow),
         priority().prop_map(End::RetryLater),
+        priority().prop_map(End::Park),
         Just(End::Bury),
         Just(End::Release),
     ]
@@ -45,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => worker().prop_map(|worker| Step::Renew { worker }),
         2 => worker().prop_map(|worker| Step::EndLease { worker }),
         3 => (worker(), 0_usize..4).prop_map(|(worker, max)| Step::Recover { worker, max }),
+        1 => worker().prop_map(|worker| Step::Stopping { worker }),
+        2 => (worker(), 0_usize..4).prop_map(|(worker, max)| Step::Unpark { worker, max }),
         1 => worker().prop_map(|worker| Step::Retire { worker }),
         1 => worker().prop_map(|worker| Step::BeginAgain { worker }),
         1 => Just(Step::MakeDue),

@@ -1,9 +1,10 @@
 //! Plays a sequence on a broker and on the reference, and compares every answer.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Wait};
 use actor_core::inspect::Inspect;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{MessageId, Priority, QueueName};
@@ -17,6 +18,8 @@ pub(super) const LATER: Duration = Duration::from_secs(3600);
 /// How long a claim waits for what is certainly ready. Only a broker that is wrong takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 const REACHED: &str = "the storage can be reached";
+/// What parked messages wait for.
+const ABILITY: &str = "actor:absent";
 
 /// One call of the seam. What it names is taken modulo what there is.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub(super) enum Step {
     Renew { worker: usize },
     EndLease { worker: usize },
     Recover { worker: usize, max: usize },
+    Stopping { worker: usize },
+    Unpark { worker: usize, max: usize },
     Retire { worker: usize },
     BeginAgain { worker: usize },
     MakeDue,
@@ -52,6 +57,8 @@ pub(super) struct Player<'a, S> {
     /// Every delivery there was: to which life, by which receipt, and its number in the reference.
     deliveries: Vec<(usize, Receipt, usize)>,
     settlements: usize,
+    /// The lives that retired. They renew no lease any more.
+    retired: BTreeSet<usize>,
 }
 
 impl<'a, S: Stage> Player<'a, S> {
@@ -65,6 +72,7 @@ impl<'a, S: Stage> Player<'a, S> {
             lives: Vec::new(),
             deliveries: Vec::new(),
             settlements: 0,
+            retired: BTreeSet::new(),
         };
         for _ in 0..workers {
             let life = player.begin().await;
@@ -95,7 +103,14 @@ impl<'a, S: Stage> Player<'a, S> {
                 let life = self.workers[worker];
                 self.stage.broker().retire(&self.lives[life].worker, &self.queues()).await.expect(REACHED);
                 self.reference.retire(life);
+                self.retired.insert(life);
             }
+            Step::Stopping { worker } => {
+                let life = self.workers[worker];
+                self.stage.broker().stopping(&self.lives[life].worker, &self.queues()).await.expect(REACHED);
+                self.reference.stopping(life);
+            }
+            Step::Unpark { worker, max } => self.unpark(self.workers[worker], max).await?,
             Step::BeginAgain { worker } => self.workers[worker] = self.begin().await,
             Step::MakeDue => {
                 self.stage.make_due(&self.queue);
@@ -181,6 +196,19 @@ impl<'a, S: Stage> Player<'a, S> {
         Ok(())
     }
 
+    async fn unpark(&mut self, life: usize, max: usize) -> Result<(), String> {
+        let parked = self.reference.parked();
+        let delivered = self.stage.broker().unpark(&self.lives[life], &[ABILITY], max).await.expect(REACHED);
+        if delivered.len() > max || delivered.len() < parked.min(max) {
+            return Err(format!("{} were unparked of {parked}, and {max} asked for", delivered.len()));
+        }
+        let numbers = self.numbers(&delivered)?;
+        let deliveries = self.reference.unparked(life, &numbers)?;
+        let received = delivered.into_iter().zip(deliveries);
+        self.deliveries.extend(received.map(|(delivery, number)| (life, delivery.receipt, number)));
+        Ok(())
+    }
+
     async fn recover(&mut self, life: usize, max: usize) -> Result<usize, String> {
         let left = self.reference.left_behind(life);
         let lent = self.stage.broker().recover(&self.lives[life], max, Duration::ZERO).await.expect(REACHED);
@@ -197,9 +225,11 @@ impl<'a, S: Stage> Player<'a, S> {
         }
         if max > 0 {
             let taken = self.reference.recovered(life, &numbers);
-            for (delivery, (number, crashes)) in lent.into_iter().zip(taken) {
-                if delivery.crashes != crashes {
-                    return Err(format!("{delivery:?} should have {crashes} crashes"));
+            for (delivery, (number, crashes, interruptions)) in lent.into_iter().zip(taken) {
+                if (delivery.crashes, delivery.interruptions) != (crashes, interruptions) {
+                    return Err(format!(
+                        "{delivery:?} should have {crashes} crashes and {interruptions} interruptions"
+                    ));
                 }
                 self.deliveries.push((life, delivery.receipt, number));
             }
@@ -219,6 +249,9 @@ impl<'a, S: Stage> Player<'a, S> {
             End::Done => Settlement::Done,
             End::RetryNow(priority) => Settlement::Retry { id, priority, body: bytes, after: Duration::ZERO },
             End::RetryLater(priority) => Settlement::Retry { id, priority, body: bytes, after: LATER },
+            End::Park(priority) => {
+                Settlement::Park { id, priority, body: bytes, after: LATER, ability: ABILITY.to_owned() }
+            }
             End::Bury => Settlement::Bury { id: Some(id), body: bytes, reason: "it was played so".to_owned() },
             End::Release => Settlement::Release { body: bytes },
         };
@@ -233,8 +266,11 @@ impl<'a, S: Stage> Player<'a, S> {
     }
 
     async fn renew(&mut self, life: usize) -> Result<(), String> {
+        if self.retired.contains(&life) {
+            return Ok(());
+        }
         let renewed = self.stage.broker().renew(&self.lives[life].worker, &self.queues(), LEASE).await;
-        let held = matches!(renewed.expect(REACHED), Lease::Held { .. });
+        let held = renewed.expect(REACHED).held;
         if held == self.reference.renew(life) {
             return Ok(());
         }
@@ -242,6 +278,9 @@ impl<'a, S: Stage> Player<'a, S> {
     }
 
     async fn end_lease(&mut self, life: usize) {
+        if self.retired.contains(&life) {
+            return;
+        }
         let ended = self.stage.broker().renew(&self.lives[life].worker, &self.queues(), Duration::ZERO).await;
         ended.expect(REACHED);
         self.reference.end_lease(life);

@@ -1,6 +1,6 @@
 //! What the seam promises, in the simplest form that can be compared: every message, and where it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actor_core::Priority;
 use actor_core::inspect::Counts;
@@ -21,8 +21,8 @@ pub(super) enum Place {
     Due,
     /// Scheduled for a time that is far.
     Later,
-    /// Lent, as this delivery, and so many workers died with it.
-    Lent { to: Life, delivery: usize, crashes: u32 },
+    /// Lent, as this delivery, and so many workers died with it, or ended while they stopped.
+    Lent { to: Life, delivery: usize, crashes: u32, interruptions: u32 },
     /// A dead letter.
     Dead,
     /// Ended.
@@ -34,6 +34,8 @@ pub(super) struct Known {
     pub(super) priority: Priority,
     pub(super) body: String,
     pub(super) place: Place,
+    /// Whether it is scheduled because it was parked.
+    pub(super) parked: bool,
 }
 
 /// What a settlement asks for.
@@ -42,6 +44,7 @@ pub(super) enum End {
     Done,
     RetryNow(Priority),
     RetryLater(Priority),
+    Park(Priority),
     Bury,
     Release,
 }
@@ -52,6 +55,8 @@ pub(super) struct Reference {
     pub(super) messages: Vec<Known>,
     /// Each life's lease, while it has one: whether it still runs.
     leases: BTreeMap<Life, bool>,
+    /// Who has begun to stop, or stopped, with something in its hands.
+    leaving: BTreeSet<Life>,
     /// Which message each stored copy is of. What is lent has a copy's number as its delivery.
     copies: Vec<Number>,
 }
@@ -59,7 +64,7 @@ pub(super) struct Reference {
 impl Reference {
     pub(super) fn send(&mut self, priority: Priority, body: String, later: bool) {
         let place = if later { Place::Later } else { Place::Ready };
-        self.messages.push(Known { priority, body, place });
+        self.messages.push(Known { priority, body, place, parked: false });
     }
 
     pub(super) fn enroll(&mut self, life: Life) {
@@ -77,8 +82,23 @@ impl Reference {
         }
     }
 
+    pub(super) fn stopping(&mut self, life: Life) {
+        if self.leases.contains_key(&life) {
+            self.leaving.insert(life);
+        }
+    }
+
     pub(super) fn retire(&mut self, life: Life) {
         self.leases.remove(&life);
+        if self.holds(life) {
+            self.leaving.insert(life);
+        } else {
+            self.leaving.remove(&life);
+        }
+    }
+
+    fn holds(&self, life: Life) -> bool {
+        self.messages.iter().any(|message| matches!(message.place, Place::Lent { to, .. } if to == life))
     }
 
     fn lives(&self, life: Life) -> bool {
@@ -120,8 +140,33 @@ impl Reference {
                 ref place => return Err(format!("message {number} was lent, and is {place:?}")),
             }
             deliveries.push(self.copies.len());
-            self.messages[*number].place = Place::Lent { to, delivery: self.copies.len(), crashes: 0 };
-            self.copies.push(*number);
+            self.deliver(to, *number);
+        }
+        Ok(deliveries)
+    }
+
+    fn deliver(&mut self, to: Life, number: Number) {
+        let delivery = self.copies.len();
+        let message = &mut self.messages[number];
+        (message.place, message.parked) = (Place::Lent { to, delivery, crashes: 0, interruptions: 0 }, false);
+        self.copies.push(number);
+    }
+
+    /// How many messages are certainly parked.
+    pub(super) fn parked(&self) -> usize {
+        self.messages.iter().filter(|message| message.parked && message.place == Place::Later).count()
+    }
+
+    /// These were delivered because they were parked. Says what is wrong with that, and which delivery each is.
+    pub(super) fn unparked(&mut self, to: Life, delivered: &[Number]) -> Result<Vec<usize>, String> {
+        let mut deliveries = Vec::new();
+        for number in delivered {
+            let message = &self.messages[*number];
+            if !message.parked || !matches!(message.place, Place::Later | Place::Due) {
+                return Err(format!("message {number} was unparked, and is {:?}", message.place));
+            }
+            deliveries.push(self.copies.len());
+            self.deliver(to, *number);
         }
         Ok(deliveries)
     }
@@ -144,16 +189,21 @@ impl Reference {
     }
 
     /// A recovery has lent these. Says which delivery each is, and how many workers died with it.
-    pub(super) fn recovered(&mut self, by: Life, lent: &[Number]) -> Vec<(usize, u32)> {
+    pub(super) fn recovered(&mut self, by: Life, lent: &[Number]) -> Vec<(usize, u32, u32)> {
         if self.lives(by) {
             self.leases.retain(|_, runs| *runs);
         }
         let mut taken = Vec::new();
         for number in lent {
-            if let Place::Lent { to, delivery, crashes } = &mut self.messages[*number].place {
-                (*to, *crashes) = (by, *crashes + 1);
-                taken.push((*delivery, *crashes));
+            if let Place::Lent { to, delivery, crashes, interruptions } = &mut self.messages[*number].place {
+                *if self.leaving.contains(to) { &mut *interruptions } else { &mut *crashes } += 1;
+                *to = by;
+                taken.push((*delivery, *crashes, *interruptions));
             }
+        }
+        if self.lives(by) {
+            let left = |life: &Life| self.leases.contains_key(life) || self.holds(*life);
+            self.leaving = self.leaving.iter().copied().filter(left).collect();
         }
         taken
     }
@@ -173,10 +223,14 @@ impl Reference {
         if !matches!(end, End::Done) && holder != by {
             return false;
         }
+        message.parked = matches!(end, End::Park(_));
         match end {
             End::Done => message.place = Place::Ended,
             End::RetryNow(priority) => (message.place, message.priority, message.body) = (Place::Due, *priority, body),
             End::RetryLater(priority) => {
+                (message.place, message.priority, message.body) = (Place::Later, *priority, body);
+            }
+            End::Park(priority) => {
                 (message.place, message.priority, message.body) = (Place::Later, *priority, body);
             }
             End::Bury => (message.place, message.body) = (Place::Dead, body),

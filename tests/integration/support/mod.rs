@@ -1,6 +1,7 @@
 //! What every behaviour needs: a broker, workers that can be stopped or killed, and ears.
 
 pub mod by_hand;
+pub mod ears;
 pub mod gate;
 pub mod probe;
 pub mod server;
@@ -8,6 +9,7 @@ pub mod stage;
 pub mod worker;
 
 pub use by_hand::by_hand;
+pub use ears::Ears;
 pub use gate::Gate;
 pub use probe::{Probe, probe};
 pub use server::RedisServer;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Harness;
 use super::scene::{LEASE, Scene, buried, message, release, retry, texts};
 use crate::broker::Broker;
-use crate::delivery::Lease;
+use crate::delivery::Renewal;
 use crate::settlement::{Settled, Settlement};
 use crate::{Priority, QueueName};
 
@@ -54,7 +54,7 @@ pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(harness: &H
     scene.end_lease(&late).await;
     let recovered = scene.recover_with(&other, LEASE).await;
     assert_eq!(texts(&recovered), [""; 0]);
-    assert!(matches!(scene.renew(&late).await, Lease::Held { .. }));
+    assert!(scene.renew(&late).await.held);
     assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Yes);
     // The grace is for others: of a worker's own lease it says nothing.
     scene.send(&["more"]).await;
@@ -97,7 +97,7 @@ pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(harness: &H) {
     let delivery = scene.lend_one(&late).await;
     scene.end_lease(&late).await;
     assert_eq!(texts(&scene.recover(&other, 0).await), [""; 0]);
-    assert!(matches!(scene.renew(&late).await, Lease::Held { .. }));
+    assert!(scene.renew(&late).await.held);
     assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Yes);
 }
 
@@ -113,7 +113,7 @@ pub async fn what_a_living_worker_holds_is_not_recovered<H: Harness>(harness: &H
     scene.end_lease(&killed).await;
     assert_eq!(texts(&scene.recover(&other, 100).await), ["left"]);
     assert_eq!(texts(&scene.recover(&living, 100).await), [""; 0]);
-    assert_eq!(scene.renew(&living).await, Lease::Held { deaths: false });
+    assert_eq!(scene.renew(&living).await, Renewal::held());
 }
 
 /// However they race.
@@ -143,7 +143,7 @@ pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(harness: &H) 
     scene.send(&["it"]).await;
     let delivery = scene.lend_one(&late).await;
     scene.end_lease(&late).await;
-    assert_eq!(scene.renew(&late).await, Lease::Held { deaths: false });
+    assert_eq!(scene.renew(&late).await, Renewal::held());
     assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);
     assert_eq!(scene.settle(&late, &delivery, release("it")).await, Settled::Yes);
 }
@@ -156,11 +156,11 @@ pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(harness: &H) 
     scene.lend(&late, 2).await;
     scene.end_lease(&late).await;
     scene.recover(&other, 1).await;
-    assert_eq!(scene.renew(&late).await, Lease::Lost);
-    assert_eq!(scene.renew(&late).await, Lease::Lost);
+    assert_eq!(scene.renew(&late).await, Renewal::lost());
+    assert_eq!(scene.renew(&late).await, Renewal::lost());
     assert_eq!(texts(&scene.recover(&other, 100).await), ["2"]);
     let again = scene.worker("late").await;
-    assert_eq!(scene.renew(&again).await, Lease::Held { deaths: false });
+    assert_eq!(scene.renew(&again).await, Renewal::held());
 }
 
 /// It might get back what it had lost before, and its late answer to the first delivery of it would
@@ -188,12 +188,12 @@ pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(harness: &H) {
     let queues = [QueueName::declared("conformance.second"), scene.queue.clone()];
     scene.broker.enroll(&late.worker, slice::from_ref(&queues[0]), LEASE).await.expect("it can be reached");
     let renew = || async { scene.broker.renew(&late.worker, &queues, LEASE).await.expect("it can be reached") };
-    assert_eq!(renew().await, Lease::Held { deaths: false });
+    assert_eq!(renew().await, Renewal::held());
     scene.send(&["it"]).await;
     scene.lend_one(&late).await;
     scene.end_lease(&late).await;
     assert_eq!(scene.recover(&other, 1).await.len(), 1);
-    assert_eq!(renew().await, Lease::Lost);
+    assert_eq!(renew().await, Renewal::lost());
 }
 
 /// Whatever became of its entry: what it holds must not be stranded.
@@ -260,14 +260,14 @@ pub async fn a_renewal_tells_of_deaths_until_all_is_recovered<H: Harness>(harnes
     let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
     scene.lend(&killed, 2).await;
-    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: false });
+    assert_eq!(scene.renew(&other).await, Renewal::held());
     scene.end_lease(&killed).await;
-    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: true });
+    assert!(scene.renew(&other).await.deaths);
     assert_eq!(scene.recover(&other, 1).await.len(), 1);
-    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: true });
+    assert!(scene.renew(&other).await.deaths);
     assert_eq!(scene.recover(&other, 1).await.len(), 1);
     scene.recover(&other, 1).await;
-    assert_eq!(scene.renew(&other).await, Lease::Held { deaths: false });
+    assert_eq!(scene.renew(&other).await, Renewal::held());
 }
 
 /// A worker recovers more than it can run at once, and hands the rest to others.
@@ -281,4 +281,40 @@ pub async fn a_recovered_message_can_be_given_back<H: Harness>(harness: &H) {
     assert_eq!(scene.settle(&one, &recovered[0], release("it, crashed once")).await, Settled::Yes);
     let lent = scene.lend_one(&other).await;
     assert_eq!((&*lent.body, lent.crashes), (b"it, crashed once".as_slice(), 0));
+}
+
+/// A deploy kills what does not stop in time. No message is to blame for it.
+pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let queues = slice::from_ref(&scene.queue);
+    let (stopping, other) = (scene.worker("stopping").await, scene.worker("other").await);
+    scene.send(&["1", "2", "3"]).await;
+    scene.lend(&stopping, 3).await;
+    scene.broker.stopping(&stopping.worker, queues).await.expect("it can be reached");
+    scene.broker.stopping(&stopping.worker, queues).await.expect("saying it twice is no error");
+    assert_eq!(scene.renew(&stopping).await, Renewal::held());
+    scene.end_lease(&stopping).await;
+    // In steps, so that it is known of what is left after it was declared dead.
+    let mut recovered = scene.recover(&other, 1).await;
+    recovered.extend(scene.recover(&other, 100).await);
+    assert_eq!(texts(&recovered), ["1", "2", "3"]);
+    assert!(recovered.iter().all(|delivery| (delivery.crashes, delivery.interruptions) == (0, 1)), "{recovered:?}");
+    // The death of one that was not stopping counts beside it.
+    scene.end_lease(&other).await;
+    let heir = scene.worker("heir").await;
+    let recovered = scene.recover(&heir, 100).await;
+    assert_eq!(texts(&recovered), ["1", "2", "3"], "none of them is a suspect");
+    assert!(recovered.iter().all(|delivery| (delivery.crashes, delivery.interruptions) == (1, 1)), "{recovered:?}");
+}
+
+/// It ended in good order, though without an answer to its last settlements.
+pub async fn a_retired_workers_messages_were_interrupted<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (retired, other) = (scene.worker("retired").await, scene.worker("other").await);
+    scene.send(&["it"]).await;
+    scene.lend_one(&retired).await;
+    let queues = slice::from_ref(&scene.queue);
+    scene.broker.retire(&retired.worker, queues).await.expect("it can be reached");
+    let recovered = scene.recover(&other, 100).await;
+    assert_eq!((recovered[0].crashes, recovered[0].interruptions), (0, 1));
 }

@@ -31,6 +31,7 @@ pub mod claiming;
 pub mod enqueueing;
 pub mod inspecting;
 pub mod leases;
+pub mod parking;
 pub mod scheduling;
 pub mod settling;
 
@@ -162,6 +163,18 @@ macro_rules! conformance_tests {
                 a_late_failure_changes_nothing
                 a_renewal_tells_of_deaths_until_all_is_recovered
                 a_recovered_message_can_be_given_back
+                the_death_of_a_worker_that_was_stopping_is_no_crash
+                a_retired_workers_messages_were_interrupted
+            }
+            parking {
+                a_parked_message_waits_for_a_worker_with_the_ability
+                what_is_parked_is_delivered_by_ability_and_then_by_age
+                a_renewal_names_the_queues_in_which_messages_are_parked
+                a_parked_message_is_ready_for_anybody_at_its_time
+                a_parked_message_that_is_deleted_is_not_delivered
+                only_the_holder_parks_a_message
+                a_paused_queue_unparks_nothing
+                what_is_unparked_can_be_settled_and_recovered
             }
             inspecting {
                 messages_are_counted_in_every_state
@@ -206,6 +219,7 @@ mod tests {
             include_str!("enqueueing.rs"),
             include_str!("inspecting.rs"),
             include_str!("leases.rs"),
+            include_str!("parking.rs"),
             include_str!("scheduling.rs"),
             include_str!("settling.rs"),
         ] {

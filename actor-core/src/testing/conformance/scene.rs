@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Harness;
 use crate::broker::{Broker, Enqueue};
-use crate::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use crate::inspect::{Inspect, Listed, Page, State};
 use crate::settlement::{Settled, Settlement};
 use crate::{MessageId, Priority, QueueName};
@@ -112,7 +112,7 @@ impl<'a, H: Harness> Scene<'a, H> {
         answers.into_iter().map(|answer| answer.expect(REACHED)).collect()
     }
 
-    pub(super) async fn renew(&self, consumer: &Consumer) -> Lease {
+    pub(super) async fn renew(&self, consumer: &Consumer) -> Renewal {
         self.broker.renew(&consumer.worker, std::slice::from_ref(&self.queue), LEASE).await.expect(REACHED)
     }
 

@@ -1,0 +1,80 @@
+//! Runs what an older worker parked because it lacked the actor, as slots are free.
+
+use std::iter;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::heartbeat::Status;
+use super::panic::shielded;
+use super::post::Post;
+
+/// How soon to ask again after something was found: while old and new workers run side by side, more is
+/// parked all the time. With nothing found, the next heartbeat says whether to ask.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// How many messages one call delivers at most.
+const MOST_AT_ONCE: usize = 64;
+
+/// Unparks until the post is halted, and logs what was parked here.
+pub(crate) async fn unpark(post: Arc<Post>, mut status: watch::Receiver<Status>) {
+    let queue = post.lane.queue.clone();
+    loop {
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return },
+            () = post.halt.cancelled() => break,
+        }
+        log_parked(&post, false);
+        let is_parked = match &*status.borrow_and_update() {
+            Status::Live { parked, .. } => parked.contains(&queue),
+            _ => false,
+        };
+        if is_parked && take_all(&post).await.is_none() {
+            break;
+        }
+    }
+    log_parked(&post, true);
+}
+
+/// Runs what is parked and can run here, until nothing is left; `None` where the post was halted.
+async fn take_all(post: &Arc<Post>) -> Option<()> {
+    loop {
+        let slot = post.unless_halted(Arc::clone(&post.lane.slots).acquire_owned()).await?.ok()?;
+        let more = iter::from_fn(|| Arc::clone(&post.lane.slots).try_acquire_owned().ok());
+        let mut slots: Vec<_> = iter::once(slot).chain(more).take(MOST_AT_ONCE).collect();
+        let abilities: Vec<_> = post.executor.abilities.iter().map(String::as_str).collect();
+        // It may hold deliveries, so it is driven to its end, also where the post is halted meanwhile.
+        let found = match post.broker.unpark(&post.consumer, &abilities, slots.len()).await {
+            Ok(found) => found,
+            Err(error) => {
+                post.outage.failed(&error);
+                return Some(());
+            }
+        };
+        post.outage.ended();
+        let (asked, count) = (slots.len(), found.len());
+        for delivery in found {
+            match slots.pop() {
+                Some(slot) => post.start(delivery, slot, None),
+                None => post.give_back(delivery),
+            }
+        }
+        drop(slots);
+        if count == 0 {
+            return Some(());
+        }
+        if count < asked {
+            post.unless_halted(sleep(AGAIN)).await?;
+        }
+    }
+}
+
+/// Logs what was parked here since that was last logged.
+fn log_parked(post: &Post, at_once: bool) {
+    let queue = &post.lane.queue;
+    for (ability, count) in post.executor.parked.due(queue, at_once, Instant::now()) {
+        shielded(|| tracing::warn!(%queue, ability, count, "messages parked: no actor here can run them"));
+    }
+}

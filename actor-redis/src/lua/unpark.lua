@@ -1,0 +1,95 @@
+-- Delivers to a worker what was parked until somebody comes who has the abilities that it needs. What is parked is
+-- scheduled; the index `parked` only says what for. Each message goes to the stream of what was released of its
+-- priority and is read from there for this worker, so that nobody else gets it.
+--
+-- KEYS  later, later:bodies, workers, parked, ready:high:again, ready:normal:again, ready:low:again
+-- ARGV  worker, group, how many at most, how many bytes of bodies, then the abilities
+-- Returns for each message: its level (0, 2, 4), its entry, its delivery count, its fields.
+
+local later, bodies, workers, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local streams = { high = KEYS[5], normal = KEYS[6], low = KEYS[7] }
+local levels = { [KEYS[5]] = 0, [KEYS[6]] = 2, [KEYS[7]] = 4 }
+local me, group, limit, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+-- How many bodies are read at a time: each may be large.
+local PAGE = 8
+-- How many pages are read at most. What was deleted or has become due is still in the index.
+local PAGES = 64
+
+if redis.call('ZSCORE', workers, 'paused') then
+  return {}
+end
+-- A script whose first write only frees may go on where Redis is out of memory, as moving must.
+redis.call('ZREM', workers, '')
+
+local moved, bytes, pages, filled = 0, 0, 0, {}
+
+-- Moves what these hints name. Returns the error where a stream refuses.
+local function move(hints)
+  local members, over, refused = {}, {}, nil
+  for i, hint in ipairs(hints) do
+    members[i] = string.match(hint, ' (.*)$')
+  end
+  for i, body in ipairs(redis.call('HMGET', bodies, unpack(members))) do
+    if body then
+      local stream = streams[string.match(members[i], '^(%a+):')] or streams.normal
+      local added = redis.pcall('XADD', stream, '*', 'm', body)
+      if added.err then
+        refused = added
+        break
+      end
+      filled[stream] = (filled[stream] or 0) + 1
+      moved, bytes = moved + 1, bytes + #body
+    end
+    over[i] = members[i]
+  end
+  if #over > 0 then
+    redis.call('ZREM', later, unpack(over))
+    redis.call('HDEL', bodies, unpack(over))
+    redis.call('ZREM', parked, unpack(hints, 1, #over))
+  end
+  return refused
+end
+
+for i = 5, #ARGV do
+  local from, to = '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!'
+  local hints = {}
+  repeat
+    local room = math.min(limit - moved, PAGE)
+    if room <= 0 or bytes >= most_bytes or pages == PAGES then
+      break
+    end
+    hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', 0, room)
+    if #hints > 0 then
+      pages = pages + 1
+      local refused = move(hints)
+      if refused and moved == 0 then
+        return refused
+      elseif refused then
+        pages = PAGES
+      end
+    end
+  until #hints == 0
+end
+if redis.call('EXISTS', parked) == 0 then
+  redis.call('ZREM', workers, 'parked')
+end
+
+local delivered = {}
+for stream, count in pairs(filled) do
+  -- Without a group they are ready for anybody.
+  local read = redis.pcall('XREADGROUP', 'GROUP', group, me, 'COUNT', count, 'STREAMS', stream, '>')
+  for _, of_stream in ipairs(read and not read.err and read or {}) do
+    for _, entry in ipairs(of_stream[2]) do
+      local id, fields = entry[1], entry[2]
+      if levels[stream] == 0 and fields[1] == 'w' and #fields == 2 then
+        -- A mark that only wakes is for whoever reads next.
+        redis.call('XADD', stream, '*', 'w', '1')
+        redis.call('XACK', stream, group, id)
+        redis.call('XDEL', stream, id)
+      else
+        delivered[#delivered + 1] = { levels[stream], id, 1, fields }
+      end
+    end
+  end
+end
+return delivered

@@ -1,0 +1,66 @@
+//! Hears what is logged.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Hears spans and events.
+#[derive(Clone, Default)]
+pub struct Ears(pub Arc<Mutex<Vec<Heard>>>);
+
+/// A span that began, or an event.
+#[derive(Debug)]
+pub struct Heard {
+    pub name: &'static str,
+    pub target: &'static str,
+    pub level: String,
+    pub fields: BTreeMap<&'static str, String>,
+    /// The span that it stands in.
+    pub within: Option<&'static str>,
+}
+
+impl Ears {
+    /// The fields of each event of this text, in their order.
+    pub fn events(&self, message: &str) -> Vec<BTreeMap<&'static str, String>> {
+        let heard = self.0.lock().unwrap();
+        let said = |heard: &&Heard| heard.fields.get("message").is_some_and(|said| said == message);
+        heard.iter().filter(said).map(|heard| heard.fields.clone()).collect()
+    }
+
+    fn hear(&self, metadata: &Metadata<'static>, fields: Fields, within: Option<&'static str>) {
+        let (name, target, level) = (metadata.name(), metadata.target(), metadata.level().to_string());
+        self.0.lock().unwrap().push(Heard { name, target, level, fields: fields.0, within });
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ears {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        self.hear(attributes.metadata(), fields, context.lookup_current().map(|span| span.name()));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.hear(event.metadata(), fields, context.event_span(event).map(|span| span.name()));
+    }
+}
+
+#[derive(Default)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+}
