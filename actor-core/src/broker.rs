@@ -100,7 +100,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Delivers up to `max` messages of the queue that were [parked](Settlement::Park) until somebody comes
     /// who has one of `abilities`, those parked under the first of them first, and of one the oldest first.
-    /// A paused queue delivers nothing.
+    /// In place of some it may deliver others that are ready and go before them. A paused queue delivers nothing.
     ///
     /// # Errors
     ///

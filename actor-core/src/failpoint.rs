@@ -20,6 +20,8 @@ pub const POINTS: &[&str] = &[
     "worker.settled",
     // A dead worker's message was taken over, and has not started.
     "worker.took_over",
+    // What was parked is delivered, and has not started.
+    "worker.unparked",
     // The worker stops, and has not given back what has not started.
     "worker.giving_back",
     // The worker stops, its runs are over, and their last settlements are under way.

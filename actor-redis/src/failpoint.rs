@@ -37,6 +37,9 @@ pub const POINTS: &[&str] = &[
     "renew.unsent",
     "renew.half",
     "renew.answered",
+    "stopping.unsent",
+    "stopping.half",
+    "stopping.answered",
     "retire.unsent",
     "retire.half",
     "retire.answered",
@@ -67,6 +70,9 @@ pub const POINTS: &[&str] = &[
     // What a dead worker held is taken over.
     "recover.unsent",
     "recover.answered",
+    // What is parked is delivered to a worker that can run it.
+    "unpark.unsent",
+    "unpark.answered",
     // Settlements: of successes alone, or with the rarest kind among them.
     "done.unsent",
     "done.half",

@@ -225,7 +225,7 @@ on_every_broker! {
         stage.declare_dead("zombie").await;
         assert_eq!(heard.next().await, "LeaseLost");
         // Whoever lives takes it over, here the same process in its next life.
-        assert_eq!(heard.next().await, "token 2");
+        assert_eq!(heard.next().await, "token 3");
         first.kill();
     }
 }

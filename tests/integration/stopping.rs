@@ -215,7 +215,8 @@ on_every_broker! {
         worker.ended().await.unwrap();
 
         let heir = RunningWorker::start(stage.worker("holds_on").await.state(probe).state(gate));
-        assert_eq!(heard.next().await, "attempt 1 crashes 1");
+        // It may have been declared dead before its lease said that it was stopping.
+        assert!(heard.next().await.starts_with("attempt 1 crashes "));
         heir.kill();
     }
 

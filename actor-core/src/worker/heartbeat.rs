@@ -213,13 +213,7 @@ impl Keeper {
                     self.outage.ended();
                     backoff.reset();
                     if forgotten {
-                        shielded(|| {
-                            tracing::error!(
-                                worker = %self.worker,
-                                "the broker has lost this worker's lease: it was emptied, or restarted without its data; \
-                                 what runs here goes on, and what was waiting is gone"
-                            )
-                        });
+                        shielded(|| self.log_forgotten());
                     }
                     grace = grace.after(renewed, Instant::now(), self.lease);
                     renewed = asked;
@@ -235,6 +229,14 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    fn log_forgotten(&self) {
+        tracing::error!(
+            worker = %self.worker,
+            "the broker has lost this worker's lease: it was emptied, or restarted without its data; what runs here goes \
+             on, and what was waiting is gone"
+        );
     }
 
     /// Notes with the lease that the worker has begun to stop. Whether that is done; if not, the next beat tries again.

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::heartbeat::Status;
 use super::panic::shielded;
 use super::post::Post;
+use crate::failpoint;
 
 /// How soon to ask again after something was found: while old and new workers run side by side, more is
 /// parked all the time. With nothing found, the next heartbeat says whether to ask.
@@ -54,6 +55,9 @@ async fn take_all(post: &Arc<Post>) -> Option<()> {
             }
         };
         post.outage.ended();
+        if !found.is_empty() {
+            failpoint::pass("worker.unparked");
+        }
         let (asked, count) = (slots.len(), found.len());
         for delivery in found {
             match slots.pop() {

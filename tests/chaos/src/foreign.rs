@@ -7,10 +7,14 @@ use redis::{RedisResult, cmd};
 use crate::history::What;
 use crate::process::NAMESPACE;
 use crate::stage::Stage;
+use crate::storage::key;
 use crate::tasks::plain;
 
 /// How many of each kind go together.
 const EACH: usize = 5;
+
+/// When what is parked here is due by itself, in ms since 1970: long after any test.
+const FAR_MS: u64 = 4_000_000_000_000;
 
 /// Adds some of both kinds to the ready streams.
 pub(crate) fn send(stage: &Stage, dice: u64) -> RedisResult<()> {
@@ -30,6 +34,39 @@ pub(crate) fn send(stage: &Stage, dice: u64) -> RedisResult<()> {
         let body = format!(r#"{{"v":2,"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"lane":[1,2]}}"#);
         stage.journal.note(&What::Tomorrow { id, body: body.clone() });
         cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
+    }
+    Ok(())
+}
+
+/// Parks some messages until a worker comes that can run them, as one that cannot would have.
+pub(crate) fn park(stage: &Stage) -> RedisResult<()> {
+    let mut connection = stage.server.connection()?;
+    let actor = <plain as Actor>::DEF.name;
+    for _ in 0..EACH {
+        let id = MessageId::new();
+        let body = format!(r#"{{"v":1,"id":"{id}","actor":"{actor}","queue":"work","args":[3,0],"deliveries":1}}"#);
+        stage.journal.note(&What::Invoked { id, actor: actor.to_owned(), delay_ms: 0 });
+        let member = format!("normal:{id}");
+        redis::pipe()
+            .atomic()
+            .cmd("ZADD")
+            .arg(key("work", "later"))
+            .arg(FAR_MS)
+            .arg(&member)
+            .cmd("HSET")
+            .arg(key("work", "later:bodies"))
+            .arg(&member)
+            .arg(&body)
+            .cmd("ZADD")
+            .arg(key("work", "parked"))
+            .arg(0)
+            .arg(format!("actor:{actor} {member}"))
+            .cmd("ZADD")
+            .arg(key("work", "workers"))
+            .arg(-1)
+            .arg("parked")
+            .exec(&mut connection)?;
+        stage.journal.note(&What::Acknowledged { id });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, MessageId, QueueName};
 use async_trait::async_trait;
@@ -101,15 +101,19 @@ impl<B: Broker> Broker for Witness<B> {
         answer
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         let asked = now_us();
         let answer = self.broker.renew(worker, queues, lease).await;
-        match answer {
-            Ok(Lease::Held { .. }) => self.journal.note(&What::Renewed { worker: worker.to_string(), asked }),
-            Ok(Lease::Lost) => self.journal.note(&What::Lost { worker: worker.to_string() }),
+        match &answer {
+            Ok(renewed) if renewed.held => self.journal.note(&What::Renewed { worker: worker.to_string(), asked }),
+            Ok(_) => self.journal.note(&What::Lost { worker: worker.to_string() }),
             Err(_) => {}
         }
         answer
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.broker.stopping(worker, queues).await
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -120,6 +124,12 @@ impl<B: Broker> Broker for Witness<B> {
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         let answer = self.broker.recover(consumer, max, grace).await;
+        self.note_lent(answer.as_deref().unwrap_or_default());
+        answer
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let answer = self.broker.unpark(consumer, abilities, max).await;
         self.note_lent(answer.as_deref().unwrap_or_default());
         answer
     }

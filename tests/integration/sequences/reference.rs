@@ -157,13 +157,22 @@ impl Reference {
         self.messages.iter().filter(|message| message.parked && message.place == Place::Later).count()
     }
 
-    /// These were delivered because they were parked. Says what is wrong with that, and which delivery each is.
+    /// These were delivered because they were parked, or in place of such. Says what is wrong with that, and which
+    /// delivery each is.
     pub(super) fn unparked(&mut self, to: Life, delivered: &[Number]) -> Result<Vec<usize>, String> {
         let mut deliveries = Vec::new();
         for number in delivered {
             let message = &self.messages[*number];
-            if !message.parked || !matches!(message.place, Place::Later | Place::Due) {
-                return Err(format!("message {number} was unparked, and is {:?}", message.place));
+            match message.place {
+                Place::Later if message.parked => {}
+                Place::Due => {}
+                // It was released before these, which are ready behind it then.
+                Place::Again => {
+                    for parked in self.messages.iter_mut().filter(|message| message.parked) {
+                        parked.place = Place::Due;
+                    }
+                }
+                ref place => return Err(format!("message {number} was unparked, and is {place:?}")),
             }
             deliveries.push(self.copies.len());
             self.deliver(to, *number);

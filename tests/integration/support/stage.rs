@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::Incarnation;
+use actor_core::delivery::{Consumer, Incarnation};
 use actor_core::inspect::{Counts, Listed, Page, State};
 use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
 use actor_redis::{Builder as Settings, RedisBroker};
@@ -117,10 +117,19 @@ impl Stage {
         self.until(queue, |counts| counts.waiting_and_lent() == 0).await
     }
 
-    /// Ends the lease of the queue's only holder, as whoever finds it ended does.
+    /// Declares the queue's only holder dead. What it held is left for whoever recovers it.
     pub async fn declare_dead(&self, queue: &str) {
         let holder = self.list(queue, State::Lent).await.pop().and_then(|lent| lent.worker).expect("it is lent");
-        self.broker.retire(&Incarnation::from_text(&holder), &[name(queue)]).await.expect("the broker answers");
+        let (holder, queues) = (Incarnation::from_text(&holder), [name(queue)]);
+        let heir = Consumer::new(Incarnation::new("heir"), name(queue));
+        self.broker.enroll(&heir.worker, &queues, Duration::from_secs(3_600)).await.expect("the broker answers");
+        let took = async || {
+            // It may be renewed at any moment.
+            self.broker.renew(&holder, &queues, Duration::ZERO).await.expect("the broker answers");
+            !self.broker.recover(&heir, 1, Duration::ZERO).await.expect("the broker answers").is_empty()
+        };
+        while !took().await {}
+        self.broker.retire(&heir.worker, &queues).await.expect("the broker answers");
     }
 
     /// The reason of the only dead letter.

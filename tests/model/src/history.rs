@@ -35,7 +35,7 @@ pub struct Past {
     pub done: bool,
     /// How many failures counted.
     pub failures: u8,
-    /// How many workers were declared dead while they held it.
+    /// How many workers were declared dead while they held it, and were not stopping.
     deaths: u8,
     /// Whether it was seen to be nowhere any more.
     pub ended: bool,
@@ -45,6 +45,8 @@ pub struct Past {
     pub refused: bool,
     /// Whether what a lost answer had lent was found.
     pub found: bool,
+    /// Whether a worker died with it that was stopping.
+    pub interrupted: bool,
 }
 
 /// What has happened.
@@ -82,9 +84,11 @@ impl History {
         self.expect(deaths, Breach::Deaths);
     }
 
-    /// A worker was declared dead that held a message.
-    pub(crate) fn recovered(&mut self, message: u8) {
-        self.past(message).deaths += 1;
+    /// A worker was declared dead that held a message, and had said that it was stopping or had not.
+    pub(crate) fn recovered(&mut self, message: u8, was_stopping: bool) {
+        let past = self.past(message);
+        past.deaths += u8::from(!was_stopping);
+        past.interrupted |= was_stopping;
     }
 
     /// A run begins.

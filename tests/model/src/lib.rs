@@ -17,7 +17,9 @@
 //! - Redis keeps what it acknowledged. What it loses by itself, without a disk or at a failover, is lost.
 //! - Several messages in one call are several calls; priorities and the order of messages, pausing,
 //!   listings, repairs and what hands delete.
-//! - Messages that this worker cannot read or does not know, and suspects that wait for one another.
+//! - Messages that this worker cannot read or does not know, and suspects that wait for one another. What is parked
+//!   is a scheduled message; unparking it is that its time comes and a claim reads it, in one step.
+//! - An index of workers that is lost. Whoever renews first may then take what another still runs.
 //! - A synchronous actor that outlives its worker's life. To the storage it is a paused worker's run that
 //!   ends before its worker hears that it was declared dead, which is modelled.
 //! - What bounds cut off: a hole that needs more faults, messages or workers at once than the tests

@@ -85,6 +85,10 @@ impl Protocol {
         self.claiming(state, worker, actions);
         self.recovering(state, worker, actions);
         Self::running(state, worker, actions);
+        let is_noted = state.storage.stopping.contains(&worker.life);
+        if worker.standing == Standing::Stopping && !is_noted && state.storage.leases.contains_key(&worker.life) {
+            actions.push(Action::NoteStopping(at));
+        }
         let idle = worker.runs.is_empty() && worker.recovered.is_none() && worker.page.is_none();
         if worker.standing == Standing::Stopping && idle && worker.read == Read::None {
             actions.push(Action::Retire(at));
@@ -188,6 +192,7 @@ impl Protocol {
             | Action::Return(at)
             | Action::Crash(at)
             | Action::Stop(at)
+            | Action::NoteStopping(at)
             | Action::Retire(at) => self.live(state, usize::from(at), action),
         }
     }
@@ -271,7 +276,8 @@ impl Protocol {
                     Self::lose_lease(state, at);
                 }
             }
-            Action::DeclareDead(_, life) if !self.is_broken(Broken::DeclaresNobody) => state.storage.retire(life),
+            Action::DeclareDead(_, life) => self.declare_dead(state, life),
+            Action::NoteStopping(_) => state.storage.note_stopping(worker.life),
             Action::Leave(_) => {
                 worker.away = true;
                 state.faults.absences -= 1;

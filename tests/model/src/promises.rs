@@ -52,6 +52,8 @@ fn promised() -> Vec<Property<Protocol>> {
     ]
 }
 
+/// What must be possible where a worker stops.
+pub const INTERRUPTED: &str = "a stopping worker dies with a message, which is no crash";
 /// What must be possible, or the promises would say nothing.
 pub const POSSIBLE: [&str; 7] = [
     "a late success counts",
@@ -72,6 +74,7 @@ fn possible() -> Vec<Property<Protocol>> {
         Property::sometimes(poison, |_, state| buried(state, Reason::Poison)),
         Property::sometimes(failed, |_, state| buried(state, Reason::Failed)),
         Property::sometimes(two_runs, |_, state| runs(state, 0, |_| true) > 1),
+        Property::sometimes(INTERRUPTED, |_, state| any(state, |past| past.interrupted)),
         Property::sometimes(done, |_, state: &State| has_ended(state) && state.storage.dead.is_empty()),
     ]
 }

@@ -103,6 +103,8 @@ pub enum Action {
     Crash(u8),
     /// A worker is asked to stop.
     Stop(u8),
+    /// A stopping worker says so with its lease.
+    NoteStopping(u8),
     /// A stopping worker ends its lease.
     Retire(u8),
 }
@@ -178,10 +180,9 @@ impl Protocol {
     pub(crate) fn look(&self, state: &mut State, at: usize) {
         let worker = &mut state.workers[at];
         let lent = state.storage.all_lent().filter(|(_, life)| *life == worker.life);
-        let mut page: Vec<(Id, u8)> =
-            lent.filter_map(|(id, _)| state.storage.lent(id).map(|(_, times)| (id, times))).collect();
+        let mut page: Vec<Delivery> = lent.filter_map(|(id, _)| state.storage.as_lent(id)).collect();
         if !self.is_broken(Broken::ComparesTooLate) {
-            page.retain(|(id, _)| !worker.holds(*id));
+            page.retain(|delivery| !worker.holds(delivery.id));
         }
         worker.page = Some(page);
     }
@@ -191,17 +192,16 @@ impl Protocol {
         let worker = &mut state.workers[at];
         let mut page = worker.page.take().unwrap_or_default();
         if self.is_broken(Broken::ComparesTooLate) {
-            page.retain(|(id, _)| !worker.holds(*id));
+            page.retain(|delivery| !worker.holds(delivery.id));
         }
         worker.doubt = false;
-        for (id, times) in page {
-            match state.storage.entries.get(&id) {
+        for delivery in page {
+            match state.storage.entries.get(&delivery.id) {
                 Some(entry) if entry.body => {
-                    let delivery = Delivery { id, counters: entry.counters, lent_before: times - 1 };
-                    state.history.found(id);
+                    state.history.found(delivery.id);
                     self.start(state, at, delivery);
                 }
-                Some(_) => state.storage.acknowledge(id),
+                Some(_) => state.storage.acknowledge(delivery.id),
                 None => {}
             }
         }
@@ -213,19 +213,32 @@ impl Protocol {
         holder != judge.life && !state.storage.is_live(holder) && counts
     }
 
+    /// Declares a life dead: its next renewal finds its lease lost.
+    pub(crate) fn declare_dead(&self, state: &mut State, life: Life) {
+        match self.broken {
+            Some(Broken::DeclaresNobody) => {}
+            Some(Broken::DeclaresUnmarked) => _ = state.storage.leases.remove(&life),
+            _ => state.storage.declare_dead(life),
+        }
+    }
+
     /// Declares a holder dead and lends one of its entries, in one step.
     pub(crate) fn recover(&self, state: &mut State, at: usize, id: Id) {
         let judge = state.workers[at].life;
-        if let Some((holder, _)) = state.storage.lent(id)
-            && !self.is_broken(Broken::DeclaresNobody)
-        {
-            state.storage.retire(holder);
+        let Some(holder) = state.storage.lent(id) else { return };
+        let was_stopping = state.storage.stopping.contains(&holder);
+        self.declare_dead(state, holder);
+        if self.is_broken(Broken::StoppingCrashes) {
+            state.storage.stopping.remove(&holder);
         }
         if let Some(mut delivery) = state.storage.recover(id, judge) {
+            if was_stopping && self.is_broken(Broken::InterruptionKeepsToken) {
+                (delivery.lent_before, delivery.interrupted) = (delivery.lent_before - 1, delivery.interrupted - 1);
+            }
             if self.is_broken(Broken::CrashSpendsRetry) {
                 delivery.counters.attempt += 1;
             }
-            state.history.recovered(id.message);
+            state.history.recovered(id.message, was_stopping);
             state.history.lent(delivery);
             state.workers[at].recovered = Some(delivery);
         }

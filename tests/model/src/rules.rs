@@ -28,11 +28,17 @@ pub enum Broken {
     TokensBeginAnew,
     /// A stored copy does not say how many workers died with its message.
     ForgetsCrashes,
+    /// Who declares a worker dead leaves no mark of it, so that its next renewal makes its lease again.
+    DeclaresUnmarked,
+    /// The death of a worker that was stopping counts as a crash.
+    StoppingCrashes,
+    /// What a stopping worker held is lent again as the same delivery.
+    InterruptionKeepsToken,
 }
 
 impl Broken {
     /// Every rule that can be broken.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::SettlesWithoutOwner,
         Self::AcknowledgesFirst,
         Self::DeletesLast,
@@ -44,6 +50,9 @@ impl Broken {
         Self::CrashSpendsRetry,
         Self::TokensBeginAnew,
         Self::ForgetsCrashes,
+        Self::DeclaresUnmarked,
+        Self::StoppingCrashes,
+        Self::InterruptionKeepsToken,
     ];
 
     /// What is done wrong.
@@ -60,6 +69,9 @@ impl Broken {
             Self::CrashSpendsRetry => "a death counts as an attempt",
             Self::TokensBeginAnew => "a message that is stored again forgets how often it was lent",
             Self::ForgetsCrashes => "a message that is stored again forgets how many workers died with it",
+            Self::DeclaresUnmarked => "a worker is declared dead without a mark that its next renewal finds",
+            Self::StoppingCrashes => "the death of a worker that was stopping counts as a crash",
+            Self::InterruptionKeepsToken => "what a stopping worker held is lent again with the same token",
         }
     }
 
@@ -69,18 +81,19 @@ impl Broken {
             Self::SettlesWithoutOwner => promises::ENDS_ONCE,
             Self::AcknowledgesFirst => promises::ONE_PLACE,
             Self::DeletesLast | Self::TrustsIndex | Self::ForgetsLostAnswers => promises::AT_REST,
-            Self::DeclaresNobody => promises::ONE_LEASE,
-            Self::DeadTakeOver | Self::TokensBeginAnew => promises::TOKENS_GROW,
+            Self::DeclaresNobody | Self::DeclaresUnmarked => promises::ONE_LEASE,
+            Self::DeadTakeOver | Self::TokensBeginAnew | Self::InterruptionKeepsToken => promises::TOKENS_GROW,
             Self::ComparesTooLate => promises::ONE_RUN,
             Self::CrashSpendsRetry => promises::NO_RETRY_SPENT,
-            Self::ForgetsCrashes => promises::DEATHS,
+            Self::ForgetsCrashes | Self::StoppingCrashes => promises::DEATHS,
         }
     }
 
     /// The protocol with this rule broken, and as little else as shows it.
     pub fn protocol(self) -> Protocol {
         let messages = if self == Self::ComparesTooLate { 2 } else { 1 };
-        let faults = Faults { crashes: 1, absences: 1, losses: 1, stops: 0 };
+        let stops = u8::from(matches!(self, Self::StoppingCrashes | Self::InterruptionKeepsToken));
+        let faults = Faults { crashes: 1, absences: 1, losses: 1 - stops, stops };
         Protocol { messages, workers: 2, max_retries: 1, max_crashes: 2, faults, broken: Some(self) }
     }
 }

@@ -19,7 +19,7 @@ impl Protocol {
     pub(crate) fn settle(&self, state: &mut State, run: &Run) {
         let (id, message) = (run.delivery.id, run.delivery.id.message);
         if let Phase::Succeeded { .. } = run.phase {
-            let holder = state.storage.lent(id).map(|(holder, _)| holder);
+            let holder = state.storage.lent(id);
             if self.is_broken(Broken::DeletesLast) {
                 state.storage.delete(id);
             } else {
@@ -30,7 +30,7 @@ impl Protocol {
             }
             return;
         }
-        let holder = state.storage.lent(id).map(|(holder, _)| holder);
+        let holder = state.storage.lent(id);
         let is_holder = holder == Some(run.life);
         if run.phase == Phase::Failed && holder.is_some_and(|holder| holder != run.life) {
             state.history.refused(message);

@@ -43,6 +43,8 @@ pub enum Group {
         to: Life,
         /// How often it was lent, this time included.
         times: u8,
+        /// How often of these its worker ended while it was stopping.
+        interrupted: u8,
     },
     /// It was acknowledged, and is still there: no read finds it.
     Acknowledged,
@@ -77,6 +79,8 @@ pub struct Delivery {
     pub counters: Counters,
     /// How often it was lent before as this entry.
     pub lent_before: u8,
+    /// How often of these its worker ended while it was stopping.
+    pub interrupted: u8,
 }
 
 impl Delivery {
@@ -87,7 +91,7 @@ impl Delivery {
 
     /// How many workers died with the message.
     pub fn crashes(&self) -> u8 {
-        self.counters.crashes + self.lent_before
+        self.counters.crashes + self.lent_before - self.interrupted
     }
 }
 
@@ -102,6 +106,10 @@ pub struct Storage {
     pub dead: Vec<(Id, Reason)>,
     /// The index of workers: who has a lease, and whether it still runs.
     pub leases: BTreeMap<Life, bool>,
+    /// The marks of the lives that were declared dead.
+    pub lost: BTreeSet<Life>,
+    /// The marks of the lives that have begun to stop.
+    pub stopping: BTreeSet<Life>,
     /// How many entries each message has had, for their ids.
     copies: Vec<u8>,
 }
@@ -126,8 +134,8 @@ impl Storage {
     /// `XREADGROUP`: lends an entry that was never read.
     pub fn lend(&mut self, id: Id, to: Life) -> Option<Delivery> {
         let entry = self.entries.get_mut(&id).filter(|entry| entry.group == Group::Unread)?;
-        entry.group = Group::Lent { to, times: 1 };
-        Some(Delivery { id, counters: entry.counters, lent_before: 0 })
+        entry.group = Group::Lent { to, times: 1, interrupted: 0 };
+        Some(Delivery { id, counters: entry.counters, lent_before: 0, interrupted: 0 })
     }
 
     /// `XDEL`.
@@ -153,12 +161,19 @@ impl Storage {
         }
     }
 
-    /// To whom an entry is lent, and how often it was.
-    pub fn lent(&self, id: Id) -> Option<(Life, u8)> {
+    /// To whom an entry is lent.
+    pub fn lent(&self, id: Id) -> Option<Life> {
         match self.entries.get(&id)?.group {
-            Group::Lent { to, times } => Some((to, times)),
+            Group::Lent { to, .. } => Some(to),
             Group::Unread | Group::Acknowledged => None,
         }
+    }
+
+    /// An entry as it is lent now, also where its body is gone.
+    pub fn as_lent(&self, id: Id) -> Option<Delivery> {
+        let entry = self.entries.get(&id)?;
+        let Group::Lent { times, interrupted, .. } = entry.group else { return None };
+        Some(Delivery { id, counters: entry.counters, lent_before: times - 1, interrupted })
     }
 
     /// `retry.lua`, without its question who holds the entry.
@@ -197,17 +212,36 @@ impl Storage {
         self.leases.insert(life, true);
     }
 
-    /// `renew.lua`: whether the lease is held.
+    /// `renew.lua`: whether the lease is held. One that is gone without its life having been declared dead is
+    /// made again.
     pub fn renew(&mut self, life: Life) -> bool {
-        self.leases.get_mut(&life).is_some_and(|runs| {
-            *runs = true;
-            true
-        })
+        let held = !self.lost.contains(&life);
+        if held {
+            self.leases.insert(life, true);
+        }
+        held
+    }
+
+    /// `stopping.lua`.
+    pub fn note_stopping(&mut self, life: Life) {
+        if self.leases.contains_key(&life) {
+            self.stopping.insert(life);
+        }
     }
 
     /// `retire.lua`.
     pub fn retire(&mut self, life: Life) {
         self.leases.remove(&life);
+        self.stopping.remove(&life);
+        if self.holders().contains(&life) {
+            self.stopping.insert(life);
+        }
+    }
+
+    /// A part of `recover.lua`.
+    pub fn declare_dead(&mut self, life: Life) {
+        self.leases.remove(&life);
+        self.lost.insert(life);
     }
 
     /// Whether a life's lease runs.
@@ -218,13 +252,14 @@ impl Storage {
     /// `recover.lua`, of one entry that a dead worker holds: lends it, where it still has a body.
     pub fn recover(&mut self, id: Id, to: Life) -> Option<Delivery> {
         let entry = self.entries.get_mut(&id)?;
-        let Group::Lent { times, .. } = entry.group else { return None };
+        let Group::Lent { to: holder, times, interrupted } = entry.group else { return None };
         if !entry.body {
             self.acknowledge(id);
             return None;
         }
-        entry.group = Group::Lent { to, times: times + 1 };
-        Some(Delivery { id, counters: entry.counters, lent_before: times })
+        let interrupted = interrupted + u8::from(self.stopping.contains(&holder));
+        entry.group = Group::Lent { to, times: times + 1, interrupted };
+        self.as_lent(id)
     }
 
     /// The entries that are lent, and to whom.

@@ -98,7 +98,7 @@ fn step(state: &State, action: Action) -> String {
         Action::Renew(at) => format!("{} renews its lease", life(at)),
         Action::Expire(of) => format!("{of}'s lease ends"),
         Action::Recover(at, id) => {
-            let holder = state.storage.lent(id).map(|(holder, _)| holder.to_string()).unwrap_or_default();
+            let holder = state.storage.lent(id).map(|holder| holder.to_string()).unwrap_or_default();
             format!("{} declares {holder} dead and takes {}", life(at), message(id.message))
         }
         Action::ArriveRecovered(at) => match state.workers[usize::from(at)].recovered {
@@ -110,6 +110,7 @@ fn step(state: &State, action: Action) -> String {
         Action::Return(at) => format!("{} goes on", life(at)),
         Action::Crash(at) => format!("{} is killed", life(at)),
         Action::Stop(at) => format!("{} is asked to stop", life(at)),
+        Action::NoteStopping(at) => format!("{} says with its lease that it is stopping", life(at)),
         Action::Retire(at) => format!("{} ends its lease", life(at)),
     }
 }

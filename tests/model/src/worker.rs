@@ -70,8 +70,8 @@ pub struct Worker {
     pub recovered: Option<Delivery>,
     /// Whether an answer may have been lost.
     pub doubt: bool,
-    /// What the storage said is lent to this life, and how often, while what lost answers lent is looked for.
-    pub page: Option<Vec<(Id, u8)>>,
+    /// What the storage said is lent to this life, while what lost answers lent is looked for.
+    pub page: Option<Vec<Delivery>>,
     /// What it holds.
     pub runs: Vec<Run>,
 }

@@ -34,7 +34,8 @@ fn two_deaths_and_a_pause_break_no_promise() {
 
 #[test]
 fn a_worker_that_stops_breaks_no_promise_whatever_else_goes_wrong() {
-    explored(&Protocol { max_retries: 0, faults: Faults { crashes: 1, absences: 1, stops: 1, ..NONE }, ..SMALL });
+    let faults = Faults { crashes: 1, absences: 1, stops: 1, ..NONE };
+    assert!(explored(&Protocol { max_retries: 0, faults, ..SMALL }).contains(promises::INTERRUPTED));
     explored(&Protocol { max_retries: 0, faults: Faults { losses: 2, stops: 1, ..NONE }, ..SMALL });
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum Act {
     LoseGroup,
     /// Redis forgets its scripts.
     FlushScripts,
+    /// Messages are parked, as by a worker that cannot run them.
+    Park,
 }
 
 /// Each act with the ms since the one before it, over and over, until the point is reached.
@@ -53,6 +55,7 @@ const CROWDED_NETWORK: Stir = &[(700, Act::Burst), (30, Act::Deaf), (200, Act::C
 /// Who is killed then holds enough for everybody to recover some.
 const DEATH: Stir = &[(1_700, Act::Burst), (40, Act::KillAnother)];
 const GROUP: Stir = &[(700, Act::LoseGroup)];
+const PARKED: Stir = &[(300, Act::Park)];
 const SCRIPTS: Stir = &[(400, Act::FlushScripts)];
 
 /// By the beginning of the name: the first that fits holds.
@@ -64,6 +67,7 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("connect", Role::Worker, LOAD, 3),
     ("enroll", Role::Worker, LOAD, 1),
     ("renew", Role::Worker, LOAD, 4),
+    ("stopping", Role::Worker, STOP, 1),
     ("retire", Role::Worker, STOP, 1),
     ("look", Role::Worker, LOAD, 4),
     ("wake", Role::Worker, LOAD, 2),
@@ -73,6 +77,7 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("fetch", Role::Worker, CROWDED_NETWORK, 1),
     ("let_go", Role::Worker, NETWORK, 1),
     ("recover", Role::Worker, DEATH, 2),
+    ("unpark", Role::Worker, PARKED, 2),
     ("retry.half", Role::Worker, CROWD, 1),
     ("retry", Role::Worker, LOAD, 3),
     ("bury.half", Role::Worker, CROWD, 1),
@@ -81,6 +86,7 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("script", Role::Worker, SCRIPTS, 1),
     ("worker.live", Role::Worker, LOAD, 1),
     ("worker.took_over", Role::Worker, DEATH, 1),
+    ("worker.unparked", Role::Worker, PARKED, 2),
     ("worker.giving_back", Role::Worker, STOP, 1),
     ("worker.runs_over", Role::Worker, STOP, 1),
     ("worker.all_settled", Role::Worker, STOP, 1),

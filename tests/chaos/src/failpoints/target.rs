@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actor_core::Broker;
 
 use super::aim::{Act, Aim};
+use crate::foreign;
 use crate::history::What;
 use crate::process::Fate;
 use crate::proxy::Weather;
@@ -83,6 +84,7 @@ impl Target {
             Act::Cut => slot.proxy.set(Weather::Cut),
             Act::Clear => slot.proxy.set(Weather::Clear),
             Act::KillAnother => stage.slots[bystander].kill(),
+            Act::Park => foreign::park(stage)?,
             Act::FlushScripts => stage.redis("SCRIPT FLUSH")?,
             // No actor of this queue has a priority, so nobody holds anything there.
             Act::LoseGroup => {
