@@ -16,12 +16,17 @@ use crate::failpoint;
 /// parked all the time. With nothing found, the next heartbeat says whether to ask.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How many heartbeats are skipped at most after nothing was found: what is parked may be nobody's here, and be
+/// parked for as long as it takes until somebody comes.
+const MOST_SKIPPED: u32 = 3;
+
 /// How many messages one call delivers at most.
 const MOST_AT_ONCE: usize = 64;
 
 /// Unparks until the post is halted, and logs what was parked here.
 pub(crate) async fn unpark(post: Arc<Post>, mut status: watch::Receiver<Status>) {
     let queue = post.lane.queue.clone();
+    let (mut skip, mut found_nothing) = (0, 0);
     loop {
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
@@ -32,15 +37,23 @@ pub(crate) async fn unpark(post: Arc<Post>, mut status: watch::Receiver<Status>)
             Status::Live { parked, .. } => parked.contains(&queue),
             _ => false,
         };
-        if is_parked && take_all(&post).await.is_none() {
-            break;
+        if !is_parked {
+            (skip, found_nothing) = (0, 0);
+        } else if skip > 0 {
+            skip -= 1;
+        } else {
+            let Some(count) = take_all(&post).await else { break };
+            found_nothing = if count > 0 { 0 } else { found_nothing + 1 };
+            skip = found_nothing.min(MOST_SKIPPED);
         }
     }
     log_parked(&post, true);
 }
 
-/// Runs what is parked and can run here, until nothing is left; `None` where the post was halted.
-async fn take_all(post: &Arc<Post>) -> Option<()> {
+/// Runs what is parked and can run here, until nothing is left. How many there were; `None` where the post was
+/// halted.
+async fn take_all(post: &Arc<Post>) -> Option<usize> {
+    let mut all = 0;
     loop {
         let slot = post.unless_halted(Arc::clone(&post.lane.slots).acquire_owned()).await?.ok()?;
         let more = iter::from_fn(|| Arc::clone(&post.lane.slots).try_acquire_owned().ok());
@@ -51,7 +64,7 @@ async fn take_all(post: &Arc<Post>) -> Option<()> {
             Ok(found) => found,
             Err(error) => {
                 post.outage.failed(&error);
-                return Some(());
+                return Some(all);
             }
         };
         post.outage.ended();
@@ -66,8 +79,9 @@ async fn take_all(post: &Arc<Post>) -> Option<()> {
             }
         }
         drop(slots);
+        all += count;
         if count == 0 {
-            return Some(());
+            return Some(all);
         }
         if count < asked {
             post.unless_halted(sleep(AGAIN)).await?;
