@@ -3,54 +3,78 @@
 //! A request is never sent twice. One that found no connection was not sent; one that was handed to a
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
 //! the old one had sent can no longer happen: the server is told to close the old one first.
+//!
+//! A connection is driven by the runtime that made it, and stands still while that one does. So each runtime that
+//! uses a link has a connection of its own.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::runtime;
 
 use crate::clock::Clock;
+use crate::connect::{Live, Peer, connect, pause};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, Trouble};
 use crate::request::{Answer, Request};
-use crate::server::{self, Server};
 
-/// How long making a connection may take.
-const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take. A healthy Redis answers within milliseconds; one that forks or loads
 /// may take seconds.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
-/// The first and the longest pause between attempts to connect. With the longest, a server that is
-/// back is found again within a second.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// How long a connection is kept at least to a server that is no primary.
 const STAY: Duration = Duration::from_secs(1);
 
-/// Whose runtime drives a connection.
+/// How long a connection may be quiet before it is asked for a sign of life. Far less than what a NAT or a
+/// balancer takes to forget one, and long enough that who sends often never asks.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long a sign of life may take. Without one nothing was sent, and a new connection is made.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// How many connections of runtimes that ended are remembered, to be closed on the server. Their runtimes have
+/// closed them already, unless the network was away.
+const MOST_ORPHANS: usize = 64;
+
+/// How many lines there were in this process.
+static LINES: AtomicU64 = AtomicU64::new(0);
+
+/// Whether requests may be asked for again when it is not known what became of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Driver {
-    /// The runtime that first needed it.
-    Any,
-    /// Always the caller's: a runtime that is blocked must not hold up another one's requests.
-    Caller,
+pub(crate) enum Requests {
+    /// They may, so that nothing is asked before.
+    Repeatable,
+    /// Not all of them: a quiet connection is asked for a sign of life first.
+    Once,
 }
 
-/// One connection to Redis, made when it is first needed and again when it broke.
+/// One connection to Redis for each runtime, made when it is first needed and again when it broke.
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoint: Arc<Endpoint>,
-    driver: Driver,
+    requests: Requests,
+    /// How many connections were made so far.
+    made: AtomicU64,
+    // Both are locked for moments only, the first by every request.
+    lines: Mutex<Vec<Arc<Line>>>,
+    /// The connections of runtimes that ended, which the next one has the server close.
+    orphans: Mutex<Vec<Peer>>,
+}
+
+/// What one runtime has of a link.
+#[derive(Debug)]
+struct Line {
+    /// Unique among all of this process.
+    id: u64,
+    runtime: runtime::Id,
     // Locked for moments only, by every request.
     state: Mutex<State>,
     // Held while connecting, so that only one caller does.
     connecting: tokio::sync::Mutex<()>,
-    /// How many connections were made so far.
-    made: AtomicU64,
+    /// Which connection it has, of all that were made; 0 for none so far.
+    number: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -61,25 +85,6 @@ struct State {
     failure: Option<Failure>,
 }
 
-/// A connection that stands.
-#[derive(Debug)]
-struct Live {
-    connection: MultiplexedConnection,
-    peer: Peer,
-    /// Cleared when the connection's driver ends.
-    alive: Arc<AtomicBool>,
-    runtime: runtime::Id,
-    since: Instant,
-}
-
-/// A connection as the server knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// Unique within one life of the server; 0 where the server did not tell.
-    client: i64,
-    run_id: Option<String>,
-}
-
 /// The attempts that failed since a connection last stood.
 #[derive(Debug)]
 struct Failure {
@@ -88,24 +93,10 @@ struct Failure {
     again_at: Instant,
 }
 
-/// Lives in a connection's driver, and says when that has ended, for whatever reason.
-struct Alive(Arc<AtomicBool>);
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 impl Link {
-    pub(crate) fn new(endpoint: Arc<Endpoint>, driver: Driver) -> Self {
-        Self {
-            endpoint,
-            driver,
-            state: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
-            made: AtomicU64::default(),
-        }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, requests: Requests) -> Self {
+        let (lines, orphans) = (Mutex::default(), Mutex::default());
+        Self { endpoint, requests, made: AtomicU64::default(), lines, orphans }
     }
 
     /// Makes sure that there is a connection.
@@ -115,8 +106,8 @@ impl Link {
 
     /// Takes a new connection for the next request.
     pub(crate) fn give_up(&self) {
-        if let Some(live) = &self.lock().live {
-            live.alive.store(false, Ordering::Release);
+        if let Some(live) = self.here() {
+            live.give_up();
         }
     }
 
@@ -125,14 +116,14 @@ impl Link {
         &self.endpoint.clock
     }
 
-    /// How many connections were made so far.
-    pub(crate) fn made(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+    /// Which connection this runtime has, of all that were made; 0 for none so far.
+    pub(crate) fn number(&self) -> u64 {
+        self.line().map_or(0, |line| line.number.load(Ordering::Relaxed))
     }
 
     /// The id of the connection, for `CLIENT UNBLOCK`; `None` while there is none.
     pub(crate) fn client(&self) -> Option<i64> {
-        self.lock().live.as_ref().map(|live| live.peer.client).filter(|client| *client != 0)
+        self.here().map(|live| live.peer.client).filter(|client| *client != 0)
     }
 
     /// Sends one command.
@@ -145,8 +136,13 @@ impl Link {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
         match connection.send_packed_command(command).await {
-            Ok(Value::ServerError(source)) => Err(self.refusal(source)),
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                live.heard();
+                match answer {
+                    Value::ServerError(source) => Err(self.refusal(source)),
+                    answer => Ok(answer),
+                }
+            }
             Err(source) => Err(self.silence(&live, within, source)),
         }
     }
@@ -197,10 +193,10 @@ impl Link {
     pub(crate) fn refusal(&self, source: redis::ServerError) -> Trouble {
         let trouble = Trouble::Answer { address: Arc::clone(&self.endpoint.address), source };
         if trouble.is_of_no_primary()
-            && let Some(live) = &self.lock().live
-            && live.since.elapsed() >= STAY
+            && let Some(live) = self.here()
+            && live.age() >= STAY
         {
-            live.alive.store(false, Ordering::Release);
+            live.give_up();
         }
         trouble
     }
@@ -214,9 +210,12 @@ impl Link {
         connection.set_response_timeout(within);
         let answers = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         match answers {
-            Ok(answers) if answers.len() == pipeline.len() => Ok(answers),
+            Ok(answers) if answers.len() == pipeline.len() => {
+                live.heard();
+                Ok(answers)
+            }
             Ok(_) => {
-                live.alive.store(false, Ordering::Release);
+                live.give_up();
                 Err(self.strange("a number of answers that was not asked for"))
             }
             Err(source) => Err(self.silence(live, within, source)),
@@ -225,41 +224,100 @@ impl Link {
 
     /// Gives up a connection that did not answer.
     fn silence(&self, live: &Live, within: Duration, source: RedisError) -> Trouble {
-        live.alive.store(false, Ordering::Release);
+        live.give_up();
         Trouble::NoAnswer { address: Arc::clone(&self.endpoint.address), within, source }
     }
 
-    /// The connection that stands, or a new one.
+    /// The connection that stands and can be relied on, or a new one.
     async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
-        if let Some(live) = self.standing()? {
+        let line = self.line()?;
+        if let Some(live) = line.standing()? {
+            let is_relied_on = self.requests == Requests::Repeatable || live.quiet() < QUIET;
+            if is_relied_on || !self.endpoint.is_remote || has_answered(&live).await {
+                return Ok(live);
+            }
+            tracing::debug!(address = %self.endpoint.address, "a quiet connection gave no sign of life: making another");
+            live.give_up();
+        }
+        let _connecting = line.connecting.lock().await;
+        if let Some(live) = line.standing()? {
             return Ok(live);
         }
-        let _connecting = self.connecting.lock().await;
-        if let Some(live) = self.standing()? {
-            return Ok(live);
-        }
-        let former = self.lock().former.clone();
+        let mut former: Vec<Peer> = line.lock().former.clone().into_iter().collect();
+        former.append(&mut self.orphans());
         match connect(&self.endpoint, former).await {
             Ok(live) => {
                 let live = Arc::new(live);
-                self.made.fetch_add(1, Ordering::Relaxed);
-                let mut state = self.lock();
-                state.failure = None;
+                let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+                let mut state = line.lock();
+                line.number.store(number, Ordering::Relaxed);
                 state.live = Some(Arc::clone(&live));
                 state.former = None;
-                self.endpoint.is_here();
+                state.failure = None;
+                drop(state);
+                self.endpoint.is_here(line.id);
                 Ok(live)
             }
-            Err(error) => Err(self.fail(error)),
+            Err(error) => {
+                self.endpoint.is_away(line.id, &error);
+                Err(line.fail(error))
+            }
         }
+    }
+
+    /// The connection that this runtime has, if any.
+    fn here(&self) -> Option<Arc<Live>> {
+        self.line().ok()?.lock().live.clone()
+    }
+
+    /// What this runtime has of the link.
+    fn line(&self) -> Result<Arc<Line>, Arc<Error>> {
+        let runtime = runtime::Handle::try_current().map_err(|_| Arc::new(Kind::NoRuntime.into()))?.id();
+        // Nothing panics while it is held.
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.iter().find(|line| line.runtime == runtime) {
+            return Ok(Arc::clone(line));
+        }
+        // Of the runtimes that ended, the drivers have too.
+        lines.retain(|line| Arc::strong_count(line) > 1 || line.is_alive() || !self.leave(line));
+        let line = Arc::new(Line {
+            id: LINES.fetch_add(1, Ordering::Relaxed),
+            runtime,
+            state: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            number: AtomicU64::default(),
+        });
+        lines.push(Arc::clone(&line));
+        Ok(line)
+    }
+
+    /// Remembers what is to be closed of a line that nobody uses.
+    fn leave(&self, line: &Line) -> bool {
+        let mut state = line.lock();
+        let peers = [state.live.take().map(|live| live.peer.clone()), state.former.take()];
+        let mut orphans = self.orphans();
+        orphans.extend(peers.into_iter().flatten());
+        let over = orphans.len().saturating_sub(MOST_ORPHANS);
+        orphans.drain(..over);
+        true
+    }
+
+    fn orphans(&self) -> MutexGuard<'_, Vec<Peer>> {
+        // Nothing panics while it is held.
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn is_alive(&self) -> bool {
+        self.lock().live.as_ref().is_some_and(|live| live.is_alive())
     }
 
     /// The connection that stands; the error of the last attempt while it is too early for the next.
     fn standing(&self) -> Result<Option<Arc<Live>>, Arc<Error>> {
         let mut state = self.lock();
         if let Some(live) = &state.live {
-            let driven = self.driver == Driver::Any || current_runtime().is_ok_and(|id| id == live.runtime);
-            if driven && live.alive.load(Ordering::Acquire) {
+            if live.is_alive() {
                 return Ok(Some(Arc::clone(live)));
             }
             state.former = state.live.take().map(|live| live.peer.clone());
@@ -274,7 +332,6 @@ impl Link {
         let error = Arc::new(error);
         let mut state = self.lock();
         let attempts = state.failure.as_ref().map_or(0, |failure| failure.attempts);
-        self.endpoint.is_away(&error);
         let again_at = Instant::now() + pause(attempts);
         state.failure = Some(Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at });
         error
@@ -286,88 +343,13 @@ impl Link {
     }
 }
 
-async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Error> {
-    let runtime = current_runtime()?;
-    let alive = Arc::new(AtomicBool::new(true));
-    let guard = Alive(Arc::clone(&alive));
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(CONNECT))
-        .set_push_sender(move |_: PushInfo| {
-            let _lives_as_long_as_the_driver = &guard;
-            Ok::<(), ()>(())
-        });
-    let failed = |source| Error::connecting(&endpoint.address, source);
-    let mut connection = endpoint.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
-    drop(config);
-    pass("connect.made");
-    let (client, server) = introduce(endpoint, &mut connection).await.map_err(failed)?;
-    pass("connect.introduced");
-    server.check(&endpoint.address)?;
-    server.warn(&endpoint.address, &endpoint.warned);
-    if let Some(former) = former
-        && former.client != 0
-        && former.run_id.is_some()
-        && former.run_id == server.run_id
-    {
-        let mut kill = Cmd::new();
-        kill.arg("CLIENT").arg("KILL").arg("ID").arg(former.client);
-        let killed = connection.send_packed_command(&kill).await.map_err(failed)?;
-        pass("connect.former_closed");
-        match killed {
-            Value::ServerError(refusal) => endpoint.warned.of_lingering(&endpoint.address, &refusal),
-            _ => tracing::debug!(client = former.client, "the former connection was closed"),
-        }
+/// Whether a connection that was quiet still leads to the server. Any answer is a sign of life, also a refusal.
+async fn has_answered(live: &Live) -> bool {
+    let mut connection = live.connection.clone();
+    connection.set_response_timeout(SIGN_OF_LIFE);
+    let answered = connection.send_packed_command(&redis::cmd("PING")).await.is_ok();
+    if answered {
+        live.heard();
     }
-    let peer = Peer { client, run_id: server.run_id };
-    Ok(Live { connection, peer, alive, runtime, since: Instant::now() })
-}
-
-/// How long to pause after this many attempts that failed, and one more.
-fn pause(attempts: u32) -> Duration {
-    let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
-    // Many processes that lost the same server must not come back in step.
-    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
-}
-
-fn current_runtime() -> Result<runtime::Id, Error> {
-    runtime::Handle::try_current().map(|handle| handle.id()).map_err(|_| Kind::NoRuntime.into())
-}
-
-/// Asks what every new connection asks. What the server does not answer stays unknown.
-async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) -> RedisResult<(i64, Server)> {
-    let mut pipeline = Pipeline::new();
-    pipeline.cmd("CLIENT").arg("ID").cmd("TIME");
-    for question in server::questions() {
-        pipeline.add_command(question);
-    }
-    let asked = Instant::now();
-    let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
-    let [client, time, about @ ..] = answers.as_slice() else {
-        return Ok((0, Server::default()));
-    };
-    if let Ok((seconds, micros)) = redis::from_redis_value_ref::<(i64, i64)>(time) {
-        endpoint.clock.measure(asked, seconds.saturating_mul(1_000_000).saturating_add(micros));
-    }
-    let client = match client {
-        Value::Int(client) => *client,
-        // Without its id, nobody could have the server close it when it breaks: rather none, for now.
-        Value::ServerError(refusal) if refusal.code() == "BUSY" => return Err(refusal.clone().into()),
-        _ => 0,
-    };
-    Ok((client, Server::read(about)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_well_under_a_second() {
-        assert!(pause(0) <= Duration::from_millis(50));
-        for attempts in [4, 10, 1_000, u32::MAX] {
-            let pause = pause(attempts);
-            assert!((Duration::from_millis(250)..=Duration::from_millis(500)).contains(&pause), "{pause:?}");
-        }
-    }
+    answered
 }

@@ -2,13 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
+use crate::absence::Absence;
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
+use crate::resolver::Resolver;
 use crate::server::Warned;
+
+/// How long a connection is quiet before the system asks for a sign of life, and how long until it asks again.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+/// How long what was sent may be without the system's acknowledgement before a connection is broken.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a certificate in PEM form begins.
 #[cfg(feature = "tls")]
@@ -20,11 +30,10 @@ pub(crate) struct Endpoint {
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
-    /// Whether the server was connected when it was last tried, so that each change is logged once and
-    /// not for each connection.
-    here: AtomicBool,
-    /// Whether it ever was: until then its absence is the caller's error, and no change.
-    met: AtomicBool,
+    pub(crate) resolver: Resolver,
+    /// Whether something may stand between this process and the server that forgets connections.
+    pub(crate) is_remote: bool,
+    absence: Absence,
     database: i64,
 }
 
@@ -45,25 +54,36 @@ impl Endpoint {
             .set_protocol(ProtocolVersion::RESP3)
             // A user with few permissions would find a refusal in the server's log for each connection.
             .set_skip_set_lib_name();
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let tcp = info.tcp_settings().clone().set_nodelay(true).set_keepalive(keepalive());
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(USER_TIMEOUT);
+        let is_remote = !matches!(info.addr(), ConnectionAddr::Unix(_));
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
         #[cfg(feature = "tls")]
         choose_cryptography();
         let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
-        let (here, met) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), here, met, database })
+        Ok(Self {
+            client,
+            address,
+            clock: Clock::default(),
+            warned: Warned::default(),
+            resolver: Resolver::default(),
+            is_remote,
+            absence: Absence::default(),
+            database,
+        })
     }
 
-    /// A connection was made.
-    pub(crate) fn is_here(&self) {
-        if !self.here.swap(true, Ordering::Relaxed) && self.met.swap(true, Ordering::Relaxed) {
+    /// Connection `number` was made.
+    pub(crate) fn is_here(&self, number: u64) {
+        if self.absence.is_over(number, Instant::now()) {
             tracing::info!(address = %self.address, "redis is connected again");
         }
     }
 
-    /// A connection could not be made.
-    pub(crate) fn is_away(&self, error: &Error) {
-        if self.here.swap(false, Ordering::Relaxed) {
+    /// Connection `number` could not be made.
+    pub(crate) fn is_away(&self, number: u64, error: &Error) {
+        if self.absence.begins(number, Instant::now()) {
             tracing::warn!(address = %self.address, %error, "redis is away");
         }
     }
@@ -80,6 +100,15 @@ impl Endpoint {
         self.client = Client::build_with_tls(info, certificates).map_err(|_| Kind::Certificate)?;
         Ok(())
     }
+}
+
+/// Asks a quiet connection for a sign of life, so that what stands in between does not forget it (the soonest do
+/// after a few minutes), and so that it is known to be broken within a minute.
+fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    #[cfg(not(windows))]
+    let keepalive = keepalive.with_retries(3);
+    keepalive
 }
 
 /// The client takes the process's cryptography, and would panic where none was chosen or the program
@@ -117,6 +146,13 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
         }
         _ => return Err(Kind::Url(format!("the redis URL cannot be read: write {forms}")).into()),
     }
+    if has_unencoded_password(url) {
+        return Err(Kind::Url(format!(
+            "the redis URL cannot be read: in a user and a password, write @ : / ? # and % as %40 %3A %2F %3F %23 and %25; \
+             its form is {forms}"
+        ))
+        .into());
+    }
     if redis::parse_redis_url(url).is_none() {
         return Err(Kind::Url(format!(
             "the redis URL cannot be read: write {forms}; in a password, write @ : / ? # and % as %40 %3A %2F %3F %23 and %25"
@@ -135,6 +171,18 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
         }
         _ => Ok(info),
     }
+}
+
+/// Whether a URL's password has a character that ends it too soon: what comes behind that would be taken for the
+/// host, and be shown as such.
+fn has_unencoded_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let is_path = authority.is_empty();
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    // An address of version 6 stands in brackets.
+    let colons = host.rsplit_once(']').map_or(host, |(_, port)| port).matches(':').count();
+    user.contains('@') || user.matches(':').count() > 1 || colons > 1 || (!is_path && behind.contains('@'))
 }
 
 fn unreadable(error: &redis::RedisError) -> String {
@@ -189,6 +237,32 @@ mod tests {
         ] {
             let shown = refusal(url);
             assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_refused_and_no_part_of_it_is_shown() {
+        for mark in ["@", "/", "?", "#", ":", "@@", "/@", "@/", "1/", "0?x=", "[", "]:"] {
+            for url in [
+                format!("redis://:hun{mark}ter2@host:6379/0"),
+                format!("redis://ada:hun{mark}ter2@host"),
+                format!("redis://hun{mark}ter2:secret@host/1"),
+                format!("redis://:hun{mark}ter2@[::1]:6379"),
+            ] {
+                match Endpoint::parse(&url) {
+                    // A bracket is no mark of a URL's own within a password.
+                    Ok(endpoint) => {
+                        let shown = format!("{endpoint:?}");
+                        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{url}: {shown}");
+                        assert!(mark.contains(['[', ']', ':']), "{url} was taken: {shown}");
+                    }
+                    Err(error) => {
+                        let shown = format!("{error} {error:?}");
+                        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{url}: {shown}");
+                        assert!(shown.contains("%40") || mark.contains(['[', ']']), "{url}: {shown}");
+                    }
+                }
+            }
         }
     }
 

@@ -55,6 +55,14 @@ pub(crate) enum Kind {
          and whether it wants TLS (a rediss:// URL)"
     )]
     Closed { address: String, source: RedisError },
+    #[error(
+        "redis at {address} has as many clients as its `maxclients` allows: raise it, or have fewer workers or queues"
+    )]
+    Crowded { address: String, source: RedisError },
+    #[error(
+        "what answers at {address} is no redis: check the host and the port, and whether it wants TLS (a rediss:// URL)"
+    )]
+    Foreign { address: String },
     #[error("redis at {address} is busy with a script: wait for its end, or end it (SCRIPT KILL)")]
     Busy { address: String, source: RedisError },
     #[error("redis at {address} refused the connection: {what}")]
@@ -76,7 +84,14 @@ impl Error {
     /// connection at once, or is busy with a script.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(*self.0, Kind::Unreachable { .. } | Kind::Closed { .. } | Kind::Busy { .. })
+        matches!(
+            *self.0,
+            Kind::Unreachable { .. }
+                | Kind::Closed { .. }
+                | Kind::Crowded { .. }
+                | Kind::Foreign { .. }
+                | Kind::Busy { .. }
+        )
     }
 
     /// Whether the server wants another user or password, or allows this user too little.
@@ -96,6 +111,7 @@ impl Error {
             Kind::Unreachable { source, .. }
             | Kind::Denied { source, .. }
             | Kind::Closed { source, .. }
+            | Kind::Crowded { source, .. }
             | Kind::Busy { source, .. }
             | Kind::Refused { source, .. } => Some(source),
             #[cfg(feature = "tls")]
@@ -125,7 +141,9 @@ impl Error {
             },
             #[cfg(feature = "tls")]
             _ if is_untrusted(&source) => Kind::Untrusted { address, source },
+            _ if is_crowded(&source) => Kind::Crowded { address, source },
             _ if is_closed(&source) => Kind::Closed { address, source },
+            (Client::Parse, _) => Kind::Foreign { address },
             _ if is_busy(&source) => Kind::Busy { address, source },
             (_, Some(_)) => {
                 let what = source.detail().unwrap_or_default().to_owned();
@@ -144,9 +162,12 @@ fn lacks_hello(error: &RedisError) -> bool {
 }
 
 /// A server that has too many connections says so and closes at once: what it said may be lost.
+fn is_crowded(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("max number of clients"))
+}
+
 fn is_closed(error: &RedisError) -> bool {
-    let said = error.detail().is_some_and(|detail| detail.contains("max number of clients"));
-    said || error.is_connection_dropped() && !error.is_connection_refusal()
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 /// Whether a script holds up the server. What the client says of a database that could not be chosen has

@@ -11,7 +11,7 @@ use redis::Value;
 use tokio::sync::Notify;
 
 use crate::claim::Reading;
-use crate::connection::{ANSWER, Driver, Link};
+use crate::connection::{ANSWER, Link, Requests};
 use crate::endpoint::Endpoint;
 use crate::entry::{Content, EntryId};
 use crate::error::Trouble;
@@ -172,7 +172,7 @@ impl Lanes {
         let lane = Arc::new(Lane {
             consumer: consumer.clone(),
             queue: queues.get(&consumer.queue),
-            reads: Link::new(Arc::clone(&self.endpoint), Driver::Any),
+            reads: Link::new(Arc::clone(&self.endpoint), Requests::Once),
             held: Mutex::default(),
             recovery_in_doubt: AtomicBool::new(false),
             doubt: Notify::new(),

@@ -32,11 +32,13 @@
 //! error whose [`is_unknown`](actor_core::BrokerError::is_unknown) is true: it may have happened. The broker
 //! never sends such a request again on its own.
 
+mod absence;
 mod audit;
 mod broker;
 mod builder;
 mod claim;
 mod clock;
+mod connect;
 mod connection;
 mod endpoint;
 mod enqueue;
@@ -53,6 +55,7 @@ mod outbox;
 mod queue;
 mod reclaim;
 mod request;
+mod resolver;
 mod script;
 mod server;
 mod settle;

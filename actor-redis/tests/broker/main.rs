@@ -31,10 +31,14 @@ mod order;
 mod outage;
 /// Callers that send at once.
 mod outbox;
+/// Connections that something on the way forgets.
+mod quiet;
 /// What dead workers held.
 mod recovery;
 /// Servers that refuse, and what is said then.
 mod refusals;
+/// Several runtimes, and what fills the threads of one.
+mod runtimes;
 /// Messages that wait for their time.
 mod scheduled;
 /// Servers that are spoken to in secret.

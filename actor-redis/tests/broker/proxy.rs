@@ -1,8 +1,8 @@
 //! A wire between the broker and the server that can lose an answer, hold up a request, or be slow.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
@@ -24,6 +24,8 @@ struct Wire {
     swallow: AtomicBool,
     hold: AtomicBool,
     slow: AtomicBool,
+    /// After how many ms of quiet a connection is forgotten; 0 for never.
+    forgets_after: AtomicU64,
     /// The server's socket.
     leads_to: Mutex<String>,
     let_go: Notify,
@@ -80,6 +82,11 @@ impl Proxy {
         self.wire.slow.store(true, Ordering::SeqCst);
     }
 
+    /// Forgets connections that were quiet for this long, and closes none: what comes on them later is lost.
+    pub(crate) fn forget_after(&self, quiet: Duration) {
+        self.wire.forgets_after.store(u64::try_from(quiet.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     /// Lets what was kept back go to the server, if that still takes it.
     pub(crate) async fn let_it_go(&self) {
         self.wire.let_go.notify_one();
@@ -95,24 +102,52 @@ impl Wire {
     }
 }
 
+/// When something last came by on a connection, and whether it is forgotten.
+#[derive(Default)]
+struct Quiet(Mutex<Option<Instant>>, AtomicBool);
+
+impl Quiet {
+    /// Whether the connection is forgotten, now that something comes by.
+    fn is_forgotten(&self, wire: &Wire) -> bool {
+        let after = Duration::from_millis(wire.forgets_after.load(Ordering::SeqCst));
+        let last = self.0.lock().unwrap().replace(Instant::now());
+        if !after.is_zero() && last.is_some_and(|last| last.elapsed() > after) {
+            self.1.store(true, Ordering::SeqCst);
+        }
+        self.1.load(Ordering::SeqCst)
+    }
+}
+
 async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
+    let quiet = Arc::new(Quiet::default());
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, to_server) = server.into_split();
     // A client that is gone does not end this: what it sent is still under way.
-    tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&wire)));
+    tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&wire), Arc::clone(&quiet)));
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
         wire.take_the_time_for(count).await;
+        if quiet.is_forgotten(&wire) {
+            continue;
+        }
         if wire.swallow.swap(false, Ordering::SeqCst) || to_client.write_all(&bytes[..count]).await.is_err() {
             break;
         }
     }
 }
 
-async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix::OwnedWriteHalf, wire: Arc<Wire>) {
+async fn carry_requests(
+    mut from_client: tcp::OwnedReadHalf,
+    mut to_server: unix::OwnedWriteHalf,
+    wire: Arc<Wire>,
+    quiet: Arc<Quiet>,
+) {
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
         wire.take_the_time_for(count).await;
+        if quiet.is_forgotten(&wire) {
+            continue;
+        }
         let held = wire.hold.swap(false, Ordering::SeqCst);
         if held {
             wire.let_go.notified().await;

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
 use actor_core::broker::Broker;
+use actor_core::delivery::Wait;
 use actor_core::inspect::{Page, State, Which};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Inspect, Priority};
 use actor_redis::{Error, RedisBroker};
+use tokio::io::AsyncWriteExt;
 
 use crate::fake::{introduced, serve};
 use crate::server::{
@@ -66,6 +68,32 @@ async fn a_sentinel_is_named() {
     let error = refusal(&sentinel).await;
     assert!(error.is_unsupported(), "{error}");
     says(&error, "URL of the primary");
+}
+
+#[tokio::test]
+async fn a_server_of_another_kind_is_named_in_one_line() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let page = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nwhat is this?\r\n";
+            client.write_all(page).await.unwrap();
+        }
+    });
+    let error = refusal(&url).await;
+    says(&error, "is no redis: check the host and the port");
+    assert!(!format!("{error:?}").contains('\n'), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_with_too_many_clients_is_named_once_and_told_what_to_set() {
+    let server = Server::with(&["--maxclients", "3"]);
+    let broker = server.broker().await;
+    let (one, other) = (worker(&broker).await, server.raw());
+    let error = broker.claim(&one, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
+    says(&error, "`maxclients`");
+    drop(other);
 }
 
 #[tokio::test]
