@@ -80,6 +80,7 @@ pub(crate) struct Keys {
     pub(crate) dead: String,
     pub(crate) dead_bodies: String,
     pub(crate) dead_reasons: String,
+    pub(crate) dead_pruned: String,
     pub(crate) workers: String,
 }
 
@@ -93,6 +94,7 @@ impl Keys {
             dead: key("dead"),
             dead_bodies: key("dead:bodies"),
             dead_reasons: key("dead:reasons"),
+            dead_pruned: key("dead:pruned"),
             workers: key("workers"),
         }
     }

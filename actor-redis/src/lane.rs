@@ -10,13 +10,13 @@ use actor_core::settlement::{Settled, Settlement};
 use redis::Value;
 use tokio::sync::Notify;
 
-use crate::claim::Reading;
 use crate::connection::{ANSWER, Driver, Link};
 use crate::endpoint::Endpoint;
 use crate::entry::{Content, EntryId};
 use crate::error::Trouble;
 use crate::keys::Level;
 use crate::queue::{Queue, Queues};
+use crate::reading::Reading;
 use crate::request::{Request, Verb};
 use crate::script;
 

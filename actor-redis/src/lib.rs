@@ -51,11 +51,13 @@ mod lane;
 mod lease;
 mod outbox;
 mod queue;
+mod reading;
 mod reclaim;
 mod request;
 mod script;
 mod server;
 mod settle;
+mod weight;
 
 pub use audit::{Audit, Violation};
 pub use broker::RedisBroker;

@@ -14,10 +14,26 @@ use crate::broker::Enqueue;
 use crate::delivery::{Delivery, Incarnation, Lease, Receipt};
 use crate::settlement::{Settled, Settlement};
 
-/// Dead letters are kept this long, and at most this many, the newest ones: long enough for a
-/// person to come back from a holiday week, and no leak where nobody ever looks.
-const DEAD_LETTER_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-const DEAD_LETTERS: usize = 10_000;
+/// How long dead letters are kept, and how many, the newest ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    pub(super) age: Duration,
+    pub(super) count: usize,
+}
+
+impl Default for Keep {
+    /// Long enough for a person to come back from a holiday week, and no leak where nobody ever looks.
+    fn default() -> Self {
+        Self { age: Duration::from_secs(7 * 24 * 60 * 60), count: 10_000 }
+    }
+}
+
+/// Dead letters that were removed because they were too many or too old.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pruned {
+    pub(super) count: u64,
+    pub(super) since: Moment,
+}
 
 /// One queue. A message's copy is in exactly one of the four maps.
 #[derive(Debug, Default)]
@@ -31,6 +47,10 @@ pub(super) struct Queue {
     /// The rank is the time when it was buried.
     pub(super) dead: BTreeMap<Key, Dead>,
     pub(super) paused: bool,
+    pub(super) keep: Keep,
+    pub(super) pruned: Option<Pruned>,
+    /// How many of these are still to be logged.
+    unlogged: u64,
     /// When each worker's lease ends. A worker that is not here has none.
     leases: HashMap<Incarnation, Moment>,
     /// How many copies were ever stored.
@@ -96,11 +116,25 @@ impl Queue {
             self.push_ready(lane(priority), body, key.moment());
         }
         while let Some(oldest) = self.dead.first_entry() {
-            let too_old = oldest.key().moment().after(DEAD_LETTER_AGE) <= now;
-            if !too_old && self.dead.len() <= DEAD_LETTERS {
+            let too_old = oldest.key().moment().after(self.keep.age) <= now;
+            if !too_old && self.dead.len() <= self.keep.count {
                 break;
             }
             self.dead.pop_first();
+            self.pruned.get_or_insert(Pruned { count: 0, since: now }).count += 1;
+            self.unlogged += 1;
+        }
+    }
+
+    /// How many dead letters were removed since this was asked last.
+    pub(super) fn take_unlogged(&mut self) -> u64 {
+        std::mem::take(&mut self.unlogged)
+    }
+
+    /// Forgets how many dead letters were removed, once a person has seen to all that were left.
+    pub(super) fn forget_pruned(&mut self) {
+        if self.dead.is_empty() {
+            self.pruned = None;
         }
     }
 
@@ -312,12 +346,12 @@ mod tests {
     fn the_oldest_dead_letters_make_room_for_new_ones() {
         let mut queue = Queue::default();
         bury(&mut queue, "first", at(0));
-        for _ in 1..DEAD_LETTERS {
+        for _ in 1..queue.keep.count {
             bury(&mut queue, "more", at(0));
         }
-        assert_eq!(queue.dead.len(), DEAD_LETTERS);
+        assert_eq!(queue.dead.len(), 10_000);
         bury(&mut queue, "last", at(0));
-        assert_eq!(queue.dead.len(), DEAD_LETTERS);
+        assert_eq!(queue.dead.len(), 10_000);
         assert_eq!(queue.dead.first_key_value().unwrap().1.body, "more");
         assert_eq!(queue.dead.last_key_value().unwrap().1.body, "last");
     }
