@@ -211,7 +211,7 @@ async fn dead_letters_over_the_bound_and_too_old_ones_leave_a_trace_until_a_pers
     assert_eq!(pruned(&broker).await, (150, since));
     let text = String::from_utf8(log.lock().expect("it does everything").clone()).expect("it does everything");
     assert_eq!(text.matches("dead letters pruned").count(), 1, "{text}");
-    assert!(text.contains("WARN") && text.contains("queue=mail pruned=50"), "{text}");
+    assert!(text.contains("WARN") && text.contains("queue=memory pruned=50"), "{text}");
     // None is left, but no person has seen to that.
     assert_eq!(broker.counts(&queue()).await.expect("it does everything").dead, 0);
     bury(&broker, 1).await;
