@@ -157,6 +157,25 @@ async fn its_debug_output_names_its_queues() {
 }
 
 /// Polls a future once, and says what it gave.
+#[tokio::test]
+async fn with_weighted_priorities_a_low_one_has_a_share_beside_high_ones_that_never_end() {
+    for (broker, share) in [(MemoryBroker::new(), 0), (MemoryBroker::new().with_weighted_priorities(), 20)] {
+        for (priority, body) in [(Priority::Low, "low"), (Priority::High, "high")] {
+            let messages = (0..1_000).map(|_| Enqueue::new(MessageId::new(), priority, body.into())).collect();
+            for answer in broker.enqueue(&queue(), messages).await {
+                answer.expect("it takes everything");
+            }
+        }
+        let mut low = 0;
+        for _ in 0..16 {
+            let lent = broker.claim(&consumer(), 10, &Wait::new(Duration::ZERO)).await.expect("it lends");
+            assert_eq!(lent.len(), 10);
+            low += lent.iter().filter(|delivery| delivery.body == "low").count();
+        }
+        assert_eq!(low, share);
+    }
+}
+
 async fn bury(broker: &MemoryBroker, count: usize) {
     for _ in 0..count {
         send(broker, Duration::ZERO).await;

@@ -24,6 +24,8 @@ const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a busy lane passes on what it knows at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
+/// Where priorities are weighted, one claim of so many takes the lowest first.
+const WEIGHT: u32 = 8;
 /// How often the group is made for one claim.
 const GROUP_ATTEMPTS: u32 = 3;
 
@@ -50,8 +52,11 @@ impl Lane {
                 }
                 continue;
             }
+            if let Some(lent) = self.out_of_turn(commands, &mut reading, max, wait, &mut paused).await? {
+                return Ok(lent);
+            }
             let step = Step::plan(&reading, deadline, self.reads.client().is_some());
-            let count = reading.weight.ask(max, step.block.is_some());
+            let count = reading.weight.ask(max, step.block.is_some() && !reading.is_full);
             let answers = self.read(commands, &mut reading, step, count, wait, &mut paused).await?;
             match self.take(commands, &mut reading, step, count, answers) {
                 Ok(mut lent) if !lent.is_empty() => {
@@ -78,6 +83,41 @@ impl Lane {
         Ok(Vec::new())
     }
 
+    /// Where priorities are weighted, and higher levels have filled a number of reads: what is lowest.
+    async fn out_of_turn(
+        &self,
+        commands: &Link,
+        reading: &mut Reading,
+        max: usize,
+        wait: &Wait,
+        paused: &mut watch::Receiver<bool>,
+    ) -> Result<Option<Vec<Delivery>>, Trouble> {
+        // Below its cut a read asks for nothing; without one all levels have their share.
+        if !self.weighted || reading.cut == Level::Low {
+            return Ok(None);
+        }
+        reading.in_turn += 1;
+        if reading.in_turn < WEIGHT {
+            return Ok(None);
+        }
+        reading.in_turn = 0;
+        let (cut, is_full) = (reading.cut, reading.is_full);
+        for (from, to) in [(Level::LowAgain, Level::Low), (Level::NormalAgain, Level::Normal)] {
+            if from <= cut {
+                break;
+            }
+            let (step, count) = (Step::at_once(from, to), reading.weight.ask(max, false));
+            let answers = self.read(commands, reading, step, count, wait, paused).await?;
+            let lent = self.take(commands, reading, step, count, answers);
+            (reading.cut, reading.is_full) = (cut, is_full);
+            let lent = lent?;
+            if !lent.is_empty() {
+                return Ok(Some(self.lend_as(lent.into_iter(), true)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads on where a read brought all that it asked for, less than is wanted, and little in bytes: it did not
     /// know before what messages weigh.
     async fn read_on(
@@ -92,7 +132,7 @@ impl Lane {
         let first = lent.len();
         let mut bytes: usize = lent.iter().map(|lent| lent.body.len()).sum();
         while reading.is_full && lent.len() < max && bytes < ENOUGH && !wait.is_stopped() && !*paused.borrow() {
-            let step = Step { cut: reading.cut, look: false, block: None, due: None };
+            let step = Step::at_once(Level::HighAgain, reading.cut);
             let count = reading.weight.ask(max - lent.len(), false);
             // What is lent already is not lost for a read that fails: the doubt about that stays, and the next
             // claim meets what refused it.
@@ -192,7 +232,7 @@ impl Lane {
             read.arg("BLOCK").arg(block.as_nanos().div_ceil(1_000_000).max(1) as u64);
         }
         read.arg("STREAMS");
-        let asked = || Level::ALL.into_iter().filter(|level| *level <= step.cut);
+        let asked = || Level::ALL.into_iter().filter(|level| (step.from..=step.cut).contains(level));
         for level in asked() {
             read.arg(self.queue.keys.ready(level));
         }

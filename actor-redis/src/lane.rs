@@ -32,6 +32,8 @@ pub(crate) struct Lane {
     pub(crate) queue: Arc<Queue>,
     /// For its reads alone: whatever is behind a waiting read waits too.
     pub(crate) reads: Link,
+    /// Whether low priorities are read before high ones now and then.
+    pub(crate) weighted: bool,
     /// What was lent to this worker and is not settled. What else Redis believes lent to it was in
     /// an answer that never arrived. Written by claims, recoveries and settlements.
     held: Mutex<HashSet<(u8, u128)>>,
@@ -75,10 +77,15 @@ impl Lane {
 
     /// Makes deliveries, and remembers that they are held.
     pub(crate) fn lend(&self, entries: impl Iterator<Item = Lent>) -> Vec<Delivery> {
+        self.lend_as(entries, false)
+    }
+
+    /// The same, of what was claimed out of turn or not.
+    pub(crate) fn lend_as(&self, entries: impl Iterator<Item = Lent>, out_of_turn: bool) -> Vec<Delivery> {
         let mut held = self.held();
         let deliver = |Lent { level, id, body, crashes }| {
             held.insert((level.place(), id.0));
-            Delivery::new(Receipt::new(level.place(), id.0), body, crashes)
+            Delivery::new(Receipt::new(level.rank(out_of_turn), id.0), body, crashes)
         };
         entries.map(deliver).collect()
     }
@@ -117,12 +124,13 @@ fn recovered(entry: Value) -> Option<Lent> {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     endpoint: Arc<Endpoint>,
+    weighted: bool,
     lanes: Mutex<HashMap<Consumer, Arc<Lane>>>,
 }
 
 impl Lanes {
-    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, lanes: Mutex::default() }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, weighted: bool) -> Self {
+        Self { endpoint, weighted, lanes: Mutex::default() }
     }
 
     pub(crate) fn get(&self, consumer: &Consumer, queues: &Queues) -> Arc<Lane> {
@@ -134,6 +142,7 @@ impl Lanes {
             consumer: consumer.clone(),
             queue: queues.get(&consumer.queue),
             reads: Link::new(Arc::clone(&self.endpoint), Driver::Any),
+            weighted: self.weighted,
             held: Mutex::default(),
             recovery_in_doubt: AtomicBool::new(false),
             doubt: Notify::new(),
@@ -155,7 +164,9 @@ impl Lanes {
         let mut held = lane.held();
         for ((receipt, _), answer) in settlements.iter().zip(answers) {
             if answer.is_ok() {
-                held.remove(&(receipt.rank(), receipt.number()));
+                if let Some(level) = Level::of_rank(receipt.rank()) {
+                    held.remove(&(level.place(), receipt.number()));
+                }
             }
         }
     }

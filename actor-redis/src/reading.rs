@@ -18,6 +18,8 @@ pub(crate) struct Reading {
     pub(crate) cut: Level,
     /// Whether a level gave all that the last read asked for, and probably has more.
     pub(crate) is_full: bool,
+    /// How many reads in a row a higher level has filled.
+    pub(crate) in_turn: u32,
     /// What messages weigh.
     pub(crate) weight: Weight,
     /// When to look at what is due, or for scheduled messages that no one told this lane about.
@@ -43,6 +45,7 @@ impl Default for Reading {
         Self {
             cut: Level::High,
             is_full: false,
+            in_turn: 0,
             weight: Weight::default(),
             look_at: Instant::now(),
             due: false,
@@ -59,6 +62,8 @@ impl Default for Reading {
 /// One read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
+    /// The highest level to ask.
+    pub(crate) from: Level,
     pub(crate) cut: Level,
     /// Whether to look at what is due first. How long to wait then is not known yet: it does not wait.
     pub(crate) look: bool,
@@ -81,7 +86,12 @@ impl Step {
         });
         let block = block.filter(|block| !block.is_zero());
         let due = (block.is_some() && reading.due).then_some(reading.look_at);
-        Self { cut: reading.cut, look, block, due }
+        Self { from: Level::HighAgain, cut: reading.cut, look, block, due }
+    }
+
+    /// One more read of these levels, for what is there.
+    pub(crate) fn at_once(from: Level, cut: Level) -> Self {
+        Self { from, cut, look: false, block: None, due: None }
     }
 
     /// Whether a claim with nothing found is at its end after this read.

@@ -124,10 +124,10 @@ impl<'a> Sorted<'a> {
     fn new(settlements: &'a [(Receipt, Settlement)], settled: &mut [Outcome]) -> Self {
         let mut sorted = Self::default();
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
-            let Some(level) = Level::at(receipt.rank()) else { continue };
+            let Some(level) = Level::of_rank(receipt.rank()) else { continue };
             let place = Place { level, id: EntryId(receipt.number()) };
             match settlement {
-                Settlement::Done => sorted.done[usize::from(receipt.rank())].push((index, place.id)),
+                Settlement::Done => sorted.done[usize::from(level.place())].push((index, place.id)),
                 Settlement::Retry { id, priority, body, after } => {
                     let member = format!("{}:{id}", Level::of(*priority).name());
                     sorted.retries.push((index, Retry { place, member, delay: *after, body }));

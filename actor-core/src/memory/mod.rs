@@ -69,6 +69,7 @@ pub struct MemoryBroker {
 struct Shared {
     clock: Clock,
     keep: Keep,
+    weighted: bool,
     queues: HashMap<QueueName, Slot>,
 }
 
@@ -86,7 +87,7 @@ impl MemoryBroker {
     /// A broker without messages.
     #[must_use]
     pub fn new() -> Self {
-        let shared = Shared { clock: Clock::new(), keep: Keep::default(), queues: HashMap::new() };
+        let shared = Shared { clock: Clock::new(), keep: Keep::default(), weighted: false, queues: HashMap::new() };
         Self { shared: Arc::new(Mutex::new(shared)), max_message_bytes: 1 << 20 }
     }
 
@@ -104,6 +105,17 @@ impl MemoryBroker {
         let mut shared = self.lock();
         shared.keep = keep;
         shared.queues.values_mut().for_each(|slot| slot.queue.keep = keep);
+        drop(shared);
+        self
+    }
+
+    /// Lets low priorities have a share where high ones never end: one claim in eight takes the lowest priority
+    /// first. Default: strict, a lower priority waits as long as there is anything of a higher one.
+    #[must_use]
+    pub fn with_weighted_priorities(self) -> Self {
+        let mut shared = self.lock();
+        shared.weighted = true;
+        shared.queues.values_mut().for_each(|slot| slot.queue.weighted = true);
         drop(shared);
         self
     }
@@ -195,7 +207,8 @@ impl Shared {
     fn slot(&mut self, queue: &QueueName) -> &mut Slot {
         // Not by `entry`, which would clone the name each time.
         if !self.queues.contains_key(queue) {
-            self.queues.entry(queue.clone()).or_default().queue.keep = self.keep;
+            let slot = self.queues.entry(queue.clone()).or_default();
+            (slot.queue.keep, slot.queue.weighted) = (self.keep, self.weighted);
         }
         self.queues.get_mut(queue).expect("it was inserted where it was missing")
     }

@@ -28,6 +28,9 @@ impl Default for Keep {
     }
 }
 
+/// Where priorities are weighted, one claim of so many takes the lowest first.
+const WEIGHT: u32 = 8;
+
 /// Dead letters that were removed because they were too many or too old.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pruned {
@@ -48,6 +51,10 @@ pub(super) struct Queue {
     pub(super) dead: BTreeMap<Key, Dead>,
     pub(super) paused: bool,
     pub(super) keep: Keep,
+    /// Whether low priorities are claimed before high ones now and then.
+    pub(super) weighted: bool,
+    /// How many claims have found something since that was last so.
+    in_turn: u32,
     pub(super) pruned: Option<Pruned>,
     /// How many of these are still to be logged.
     unlogged: u64,
@@ -148,14 +155,36 @@ impl Queue {
             return Vec::new();
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
+        let out_of_turn = self.weighted && self.is_out_of_turn();
         while deliveries.len() < max
-            && let Some((Key { rank: lane, number }, Ready { body, .. })) = self.ready.pop_first()
+            && let Some(key) = self.next_ready(out_of_turn)
+            && let Some(Ready { body, .. }) = self.ready.remove(&key)
         {
-            deliveries.push(Delivery::new(receipt(lane, number), body.clone(), 0));
+            let Key { rank: lane, number } = key;
+            // What was claimed out of turn starts before all others.
+            let rank = if out_of_turn { 0 } else { lane };
+            deliveries.push(Delivery::new(receipt(rank, number), body.clone(), 0));
             let lent = Lent { body, since: now, worker: worker.clone(), crashes: 0, lane };
             self.lent.insert(Key { rank: 0, number }, lent);
         }
         deliveries
+    }
+
+    /// Whether this claim takes the lowest first, which one of a number does that find something.
+    fn is_out_of_turn(&mut self) -> bool {
+        if self.ready.is_empty() {
+            return false;
+        }
+        self.in_turn = (self.in_turn + 1) % WEIGHT;
+        self.in_turn == 0
+    }
+
+    /// What is claimed next.
+    fn next_ready(&self, out_of_turn: bool) -> Option<Key> {
+        let first_from = |rank| self.ready.range(Key { rank, number: 0 }..).next().map(|(key, _)| *key);
+        let lanes = [Priority::Low, Priority::Normal].map(|priority| handed_back(lane(priority)));
+        let lowest = lanes.into_iter().filter(|_| out_of_turn).find_map(first_from);
+        lowest.or_else(|| first_from(0))
     }
 
     /// When a message becomes ready by time alone; `None` where time alone changes nothing.
