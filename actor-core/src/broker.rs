@@ -73,8 +73,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Lends up to `max` messages of a queue that are ready or due, the higher priority first, and
     /// within one priority in the order they became ready. With none there it waits as `wait` says.
     ///
-    /// It may return more than `max` where several priorities are waiting, by a small factor, and
-    /// none at any time. A paused queue lends nothing.
+    /// It may return more than `max` where several priorities are waiting, by a small factor, fewer than
+    /// there are where their bodies come to 256 KiB or more, and none at any time. A paused queue lends nothing.
     ///
     /// # Errors
     ///

@@ -77,13 +77,18 @@ pub struct Counts {
     pub dead: u64,
     /// Whether the queue is paused.
     pub paused: bool,
+    /// How many dead letters the broker has removed because they were too many or too old, since a person
+    /// last saw to all that were left: by replaying, deleting or purging the last of them.
+    pub pruned: u64,
+    /// When it removed the first of these.
+    pub pruned_since: Option<SystemTime>,
 }
 
 impl Counts {
-    /// The counts of a queue that is not paused.
+    /// The counts of a queue that is not paused, of which no dead letter was removed.
     #[must_use]
     pub fn new(ready: u64, lent: u64, scheduled: u64, dead: u64) -> Self {
-        Self { ready, lent, scheduled, dead, paused: false }
+        Self { ready, lent, scheduled, dead, ..Self::default() }
     }
 
     /// All messages of the queue, dead letters left out.

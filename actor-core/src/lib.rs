@@ -58,6 +58,8 @@ mod call;
 mod causes;
 mod context;
 pub mod delivery;
+#[doc(hidden)]
+pub mod digest;
 mod error;
 #[doc(hidden)]
 pub mod failpoint;

@@ -1,5 +1,8 @@
 //! What the in-process broker promises beyond the seam.
 
+use std::io::Write;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
@@ -154,6 +157,87 @@ async fn its_debug_output_names_its_queues() {
 }
 
 /// Polls a future once, and says what it gave.
+#[tokio::test]
+async fn with_weighted_priorities_a_low_one_has_a_share_beside_high_ones_that_never_end() {
+    for (broker, share) in [(MemoryBroker::new(), 0), (MemoryBroker::new().with_weighted_priorities(), 20)] {
+        for (priority, body) in [(Priority::Low, "low"), (Priority::High, "high")] {
+            let messages = (0..1_000).map(|_| Enqueue::new(MessageId::new(), priority, body.into())).collect();
+            for answer in broker.enqueue(&queue(), messages).await {
+                answer.expect("it takes everything");
+            }
+        }
+        let mut low = 0;
+        for _ in 0..16 {
+            let lent = broker.claim(&consumer(), 10, &Wait::new(Duration::ZERO)).await.expect("it lends");
+            assert_eq!(lent.len(), 10);
+            low += lent.iter().filter(|delivery| delivery.body == "low").count();
+        }
+        assert_eq!(low, share);
+    }
+}
+
+async fn bury(broker: &MemoryBroker, count: usize) {
+    for _ in 0..count {
+        send(broker, Duration::ZERO).await;
+    }
+    let worker = consumer();
+    let lent = broker.claim(&worker, count, &Wait::new(Duration::ZERO)).await.expect("it does everything");
+    let bury = |body| Settlement::Bury { id: None, body, reason: "for a test".to_owned() };
+    let settlements: Vec<_> = lent.into_iter().map(|delivery| (delivery.receipt, bury(delivery.body))).collect();
+    assert_eq!(settlements.len(), count);
+    for answer in broker.settle(&worker, &settlements).await {
+        answer.expect("it does everything");
+    }
+}
+
+async fn pruned(broker: &MemoryBroker) -> (u64, Option<SystemTime>) {
+    let counts = broker.counts(&queue()).await.expect("it does everything");
+    (counts.pruned, counts.pruned_since)
+}
+
+/// What was logged on this thread.
+fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&log);
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Shared(Arc::clone(&writer)));
+    (log, tracing::subscriber::set_default(subscriber.finish()))
+}
+
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("it does everything").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_over_the_bound_and_too_old_ones_leave_a_trace_until_a_person_has_seen_to_the_rest() {
+    let (log, _here) = log();
+    let hundred = NonZeroU64::new(100).expect("it does everything");
+    let broker = MemoryBroker::new().with_dead_letters(Duration::from_secs(3600), hundred);
+    bury(&broker, 100).await;
+    assert_eq!(pruned(&broker).await, (0, None));
+    bury(&broker, 50).await;
+    let (count, since) = pruned(&broker).await;
+    assert_eq!((broker.counts(&queue()).await.expect("it does everything").dead, count), (100, 50));
+    assert!(since.is_some_and(|since| since <= broker.now()));
+    broker.advance(Duration::from_secs(3601));
+    assert_eq!(pruned(&broker).await, (150, since));
+    let text = String::from_utf8(log.lock().expect("it does everything").clone()).expect("it does everything");
+    assert_eq!(text.matches("dead letters pruned").count(), 1, "{text}");
+    assert!(text.contains("WARN") && text.contains("queue=memory pruned=50"), "{text}");
+    // None is left, but no person has seen to that.
+    assert_eq!(broker.counts(&queue()).await.expect("it does everything").dead, 0);
+    bury(&broker, 1).await;
+    assert_eq!(broker.purge(&queue(), State::Dead).await.expect("it does everything"), 1);
+    assert_eq!(pruned(&broker).await, (0, None));
+}
+
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
         std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),

@@ -57,11 +57,56 @@ async fn overtakes(cx: &Context, #[state] ran: &Arc<Ran>) {
     ran.note(cx.id());
 }
 
+/// How many urgent ones had run when the last of the others had.
+#[derive(Default)]
+struct Shares {
+    low: Mutex<u32>,
+    high: Mutex<u32>,
+    all_low: CancellationToken,
+}
+
+const LOW: u32 = 20;
+
+#[actor(queue = "shared", priority = "low")]
+async fn patient(#[state] shares: &Arc<Shares>) {
+    let mut low = shares.low.lock().unwrap();
+    *low += 1;
+    if *low == LOW {
+        shares.all_low.cancel();
+    }
+}
+
+#[actor(queue = "shared", priority = "high")]
+async fn pressing(#[state] shares: &Arc<Shares>) {
+    if !shares.all_low.is_cancelled() {
+        *shares.high.lock().unwrap() += 1;
+    }
+}
+
+#[tokio::test]
+async fn with_weighted_priorities_what_is_low_runs_while_a_worker_is_never_without_urgent_work() {
+    for (broker, is_strict) in [(MemoryBroker::new(), true), (MemoryBroker::new().with_weighted_priorities(), false)] {
+        patient.send_many_with(&broker, (0..LOW).map(|_| ())).await.unwrap();
+        pressing.send_many_with(&broker, (0..20 * BACKLOG).map(|_| ())).await.unwrap();
+        let shares = Arc::new(Shares::default());
+        let builder = Worker::builder(broker).queues(["shared".parse().unwrap()]).concurrency(NonZeroUsize::MIN);
+        let builder = builder.state(Arc::clone(&shares));
+        let stop = CancellationToken::new();
+        let worker = tokio::spawn(builder.run_until(stop.clone().cancelled_owned()));
+        tokio::time::timeout(HANG, shares.all_low.cancelled()).await.unwrap();
+        stop.cancel();
+        worker.await.unwrap().unwrap();
+        let high = *shares.high.lock().unwrap();
+        assert_eq!(high == 20 * BACKLOG, is_strict, "{high} urgent ones ran before");
+    }
+}
+
 #[tokio::test]
 async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
     let (broker, ran) = (Arc::new(Lending::default()), Arc::new(Ran::default()));
     waits.send_many_with(&broker, 0..BACKLOG).await.unwrap();
     let worker = Worker::builder(Arc::clone(&broker)).concurrency(NonZeroUsize::MIN);
+    let worker = worker.queues(["overtaking".parse().unwrap()]);
     let worker = worker.state(Arc::clone(&broker)).state(Arc::clone(&ran));
     let all = ran.all.clone();
     tokio::time::timeout(HANG, worker.run_until(async move { all.cancelled().await })).await.unwrap().unwrap();

@@ -77,7 +77,7 @@ impl RedisBroker {
         Self(Arc::new(Inner {
             commands: Link::new(Arc::clone(&endpoint), Requests::Once),
             queues: Queues::new(&settings.namespace),
-            lanes: Lanes::new(Arc::clone(&endpoint)),
+            lanes: Lanes::new(Arc::clone(&endpoint), settings.weighted),
             leases: Leases::new(Arc::clone(&endpoint)),
             max_message_bytes: settings.max_message_bytes,
             keep: settings.keep,

@@ -16,6 +16,7 @@ pub struct Builder {
     pub(crate) namespace: String,
     pub(crate) max_message_bytes: usize,
     pub(crate) keep: Keep,
+    pub(crate) weighted: bool,
 }
 
 impl Builder {
@@ -26,6 +27,7 @@ impl Builder {
             max_message_bytes: 1 << 20,
             // A week, so that what broke on a weekend is still there for whoever comes back.
             keep: Keep { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 },
+            weighted: false,
         })
     }
 
@@ -46,6 +48,15 @@ impl Builder {
     /// another message is buried. Default: 7 days and 10,000.
     pub fn dead_letters(mut self, age: Duration, count: NonZeroU64) -> Self {
         self.keep = Keep { age, count: count.get() };
+        self
+    }
+
+    /// Lets low priorities have a share where high ones never end: one claim in eight takes the lowest priority
+    /// first. Default: strict, a lower priority waits as long as there is anything of a higher one.
+    ///
+    /// Each worker goes by the setting of its own broker.
+    pub fn weighted_priorities(mut self) -> Self {
+        self.weighted = true;
         self
     }
 

@@ -7,68 +7,31 @@ use redis::{Cmd, Value};
 use tokio::sync::watch;
 
 use crate::connection::{ANSWER, Link};
-use crate::entry::{Content, Entry, EntryId};
+use crate::entry::{Content, Entry};
 use crate::error::Trouble;
 use crate::keys::{GROUP, LEVELS, Level, WAKE};
 use crate::lane::{DeliveryCount, Lane, Lent, MOST};
+use crate::reading::{Reading, Step};
 use crate::request::{Answer, Request, Verb};
 use crate::script::{self, LOOK, Promoted};
+use crate::weight::ENOUGH;
 
 /// How many due messages one look moves at most.
 const PROMOTED_AT_ONCE: usize = 128;
 /// How often a read that should end is told so.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
-/// How long a read waits where the server does not tell by which id to end it.
-const BLIND_WAIT: Duration = Duration::from_millis(500);
 /// How soon a look that failed is repeated.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a busy lane passes on what it knows at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
+/// Where priorities are weighted, one claim of so many takes the lowest first.
+const WEIGHT: u32 = 8;
 /// How often the group is made for one claim.
 const GROUP_ATTEMPTS: u32 = 3;
 
-/// What a lane's claims know from one to the next.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    /// The lowest level to ask. A read counts for each level by itself, so that without it a backlog
-    /// on every level would deliver four times what was asked for, the low ones out of turn.
-    cut: Level,
-    /// When to look at what is due, or for scheduled messages that no one told this lane about.
-    look_at: Instant,
-    /// Whether a message is due then, as far as this lane alone may know.
-    due: bool,
-    /// Whether the last look moved some, and more are due.
-    more: bool,
-    /// When that may be passed on again.
-    pass_on_at: Instant,
-    /// Entries that only woke this lane, to be removed with the next request.
-    woken: Vec<EntryId>,
-    /// Whether the answer to a read may have been lost.
-    pub(crate) in_doubt: bool,
-    /// Which connection answered last, of all that were made.
-    pub(crate) answered_by: u64,
-    /// Whether another answered since it was last compared what this worker and the server know.
-    pub(crate) has_reconnected: bool,
-}
-
-impl Default for Reading {
-    fn default() -> Self {
-        Self {
-            cut: Level::High,
-            look_at: Instant::now(),
-            due: false,
-            more: false,
-            pass_on_at: Instant::now(),
-            woken: Vec::new(),
-            in_doubt: false,
-            answered_by: 0,
-            has_reconnected: false,
-        }
-    }
-}
-
 impl Lane {
-    /// Lends what is ready, and waits for it as `wait` says.
+    /// Lends what is ready, and waits for it as `wait` says: up to `max`, and about as much as one read
+    /// should bring.
     pub(crate) async fn claim(&self, commands: &Link, max: usize, wait: &Wait) -> Result<Vec<Delivery>, Trouble> {
         let mut reading = self.reading.lock().await;
         let max = max.min(MOST);
@@ -89,11 +52,16 @@ impl Lane {
                 }
                 continue;
             }
+            if let Some(lent) = self.out_of_turn(commands, &mut reading, max, wait, &mut paused).await? {
+                return Ok(lent);
+            }
             let step = Step::plan(&reading, deadline, self.reads.client().is_some());
-            let answers = self.read(commands, &mut reading, step, max, wait, &mut paused).await?;
-            match self.take(commands, &mut reading, step, max, answers) {
-                Ok(lent) if !lent.is_empty() => {
-                    if lent.len() >= max || wait.is_stopped() {
+            let count = reading.weight.ask(max, step.block.is_some() && !reading.is_full);
+            let answers = self.read(commands, &mut reading, step, count, wait, &mut paused).await?;
+            match self.take(commands, &mut reading, step, count, answers) {
+                Ok(mut lent) if !lent.is_empty() => {
+                    self.read_on(commands, &mut reading, &mut lent, max, wait, &mut paused).await;
+                    if lent.len() >= max || reading.is_full || wait.is_stopped() {
                         self.pass_on(commands, &mut reading, wait).await;
                     }
                     return Ok(self.lend(lent.into_iter()));
@@ -113,6 +81,70 @@ impl Lane {
             self.pass_on(commands, &mut reading, wait).await;
         }
         Ok(Vec::new())
+    }
+
+    /// Where priorities are weighted, and higher levels have filled a number of reads: what is lowest.
+    async fn out_of_turn(
+        &self,
+        commands: &Link,
+        reading: &mut Reading,
+        max: usize,
+        wait: &Wait,
+        paused: &mut watch::Receiver<bool>,
+    ) -> Result<Option<Vec<Delivery>>, Trouble> {
+        // Below its cut a read asks for nothing; without one all levels have their share.
+        if !self.weighted || reading.cut == Level::Low {
+            return Ok(None);
+        }
+        reading.in_turn += 1;
+        if reading.in_turn < WEIGHT {
+            return Ok(None);
+        }
+        reading.in_turn = 0;
+        let (cut, is_full) = (reading.cut, reading.is_full);
+        for (from, to) in [(Level::LowAgain, Level::Low), (Level::NormalAgain, Level::Normal)] {
+            if from <= cut {
+                break;
+            }
+            let (step, count) = (Step::at_once(from, to), reading.weight.ask(max, false));
+            let answers = self.read(commands, reading, step, count, wait, paused).await?;
+            let lent = self.take(commands, reading, step, count, answers);
+            (reading.cut, reading.is_full) = (cut, is_full);
+            let lent = lent?;
+            if !lent.is_empty() {
+                return Ok(Some(self.lend_as(lent.into_iter(), true)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads on where a read brought all that it asked for, less than is wanted, and little in bytes: it did not
+    /// know before what messages weigh.
+    async fn read_on(
+        &self,
+        commands: &Link,
+        reading: &mut Reading,
+        lent: &mut Vec<Lent>,
+        max: usize,
+        wait: &Wait,
+        paused: &mut watch::Receiver<bool>,
+    ) {
+        let first = lent.len();
+        let mut bytes: usize = lent.iter().map(|lent| lent.body.len()).sum();
+        while reading.is_full && lent.len() < max && bytes < ENOUGH && !wait.is_stopped() && !*paused.borrow() {
+            let step = Step::at_once(Level::HighAgain, reading.cut);
+            let count = reading.weight.ask(max - lent.len(), false);
+            // What is lent already is not lost for a read that fails: the doubt about that stays, and the next
+            // claim meets what refused it.
+            let Ok(answers) = self.read(commands, reading, step, count, wait, paused).await else { break };
+            let Ok(more) = self.take(commands, reading, step, count, answers) else { break };
+            bytes += more.iter().map(|lent| lent.body.len()).sum::<usize>();
+            lent.extend(more);
+        }
+        if lent.len() > first {
+            // What is urgent may have come meanwhile. Stable: within a level the order stays.
+            lent.sort_by_key(|lent| lent.level);
+        }
     }
 
     /// Wakes another worker for what is due, where this lane knows of it and may not be back in time:
@@ -140,7 +172,7 @@ impl Lane {
         commands: &Link,
         reading: &mut Reading,
         step: Step,
-        max: usize,
+        count: usize,
         wait: &Wait,
         paused: &mut watch::Receiver<bool>,
     ) -> Result<Vec<Answer>, Trouble> {
@@ -161,7 +193,7 @@ impl Lane {
         if step.look {
             request.call(script::promote(&self.queue.keys, PROMOTED_AT_ONCE, reading.more));
         }
-        request.command(self.read_command(step, max));
+        request.command(self.read_command(step, count));
         // Until the answer is here it may be lost, also by a claim that is dropped.
         reading.in_doubt = true;
         let answer = self.reads.request(&request, step.block.unwrap_or_default() + ANSWER);
@@ -192,15 +224,15 @@ impl Lane {
         Ok(answers)
     }
 
-    fn read_command(&self, step: Step, max: usize) -> Cmd {
+    fn read_command(&self, step: Step, count: usize) -> Cmd {
         let mut read = Cmd::new();
-        read.arg("XREADGROUP").arg("GROUP").arg(GROUP).arg(self.worker()).arg("COUNT").arg(max);
+        read.arg("XREADGROUP").arg("GROUP").arg(GROUP).arg(self.worker()).arg("COUNT").arg(count);
         if let Some(block) = step.block {
             // Rounded up: 0 would wait for ever.
             read.arg("BLOCK").arg(block.as_nanos().div_ceil(1_000_000).max(1) as u64);
         }
         read.arg("STREAMS");
-        let asked = || Level::ALL.into_iter().filter(|level| *level <= step.cut);
+        let asked = || Level::ALL.into_iter().filter(|level| (step.from..=step.cut).contains(level));
         for level in asked() {
             read.arg(self.queue.keys.ready(level));
         }
@@ -228,7 +260,7 @@ impl Lane {
         commands: &Link,
         reading: &mut Reading,
         step: Step,
-        max: usize,
+        count: usize,
         mut answers: Vec<Answer>,
     ) -> Result<Vec<Lent>, Trouble> {
         let read = answers.pop();
@@ -246,7 +278,7 @@ impl Lane {
         for (key, entries) in streams {
             let (Value::BulkString(key), Value::Array(entries)) = (key, entries) else { continue };
             let Some(level) = self.queue.keys.level(&key) else { continue };
-            if entries.len() >= max {
+            if entries.len() >= count {
                 full = Some(full.map_or(level, |full: Level| full.min(level)));
             }
             let lent = &mut lent[usize::from(level.place())];
@@ -271,7 +303,15 @@ impl Lane {
         // A level that gave all that was asked for probably has more: what is below it must wait. One
         // that gave less has no more: the next one's turn has come.
         reading.cut = full.unwrap_or(step.cut.below());
-        Ok(lent.into_iter().flatten().collect())
+        reading.is_full = full.is_some();
+        let lent: Vec<_> = lent.into_iter().flatten().collect();
+        let (mut bytes, mut largest) = (0, 0);
+        for Lent { body, .. } in &lent {
+            bytes += body.len();
+            largest = largest.max(body.len());
+        }
+        reading.weight.observe(lent.len(), bytes, largest);
+        Ok(lent)
     }
 
     /// Takes note of when to look again, and whether a message is due then. Returns when the look was, in
@@ -303,40 +343,6 @@ impl Lane {
         let mut request = Request::new(Verb::Open);
         request.call(script::open(&self.queue.keys));
         commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
-    }
-}
-
-/// One read.
-#[derive(Clone, Copy, Debug)]
-struct Step {
-    cut: Level,
-    /// Whether to look at what is due first. How long to wait then is not known yet: it does not wait.
-    look: bool,
-    /// How long to wait for a first message.
-    block: Option<Duration>,
-    /// When to end the waiting for a message that is due. A server that is idle looks at its own
-    /// clock only ten times a second.
-    due: Option<Instant>,
-}
-
-impl Step {
-    fn plan(reading: &Reading, deadline: Option<Instant>, can_be_ended: bool) -> Self {
-        let now = Instant::now();
-        let look = reading.look_at <= now;
-        // With a cut it does not wait either: there may be something below.
-        let block = (!look && reading.cut == Level::Low).then(|| {
-            let until = deadline.map_or(reading.look_at, |deadline| deadline.min(reading.look_at));
-            let longest = if can_be_ended { LOOK } else { BLIND_WAIT };
-            until.saturating_duration_since(now).min(longest)
-        });
-        let block = block.filter(|block| !block.is_zero());
-        let due = (block.is_some() && reading.due).then_some(reading.look_at);
-        Self { cut: reading.cut, look, block, due }
-    }
-
-    /// Whether a claim with nothing found is at its end after this read.
-    fn is_last(self, deadline: Option<Instant>) -> bool {
-        self.cut == Level::Low && deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 }
 

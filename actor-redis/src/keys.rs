@@ -29,6 +29,9 @@ pub(crate) enum Level {
 /// How many levels there are.
 pub(crate) const LEVELS: usize = 6;
 
+/// What the ranks of receipts have that were claimed in the order of the levels.
+const IN_TURN: u8 = 0x40;
+
 impl Level {
     pub(crate) const ALL: [Self; LEVELS] =
         [Self::HighAgain, Self::High, Self::NormalAgain, Self::Normal, Self::LowAgain, Self::Low];
@@ -43,9 +46,19 @@ impl Level {
         }
     }
 
-    /// The level that a receipt's place names.
+    /// The level at this place.
     pub(crate) fn at(place: u8) -> Option<Self> {
         Self::ALL.get(usize::from(place)).copied()
+    }
+
+    /// The rank of a receipt of this level: what was claimed out of turn starts before all others.
+    pub(crate) fn rank(self, out_of_turn: bool) -> u8 {
+        if out_of_turn { self.place() } else { IN_TURN | self.place() }
+    }
+
+    /// The level that a receipt's rank names.
+    pub(crate) fn of_rank(rank: u8) -> Option<Self> {
+        Self::at(rank & !IN_TURN)
     }
 
     /// The lowest level to ask once this one has no more: both of the next priority; of the last, itself.
@@ -82,6 +95,7 @@ pub(crate) struct Keys {
     pub(crate) dead: String,
     pub(crate) dead_bodies: String,
     pub(crate) dead_reasons: String,
+    pub(crate) dead_pruned: String,
     pub(crate) workers: String,
     /// What scheduled messages wait for a worker with, as a hint.
     pub(crate) parked: String,
@@ -97,6 +111,7 @@ impl Keys {
             dead: key("dead"),
             dead_bodies: key("dead:bodies"),
             dead_reasons: key("dead:reasons"),
+            dead_pruned: key("dead:pruned"),
             workers: key("workers"),
             parked: key("parked"),
         }

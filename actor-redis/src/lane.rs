@@ -10,13 +10,13 @@ use actor_core::settlement::{Settled, Settlement};
 use redis::Value;
 use tokio::sync::Notify;
 
-use crate::claim::Reading;
 use crate::connection::{ANSWER, Link, Requests};
 use crate::endpoint::Endpoint;
 use crate::entry::{Content, EntryId};
 use crate::error::Trouble;
 use crate::keys::Level;
 use crate::queue::{Queue, Queues};
+use crate::reading::Reading;
 use crate::request::{Request, Verb};
 use crate::script;
 
@@ -32,6 +32,8 @@ pub(crate) struct Lane {
     pub(crate) queue: Arc<Queue>,
     /// For its reads alone: whatever is behind a waiting read waits too.
     pub(crate) reads: Link,
+    /// Whether low priorities are read before high ones now and then.
+    pub(crate) weighted: bool,
     /// What was lent to this worker and is not settled. What else Redis believes lent to it was in
     /// an answer that never arrived. Written by claims, recoveries and settlements.
     held: Mutex<HashSet<(u8, u128)>>,
@@ -97,11 +99,17 @@ impl Lane {
 
     /// Makes deliveries, and remembers that they are held.
     pub(crate) fn lend(&self, entries: impl Iterator<Item = Lent>) -> Vec<Delivery> {
+        self.lend_as(entries, false)
+    }
+
+    /// The same, of what was claimed out of turn or not.
+    pub(crate) fn lend_as(&self, entries: impl Iterator<Item = Lent>, out_of_turn: bool) -> Vec<Delivery> {
         let mut held = self.held();
         let deliver = |Lent { level, id, body, count }| {
             held.insert((level.place(), id.0));
             let DeliveryCount { crashes, interruptions } = count;
-            Delivery::new(Receipt::new(level.place(), id.0), body, crashes).interrupted(interruptions)
+            let receipt = Receipt::new(level.rank(out_of_turn), id.0);
+            Delivery::new(receipt, body, crashes).interrupted(interruptions)
         };
         entries.map(deliver).collect()
     }
@@ -156,12 +164,13 @@ fn recovered(entry: Value) -> Option<Lent> {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     endpoint: Arc<Endpoint>,
+    weighted: bool,
     lanes: Mutex<HashMap<Consumer, Arc<Lane>>>,
 }
 
 impl Lanes {
-    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, lanes: Mutex::default() }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, weighted: bool) -> Self {
+        Self { endpoint, weighted, lanes: Mutex::default() }
     }
 
     pub(crate) fn get(&self, consumer: &Consumer, queues: &Queues) -> Arc<Lane> {
@@ -173,6 +182,7 @@ impl Lanes {
             consumer: consumer.clone(),
             queue: queues.get(&consumer.queue),
             reads: Link::new(Arc::clone(&self.endpoint), Requests::Once),
+            weighted: self.weighted,
             held: Mutex::default(),
             recovery_in_doubt: AtomicBool::new(false),
             doubt: Notify::new(),
@@ -193,8 +203,10 @@ impl Lanes {
         let Some(lane) = self.lock().get(consumer).cloned() else { return };
         let mut held = lane.held();
         for ((receipt, _), answer) in settlements.iter().zip(answers) {
-            if answer.is_ok() {
-                held.remove(&(receipt.rank(), receipt.number()));
+            if answer.is_ok()
+                && let Some(level) = Level::of_rank(receipt.rank())
+            {
+                held.remove(&(level.place(), receipt.number()));
             }
         }
     }

@@ -53,12 +53,14 @@ mod lane;
 mod lease;
 mod outbox;
 mod queue;
+mod reading;
 mod reclaim;
 mod request;
 mod resolver;
 mod script;
 mod server;
 mod settle;
+mod weight;
 
 pub use audit::{Audit, Violation};
 pub use broker::RedisBroker;

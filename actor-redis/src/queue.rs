@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use actor_core::QueueName;
+use actor_core::digest::Digest;
 use redis::Cmd;
 use tokio::sync::watch;
 
@@ -19,6 +20,8 @@ pub(crate) struct Queue {
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
     pub(crate) outbox: Outbox,
+    /// Dead letters that burials of this process removed.
+    pruned: Mutex<Digest>,
     /// Whether this process has added it to the set of queues when it sent to it, or may not. Workers
     /// say again which queues there are; a sender who is forbidden the set asks for it once.
     announced: AtomicBool,
@@ -35,6 +38,16 @@ impl Queue {
             *known = paused;
             changed
         });
+        // A heartbeat is also when what was left to be logged is.
+        self.note_pruned(0);
+    }
+
+    /// Takes note of dead letters that were removed because they were too many or too old.
+    pub(crate) fn note_pruned(&self, count: u64) {
+        let sum = self.pruned.lock().unwrap_or_else(PoisonError::into_inner).add(count);
+        if let Some(pruned) = sum {
+            tracing::warn!(queue = %self.name, pruned, "dead letters pruned: they were too many or too old");
+        }
     }
 
     /// The command that adds it to the set of queues.
@@ -85,6 +98,7 @@ impl Queues {
                 keys: Keys::new(&self.namespace, name),
                 paused: watch::Sender::new(false),
                 outbox: Outbox::default(),
+                pruned: Mutex::default(),
                 announced: AtomicBool::new(false),
             })
         };

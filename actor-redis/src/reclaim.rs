@@ -8,12 +8,12 @@ use actor_core::delivery::Delivery;
 use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
-use crate::claim::Reading;
 use crate::connection::{ANSWER, Link};
 use crate::entry::{Content, Entry, EntryId};
 use crate::error::Trouble;
 use crate::keys::{GROUP, Level};
 use crate::lane::{DeliveryCount, Lane, Lent};
+use crate::reading::Reading;
 use crate::request::{Request, Verb};
 
 /// How many lent entries are listed at a time.

@@ -1,10 +1,8 @@
-//! The scripts. This file alone knows the order of their arguments and how they answer.
+//! The scripts. This file and its other half alone know the order of their arguments and how they answer.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use actor_core::inspect::Counts;
-use bytes::Bytes;
 use redis::{Cmd, Script, Value};
 
 use crate::entry::EntryId;
@@ -15,8 +13,6 @@ pub(crate) const LOOK: Duration = Duration::from_secs(15);
 /// A message that is scheduled later than this is scheduled for this: 100 years. A score is a
 /// floating-point number, exact only up to 2^53.
 const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
-/// How many marks that only wake are told from messages when a queue is counted.
-const MARKS: usize = 100;
 /// How many dead workers one recovery handles.
 const DEAD_WORKERS: usize = 100;
 /// How long a worker may take to stop, for its death to be no crash. It only bounds what marks may be left.
@@ -24,8 +20,6 @@ const STOPPING_STANDS: Duration = Duration::from_secs(24 * 3600);
 /// How long the index of what is parked stands after it was last written to. By then all of it was due, and is
 /// parked again or done.
 const PARKED_STANDS: Duration = Duration::from_secs(3600);
-/// How many bytes of bodies one call unparks, and one body more.
-const UNPARKED_BYTES: usize = 1 << 20;
 
 /// A call of a script, ready to be sent.
 #[derive(Debug)]
@@ -39,29 +33,30 @@ struct Source {
     script: LazyLock<Script>,
 }
 
+/// A script's text, after that of what it uses.
 macro_rules! source {
-    ($name:literal) => {{
-        const TEXT: &str = include_str!(concat!("lua/", $name, ".lua"));
-        Source { text: TEXT, script: LazyLock::new(|| Script::new(TEXT)) }
+    ($($name:literal),+) => {{
+        const TEXT: &str = concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lua/", $name, ".lua"))),+);
+        Source { text: TEXT, script: std::sync::LazyLock::new(|| redis::Script::new(TEXT)) }
     }};
 }
 
 static OPEN: Source = source!("open");
 static SCHEDULE: Source = source!("schedule");
-static PROMOTE: Source = source!("promote");
+static PROMOTE: Source = source!("bounded", "promote");
 static ENROLL: Source = source!("enroll");
 static RENEW: Source = source!("renew");
 static STOPPING: Source = source!("stopping");
 static RETIRE: Source = source!("retire");
-static RECOVER: Source = source!("recover");
-static UNPARK: Source = source!("unpark");
+static RECOVER: Source = source!("bounded", "recover");
+static UNPARK: Source = source!("bounded", "unpark");
 static RETRY: Source = source!("retry");
-static BURY: Source = source!("bury");
+static BURY: Source = source!("bounded", "bury");
 static RELEASE: Source = source!("release");
-static COUNT: Source = source!("count");
-static REPLAY: Source = source!("replay");
-static DELETE: Source = source!("delete");
-static REMOVE: Source = source!("remove");
+
+mod inspect;
+
+pub(crate) use inspect::*;
 
 impl Source {
     fn call(&'static self, keys: &[&str]) -> Call {
@@ -79,6 +74,11 @@ impl Call {
         self.command.arg(arg);
         self
     }
+}
+
+/// All that belongs to dead letters, the index first.
+fn dead(keys: &Keys) -> [&str; 4] {
+    [&keys.dead, &keys.dead_bodies, &keys.dead_reasons, &keys.dead_pruned]
 }
 
 /// The keys before the ready streams, and then all of those.
@@ -223,7 +223,7 @@ pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]
     let again = [Level::HighAgain, Level::NormalAgain, Level::LowAgain].map(|level| keys.ready(level));
     let [high, normal, low] = again;
     let mut call = UNPARK.call(&[&keys.later, &keys.later_bodies, &keys.workers, &keys.parked, high, normal, low]);
-    call.arg(worker).arg(GROUP).arg(limit).arg(UNPARKED_BYTES).arg(abilities);
+    call.arg(worker).arg(GROUP).arg(limit).arg(abilities);
     call
 }
 
@@ -271,7 +271,7 @@ pub(crate) struct Bury<'a> {
 }
 
 pub(crate) fn bury<'a>(keys: &Keys, worker: &str, keep: Keep, messages: impl Iterator<Item = Bury<'a>>) -> Call {
-    let mut call = BURY.call(&before_ready(keys, &[&keys.dead, &keys.dead_bodies, &keys.dead_reasons]));
+    let mut call = BURY.call(&before_ready(keys, &dead(keys)));
     call.arg(worker).arg(GROUP).arg(whole_ms(keep.age)).arg(keep.count);
     for Bury { place, member, body, reason } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(body).arg(reason);
@@ -290,57 +290,5 @@ pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Ite
     for Release { place, body } in messages {
         call.arg(place.level.place()).arg(place.id).arg(body);
     }
-    call
-}
-
-pub(crate) fn count(keys: &Keys) -> Call {
-    let mut call = COUNT.call(&before_ready(keys, &[&keys.workers, &keys.later, &keys.dead]));
-    call.arg(GROUP).arg(MARKS);
-    call
-}
-
-/// What a [`count`] found.
-pub(crate) fn counted(answer: &Value) -> Option<Counts> {
-    let numbers = integers::<5>(answer)?;
-    let [ready, lent, scheduled, dead, paused] = numbers.map(|number| u64::try_from(number).unwrap_or_default());
-    let mut counts = Counts::new(ready, lent, scheduled, dead);
-    counts.paused = paused == 1;
-    Some(counts)
-}
-
-/// A dead letter made new.
-pub(crate) struct Replay {
-    pub(crate) member: String,
-    pub(crate) level: Level,
-    pub(crate) body: Bytes,
-}
-
-/// Answers how many were dead, and are ready now.
-pub(crate) fn replay(keys: &Keys, messages: &[Replay]) -> Call {
-    let mut call = REPLAY.call(&before_ready(keys, &[&keys.dead, &keys.dead_bodies, &keys.dead_reasons]));
-    for Replay { member, level, body } in messages {
-        call.arg(member).arg(level.place()).arg(&**body);
-    }
-    call
-}
-
-/// Deletes what is ready from one entry to another.
-pub(crate) fn delete(keys: &Keys, level: Level, from: &str, to: &str, limit: usize) -> Call {
-    let mut call = DELETE.call(&[keys.ready(level)]);
-    call.arg(GROUP).arg(from).arg(to).arg(limit);
-    call
-}
-
-/// How many a [`delete`] deleted, and the last entry that it saw.
-pub(crate) fn deleted(answer: &Value) -> Option<(u64, Option<EntryId>)> {
-    let Value::Array(parts) = answer else { return None };
-    let [Value::Int(count), Value::BulkString(last)] = parts.as_slice() else { return None };
-    Some((u64::try_from(*count).ok()?, EntryId::parse(last)))
-}
-
-/// Removes members of an index from all of these keys, the index first. Answers how many were there.
-pub(crate) fn remove(keys: &[&str], members: &[String]) -> Call {
-    let mut call = REMOVE.call(keys);
-    call.arg(members);
     call
 }

@@ -21,7 +21,7 @@ use crate::request::{Answer, Request, Verb};
 use crate::script::{self, Bury, Keep, Place, Release, Retry};
 
 /// How many entries one command names at most, so that none holds up the server.
-const DONE_AT_ONCE: usize = 1_000;
+const DONE_AT_ONCE: usize = 512;
 /// What one call of a script takes at most.
 const CALL_MESSAGES: usize = 64;
 /// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
@@ -84,8 +84,13 @@ async fn settle_part(
         return Ok(settled);
     }
     let mut answers = link.request(&request, ANSWER).await?;
+    let mut pruned = 0;
     for step in steps {
+        pruned += step.pruned(&mut answers);
         step.read(link, &mut answers, &mut settled);
+    }
+    if pruned > 0 {
+        queue.note_pruned(pruned);
     }
     Ok(settled)
 }
@@ -107,20 +112,23 @@ struct Step {
     at: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Kind {
     /// `XDEL`, and `XACK`, whose answer decides.
     Done,
     Call,
+    /// A call that says last how many dead letters were removed.
+    Bury,
 }
 
 impl<'a> Sorted<'a> {
     fn new(settlements: &'a [(Receipt, Settlement)], settled: &mut [Outcome]) -> Self {
         let mut sorted = Self::default();
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
-            let Some(level) = Level::at(receipt.rank()) else { continue };
+            let Some(level) = Level::of_rank(receipt.rank()) else { continue };
             let place = Place { level, id: EntryId(receipt.number()) };
             match settlement {
-                Settlement::Done => sorted.done[usize::from(receipt.rank())].push((index, place.id)),
+                Settlement::Done => sorted.done[usize::from(level.place())].push((index, place.id)),
                 Settlement::Retry { id, priority, body, after } => {
                     let member = scheduled_member(*priority, *id);
                     sorted.retries.push((index, Retry { place, member, delay: *after, body, ability: None }));
@@ -156,9 +164,9 @@ impl<'a> Sorted<'a> {
                 steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), kind: Kind::Done, at });
             }
         }
-        calls(self.retries, steps, |batch| request.call(script::retry(&queue.keys, worker, batch)));
-        calls(self.burials, steps, |batch| request.call(script::bury(&queue.keys, worker, keep, batch)));
-        calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
+        calls(self.retries, Kind::Call, steps, |batch| request.call(script::retry(&queue.keys, worker, batch)));
+        calls(self.burials, Kind::Bury, steps, |batch| request.call(script::bury(&queue.keys, worker, keep, batch)));
+        calls(self.releases, Kind::Call, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
     }
 }
 
@@ -174,11 +182,16 @@ fn dead_member(id: Option<MessageId>, place: Place) -> String {
     }
 }
 
-fn calls<T>(settlements: Vec<(usize, T)>, steps: &mut Vec<Step>, mut call: impl FnMut(std::vec::IntoIter<T>) -> usize) {
+fn calls<T>(
+    settlements: Vec<(usize, T)>,
+    kind: Kind,
+    steps: &mut Vec<Step>,
+    mut call: impl FnMut(std::vec::IntoIter<T>) -> usize,
+) {
     let mut rest = settlements.into_iter().peekable();
     while rest.peek().is_some() {
         let (indexes, batch): (Vec<_>, Vec<_>) = rest.by_ref().take(CALL_MESSAGES).unzip();
-        steps.push(Step { indexes, kind: Kind::Call, at: call(batch.into_iter()) });
+        steps.push(Step { indexes, kind, at: call(batch.into_iter()) });
     }
 }
 
@@ -199,10 +212,21 @@ fn write_done(key: &str, batch: &[(usize, EntryId)], request: &mut Request) -> u
 }
 
 impl Step {
+    /// Takes from the answer how many dead letters were removed.
+    fn pruned(&self, answers: &mut [Answer]) -> u64 {
+        match (self.kind, &mut answers[self.at]) {
+            (Kind::Bury, Ok(Value::Array(parts))) => match parts.pop() {
+                Some(Value::Int(count)) => u64::try_from(count).unwrap_or_default(),
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+
     fn read(self, link: &Link, answers: &mut [Answer], settled: &mut [Outcome]) {
         match self.kind {
             Kind::Done => self.read_done(link, answers, settled),
-            Kind::Call => self.read_call(link, &mut answers[self.at], settled),
+            Kind::Call | Kind::Bury => self.read_call(link, &mut answers[self.at], settled),
         }
     }
 

@@ -6,13 +6,17 @@
 mod queues;
 mod standing;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actor_bench::library::{self, Running};
 use actor_bench::work::{QUEUE, TEXT, noop, waits};
 use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Proxy, Report, Result, Server, Tally, WorkerProcess};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Wait};
+use actor_core::inspect::Which;
+use actor_core::settlement::Settlement;
+use actor_core::{Broker, Inspect, MessageId};
 use actor_redis::RedisBroker;
 use serde_json::{Value, json};
 
@@ -116,7 +120,44 @@ impl Growth<'_> {
         let settings = json!({"messages": self.args.messages(MESSAGES / 5), "round trip": "1 ms more"});
         let name = "distance_1ms_send_64";
         self.pairs(name, async || self.send_from(&far).await, async || self.send_from(&near).await, "near", settings)
-            .await
+            .await?;
+        let settings = json!({"messages": self.args.messages(MESSAGES / 5), "round trip": "1 ms more"});
+        let name = "distance_1ms_replay";
+        let (ours, base) = (async || self.replay_from(&far).await, async || self.replay_from(&near).await);
+        self.pairs(name, ours, base, "near", settings).await
+    }
+
+    /// The replay of all dead letters by whoever reaches Redis at `url`.
+    async fn replay_from(&self, url: &str) -> Result<Cost> {
+        let (near, messages) = (self.connect().await?, self.args.messages(MESSAGES / 5));
+        let keep = NonZeroU64::new(messages).ok_or("none is replayed")?;
+        let keeping = RedisBroker::builder(&self.server.url())?.dead_letters(Duration::from_secs(3_600), keep);
+        let keeping = keeping.connect().await?;
+        library::send_many(&near, 0..messages, TEXT).await?;
+        let queue = QUEUE.parse()?;
+        let consumer = Consumer::new(Incarnation::new("bench"), queue);
+        keeping.enroll(&consumer.worker, &[consumer.queue.clone()], Duration::from_secs(3_600)).await?;
+        let mut dead = 0;
+        while dead < messages {
+            let lent = keeping.claim(&consumer, 512, &Wait::new(Duration::from_secs(1))).await?;
+            dead += lent.len() as u64;
+            let bury = |Delivery { receipt, body, .. }: Delivery| {
+                (receipt, Settlement::Bury { id: Some(MessageId::new()), body, reason: "for a bench".to_owned() })
+            };
+            let settlements: Vec<_> = lent.into_iter().map(bury).collect();
+            for answer in keeping.settle(&consumer, &settlements).await {
+                answer?;
+            }
+        }
+        let broker = RedisBroker::connect(url).await?;
+        let meter = Meter::start(&self.server).await?;
+        let replayed = broker.replay(&consumer.queue, Which::All).await?;
+        let cost = meter.stop(&self.server, messages).await?;
+        if replayed == messages {
+            Ok(cost)
+        } else {
+            Err(format!("of {messages} dead letters {replayed} were replayed").into())
+        }
     }
 
     /// A drain by a worker that reaches Redis at `url`.

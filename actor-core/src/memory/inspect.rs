@@ -25,6 +25,8 @@ impl Inspect for MemoryBroker {
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
         Ok(self.view(queue, |queue| Counts {
             paused: queue.paused,
+            pruned: queue.pruned.map_or(0, |pruned| pruned.count),
+            pruned_since: queue.pruned.map(|pruned| pruned.since.time()),
             ..Counts::new(
                 queue.ready.len() as u64,
                 queue.lent.len() as u64,
@@ -76,6 +78,7 @@ impl Inspect for MemoryBroker {
                 let revived = wire::revive(body);
                 queue.store(revived.priority, revived.body, Duration::ZERO, now);
             }
+            queue.forget_pruned();
             buried.len() as u64
         }))
     }
@@ -88,7 +91,11 @@ impl Inspect for MemoryBroker {
             State::Ready => queue.ready.remove(&key).is_some(),
             State::Lent => false,
             State::Scheduled => queue.scheduled.remove(&key).is_some(),
-            State::Dead => queue.dead.remove(&key).is_some(),
+            State::Dead => {
+                let was_there = queue.dead.remove(&key).is_some();
+                queue.forget_pruned();
+                was_there
+            }
         }))
     }
 
@@ -97,7 +104,11 @@ impl Inspect for MemoryBroker {
             State::Ready => std::mem::take(&mut queue.ready).len() as u64,
             State::Lent => 0,
             State::Scheduled => std::mem::take(&mut queue.scheduled).len() as u64,
-            State::Dead => std::mem::take(&mut queue.dead).len() as u64,
+            State::Dead => {
+                let purged = std::mem::take(&mut queue.dead).len() as u64;
+                queue.forget_pruned();
+                purged
+            }
         }))
     }
 

@@ -6,6 +6,7 @@ mod queue;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -14,17 +15,20 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use self::clock::{Clock, Moment};
-use self::queue::{Queue, Renewed};
+use self::queue::{Keep, Queue, Renewed};
 use crate::broker::{Broker, Enqueue};
 use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use crate::digest::Digest;
 use crate::settlement::{Settled, Settlement};
+use crate::worker::panic::shielded;
 use crate::{BrokerError, QueueName};
 
 /// A broker in this process: for a first run, for tests, and for work that may end with the process.
 ///
 /// It does what a broker with a server does, leases and recovery included, but keeps nothing: when
 /// the last clone is dropped, its messages are gone. Clones share their state. Dead letters are kept
-/// for 7 days, and at most 10,000 of a queue, the newest ones.
+/// for 7 days, and at most 10,000 of a queue, the newest ones, unless
+/// [`with_dead_letters`](Self::with_dead_letters) says otherwise.
 ///
 /// Its clock can be moved on by [`advance`](Self::advance), so that a test of a delay or a retry
 /// takes no time.
@@ -64,6 +68,8 @@ pub struct MemoryBroker {
 /// waits.
 struct Shared {
     clock: Clock,
+    keep: Keep,
+    weighted: bool,
     queues: HashMap<QueueName, Slot>,
 }
 
@@ -73,13 +79,15 @@ struct Slot {
     /// Wakes every claim that waits, since one of them may be stopped or dropped at that moment and
     /// would lose a wake-up meant for one.
     changed: Arc<Notify>,
+    /// Dead letters that were removed.
+    pruned: Digest,
 }
 
 impl MemoryBroker {
     /// A broker without messages.
     #[must_use]
     pub fn new() -> Self {
-        let shared = Shared { clock: Clock::new(), queues: HashMap::new() };
+        let shared = Shared { clock: Clock::new(), keep: Keep::default(), weighted: false, queues: HashMap::new() };
         Self { shared: Arc::new(Mutex::new(shared)), max_message_bytes: 1 << 20 }
     }
 
@@ -88,6 +96,28 @@ impl MemoryBroker {
     #[must_use]
     pub fn with_max_message_bytes(self, bytes: usize) -> Self {
         Self { max_message_bytes: bytes, ..self }
+    }
+
+    /// How long and how many dead letters each queue keeps, the newest ones. Default: 7 days and 10,000.
+    #[must_use]
+    pub fn with_dead_letters(self, age: Duration, count: NonZeroU64) -> Self {
+        let keep = Keep { age, count: usize::try_from(count.get()).unwrap_or(usize::MAX) };
+        let mut shared = self.lock();
+        shared.keep = keep;
+        shared.queues.values_mut().for_each(|slot| slot.queue.keep = keep);
+        drop(shared);
+        self
+    }
+
+    /// Lets low priorities have a share where high ones never end: one claim in eight takes the lowest priority
+    /// first. Default: strict, a lower priority waits as long as there is anything of a higher one.
+    #[must_use]
+    pub fn with_weighted_priorities(self) -> Self {
+        let mut shared = self.lock();
+        shared.weighted = true;
+        shared.queues.values_mut().for_each(|slot| slot.queue.weighted = true);
+        drop(shared);
+        self
     }
 
     /// Moves this broker's clock on, for tests: what is due by then is lent at once, and leases that
@@ -139,7 +169,13 @@ impl MemoryBroker {
         let now = shared.clock.now();
         let slot = shared.slot(queue);
         slot.queue.tick(now);
-        work(slot, now)
+        let value = work(slot, now);
+        let pruned = slot.pruned.add(slot.queue.take_unlogged());
+        drop(shared);
+        if let Some(pruned) = pruned {
+            shielded(|| tracing::warn!(%queue, pruned, "dead letters pruned: they were too many or too old"));
+        }
+        value
     }
 
     /// Reads a queue as it is now. A queue that nobody ever used is empty, and stays unknown.
@@ -171,7 +207,8 @@ impl Shared {
     fn slot(&mut self, queue: &QueueName) -> &mut Slot {
         // Not by `entry`, which would clone the name each time.
         if !self.queues.contains_key(queue) {
-            self.queues.insert(queue.clone(), Slot::default());
+            let slot = self.queues.entry(queue.clone()).or_default();
+            (slot.queue.keep, slot.queue.weighted) = (self.keep, self.weighted);
         }
         self.queues.get_mut(queue).expect("it was inserted where it was missing")
     }

@@ -14,10 +14,29 @@ use crate::broker::Enqueue;
 use crate::delivery::{Delivery, Incarnation, Receipt};
 use crate::settlement::{Settled, Settlement};
 
-/// Dead letters are kept this long, and at most this many, the newest ones: long enough for a
-/// person to come back from a holiday week, and no leak where nobody ever looks.
-const DEAD_LETTER_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-const DEAD_LETTERS: usize = 10_000;
+/// How long dead letters are kept, and how many, the newest ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    pub(super) age: Duration,
+    pub(super) count: usize,
+}
+
+impl Default for Keep {
+    /// Long enough for a person to come back from a holiday week, and no leak where nobody ever looks.
+    fn default() -> Self {
+        Self { age: Duration::from_secs(7 * 24 * 60 * 60), count: 10_000 }
+    }
+}
+
+/// Where priorities are weighted, one claim of so many takes the lowest first.
+const WEIGHT: u32 = 8;
+
+/// Dead letters that were removed because they were too many or too old.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pruned {
+    pub(super) count: u64,
+    pub(super) since: Moment,
+}
 
 /// One queue. A message's copy is in exactly one of the four maps.
 #[derive(Debug, Default)]
@@ -33,6 +52,14 @@ pub(super) struct Queue {
     /// Which scheduled messages wait for a worker with an ability. What is deleted may still stand here.
     parked: BTreeSet<(String, u64, Key)>,
     pub(super) paused: bool,
+    pub(super) keep: Keep,
+    /// Whether low priorities are claimed before high ones now and then.
+    pub(super) weighted: bool,
+    /// How many claims have found something since that was last so.
+    in_turn: u32,
+    pub(super) pruned: Option<Pruned>,
+    /// How many of these are still to be logged.
+    unlogged: u64,
     /// When each worker's lease ends. A worker that is not here has none.
     leases: HashMap<Incarnation, Moment>,
     /// The workers that have begun to stop, and those that retired with messages in flight.
@@ -110,11 +137,25 @@ impl Queue {
             }
         }
         while let Some(oldest) = self.dead.first_entry() {
-            let too_old = oldest.key().moment().after(DEAD_LETTER_AGE) <= now;
-            if !too_old && self.dead.len() <= DEAD_LETTERS {
+            let too_old = oldest.key().moment().after(self.keep.age) <= now;
+            if !too_old && self.dead.len() <= self.keep.count {
                 break;
             }
             self.dead.pop_first();
+            self.pruned.get_or_insert(Pruned { count: 0, since: now }).count += 1;
+            self.unlogged += 1;
+        }
+    }
+
+    /// How many dead letters were removed since this was asked last.
+    pub(super) fn take_unlogged(&mut self) -> u64 {
+        std::mem::take(&mut self.unlogged)
+    }
+
+    /// Forgets how many dead letters were removed, once a person has seen to all that were left.
+    pub(super) fn forget_pruned(&mut self) {
+        if self.dead.is_empty() {
+            self.pruned = None;
         }
     }
 
@@ -128,10 +169,15 @@ impl Queue {
             return Vec::new();
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
+        let out_of_turn = self.weighted && self.is_out_of_turn();
         while deliveries.len() < max
-            && let Some((Key { rank: lane, number }, Ready { body, .. })) = self.ready.pop_first()
+            && let Some(key) = self.next_ready(out_of_turn)
+            && let Some(Ready { body, .. }) = self.ready.remove(&key)
         {
-            deliveries.push(Delivery::new(receipt(lane, number), body.clone(), 0));
+            let Key { rank: lane, number } = key;
+            // What was claimed out of turn starts before all others.
+            let rank = if out_of_turn { 0 } else { lane };
+            deliveries.push(Delivery::new(receipt(rank, number), body.clone(), 0));
             self.lend(worker, number, lane, body, now);
         }
         deliveries
@@ -167,6 +213,23 @@ impl Queue {
             }
         }
         deliveries
+    }
+
+    /// Whether this claim takes the lowest first, which one of a number does that find something.
+    fn is_out_of_turn(&mut self) -> bool {
+        if self.ready.is_empty() {
+            return false;
+        }
+        self.in_turn = (self.in_turn + 1) % WEIGHT;
+        self.in_turn == 0
+    }
+
+    /// What is claimed next.
+    fn next_ready(&self, out_of_turn: bool) -> Option<Key> {
+        let first_from = |rank| self.ready.range(Key { rank, number: 0 }..).next().map(|(key, _)| *key);
+        let lanes = [Priority::Low, Priority::Normal].map(|priority| released(lane(priority)));
+        let lowest = lanes.into_iter().filter(|_| out_of_turn).find_map(first_from);
+        lowest.or_else(|| first_from(0))
     }
 
     /// When a message becomes ready by time alone; `None` where time alone changes nothing.
@@ -385,12 +448,12 @@ mod tests {
     fn the_oldest_dead_letters_make_room_for_new_ones() {
         let mut queue = Queue::default();
         bury(&mut queue, "first", at(0));
-        for _ in 1..DEAD_LETTERS {
+        for _ in 1..queue.keep.count {
             bury(&mut queue, "more", at(0));
         }
-        assert_eq!(queue.dead.len(), DEAD_LETTERS);
+        assert_eq!(queue.dead.len(), 10_000);
         bury(&mut queue, "last", at(0));
-        assert_eq!(queue.dead.len(), DEAD_LETTERS);
+        assert_eq!(queue.dead.len(), 10_000);
         assert_eq!(queue.dead.first_key_value().unwrap().1.body, "more");
         assert_eq!(queue.dead.last_key_value().unwrap().1.body, "last");
     }

@@ -19,6 +19,9 @@ pub(super) const IDLE_WAIT: Duration = Duration::from_secs(15);
 /// How long a fetched message may wait for a slot before it is given back for others to run.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A broker may end a claim early where what it lends has grown to this: then there may be more.
+const LARGE: usize = 256 << 10;
+
 /// A claim under way. It may hold deliveries, so it is driven to its end, whatever happens.
 struct Claim {
     running: Pin<Box<dyn Future<Output = Result<Vec<Delivery>, BrokerError>> + Send>>,
@@ -142,7 +145,8 @@ impl Fetch {
         };
         self.post.outage.ended();
         self.backoff.reset();
-        self.drained = deliveries.len() < claim.asked;
+        let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+        self.drained = deliveries.len() < claim.asked && bytes < LARGE;
         if !self.drained || !claim.waits {
             self.demand.observe_round_trip(claim.began.elapsed());
         }

@@ -10,6 +10,7 @@ mod states;
 
 use std::fmt;
 use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use actor_core::{BrokerError, QueueName};
 use redis::{Cmd, Script, Value};
@@ -20,7 +21,7 @@ use crate::error::Trouble;
 use crate::keys::{Keys, Level};
 use crate::queue::Queue;
 use crate::request::{Request, Verb};
-use crate::script::Call;
+use crate::script::{Call, time};
 
 /// How much one step reads.
 const PAGE: usize = 100;
@@ -39,6 +40,11 @@ pub struct Audit {
     pub complete: bool,
     /// What is wrong. Nothing, in good order.
     pub violations: Vec<Violation>,
+    /// How many dead letters were removed because they were too many or too old, and since when, as in
+    /// [`Counts`](actor_core::inspect::Counts). This is in order, but whoever audits shall know of it.
+    pub pruned: u64,
+    /// When the first of these was removed.
+    pub pruned_since: Option<SystemTime>,
 }
 
 /// Something in Redis that is not as it must be.
@@ -79,7 +85,14 @@ impl RedisBroker {
             link: &self.inner().commands,
             queue: &queue,
             limit,
-            audit: Audit { queue: queue.name.clone(), read: 0, complete: true, violations: Vec::new() },
+            audit: Audit {
+                queue: queue.name.clone(),
+                read: 0,
+                complete: true,
+                violations: Vec::new(),
+                pruned: 0,
+                pruned_since: None,
+            },
         };
         auditor.run().await?;
         Ok(auditor.audit)
@@ -111,7 +124,8 @@ impl Auditor<'_> {
         self.index(&keys.dead, &keys.dead_bodies, index::DEAD).await?;
         self.index(&keys.dead, &keys.dead_reasons, index::REASONS).await?;
         self.scheduled_alone().await?;
-        self.overdue().await
+        self.overdue().await?;
+        self.pruned().await
     }
 
     /// Whether every key has its type.
@@ -133,6 +147,16 @@ impl Auditor<'_> {
             }
         }
         Ok(fits)
+    }
+
+    /// Reads how many dead letters were removed.
+    async fn pruned(&mut self) -> Result<(), Trouble> {
+        let key = self.queue.keys.dead_pruned.clone();
+        let answer = self.command(&["HMGET", &key, "count", "first"]).await?;
+        let [count, since_ms] = <[_; 2]>::try_from(texts(&answer)).unwrap_or_default();
+        self.audit.pruned = count.parse().unwrap_or_default();
+        self.audit.pruned_since = since_ms.parse().ok().map(time);
+        Ok(())
     }
 
     async fn command(&self, words: &[&str]) -> Result<Value, Trouble> {
@@ -179,12 +203,13 @@ impl Auditor<'_> {
 
 fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
     let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
-    let others: [(&str, _); 6] = [
+    let others: [(&str, _); 7] = [
         (&keys.later, "zset"),
         (&keys.later_bodies, "hash"),
         (&keys.dead, "zset"),
         (&keys.dead_bodies, "hash"),
         (&keys.dead_reasons, "hash"),
+        (&keys.dead_pruned, "hash"),
         (&keys.workers, "zset"),
     ];
     streams.chain(others).collect()
@@ -209,7 +234,7 @@ impl Step {
 
 macro_rules! step {
     ($name:literal) => {{
-        const TEXT: &str = include_str!(concat!("../lua/", $name, ".lua"));
+        const TEXT: &str = concat!(include_str!("../lua/bounded.lua"), include_str!(concat!("../lua/", $name, ".lua")));
         Step { text: TEXT, script: LazyLock::new(|| Script::new(TEXT)) }
     }};
 }

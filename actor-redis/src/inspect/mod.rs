@@ -1,5 +1,6 @@
 //! Reading and repairing queues, for people and screens.
 
+mod index;
 mod list;
 mod repair;
 
@@ -13,7 +14,7 @@ use crate::connection::{ANSWER, Link};
 use crate::entry::EntryId;
 use crate::error::Trouble;
 use crate::keys::{self, Level, PAUSED};
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Request, Verb};
 use crate::script::{self, Call};
 
 #[async_trait]
@@ -89,12 +90,6 @@ impl RedisBroker {
 async fn ask<T: FromRedisValue>(link: &Link, command: &Cmd) -> Result<T, Trouble> {
     let answer = link.command(command, ANSWER).await?;
     T::from_redis_value(answer).map_err(|_| link.strange("to a reading command"))
-}
-
-/// Sends commands and reads the answer of each.
-async fn ask_each<T: FromRedisValue>(link: &Link, request: &Request) -> Result<Vec<Result<T, Trouble>>, Trouble> {
-    let read = |answer: Answer| T::from_redis_value(answer?).map_err(|_| link.strange("to a reading command"));
-    Ok(link.request(request, ANSWER).await?.into_iter().map(read).collect())
 }
 
 /// Runs one script.

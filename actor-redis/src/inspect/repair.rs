@@ -5,66 +5,97 @@ use actor_core::wire;
 use bytes::Bytes;
 use redis::{Cmd, Value};
 
-use super::list::Indexed;
-use super::{ask, read_entry_handle, run};
-use crate::connection::Link;
+use super::{ask, index, read_entry_handle, run};
+use crate::connection::{ANSWER, Link};
 use crate::entry::EntryId;
 use crate::error::Trouble;
 use crate::keys::{Keys, Level};
-use crate::script::{self, Replay};
+use crate::request::{Answer, Request, Verb};
+use crate::script::{self, Indexed, Replay};
 
-/// How many messages one step deletes.
-const STEP: usize = 100;
-/// How many messages one step replays: their bodies pass through here, and large ones must come within the
-/// time of an answer.
-const REPLAYED_AT_ONCE: usize = 8;
+/// How many messages one step deletes or replays. Those that are replayed pass through here, and are bounded in
+/// bytes too.
+const STEP: usize = 500;
 
 pub(crate) async fn replay_one(link: &Link, keys: &Keys, handle: Handle) -> Result<u64, Trouble> {
-    replay(link, keys, vec![handle.0]).await
+    let mut get = Cmd::new();
+    get.arg("HMGET").arg(&keys.dead_bodies).arg(&handle.0);
+    let bodies: Vec<Option<Vec<u8>>> = ask(link, &get).await?;
+    let mut revival = Revival::default();
+    revival.add(handle.0.into_bytes(), bodies.into_iter().next().flatten().map(Bytes::from));
+    let mut request = Request::new(Verb::Inspect);
+    revival.write(keys, &mut request);
+    revival.replayed(link, &mut link.request(&request, ANSWER).await?.into_iter())
 }
 
 /// Replays what is dead now. What dies again meanwhile is left.
 pub(crate) async fn replay_all(link: &Link, keys: &Keys) -> Result<u64, Trouble> {
-    let last: Vec<(String, f64)> =
+    let last: Vec<(Vec<u8>, f64)> =
         ask(link, redis::cmd("ZRANGE").arg(&keys.dead).arg(-1).arg(-1).arg("WITHSCORES")).await?;
     let Some((_, until)) = last.into_iter().next() else { return Ok(0) };
-    let mut replayed = 0;
+    let (mut replayed, mut revival) = (0, Revival::default());
     loop {
-        let mut range = Cmd::new();
-        range.arg("ZRANGEBYSCORE").arg(&keys.dead).arg("-inf").arg(until).arg("LIMIT").arg(0).arg(REPLAYED_AT_ONCE);
-        let members: Vec<String> = ask(link, &range).await?;
-        if members.is_empty() {
+        // What was read is replayed in the round trip that reads what comes after it.
+        let mut request = Request::new(Verb::Inspect);
+        revival.write(keys, &mut request);
+        request.call(script::list_index(keys, Indexed::Dead, 0, STEP));
+        let mut answers = link.request(&request, ANSWER).await?.into_iter();
+        replayed += revival.replayed(link, &mut answers)?;
+        let answer = answers.next().unwrap_or_else(|| Err(link.strange("to list_index")))?;
+        let (letters, _) = index::read_part(link, answer)?;
+        revival = Revival::default();
+        for letter in letters.into_iter().filter(|letter| letter.score <= until) {
+            revival.add(letter.member, letter.body);
+        }
+        if revival.is_empty() {
             return Ok(replayed);
         }
-        replayed += replay(link, keys, members).await?;
     }
 }
 
-/// Replays these dead letters.
-async fn replay(link: &Link, keys: &Keys, members: Vec<String>) -> Result<u64, Trouble> {
-    let mut get = Cmd::new();
-    get.arg("HMGET").arg(&keys.dead_bodies).arg(&members);
-    let bodies: Vec<Option<Vec<u8>>> = ask(link, &get).await?;
-    let (mut revived, mut empty) = (Vec::new(), Vec::new());
-    for (member, body) in members.into_iter().zip(bodies) {
+/// Dead letters that are replayed together.
+#[derive(Default)]
+struct Revival {
+    revived: Vec<Replay>,
+    /// Without a body there is no message: an index that someone's hand left behind.
+    empty: Vec<Vec<u8>>,
+}
+
+impl Revival {
+    fn is_empty(&self) -> bool {
+        self.revived.is_empty() && self.empty.is_empty()
+    }
+
+    fn add(&mut self, member: Vec<u8>, body: Option<Bytes>) {
         match body {
             Some(body) => {
-                let wire::Revived { priority, body, .. } = wire::revive(&Bytes::from(body));
-                revived.push(Replay { member, level: Level::of(priority), body });
+                let wire::Revived { priority, body, .. } = wire::revive(&body);
+                self.revived.push(Replay { member, level: Level::of(priority), body });
             }
-            None => empty.push(member),
+            None => self.empty.push(member),
         }
     }
-    if !empty.is_empty() {
-        // Without a body there is no message: an index that someone's hand left behind.
-        remove(link, &Indexed::dead(keys), &empty).await?;
+
+    fn write(&self, keys: &Keys, request: &mut Request) {
+        if !self.empty.is_empty() {
+            request.call(script::remove(keys, Indexed::Dead, &self.empty));
+        }
+        if !self.revived.is_empty() {
+            request.call(script::replay(keys, &self.revived));
+        }
     }
-    if revived.is_empty() {
-        return Ok(0);
-    }
-    match run(link, script::replay(keys, &revived)).await? {
-        Value::Int(count) => Ok(u64::try_from(count).unwrap_or_default()),
-        _ => Err(link.strange("to replay")),
+
+    /// Reads how many were replayed.
+    fn replayed(&self, link: &Link, answers: &mut impl Iterator<Item = Answer>) -> Result<u64, Trouble> {
+        let mut count = || match answers.next() {
+            Some(Ok(Value::Int(count))) => Ok(u64::try_from(count).unwrap_or_default()),
+            Some(Err(trouble)) => Err(trouble),
+            _ => Err(link.strange("to replay")),
+        };
+        if !self.empty.is_empty() {
+            count()?;
+        }
+        if self.revived.is_empty() { Ok(0) } else { count() }
     }
 }
 
@@ -76,19 +107,20 @@ pub(crate) async fn delete(link: &Link, keys: &Keys, state: State, handle: &Hand
             let (count, _) = delete_range(link, keys, level, &id.to_string(), id, 1).await?;
             return Ok(count == 1);
         }
-        State::Scheduled => Indexed::scheduled(keys),
-        State::Dead => Indexed::dead(keys),
+        State::Scheduled => Indexed::Scheduled,
+        State::Dead => Indexed::Dead,
         _ => return Err(Trouble::Unsupported("this state")),
     };
-    Ok(remove(link, &indexed, std::slice::from_ref(&handle.0)).await? == 1)
+    let member = handle.0.clone().into_bytes();
+    Ok(count(link, &run(link, script::remove(keys, indexed, &[member])).await?)? == 1)
 }
 
 pub(crate) async fn purge(link: &Link, keys: &Keys, state: State) -> Result<u64, Trouble> {
     match state {
         State::Lent => Ok(0),
         State::Ready => purge_ready(link, keys).await,
-        State::Scheduled => purge_indexed(link, &Indexed::scheduled(keys)).await,
-        State::Dead => purge_indexed(link, &Indexed::dead(keys)).await,
+        State::Scheduled => purge_indexed(link, keys, Indexed::Scheduled).await,
+        State::Dead => purge_indexed(link, keys, Indexed::Dead).await,
         _ => Err(Trouble::Unsupported("this state")),
     }
 }
@@ -125,29 +157,21 @@ async fn delete_range(
     script::deleted(&answer).ok_or_else(|| link.strange("to delete"))
 }
 
-async fn purge_indexed(link: &Link, indexed: &Indexed<'_>) -> Result<u64, Trouble> {
+async fn purge_indexed(link: &Link, keys: &Keys, indexed: Indexed) -> Result<u64, Trouble> {
     let mut purged = 0;
     loop {
-        let mut range = Cmd::new();
-        range.arg("ZRANGE").arg(indexed.index).arg(0).arg(STEP - 1);
-        let members: Vec<String> = ask(link, &range).await?;
-        let len = members.len();
-        if len > 0 {
-            purged += remove(link, indexed, &members).await?;
-        }
+        let removed = count(link, &run(link, script::purge(keys, indexed, STEP)).await?)?;
+        purged += removed;
         // Short: what is there now came after the purge began.
-        if len < STEP {
+        if removed < STEP as u64 {
             return Ok(purged);
         }
     }
 }
 
-/// Removes messages from an index with all that belongs to them, in one step. Returns how many were
-/// there.
-async fn remove(link: &Link, indexed: &Indexed<'_>, members: &[String]) -> Result<u64, Trouble> {
-    let keys: Vec<_> = [indexed.index, indexed.bodies].into_iter().chain(indexed.reasons).collect();
-    match run(link, script::remove(&keys, members)).await? {
-        Value::Int(count) => Ok(u64::try_from(count).unwrap_or_default()),
-        _ => Err(link.strange("to remove")),
+fn count(link: &Link, answer: &Value) -> Result<u64, Trouble> {
+    match answer {
+        Value::Int(count) => Ok(u64::try_from(*count).unwrap_or_default()),
+        _ => Err(link.strange("to a repair")),
     }
 }

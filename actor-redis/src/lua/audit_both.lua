@@ -5,13 +5,11 @@
 -- Returns where to go on ('' at the end), how many were read, and the members of `later` found.
 
 local later, dead = KEYS[1], KEYS[2]
-local page = redis.call('HSCAN', later, ARGV[1], 'COUNT', ARGV[2])
-local read, found = 0, {}
-for i = 1, #page[2], 2 do
-  read = read + 1
-  local member = page[2][i]
+local members, cursor = read_fields(later, ARGV[1], tonumber(ARGV[2]))
+local found = {}
+for _, member in ipairs(members) do
   if redis.call('HEXISTS', dead, string.match(member, '^%a+:(.+)$') or '') == 1 then
     found[#found + 1] = member
   end
 end
-return { page[1] == '0' and '' or page[1], read, found }
+return { cursor == '0' and '' or cursor, #members, found }

@@ -24,7 +24,7 @@ if not last then
 end
 
 local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
-local entries = redis.call('XRANGE', stream, from, last, 'COUNT', limit)
+local entries, more = read_entries(stream, from, last, limit)
 local wakes, found = 0, {}
 for _, entry in ipairs(entries) do
   local id, fields = entry[1], entry[2]
@@ -34,4 +34,4 @@ for _, entry in ipairs(entries) do
     found[#found + 1] = id
   end
 end
-return { #entries == limit and entries[limit][1] or '', #entries, wakes, found }
+return { more and entries[#entries][1] or '', #entries, wakes, found }

@@ -22,13 +22,13 @@ if rank >= 0 then
 end
 
 if cursor ~= '' then
-  local page = redis.call('HSCAN', hash, cursor, 'COUNT', limit)
-  for i = 1, #page[2], 2 do
-    read = read + 1
-    if not redis.call('ZSCORE', index, page[2][i]) then
-      lost[#lost + 1] = page[2][i]
+  local fields, further = read_fields(hash, cursor, limit)
+  read = read + #fields
+  for _, field in ipairs(fields) do
+    if not redis.call('ZSCORE', index, field) then
+      lost[#lost + 1] = field
     end
   end
-  cursor = page[1] == '0' and '' or page[1]
+  cursor = further == '0' and '' or further
 end
 return { rank, cursor, read, bare, lost }

@@ -12,10 +12,15 @@ local lent = redis.pcall('XPENDING', stream, group, from, '+', limit)
 if lent.err then
   return { '', 0, {} }
 end
-local found = {}
+local read, found = 0, {}
 for _, line in ipairs(lent) do
-  if #redis.call('XRANGE', stream, line[1], line[1], 'COUNT', 1) == 0 then
+  if is_read_enough() then
+    break
+  end
+  read = read + 1
+  if #read_entries(stream, line[1], line[1], 1) == 0 then
     found[#found + 1] = line[1]
   end
 end
-return { #lent == limit and lent[limit][1] or '', #lent, found }
+local more = read < #lent or #lent == limit
+return { more and lent[read][1] or '', read, found }

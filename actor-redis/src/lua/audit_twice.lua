@@ -20,7 +20,7 @@ local function id_of(fields)
   end
 end
 
-local entries = redis.call('XRANGE', stream, from, '+', 'COUNT', limit)
+local entries, more = read_entries(stream, from, '+', limit)
 local scheduled, buried = {}, {}
 for _, entry in ipairs(entries) do
   local id = id_of(entry[2])
@@ -35,4 +35,4 @@ for _, entry in ipairs(entries) do
     end
   end
 end
-return { #entries == limit and entries[limit][1] or '', #entries, scheduled, buried }
+return { more and entries[#entries][1] or '', #entries, scheduled, buried }

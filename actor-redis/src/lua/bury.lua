@@ -2,13 +2,14 @@
 -- letters go where there are too many or they are too old. Letters whose times were deleted by hand are
 -- listed again, as if they were buried now.
 --
--- KEYS  dead, dead:bodies, dead:reasons, ready:high:again, ready:high, ready:normal:again,
+-- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
 -- ARGV  worker, group, ms that a dead letter is kept, how many are kept, then for each message: level
 --       (0 to 5), entry, member, body, reason
--- Returns for each message: 1, 0 where this worker does not hold it, or the error.
+-- Returns for each message: 1, 0 where this worker does not hold it, or the error; and then how many
+-- dead letters were let go.
 
-local dead, bodies, reasons = KEYS[1], KEYS[2], KEYS[3]
+local dead, bodies, reasons, pruned = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local me, group = ARGV[1], ARGV[2]
 local keep_ms, keep = tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
@@ -38,7 +39,7 @@ end
 
 local answers = {}
 for i = 5, #ARGV, 5 do
-  local stream = KEYS[4 + ARGV[i]]
+  local stream = KEYS[5 + ARGV[i]]
   local ok, answer = pcall(bury, stream, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
   if not ok then
     answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
@@ -48,16 +49,17 @@ end
 
 if redis.call('HLEN', bodies) > redis.call('ZCARD', dead) then
   -- A page at a time, from the beginning or from anywhere, so that in the end all are found.
-  local page = redis.call('HSCAN', bodies, time[2] % 2 * math.floor(time[2] / 2), 'COUNT', 100)[2]
-  for i = 1, #page, 2 do
-    redis.call('ZADD', dead, 'NX', now, page[i])
+  for _, member in ipairs((read_fields(bodies, time[2] % 2 * math.floor(time[2] / 2), 100))) do
+    redis.call('ZADD', dead, 'NX', now, member)
   end
 end
 
 -- More than one call can bury, so that what is over goes away in time.
 local most = 2 * #answers + 100
+local gone = 0
 local function let_go(members)
   if #members > 0 then
+    gone = gone + #members
     redis.call('ZREM', dead, unpack(members))
     redis.call('HDEL', bodies, unpack(members))
     redis.call('HDEL', reasons, unpack(members))
@@ -68,4 +70,12 @@ local over = redis.call('ZCARD', dead) - keep
 if over > 0 then
   let_go(redis.call('ZRANGE', dead, 0, math.min(over, most) - 1))
 end
+if gone > 0 then
+  -- It shall not vanish without a trace. What is there under this name by another's hand stays.
+  local known = redis.pcall('HMGET', pruned, 'count', 'first')
+  if not known.err then
+    redis.call('HSET', pruned, 'count', (tonumber(known[1]) or 0) + gone, 'first', known[2] or now, 'last', now)
+  end
+end
+answers[#answers + 1] = gone
 return answers

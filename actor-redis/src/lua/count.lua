@@ -1,15 +1,16 @@
 -- Counts a queue's messages by their state.
 --
--- KEYS  workers, later, dead, ready:high:again, ready:high, ready:normal:again,
+-- KEYS  workers, later, dead, dead:pruned, ready:high:again, ready:high, ready:normal:again,
 --       ready:normal, ready:low:again, ready:low
 -- ARGV  group, how many marks that only wake are told from messages at most
--- Returns how many are ready, lent, scheduled and dead, and 1 where the queue is paused.
+-- Returns how many are ready, lent, scheduled and dead, 1 where the queue is paused, how many dead letters
+-- were let go because they were too many or too old, and since when, in ms since 1970 (0 where none was).
 
-local workers, later, dead, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local workers, later, dead, pruned, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, marks = ARGV[1], tonumber(ARGV[2])
 
 local stored, lent = 0, 0
-for i = 4, #KEYS do
+for i = 5, #KEYS do
   stored = stored + redis.call('XLEN', KEYS[i])
   local pending = redis.pcall('XPENDING', KEYS[i], group)
   if not pending.err then
@@ -32,7 +33,7 @@ for _, info in ipairs(groups) do
 end
 local function marks_in(from, to)
   local found = {}
-  for _, entry in ipairs(redis.call('XRANGE', first, from, to, 'COUNT', marks)) do
+  for _, entry in ipairs((read_entries(first, from, to, marks))) do
     if entry[2][1] == 'w' and #entry[2] == 2 then
       found[#found + 1] = entry[1]
     end
@@ -47,10 +48,13 @@ if last then
 end
 stored = stored - #marks_in(last and '(' .. last or '-', '+')
 
+local gone = redis.pcall('HMGET', pruned, 'count', 'first')
 return {
   math.max(0, stored - lent),
   lent,
   redis.call('ZCARD', later),
   redis.call('ZCARD', dead),
   redis.call('ZSCORE', workers, 'paused') and 1 or 0,
+  tonumber(gone[1]) or 0,
+  tonumber(gone[2]) or 0,
 }

@@ -8,7 +8,7 @@ local stream = KEYS[1]
 local group, from, to, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local deleted, last = 0, ''
-for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', limit)) do
+for _, entry in ipairs((read_entries(stream, from, to, limit))) do
   last = entry[1]
   -- Without a group nothing is lent.
   local pending = redis.pcall('XPENDING', stream, group, last, last, 1)

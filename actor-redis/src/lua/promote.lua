@@ -18,10 +18,10 @@ if astray then
   -- A page at a time, from the beginning or from anywhere, so that in the end all are found. The lowest bits
   -- say in which part of the hash a scan begins: these are mostly zero here.
   local dice = math.floor(time[2] / 8)
-  local page = redis.call('HSCAN', bodies, dice % 2 * math.floor(dice / 2), 'COUNT', limit)[2]
+  local members = read_fields(bodies, dice % 2 * math.floor(dice / 2), limit)
   redis.call('ZREM', later, '')
-  for i = 1, #page, 2 do
-    redis.call('ZADD', later, 'NX', now, page[i])
+  for _, member in ipairs(members) do
+    redis.call('ZADD', later, 'NX', now, member)
   end
 end
 
@@ -46,13 +46,27 @@ end
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
 redis.call('ZREM', later, '')
-local found = redis.call('HMGET', bodies, unpack(members))
-for i, member in ipairs(members) do
-  if found[i] then
-    local stream = ready[string.match(member, '^(%a+):')] or ready.normal
-    redis.call('XADD', stream, '*', 'm', found[i])
+-- What was read for want of a time counts too, but the first moves in any case, so that it goes on.
+local moved, refusal = {}, nil
+for _, member in ipairs(members) do
+  if is_read_enough() and #moved > 0 then
+    next_ms = 0
+    break
   end
-  redis.call('ZREM', later, member)
-  redis.call('HDEL', bodies, member)
+  local body = redis.call('HMGET', bodies, member)[1]
+  if body then
+    note_read(body)
+    local stream = ready[string.match(member, '^(%a+):')] or ready.normal
+    local added = redis.pcall('XADD', stream, '*', 'm', body)
+    if type(added) == 'table' then
+      refusal = added
+      break
+    end
+  end
+  moved[#moved + 1] = member
 end
-return { #members, next_ms, now }
+if #moved > 0 then
+  redis.call('ZREM', later, unpack(moved))
+  redis.call('HDEL', bodies, unpack(moved))
+end
+return refusal or { #moved, next_ms, now }

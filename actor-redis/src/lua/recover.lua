@@ -46,6 +46,15 @@ end
 
 local taken = {}
 
+-- Takes note of what was taken. No more is, where all of it has grown large.
+local weight = 0
+local function took(fields)
+  weight = weight + #(fields[2] or '')
+  if weight >= most_bytes then
+    limit = #taken
+  end
+end
+
 -- Whether another worker died with it, as this entry or as one before it, of which the message itself tells.
 -- Text that only looks so does no harm: the message is lent alone.
 local function is_suspect(count, fields)
@@ -89,6 +98,7 @@ local function take(place, stream, worker, holds, counted)
     else
       redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', count + counted, 'JUSTID')
       taken[#taken + 1] = { place, id, count + counted, fields }
+      took(fields)
       holds = holds - 1
     end
   end
@@ -174,7 +184,7 @@ local function adopt(place, stream)
   if not last then
     return
   end
-  for _, entry in ipairs(redis.call('XRANGE', stream, '-', last, 'COUNT', beginning)) do
+  for _, entry in ipairs((read_entries(stream, '-', last, beginning))) do
     local id, fields = entry[1], entry[2]
     if #taken < limit and #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
       if place == 0 and fields[1] == 'w' and #fields == 2 then
@@ -182,6 +192,7 @@ local function adopt(place, stream)
       elseif #taken == 0 or not is_suspect(1, fields) then
         redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', 2, 'FORCE')
         taken[#taken + 1] = { place, id, 2, fields }
+        took(fields)
         if is_suspect(1, fields) then
           limit = 1
         end

@@ -3,17 +3,17 @@
 -- priority and is read from there for this worker, so that nobody else gets it.
 --
 -- KEYS  later, later:bodies, workers, parked, ready:high:again, ready:normal:again, ready:low:again
--- ARGV  worker, group, how many at most, how many bytes of bodies, then the abilities
+-- ARGV  worker, group, how many at most, then the abilities
 -- Returns for each message: its level (0, 2, 4), its entry, its delivery count, its fields.
 
 local later, bodies, workers, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local streams = { high = KEYS[5], normal = KEYS[6], low = KEYS[7] }
 local levels = { [KEYS[5]] = 0, [KEYS[6]] = 2, [KEYS[7]] = 4 }
-local me, group, limit, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
--- How many bodies are read at a time: each may be large.
-local PAGE = 8
--- How many pages are read at most. What was deleted or has become due is still in the index.
-local PAGES = 64
+local me, group, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local FIRST = 4
+-- How many hints are read at a time, and how many times at most: what was deleted or has become due is still in
+-- the index.
+local PAGE, PAGES = 64, 16
 
 if redis.call('ZSCORE', workers, 'paused') then
   return {}
@@ -21,50 +21,53 @@ end
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
 redis.call('ZREM', workers, '')
 
-local moved, bytes, pages, filled = 0, 0, 0, {}
+local moved, pages, filled = 0, 0, {}
 
--- Moves what these hints name. Returns the error where a stream refuses.
+-- Moves what these hints name, as far as it may. Returns the error where a stream refuses.
 local function move(hints)
-  local members, over, refused = {}, {}, nil
+  local over, refusal = {}, nil
   for i, hint in ipairs(hints) do
-    members[i] = string.match(hint, ' (.*)$')
-  end
-  for i, body in ipairs(redis.call('HMGET', bodies, unpack(members))) do
+    if is_read_enough() then
+      break
+    end
+    local member = string.match(hint, ' (.*)$')
+    local body = redis.call('HMGET', bodies, member)[1]
     if body then
-      local stream = streams[string.match(members[i], '^(%a+):')] or streams.normal
+      note_read(body)
+      local stream = streams[string.match(member, '^(%a+):')] or streams.normal
       local added = redis.pcall('XADD', stream, '*', 'm', body)
-      if added.err then
-        refused = added
+      if type(added) == 'table' then
+        refusal = added
         break
       end
       filled[stream] = (filled[stream] or 0) + 1
-      moved, bytes = moved + 1, bytes + #body
+      moved = moved + 1
     end
-    over[i] = members[i]
+    over[i] = member
   end
   if #over > 0 then
     redis.call('ZREM', later, unpack(over))
     redis.call('HDEL', bodies, unpack(over))
     redis.call('ZREM', parked, unpack(hints, 1, #over))
   end
-  return refused
+  return refusal
 end
 
-for i = 5, #ARGV do
+for i = FIRST, #ARGV do
   local from, to = '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!'
   local hints = {}
   repeat
     local room = math.min(limit - moved, PAGE)
-    if room <= 0 or bytes >= most_bytes or pages == PAGES then
+    if room <= 0 or is_read_enough() or pages == PAGES then
       break
     end
     hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', 0, room)
     if #hints > 0 then
       pages = pages + 1
-      local refused = move(hints)
-      if refused and moved == 0 then
-        return refused
-      elseif refused then
+      local refusal = move(hints)
+      if refusal and moved == 0 then
+        return refusal
+      elseif refusal then
         pages = PAGES
       end
     end

@@ -1,11 +1,13 @@
 use std::num::NonZeroU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actor_core::Inspect;
 use actor_core::broker::Broker;
+use actor_core::inspect::{State, Which};
 use actor_redis::RedisBroker;
 
 use crate::server::{Server, bury, claim, message, queue, send, worker};
+use crate::warnings::Log;
 
 async fn bury_some(broker: &RedisBroker, count: usize) {
     let consumer = worker(broker).await;
@@ -80,4 +82,85 @@ async fn dead_letters_whose_times_are_gone_are_listed_again() {
     }
     assert_eq!(broker.counts(&queue()).await.unwrap().dead, 40);
     assert!(broker.audit(&queue(), 1_000).await.unwrap().violations.is_empty());
+}
+
+/// A broker that keeps a hundred dead letters for an hour.
+async fn keeps_a_hundred(server: &Server) -> RedisBroker {
+    let hundred = NonZeroU64::new(100).unwrap();
+    let builder = RedisBroker::builder(&server.url()).unwrap();
+    builder.dead_letters(Duration::from_secs(3600), hundred).connect().await.unwrap()
+}
+
+/// How many were pruned, and since when, as the counts and the audit say alike.
+async fn pruned(broker: &RedisBroker) -> (u64, Option<SystemTime>) {
+    let (counts, audit) = (broker.counts(&queue()).await.unwrap(), broker.audit(&queue(), 1_000_000).await.unwrap());
+    assert_eq!(audit.violations, []);
+    assert_eq!((counts.pruned, counts.pruned_since), (audit.pruned, audit.pruned_since));
+    (counts.pruned, counts.pruned_since)
+}
+
+#[tokio::test]
+async fn dead_letters_over_the_bound_leave_a_trace() {
+    let server = Server::start();
+    let broker = keeps_a_hundred(&server).await;
+    let (log, _here) = Log::here();
+    bury_some(&broker, 100).await;
+    assert_eq!(pruned(&broker).await, (0, None));
+    assert_eq!(log.count("WARN"), 0);
+    let began = broker.now() - Duration::from_millis(100);
+    bury_some(&broker, 50).await;
+    let (count, since) = pruned(&broker).await;
+    assert_eq!((broker.counts(&queue()).await.unwrap().dead, count), (100, 50));
+    let since = since.unwrap();
+    assert!((began..began + Duration::from_secs(10)).contains(&since), "{since:?} for {began:?}");
+    assert_eq!(log.count("WARN"), 1);
+    assert_eq!(log.count("dead letters pruned: they were too many or too old queue=mail pruned=50"), 1);
+    // The log is quiet about what follows for a minute. The counts are not, and remember since when.
+    bury_some(&broker, 7).await;
+    assert_eq!(pruned(&broker).await, (57, Some(since)));
+    assert_eq!(log.count("WARN"), 1);
+}
+
+#[tokio::test]
+async fn dead_letters_that_are_too_old_leave_a_trace() {
+    let server = Server::start();
+    let broker = keeps_a_hundred(&server).await;
+    let (log, _here) = Log::here();
+    bury_some(&broker, 5).await;
+    let old: Vec<String> = server.run("ZRANGE {actor:mail}:dead 0 2");
+    for member in &old {
+        let _: i64 = server.run(&format!("ZADD {{actor:mail}}:dead 1 {member}"));
+    }
+    bury_some(&broker, 1).await;
+    assert_eq!(pruned(&broker).await.0, 3);
+    assert_eq!(log.count("queue=mail pruned=3"), 1);
+}
+
+#[tokio::test]
+async fn what_was_pruned_is_forgotten_once_a_person_has_seen_to_all_that_is_left() {
+    let server = Server::start();
+    let broker = keeps_a_hundred(&server).await;
+    let again = async || {
+        bury_some(&broker, 150).await;
+        assert_eq!(pruned(&broker).await.0, 50);
+    };
+    again().await;
+    assert_eq!(broker.purge(&queue(), State::Dead).await.unwrap(), 100);
+    assert_eq!(pruned(&broker).await, (0, None));
+    again().await;
+    assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 100);
+    assert_eq!(pruned(&broker).await, (0, None));
+    assert_eq!(broker.purge(&queue(), State::Ready).await.unwrap(), 100);
+    again().await;
+    let mut left = 100;
+    while left > 0 {
+        assert_eq!(pruned(&broker).await.0, 50);
+        let listing = broker.list(&queue(), State::Dead, actor_core::inspect::Page::first(50)).await.unwrap();
+        for letter in listing.messages {
+            assert!(broker.delete(&queue(), State::Dead, &letter.handle).await.unwrap());
+            left -= 1;
+        }
+    }
+    assert_eq!(pruned(&broker).await, (0, None));
+    assert_eq!(server.run::<i64>("EXISTS {actor:mail}:dead:pruned"), 0);
 }

@@ -142,7 +142,7 @@ async fn a_replayed_dead_letter_is_ready_again_and_new() {
     assert_eq!(broker.replay(&queue(), Which::One(letter.handle.clone())).await.unwrap(), 1);
     assert_eq!(broker.replay(&queue(), Which::One(letter.handle)).await.unwrap(), 0);
     let lent = claim(&broker, &consumer, 1).await.remove(0);
-    assert_eq!(actor_core::delivery::Receipt::rank(&lent.receipt), 1, "it has its priority again");
+    assert_eq!(lent.receipt.rank() & 0x3f, 1, "it has its priority again");
     let body: serde_json::Value = serde_json::from_slice(&lent.body).unwrap();
     assert_eq!((&body["attempt"], &body["crashes"], &body["mine"]), (&0.into(), &0.into(), &true.into()));
     assert!(body.get("last_error").is_none() && body.get("expires_at").is_none());

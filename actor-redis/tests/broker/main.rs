@@ -17,6 +17,8 @@ mod cost;
 mod dead;
 /// Messages and hands that are not this library's.
 mod foreign;
+/// Messages as large as they may be.
+mod heavy;
 /// Reading and repairing.
 mod inspect;
 /// Workers that live, die and come back.

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use actor_core::Priority;
 use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
+use actor_core::inspect::State;
 use actor_core::settlement::Settlement;
+use actor_core::{Inspect, Priority};
+use actor_redis::RedisBroker;
 
-use crate::server::{Server, bodies, claim, message, message_of, send, wait_and_claim, worker};
+use crate::server::{Server, bodies, claim, message, message_of, queue, send, wait_and_claim, worker};
 
 #[tokio::test]
 async fn the_higher_priority_goes_first_and_within_one_the_older() {
@@ -81,4 +83,40 @@ async fn two_workers_share_a_queue_and_none_gets_what_the_other_has() {
     all.extend(bodies(&wait_and_claim(&broker, &one).await));
     all.sort_by_key(|body| body.parse::<u32>().unwrap());
     assert_eq!(all, (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn with_weighted_priorities_low_ones_have_a_share_beside_high_ones_that_never_end() {
+    let server = Server::start();
+    let broker = RedisBroker::builder(&server.url()).unwrap().weighted_priorities().connect().await.unwrap();
+    let consumer = worker(&broker).await;
+    let some = |priority, body| (0..500).map(|_| message_of(priority, body)).collect();
+    send(&broker, some(Priority::Low, "low")).await;
+    send(&broker, some(Priority::High, "high")).await;
+    let mut shares = std::collections::BTreeMap::new();
+    let mut take = async |claims: usize| {
+        for _ in 0..claims {
+            let lent = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await.unwrap();
+            assert_eq!(lent.len(), 10);
+            for delivery in &lent {
+                *shares.entry(String::from_utf8(delivery.body.to_vec()).unwrap()).or_insert(0) += 1;
+            }
+            // What came out of turn starts before what a worker has fetched, and settles as any other.
+            let before = lent.iter().filter(|delivery| delivery.receipt.rank() < 0x40).count();
+            assert_eq!(before, lent.iter().filter(|delivery| delivery.body != "high").count());
+            let done: Vec<_> = lent.into_iter().map(|delivery| (delivery.receipt, Settlement::Done)).collect();
+            for answer in broker.settle(&consumer, &done).await {
+                answer.unwrap();
+            }
+        }
+        shares.clone()
+    };
+    let shares = take(16).await;
+    assert_eq!((shares["high"], shares["low"]), (140, 20));
+    // The lowest that there is.
+    assert_eq!(broker.purge(&queue(), State::Ready).await.unwrap(), 840);
+    send(&broker, some(Priority::Normal, "normal")).await;
+    send(&broker, some(Priority::High, "high")).await;
+    let shares = take(16).await;
+    assert_eq!(shares["normal"], 20, "{shares:?}");
 }

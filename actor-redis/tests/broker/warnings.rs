@@ -13,10 +13,17 @@ use crate::server::{LEASE, Server, claim, message, queue, worker};
 
 /// What was logged on this thread.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn count(&self, words: &str) -> usize {
+    /// Logs here until the guard is dropped.
+    pub(crate) fn here() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn count(&self, words: &str) -> usize {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap().matches(words).count()
     }
 }
@@ -42,9 +49,7 @@ impl<'a> MakeWriter<'a> for Log {
 
 /// Connects, loses the connection, and connects again.
 async fn log_of_two_connections(server: &Server) -> Log {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    let _here = tracing::subscriber::set_default(subscriber);
+    let (log, _here) = Log::here();
     let broker = server.broker().await;
     server.cut_all();
     while broker.enqueue(&queue(), vec![message("a")]).await[0].is_err() {}

@@ -1,0 +1,22 @@
+-- Lists the entries of a ready stream with their fields. It writes nothing.
+--
+-- KEYS  a ready stream
+-- ARGV  group, the entry to begin after ('' for the first that the group has not read), how many at most
+-- Returns 1 where there may be more, and the entries: the id, and the fields.
+
+local stream, group, from = KEYS[1], ARGV[1], ARGV[2]
+
+if from == '' then
+  for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
+    local facts = {}
+    for i = 1, #known, 2 do
+      facts[known[i]] = known[i + 1]
+    end
+    if facts.name == group then
+      from = facts['last-delivered-id']
+    end
+  end
+end
+
+local entries, more = read_entries(stream, from == '' and '-' or '(' .. from, '+', tonumber(ARGV[3]))
+return { more and 1 or 0, entries }
