@@ -145,8 +145,9 @@ impl Tale {
     }
 
     /// A worker is lent it, and may not come to run it.
-    pub(super) fn lent(&mut self, process: usize, id: MessageId, at: u64, Try { crashes, token, .. }: Try) {
-        self.note(process, at, What::Lent { id, crashes, token });
+    pub(super) fn lent(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
+        let Try { attempt, crashes, token } = run;
+        self.note(process, at, What::Lent { id, attempt, crashes, token });
     }
 
     pub(super) fn starts(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
