@@ -27,8 +27,12 @@ pub(super) fn stops_bury_nothing(facts: &Facts, storage: &Storage) -> Finding {
     let mut finding = Finding::new(super::DEPLOYED);
     for (id, letter) in &storage.dead {
         let since = facts.messages.get(id).map_or(0, |message| message.invoked);
-        let is_true = !retries::died_of_crashes(letter) || facts.sudden_ends_since(since) >= letter.crashes as usize;
-        finding.ask(is_true, || format!("{:?}: {}", letter.reason, tell(facts, *id)));
+        let crashes = letter.crashes as usize;
+        // Where not even as many died, it has no true reason anyway.
+        let of_stops = facts.sudden_ends_since(since) < crashes && facts.bad_ends_since(since) >= crashes;
+        finding.ask(!(of_stops && retries::died_of_crashes(letter)), || {
+            format!("{:?}: {}", letter.reason, tell(facts, *id))
+        });
     }
     finding
 }
