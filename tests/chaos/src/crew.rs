@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::history::{Journal, What};
+use crate::memory::Memory;
 use crate::process::{Fate, Orders};
 use crate::proxy::Proxy;
 
@@ -63,9 +64,12 @@ impl Slot {
         mut orders: Orders,
         under: Under,
         redis: u16,
+        memory: Option<Duration>,
         journal: Arc<Journal>,
     ) -> io::Result<Self> {
-        let proxy = Proxy::start(redis).await?;
+        let place = format!("{}-{number}", role.name());
+        let memory = memory.map(|after| Memory { after, on: place, journal: Arc::clone(&journal) });
+        let proxy = Proxy::start(redis, memory).await?;
         orders.url = format!("redis://127.0.0.1:{}", proxy.port);
         Ok(Self {
             role,
@@ -119,6 +123,9 @@ impl Slot {
             .stdout(Stdio::null())
             .stderr(errors)
             .spawn()?;
+        if self.role == Role::Worker && self.orders.older {
+            self.journal.note(&What::Older { process: name.clone() });
+        }
         self.journal.note(&What::Spawned { process: name.clone(), pid: child.id() });
         self.child = Some((name, child));
         (self.wanted, self.ordered, self.restart_at) = (true, false, None);
@@ -146,15 +153,41 @@ impl Slot {
     pub(crate) fn cycle(&mut self) {
         // A second signal means that it shall wait for nothing: no deploy sends that to a worker that stops.
         if !self.ordered {
-            self.ordered = true;
-            self.signal(Signal::TERM);
+            self.ask();
         }
+    }
+
+    /// Kills it if it was asked to stop and has not: the grace is over. Who has come after it lives.
+    pub(crate) fn end_grace(&mut self) {
+        if self.ordered {
+            self.kill();
+        }
+    }
+
+    /// Has a process of an older version, or of the newest, take the place of this one.
+    pub(crate) fn replace(&mut self, older: bool) {
+        if self.orders.older != older {
+            self.orders.older = older;
+            self.cycle();
+        }
+    }
+
+    fn ask(&mut self) {
+        self.ordered = true;
+        if let Some((process, _)) = &self.child {
+            self.journal.note(&What::Asked { process: process.clone() });
+        }
+        self.signal(Signal::TERM);
     }
 
     /// Asks it to stop for good.
     pub(crate) fn dismiss(&mut self) {
-        (self.wanted, self.ordered) = (false, true);
-        self.signal(Signal::TERM);
+        self.wanted = false;
+        self.ask();
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(|(_, child)| child.id())
     }
 
     pub(crate) fn is_running(&self) -> bool {

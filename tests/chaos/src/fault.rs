@@ -6,14 +6,14 @@ use std::time::Duration;
 use actor_core::broker::Broker;
 use serde::Serialize;
 
-use crate::crew::Role;
+use crate::crew::{Role, Slot};
 use crate::disk::Disk;
 use crate::foreign;
 use crate::history::What;
 use crate::process::{NAMESPACE, QUEUES};
 use crate::proxy::Weather;
 use crate::stage::Stage;
-use crate::{storage, tasks};
+use crate::{storage, tasks, threads};
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,6 +23,11 @@ pub(crate) enum Fault {
     KillProducer,
     KillAllWorkers,
     CycleWorker,
+    Deploy,
+    HastyDeploy,
+    RollBack,
+    RollBackAll,
+    FewThreads,
     FreezeWorker,
     KillRedis,
     FreezeRedis,
@@ -68,6 +73,11 @@ impl Fault {
             | Self::KillProducer
             | Self::KillAllWorkers
             | Self::CycleWorker
+            | Self::Deploy
+            | Self::HastyDeploy
+            | Self::RollBack
+            | Self::RollBackAll
+            | Self::FewThreads
             | Self::FreezeWorker
             | Self::Poison
             | Self::Hog
@@ -83,6 +93,13 @@ impl Fault {
         match self {
             // Long enough that the others have declared it dead.
             Self::FreezeWorker => (lease * 4 / 3 + 500, lease * 2 + 2_000),
+            // The grace: longer than the shutdown timeout of the scenario, which is 2.5 s, and shorter.
+            Self::Deploy => (3_000, 3_000),
+            Self::HastyDeploy => (800, 2_000),
+            Self::RollBack => (1_000, 5_000),
+            // Long enough for a message to be delivered several times, if it is put off again and again.
+            Self::RollBackAll => (3_000, 8_000),
+            Self::FewThreads => (500, 8_000),
             Self::KillRedis => (50, 2_000),
             // Up to longer than any lease, which nobody can have kept then. Before that, the leases of some
             // have ended and those of others have not.
@@ -142,6 +159,12 @@ impl Fault {
         match (self, slot) {
             (Self::KillWorker | Self::KillProducer, Some(slot)) => slot.kill(),
             (Self::CycleWorker, Some(slot)) => slot.cycle(),
+            (Self::RollBack, Some(slot)) => slot.replace(true),
+            (Self::FewThreads, Some(slot)) => slot.pid().map_or(Ok(()), |pid| threads::refuse(pid, true))?,
+            (Self::Deploy, _) => stage.of(Role::Worker).skip(1).for_each(Slot::cycle),
+            // Nobody is spared, so that a message may be befallen again and again.
+            (Self::HastyDeploy, _) => stage.of(Role::Worker).for_each(Slot::cycle),
+            (Self::RollBackAll, _) => stage.of(Role::Worker).for_each(|slot| slot.replace(true)),
             (Self::FreezeWorker, Some(slot)) => slot.freeze(),
             (Self::KillAllWorkers, _) => {
                 for slot in stage.slots.iter_mut().filter(|slot| slot.role() == Role::Worker) {
@@ -188,6 +211,13 @@ impl Fault {
                 stage.server.launch(&[])?;
                 stage.server.wait_ready()?;
             }
+            Self::Deploy | Self::HastyDeploy => stage.of(Role::Worker).for_each(Slot::end_grace),
+            // The first is of the older version to the end.
+            Self::RollBack | Self::RollBackAll => stage.of(Role::Worker).skip(1).for_each(|slot| slot.replace(false)),
+            Self::FewThreads => {
+                let pid = victim.0.and_then(|slot| stage.slots[slot].pid());
+                pid.map_or(Ok(()), |pid| threads::refuse(pid, false))?;
+            }
             Self::HandOver => stage.follow_promoted()?,
             Self::FailOver => stage.fail_over()?,
             Self::FillDisk => {
@@ -218,12 +248,14 @@ impl Fault {
     /// The first worker is spared by all that befalls single ones, so that somebody can always recover.
     fn victim(self, stage: &Stage, dice: u64) -> Victim {
         let wanted: &[Role] = match self {
-            Self::KillWorker | Self::CycleWorker | Self::FreezeWorker => &[Role::Worker],
+            Self::KillWorker | Self::CycleWorker | Self::FreezeWorker | Self::RollBack | Self::FewThreads => {
+                &[Role::Worker]
+            }
             Self::KillProducer => &[Role::Producer],
             fault if fault.lane() == Lane::Network => &[Role::Worker, Role::Producer],
             _ => &[],
         };
-        let fits = |(index, slot): (usize, &crate::crew::Slot)| {
+        let fits = |(index, slot): (usize, &Slot)| {
             (wanted.contains(&slot.role()) && !(slot.role() == Role::Worker && index == 0)).then_some(index)
         };
         let victims: Vec<_> = stage.slots.iter().enumerate().filter_map(fits).collect();

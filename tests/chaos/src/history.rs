@@ -27,11 +27,13 @@ pub(crate) enum What {
     Tomorrow { id: MessageId, body: String },
 
     /// A worker was lent a message, and may run it.
-    Lent { id: MessageId, crashes: u32, token: u64 },
+    Lent { id: MessageId, attempt: u32, crashes: u32, token: u64 },
     /// A run began.
     Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
     /// A run ended.
     End { id: MessageId, token: u64, how: How },
+    /// A worker is about to settle a message, and not as done: `spent` attempts are counted from here on.
+    Settled { id: MessageId, token: u64, spent: u32, error: Option<String> },
 
     /// A life began: its lease was asked for at `asked`.
     Enrolled { worker: String, asked: u64 },
@@ -49,6 +51,10 @@ pub(crate) enum What {
 
     /// A process was started.
     Spawned { process: String, pid: u32 },
+    /// The process that starts next is of an older version, which lacks the newest actor.
+    Older { process: String },
+    /// A process was asked to stop.
+    Asked { process: String },
     /// A process ended; `ordered` where it was asked to and obeyed.
     Died { process: String, how: String, ordered: bool },
     /// A process passed the point at which it was told to die, and is about to.
@@ -61,6 +67,8 @@ pub(crate) enum What {
     Away,
     /// Redis can be used again.
     Back,
+    /// The network forgot a connection that was quiet, and swallows whatever comes on it.
+    Forgot { on: String },
     /// The whole machine stood still until now.
     Stalled { since: u64 },
     /// What Redis stores from here on may be lost with its master.

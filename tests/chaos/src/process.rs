@@ -38,10 +38,30 @@ pub(crate) struct Orders {
     pub(crate) rate: f64,
     /// Whether the actors may take their time.
     pub(crate) long_runs: bool,
+    /// What producers send besides the usual.
+    pub(crate) extra: Extra,
+    /// Producers: whether they pause for some seconds again and again.
+    pub(crate) pauses: bool,
+    /// Workers: ms of the shutdown timeout.
+    pub(crate) stop_ms: u64,
+    /// Workers: whether they are of an older version, which lacks the newest actor.
+    pub(crate) older: bool,
     /// Producers: whether only what a replica has counts as acknowledged.
     pub(crate) waits: bool,
     /// Where it dies, if it comes there.
     pub(crate) fate: Option<Fate>,
+}
+
+/// What producers send besides the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Extra {
+    Nothing,
+    /// Runs that outlast a shutdown timeout of a few seconds.
+    Long,
+    /// Short runs of the actor that holds a thread.
+    Sync,
+    /// Messages of the newest actor.
+    Novel,
 }
 
 /// A failpoint, and at which pass through it a process dies.
@@ -69,6 +89,11 @@ impl Fate {
 impl Orders {
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
+    }
+
+    /// How long a worker waits for what runs when it stops.
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        Duration::from_millis(self.stop_ms)
     }
 
     pub(crate) fn ledger(&self) -> PathBuf {

@@ -8,15 +8,19 @@ use actor_core::broker::Broker;
 use actor_core::{Priority, SendError};
 use fastrand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::process::Orders;
-use crate::tasks::{doomed, jumpy, patient, plain, stubborn};
+use crate::process::{Extra, Orders};
+use crate::tasks::{doomed, jumpy, novel, patient, plain, stubborn};
 
 /// How many sends are under way at most.
 const LANES: u32 = 8;
 /// How long a lane pauses where the broker takes nothing.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long the lanes send, and how long they then pause, in ms, where producers pause.
+const BURST_MS: std::ops::Range<u64> = 200..1_500;
+const QUIET_MS: std::ops::Range<u64> = 2_000..6_000;
 
 /// Sends until it is asked to stop, or killed.
 pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
@@ -25,17 +29,24 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let broker: Arc<dyn Broker> = Arc::new(orders.broker(&journal)?);
         let mut terminate = signal(SignalKind::terminate())?;
-        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let open = turnstile(orders);
         let lanes: Vec<_> = (0..LANES)
             .map(|lane| {
                 let rng = Rng::with_seed(orders.seed ^ u64::from(lane) << 32);
                 let pace = Duration::from_secs_f64(f64::from(LANES) / orders.rate);
-                let (broker, stopped, long) = (Arc::clone(&broker), stopped.clone(), orders.long_runs);
+                let (broker, mut stopped, mut open) = (Arc::clone(&broker), stopped.clone(), open.clone());
+                let (extra, long) = (orders.extra, orders.long_runs);
                 tokio::spawn(async move {
                     let mut rng = rng;
                     let mut next = Instant::now();
-                    while !*stopped.borrow() {
-                        let sent = send(&*broker, &mut rng, long).await;
+                    loop {
+                        tokio::select! {
+                            biased;
+                            _ = stopped.wait_for(|stopped| *stopped) => break,
+                            _ = open.wait_for(|open| *open) => {}
+                        }
+                        let sent = send(&*broker, &mut rng, extra, long).await;
                         if sent.is_err() {
                             sleep(PAUSE).await;
                         }
@@ -55,8 +66,41 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
     })
 }
 
+/// Lets all lanes send, or none: where producers pause, the connection that they share is quiet then.
+fn turnstile(orders: &Orders) -> watch::Receiver<bool> {
+    let (turn, open) = watch::channel(true);
+    let (pauses, mut rng) = (orders.pauses, Rng::with_seed(orders.seed));
+    tokio::spawn(async move {
+        while pauses {
+            sleep(Duration::from_millis(rng.u64(BURST_MS))).await;
+            turn.send_replace(false);
+            sleep(Duration::from_millis(rng.u64(QUIET_MS))).await;
+            turn.send_replace(true);
+        }
+        turn.closed().await;
+    });
+    open
+}
+
 /// Sends one message, of a kind that the dice choose, or a batch of the plain kind.
-async fn send(broker: &dyn Broker, rng: &mut Rng, long: bool) -> Result<(), SendError> {
+async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> Result<(), SendError> {
+    match extra {
+        // Some of them run at any time, so that each deploy interrupts some.
+        Extra::Long if rng.u32(0..100) == 0 => {
+            return plain.message(rng.u64(4_000..9_000), 0).send_with(broker).await.map(drop);
+        }
+        // Few and short enough that a worker is often without a thread, and must ask for one.
+        Extra::Sync if rng.u32(0..20) == 0 => {
+            return stubborn.message(rng.u64(0..30), 0).send_with(broker).await.map(drop);
+        }
+        // And now and then so many at once that it needs more threads than it may have kept.
+        Extra::Sync if rng.u32(0..1_000) == 0 => {
+            let calls: Vec<_> = (0..60).map(|_| (rng.u64(100..400), 0)).collect();
+            return stubborn.send_many_with(broker, calls).await.map(drop).map_err(|error| error.error);
+        }
+        Extra::Novel if rng.u32(0..5) == 0 => return novel.message(rng.u64(0..15)).send_with(broker).await.map(drop),
+        _ => {}
+    }
     let quick = rng.u64(0..15);
     let slow = if long { rng.u64(200..3_000) } else { quick };
     match rng.u32(0..1_000) {

@@ -8,6 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::memory::{Memory, Remembered};
+
 /// What the network does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weather {
@@ -53,6 +55,12 @@ enum Over {
     Reset,
 }
 
+impl Over {
+    fn is_heard(&self, remembered: &Remembered) -> bool {
+        matches!(self, Self::Reset) || !remembered.forgets()
+    }
+}
+
 /// One process's way to Redis.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -61,14 +69,14 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a port of its own.
-    pub(crate) async fn start(target: u16) -> io::Result<Self> {
+    /// Listens on a port of its own. A network with a memory forgets each connection that is quiet for too long.
+    pub(crate) async fn start(target: u16, memory: Option<Memory>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let (sky, now) = watch::channel(Sky { weather: Weather::Clear, target });
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, now.clone()));
+                tokio::spawn(carry(client, Remembered::new(memory.clone()), now.clone()));
             }
         });
         Ok(Self { port, sky })
@@ -84,7 +92,7 @@ impl Proxy {
     }
 }
 
-async fn carry(mut client: TcpStream, sky: watch::Receiver<Sky>) {
+async fn carry(mut client: TcpStream, remembered: Remembered, sky: watch::Receiver<Sky>) {
     let Sky { weather, target } = *sky.borrow();
     if weather == Weather::Cut {
         return;
@@ -95,9 +103,13 @@ async fn carry(mut client: TcpStream, sky: watch::Receiver<Sky>) {
     let over = {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
+        let mut there =
+            std::pin::pin!(pump(&mut from_client, &mut to_server, Way::ToRedis, target, &remembered, sky.clone()));
+        let mut back = std::pin::pin!(pump(&mut from_server, &mut to_client, Way::FromRedis, target, &remembered, sky));
+        // Of a connection that was forgotten, the other end does not hear that it was closed.
         tokio::select! {
-            over = pump(&mut from_client, &mut to_server, Way::ToRedis, target, sky.clone()) => over,
-            over = pump(&mut from_server, &mut to_client, Way::FromRedis, target, sky.clone()) => over,
+            over = &mut there => if over.is_heard(&remembered) { over } else { back.await },
+            over = &mut back => if over.is_heard(&remembered) { over } else { there.await },
         }
     };
     if matches!(over, Over::Reset) {
@@ -111,6 +123,7 @@ async fn pump(
     to: &mut (impl AsyncWriteExt + Unpin),
     way: Way,
     target: u16,
+    remembered: &Remembered,
     mut sky: watch::Receiver<Sky>,
 ) -> Over {
     let mut buffer = vec![0; 64 << 10];
@@ -120,6 +133,9 @@ async fn pump(
             _ = sky.wait_for(|sky| sky.cuts(target)) => return Over::Reset,
         };
         let Ok(count @ 1..) = read else { return Over::Closed };
+        if remembered.forgets() {
+            continue;
+        }
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
             let now = *sky.borrow_and_update();

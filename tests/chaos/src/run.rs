@@ -46,7 +46,7 @@ pub(crate) async fn play(
     for slot in &mut stage.slots {
         slot.start()?;
     }
-    let mut live_audit = scenario.faults.is_empty().then(Vec::new);
+    let mut live_audit = scenario.is_calm().then(Vec::new);
     harm(&mut stage, scenario, span, seed, &mut live_audit).await?;
     stage.journal.note(&What::Calm);
     let calm = Instant::now();

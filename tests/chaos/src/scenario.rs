@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::crew::{Role, Under};
 use crate::fault::Fault;
 use crate::judge;
+use crate::process::Extra;
 use crate::standby::Promoter;
+use crate::threads;
 
 /// What the server writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,14 @@ pub(crate) struct Scenario {
     /// Sends a second, of each producer.
     pub(crate) rate: f64,
     pub(crate) long_runs: bool,
+    /// What producers send besides the usual.
+    pub(crate) extra: Extra,
+    /// Of each worker, in ms.
+    pub(crate) stop_ms: u64,
+    /// Whether the first worker is of an older version, which lacks the newest actor.
+    pub(crate) first_is_older: bool,
+    /// After how long without a byte the network forgets a connection; producers pause for longer then.
+    pub(crate) memory: Option<fn(Role) -> Duration>,
     /// What each process is run under.
     pub(crate) under: fn(Role, usize) -> Under,
     /// Further options of the server.
@@ -62,6 +72,10 @@ impl Scenario {
             threads: 2,
             rate: 100.0,
             long_runs: true,
+            extra: Extra::Nothing,
+            stop_ms: 20_000,
+            first_is_older: false,
+            memory: None,
             under: |_, _| Under::default(),
             redis: &[],
             disk: Room::Plenty,
@@ -70,6 +84,11 @@ impl Scenario {
             timed: true,
             excused: &[],
         }
+    }
+
+    /// Whether nothing at all goes wrong.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.faults.is_empty() && self.memory.is_none()
     }
 
     /// Why a rule need not hold here; `None` where it must.
@@ -121,6 +140,23 @@ fn limited(role: Role, _: usize) -> Under {
     match role {
         // Of address space, which is what the limit counts.
         Role::Worker => Under { program: &["prlimit", "--as=1500000000"], variables: &[] },
+        Role::Producer => Under::default(),
+    }
+}
+
+/// The connection of a producer is forgotten in each pause that is worth the name. Those of a worker are quiet for a
+/// waiting read, which takes up to 15 s: a network that forgets sooner lets no worker wait, and none is known that does.
+fn forgetful(role: Role) -> Duration {
+    match role {
+        Role::Worker => Duration::from_secs(20),
+        Role::Producer => Duration::from_secs(3),
+    }
+}
+
+/// All workers are a user's whose threads can be limited.
+fn limited_in_threads(role: Role, _: usize) -> Under {
+    match role {
+        Role::Worker => Under { program: threads::PROGRAM, variables: &[] },
         Role::Producer => Under::default(),
     }
 }
@@ -180,6 +216,36 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..one("kill-all-workers", "SIGKILL of all workers at once", &[KillAllWorkers])
         },
         one("cycle-worker", "SIGTERM of workers, as a rolling deploy", &[CycleWorker]),
+        Scenario {
+            stop_ms: 2_500,
+            extra: Extra::Long,
+            workers: 4,
+            gap_ms: (1_000, 4_000),
+            ..one(
+                "deploy",
+                "SIGTERM of workers, and SIGKILL a grace later, after the shutdown timeout and before it",
+                &[Deploy, HastyDeploy],
+            )
+            .dense()
+        },
+        Scenario {
+            first_is_older: true,
+            extra: Extra::Novel,
+            workers: 4,
+            gap_ms: (500, 2_500),
+            ..one(
+                "rolling-deploy",
+                "workers of two versions, of which one lacks an actor, take each other's place",
+                &[RollBack, RollBackAll],
+            )
+        },
+        Scenario {
+            under: limited_in_threads,
+            extra: Extra::Sync,
+            long_runs: false,
+            gap_ms: (200, 1_500),
+            ..one("few-threads", "the OS refuses a worker each new thread for a while", &[FewThreads])
+        },
         Scenario {
             gap_ms: (200, 800),
             ..one(
@@ -261,6 +327,10 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("lose-queues", "the list of queues is deleted", &[LoseQueues]).dense(),
         one("cut", "connections are cut and refused", &[Cut]),
         one("one-way", "the network passes one way only", &[Mute, Deaf]),
+        Scenario {
+            memory: Some(forgetful),
+            ..one("quiet-nat", "the network forgets connections that are quiet, and says nothing", &[])
+        },
         one("snap", "connections are reset in the middle of an answer", &[Snap]),
         one("lag", "the network delays by 1 to 500 ms", &[Lag]),
         one("drip", "the network passes a few bytes at a time", &[Drip]),

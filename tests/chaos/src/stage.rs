@@ -11,6 +11,7 @@ use actor_redis::RedisBroker;
 
 use crate::crew::{Role, Slot};
 use crate::disk::Disk;
+use crate::fault::Fault;
 use crate::history::{Journal, What};
 use crate::ledger;
 use crate::process::{NAMESPACE, Orders, QUEUES};
@@ -19,6 +20,7 @@ use crate::scenario::{Room, Scenario};
 use crate::server::Server;
 use crate::stall;
 use crate::standby::{self, Standby};
+use crate::threads;
 use crate::witness::Witness;
 
 /// A server, its processes, and where they write.
@@ -65,6 +67,10 @@ impl Stage {
                 NotArranged(format!("a disk of its own, which can be filled, could not be mounted: {error}"))
             })?),
         };
+        if scenario.faults.iter().any(|(fault, _)| *fault == Fault::FewThreads) {
+            threads::can_be_refused()
+                .map_err(|why| NotArranged(format!("the OS could not be made to refuse a thread: {why}")))?;
+        }
         let options: Vec<_> = scenario.redis.iter().chain(standby::PAIRED).copied().collect();
         let server = Server::start(directory, "redis", &options)?;
         let standby = scenario.promoter.map(|promoter| Standby::start(directory, &server, promoter)).transpose()?;
@@ -78,6 +84,10 @@ impl Stage {
             threads: scenario.threads,
             rate: scenario.rate,
             long_runs: scenario.long_runs,
+            extra: scenario.extra,
+            pauses: scenario.memory.is_some(),
+            stop_ms: scenario.stop_ms,
+            older: false,
             waits: scenario.waits,
             fate: None,
         };
@@ -86,11 +96,13 @@ impl Stage {
         for (role, count) in [(Role::Worker, scenario.workers), (Role::Producer, scenario.producers)] {
             for number in 0..count {
                 let under = (scenario.under)(role, number);
-                let orders = Orders { seed: seed ^ (number as u64 + 1) << 16, ..orders.clone() };
-                slots.push(Slot::new(role, number, orders, under, server.port, Arc::clone(&journal)).await?);
+                let older = scenario.first_is_older && role == Role::Worker && number == 0;
+                let orders = Orders { seed: seed ^ (number as u64 + 1) << 16, older, ..orders.clone() };
+                let memory = scenario.memory.map(|memory| memory(role));
+                slots.push(Slot::new(role, number, orders, under, server.port, memory, Arc::clone(&journal)).await?);
             }
         }
-        let way = Proxy::start(server.port).await?;
+        let way = Proxy::start(server.port, None).await?;
         let broker = RedisBroker::builder(&format!("redis://127.0.0.1:{}", way.port))?;
         let broker = broker.namespace(NAMESPACE).connect().await?;
         let sender = Arc::new(Witness { broker: broker.clone(), journal: Arc::clone(&journal), waiting: None });

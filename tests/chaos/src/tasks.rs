@@ -134,6 +134,27 @@ pub(crate) fn stubborn(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) 
     run.succeed()
 }
 
+/// The queue that [`novel`] is declared for. Its messages go to the one that all workers serve: there they wait for a
+/// worker that has its state, as those of an actor that an older program lacks.
+pub(crate) const NOVELTIES: &str = "novelties";
+
+/// What only workers of the newest version have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Novelty;
+
+/// The newest actor.
+#[actor(queue = "novelties", max_retries = 2)]
+pub(crate) async fn novel(
+    cx: &Context,
+    ms: u64,
+    #[state] site: &Site,
+    #[state] _novelty: &Novelty,
+) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    run.succeed()
+}
+
 /// Blocks the runtime that it runs on.
 #[actor(queue = "work", max_retries = 3)]
 #[allow(clippy::unused_async)] // What it must not do is the point.

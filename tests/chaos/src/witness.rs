@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 use crate::clock::now_us;
 use crate::history::{Journal, What};
+use crate::process::QUEUES;
+use crate::tasks::NOVELTIES;
 use crate::waiting::{Waiting, replicated};
 
 /// Passes everything on, and notes sends, leases and what is lent.
@@ -45,19 +47,35 @@ struct Named {
 struct Counted {
     id: MessageId,
     #[serde(default)]
+    attempt: u32,
+    #[serde(default)]
     crashes: u32,
     #[serde(default)]
     deliveries: u64,
+    #[serde(default)]
+    last_error: Option<String>,
 }
 
 impl<B> Witness<B> {
     fn note_lent(&self, deliveries: &[Delivery]) {
         for delivery in deliveries {
             // What cannot be read is run by nobody.
-            if let Ok(Counted { id, crashes, deliveries }) = serde_json::from_slice(&delivery.body) {
+            if let Ok(Counted { id, attempt, crashes, deliveries, .. }) = serde_json::from_slice(&delivery.body) {
                 let token = deliveries + u64::from(delivery.crashes) + 1;
-                self.journal.note(&What::Lent { id, crashes: crashes + delivery.crashes, token });
+                let (attempt, crashes) = (attempt + 1, crashes + delivery.crashes);
+                self.journal.note(&What::Lent { id, attempt, crashes, token });
             }
+        }
+    }
+
+    fn note_settled(&self, settlement: &Settlement) {
+        let body = match settlement {
+            Settlement::Retry { body, .. } | Settlement::Bury { body, .. } | Settlement::Release { body } => body,
+            // What is done has begun.
+            _ => return,
+        };
+        if let Ok(Counted { id, attempt, deliveries, last_error, .. }) = serde_json::from_slice(body) {
+            self.journal.note(&What::Settled { id, token: deliveries, spent: attempt, error: last_error });
         }
     }
 }
@@ -72,6 +90,9 @@ impl<B: Broker> Broker for Witness<B> {
             let delay_ms = u64::try_from(message.delay.as_millis()).unwrap_or(u64::MAX);
             self.journal.note(&What::Invoked { id: message.id, actor, delay_ms });
         }
+        // Older workers serve the queue of the newest actor too, and lack the actor.
+        let work = QUEUES[0].parse().expect("the queues have proper names");
+        let queue = if queue.as_str() == NOVELTIES { &work } else { queue };
         let replicas = match &self.waiting {
             Some(waiting) => Some((waiting, waiting.connection().await)),
             None => None,
@@ -139,6 +160,7 @@ impl<B: Broker> Broker for Witness<B> {
         consumer: &Consumer,
         settlements: &[(Receipt, Settlement)],
     ) -> Vec<Result<Settled, BrokerError>> {
+        settlements.iter().for_each(|(_, settlement)| self.note_settled(settlement));
         self.broker.settle(consumer, settlements).await
     }
 

@@ -3,31 +3,37 @@
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actor_core::Worker;
 
 use crate::ledger::Client;
-use crate::process::Orders;
-use crate::tasks::Site;
+use crate::process::{Extra, Orders, QUEUES};
+use crate::tasks::{Novelty, Site};
+
+/// How soon a thread without work ends, where the pool shall be empty often.
+const THREADS_END: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Works until it is asked to stop, or killed.
 pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
     let journal = orders.begin()?;
     let ledger = Arc::new(Client::connect(&orders.ledger())?);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(orders.threads.max(1)).enable_all().build()?;
-    runtime.block_on(async {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(orders.threads.max(1)).enable_all();
+    if orders.extra == Extra::Sync {
+        runtime.thread_keep_alive(THREADS_END);
+    }
+    runtime.build()?.block_on(async {
         let broker = orders.broker(&journal)?;
         let slots = NonZeroUsize::new(orders.slots).unwrap_or(NonZeroUsize::MIN);
-        Worker::builder(broker)
+        let worker = Worker::builder(broker)
             .name(&orders.name)
             .lease(orders.lease())
             .concurrency(slots)
-            .shutdown_timeout(Duration::from_secs(20))
-            .state(Site { journal, ledger })
-            .run()
-            .await?;
+            .shutdown_timeout(orders.shutdown_timeout())
+            .queues(QUEUES.map(|queue| queue.parse().expect("the queues have proper names")))
+            .state(Site { journal, ledger });
+        let worker = if orders.older { worker } else { worker.state(Novelty) };
+        worker.run().await?;
         Ok(())
     })
 }

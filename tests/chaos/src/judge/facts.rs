@@ -1,6 +1,6 @@
 //! The history, by message and by life: what the rules are asked of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use actor_core::MessageId;
 
@@ -10,13 +10,10 @@ use crate::history::{Event, History, How, What};
 
 /// How long after its end a run may still not be settled, where its worker tries to in vain.
 const UNSETTLED: u64 = 30 * SECOND;
+/// How long a worker that is asked to stop may take until its lease says so.
+const BEGUN: u64 = SECOND / 2;
 /// How long what a master answered may be on its way: to its replica, and to who wrote it down.
 const IN_FLIGHT: u64 = SECOND / 5;
-
-/// How long after a fault everything may take to go on as before.
-const GOT_OVER: u64 = 2 * SECOND;
-/// The same, where an index was deleted by hand: it is looked for only now and then.
-const MISSED: u64 = 10 * SECOND;
 
 /// What a producer knows of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +56,26 @@ pub(crate) struct Run {
 pub(crate) struct Lent {
     pub(crate) process: usize,
     pub(crate) at: u64,
+    pub(crate) attempt: u32,
     pub(crate) crashes: u32,
     pub(crate) token: u64,
+}
+
+/// That a worker settled a delivery, and not as done.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    pub(crate) process: usize,
+    pub(crate) at: u64,
+    pub(crate) token: u64,
+    /// How many attempts are counted from here on.
+    pub(crate) spent: u32,
+    pub(crate) error: Option<String>,
 }
 
 /// One life of a worker: what it knew of its lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
-    since: u64,
+    pub(crate) since: u64,
     /// When each lease was asked for that was granted: it holds for one lease from then on.
     granted: Vec<u64>,
     /// When the worker learned that it was lost.
@@ -80,12 +89,18 @@ pub(crate) struct Facts {
     pub(crate) messages: HashMap<MessageId, Message>,
     /// What workers were lent, by message.
     pub(crate) lent: HashMap<MessageId, Vec<Lent>>,
+    /// What workers settled otherwise than as done, by message.
+    pub(crate) settled: HashMap<MessageId, Vec<Settled>>,
     /// By process, one after another.
     pub(crate) lives: HashMap<usize, Vec<Life>>,
     /// When each process ended that was not asked to.
     pub(crate) deaths: HashMap<usize, u64>,
     /// When each process ended that was asked to, while there was trouble.
     stopped: HashMap<usize, u64>,
+    /// When each process was first asked to stop.
+    pub(crate) asked: HashMap<String, u64>,
+    /// Processes of an older version, which lacks the newest actor.
+    pub(crate) older: HashSet<String>,
     /// Processes that run, by name, and since when.
     spawned: HashMap<String, u64>,
     /// Those that ran when the drain began.
@@ -99,11 +114,13 @@ pub(crate) struct Facts {
     /// Messages of a newer format, as they were added.
     pub(crate) tomorrow: HashMap<MessageId, String>,
     /// While Redis could not be used, or the machine stood still.
-    away: Windows,
+    pub(super) away: Windows,
     /// While the worker that is spared had no life, which else takes over from the dead.
-    vacant: Vec<(u64, u64)>,
+    pub(super) vacant: Vec<(u64, u64)>,
     /// While anything was wrong, and while what was wrong was being got over.
-    troubled: Windows,
+    pub(super) troubled: Windows,
+    /// The same, of what a process notices that lives.
+    pub(super) hindered: Windows,
     pub(crate) faults: HashMap<String, u64>,
     pub(crate) fenced: u64,
     /// How long the machine stood still in all, in us.
@@ -125,64 +142,10 @@ impl Facts {
         }
         for (since, _) in faults.into_values() {
             facts.troubled.add(since, u64::MAX);
+            facts.hindered.add(since, u64::MAX);
         }
         facts.hogged();
         facts
-    }
-
-    fn away_of(&mut self, event: &Event, redis: &mut Option<u64>, spared: &mut Option<u64>) {
-        let is_spared = |name: &str| name.starts_with("worker-0-");
-        match &event.what {
-            What::Away => {
-                redis.get_or_insert(event.at);
-            }
-            What::Back => {
-                if let Some(since) = redis.take() {
-                    self.away.add(since, event.at);
-                }
-            }
-            What::Stalled { since } => {
-                self.stalled += event.at - since;
-                self.away.add(*since, event.at);
-                self.troubled.add(*since, event.at + GOT_OVER);
-            }
-            What::Died { process, .. } if is_spared(process) => {
-                spared.get_or_insert(event.at);
-            }
-            What::Lost { .. } if is_spared(&self.processes[event.process]) => {
-                spared.get_or_insert(event.at);
-            }
-            What::Enrolled { .. } if is_spared(&self.processes[event.process]) => {
-                if let Some(since) = spared.take() {
-                    self.vacant.push((since, event.at));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn trouble_of(&mut self, event: &Event, faults: &mut HashMap<(String, String), (u64, u64)>) {
-        match &event.what {
-            What::Fault { name, on } => {
-                let after = if name.starts_with("lose_") { MISSED } else { GOT_OVER };
-                faults.entry((name.clone(), on.clone())).or_insert((event.at, after));
-            }
-            What::Healed { name, on } => {
-                if let Some((since, after)) = faults.remove(&(name.clone(), on.clone())) {
-                    self.troubled.add(since, event.at + after);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A run that blocks the runtime holds up what its worker has claimed.
-    fn hogged(&mut self) {
-        let hogs = self.messages.values().filter(|message| message.actor.ends_with("hog"));
-        let windows: Vec<_> = hogs.flat_map(|hog| &hog.runs).map(|run| (run.start, self.over(run))).collect();
-        for (since, until) in windows {
-            self.troubled.add(since, until.saturating_add(GOT_OVER));
-        }
     }
 
     fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), Vec<usize>>) {
@@ -198,8 +161,8 @@ impl Facts {
             What::Tomorrow { id, body } => {
                 self.tomorrow.insert(id, body);
             }
-            What::Lent { id, crashes, token } => {
-                self.lent.entry(id).or_default().push(Lent { process, at, crashes, token });
+            What::Lent { id, attempt, crashes, token } => {
+                self.lent.entry(id).or_default().push(Lent { process, at, attempt, crashes, token });
             }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);
@@ -212,6 +175,9 @@ impl Facts {
                 if let (Some(run), Some(message)) = (run, self.messages.get_mut(&id)) {
                     message.runs[run].end = Some((at, how));
                 }
+            }
+            What::Settled { id, token, spent, error } => {
+                self.settled.entry(id).or_default().push(Settled { process, at, token, spent, error });
             }
             What::Committed { id, token } => {
                 if let Some(message) = self.messages.get_mut(&id) {
@@ -236,6 +202,12 @@ impl Facts {
             What::Spawned { process, .. } => {
                 self.spawned.insert(process, at);
             }
+            What::Asked { process } => {
+                self.asked.entry(process).or_insert(at);
+            }
+            What::Older { process } => {
+                self.older.insert(process);
+            }
             What::Died { process, ordered, .. } => {
                 if let Some(process) = self.processes.iter().position(|name| *name == process) {
                     if !ordered {
@@ -247,6 +219,7 @@ impl Facts {
                 self.spawned.remove(&process);
             }
             What::Fault { name, .. } => *self.faults.entry(name).or_default() += 1,
+            What::Forgot { .. } => *self.faults.entry("forget".to_owned()).or_default() += 1,
             What::Parted => self.parting = Some(at),
             What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),
             What::Calm => self.calm.0 = at,
@@ -326,6 +299,20 @@ impl Facts {
         let lost = self.life(run).and_then(|life| life.lost);
         let ends = [self.died(run.process), lost, self.stopped.get(&run.process).copied()];
         ends.into_iter().flatten().any(|at| self.over(run).saturating_add(UNSETTLED) > at)
+    }
+
+    /// Whether a process died that had begun to stop: a moment before, in which nothing hindered it.
+    pub(crate) fn died_stopping(&self, process: usize) -> bool {
+        let (Some(died), Some(asked)) = (self.died(process), self.asked.get(&self.processes[process])) else {
+            return false;
+        };
+        died.saturating_sub(*asked) >= BEGUN + self.hindered.between(*asked, died)
+    }
+
+    /// How many lives ended badly since a time, of workers that had not begun to stop.
+    pub(crate) fn sudden_ends_since(&self, since: u64) -> usize {
+        let stopping = self.deaths.iter().filter(|(process, at)| **at >= since && self.died_stopping(**process));
+        self.bad_ends_since(since) - stopping.count()
     }
 
     /// How many lives ended badly since a time: each can have been the death of one delivery of a message.

@@ -1,12 +1,17 @@
 //! The judge: asks each rule of the history, and says whether all hold.
 
+mod answers;
+mod begins;
 mod delivery;
 mod facts;
 mod lives;
 mod recovery;
 mod retries;
+mod stops;
 #[cfg(test)]
 mod tests;
+mod trouble;
+mod versions;
 mod windows;
 
 use actor_core::MessageId;
@@ -26,8 +31,17 @@ pub(crate) const WAITS: &str = "nothing started before its time";
 pub(crate) const LATE: &str = "a failed attempt is tried again soon after its backoff";
 const RECOVERED: &str = "what a dead worker held started again in time";
 const OUTLIVED: &str = "an outage of Redis costs no worker its lease";
-/// The rules of time.
-pub(crate) const TIMES: [&str; 3] = [RECOVERED, OUTLIVED, LATE];
+pub(crate) const STOPPED: &str = "no crash is counted for a worker that died while it stopped";
+pub(crate) const DEPLOYED: &str = "no dead letter is of workers that died while they stopped";
+pub(crate) const BLAMED: &str = "no failure is counted of a run that did not begin";
+pub(crate) const AFTER: &str = "no run begins after its worker settled the message";
+pub(crate) const STOOD: &str = "what was sent starts soon";
+pub(crate) const ANSWERED: &str = "where nothing is wrong, no send is unknown";
+pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered soon";
+pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
+pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
+/// The rules of time. An answer that is late is not known.
+pub(crate) const TIMES: [&str; 7] = [RECOVERED, OUTLIVED, LATE, STOOD, ANSWERED, PROMPT, KNOWN];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -119,7 +133,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         format!("{left} messages left, {lent} lent, {strange} strange things: {some:?}")
     });
     let mut struck = Finding::new("what the scenario is about has happened");
-    struck.ask(scenario.faults.is_empty() || !facts.faults.is_empty(), || "no fault fitted in the time".to_owned());
+    struck.ask(scenario.is_calm() || !facts.faults.is_empty(), || "no fault fitted in the time".to_owned());
     let mut audited = Finding::new(AUDIT);
     for violation in &audit {
         audited.ask(false, || violation.clone());
@@ -143,11 +157,20 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         delivery::tokens_grow(&facts),
         delivery::effects_once(&facts),
         retries::attempts_counted(&facts),
+        begins::failures_began(&facts),
+        begins::none_begins_settled(&facts),
+        stops::stops_count_nothing(&facts),
+        stops::stops_bury_nothing(&facts, &storage),
         retries::runs_bounded(&facts),
         retries::waits_kept(&facts),
         retries::retried_in_time(&facts),
         retries::buried_for_a_reason(&facts, &storage),
         within_bound,
+        begins::none_stands(&facts),
+        answers::none_is_unknown(&facts, scenario.waits),
+        answers::none_is_late(&facts, scenario.waits),
+        versions::known_soon(&facts),
+        versions::known_without_spinning(&facts),
         lives::all_work_again(&facts),
         lives::leases_outlive_outages(&facts, scenario.troubles_only_redis()),
         drain,

@@ -1,6 +1,8 @@
 //! A history in which every rule is asked and holds: the others differ from it in one thing each.
 
-use super::super::{LATE, OUTLIVED, RECOVERED, WAITS};
+use super::super::{
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, OUTLIVED, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
+};
 use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
@@ -13,6 +15,8 @@ pub(super) const OTHER: usize = 2;
 pub(super) const VICTIM: usize = 3;
 /// And the one that takes its place.
 pub(super) const HEIR: usize = 4;
+/// One that is asked to stop at 48 s, and dies at 50 s.
+pub(super) const STOPPING: usize = 5;
 
 /// When faults are over, and when nothing is sent any more. What a test adds is between 100 s and this.
 pub(super) const CALM: u64 = s(400);
@@ -32,6 +36,7 @@ pub(super) fn baseline() -> Tale {
     tale.does(OTHER, s(1));
     let retried = tale.sent("plain", s(2));
     tale.runs(OTHER, retried, (s(2), s(3)), FIRST, How::Failed);
+    tale.settled(OTHER, retried, s(3), 1, 1);
     tale.runs(SPARED, retried, (s(3) + 50 * MS, s(4)), AGAIN, How::Done);
     let scheduled = tale.invoked("plain", s(3), s(2));
     tale.harness(s(3), What::Acknowledged { id: scheduled });
@@ -45,8 +50,8 @@ pub(super) fn baseline() -> Tale {
 
     let refused = tale.invoked("plain", s(11), 0);
     tale.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
-    let unknown = tale.invoked("plain", s(11), 0);
-    tale.harness(s(11), What::Unknown { id: unknown, why: "no answer".to_owned() });
+    let unknown = tale.invoked("plain", s(16), 0);
+    tale.harness(s(16), What::Unknown { id: unknown, why: "no answer".to_owned() });
     let (tomorrow, body) = (tale.id("plain"), r#"{"v":2}"#.to_owned());
     tale.harness(s(12), What::Tomorrow { id: tomorrow, body: body.clone() });
     tale.played.storage.tomorrow.insert(tomorrow, body);
@@ -57,6 +62,18 @@ pub(super) fn baseline() -> Tale {
     let orphan = tale.sent("plain", s(29));
     tale.starts(VICTIM, orphan, s(29), FIRST);
     tale.runs(SPARED, orphan, (s(33), s(34)), TAKEN_OVER, How::Done);
+
+    // Its grace is over before it released what it had not begun.
+    let stopping = tale.worker("worker-8-0", (s(40), s(50)));
+    assert_eq!(stopping, STOPPING);
+    let interrupted = tale.sent("plain", s(47));
+    tale.lent(stopping, interrupted, s(47), FIRST);
+    tale.asked(stopping, s(48));
+    tale.dies(stopping, s(50));
+    tale.runs(SPARED, interrupted, (s(53), s(54)), Try { token: 2, ..FIRST }, How::Done);
+
+    let novel = tale.sent("novel", s(60));
+    tale.runs(OTHER, novel, (s(61), s(62)), FIRST, How::Done);
 
     tale.harness(CALM, What::Calm);
     for worker in [SPARED, OTHER, HEIR] {
@@ -75,10 +92,19 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
     // As often as there is something to ask of, and no more often.
     let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
     for (rule, times) in [
-        ("every acknowledged message came to an end", 8),
+        ("every acknowledged message came to an end", 10),
         ("no refused message ran", 1),
         ("messages of a newer format wait unharmed", 1),
         ("no message ran on two workers whose leases both held", 4),
+        (BLAMED, 1),
+        (AFTER, 14),
+        (STOPPED, 1),
+        (DEPLOYED, 1),
+        (STOOD, 8),
+        (ANSWERED, 11),
+        (PROMPT, 11),
+        (KNOWN, 1),
+        (FEW, 1),
         (WAITS, 1),
         (LATE, 3),
         ("every dead letter has a true reason", 1),
@@ -97,12 +123,12 @@ fn what_is_counted_is_what_happened() {
     tale.harness(s(200), What::Fenced { id, token: 1 });
     let verdict = holds(tale);
     let (counts, recovery) = (&verdict.counts, &verdict.recovery);
-    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (8, 1, 1, 0));
-    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (12, 7, 4));
+    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (10, 1, 1, 0));
+    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (14, 9, 4));
     assert_eq!((counts.runs_dropped, counts.runs_cut_short), (0, 1));
     assert_eq!((counts.dead_letters, counts.dead_of_crashes), (1, 0));
-    assert_eq!((counts.effects, counts.effects_fenced), (7, 1));
-    assert_eq!((counts.processes_killed, counts.leases_lost, counts.lost, counts.lost_with_master), (1, 0, 0, 0));
+    assert_eq!((counts.effects, counts.effects_fenced), (9, 1));
+    assert_eq!((counts.processes_killed, counts.leases_lost, counts.lost, counts.lost_with_master), (2, 0, 0, 0));
     assert_eq!((recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound), (1, 3.0, 3.0, 3.0, 10.0));
     assert_eq!(verdict.faults.get("kill_redis"), Some(&1));
 }

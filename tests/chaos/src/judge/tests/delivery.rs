@@ -46,6 +46,7 @@ fn a_message_that_was_not_acknowledged_need_not_come_to_an_end() {
     tale.harness(s(100), What::Unknown { id: unknown, why: String::new() });
     // Its producer died before it knew.
     tale.invoked("plain", s(100), 0);
+    tale.fault("cut", (s(100), s(101)));
     assert_eq!(holds(tale).counts.unknown, 3);
 }
 
@@ -55,6 +56,7 @@ fn an_unknown_message_may_run_and_is_held_to_the_other_rules() {
         let mut tale = baseline();
         let id = tale.invoked("plain", s(100), 0);
         tale.harness(s(110), What::Unknown { id, why: String::new() });
+        tale.fault("cut", (s(109), s(110)));
         tale.starts(OTHER, id, s(101), FIRST);
         if commits {
             tale.effect(id, s(102), 1);
@@ -74,6 +76,7 @@ fn gone(answered: u64, promoter: Option<Promoter>, waits: bool) -> Tale {
     let mut tale = baseline();
     (tale.scenario.promoter, tale.scenario.waits) = (promoter, waits);
     tale.is_about(&[Fault::FailOver]);
+    tale.fault("fail_over", (s(190), s(301)));
     tale.harness(s(200), What::Parted);
     tale.harness(s(201), What::MasterLost);
     let id = tale.invoked("plain", s(190), 0);

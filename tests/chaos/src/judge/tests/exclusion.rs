@@ -157,8 +157,9 @@ fn a_smaller_token_of_a_zombie_makes_no_other_small() {
 fn a_worker_without_a_life_holds_nothing() {
     let mut tale = baseline();
     tale.played.history.processes.push("worker-3-0".to_owned());
+    let lifeless = tale.played.history.processes.len() - 1;
     let id = tale.sent("plain", s(110));
-    tale.runs(5, id, (s(110), s(140)), FIRST, How::Dropped);
+    tale.runs(lifeless, id, (s(110), s(140)), FIRST, How::Dropped);
     tale.runs(OTHER, id, (s(130), s(131)), TAKEN_OVER, How::Done);
     holds(tale);
 }

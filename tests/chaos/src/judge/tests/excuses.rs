@@ -1,6 +1,9 @@
 //! An excuse is for its rule in its scenario, and what was acknowledged is never excused.
 
-use super::super::{ATTEMPTS, BOUNDED, EXCLUSION, LATE, LOST, OUTLIVED, REASONS, RECOVERED, TOKENS, WAITS};
+use super::super::{
+    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LOST, OUTLIVED, PROMPT, REASONS, RECOVERED, STOOD, TOKENS,
+    WAITS,
+};
 use super::*;
 use crate::history::How;
 use crate::scenario::{self, Scenario};
@@ -36,7 +39,7 @@ fn without_time_the_rules_of_time_are_excused_too() {
     for scenario in scenario::all() {
         let untimed = Scenario { timed: false, ..scenario };
         for rule in rules() {
-            let is_of_time = [LATE, RECOVERED, OUTLIVED].contains(&rule);
+            let is_of_time = [LATE, RECOVERED, OUTLIVED, STOOD, ANSWERED, PROMPT, KNOWN].contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);
             assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);
         }

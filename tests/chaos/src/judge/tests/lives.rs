@@ -56,7 +56,7 @@ fn a_worker_that_ended_before_the_drain_is_not_asked() {
 fn a_process_that_sends_is_not_asked() {
     let mut tale = baseline();
     tale.played.history.processes.push("producer-0-0".to_owned());
-    tale.spawned(5, s(100));
+    tale.spawned(tale.played.history.processes.len() - 1, s(100));
     holds(tale);
 }
 

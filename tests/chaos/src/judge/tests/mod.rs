@@ -1,6 +1,8 @@
 //! Each rule breaks where it must, and each allowance is as wide as `docs/chaos.md` says and no wider.
 
+mod answers;
 mod baseline;
+mod begins;
 mod delivery;
 mod ends;
 mod exclusion;
@@ -9,11 +11,13 @@ mod last_chance;
 mod lives;
 mod recovery;
 mod retries;
+mod stops;
 mod tale;
 mod trouble;
+mod versions;
 
 use super::{Finding, Verdict};
-use baseline::{HEIR, OTHER, SPARED, VICTIM, baseline};
+use baseline::{HEIR, OTHER, SPARED, STOPPING, VICTIM, baseline};
 use tale::{AGAIN, FIRST, MS, TAKEN_OVER, Tale, Try, s};
 
 const REFUSED: &str = "no refused message ran";

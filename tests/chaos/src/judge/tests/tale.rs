@@ -96,6 +96,18 @@ impl Tale {
         self.harness(at, What::Spawned { process, pid: 1 });
     }
 
+    /// It is asked to stop.
+    pub(super) fn asked(&mut self, process: usize, at: u64) {
+        let process = self.played.history.processes[process].clone();
+        self.harness(at, What::Asked { process });
+    }
+
+    /// It lacks the newest actor.
+    pub(super) fn is_older(&mut self, process: usize) {
+        let process = self.played.history.processes[process].clone();
+        self.harness(0, What::Older { process });
+    }
+
     pub(super) fn dies(&mut self, process: usize, at: u64) {
         let process = self.played.history.processes[process].clone();
         self.harness(at, What::Died { process, how: "signal 9".to_owned(), ordered: false });
@@ -145,8 +157,9 @@ impl Tale {
     }
 
     /// A worker is lent it, and may not come to run it.
-    pub(super) fn lent(&mut self, process: usize, id: MessageId, at: u64, Try { crashes, token, .. }: Try) {
-        self.note(process, at, What::Lent { id, crashes, token });
+    pub(super) fn lent(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
+        let Try { attempt, crashes, token } = run;
+        self.note(process, at, What::Lent { id, attempt, crashes, token });
     }
 
     pub(super) fn starts(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
@@ -158,6 +171,12 @@ impl Tale {
 
     pub(super) fn ends(&mut self, process: usize, id: MessageId, at: u64, token: u64, how: How) {
         self.note(process, at, What::End { id, token, how });
+    }
+
+    /// A worker settles what it holds otherwise than as done, and `spent` attempts are counted.
+    pub(super) fn settled(&mut self, process: usize, id: MessageId, at: u64, token: u64, spent: u32) {
+        let error = (spent > 0).then(|| "it failed".to_owned());
+        self.note(process, at, What::Settled { id, token, spent, error });
     }
 
     /// The ledger grants the effect.

@@ -1,0 +1,71 @@
+//! Where nothing is wrong, producers are answered.
+
+use super::super::{ANSWERED, PROMPT};
+use super::*;
+use crate::history::What;
+
+/// A send of 200 s that is answered at `answered`.
+fn answered(answered: u64, answer: impl Fn(actor_core::MessageId) -> What) -> Tale {
+    let mut tale = baseline();
+    let id = tale.invoked("plain", s(200), 0);
+    tale.harness(answered, answer(id));
+    tale
+}
+
+fn unknown(id: actor_core::MessageId) -> What {
+    What::Unknown { id, why: "no answer".to_owned() }
+}
+
+fn refused(id: actor_core::MessageId) -> What {
+    What::Refused { id, why: "not sent".to_owned() }
+}
+
+#[test]
+fn a_send_that_is_unknown_where_nothing_is_wrong_breaks_it() {
+    breaks(answered(s(201), unknown), ANSWERED, "unknown after 1000 ms");
+    holds(answered(s(201), refused));
+}
+
+#[test]
+fn a_connection_that_was_forgotten_is_nothing_wrong() {
+    let mut tale = answered(s(201), unknown);
+    tale.harness(s(200), What::Forgot { on: "producer-0".to_owned() });
+    breaks(tale, ANSWERED, "");
+}
+
+#[test]
+fn an_answer_comes_within_four_seconds() {
+    at_most(s(204), PROMPT, |at| answered(at, refused));
+    breaks(answered(s(205), refused), PROMPT, "after 5000 ms");
+    break_all(answered(s(205), unknown), &[ANSWERED, PROMPT], "after 5000 ms");
+}
+
+#[test]
+fn what_trouble_touches_is_not_asked() {
+    let with = |from, until| {
+        let mut tale = answered(s(206), unknown);
+        tale.fault("cut", (from, until));
+        tale
+    };
+    // A fault and the two seconds after it, up to the send.
+    holds(with(s(190), s(198) + 1));
+    break_all(with(s(190), s(198)), &[ANSWERED, PROMPT], "");
+    // And one that begins before the answer.
+    holds(with(s(206), s(207)));
+    break_all(with(s(206) + 1, s(207)), &[ANSWERED, PROMPT], "");
+}
+
+#[test]
+fn where_only_what_a_replica_has_is_known_it_is_not_asked() {
+    let mut tale = answered(s(205), unknown);
+    tale.scenario.waits = true;
+    holds(tale);
+}
+
+#[test]
+fn what_has_no_answer_is_not_asked() {
+    // Its producer was killed.
+    let mut tale = baseline();
+    tale.invoked("plain", s(200), 0);
+    holds(tale);
+}

@@ -1,0 +1,120 @@
+//! What older workers lack starts as soon as a newer one is there, and does not spin until then.
+
+use super::super::{FEW, KNOWN, LOST};
+use super::*;
+use crate::fault::Fault;
+use crate::history::{How, What};
+
+/// A history in which all workers are older, but for those that a test adds.
+fn old() -> Tale {
+    let mut tale = baseline();
+    for process in [SPARED, OTHER, VICTIM, HEIR, STOPPING] {
+        tale.is_older(process);
+    }
+    tale
+}
+
+/// A message of 200 s that starts at `start`. A newer worker is live from 210 s on, until it is asked to stop.
+fn novel(start: u64, asked: u64) -> Tale {
+    let mut tale = old();
+    let newer = tale.worker("worker-6-0", (s(210), s(300)));
+    tale.asked(newer, asked);
+    let id = tale.sent("novel", s(200));
+    tale.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
+    tale
+}
+
+#[test]
+fn what_is_new_starts_within_five_seconds_of_a_newer_worker() {
+    at_most(s(215), KNOWN, |start| novel(start, s(250)));
+    breaks(novel(s(216), s(250)), KNOWN, "6000 ms after a newer worker was there");
+}
+
+#[test]
+fn a_newer_worker_must_be_there_for_as_long() {
+    holds(novel(s(290), s(215) - 1));
+    breaks(novel(s(290), s(215)), KNOWN, "");
+}
+
+#[test]
+fn newer_workers_that_follow_one_another_are_one_time() {
+    let with = |from| {
+        let mut tale = novel(s(290), s(213));
+        let next = tale.worker("worker-7-0", (from, s(300)));
+        tale.asked(next, s(217));
+        tale
+    };
+    breaks(with(s(213)), KNOWN, "");
+    holds(with(s(213) + 1));
+}
+
+#[test]
+fn a_newer_worker_that_died_or_lost_its_lease_is_not_there() {
+    for end in [Tale::dies, Tale::lost] {
+        let with = |at| {
+            let mut tale = novel(s(290), s(300));
+            tale.is_about(&[Fault::RollBack]);
+            let newer = tale.played.history.processes.len() - 1;
+            end(&mut tale, newer, at);
+            tale
+        };
+        holds(with(s(215) - 1));
+        breaks(with(s(215)), KNOWN, "");
+    }
+}
+
+#[test]
+fn what_is_sent_while_a_newer_worker_is_there_has_as_long() {
+    let sent = |start| {
+        let mut tale = baseline();
+        let id = tale.sent("novel", s(200));
+        tale.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
+        tale
+    };
+    at_most(s(205), KNOWN, sent);
+}
+
+#[test]
+fn what_never_started_breaks_it_and_is_lost() {
+    let mut tale = baseline();
+    let id = tale.sent("novel", s(200));
+    break_all(tale, &[LOST, KNOWN], &id);
+    // Where nobody ever came who knows it, it waits, and only the drain tells.
+    let mut tale = old();
+    let id = tale.sent("novel", s(200));
+    breaks(tale, LOST, &id);
+}
+
+#[test]
+fn what_other_actors_wait_for_is_none_of_it() {
+    let mut tale = novel(s(211), s(250));
+    let id = tale.sent("plain", s(220));
+    tale.runs(OTHER, id, (s(229), s(230)), FIRST, How::Done);
+    holds(tale);
+}
+
+#[test]
+fn the_time_of_trouble_is_taken_off() {
+    at_most(s(215) + s(1) + s(2), KNOWN, |start| {
+        let mut tale = novel(start, s(250));
+        tale.fault("cut", (s(211), s(212)));
+        tale
+    });
+}
+
+#[test]
+fn twelve_deliveries_are_a_few() {
+    let delivered = |token| {
+        let mut tale = baseline();
+        let id = tale.sent("novel", s(200));
+        tale.lent(SPARED, id, s(201), Try { token, ..FIRST });
+        tale.runs(OTHER, id, (s(202), s(203)), Try { token: token - 1, ..FIRST }, How::Done);
+        tale
+    };
+    at_most(12, FEW, delivered);
+    at_most(13, FEW, |token| {
+        let mut tale = delivered(token);
+        tale.without(|what| matches!(what, What::Lent { token: it, .. } if *it == token));
+        tale
+    });
+}

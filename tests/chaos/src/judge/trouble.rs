@@ -1,0 +1,81 @@
+//! What was wrong, and when.
+
+use std::collections::HashMap;
+
+use super::Facts;
+use crate::clock::SECOND;
+use crate::history::{Event, What};
+
+/// How long after a fault everything may take to go on as before.
+const GOT_OVER: u64 = 2 * SECOND;
+/// The same, where an index was deleted by hand: it is looked for only now and then.
+const MISSED: u64 = 10 * SECOND;
+
+/// Faults that leave a process, its network and its Redis alone while it lives.
+const SUDDEN: [&str; 6] =
+    ["kill_worker", "kill_producer", "kill_all_workers", "cycle_worker", "deploy", "hasty_deploy"];
+/// Faults that befall some workers, while others are there that should go on as if nothing were wrong.
+const PARTIAL: [&str; 3] = ["few_threads", "roll_back", "roll_back_all"];
+
+impl Facts {
+    pub(super) fn away_of(&mut self, event: &Event, redis: &mut Option<u64>, spared: &mut Option<u64>) {
+        let is_spared = |name: &str| name.starts_with("worker-0-");
+        match &event.what {
+            What::Away => {
+                redis.get_or_insert(event.at);
+            }
+            What::Back => {
+                if let Some(since) = redis.take() {
+                    self.away.add(since, event.at);
+                }
+            }
+            What::Stalled { since } => {
+                self.stalled += event.at - since;
+                self.away.add(*since, event.at);
+                self.troubled.add(*since, event.at + GOT_OVER);
+                self.hindered.add(*since, event.at + GOT_OVER);
+            }
+            What::Died { process, .. } if is_spared(process) => {
+                spared.get_or_insert(event.at);
+            }
+            What::Lost { .. } if is_spared(&self.processes[event.process]) => {
+                spared.get_or_insert(event.at);
+            }
+            What::Enrolled { .. } if is_spared(&self.processes[event.process]) => {
+                if let Some(since) = spared.take() {
+                    self.vacant.push((since, event.at));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn trouble_of(&mut self, event: &Event, faults: &mut HashMap<(String, String), (u64, u64)>) {
+        match &event.what {
+            What::Fault { name, .. } | What::Healed { name, .. } if PARTIAL.contains(&name.as_str()) => {}
+            What::Fault { name, on } => {
+                let after = if name.starts_with("lose_") { MISSED } else { GOT_OVER };
+                faults.entry((name.clone(), on.clone())).or_insert((event.at, after));
+            }
+            What::Healed { name, on } => {
+                if let Some((since, after)) = faults.remove(&(name.clone(), on.clone())) {
+                    self.troubled.add(since, event.at + after);
+                    if !SUDDEN.contains(&name.as_str()) {
+                        self.hindered.add(since, event.at + after);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A run that blocks the runtime holds up what its worker has claimed.
+    pub(super) fn hogged(&mut self) {
+        let hogs = self.messages.values().filter(|message| message.actor.ends_with("hog"));
+        let windows: Vec<_> = hogs.flat_map(|hog| &hog.runs).map(|run| (run.start, self.over(run))).collect();
+        for (since, until) in windows {
+            self.troubled.add(since, until.saturating_add(GOT_OVER));
+            self.hindered.add(since, until.saturating_add(GOT_OVER));
+        }
+    }
+}
