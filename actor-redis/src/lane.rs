@@ -163,10 +163,10 @@ impl Lanes {
         let Some(lane) = self.lock().get(consumer).cloned() else { return };
         let mut held = lane.held();
         for ((receipt, _), answer) in settlements.iter().zip(answers) {
-            if answer.is_ok() {
-                if let Some(level) = Level::of_rank(receipt.rank()) {
-                    held.remove(&(level.place(), receipt.number()));
-                }
+            if answer.is_ok()
+                && let Some(level) = Level::of_rank(receipt.rank())
+            {
+                held.remove(&(level.place(), receipt.number()));
             }
         }
     }

@@ -114,7 +114,7 @@ pub(crate) async fn delete(link: &Link, keys: &Keys, state: State, handle: &Hand
         _ => return Err(Trouble::Unsupported("this state")),
     };
     let member = handle.0.clone().into_bytes();
-    Ok(count(link, run(link, script::remove(keys, indexed, &[member])).await?)? == 1)
+    Ok(count(link, &run(link, script::remove(keys, indexed, &[member])).await?)? == 1)
 }
 
 pub(crate) async fn purge(link: &Link, keys: &Keys, state: State) -> Result<u64, Trouble> {
@@ -162,7 +162,7 @@ async fn delete_range(
 async fn purge_indexed(link: &Link, keys: &Keys, indexed: Indexed) -> Result<u64, Trouble> {
     let mut purged = 0;
     loop {
-        let removed = count(link, run(link, script::purge(keys, indexed, PURGED)).await?)?;
+        let removed = count(link, &run(link, script::purge(keys, indexed, PURGED)).await?)?;
         purged += removed;
         // Short: what is there now came after the purge began.
         if removed < PURGED as u64 {
@@ -171,9 +171,9 @@ async fn purge_indexed(link: &Link, keys: &Keys, indexed: Indexed) -> Result<u64
     }
 }
 
-fn count(link: &Link, answer: Value) -> Result<u64, Trouble> {
+fn count(link: &Link, answer: &Value) -> Result<u64, Trouble> {
     match answer {
-        Value::Int(count) => Ok(u64::try_from(count).unwrap_or_default()),
+        Value::Int(count) => Ok(u64::try_from(*count).unwrap_or_default()),
         _ => Err(link.strange("to a repair")),
     }
 }
