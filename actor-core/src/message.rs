@@ -62,7 +62,7 @@ impl fmt::Debug for MessageId {
 }
 
 /// Which of a queue's ready messages goes first. The order is strict: a lower priority waits as
-/// long as a higher one is there.
+/// long as a higher one is there, unless the broker was told to weight priorities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {

@@ -20,8 +20,8 @@ use crate::queue::Queue;
 use crate::request::{Answer, Request, Verb};
 use crate::script::{self, Bury, Keep, Place, Release, Retry};
 
-/// How many entries one command names at most, so that none holds up the server.
-const DONE_AT_ONCE: usize = 512;
+/// How many entries one command names at most, so that none holds up the server: what they free may be large.
+const DONE_AT_ONCE: usize = 256;
 /// What one call of a script takes at most.
 const CALL_MESSAGES: usize = 64;
 /// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.

@@ -136,7 +136,7 @@ impl Growth<'_> {
         library::send_many(&near, 0..messages, TEXT).await?;
         let queue = QUEUE.parse()?;
         let consumer = Consumer::new(Incarnation::new("bench"), queue);
-        keeping.enroll(&consumer.worker, &[consumer.queue.clone()], Duration::from_secs(3_600)).await?;
+        keeping.enroll(&consumer.worker, std::slice::from_ref(&consumer.queue), Duration::from_secs(3_600)).await?;
         let mut dead = 0;
         while dead < messages {
             let lent = keeping.claim(&consumer, 512, &Wait::new(Duration::from_secs(1))).await?;

@@ -16,6 +16,8 @@ use crate::script::{self, Indexed, Replay};
 /// How many messages one step deletes or replays. Those that are replayed pass through here, and are bounded in
 /// bytes too.
 const STEP: usize = 500;
+/// How many scheduled messages or dead letters one step purges. Their bodies are not read, but freed.
+const PURGED: usize = 250;
 
 pub(crate) async fn replay_one(link: &Link, keys: &Keys, handle: Handle) -> Result<u64, Trouble> {
     let mut get = Cmd::new();
@@ -160,10 +162,10 @@ async fn delete_range(
 async fn purge_indexed(link: &Link, keys: &Keys, indexed: Indexed) -> Result<u64, Trouble> {
     let mut purged = 0;
     loop {
-        let removed = count(link, &run(link, script::purge(keys, indexed, STEP)).await?)?;
+        let removed = count(link, &run(link, script::purge(keys, indexed, PURGED)).await?)?;
         purged += removed;
         // Short: what is there now came after the purge began.
-        if removed < STEP as u64 {
+        if removed < PURGED as u64 {
             return Ok(purged);
         }
     }

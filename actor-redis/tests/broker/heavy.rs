@@ -277,6 +277,7 @@ impl Heavy {
 }
 
 #[tokio::test]
+#[allow(clippy::print_stdout)] // The table of docs/performance.md.
 async fn no_command_holds_up_redis_where_all_messages_are_as_large_as_they_may_be() {
     let mut best: BTreeMap<&str, (f64, String)> = BTreeMap::new();
     for _ in 0..TRIES {

@@ -126,7 +126,8 @@ impl Storage {
 
     /// Looks for keys that `docs/redis-keys.md` does not name.
     fn look_for_strangers(&mut self, connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 6] = ["later", "later:bodies", "dead", "dead:bodies", "dead:reasons", "workers"];
+        const NAMES: [&str; 7] =
+            ["later", "later:bodies", "dead", "dead:bodies", "dead:reasons", "dead:pruned", "workers"];
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);
         for queue in QUEUES {
             known.extend(NAMES.iter().map(|name| key(queue, name)));
