@@ -219,24 +219,26 @@ pub(crate) fn all() -> Vec<Scenario> {
         Scenario {
             stop_ms: 2_500,
             extra: Extra::Long,
+            faults: vec![(Deploy, 3), (HastyDeploy, 2)],
             workers: 4,
             gap_ms: (1_000, 4_000),
             ..one(
                 "deploy",
                 "SIGTERM of workers, and SIGKILL a grace later, after the shutdown timeout and before it",
-                &[Deploy, HastyDeploy],
+                &[],
             )
             .dense()
         },
         Scenario {
             first_is_older: true,
             extra: Extra::Novel,
+            faults: vec![(RollBack, 3), (RollBackAll, 2)],
             workers: 4,
             gap_ms: (500, 2_500),
             ..one(
                 "rolling-deploy",
                 "workers of two versions, of which one lacks an actor, take each other's place",
-                &[RollBack, RollBackAll],
+                &[],
             )
         },
         Scenario {
