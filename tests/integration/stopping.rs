@@ -259,6 +259,20 @@ async fn a_second_signal_ends_the_waiting_for_what_runs() {
 }
 
 #[tokio::test]
+async fn an_idle_worker_stops_soon_while_the_broker_stands_still() {
+    let mut stage = Stage::redis().await;
+    let builder = stage.worker("outlasts").await.state(probe().0).state(Gate::opened());
+    let mut worker = RunningWorker::with_own_lease(builder);
+    stage.server().until_waiting(1).await;
+    stage.server().freeze();
+    let asked = Instant::now();
+    worker.ask();
+    worker.ended().await.unwrap();
+    // A second for the claim under way, and one to end the lease.
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn a_worker_that_stops_while_the_broker_is_away_ends_within_bounds() {
     let mut stage = Stage::on(RedisServer::durable()).await;
     let (probe, mut heard) = probe();

@@ -15,6 +15,7 @@ use crate::inspect::{Inspect, Page, State};
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
 use crate::worker::suspects::Suspects;
+use crate::worker::threads::Threads;
 use crate::{QueueName, registry};
 
 /// More than a test waits.
@@ -41,6 +42,7 @@ impl TestWorker {
             states: Arc::default(),
             max_crashes: u32::MAX,
             suspects: Suspects::new(),
+            threads: Threads::of_the_runtime(),
             closing: CancellationToken::new(),
         };
         Self { broker, executor, worker: Incarnation::new("test") }

@@ -14,12 +14,16 @@ pub(crate) mod panic;
 pub(crate) mod plan;
 mod post;
 mod recover;
+mod run;
 mod settle;
 mod signal;
+mod slots;
 pub(crate) mod suspects;
+pub(crate) mod threads;
 
 pub use builder::Builder;
 pub use error::WorkerError;
+pub use signal::Signals;
 
 use crate::Broker;
 
