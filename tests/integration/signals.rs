@@ -1,10 +1,10 @@
 //! Each worker here listens for signals, which the whole process hears, so it is in a process of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use actor_core::{Worker, actor};
+use actor_core::{Signals, Worker, actor};
 use actor_redis::RedisBroker;
 use tokio::time::sleep;
 
@@ -81,6 +81,28 @@ async fn a_worker_that_listens_for_signals() {
     let Ok(url) = std::env::var(REDIS) else { return };
     let broker = RedisBroker::connect(&url).await.unwrap();
     Worker::builder(broker).queues([name("signalled")]).run().await.unwrap();
+}
+
+/// The same, where the signal comes before the worker runs.
+#[tokio::test]
+async fn a_worker_that_listens_before_it_connects() {
+    let Ok(url) = std::env::var(REDIS) else { return };
+    let signals = Signals::listen().unwrap();
+    println!("listening");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    let broker = RedisBroker::connect(&url).await.unwrap();
+    Worker::builder(broker).queues([name("signalled")]).signals(signals).run().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_signal_from_before_the_worker_runs_stops_it_as_soon_as_it_does() {
+    let mut stage = Stage::redis().await;
+    let mut worker = Process::start(&mut stage, "signals::a_worker_that_listens_before_it_connects", "listening");
+    worker.terminate();
+    sleep(TWINS).await; // Until it is delivered, which nobody hears.
+    worker.0.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let took = worker.ended().await;
+    assert!(took < SOON, "it took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Incarnation, Wait};
 use crate::inspect::{Inspect, Page, State};
+use crate::settlement::Settlement;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
 use crate::worker::suspects::Suspects;
@@ -85,9 +86,12 @@ impl TestWorker {
                     let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop, None).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
                     drained.note(&delivery.body, &settlement);
+                    // Only what the operating system refused a thread is released: it would be so again.
+                    let is_released = matches!(settlement, Settlement::Release { .. });
                     for settled in self.broker.settle(&consumer, &[(delivery.receipt, settlement)]).await {
                         settled.expect(IN_PROCESS);
                     }
+                    assert!(!is_released, "the operating system refused a thread for a sync actor");
                 }
             }
             if idle {

@@ -287,3 +287,6 @@ impl fmt::Debug for Threads {
         f.debug_struct("Threads").field("waiting", &state.waiting.len()).field("idle", &state.idle.len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
