@@ -1,4 +1,5 @@
 //! Each worker here listens for signals, which the whole process hears, so it is in a process of its own.
+#![allow(clippy::print_stdout)] // It says by its output how far it is.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};

@@ -2,7 +2,6 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actor_core::actor;
-use tokio::sync::mpsc;
 
 use crate::on_every_broker;
 use crate::support::worker::LEASE;
@@ -25,12 +24,10 @@ fn plain(#[state] probe: &Probe, #[state] gate: &Gate) {
     probe.tell("plain ends");
 }
 
-/// Takes the only thread of the runtime's pool, as a lookup of a name does, until it is told.
+/// Needs a thread of the runtime's pool for a moment, as looking up a host name does.
 #[actor(queue = "pool")]
-async fn looks_up(#[state] probe: &Probe, #[state] lookup: &Lookup) {
-    let ended = lookup.0.clone();
-    let looking = tokio::task::spawn_blocking(move || std::mem::drop(ended));
-    looking.await.unwrap();
+async fn looks_up(#[state] probe: &Probe) {
+    tokio::task::spawn_blocking(|| ()).await.unwrap();
     probe.tell("looked up");
 }
 
@@ -44,8 +41,6 @@ async fn fills_the_pool(#[state] probe: &Probe, #[state] gate: &Gate) {
     });
     filling.await.unwrap();
 }
-
-struct Lookup(mpsc::UnboundedSender<()>);
 
 on_every_broker! {
     async fn as_many_sync_actors_run_at_once_as_there_are_slots(stage: Stage) {
@@ -68,8 +63,8 @@ on_every_broker! {
 
     async fn a_sync_actor_leaves_the_runtimes_pool_to_others(stage: Stage) {
         let (probe, mut heard) = probe();
-        let (gate, lookup) = (Gate::closed(), Lookup(mpsc::unbounded_channel().0));
-        let builder = stage.worker("pool").await.state(probe).state(gate.clone()).state(lookup);
+        let gate = Gate::closed();
+        let builder = stage.worker("pool").await.state(probe).state(gate.clone());
         let worker = RunningWorker::with_threads(builder.lease(LEASE), 1);
         plain.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "plain starts");
@@ -83,8 +78,8 @@ on_every_broker! {
 
     async fn code_that_fills_the_runtimes_pool_holds_up_no_sync_actor(stage: Stage) {
         let (probe, mut heard) = probe();
-        let (gate, lookup) = (Gate::closed(), Lookup(mpsc::unbounded_channel().0));
-        let builder = stage.worker("pool").await.state(probe).state(gate.clone()).state(lookup);
+        let gate = Gate::closed();
+        let builder = stage.worker("pool").await.state(probe).state(gate.clone());
         let worker = RunningWorker::with_threads(builder.lease(LEASE), 1);
         fills_the_pool.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "the pool is full");
@@ -100,8 +95,7 @@ on_every_broker! {
         let (probe, mut heard) = probe();
         let gate = Gate::closed();
         let builder = stage.worker("pool").await.shutdown_timeout(Duration::from_millis(50));
-        let lookup = Lookup(mpsc::unbounded_channel().0);
-        let mut worker = RunningWorker::for_ever(builder.state(probe).state(gate.clone()).state(lookup));
+        let mut worker = RunningWorker::for_ever(builder.state(probe).state(gate.clone()));
         plain.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "plain starts");
         worker.ask();

@@ -73,7 +73,7 @@ impl Outage {
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
             self.worker.count(|parts| *parts -= 1);
             shielded(|| {
-                tracing::debug!(queue = self.queue.as_ref().map(display), "this part reaches the broker again")
+                tracing::debug!(queue = self.queue.as_ref().map(display), "this part reaches the broker again");
             });
         }
         if self.worker.said.load(Ordering::Relaxed) && self.worker.is_over() {

@@ -73,7 +73,7 @@ pub(crate) async fn stop_requested(signals: io::Result<Signals>) {
         // A worker that cannot be told to stop should work on, rather than stop.
         Err(error) => {
             tracing::error!(%error, "cannot listen for signals: stop this worker by ending its process");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
