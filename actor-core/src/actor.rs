@@ -139,7 +139,7 @@ pub fn actor_future_must_be_send<F: Future<Output = Result<(), RunError>> + Send
 pub enum Handler {
     /// An `async fn`: polled on the runtime.
     Async(fn(Call) -> Running),
-    /// A plain `fn`: run on the blocking pool.
+    /// A plain `fn`: run on a thread of the worker's.
     Blocking(fn(Call) -> Result<(), RunError>),
 }
 

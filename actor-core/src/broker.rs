@@ -30,7 +30,9 @@ use crate::{BrokerError, MessageId, Priority, QueueName};
 ///
 /// `enqueue`, `enroll`, `renew`, `stopping`, `settle` and `retire` may or may not have happened when their
 /// future is dropped. The futures of [`claim`](Self::claim), [`recover`](Self::recover) and
-/// [`unpark`](Self::unpark) must be driven to their end, since they may hold deliveries; [`Wait::stop`] ends a claim early.
+/// [`unpark`](Self::unpark) must be driven to their end, since they may hold deliveries; [`Wait::stop`] ends a
+/// claim early. A worker drops them only at its end, where they have not come back a second after it stopped: what
+/// they may still deliver is then held by a worker without a lease, and recovered by others.
 #[async_trait]
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Stores messages, each ready now or scheduled. The answers stand in the messages' order.

@@ -187,7 +187,8 @@ impl Stop {
         self.abort.cancel();
     }
 
-    fn reason(&self) -> Option<Cancellation> {
+    /// Why runs should end; `None` while they should not.
+    pub(crate) fn reason(&self) -> Option<Cancellation> {
         self.order.get().or_else(|| self.reason.get()).copied()
     }
 

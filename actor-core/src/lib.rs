@@ -96,7 +96,7 @@ pub use name::{NameError, QueueName};
 pub use send::{SendError, Sending};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
-pub use worker::{Builder, Worker, WorkerError};
+pub use worker::{Builder, Signals, Worker, WorkerError};
 
 /// What `#[actor]` expands to. Not for people: it changes with every release.
 #[doc(hidden)]

@@ -172,3 +172,19 @@ async fn no_log_holds_an_argument_that_could_not_be_decoded() {
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(text.contains("message buried") && !text.contains("4111"), "{text}");
 }
+
+#[actor(queue = "sync", time_limit = "1h")]
+fn takes_its_time(cx: &Context, #[state] seen: &Seen) {
+    std::thread::sleep(Duration::from_millis(50));
+    seen.note(format!("{:?}", cx.cancellation()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_does_not_run_ahead_of_a_sync_actor() {
+    let broker = TestBroker::new();
+    takes_its_time.send_with(&broker).await.unwrap();
+    let worker = broker.worker().state(Seen::default());
+    let before = tokio::time::Instant::now();
+    assert_eq!(worker.drain().await.done, 1);
+    assert_eq!(before.elapsed(), Duration::ZERO, "its time limit was over at once");
+}

@@ -152,7 +152,7 @@ impl Special<'_> {
         self.finish(meter, worker, work::QUEUE, &tally).await
     }
 
-    /// A plain function, on the blocking pool.
+    /// A plain function, on a thread of the worker's.
     async fn sync(&self) -> Result<Cost> {
         let broker = connect(self.server).await?;
         noop_sync.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT))).await?;

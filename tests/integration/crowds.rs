@@ -130,6 +130,37 @@ on_every_broker! {
         assert_eq!((most_wide.0.most(), most_narrow.0.most()), (3, 1));
     }
 
+    async fn a_worker_runs_as_many_at_once_over_all_queues_as_it_may_and_no_more(stage: Stage) {
+        let (probe, mut heard) = probe();
+        let (gate, both) = (Gate::closed(), Meter::default());
+        let queues = [name("wide"), name("narrow")];
+        let builder = Worker::builder(stage.another().await).queues(queues);
+        let builder = builder.total_concurrency(NonZeroUsize::new(3).unwrap()).state(gate.clone()).state(probe);
+        let worker = RunningWorker::start(builder.state(Wide(both.clone())).state(Narrow(both.clone())));
+        for _ in 0..30 {
+            wide.send_with(&stage.broker).await.unwrap();
+        }
+        assert_eq!(heard.next_sorted(3).await, ["wide"; 3]);
+        for _ in 0..30 {
+            narrow.send_with(&stage.broker).await.unwrap();
+        }
+        // What was claimed before the last slot was taken is released after a second, and no more is claimed.
+        stage.until("narrow", |counts| counts.lent == 0 && counts.ready == 30).await;
+        stage.until("wide", |counts| counts.lent == 3 && counts.ready == 27).await;
+        sleep(Duration::from_millis(100)).await; // That no more start has no event.
+        assert_eq!(heard.rest(), [""; 0]);
+        assert_eq!(stage.counts("narrow").await.lent, 0);
+        // Both queues are served, whichever the slots were taken by.
+        gate.let_pass(30);
+        assert!(heard.next_sorted(30).await.contains(&"narrow".to_owned()));
+        gate.open();
+        heard.next_sorted(27).await;
+        stage.until_empty("wide").await;
+        stage.until_empty("narrow").await;
+        worker.stop().await;
+        assert_eq!(both.most(), 3);
+    }
+
     async fn a_hundred_thousand_messages_that_wait_at_start_are_each_run_once(stage: Stage) {
         let (probe, mut heard) = probe();
         let tally = Tally::of(CROWD);

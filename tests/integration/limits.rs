@@ -6,7 +6,6 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::on_every_broker;
-use crate::support::worker::LEASE;
 use crate::support::{Gate, Probe, RunningWorker, probe};
 
 #[actor(queue = "hasty", max_retries = 0, time_limit = "50ms")]
@@ -38,12 +37,6 @@ fn blocks(#[state] probe: &Probe, #[state] gate: &Gate) {
 #[actor(queue = "beside")]
 async fn opens(#[state] gate: &Gate) {
     gate.open();
-}
-
-#[actor(queue = "waits_for_a_thread", time_limit = "50ms")]
-fn waits_for_a_thread(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
-    probe.tell(format!("start {:?}", cx.cancellation()));
-    gate.pass_blocking();
 }
 
 on_every_broker! {
@@ -91,22 +84,6 @@ on_every_broker! {
         let worker = RunningWorker::start(stage.worker("leisurely").await);
         leisurely.message().time_limit(Duration::from_nanos(1)).send_with(&stage.broker).await.unwrap();
         assert_eq!(stage.epitaph("leisurely").await, "the actor took longer than its time limit of 1ms");
-        worker.stop().await;
-    }
-
-    async fn a_sync_actor_that_waits_for_a_thread_spends_no_time(stage: Stage) {
-        let (probe, mut heard) = probe();
-        let gate = Gate::closed();
-        let builder = stage.worker("waits_for_a_thread").await.state(probe).state(gate.clone());
-        let worker = RunningWorker::with_threads(builder.lease(LEASE), 1);
-        for _ in 0..2 {
-            waits_for_a_thread.send_with(&stage.broker).await.unwrap();
-        }
-        assert_eq!(heard.next().await, "start None");
-        sleep(Duration::from_millis(200)).await; // Longer than its time limit is what is tested.
-        gate.open();
-        assert_eq!(heard.next().await, "start None");
-        stage.until_empty("waits_for_a_thread").await;
         worker.stop().await;
     }
 

@@ -31,11 +31,16 @@ mod rolling;
 mod running;
 /// Random calls of the seam, compared with what it promises.
 mod sequences;
+/// What asks a process to stop.
+#[cfg(unix)]
+mod signals;
 /// What a worker refuses to start with.
 mod starting;
 /// Stopping in good order.
 mod stopping;
 /// Messages that cannot be run here, or at all.
 mod strangers;
+/// The threads of sync actors.
+mod threads;
 /// What a run tells, and whose trace it continues.
 mod traces;

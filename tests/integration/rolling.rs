@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actor_core::actor::{ActorDef, Implementation, ImplementationDef, Options};
 use actor_core::broker::Enqueue;
@@ -136,10 +136,8 @@ async fn a_message_that_waits_for_a_deploy_costs_a_few_commands() {
     send_to_the_newcomer(&stage, WAITING).await;
     until_scheduled(stage.server(), WAITING).await;
     let new = RunningWorker::with_own_lease(builder(&stage, &runs, &probe).await.register::<Newcomer>());
-    let began = Instant::now();
     assert_eq!(heard.next().await, "all ran");
     until_scheduled(stage.server(), 0).await;
-    let took = began.elapsed();
     let with_deploy = total(&mut stage);
     for worker in [old, new] {
         worker.stop().await;
@@ -153,6 +151,5 @@ async fn a_message_that_waits_for_a_deploy_costs_a_few_commands() {
     new.stop().await;
     #[allow(clippy::cast_precision_loss)] // A number of commands needs no more digits than a float has.
     let extra = with_deploy.saturating_sub(without) as f64 / WAITING as f64;
-    println!("{extra:.2} commands more for each message, all done {took:.2?} after the new worker began");
     assert!(extra <= MOST_COMMANDS, "{extra} commands more for each message");
 }

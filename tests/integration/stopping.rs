@@ -181,26 +181,6 @@ on_every_broker! {
         second.stop().await;
     }
 
-    async fn what_waits_for_a_thread_when_the_worker_stops_never_begins(stage: Stage) {
-        let (probe, mut heard) = probe();
-        let gate = Gate::closed();
-        let builder = stage.worker("never_ends").await.shutdown_timeout(Duration::from_millis(50));
-        let builder = builder.state(probe).state(gate.clone()).lease(LEASE);
-        let mut worker = RunningWorker::with_threads(builder, 1);
-        for _ in 0..2 {
-            never_ends.send_with(&stage.broker).await.unwrap();
-        }
-        assert_eq!(heard.next().await, "attempt 1 crashes 0 token 1");
-        stage.until("never_ends", |counts| counts.lent == 2).await;
-        worker.ask();
-        worker.ended().await.unwrap();
-        assert_eq!(stage.counts("never_ends").await.ready, 2);
-        // The only thread is free now, and the runtime lives on.
-        gate.open();
-        tokio::time::sleep(Duration::from_millis(100)).await; // That nothing happens has no event.
-        assert_eq!(heard.rest(), [""; 0], "a message that was given back began to run");
-    }
-
     async fn a_worker_that_loses_its_lease_while_it_stops_drops_what_runs(stage: Stage) {
         let (probe, mut heard) = probe();
         let gate = Gate::closed();
@@ -251,12 +231,27 @@ async fn a_second_signal_ends_the_waiting_for_what_runs() {
     assert_eq!(heard.next().await, "attempt 1 crashes 0");
     signal();
     assert_eq!(heard.next().await, "Shutdown");
+    tokio::time::sleep(Duration::from_millis(1_500)).await; // It counts from a second after the first.
     signal();
     assert_eq!(heard.next().await, "dropped");
     within(worker).await.unwrap().unwrap();
     let given_back = stage.list("holds_on", State::Ready).await.pop().unwrap();
     let body: Value = serde_json::from_slice(&given_back.body).unwrap();
     assert_eq!((&body["attempt"], &body["crashes"]), (&0.into(), &0.into()));
+}
+
+#[tokio::test]
+async fn an_idle_worker_stops_soon_while_the_broker_stands_still() {
+    let mut stage = Stage::redis().await;
+    let builder = stage.worker("outlasts").await.state(probe().0).state(Gate::opened());
+    let mut worker = RunningWorker::with_own_lease(builder);
+    stage.server().until_waiting(1).await;
+    stage.server().freeze();
+    let asked = Instant::now();
+    worker.ask();
+    worker.ended().await.unwrap();
+    // A second for the claim under way, and one to end the lease.
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
 }
 
 #[tokio::test]

@@ -12,10 +12,12 @@ use crate::broker::Broker;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Incarnation, Wait};
 use crate::inspect::{Inspect, Page, State};
+use crate::settlement::Settlement;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
 use crate::worker::repeats::Repeats;
 use crate::worker::suspects::Suspects;
+use crate::worker::threads::Threads;
 use crate::{QueueName, registry};
 
 /// More than a test waits.
@@ -45,6 +47,7 @@ impl TestWorker {
             states: Arc::default(),
             max_crashes: u32::MAX,
             suspects: Suspects::new(),
+            threads: Threads::of_the_runtime(),
             closing: CancellationToken::new(),
         };
         Self { broker, executor, worker: Incarnation::new("test") }
@@ -87,9 +90,12 @@ impl TestWorker {
                     let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop, None).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
                     drained.note(&delivery.body, &settlement);
+                    // Only what the operating system refused a thread is released: it would be so again.
+                    let is_released = matches!(settlement, Settlement::Release { .. });
                     for settled in self.broker.settle(&consumer, &[(delivery.receipt, settlement)]).await {
                         settled.expect(IN_PROCESS);
                     }
+                    assert!(!is_released, "the operating system refused a thread for a sync actor");
                 }
             }
             if idle {

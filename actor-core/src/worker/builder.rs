@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,12 +16,15 @@ use super::error::{Problem, WorkerError};
 use super::executor::Executor;
 use super::guard::Guarded;
 use super::life::{Crew, End, Life};
-use super::outage::Outage;
+use super::outage::{Backoff, Outage};
+use super::panic::{self, shielded};
 use super::plan::{Plan, Wish};
 use super::post::Lane;
 use super::repeats::Repeats;
+use super::signal::{Signals, stop_requested, stop_requested_again};
+use super::slots::Slots;
 use super::suspects::Suspects;
-use super::{panic, signal};
+use super::threads::Threads;
 use crate::actor::{Implementation, ImplementationDef};
 use crate::context::States;
 use crate::{Broker, QueueName};
@@ -38,8 +42,9 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 /// Above this, what a dead worker held waits longer than anybody would want to.
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// As long as orchestrators wait by default before they kill.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Kubernetes and Heroku kill a process 30 s after they asked it to stop. What is dropped before can still be
+/// released, and the lease be ended, in the rest.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// One death is often a deploy or the machine's, two may be chance.
 const MAX_CRASHES: u32 = 3;
@@ -54,10 +59,12 @@ pub struct Builder {
     former_queues: BTreeSet<QueueName>,
     concurrency: usize,
     queue_concurrency: HashMap<QueueName, usize>,
+    total_concurrency: Option<usize>,
     name: String,
     lease: Duration,
     shutdown_timeout: Duration,
     max_crashes: u32,
+    signals: Option<Signals>,
 }
 
 impl Builder {
@@ -70,10 +77,12 @@ impl Builder {
             former_queues: BTreeSet::new(),
             concurrency: CONCURRENCY,
             queue_concurrency: HashMap::new(),
+            total_concurrency: None,
             name: format!("worker-{}", std::process::id()),
             lease: LEASE,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             max_crashes: MAX_CRASHES,
+            signals: None,
         }
     }
 
@@ -155,6 +164,15 @@ impl Builder {
         self
     }
 
+    /// Runs at most this many messages at once over all queues of this worker, each within its own
+    /// [`concurrency`](Self::concurrency). Default: no such bound.
+    ///
+    /// Where all slots are taken, the queues that have something are served in turns.
+    pub fn total_concurrency(mut self, slots: NonZeroUsize) -> Self {
+        self.total_concurrency = Some(slots.get());
+        self
+    }
+
     /// The name that screens show. Several workers may have the same. Default: `worker-` and the
     /// process id.
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -171,15 +189,16 @@ impl Builder {
         self
     }
 
-    /// How long a stopping worker waits for what runs, before it drops it and gives it back.
-    /// Default: 30 s.
+    /// How long a stopping worker waits for what runs, before it drops it and releases it.
+    /// Default: 25 s.
     ///
-    /// Give the process more time than this before it is killed (Kubernetes: `terminationGracePeriodSeconds`,
-    /// Docker: `stop_grace_period`), or what was to be handed back counts as a crash.
+    /// The process needs a few seconds more than this before it is killed, or what was to be released counts
+    /// as a crash. The default is for platforms that kill after 30 s, as Kubernetes
+    /// (`terminationGracePeriodSeconds`) and Heroku do. Docker kills after 10 s: set 7 s, or raise its
+    /// `stop_grace_period`.
     ///
-    /// A thread cannot be dropped: a sync actor's message is given back while the actor still runs, and
-    /// a tokio runtime waits for such a thread when it ends. Where that may take long, end the process
-    /// with `std::process::exit` once the worker has stopped.
+    /// A thread cannot be dropped: a sync actor's message is released while the actor still runs. It runs on until
+    /// the process ends, and keeps neither the worker nor the runtime from ending.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
@@ -191,8 +210,17 @@ impl Builder {
         self
     }
 
-    /// Works until SIGTERM or SIGINT (Ctrl-C elsewhere), then stops in good order. A second signal
-    /// ends its waiting for what runs, as the shutdown timeout does.
+    /// Has [`run`](Self::run) heed signals that came since [`Signals::listen`]. Default: those that come once
+    /// it runs.
+    ///
+    /// A container's first process is best told so: what comes while it connects is lost otherwise.
+    pub fn signals(mut self, signals: Signals) -> Self {
+        self.signals = Some(signals);
+        self
+    }
+
+    /// Works until SIGTERM or SIGINT (Ctrl-C elsewhere), then stops in good order. A second signal, a second
+    /// or more after the first, ends its waiting for what runs, as the shutdown timeout does.
     ///
     /// # Errors
     ///
@@ -201,9 +229,9 @@ impl Builder {
     /// # Cancel safety
     ///
     /// As [`run_until`](Self::run_until).
-    pub async fn run(self) -> Result<(), WorkerError> {
-        // The second begins to listen when the first was heard.
-        self.work(signal::stop_requested(), signal::stop_requested()).await
+    pub async fn run(mut self) -> Result<(), WorkerError> {
+        let signals = self.signals.take().map_or_else(Signals::listen, Ok);
+        self.work(stop_requested(signals), stop_requested_again()).await
     }
 
     /// Works until `shutdown` completes, then stops in good order: claims no more, gives back what
@@ -230,8 +258,8 @@ impl Builder {
     ) -> Result<(), WorkerError> {
         let crew = self.crew()?;
         let mut shutdown = std::pin::pin!(shutdown);
+        let mut life = Life::begin(&crew).map_err(WorkerError::heartbeat)?;
         loop {
-            let mut life = Life::begin(&crew).map_err(WorkerError::heartbeat)?;
             match life.work(&crew, &mut shutdown).await {
                 End::Asked => {
                     tracing::info!("worker stopping");
@@ -239,7 +267,18 @@ impl Builder {
                     tracing::info!("worker stopped");
                     return Ok(());
                 }
-                End::Lost => life.abandon(&crew).await,
+                End::Lost => {
+                    life.abandon(&crew).await;
+                    match again(&crew, &mut shutdown).await {
+                        Some(next) => life = next,
+                        None => {
+                            tracing::info!("worker stopping");
+                            crew.stop(hurry).await;
+                            tracing::info!("worker stopped");
+                            return Ok(());
+                        }
+                    }
+                }
                 End::Refused(error) => return Err(WorkerError::refused(error)),
             }
         }
@@ -260,6 +299,7 @@ impl Builder {
         panic::note_places();
         panic::warn_of_abort();
         let slots = |queue: &QueueName| self.queue_concurrency.get(queue).copied().unwrap_or(self.concurrency);
+        let total = self.total_concurrency.map(|slots| Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))));
         let lanes: Vec<_> = plan
             .queues
             .iter()
@@ -267,7 +307,7 @@ impl Builder {
                 let slots = slots(queue).min(Semaphore::MAX_PERMITS);
                 let actors: Vec<_> = plan.actors(queue).collect();
                 tracing::info!(%queue, concurrency = slots, ?actors, "queue served");
-                Arc::new(Lane::new(queue.clone(), slots))
+                Arc::new(Lane::new(queue.clone(), Slots::new(slots, total.clone())))
             })
             .collect();
         let executor = Executor {
@@ -277,6 +317,7 @@ impl Builder {
             states: Arc::new(self.states),
             max_crashes: self.max_crashes,
             suspects: Suspects::new(),
+            threads: Threads::new(),
             closing: CancellationToken::new(),
         };
         Ok(Crew {
@@ -294,6 +335,29 @@ impl Builder {
     }
 }
 
+/// Begins the life after a lost lease, however long the operating system refuses its thread: `None` where the
+/// worker was asked to stop first.
+async fn again(crew: &Crew, shutdown: &mut (impl Future<Output = ()> + Unpin)) -> Option<Life> {
+    let mut backoff = Backoff::default();
+    let mut said = false;
+    loop {
+        match Life::begin(crew) {
+            Ok(life) => return Some(life),
+            Err(error) => {
+                if !std::mem::replace(&mut said, true) {
+                    shielded(|| {
+                        tracing::warn!(%error, "no thread for the heartbeat: nothing is claimed until there is one");
+                    });
+                }
+            }
+        }
+        tokio::select! {
+            () = &mut *shutdown => return None,
+            () = sleep(backoff.next()) => {}
+        }
+    }
+}
+
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -302,6 +366,7 @@ impl fmt::Debug for Builder {
             .field("queues", &self.queues)
             .field("former_queues", &self.former_queues)
             .field("concurrency", &self.concurrency)
+            .field("total_concurrency", &self.total_concurrency)
             .field("lease", &self.lease)
             .finish_non_exhaustive()
     }

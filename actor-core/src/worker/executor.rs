@@ -1,14 +1,10 @@
 //! Runs one delivery: decode, check, run, decide. It knows no broker.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
 
@@ -16,10 +12,12 @@ use super::ability;
 use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{Caught, catch, caught, shielded};
 use super::repeats::Repeats;
+use super::run::{self, interrupted};
 use super::suspects::{Admission, Suspects};
+use super::threads::Threads;
 use crate::actor::{Handler, ImplementationDef};
-use crate::call::{Call, RunError};
-use crate::context::{Cancellation, Context, Facts, States, Stop};
+use crate::call::Call;
+use crate::context::{Context, Facts, States, Stop};
 use crate::delivery::Delivery;
 use crate::settlement::Settlement;
 use crate::wire::{self, Change, Envelope, Undecodable};
@@ -36,6 +34,8 @@ pub(crate) struct Executor {
     pub(crate) states: Arc<States>,
     pub(crate) max_crashes: u32,
     pub(crate) suspects: Suspects,
+    /// For sync actors.
+    pub(crate) threads: Threads,
     /// The worker's end: nothing is waited for any more.
     pub(crate) closing: CancellationToken,
 }
@@ -84,7 +84,10 @@ impl Executor {
         // settled.
         let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
         shielded(|| trace::restore(&span, message.envelope.trace));
-        let outcome = if message.crashes >= self.max_crashes {
+        let outcome = if let Some(reason) = stop.reason() {
+            // What was claimed at the last moment does not begin.
+            interrupted(reason)
+        } else if message.crashes >= self.max_crashes {
             Outcome::Poison { crashes: message.crashes }
         } else if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
             Outcome::Expired
@@ -208,70 +211,21 @@ impl Executor {
                 match running {
                     Ok(running) => {
                         let running = trace::carrying(envelope.trace, Caught::new(running));
-                        run_async(running, &context, limit, stop).instrument(span.clone()).await
+                        run::on_the_runtime(running, &context, limit, stop).instrument(span.clone()).await
                     }
                     Err(what) => Outcome::Panicked(what),
                 }
             }
             Handler::Blocking(run) => {
                 let (inner, trace) = (span.clone(), envelope.trace);
-                let (begin, begun) = oneshot::channel();
-                let run = move || {
-                    let _ = begin.send(());
+                let body = move || {
                     catch(move || inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))).flatten()
                 };
                 #[cfg(feature = "testing")]
-                let run = crate::testing::carry(run);
-                let running = tokio::task::spawn_blocking(run);
-                let late = async {
-                    // Where all of the runtime's threads are taken, it waits for one, and takes no time.
-                    let _ = begun.await;
-                    over(limit).await
-                };
-                self.run_blocking(running, &context, late, stop).instrument(span.clone()).await
+                let body = crate::testing::carry(body);
+                let running = self.threads.run(body);
+                run::on_a_thread(running, &context, limit, stop, &self.closing).instrument(span.clone()).await
             }
-        }
-    }
-
-    async fn run_blocking(
-        &self,
-        mut running: JoinHandle<Ended>,
-        context: &Context,
-        late: impl Future<Output = Duration>,
-        stop: &Stop,
-    ) -> Outcome {
-        // A thread cannot be cancelled: over its limit it is told, reported, and keeps its slot.
-        let mut stuck = false;
-        let mut late = std::pin::pin!(late);
-        loop {
-            tokio::select! {
-                biased;
-                // A run's panic is caught, so that only a runtime that ends keeps it from joining.
-                joined = &mut running => return joined.map_or(Outcome::Interrupted, outcome),
-                limit = &mut late, if !stuck => {
-                    context.tell_time_limit();
-                    tracing::warn!(?limit, "sync actor stuck");
-                    stuck = true;
-                }
-                reason = stop.aborted() => return self.abandon(running, reason).await,
-            }
-        }
-    }
-
-    /// A stopping worker leaves the thread behind; one that only lost its lease waits for the slot, and
-    /// what was done all the same counts.
-    async fn abandon(&self, running: JoinHandle<Ended>, reason: Cancellation) -> Outcome {
-        // What still waits for a thread must not begin behind the back of whoever runs it next.
-        running.abort();
-        if reason != Cancellation::LeaseLost {
-            return interrupted(reason);
-        }
-        tokio::select! {
-            joined = running => match joined {
-                Ok(Ok(Ok(()))) => Outcome::Succeeded,
-                _ => Outcome::Disowned,
-            },
-            () = self.closing.cancelled() => Outcome::Disowned,
         }
     }
 }
@@ -286,56 +240,6 @@ fn span(queue: &QueueName, message: &Message<'_>) -> Span {
         crashes = message.crashes,
         trace = message.envelope.trace.map(field::display),
     )
-}
-
-fn outcome(ended: Result<Result<(), RunError>, String>) -> Outcome {
-    match ended {
-        Ok(Ok(())) => Outcome::Succeeded,
-        Ok(Err(RunError::Failed(failure))) => Outcome::Failed(failure),
-        Ok(Err(RunError::Arguments(what))) => Outcome::Undecodable(what),
-        Err(panic) => Outcome::Panicked(panic),
-    }
-}
-
-type Ended = Result<Result<(), RunError>, String>;
-
-async fn run_async(
-    running: impl Future<Output = Ended>,
-    context: &Context,
-    limit: Option<Duration>,
-    stop: &Stop,
-) -> Outcome {
-    let mut running = std::pin::pin!(running);
-    // Most runs are over at their first poll, and need neither a timer nor a place among the waiting.
-    if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
-        return outcome(ended);
-    }
-    tokio::select! {
-        biased;
-        ended = running => outcome(ended),
-        limit = over(limit) => {
-            context.tell_time_limit();
-            Outcome::TimedOut(limit)
-        }
-        reason = stop.aborted() => interrupted(reason),
-    }
-}
-
-fn interrupted(reason: Cancellation) -> Outcome {
-    match reason {
-        Cancellation::LeaseLost => Outcome::Disowned,
-        Cancellation::Shutdown | Cancellation::TimeLimit => Outcome::Interrupted,
-    }
-}
-
-async fn over(limit: Option<Duration>) -> Duration {
-    match limit {
-        Some(limit) => {
-            tokio::time::sleep(limit).await;
-            limit
-        }
-        None => std::future::pending().await,
-    }
 }
 
 fn policy(message: &Message<'_>, implementation: Option<&'static ImplementationDef>) -> Policy {
@@ -405,6 +309,8 @@ fn tell(outcome: &Outcome, verdict: Verdict, queue: &QueueName) {
         // They are logged together, by how many there are.
         Verdict::Park { after } => tracing::debug!(%queue, reason = %outcome.told(), ?after, "message parked"),
         Verdict::Bury { .. } => tracing::error!(%queue, reason = %outcome.told(), "message buried"),
+        // Said once for all of them, where the thread was refused.
+        Verdict::Release if matches!(outcome, Outcome::NoThread) => tracing::debug!("message given back"),
         Verdict::Release => tracing::info!("message given back"),
         Verdict::Leave => tracing::warn!("message left to the worker that holds it now"),
     }

@@ -22,7 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A broker may end a claim early where what it lends has grown to this: then there may be more.
 const LARGE: usize = 256 << 10;
 
-/// A claim under way. It may hold deliveries, so it is driven to its end, whatever happens.
+/// How long no more is claimed where the operating system refused a thread.
+const WITHOUT_THREAD: Duration = Duration::from_secs(1);
+
+/// A claim under way. It may hold deliveries, so it is driven to its end. Only a worker that stops leaves it
+/// behind, where the broker does not answer: what it then still delivers is recovered by others, as after a death.
 struct Claim {
     running: Pin<Box<dyn Future<Output = Result<Vec<Delivery>, BrokerError>> + Send>>,
     asked: usize,
@@ -62,31 +66,45 @@ pub(crate) async fn fetch(post: Arc<Post>) {
 impl Fetch {
     async fn run(mut self) {
         let mut claim: Option<Claim> = None;
-        let slots = Arc::clone(&self.post.lane.slots);
+        let slots = self.post.lane.slots.clone();
         let halt = self.post.halt.clone();
         loop {
+            if self.post.lane.lacked_a_thread() {
+                self.not_before = Some(Instant::now() + WITHOUT_THREAD);
+                self.give_back();
+            }
             if self.start_what_fits() {
                 // What was started goes first: then many slots are free at once, where this task would
                 // else be woken for each of them, and a message need not wait for the next claim's sending.
                 tokio::task::yield_now().await;
             }
             let halted = halt.is_cancelled();
-            if halted && claim.is_none() {
+            if halted {
+                // Others run it while the claim comes back.
                 failpoint::pass("worker.giving_back");
-                return self.give_back();
+                self.give_back();
+                if claim.is_none() {
+                    return;
+                }
             }
-            let want = self.want(halted || claim.is_some());
+            let want = self.want(halted || claim.is_some(), slots.free());
             if want > 0 {
                 claim = Some(self.claim(want));
             }
             let needs_slot = !self.buffer.is_empty() || (claim.is_none() && self.not_before.is_none());
             tokio::select! {
                 claimed = ended(&mut claim) => self.take(claimed),
-                slot = Arc::clone(&slots).acquire_owned(), if needs_slot && !halted => {
-                    if let (Ok(slot), Some((_, delivery))) = (slot, self.buffer.pop_front()) {
-                        self.post.start(delivery, slot, None);
+                slot = slots.acquire(), if needs_slot && !halted => match self.buffer.pop_front() {
+                    Some((_, delivery)) => self.post.start(delivery, slot, None),
+                    None => {
+                        // Given up before it was claimed for, a slot of all queues would go round among those
+                        // that wait for it. It is not kept: while this claim waits, others may need it.
+                        let want = self.want(claim.is_some(), slots.free() + 1);
+                        if want > 0 {
+                            claim = Some(self.claim(want));
+                        }
                     }
-                }
+                },
                 () = until(self.buffer.front().map(|(since, _)| *since + PATIENCE)) => {
                     self.demand.forget();
                     self.give_back();
@@ -101,7 +119,7 @@ impl Fetch {
     fn start_what_fits(&mut self) -> bool {
         let mut started = false;
         while !self.buffer.is_empty() && !self.post.halt.is_cancelled() {
-            let Ok(slot) = Arc::clone(&self.post.lane.slots).try_acquire_owned() else { break };
+            let Some(slot) = self.post.lane.slots.try_acquire() else { break };
             if let Some((_, delivery)) = self.buffer.pop_front() {
                 self.post.start(delivery, slot, None);
                 started = true;
@@ -110,7 +128,7 @@ impl Fetch {
         started
     }
 
-    fn want(&mut self, busy: bool) -> usize {
+    fn want(&mut self, busy: bool, free: usize) -> usize {
         if !busy && self.post.lane.is_clogged() {
             self.not_before = Some(Instant::now() + self.backoff.next());
         }
@@ -118,7 +136,7 @@ impl Fetch {
         if busy || self.not_before.is_some() || (self.drained && !self.buffer.is_empty()) {
             return 0;
         }
-        self.demand.claim(self.post.lane.slots.available_permits(), self.buffer.len())
+        self.demand.claim(free, self.buffer.len())
     }
 
     fn claim(&mut self, asked: usize) -> Claim {

@@ -20,6 +20,10 @@ use crate::context::{Cancellation, Stop};
 use crate::delivery::{Consumer, Incarnation};
 use crate::{Broker, BrokerError, failpoint};
 
+/// What a stopping worker waits for a broker that is asked for nothing of value: to come back from a claim, or
+/// to end the lease. After a second call to stop, it waits no longer for anything.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// What all lives of a worker share.
 pub(crate) struct Crew {
     pub(crate) broker: Arc<dyn Broker>,
@@ -40,6 +44,8 @@ pub(crate) struct Life {
     worker: Incarnation,
     heartbeat: Heartbeat,
     halt: CancellationToken,
+    /// Leaves claims behind that do not come back after the halt.
+    leave: CancellationToken,
     stop: Arc<Stop>,
     /// Fetching and recovering: what may still be lent something.
     posts: TaskTracker,
@@ -62,7 +68,8 @@ impl Life {
         let queues = crew.lanes.iter().map(|lane| lane.queue.clone()).collect();
         let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
         let heartbeat = Heartbeat::start(broker, worker.clone(), queues, crew.lease, outage)?;
-        Ok(Self { worker, heartbeat, halt: CancellationToken::new(), stop: Arc::default(), posts: TaskTracker::new() })
+        let (halt, leave) = (CancellationToken::new(), CancellationToken::new());
+        Ok(Self { worker, heartbeat, halt, leave, stop: Arc::default(), posts: TaskTracker::new() })
     }
 
     /// Works until `shutdown` completes or the life ends otherwise.
@@ -88,56 +95,64 @@ impl Life {
     fn post(&self, crew: &Crew) {
         for lane in &crew.lanes {
             let consumer = Consumer::new(self.worker.clone(), lane.queue.clone());
-            let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
-            let (settlements, settler) = Settler::new(
-                Arc::clone(&broker),
-                consumer.clone(),
-                Arc::clone(lane),
-                outage.part(),
-                crew.give_up.clone(),
-            );
+            let broker = Arc::clone(&crew.broker);
+            let outage = || crew.outage.part_of(&lane.queue);
+            let (settlements, settler) =
+                Settler::new(Arc::clone(&broker), consumer.clone(), Arc::clone(lane), outage(), crew.give_up.clone());
             crew.settlers.spawn(settler.run());
-            let post = Arc::new(Post {
-                broker,
-                consumer,
-                lane: Arc::clone(lane),
-                executor: Arc::clone(&crew.executor),
-                outage,
-                halt: self.halt.clone(),
-                stop: Arc::clone(&self.stop),
-                settlements,
-                runs: crew.runs.clone(),
-            });
-            self.posts.spawn(recover(Arc::clone(&post), self.heartbeat.status.clone(), crew.lease));
-            self.posts.spawn(unpark(Arc::clone(&post), self.heartbeat.status.clone()));
-            self.posts.spawn(fetch(post));
+            let post = |outage| {
+                Arc::new(Post {
+                    broker: Arc::clone(&broker),
+                    consumer: consumer.clone(),
+                    lane: Arc::clone(lane),
+                    executor: Arc::clone(&crew.executor),
+                    outage,
+                    halt: self.halt.clone(),
+                    stop: Arc::clone(&self.stop),
+                    settlements: settlements.clone(),
+                    runs: crew.runs.clone(),
+                })
+            };
+            let recovering = recover(post(outage()), self.heartbeat.status.clone(), crew.lease);
+            self.posts.spawn(unless(self.leave.clone(), recovering));
+            let unparking = unpark(post(outage()), self.heartbeat.status.clone());
+            self.posts.spawn(unless(self.leave.clone(), unparking));
+            self.posts.spawn(unless(self.leave.clone(), fetch(post(outage()))));
         }
     }
 
     /// Ends in good order: nothing new starts, what runs may finish for a while, the rest is given
-    /// back, and only then does the lease end. Once `hurry` completes, the while is over.
+    /// back, and only then does the lease end. Once `hurry` completes, nothing is waited for but a moment.
     pub(crate) async fn stop(mut self, crew: &Crew, hurry: impl Future<Output = ()>) {
         self.heartbeat.stopping();
+        hurried(hurry, |hurried| self.wind_down(crew, hurried)).await;
+    }
+
+    async fn wind_down(&mut self, crew: &Crew, hurried: CancellationToken) {
         self.stop.signal(Cancellation::Shutdown);
         self.halt.cancel();
         self.posts.close();
         crew.runs.close();
+        let no_answer = async {
+            tokio::select! {
+                () = async {
+                    crew.runs.wait().await;
+                    sleep(MOMENT).await;
+                } => {}
+                () = hurried.cancelled() => {}
+            }
+        };
         let ended = async {
             // Whoever fetches may start a run, so it ends first.
+            tokio::select! {
+                () = self.posts.wait() => {}
+                () = no_answer => self.leave.cancel(),
+            }
             self.posts.wait().await;
             crew.runs.wait().await;
         };
         let mut ended = std::pin::pin!(ended);
-        let patience = async {
-            tokio::select! {
-                () = sleep(crew.shutdown_timeout) => {
-                    let timeout = crew.shutdown_timeout;
-                    tracing::warn!(?timeout, "runs cancelled: they took longer than the shutdown timeout");
-                }
-                () = hurry => tracing::warn!("runs cancelled: asked to stop a second time"),
-            }
-        };
-        let mut patience = std::pin::pin!(patience);
+        let mut patience = std::pin::pin!(crew.patience(&hurried));
         let mut status = self.heartbeat.status.clone();
         let mut lost = std::pin::pin!(until(&mut status, |_| false));
         let mut is_lost = false;
@@ -159,13 +174,11 @@ impl Life {
             }
         }
         failpoint::pass("worker.runs_over");
-        crew.settlers.close();
-        if timeout(crew.lease, crew.settlers.wait()).await.is_err() {
-            crew.give_up.cancel();
-            crew.settlers.wait().await;
-        }
+        crew.settle(&hurried).await;
         failpoint::pass("worker.all_settled");
-        self.heartbeat.stop().await;
+        // Nothing is held any more: where the broker does not answer, the lease may as well end by itself, and
+        // the thread with it.
+        let _ = timeout(MOMENT, self.heartbeat.stop()).await;
         failpoint::pass("worker.retired");
     }
 
@@ -179,6 +192,7 @@ impl Life {
         // A claim under way may still be lent something. It ends before the life does, which then
         // tells the others of what is left.
         let _ = timeout(crew.lease, self.posts.wait()).await;
+        self.leave.cancel();
         self.heartbeat.stop().await;
         failpoint::pass("worker.abandoned");
     }
@@ -189,6 +203,75 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.halt.cancel();
         self.stop.abort(Cancellation::Shutdown);
+    }
+}
+
+impl Crew {
+    /// Ends a worker in good order between two lives: it holds nothing but what could not be dropped.
+    pub(crate) async fn stop(&self, hurry: impl Future<Output = ()>) {
+        hurried(hurry, async |hurried| {
+            self.runs.close();
+            tokio::select! {
+                () = self.runs.wait() => {}
+                () = self.patience(&hurried) => self.executor.closing.cancel(),
+            }
+            self.runs.wait().await;
+            self.settle(&hurried).await;
+        })
+        .await;
+    }
+
+    /// Completes when what runs has had its time.
+    async fn patience(&self, hurried: &CancellationToken) {
+        tokio::select! {
+            () = sleep(self.shutdown_timeout) => {
+                let timeout = self.shutdown_timeout;
+                tracing::warn!(?timeout, "runs cancelled: they took longer than the shutdown timeout");
+            }
+            () = hurried.cancelled() => {}
+        }
+    }
+
+    /// Waits until all that ended is settled: for a lease, and a moment where it is hurried.
+    async fn settle(&self, hurried: &CancellationToken) {
+        self.settlers.close();
+        let patience = async {
+            tokio::select! {
+                () = sleep(self.lease) => {}
+                () = async {
+                    hurried.cancelled().await;
+                    sleep(MOMENT).await;
+                } => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.settlers.wait() => return,
+            () = patience => self.give_up.cancel(),
+        }
+        self.settlers.wait().await;
+    }
+}
+
+/// Drives a stop to its end, and tells it once `hurry` completes.
+async fn hurried<F: Future<Output = ()>>(hurry: impl Future<Output = ()>, stop: impl FnOnce(CancellationToken) -> F) {
+    let hurried = CancellationToken::new();
+    let mut stopping = std::pin::pin!(stop(hurried.clone()));
+    tokio::select! {
+        biased;
+        () = &mut stopping => return,
+        () = hurry => {}
+    }
+    tracing::warn!("runs cancelled: asked to stop a second time");
+    hurried.cancel();
+    stopping.await;
+}
+
+/// Works until its own end, or is dropped where it stands.
+async fn unless(leave: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = leave.cancelled() => {}
     }
 }
 

@@ -16,13 +16,17 @@ pub(crate) mod plan;
 mod post;
 mod recover;
 pub(crate) mod repeats;
+mod run;
 mod settle;
 mod signal;
+mod slots;
 pub(crate) mod suspects;
+pub(crate) mod threads;
 mod unpark;
 
 pub use builder::Builder;
 pub use error::WorkerError;
+pub use signal::Signals;
 
 use crate::Broker;
 

@@ -1,37 +1,69 @@
-//! Whether the broker can be reached: told once when it changes, whoever notices.
+//! Whether the broker can be reached: said once when it changes, whoever notices.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+use tracing::field::display;
 
 use super::panic::shielded;
-use crate::BrokerError;
 use crate::causes::chain;
+use crate::{BrokerError, QueueName};
 
-/// What one part of a worker knows of the broker's absence, which it shares with all the others, and
-/// of the broker's refusals, which are its own.
+/// What one part of a worker knows of the broker's absence and of its refusals. Each part has connections and
+/// permissions of its own: one may be cut off while the others work.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
-    away: Arc<AtomicBool>,
+    /// Whose part it is; `None` where it is the whole worker's.
+    queue: Option<QueueName>,
+    away: AtomicBool,
     refused: AtomicBool,
+    worker: Arc<Absence>,
+}
+
+/// How many parts of a worker cannot reach the broker.
+#[derive(Debug, Default)]
+struct Absence {
+    // Taken where a part's state changes, and never while something is logged.
+    parts: Mutex<usize>,
+    /// Whether it was said that the broker is away. It changes under the lock.
+    said: AtomicBool,
 }
 
 impl Outage {
-    /// The same absence, for another part.
+    /// The same worker's, for a part of its own.
     pub(crate) fn part(&self) -> Self {
-        Self { away: Arc::clone(&self.away), refused: AtomicBool::new(false) }
+        self.sharing(None)
+    }
+
+    /// The same worker's, for a part of its own that serves a queue.
+    pub(crate) fn part_of(&self, queue: &QueueName) -> Self {
+        self.sharing(Some(queue.clone()))
+    }
+
+    fn sharing(&self, queue: Option<QueueName>) -> Self {
+        let (away, refused) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { queue, away, refused, worker: Arc::clone(&self.worker) }
     }
 
     /// Notes that a call failed.
     pub(crate) fn failed(&self, error: &BrokerError) {
+        let queue = || self.queue.as_ref().map(display);
         if error.is_unavailable() {
-            if !self.away.swap(true, Ordering::Relaxed) {
-                shielded(|| tracing::warn!(error = %chain(error), "broker unreachable"));
+            if self.away.swap(true, Ordering::Relaxed) {
+                return;
             }
+            let is_first = self.worker.count(|parts| *parts += 1);
+            shielded(|| {
+                if is_first {
+                    tracing::warn!(queue = queue(), error = %chain(error), "broker unreachable");
+                } else {
+                    tracing::debug!(queue = queue(), error = %chain(error), "broker unreachable");
+                }
+            });
         } else if !self.refused.swap(true, Ordering::Relaxed) {
-            shielded(|| tracing::error!(error = %chain(error), "broker refuses"));
+            shielded(|| tracing::error!(queue = queue(), error = %chain(error), "broker refuses"));
         }
     }
 
@@ -39,11 +71,41 @@ impl Outage {
     pub(crate) fn ended(&self) {
         // Read first: this is called for every batch, and almost always finds nothing to do.
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
+            self.worker.count(|parts| *parts -= 1);
+            shielded(|| {
+                tracing::debug!(queue = self.queue.as_ref().map(display), "this part reaches the broker again");
+            });
+        }
+        if self.worker.said.load(Ordering::Relaxed) && self.worker.is_over() {
             shielded(|| tracing::info!("broker reachable again"));
         }
         if self.refused.load(Ordering::Relaxed) && self.refused.swap(false, Ordering::Relaxed) {
-            shielded(|| tracing::info!("broker refuses no longer"));
+            shielded(|| tracing::info!(queue = self.queue.as_ref().map(display), "broker refuses no longer"));
         }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        // A part that has ended reaches nobody again.
+        if *self.away.get_mut() {
+            self.worker.count(|parts| *parts -= 1);
+        }
+    }
+}
+
+impl Absence {
+    /// Counts a part; whether this is the first that is away.
+    fn count(&self, change: impl FnOnce(&mut usize)) -> bool {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut parts);
+        *parts > 0 && !self.said.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether every part reaches the broker again, asked by one that does.
+    fn is_over(&self) -> bool {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        *parts == 0 && self.said.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Outcome {
     NewerVersion(u64),
     /// It is a suspect, and may not run beside what runs here now.
     Crowded,
+    /// The operating system refused a thread for a sync actor, so that its body never began.
+    NoThread,
     /// The worker stopped before the run ended, or before it began.
     Interrupted,
     /// The worker was declared dead: the message is no longer its own.
@@ -55,6 +57,7 @@ impl fmt::Display for Outcome {
                 write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
             }
             Self::Crowded => f.write_str("it may not run beside what runs here now: its workers died"),
+            Self::NoThread => f.write_str("the operating system refused a thread for it"),
             Self::Interrupted => f.write_str("the worker stopped"),
             Self::Disowned => f.write_str("the worker's lease was lost"),
         }
@@ -149,7 +152,7 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rn
             let longest = ceiling(CROWDED.0, CROWDED.1, policy.put_off());
             Verdict::Postpone { after: longest.mul_f64(0.5 + dice.f64() / 2.0) }
         }
-        Outcome::Interrupted => Verdict::Release,
+        Outcome::NoThread | Outcome::Interrupted => Verdict::Release,
         Outcome::Disowned => Verdict::Leave,
     }
 }

@@ -1,15 +1,15 @@
 //! A worker's place at one queue, in one life: what fetching, recovering and running share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::executor::{Executor, release};
 use super::outage::Outage;
 use super::settle::Settlements;
+use super::slots::{Slot, Slots};
 use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
@@ -20,9 +20,10 @@ use crate::{Broker, QueueName, failpoint};
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) queue: QueueName,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) slots: Slots,
     finished: AtomicU64,
     unsettled: AtomicUsize,
+    without_thread: AtomicBool,
 }
 
 /// How many settlements may wait for a broker that does not take them. Fetching goes on below it, so
@@ -31,12 +32,13 @@ pub(crate) struct Lane {
 const MOST_UNSETTLED: usize = 8_192;
 
 impl Lane {
-    pub(crate) fn new(queue: QueueName, concurrency: usize) -> Self {
+    pub(crate) fn new(queue: QueueName, slots: Slots) -> Self {
         Self {
             queue,
-            slots: Arc::new(Semaphore::new(concurrency)),
+            slots,
             finished: AtomicU64::new(0),
             unsettled: AtomicUsize::new(0),
+            without_thread: AtomicBool::new(false),
         }
     }
 
@@ -48,6 +50,11 @@ impl Lane {
     /// Notes that so many settlements came to their end.
     pub(crate) fn settled(&self, count: usize) {
         self.unsettled.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Whether a run got no thread since this was last asked.
+    pub(crate) fn lacked_a_thread(&self) -> bool {
+        self.without_thread.load(Ordering::Relaxed) && self.without_thread.swap(false, Ordering::Relaxed)
     }
 
     /// Whether too many settlements wait.
@@ -73,12 +80,7 @@ pub(crate) struct Post {
 
 impl Post {
     /// Runs a delivery in a task of its own, in the slot that it was given.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        delivery: Delivery,
-        slot: OwnedSemaphorePermit,
-        admission: Option<Admission>,
-    ) {
+    pub(crate) fn start(self: &Arc<Self>, delivery: Delivery, slot: Slot, admission: Option<Admission>) {
         let post = Arc::clone(self);
         self.runs.spawn(async move {
             failpoint::pass("worker.starting");
@@ -87,6 +89,10 @@ impl Post {
             let settlement = post.executor.run(queue, &delivery, now, &post.stop, admission).await;
             failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {
+                // A worker that does not stop releases a message only where the run got no thread.
+                if matches!(settlement, Settlement::Release { .. }) && post.stop.reason().is_none() {
+                    post.lane.without_thread.store(true, Ordering::Relaxed);
+                }
                 post.settle(delivery.receipt, settlement);
             }
             post.lane.finished.fetch_add(1, Ordering::Relaxed);

@@ -4,12 +4,13 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::IDLE_WAIT;
 use super::heartbeat::Status;
 use super::post::Post;
+use super::slots::Slot;
 use super::suspects::Admission;
 use crate::failpoint;
 
@@ -20,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How soon after a death to look again. A worker that was cut off rather than killed leaves a waiting
 /// claim behind, which may be lent something until its time is up, after everything else was taken.
 const LOOK_AGAIN: Duration = IDLE_WAIT.saturating_add(Duration::from_secs(1));
+
+/// How soon to look again where the broker could not be asked, at least.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How many messages are taken over in one step. A step costs an answer of the storage, which may have to
 /// wait for its disk, and what a dead worker had fetched ahead may be a thousand.
@@ -48,6 +52,7 @@ pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>
                     look = Instant::now() + wait.mul_f64(1.0 + fastrand::f64() / 4.0);
                 }
                 Took::MayNotJudge => awaits_renewal = true,
+                Took::Failed => look = Instant::now() + AGAIN.mul_f64(1.0 + fastrand::f64()),
             }
         }
     }
@@ -59,6 +64,8 @@ enum Took {
     All,
     /// This worker may declare nobody dead until its next renewal.
     MayNotJudge,
+    /// The broker could not do it now.
+    Failed,
 }
 
 /// Runs what the dead held, as slots are free, until none is left.
@@ -71,7 +78,7 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
         let Some(grace) = status.borrow().may_judge(lease) else { return Took::MayNotJudge };
         // What is taken over starts at once: a message that waits in the hands of a worker is blamed for
         // its death. So no more than there are slots.
-        let more = iter::from_fn(|| Arc::clone(&post.lane.slots).try_acquire_owned().ok());
+        let more = iter::from_fn(|| post.lane.slots.try_acquire());
         let slots: Vec<_> = iter::once(slot).chain(more).take(at_once).collect();
         match post.broker.recover(&post.consumer, slots.len(), grace).await {
             Ok(recovered) => {
@@ -91,7 +98,7 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
             }
             Err(error) => {
                 post.outage.failed(&error);
-                return Took::All;
+                return Took::Failed;
             }
         }
         at_once = if post.executor.recovers_singly() { 1 } else { MOST_AT_ONCE };
@@ -100,13 +107,13 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
 
 /// A slot, and the right to run a suspect in it. Neither is held while the other is waited for: a suspect of
 /// another queue may run alone for hours.
-async fn room(post: &Post) -> (OwnedSemaphorePermit, Admission) {
+async fn room(post: &Post) -> (Slot, Admission) {
     loop {
-        if let Ok(slot) = Arc::clone(&post.lane.slots).acquire_owned().await
-            && let Some(entered) = post.executor.suspects.admit(false)
-        {
+        let slot = post.lane.slots.acquire().await;
+        if let Some(entered) = post.executor.suspects.admit(false) {
             return (slot, entered);
         }
+        drop(slot);
         post.executor.suspects.until_none_is_alone().await;
     }
 }

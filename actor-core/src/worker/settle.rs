@@ -88,7 +88,13 @@ impl Settler {
         if batch.is_empty() {
             return;
         }
-        let mut answers = self.broker.settle(&self.consumer, batch).await.into_iter();
+        let answers = tokio::select! {
+            biased;
+            answers = self.broker.settle(&self.consumer, batch) => answers,
+            // It may or may not have happened, and nobody waits for the answer any more.
+            () = self.give_up.cancelled() => Vec::new(),
+        };
+        let mut answers = answers.into_iter();
         let mut first_error = None;
         let mut settled = 0;
         for (receipt, settlement) in batch.drain(..) {

@@ -55,8 +55,8 @@ pub(crate) async fn unpark(post: Arc<Post>, mut status: watch::Receiver<Status>)
 async fn take_all(post: &Arc<Post>) -> Option<usize> {
     let mut all = 0;
     loop {
-        let slot = post.unless_halted(Arc::clone(&post.lane.slots).acquire_owned()).await?.ok()?;
-        let more = iter::from_fn(|| Arc::clone(&post.lane.slots).try_acquire_owned().ok());
+        let slot = post.unless_halted(post.lane.slots.acquire()).await?;
+        let more = iter::from_fn(|| post.lane.slots.try_acquire());
         let mut slots: Vec<_> = iter::once(slot).chain(more).take(MOST_AT_ONCE).collect();
         let abilities: Vec<_> = post.executor.abilities.iter().map(String::as_str).collect();
         // It may hold deliveries, so it is driven to its end, also where the post is halted meanwhile.

@@ -22,7 +22,7 @@ pub async fn noop(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     tally.start(n);
 }
 
-/// No work, in a plain function: it runs on the blocking pool.
+/// No work, in a plain function: it runs on a thread of the worker's.
 #[actor(queue = "bench-sync")]
 pub fn noop_sync(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     let _ = text;

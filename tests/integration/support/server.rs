@@ -55,6 +55,12 @@ impl RedisServer {
         let _ = std::fs::remove_file(self.socket());
     }
 
+    /// Stops the server where it stands: it answers nobody, and cuts no connection.
+    pub fn freeze(&self) {
+        let status = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status();
+        assert!(status.expect("there is a kill").success());
+    }
+
     /// Starts a killed server again on its files.
     pub fn revive(&mut self) {
         self.process = launch(&self.directory, &self.options);

@@ -69,6 +69,11 @@ impl RunningWorker {
         within(done).await.expect("the worker does not panic")
     }
 
+    /// Ends the runtime as a program's end does: it waits for what has begun on its own threads.
+    pub fn end_patiently(mut self) {
+        drop(self.runtime.take());
+    }
+
     /// Kills the worker: nothing of it runs on, and its lease is kept by nobody.
     pub fn kill(self) {
         drop(self);

@@ -10,7 +10,7 @@ mod tasks;
 use std::error::Error;
 use std::process::ExitCode;
 
-use actor_core::Worker;
+use actor_core::{Signals, Worker};
 use actor_redis::RedisBroker;
 use tracing_subscriber::EnvFilter;
 
@@ -32,9 +32,11 @@ async fn main() -> ExitCode {
 
 /// Works until SIGTERM or SIGINT.
 async fn run() -> Result<(), Box<dyn Error>> {
+    // First: a container's first process ignores a signal that nobody listens for.
+    let signals = Signals::listen()?;
     let settings = Settings::from_env()?;
     let processor = VideoProcessor::new(settings.uploads, settings.slowdown);
     let broker = RedisBroker::connect(&settings.redis_url).await?;
-    Worker::builder(broker).state(processor).concurrency(settings.concurrency).run().await?;
+    Worker::builder(broker).state(processor).concurrency(settings.concurrency).signals(signals).run().await?;
     Ok(())
 }

@@ -1,0 +1,108 @@
+//! What a broker delivers after its worker was asked to stop.
+#![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actor_core::broker::{Broker, Enqueue};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use actor_core::settlement::{Settled, Settlement};
+use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, QueueName, Worker, actor};
+use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Only what hangs takes so long.
+const HANGS: Duration = Duration::from_secs(30);
+
+#[actor(queue = "late")]
+async fn late(#[state] ran: &mpsc::UnboundedSender<()>) {
+    ran.send(()).unwrap();
+}
+
+/// A broker in memory whose answer to a recovery comes when the test says so.
+#[derive(Debug, Default)]
+struct Late {
+    memory: MemoryBroker,
+    recovered: Notify,
+    answers: Notify,
+}
+
+#[async_trait]
+impl Broker for Late {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+        self.memory.enqueue(queue, messages).await
+    }
+
+    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.enroll(worker, queues, lease).await
+    }
+
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+        self.memory.renew(worker, queues, lease).await
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.stopping(worker, queues).await
+    }
+
+    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.claim(consumer, max, wait).await
+    }
+
+    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
+        let recovered = self.memory.recover(consumer, max, grace).await?;
+        if !recovered.is_empty() {
+            self.recovered.notify_one();
+            self.answers.notified().await;
+        }
+        Ok(recovered)
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.unpark(consumer, abilities, max).await
+    }
+
+    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
+        self.memory.settle(by, all).await
+    }
+
+    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.retire(worker, queues).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_recovered_while_the_worker_stops_never_begins_here() {
+    let broker = Arc::new(Late::default());
+    let queue = late::DEF.queue_name();
+    late.send_with(&broker).await.unwrap();
+    // A worker that dies with it.
+    let dead = Consumer::new(Incarnation::new("dead"), queue.clone());
+    broker.enroll(&dead.worker, std::slice::from_ref(&queue), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(broker.memory.claim(&dead, 1, &Wait::new(Duration::ZERO)).await.unwrap().len(), 1);
+    broker.retire(&dead.worker, std::slice::from_ref(&queue)).await.unwrap();
+
+    let (ran, mut runs) = mpsc::unbounded_channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let worker = Worker::builder(Arc::clone(&broker)).queues([queue.clone()]).lease(Duration::from_millis(150));
+    let worker = worker.state::<mpsc::UnboundedSender<()>>(ran);
+    let (asked, answer) = (Notify::new(), Arc::clone(&broker));
+    let (ended, ()) = tokio::join!(
+        worker.run_until(async {
+            drop(stopped.await);
+            asked.notify_one();
+        }),
+        async {
+            timeout(HANGS, broker.recovered.notified()).await.expect("nothing is recovered");
+            drop(stop);
+            asked.notified().await;
+            tokio::task::yield_now().await;
+            answer.answers.notify_one();
+        }
+    );
+    ended.unwrap();
+    assert!(runs.try_recv().is_err(), "it began after the stop");
+    let counts = broker.memory.counts(&queue).await.unwrap();
+    assert_eq!((counts.ready, counts.lent, counts.dead), (1, 0, 0));
+}
