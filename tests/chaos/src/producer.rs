@@ -71,13 +71,15 @@ fn turnstile(orders: &Orders) -> watch::Receiver<bool> {
     let (turn, open) = watch::channel(true);
     let (pauses, mut rng) = (orders.pauses, Rng::with_seed(orders.seed));
     tokio::spawn(async move {
-        while pauses {
+        if !pauses {
+            return turn.closed().await;
+        }
+        loop {
             sleep(Duration::from_millis(rng.u64(BURST_MS))).await;
             turn.send_replace(false);
             sleep(Duration::from_millis(rng.u64(QUIET_MS))).await;
             turn.send_replace(true);
         }
-        turn.closed().await;
     });
     open
 }
@@ -98,7 +100,7 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let calls: Vec<_> = (0..60).map(|_| (rng.u64(100..400), 0)).collect();
             return stubborn.send_many_with(broker, calls).await.map(drop).map_err(|error| error.error);
         }
-        Extra::Novel if rng.u32(0..5) == 0 => return novel.message(rng.u64(0..15)).send_with(broker).await.map(drop),
+        Extra::Novel if rng.u32(0..5) == 0 => return novel.message().send_with(broker).await.map(drop),
         _ => {}
     }
     let quick = rng.u64(0..15);

@@ -138,20 +138,15 @@ pub(crate) fn stubborn(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) 
 /// worker that has its state, as those of an actor that an older program lacks.
 pub(crate) const NOVELTIES: &str = "novelties";
 
-/// What only workers of the newest version have.
+/// What only workers of the newest version have: how long a run takes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Novelty;
+pub(crate) struct Novelty(pub(crate) Duration);
 
 /// The newest actor.
 #[actor(queue = "novelties", max_retries = 2)]
-pub(crate) async fn novel(
-    cx: &Context,
-    ms: u64,
-    #[state] site: &Site,
-    #[state] _novelty: &Novelty,
-) -> Result<(), Failure> {
+pub(crate) async fn novel(cx: &Context, #[state] site: &Site, #[state] novelty: &Novelty) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
-    tokio::time::sleep(Duration::from_millis(ms)).await;
+    tokio::time::sleep(novelty.0).await;
     run.succeed()
 }
 

@@ -69,10 +69,11 @@ impl<B> Witness<B> {
     }
 
     fn note_settled(&self, settlement: &Settlement) {
-        let body = match settlement {
-            Settlement::Retry { body, .. } | Settlement::Bury { body, .. } | Settlement::Release { body } => body,
-            // What is done has begun.
-            _ => return,
+        // What is done has begun.
+        let (Settlement::Retry { body, .. } | Settlement::Bury { body, .. } | Settlement::Release { body }) =
+            settlement
+        else {
+            return;
         };
         if let Ok(Counted { id, attempt, deliveries, last_error, .. }) = serde_json::from_slice(body) {
             self.journal.note(&What::Settled { id, token: deliveries, spent: attempt, error: last_error });

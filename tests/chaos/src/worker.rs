@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actor_core::Worker;
 
@@ -11,7 +12,9 @@ use crate::process::{Extra, Orders, QUEUES};
 use crate::tasks::{Novelty, Site};
 
 /// How soon a thread without work ends, where the pool shall be empty often.
-const THREADS_END: std::time::Duration = std::time::Duration::from_millis(20);
+const THREADS_END: Duration = Duration::from_millis(20);
+/// How long a run of the newest actor takes.
+const NOVEL: Duration = Duration::from_millis(5);
 
 /// Works until it is asked to stop, or killed.
 pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
@@ -32,7 +35,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
             .shutdown_timeout(orders.shutdown_timeout())
             .queues(QUEUES.map(|queue| queue.parse().expect("the queues have proper names")))
             .state(Site { journal, ledger });
-        let worker = if orders.older { worker } else { worker.state(Novelty) };
+        let worker = if orders.older { worker } else { worker.state(Novelty(NOVEL)) };
         worker.run().await?;
         Ok(())
     })

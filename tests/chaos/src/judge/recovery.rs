@@ -52,9 +52,11 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
             if lent_on || !was_held(message, lent, next) {
                 continue;
             }
-            // Whoever took it over may have died too, before it started: each death has a time of its own, and this is
-            // its last chance then.
-            let deaths = u64::from(next.crashes.saturating_sub(lent.crashes).max(1));
+            // Whoever took it over may have died too, before it started: each death has a time of its own. Of one that
+            // stopped no crash is counted.
+            let more =
+                deliveries.iter().filter(|other| died_holding(facts, *id, other, next) && other.token > lent.token);
+            let deaths = u64::from(next.crashes.saturating_sub(lent.crashes)).max(1 + more.count() as u64);
             let since = facts.recoverable_since(died, next.start, bound_us * deaths);
             let span = next.start - since;
             let waited = span - facts.away_between(since, next.start);
@@ -69,8 +71,10 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
             }
             // While it ran a message on its last chance, its worker took over nothing.
             let waited = span - facts.away_or(suspects.alone(next.process, next.start), since, next.start);
-            finding.ask(waited <= bound_us, || format!("{:.1} s: {}", seconds(waited), tell(facts, *id)));
-            waits.push(waited);
+            finding.ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), tell(facts, *id)));
+            if deaths == 1 {
+                waits.push(waited);
+            }
         }
     }
     waits.sort_unstable();
@@ -95,6 +99,14 @@ fn was_held(message: &Message, lent: &Lent, next: &Run) -> bool {
     let runs = message.runs.iter().filter(|run| (run.process, run.token) == (lent.process, lent.token));
     runs.clone().any(|run| run.end.is_none())
         || u64::from(next.crashes.saturating_sub(lent.crashes)) == next.token - lent.token
+}
+
+/// Whether a worker died before the next start of a message that it was lent, and had not settled it.
+fn died_holding(facts: &Facts, id: MessageId, lent: &Lent, next: &Run) -> bool {
+    let mut settled = facts.settled.get(&id).into_iter().flatten();
+    lent.token < next.token
+        && facts.died(lent.process).is_some_and(|at| at < next.start)
+        && !settled.any(|settled| (settled.process, settled.token) == (lent.process, lent.token))
 }
 
 /// A run of a message whose worker had died.

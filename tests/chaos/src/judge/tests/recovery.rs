@@ -248,6 +248,30 @@ fn where_the_spared_worker_had_no_life_it_is_counted_from_its_next() {
 }
 
 #[test]
+fn the_death_of_one_that_stopped_has_a_time_of_its_own_too() {
+    let tell = |start, dies: bool, releases: bool| {
+        // It is recovered by one that is stopped and killed before it began it, of which no crash is counted.
+        let mut tale = recovered(start, Try { token: 3, ..TAKEN_OVER });
+        let id = tale.last();
+        let stopping = tale.worker("worker-4-0", (s(100), s(209)));
+        tale.lent(stopping, id, s(206), TAKEN_OVER);
+        if releases {
+            tale.settled(stopping, id, s(207), 2, 0);
+        }
+        if dies {
+            tale.asked(stopping, s(207));
+            tale.dies(stopping, s(209));
+        }
+        tale
+    };
+    at_most(s(200) + 2 * BOUND, RECOVERED, |start| tell(start, true, false));
+    at_most(s(200) + BOUND, RECOVERED, |start| tell(start, false, false));
+    at_most(s(200) + BOUND, RECOVERED, |start| tell(start, true, true));
+    // Two deaths are not one wait.
+    assert_eq!(holds(tell(s(215), true, false)).recovery.count, 1);
+}
+
+#[test]
 fn a_vacancy_that_was_over_before_the_death_gives_nothing() {
     for until in [s(195), s(200)] {
         at_most(s(200) + BOUND, RECOVERED, |start| vacant(start, &[(s(190), until)], false));
