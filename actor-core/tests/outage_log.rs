@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Lease, Receipt, Wait};
+use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Actor, BrokerError, MemoryBroker, QueueName, Worker, actor};
 use async_trait::async_trait;
@@ -42,8 +42,12 @@ impl Broker for Half {
         self.memory.enroll(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Lease, BrokerError> {
+    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         self.memory.renew(worker, queues, lease).await
+    }
+
+    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.stopping(worker, queues).await
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -62,6 +66,10 @@ impl Broker for Half {
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         self.memory.recover(consumer, max, grace).await
+    }
+
+    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.memory.unpark(consumer, abilities, max).await
     }
 
     async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {

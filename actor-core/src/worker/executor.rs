@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -172,7 +172,7 @@ impl Executor {
 
     /// Logs the first of those that are parked alike, and later how many more there were.
     fn log_parked(&self, queue: &QueueName, ability: &str, outcome: &Outcome) {
-        if let Some(count) = self.parked.note(queue, ability, Instant::now()) {
+        if let Some(count) = self.parked.note(queue, ability) {
             let reason = outcome.told();
             tracing::warn!(%queue, ability, count, reason, "messages parked: no actor here can run them");
         }

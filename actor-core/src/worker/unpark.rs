@@ -2,7 +2,7 @@
 
 use std::iter;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -92,7 +92,7 @@ async fn take_all(post: &Arc<Post>) -> Option<usize> {
 /// Logs what was parked here since that was last logged.
 fn log_parked(post: &Post, at_once: bool) {
     let queue = &post.lane.queue;
-    for (ability, count) in post.executor.parked.due(queue, at_once, Instant::now()) {
+    for (ability, count) in post.executor.parked.due(queue, at_once) {
         shielded(|| tracing::warn!(%queue, ability, count, "messages parked: no actor here can run them"));
     }
 }

@@ -61,7 +61,8 @@ impl<B> Witness<B> {
         for delivery in deliveries {
             // What cannot be read is run by nobody.
             if let Ok(Counted { id, attempt, crashes, deliveries, .. }) = serde_json::from_slice(&delivery.body) {
-                let token = deliveries + u64::from(delivery.crashes) + 1;
+                let before = u64::from(delivery.crashes) + u64::from(delivery.interruptions);
+                let token = deliveries + before + 1;
                 let (attempt, crashes) = (attempt + 1, crashes + delivery.crashes);
                 self.journal.note(&What::Lent { id, attempt, crashes, token });
             }
@@ -70,8 +71,10 @@ impl<B> Witness<B> {
 
     fn note_settled(&self, settlement: &Settlement) {
         // What is done has begun.
-        let (Settlement::Retry { body, .. } | Settlement::Bury { body, .. } | Settlement::Release { body }) =
-            settlement
+        let (Settlement::Retry { body, .. }
+        | Settlement::Park { body, .. }
+        | Settlement::Bury { body, .. }
+        | Settlement::Release { body }) = settlement
         else {
             return;
         };
