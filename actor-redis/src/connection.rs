@@ -4,80 +4,70 @@
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
 //! the old one had sent can no longer happen: the server is told to close the old one first.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::runtime;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::endpoint::Endpoint;
+use crate::connect::{self, Live, Peer, pause};
+use crate::endpoint::{Endpoint, Wanted};
 use crate::error::{Error, Kind, Trouble};
+use crate::presence::Away;
 use crate::request::{Answer, Request};
-use crate::server::{self, Server};
 
-/// How long making a connection may take.
-const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take. A healthy Redis answers within milliseconds; one that forks or loads
 /// may take seconds.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
-/// The first and the longest pause between attempts to connect. With the longest, a server that is
-/// back is found again within a second.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-
+/// How long a connection that was quiet may take to answer, before another one is made beside it.
+const STILL_THERE: Duration = Duration::from_millis(500);
 /// How long a connection is kept at least to a server that is no primary.
 const STAY: Duration = Duration::from_secs(1);
+/// For how long it is remembered how often a runtime failed to connect.
+const REMEMBERED: Duration = Duration::from_secs(1);
 
-/// Whose runtime drives a connection.
+/// What to do before a request on a connection that was quiet for a while. A NAT, a balancer or a server that
+/// lost its power may have forgotten it, and tell nobody: what is sent then gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Driver {
-    /// The runtime that first needed it.
-    Any,
-    /// Always the caller's: a runtime that is blocked must not hold up another one's requests.
-    Caller,
+pub(crate) enum Quiet {
+    /// Ask whether it still stands, and make another where it does not: the request is then not sent in vain,
+    /// and nobody has to be told that its end is not known.
+    Ask,
+    /// Send the request, which may be repeated.
+    Trust,
 }
 
-/// One connection to Redis, made when it is first needed and again when it broke.
+/// A way to Redis: in each runtime that uses it one connection, made when it is first needed and again when it
+/// broke. A runtime drives its connections itself, so that one that is blocked or ends holds up no other.
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoint: Arc<Endpoint>,
-    driver: Driver,
+    quiet: Quiet,
     // Locked for moments only, by every request.
     state: Mutex<State>,
-    // Held while connecting, so that only one caller does.
-    connecting: tokio::sync::Mutex<()>,
-    /// How many connections were made so far.
-    made: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    live: Option<Arc<Live>>,
-    /// The connection before, which the next one has the server close.
-    former: Option<Peer>,
-    failure: Option<Failure>,
+    places: Vec<Place>,
+    /// Connections that are given up. The next one that is made has the server close them.
+    formers: Vec<Peer>,
+    /// How many were made so far.
+    made: u64,
 }
 
-/// A connection that stands.
+/// What one runtime has of a link.
 #[derive(Debug)]
-struct Live {
-    connection: MultiplexedConnection,
-    peer: Peer,
-    /// Cleared when the connection's driver ends.
-    alive: Arc<AtomicBool>,
+struct Place {
     runtime: runtime::Id,
-    since: Instant,
-}
-
-/// A connection as the server knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// Unique within one life of the server; 0 where the server did not tell.
-    client: i64,
-    run_id: Option<String>,
+    live: Option<Arc<Live>>,
+    failure: Option<Failure>,
+    // Held while connecting, so that only one caller of the runtime does.
+    connecting: Arc<tokio::sync::Mutex<()>>,
+    _wanted: Wanted,
 }
 
 /// The attempts that failed since a connection last stood.
@@ -86,38 +76,37 @@ struct Failure {
     attempts: u32,
     error: Arc<Error>,
     again_at: Instant,
+    away: Away,
 }
 
-/// Lives in a connection's driver, and says when that has ended, for whatever reason.
-struct Alive(Arc<AtomicBool>);
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
+/// What a runtime has at the moment.
+enum Standing {
+    Ready(Arc<Live>),
+    /// One on which nothing was heard for a while.
+    Quiet(Arc<Live>),
+    Missing,
 }
 
 impl Link {
-    pub(crate) fn new(endpoint: Arc<Endpoint>, driver: Driver) -> Self {
-        Self {
-            endpoint,
-            driver,
-            state: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
-            made: AtomicU64::default(),
-        }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, quiet: Quiet) -> Self {
+        Self { endpoint, quiet, state: Mutex::default() }
     }
 
-    /// Makes sure that there is a connection.
+    /// Makes sure that there is a connection, and that what was sent on those that were given up, in whatever
+    /// runtime, can no longer happen.
     pub(crate) async fn ready(&self) -> Result<(), Arc<Error>> {
-        self.live().await.map(drop)
+        let live = self.live().await?;
+        let formers = self.lock().given_up();
+        if !formers.is_empty() {
+            connect::close(&self.endpoint, &live, &formers).await?;
+            self.lock().are_closed(&formers);
+        }
+        Ok(())
     }
 
-    /// Takes a new connection for the next request.
+    /// Takes a new connection for the next request, in every runtime.
     pub(crate) fn give_up(&self) {
-        if let Some(live) = &self.lock().live {
-            live.alive.store(false, Ordering::Release);
-        }
+        self.lock().places.iter().filter_map(|place| place.live.as_ref()).for_each(|live| live.give_up());
     }
 
     /// The server's clock.
@@ -125,14 +114,14 @@ impl Link {
         &self.endpoint.clock
     }
 
-    /// How many connections were made so far.
+    /// Which connection this runtime has, of all that were made; 0 while there is none.
     pub(crate) fn made(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+        self.own().map_or(0, |live| live.number)
     }
 
-    /// The id of the connection, for `CLIENT UNBLOCK`; `None` while there is none.
+    /// The id of this runtime's connection, for `CLIENT UNBLOCK`; `None` while there is none.
     pub(crate) fn client(&self) -> Option<i64> {
-        self.lock().live.as_ref().map(|live| live.peer.client).filter(|client| *client != 0)
+        self.own().map(|live| live.peer.client).filter(|client| *client != 0)
     }
 
     /// Sends one command.
@@ -144,7 +133,9 @@ impl Link {
         let live = self.live().await.map_err(Trouble::NotConnected)?;
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
-        match connection.send_packed_command(command).await {
+        let _waits = live.asks();
+        let answer = connection.send_packed_command(command).await;
+        match answer.inspect(|_| live.answered()) {
             Ok(Value::ServerError(source)) => Err(self.refusal(source)),
             Ok(answer) => Ok(answer),
             Err(source) => Err(self.silence(&live, within, source)),
@@ -197,10 +188,10 @@ impl Link {
     pub(crate) fn refusal(&self, source: redis::ServerError) -> Trouble {
         let trouble = Trouble::Answer { address: Arc::clone(&self.endpoint.address), source };
         if trouble.is_of_no_primary()
-            && let Some(live) = &self.lock().live
+            && let Some(live) = self.own()
             && live.since.elapsed() >= STAY
         {
-            live.alive.store(false, Ordering::Release);
+            live.give_up();
         }
         trouble
     }
@@ -212,11 +203,12 @@ impl Link {
     async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, Trouble> {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
+        let _waits = live.asks();
         let answers = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
-        match answers {
+        match answers.inspect(|_| live.answered()) {
             Ok(answers) if answers.len() == pipeline.len() => Ok(answers),
             Ok(_) => {
-                live.alive.store(false, Ordering::Release);
+                live.give_up();
                 Err(self.strange("a number of answers that was not asked for"))
             }
             Err(source) => Err(self.silence(live, within, source)),
@@ -225,59 +217,123 @@ impl Link {
 
     /// Gives up a connection that did not answer.
     fn silence(&self, live: &Live, within: Duration, source: RedisError) -> Trouble {
-        live.alive.store(false, Ordering::Release);
+        live.give_up();
         Trouble::NoAnswer { address: Arc::clone(&self.endpoint.address), within, source }
     }
 
-    /// The connection that stands, or a new one.
+    /// The connection of this runtime: the one that stands, or a new one.
     async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
-        if let Some(live) = self.standing()? {
-            return Ok(live);
-        }
-        let _connecting = self.connecting.lock().await;
-        if let Some(live) = self.standing()? {
-            return Ok(live);
-        }
-        let former = self.lock().former.clone();
-        match connect(&self.endpoint, former).await {
-            Ok(live) => {
-                let live = Arc::new(live);
-                self.made.fetch_add(1, Ordering::Relaxed);
-                let mut state = self.lock();
-                state.failure = None;
-                state.live = Some(Arc::clone(&live));
-                state.former = None;
-                self.endpoint.is_here();
-                Ok(live)
-            }
-            Err(error) => Err(self.fail(error)),
+        let runtime = current_runtime()?;
+        match self.standing(runtime)? {
+            Standing::Ready(live) => Ok(live),
+            // Boxed, so that a request is small where the connection stands.
+            Standing::Quiet(_) | Standing::Missing => Box::pin(self.make(runtime)).await,
         }
     }
 
-    /// The connection that stands; the error of the last attempt while it is too early for the next.
-    fn standing(&self) -> Result<Option<Arc<Live>>, Arc<Error>> {
-        let mut state = self.lock();
-        if let Some(live) = &state.live {
-            let driven = self.driver == Driver::Any || current_runtime().is_ok_and(|id| id == live.runtime);
-            if driven && live.alive.load(Ordering::Acquire) {
-                return Ok(Some(Arc::clone(live)));
+    async fn make(&self, runtime: runtime::Id) -> Result<Arc<Live>, Arc<Error>> {
+        let connecting = Arc::clone(&self.lock().place(runtime, &self.endpoint).connecting);
+        let _connecting = connecting.lock().await;
+        let quiet = match self.standing(runtime)? {
+            Standing::Ready(live) => return Ok(live),
+            Standing::Quiet(live) => live,
+            Standing::Missing => return self.connect(runtime, None).await,
+        };
+        let asked = Instant::now();
+        let asks = Arc::clone(&quiet);
+        let mut answers = Box::pin(async move { asks.still_answers(ANSWER, &self.endpoint).await });
+        match timeout(STILL_THERE, &mut answers).await {
+            Ok(true) => return Ok(quiet),
+            Ok(false) => {
+                quiet.give_up();
+                return self.connect(runtime, None).await;
             }
-            state.former = state.live.take().map(|live| live.peer.clone());
+            Err(_) => {}
         }
-        match &state.failure {
+        // Where it is the server that is slow, a new connection is no faster: whichever answers first.
+        let answers = async {
+            if !answers.await {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::pin!(answers);
+        let made = tokio::select! {
+            biased;
+            () = &mut answers => return Ok(quiet),
+            made = self.connect(runtime, Some(&quiet)) => made,
+        };
+        if made.is_err() && timeout(ANSWER.saturating_sub(asked.elapsed()), answers).await.is_ok() {
+            self.stands(runtime);
+            return Ok(quiet);
+        }
+        quiet.give_up();
+        made
+    }
+
+    /// Makes a connection for this runtime, in place of one that may still stand.
+    async fn connect(&self, runtime: runtime::Id, former: Option<&Live>) -> Result<Arc<Live>, Arc<Error>> {
+        let (number, formers) = {
+            let mut state = self.lock();
+            state.made += 1;
+            let mut formers = state.given_up();
+            formers.extend(former.map(|live| live.peer.clone()));
+            (state.made, formers)
+        };
+        let live = match connect::connect(&self.endpoint, number, &formers).await {
+            Ok(live) => Arc::new(live),
+            Err(error) => return Err(self.fail(runtime, error)),
+        };
+        let mut state = self.lock();
+        state.are_closed(&formers);
+        state.place(runtime, &self.endpoint).live = Some(Arc::clone(&live));
+        drop(state);
+        self.stands(runtime);
+        Ok(live)
+    }
+
+    /// What this runtime has; the error of its last attempt while it is too early for the next.
+    fn standing(&self, runtime: runtime::Id) -> Result<Standing, Arc<Error>> {
+        let state = self.lock();
+        let Some(place) = state.places.iter().find(|place| place.runtime == runtime) else {
+            return Ok(Standing::Missing);
+        };
+        if let Some(live) = place.live.as_ref().filter(|live| live.is_alive()) {
+            let live = Arc::clone(live);
+            drop(state);
+            if self.quiet == Quiet::Ask && live.is_quiet() {
+                return Ok(Standing::Quiet(live));
+            }
+            self.endpoint.presence.used(&self.endpoint.address);
+            return Ok(Standing::Ready(live));
+        }
+        match &place.failure {
             Some(failure) if Instant::now() < failure.again_at => Err(Arc::clone(&failure.error)),
-            _ => Ok(None),
+            _ => Ok(Standing::Missing),
         }
     }
 
-    fn fail(&self, error: Error) -> Arc<Error> {
+    /// This runtime's connection stands.
+    fn stands(&self, runtime: runtime::Id) {
+        let failure = self.lock().place(runtime, &self.endpoint).failure.take();
+        drop(failure);
+        self.endpoint.presence.connected(&self.endpoint.address);
+    }
+
+    fn fail(&self, runtime: runtime::Id, error: Error) -> Arc<Error> {
         let error = Arc::new(error);
-        let mut state = self.lock();
-        let attempts = state.failure.as_ref().map_or(0, |failure| failure.attempts);
-        self.endpoint.is_away(&error);
+        let before = self.lock().place(runtime, &self.endpoint).failure.take();
+        let (attempts, away) = before.map_or((0, None), |failure| (failure.attempts, Some(failure.away)));
+        let away = self.endpoint.presence.failed(&self.endpoint.address, &error, away);
         let again_at = Instant::now() + pause(attempts);
-        state.failure = Some(Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at });
+        let failure = Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at, away };
+        self.lock().place(runtime, &self.endpoint).failure = Some(failure);
         error
+    }
+
+    /// The last connection of this runtime.
+    fn own(&self) -> Option<Arc<Live>> {
+        let runtime = current_runtime().ok()?;
+        self.lock().places.iter().find(|place| place.runtime == runtime)?.live.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -286,88 +342,48 @@ impl Link {
     }
 }
 
-async fn connect(endpoint: &Endpoint, former: Option<Peer>) -> Result<Live, Error> {
-    let runtime = current_runtime()?;
-    let alive = Arc::new(AtomicBool::new(true));
-    let guard = Alive(Arc::clone(&alive));
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(CONNECT))
-        .set_push_sender(move |_: PushInfo| {
-            let _lives_as_long_as_the_driver = &guard;
-            Ok::<(), ()>(())
+impl State {
+    /// The place of a runtime. Where it has none, those that nobody needs any more make way for it.
+    fn place(&mut self, runtime: runtime::Id, endpoint: &Arc<Endpoint>) -> &mut Place {
+        let at = self.places.iter().position(|place| place.runtime == runtime).unwrap_or_else(|| {
+            self.given_up();
+            // A runtime that lives and has no connection comes to a place of its own again.
+            self.places.retain(|place| place.live.is_some() || place.is_connecting() || place.has_just_failed());
+            self.places.push(Place {
+                runtime,
+                live: None,
+                failure: None,
+                connecting: Arc::default(),
+                _wanted: endpoint.want(),
+            });
+            self.places.len() - 1
         });
-    let failed = |source| Error::connecting(&endpoint.address, source);
-    let mut connection = endpoint.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
-    drop(config);
-    pass("connect.made");
-    let (client, server) = introduce(endpoint, &mut connection).await.map_err(failed)?;
-    pass("connect.introduced");
-    server.check(&endpoint.address)?;
-    server.warn(&endpoint.address, &endpoint.warned);
-    if let Some(former) = former
-        && former.client != 0
-        && former.run_id.is_some()
-        && former.run_id == server.run_id
-    {
-        let mut kill = Cmd::new();
-        kill.arg("CLIENT").arg("KILL").arg("ID").arg(former.client);
-        let killed = connection.send_packed_command(&kill).await.map_err(failed)?;
-        pass("connect.former_closed");
-        match killed {
-            Value::ServerError(refusal) => endpoint.warned.of_lingering(&endpoint.address, &refusal),
-            _ => tracing::debug!(client = former.client, "the former connection was closed"),
-        }
+        &mut self.places[at]
     }
-    let peer = Peer { client, run_id: server.run_id };
-    Ok(Live { connection, peer, alive, runtime, since: Instant::now() })
+
+    /// The connections that are given up, whosever they were: those that broke, and those whose runtime ended.
+    fn given_up(&mut self) -> Vec<Peer> {
+        let live = self.places.iter_mut().map(|place| &mut place.live);
+        let given_up = live.filter_map(|live| live.take_if(|live| !live.is_alive()));
+        self.formers.extend(given_up.map(|live| live.peer.clone()));
+        self.formers.clone()
+    }
+
+    fn are_closed(&mut self, formers: &[Peer]) {
+        self.formers.retain(|former| !formers.contains(former));
+    }
 }
 
-/// How long to pause after this many attempts that failed, and one more.
-fn pause(attempts: u32) -> Duration {
-    let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
-    // Many processes that lost the same server must not come back in step.
-    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+impl Place {
+    fn is_connecting(&self) -> bool {
+        Arc::strong_count(&self.connecting) > 1
+    }
+
+    fn has_just_failed(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| Instant::now() < failure.again_at + REMEMBERED)
+    }
 }
 
 fn current_runtime() -> Result<runtime::Id, Error> {
     runtime::Handle::try_current().map(|handle| handle.id()).map_err(|_| Kind::NoRuntime.into())
-}
-
-/// Asks what every new connection asks. What the server does not answer stays unknown.
-async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) -> RedisResult<(i64, Server)> {
-    let mut pipeline = Pipeline::new();
-    pipeline.cmd("CLIENT").arg("ID").cmd("TIME");
-    for question in server::questions() {
-        pipeline.add_command(question);
-    }
-    let asked = Instant::now();
-    let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
-    let [client, time, about @ ..] = answers.as_slice() else {
-        return Ok((0, Server::default()));
-    };
-    if let Ok((seconds, micros)) = redis::from_redis_value_ref::<(i64, i64)>(time) {
-        endpoint.clock.measure(asked, seconds.saturating_mul(1_000_000).saturating_add(micros));
-    }
-    let client = match client {
-        Value::Int(client) => *client,
-        // Without its id, nobody could have the server close it when it breaks: rather none, for now.
-        Value::ServerError(refusal) if refusal.code() == "BUSY" => return Err(refusal.clone().into()),
-        _ => 0,
-    };
-    Ok((client, Server::read(about)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_well_under_a_second() {
-        assert!(pause(0) <= Duration::from_millis(50));
-        for attempts in [4, 10, 1_000, u32::MAX] {
-            let pause = pause(attempts);
-            assert!((Duration::from_millis(250)..=Duration::from_millis(500)).contains(&pause), "{pause:?}");
-        }
-    }
 }

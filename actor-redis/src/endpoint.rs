@@ -1,14 +1,27 @@
 //! Where Redis is, read from a URL, and what every connection to it shares.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
 
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
+use crate::presence::Presence;
+use crate::resolve::{Asked, Resolver};
 use crate::server::Warned;
+
+/// After which quiet the system asks whether the other side is still there, and how often then. NATs and
+/// balancers forget what is quiet for longer: the shortest that are common after a minute, most after 4.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How long what was sent may stay without any sign from the other side. Longer than any answer may take, so
+/// that it ends only what nobody waits for.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const UNHEARD: Duration = Duration::from_secs(30);
 
 /// How a certificate in PEM form begins.
 #[cfg(feature = "tls")]
@@ -20,12 +33,22 @@ pub(crate) struct Endpoint {
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
-    /// Whether the server was connected when it was last tried, so that each change is logged once and
-    /// not for each connection.
-    here: AtomicBool,
-    /// Whether it ever was: until then its absence is the caller's error, and no change.
-    met: AtomicBool,
+    pub(crate) presence: Arc<Presence>,
+    /// None where the URL has an address, and no name.
+    resolver: Option<Resolver>,
+    /// How many connections this broker has, or would have.
+    wanted: Arc<AtomicUsize>,
     database: i64,
+}
+
+/// A connection that is needed, counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Wanted(Arc<AtomicUsize>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Endpoint {
@@ -45,26 +68,56 @@ impl Endpoint {
             .set_protocol(ProtocolVersion::RESP3)
             // A user with few permissions would find a refusal in the server's log for each connection.
             .set_skip_set_lib_name();
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let resolver = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+                if host.parse::<IpAddr>().is_err() =>
+            {
+                Some(Resolver::new(host, *port))
+            }
+            _ => None,
+        };
+        let tcp = kept_alive(info.tcp_settings().clone().set_nodelay(true));
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
         #[cfg(feature = "tls")]
         choose_cryptography();
         let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
-        let (here, met) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { client, address, clock: Clock::default(), warned: Warned::default(), here, met, database })
+        Ok(Self {
+            client,
+            address,
+            clock: Clock::default(),
+            warned: Warned::default(),
+            presence: Arc::default(),
+            resolver,
+            wanted: Arc::default(),
+            database,
+        })
     }
 
-    /// A connection was made.
-    pub(crate) fn is_here(&self) {
-        if !self.here.swap(true, Ordering::Relaxed) && self.met.swap(true, Ordering::Relaxed) {
-            tracing::info!(address = %self.address, "redis is connected again");
-        }
+    /// What finds the addresses of the host, where it has a name.
+    ///
+    /// # Errors
+    ///
+    /// Its thread cannot be started.
+    pub(crate) fn resolver(&self) -> Result<Option<Asked>, Error> {
+        let ready = self.resolver.as_ref().map(Resolver::ready).transpose();
+        ready.map_err(|source| Kind::NoThread { address: self.address.to_string(), source: source.into() }.into())
     }
 
-    /// A connection could not be made.
-    pub(crate) fn is_away(&self, error: &Error) {
-        if self.here.swap(false, Ordering::Relaxed) {
-            tracing::warn!(address = %self.address, %error, "redis is away");
+    /// Counts one more connection.
+    pub(crate) fn want(&self) -> Wanted {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        Wanted(Arc::clone(&self.wanted))
+    }
+
+    /// Why a connection could not be made.
+    pub(crate) fn unconnected(&self, source: RedisError) -> Error {
+        Error::connecting(&self.address, self.wanted.load(Ordering::Relaxed), source)
+    }
+
+    /// Takes an answer to `TIME`.
+    pub(crate) fn learn_time(&self, asked: Instant, time: &Value) {
+        if let Ok((seconds, micros)) = redis::from_redis_value_ref::<(i64, i64)>(time) {
+            self.clock.measure(asked, seconds.saturating_mul(1_000_000).saturating_add(micros));
         }
     }
 
@@ -80,6 +133,17 @@ impl Endpoint {
         self.client = Client::build_with_tls(info, certificates).map_err(|_| Kind::Certificate)?;
         Ok(())
     }
+}
+
+/// Has the system find out what nothing else would: a connection on which a side waits, and that leads nowhere.
+fn kept_alive(tcp: TcpSettings) -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE.0);
+    #[cfg(any(unix, windows))]
+    let keepalive = keepalive.with_interval(KEEPALIVE.1);
+    let tcp = tcp.set_keepalive(keepalive);
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let tcp = tcp.set_user_timeout(UNHEARD);
+    tcp
 }
 
 /// The client takes the process's cryptography, and would panic where none was chosen or the program
@@ -137,7 +201,7 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
     }
 }
 
-fn unreadable(error: &redis::RedisError) -> String {
+fn unreadable(error: &RedisError) -> String {
     // Only the fixed part of the client's text: its detail may quote the URL.
     let text = error.to_string();
     let what = text.split(" - ").next().unwrap_or_default().to_lowercase();

@@ -51,10 +51,20 @@ pub(crate) enum Kind {
     #[error("redis at {address} is a Sentinel, which keeps no messages: give the URL of the primary that it watches")]
     Sentinel { address: String },
     #[error(
-        "redis at {address} closed the connection at once: check that it has room for one more (`maxclients`), \
-         and whether it wants TLS (a rediss:// URL)"
+        "redis at {address} is full (`maxclients`), and this process needs {wanted} so far: raise `maxclients`, and the \
+         server's limit of open files, above the sum over all processes (docs/redis-keys.md, Connections)"
     )]
-    Closed { address: String, source: RedisError },
+    Full { address: String, wanted: String, source: RedisError },
+    #[error(
+        "redis at {address} closed the connection at once: check that it has room (`maxclients`; this process needs \
+         {wanted} so far), and whether it wants TLS (a rediss:// URL)"
+    )]
+    Closed { address: String, wanted: String, source: RedisError },
+    #[error(
+        "redis at {address} cannot be looked for: the thread that resolves its name could not be started; raise the \
+         limit of threads or processes (`ulimit -u`, the container's pids), or write an IP address into the URL"
+    )]
+    NoThread { address: String, source: RedisError },
     #[error("redis at {address} is busy with a script: wait for its end, or end it (SCRIPT KILL)")]
     Busy { address: String, source: RedisError },
     #[error("redis at {address} refused the connection: {what}")]
@@ -72,11 +82,18 @@ impl Error {
         matches!(*self.0, Kind::Url(_) | Kind::Namespace(_))
     }
 
-    /// Whether the same call may succeed later, unchanged: the server could not be reached, closed the
-    /// connection at once, or is busy with a script.
+    /// Whether the same call may succeed later, unchanged: the server could not be reached, is full, closed the
+    /// connection at once, or is busy with a script; or no thread could be started.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(*self.0, Kind::Unreachable { .. } | Kind::Closed { .. } | Kind::Busy { .. })
+        matches!(
+            *self.0,
+            Kind::Unreachable { .. }
+                | Kind::Full { .. }
+                | Kind::Closed { .. }
+                | Kind::Busy { .. }
+                | Kind::NoThread { .. }
+        )
     }
 
     /// Whether the server wants another user or password, or allows this user too little.
@@ -95,7 +112,9 @@ impl Error {
         match &*self.0 {
             Kind::Unreachable { source, .. }
             | Kind::Denied { source, .. }
+            | Kind::Full { source, .. }
             | Kind::Closed { source, .. }
+            | Kind::NoThread { source, .. }
             | Kind::Busy { source, .. }
             | Kind::Refused { source, .. } => Some(source),
             #[cfg(feature = "tls")]
@@ -105,7 +124,7 @@ impl Error {
     }
 
     /// Why a connection to `address` could not be made.
-    pub(crate) fn connecting(address: &str, source: RedisError) -> Self {
+    pub(crate) fn connecting(address: &str, connections: usize, source: RedisError) -> Self {
         let address = address.to_owned();
         let kind = match (source.kind(), source.code()) {
             _ if lacks_hello(&source) => Kind::TooOld { address, version: "older than 6.0".to_owned() },
@@ -125,7 +144,8 @@ impl Error {
             },
             #[cfg(feature = "tls")]
             _ if is_untrusted(&source) => Kind::Untrusted { address, source },
-            _ if is_closed(&source) => Kind::Closed { address, source },
+            _ if is_full(&source) => Kind::Full { address, wanted: wanted(connections), source },
+            _ if is_closed(&source) => Kind::Closed { address, wanted: wanted(connections), source },
             _ if is_busy(&source) => Kind::Busy { address, source },
             (_, Some(_)) => {
                 let what = source.detail().unwrap_or_default().to_owned();
@@ -143,10 +163,19 @@ fn lacks_hello(error: &RedisError) -> bool {
     error.kind() == Client::RESP3NotSupported || error.detail().is_some_and(unknown)
 }
 
-/// A server that has too many connections says so and closes at once: what it said may be lost.
+/// As a text has it.
+fn wanted(connections: usize) -> String {
+    format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
+}
+
+/// A server that has too many connections says so and closes at once.
+fn is_full(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("max number of clients"))
+}
+
+/// What a server said that is full may be lost.
 fn is_closed(error: &RedisError) -> bool {
-    let said = error.detail().is_some_and(|detail| detail.contains("max number of clients"));
-    said || error.is_connection_dropped() && !error.is_connection_refusal()
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 /// Whether a script holds up the server. What the client says of a database that could not be chosen has

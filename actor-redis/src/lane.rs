@@ -11,7 +11,7 @@ use redis::Value;
 use tokio::sync::Notify;
 
 use crate::claim::Reading;
-use crate::connection::{ANSWER, Driver, Link};
+use crate::connection::{ANSWER, Link, Quiet};
 use crate::endpoint::Endpoint;
 use crate::entry::{Content, EntryId};
 use crate::error::Trouble;
@@ -133,7 +133,7 @@ impl Lanes {
         let lane = Arc::new(Lane {
             consumer: consumer.clone(),
             queue: queues.get(&consumer.queue),
-            reads: Link::new(Arc::clone(&self.endpoint), Driver::Any),
+            reads: Link::new(Arc::clone(&self.endpoint), Quiet::Ask),
             held: Mutex::default(),
             recovery_in_doubt: AtomicBool::new(false),
             doubt: Notify::new(),

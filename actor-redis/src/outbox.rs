@@ -3,14 +3,15 @@
 //! A caller that is alone sends its message itself. Of those that are not, whoever finds the outbox
 //! empty begins a departure: a task that first lets everyone run who is ready to, and then takes all
 //! that has come together in one request. Nothing waits for a timer, departures do not wait for one
-//! another, and a caller that is dropped takes no other's message along.
+//! another, and a caller that is dropped takes no other's message along. Each runtime has departures of
+//! its own, so that one that is blocked holds up no other's messages.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actor_core::BrokerError;
 use actor_core::broker::Enqueue;
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
 use crate::RedisBroker;
@@ -22,12 +23,14 @@ type Stored = Result<(), BrokerError>;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     callers: AtomicUsize,
-    waiting: Mutex<Waiting>,
+    // One for each runtime that has messages here: few.
+    waiting: Mutex<Vec<Waiting>>,
 }
 
-/// Messages, and where to answer.
-#[derive(Debug, Default)]
+/// Messages of one runtime, and where to answer.
+#[derive(Debug)]
 struct Waiting {
+    runtime: runtime::Id,
     messages: Vec<Enqueue>,
     answers: Vec<oneshot::Sender<Stored>>,
 }
@@ -41,8 +44,8 @@ pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, message: E
         _ => return Box::pin(broker.store(queue, vec![message])).await,
     };
     let (answer, answered) = oneshot::channel();
-    if queue.outbox.put(message, answer) {
-        runtime.spawn(depart(broker.clone(), Departure(Some(Arc::clone(queue)))));
+    if queue.outbox.put(runtime.id(), message, answer) {
+        runtime.spawn(depart(broker.clone(), Departure(Some((Arc::clone(queue), runtime.id())))));
     }
     let lost = || BrokerError::unknown("the runtime that was sending it ended: it may or may not have been stored");
     vec![answered.await.unwrap_or_else(|_| Err(lost()))]
@@ -69,7 +72,7 @@ impl Drop for Caller<'_> {
 
 async fn depart(broker: RedisBroker, departure: Departure) {
     tokio::task::yield_now().await;
-    let Some((queue, Waiting { messages, answers })) = departure.take() else { return };
+    let Some((queue, Waiting { messages, answers, .. })) = departure.take() else { return };
     let stored = broker.store(&queue, messages).await;
     for (answer, stored) in answers.into_iter().zip(stored) {
         // An error means that the caller was dropped.
@@ -77,40 +80,50 @@ async fn depart(broker: RedisBroker, departure: Departure) {
     }
 }
 
-/// The duty to empty an outbox. Where its runtime ends before, what waits is answered all the same:
-/// else nobody would begin another departure.
-struct Departure(Option<Arc<Queue>>);
+/// The duty to send what a runtime has in an outbox. Where the runtime ends before, what waits is answered all
+/// the same.
+struct Departure(Option<(Arc<Queue>, runtime::Id)>);
 
 impl Departure {
     fn take(mut self) -> Option<(Arc<Queue>, Waiting)> {
-        let queue = self.0.take()?;
-        let waiting = queue.outbox.take();
+        let (queue, runtime) = self.0.take()?;
+        let waiting = queue.outbox.take(runtime)?;
         Some((queue, waiting))
     }
 }
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        if let Some(queue) = &self.0 {
-            drop(queue.outbox.take());
+        if let Some((queue, runtime)) = &self.0 {
+            drop(queue.outbox.take(*runtime));
         }
     }
 }
 
 impl Outbox {
-    /// Puts in a message, and says whether it is the first.
-    fn put(&self, message: Enqueue, answer: oneshot::Sender<Stored>) -> bool {
-        let mut waiting = self.lock();
-        waiting.messages.push(message);
-        waiting.answers.push(answer);
-        waiting.messages.len() == 1
+    /// Puts in a message, and says whether it is the first of its runtime.
+    fn put(&self, runtime: runtime::Id, message: Enqueue, answer: oneshot::Sender<Stored>) -> bool {
+        let mut all = self.lock();
+        match all.iter_mut().find(|waiting| waiting.runtime == runtime) {
+            Some(waiting) => {
+                waiting.messages.push(message);
+                waiting.answers.push(answer);
+                false
+            }
+            None => {
+                all.push(Waiting { runtime, messages: vec![message], answers: vec![answer] });
+                true
+            }
+        }
     }
 
-    fn take(&self) -> Waiting {
-        std::mem::take(&mut self.lock())
+    fn take(&self, runtime: runtime::Id) -> Option<Waiting> {
+        let mut all = self.lock();
+        let at = all.iter().position(|waiting| waiting.runtime == runtime)?;
+        Some(all.swap_remove(at))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
         // Nothing panics while it is held.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

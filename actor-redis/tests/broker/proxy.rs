@@ -1,8 +1,9 @@
-//! A wire between the broker and the server that can lose an answer, hold up a request, or be slow.
+//! A wire between the broker and the server that can lose an answer, hold up a request, be slow, or forget a
+//! connection.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
@@ -24,6 +25,9 @@ struct Wire {
     swallow: AtomicBool,
     hold: AtomicBool,
     slow: AtomicBool,
+    /// After which quiet a connection is forgotten.
+    forget_after: Mutex<Option<Duration>>,
+    forgotten: AtomicUsize,
     /// The server's socket.
     leads_to: Mutex<String>,
     let_go: Notify,
@@ -80,6 +84,17 @@ impl Proxy {
         self.wire.slow.store(true, Ordering::SeqCst);
     }
 
+    /// Forgets a connection that was quiet for so long, as a NAT does: what is sent on it later arrives nowhere,
+    /// and nobody is told.
+    pub(crate) fn forget_after(&self, quiet: Duration) {
+        *self.wire.forget_after.lock().unwrap() = Some(quiet);
+    }
+
+    /// How many connections were forgotten.
+    pub(crate) fn forgotten(&self) -> usize {
+        self.wire.forgotten.load(Ordering::SeqCst)
+    }
+
     /// Lets what was kept back go to the server, if that still takes it.
     pub(crate) async fn let_it_go(&self) {
         self.wire.let_go.notify_one();
@@ -95,23 +110,58 @@ impl Wire {
     }
 }
 
+/// What the wire remembers of a connection.
+struct Memory {
+    wire: Arc<Wire>,
+    /// When something passed last; none once it is forgotten.
+    passed: Mutex<Option<Instant>>,
+}
+
+impl Memory {
+    /// Whether a connection is known, on which something is to pass now.
+    fn is_known(&self) -> bool {
+        let mut passed = self.passed.lock().unwrap();
+        let limit = *self.wire.forget_after.lock().unwrap();
+        if let (Some(last), Some(limit)) = (*passed, limit)
+            && last.elapsed() >= limit
+        {
+            *passed = None;
+            self.wire.forgotten.fetch_add(1, Ordering::SeqCst);
+        }
+        *passed = passed.map(|_| Instant::now());
+        passed.is_some()
+    }
+}
+
 async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, to_server) = server.into_split();
+    let memory = Arc::new(Memory { wire: Arc::clone(&wire), passed: Mutex::new(Some(Instant::now())) });
     // A client that is gone does not end this: what it sent is still under way.
-    tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&wire)));
+    tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&memory)));
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+        if !memory.is_known() {
+            continue;
+        }
         wire.take_the_time_for(count).await;
         if wire.swallow.swap(false, Ordering::SeqCst) || to_client.write_all(&bytes[..count]).await.is_err() {
             break;
         }
     }
+    if !memory.is_known() {
+        // Nor does its end arrive.
+        std::future::pending::<()>().await;
+    }
 }
 
-async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix::OwnedWriteHalf, wire: Arc<Wire>) {
+async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix::OwnedWriteHalf, memory: Arc<Memory>) {
+    let wire = &memory.wire;
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+        if !memory.is_known() {
+            continue;
+        }
         wire.take_the_time_for(count).await;
         let held = wire.hold.swap(false, Ordering::SeqCst);
         if held {
@@ -124,5 +174,8 @@ async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix
         if sent.is_err() {
             break;
         }
+    }
+    if !memory.is_known() {
+        std::future::pending::<()>().await;
     }
 }

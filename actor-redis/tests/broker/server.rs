@@ -36,7 +36,6 @@ impl Server {
     }
 
     /// On a port too, with the settings that go with it.
-    #[cfg(feature = "tls")]
     pub(crate) fn on_port(settings: impl Fn(&str) -> Vec<String>) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = settings(&free.to_string());
@@ -44,7 +43,6 @@ impl Server {
     }
 
     /// The port that it was given last.
-    #[cfg(feature = "tls")]
     pub(crate) fn port(&self) -> &str {
         self.args.last().unwrap()
     }

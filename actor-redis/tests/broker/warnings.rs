@@ -13,10 +13,10 @@ use crate::server::{LEASE, Server, claim, message, queue, worker};
 
 /// What was logged on this thread.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn count(&self, words: &str) -> usize {
+    pub(crate) fn count(&self, words: &str) -> usize {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap().matches(words).count()
     }
 }
@@ -149,6 +149,11 @@ async fn an_outage_is_logged_once_and_so_is_its_end() {
     assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 0));
     server.start_again();
     while broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    // The heartbeat's connection is still away.
+    assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 0));
+    while broker.renew(&consumer.worker, &[queue()], LEASE).await.is_err() {
         tokio::task::yield_now().await;
     }
     assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 1));

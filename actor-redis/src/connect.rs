@@ -1,0 +1,211 @@
+//! Making a connection, and closing those before it on the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actor_core::failpoint::pass;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisResult, Value};
+
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::server::{self, Server};
+
+/// How long making a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// The first and the longest pause between attempts to connect. With the longest, a server that is
+/// back is found again within a second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// After which quiet a connection is asked whether it still stands. Within this time hardly anything forgets
+/// it, and the question costs at most one command a second.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// A connection that stands.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) peer: Peer,
+    /// Which of all that its link made it is.
+    pub(crate) number: u64,
+    pub(crate) since: Instant,
+    /// Cleared when the connection's driver ends, or when it is given up.
+    alive: Arc<AtomicBool>,
+    /// How many requests wait for their answer.
+    in_flight: AtomicU32,
+    /// When the last answer came, in ms after `since`.
+    answered: AtomicU64,
+}
+
+/// A connection as the server knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Unique within one life of the server; 0 where the server did not tell.
+    pub(crate) client: i64,
+    run_id: Option<String>,
+}
+
+/// Lives in a connection's driver, and says when that has ended, for whatever reason.
+struct Alive(Arc<AtomicBool>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// A request that waits for its answer.
+pub(crate) struct InFlight<'a>(&'a Live);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Live {
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    /// Takes it for no further request.
+    pub(crate) fn give_up(&self) {
+        self.alive.store(false, Ordering::Release);
+    }
+
+    /// Notes that a request goes out.
+    pub(crate) fn asks(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
+    }
+
+    /// Notes that an answer came.
+    pub(crate) fn answered(&self) {
+        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.answered.store(ms, Ordering::Relaxed);
+    }
+
+    /// Whether nothing was heard on it for a while, and nobody waits to hear anything: of a request that
+    /// waits, its own time decides.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
+        self.in_flight.load(Ordering::Relaxed) == 0 && self.since.elapsed().saturating_sub(answered) >= QUIET
+    }
+
+    /// Asks the server for what every user may ask, and changes nothing. Any answer will do.
+    pub(crate) async fn still_answers(&self, within: Duration, endpoint: &Endpoint) -> bool {
+        let mut connection = self.connection.clone();
+        connection.set_response_timeout(within);
+        let mut question = Cmd::new();
+        question.arg("TIME");
+        let asked = Instant::now();
+        let Ok(time) = connection.send_packed_command(&question).await else { return false };
+        endpoint.learn_time(asked, &time);
+        self.answered();
+        true
+    }
+}
+
+/// Makes a connection, and has the server close the former ones.
+pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) -> Result<Live, Error> {
+    let resolver = endpoint.resolver()?;
+    let alive = Arc::new(AtomicBool::new(true));
+    let guard = Alive(Arc::clone(&alive));
+    let mut config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(CONNECT))
+        .set_push_sender(move |_: PushInfo| {
+            let _lives_as_long_as_the_driver = &guard;
+            Ok::<(), ()>(())
+        });
+    if let Some(resolver) = resolver {
+        config = config.set_dns_resolver(resolver);
+    }
+    let failed = |source| endpoint.unconnected(source);
+    let mut connection = endpoint.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
+    drop(config);
+    pass("connect.made");
+    let (client, server) = introduce(endpoint, &mut connection).await.map_err(failed)?;
+    pass("connect.introduced");
+    server.check(&endpoint.address)?;
+    server.warn(&endpoint.address, &endpoint.warned);
+    let live = Live {
+        connection,
+        peer: Peer { client, run_id: server.run_id },
+        number,
+        since: Instant::now(),
+        alive,
+        in_flight: AtomicU32::new(0),
+        answered: AtomicU64::new(0),
+    };
+    close(endpoint, &live, formers).await?;
+    Ok(live)
+}
+
+/// Has the server close connections, where it is the one that had them.
+pub(crate) async fn close(endpoint: &Endpoint, live: &Live, formers: &[Peer]) -> Result<(), Error> {
+    let here = &live.peer.run_id;
+    let mut pipeline = Pipeline::new();
+    let closed = formers.iter().filter(|former| former.client != 0 && here.is_some() && former.run_id == *here);
+    for former in closed.clone() {
+        pipeline.cmd("CLIENT").arg("KILL").arg("ID").arg(former.client);
+    }
+    if pipeline.is_empty() {
+        return Ok(());
+    }
+    let mut connection = live.connection.clone();
+    connection.set_response_timeout(CONNECT);
+    let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
+    let answers = answers.map_err(|source| endpoint.unconnected(source))?;
+    pass("connect.former_closed");
+    for (former, answer) in closed.zip(answers) {
+        match answer {
+            Value::ServerError(refusal) => endpoint.warned.of_lingering(&endpoint.address, &refusal),
+            _ => tracing::debug!(client = former.client, "the former connection was closed"),
+        }
+    }
+    Ok(())
+}
+
+/// How long to pause after this many attempts that failed, and one more.
+pub(crate) fn pause(attempts: u32) -> Duration {
+    let ceiling = PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(attempts.min(16)));
+    // Many processes that lost the same server must not come back in step.
+    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// Asks what every new connection asks. What the server does not answer stays unknown.
+async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) -> RedisResult<(i64, Server)> {
+    let mut pipeline = Pipeline::new();
+    pipeline.cmd("CLIENT").arg("ID").cmd("TIME");
+    for question in server::questions() {
+        pipeline.add_command(question);
+    }
+    let asked = Instant::now();
+    let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
+    let [client, time, about @ ..] = answers.as_slice() else {
+        return Ok((0, Server::default()));
+    };
+    endpoint.learn_time(asked, time);
+    let client = match client {
+        Value::Int(client) => *client,
+        // Without its id, nobody could have the server close it when it breaks: rather none, for now.
+        Value::ServerError(refusal) if refusal.code() == "BUSY" => return Err(refusal.clone().into()),
+        _ => 0,
+    };
+    Ok((client, Server::read(about)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_well_under_a_second() {
+        assert!(pause(0) <= Duration::from_millis(50));
+        for attempts in [4, 10, 1_000, u32::MAX] {
+            let pause = pause(attempts);
+            assert!((Duration::from_millis(250)..=Duration::from_millis(500)).contains(&pause), "{pause:?}");
+        }
+    }
+}
