@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::runtime;
 use tokio::time::timeout;
 
@@ -218,6 +218,9 @@ impl Link {
     /// Gives up a connection that did not answer.
     fn silence(&self, live: &Live, within: Duration, source: RedisError) -> Trouble {
         live.give_up();
+        if source.kind() == ErrorKind::Parse {
+            return self.strange("not Redis's protocol");
+        }
         Trouble::NoAnswer { address: Arc::clone(&self.endpoint.address), within, source }
     }
 

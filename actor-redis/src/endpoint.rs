@@ -166,7 +166,7 @@ impl fmt::Debug for Endpoint {
 fn read(url: &str) -> Result<ConnectionInfo, Error> {
     let forms = "redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
                  or redis+unix:///path/to/socket";
-    let Some((scheme, _)) = url.split_once("://") else {
+    let Some((scheme, rest)) = url.split_once("://") else {
         return Err(Kind::Url(format!("the redis URL has no scheme: write {forms}")).into());
     };
     match scheme {
@@ -181,7 +181,7 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
         }
         _ => return Err(Kind::Url(format!("the redis URL cannot be read: write {forms}")).into()),
     }
-    if redis::parse_redis_url(url).is_none() {
+    if redis::parse_redis_url(url).is_none() || is_cut_in_a_password(scheme, rest) {
         return Err(Kind::Url(format!(
             "the redis URL cannot be read: write {forms}; in a password, write @ : / ? # and % as %40 %3A %2F %3F %23 and %25"
         ))
@@ -199,6 +199,16 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
         }
         _ => Ok(info),
     }
+}
+
+/// Whether what is read as host or path may be a part of a password: one that has a `/`, `?` or `#` ends the host
+/// there, and its `@` comes later.
+fn is_cut_in_a_password(scheme: &str, rest: &str) -> bool {
+    if scheme.ends_with("unix") {
+        let path = rest.split(['?', '#']).next().unwrap_or_default();
+        return path.contains("pass=") || path.contains("user=");
+    }
+    rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@'))
 }
 
 fn unreadable(error: &RedisError) -> String {
@@ -231,6 +241,10 @@ mod tests {
             ("redis://ada:s%40cret@redis.internal/1", "redis.internal:6379"),
             ("redis+unix:///run/redis.sock?db=2", "/run/redis.sock"),
             ("unix:///run/redis.sock", "/run/redis.sock"),
+            ("unix:///run/a@b/redis.sock?pass=hun@ter/2", "/run/a@b/redis.sock"),
+            // The last one divides, and the host is whole.
+            ("redis://ada:hun@ter@2@host/1", "host:6379"),
+            ("redis://:hun:ter2@host", "host:6379"),
         ] {
             assert_eq!(&*Endpoint::parse(url)?.address, address);
         }
@@ -253,6 +267,27 @@ mod tests {
         ] {
             let shown = refusal(url);
             assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_never_taken_for_a_host() {
+        let scheme = if cfg!(feature = "tls") { "rediss" } else { "redis" };
+        for before in ["", "ada", "12", "ada.example.com", "a@b"] {
+            for secret in
+                ["12/hunter2", "hunter2/", "6379?hunter2", "6379#hunter2", "12/hun@ter2", "hunter2@12/x", "/hunter2"]
+            {
+                for after in ["host", "host:6380", "host/1", "10.0.0.1/1?protocol=resp3", "[::1]"] {
+                    for scheme in ["redis", "valkey", scheme] {
+                        let shown = refusal(&format!("{scheme}://{before}:{secret}@{after}"));
+                        assert!(shown.contains("%40 %3A %2F %3F %23"), "{shown}");
+                        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
+                    }
+                }
+            }
+        }
+        for cut in ["redis+unix:///run/s&pass=hunter2", "unix:///run/s/pass=hunter2", "unix:///run/s;user=hunter2"] {
+            assert!(!refusal(cut).contains("hunter2"), "{cut}");
         }
     }
 

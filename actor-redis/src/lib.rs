@@ -59,6 +59,7 @@ mod resolve;
 mod script;
 mod server;
 mod settle;
+mod trouble;
 
 pub use audit::{Audit, Violation};
 pub use broker::RedisBroker;

@@ -22,8 +22,11 @@ async fn claim_all(broker: &RedisBroker, lanes: &[Consumer]) -> Vec<String> {
     let mut errors = Vec::new();
     for lane in lanes {
         if let Err(error) = broker.claim(lane, 1, &Wait::new(Duration::ZERO)).await {
-            assert!(error.is_transient() && !error.is_unknown(), "{error}");
-            errors.push(error.to_string());
+            assert!(error.is_transient(), "{error}");
+            // A connection that was cut just before is not yet known to be.
+            if !error.is_unknown() {
+                errors.push(error.to_string());
+            }
         }
     }
     errors
@@ -42,16 +45,17 @@ async fn a_server_that_takes_only_some_connections_is_away_once_until_it_takes_a
     broker.enroll(&lanes[0].worker, &queues, LEASE).await.unwrap();
     let mut raw = server.raw();
     set(&mut raw, "6");
-    let began = Instant::now();
+    let (began, mut refusals) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(2) {
         let errors = claim_all(&broker, &lanes).await;
-        assert!((1..8).contains(&errors.len()), "{errors:#?}");
+        refusals += errors.len();
         for error in errors {
             assert!(error.contains("`maxclients`") && error.contains(" connections so far"), "{error}");
         }
         // Those that stand are cut, and others take their room.
         redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec(&mut raw).unwrap();
     }
+    assert!(refusals > 0);
     assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 0));
     set(&mut raw, "100");
     while !claim_all(&broker, &lanes).await.is_empty() {}

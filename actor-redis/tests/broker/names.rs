@@ -10,8 +10,7 @@ use crate::server::{LEASE, Server, claim, message, queue, send, worker};
 #[test]
 fn a_host_name_is_resolved_while_user_code_has_every_blocking_thread() {
     let server = Server::on_port(|port| vec!["--port".to_owned(), port.to_owned()]);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
     let (release, released) = mpsc::channel::<()>();
     runtime.block_on(async {
         let broker = RedisBroker::connect(&format!("redis://localhost:{}", server.port())).await.unwrap();

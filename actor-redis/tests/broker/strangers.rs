@@ -42,7 +42,9 @@ async fn said_of(url: &str) -> String {
 #[tokio::test]
 async fn what_answers_and_is_no_redis_is_named_in_one_sentence() {
     let page = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nConnection: close\r\n\r\n<html>\r\n<body>400</body>\r\n</html>\r\n";
-    for greeting in [&page[..], b"SSH-2.0-OpenSSH_9.2p1\r\n", b"220 mail.example.com ESMTP\r\n", b"\x15\x03\x01\0\x02\x02\x46"] {
+    for greeting in
+        [&page[..], b"SSH-2.0-OpenSSH_9.2p1\r\n", b"220 mail.example.com ESMTP\r\n", b"\x15\x03\x01\0\x02\x02\x46"]
+    {
         for waits in [false, true] {
             let port = says(greeting, waits).await;
             let said = said_of(&format!("redis://127.0.0.1:{port}")).await;
