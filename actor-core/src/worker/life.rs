@@ -59,7 +59,7 @@ impl Life {
     pub(crate) fn begin(crew: &Crew) -> std::io::Result<Self> {
         let worker = Incarnation::new(&crew.name);
         let queues = crew.lanes.iter().map(|lane| lane.queue.clone()).collect();
-        let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
+        let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part(None));
         let heartbeat = Heartbeat::start(broker, worker.clone(), queues, crew.lease, outage)?;
         Ok(Self { worker, heartbeat, halt: CancellationToken::new(), stop: Arc::default(), posts: TaskTracker::new() })
     }
@@ -87,12 +87,12 @@ impl Life {
     fn post(&self, crew: &Crew) {
         for lane in &crew.lanes {
             let consumer = Consumer::new(self.worker.clone(), lane.queue.clone());
-            let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
+            let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part(Some(&lane.queue)));
             let (settlements, settler) = Settler::new(
                 Arc::clone(&broker),
                 consumer.clone(),
                 Arc::clone(lane),
-                outage.part(),
+                outage.part(Some(&lane.queue)),
                 crew.give_up.clone(),
             );
             crew.settlers.spawn(settler.run());

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fetch::IDLE_WAIT;
 use super::heartbeat::Status;
+use super::outage::Outage;
 use super::post::Post;
 use super::suspects::Admission;
 use crate::failpoint;
@@ -29,6 +30,7 @@ const MOST_AT_ONCE: usize = 32;
 pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>, lease: Duration) {
     let mut look = Instant::now() + lease;
     let mut awaits_renewal = true;
+    let outage = post.outage.part(Some(&post.consumer.queue));
     loop {
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
@@ -41,7 +43,7 @@ pub(crate) async fn recover(post: Arc<Post>, mut status: watch::Receiver<Status>
         };
         awaits_renewal = !may_judge;
         if may_judge && (hinted || look <= Instant::now()) {
-            match take_over(&post, &status, lease).await {
+            match take_over(&post, &status, lease, &outage).await {
                 Took::All => {
                     let wait = if hinted { LOOK_AGAIN } else { LOOK };
                     // Workers that began together shall not look together.
@@ -62,7 +64,7 @@ enum Took {
 }
 
 /// Runs what the dead held, as slots are free, until none is left.
-async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Duration) -> Took {
+async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Duration, outage: &Outage) -> Took {
     // Most looks find nothing, and shall not keep slots meanwhile.
     let mut at_once = 1;
     loop {
@@ -75,7 +77,7 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
         let slots: Vec<_> = iter::once(slot).chain(more).take(at_once).collect();
         match post.broker.recover(&post.consumer, slots.len(), grace).await {
             Ok(recovered) => {
-                post.outage.ended();
+                outage.ended();
                 if recovered.is_empty() {
                     return Took::All;
                 }
@@ -90,7 +92,10 @@ async fn take_over(post: &Arc<Post>, status: &watch::Receiver<Status>, lease: Du
                 }
             }
             Err(error) => {
-                post.outage.failed(&error);
+                // That the broker is away is left to those who ask again at once, and soon know its end.
+                if !error.is_unavailable() {
+                    outage.failed(&error);
+                }
                 return Took::All;
             }
         }
