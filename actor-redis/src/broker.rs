@@ -11,7 +11,7 @@ use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
 
 use crate::builder::Builder;
-use crate::connection::{Link, Requests};
+use crate::connection::{Link, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lane::Lanes;
@@ -75,7 +75,7 @@ impl RedisBroker {
     pub(crate) fn new(settings: Builder) -> Self {
         let endpoint = Arc::new(settings.endpoint);
         Self(Arc::new(Inner {
-            commands: Link::new(Arc::clone(&endpoint), Requests::Once),
+            commands: Link::new(Arc::clone(&endpoint), Quiet::Ask),
             queues: Queues::new(&settings.namespace),
             lanes: Lanes::new(Arc::clone(&endpoint), settings.weighted),
             leases: Leases::new(Arc::clone(&endpoint)),

@@ -218,7 +218,7 @@ impl Lane {
         reading.woken.clear();
         // Who answers now may be a replica that was promoted, or a server that was started again, and have
         // forgotten a settlement: what it then still believes lent would stay lent to this living worker.
-        let connection = self.reads.number();
+        let connection = self.reads.made();
         reading.has_reconnected |= reading.answered_by != 0 && reading.answered_by != connection;
         reading.answered_by = connection;
         Ok(answers)

@@ -1,7 +1,7 @@
-//! Making a connection: what is asked of every server, and the closing of the connections before.
+//! Making a connection, and closing those before it on the server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
@@ -17,17 +17,24 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// The first and the longest pause between attempts to connect. With the longest, a server that is
 /// back is found again within a second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// After which quiet a connection is asked whether it still stands. Within this time hardly anything forgets
+/// it, and the question costs at most one command a second.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A connection that stands.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) peer: Peer,
-    /// Cleared when the connection's driver ends, and where the connection is given up.
+    /// Which of all that its link made it is.
+    pub(crate) number: u64,
+    pub(crate) since: Instant,
+    /// Cleared when the connection's driver ends, or when it is given up.
     alive: Arc<AtomicBool>,
-    since: Instant,
-    /// When it was heard of last, in ms after it was made.
-    heard_ms: AtomicU64,
+    /// How many requests wait for their answer.
+    in_flight: AtomicU32,
+    /// When the last answer came, in ms after `since`.
+    answered: AtomicU64,
 }
 
 /// A connection as the server knows it.
@@ -47,49 +54,74 @@ impl Drop for Alive {
     }
 }
 
+/// A request that waits for its answer.
+pub(crate) struct InFlight<'a>(&'a Live);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Live {
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Acquire)
     }
 
-    /// Has the next request take a new connection.
+    /// Takes it for no further request.
     pub(crate) fn give_up(&self) {
         self.alive.store(false, Ordering::Release);
     }
 
-    /// How long it has stood.
-    pub(crate) fn age(&self) -> Duration {
-        self.since.elapsed()
+    /// Notes that a request goes out.
+    pub(crate) fn asks(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
     }
 
-    /// Notes that the server has answered.
-    pub(crate) fn heard(&self) {
-        self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
+    /// Notes that an answer came.
+    pub(crate) fn answered(&self) {
+        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.answered.store(ms, Ordering::Relaxed);
     }
 
-    /// How long nothing was heard of the server.
-    pub(crate) fn quiet(&self) -> Duration {
-        Duration::from_millis(self.age_ms().saturating_sub(self.heard_ms.load(Ordering::Relaxed)))
+    /// Whether nothing was heard on it for a while, and nobody waits to hear anything: of a request that
+    /// waits, its own time decides.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
+        self.in_flight.load(Ordering::Relaxed) == 0 && self.since.elapsed().saturating_sub(answered) >= QUIET
     }
 
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX)
+    /// Asks the server for what every user may ask, and changes nothing. Any answer will do.
+    pub(crate) async fn still_answers(&self, within: Duration, endpoint: &Endpoint) -> bool {
+        let mut connection = self.connection.clone();
+        connection.set_response_timeout(within);
+        let mut question = Cmd::new();
+        question.arg("TIME");
+        let asked = Instant::now();
+        let Ok(time) = connection.send_packed_command(&question).await else { return false };
+        endpoint.learn_time(asked, &time);
+        self.answered();
+        true
     }
 }
 
-/// Makes a connection, and has the server close those before it.
-pub(crate) async fn connect(endpoint: &Endpoint, former: Vec<Peer>) -> Result<Live, Error> {
+/// Makes a connection, and has the server close the former ones.
+pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) -> Result<Live, Error> {
+    let resolver = endpoint.resolver()?;
     let alive = Arc::new(AtomicBool::new(true));
     let guard = Alive(Arc::clone(&alive));
-    let config = AsyncConnectionConfig::new()
+    let mut config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(CONNECT))
-        .set_dns_resolver(endpoint.resolver.clone())
         .set_push_sender(move |_: PushInfo| {
             let _lives_as_long_as_the_driver = &guard;
             Ok::<(), ()>(())
         });
-    let failed = |source| Error::connecting(&endpoint.address, source);
+    if let Some(resolver) = resolver {
+        config = config.set_dns_resolver(resolver);
+    }
+    let failed = |source| endpoint.unconnected(source);
     let mut connection = endpoint.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
     drop(config);
     pass("connect.made");
@@ -97,19 +129,42 @@ pub(crate) async fn connect(endpoint: &Endpoint, former: Vec<Peer>) -> Result<Li
     pass("connect.introduced");
     server.check(&endpoint.address)?;
     server.warn(&endpoint.address, &endpoint.warned);
-    let here = |peer: &Peer| peer.client != 0 && peer.run_id.is_some() && peer.run_id == server.run_id;
-    for former in former.into_iter().filter(here) {
-        let mut kill = Cmd::new();
-        kill.arg("CLIENT").arg("KILL").arg("ID").arg(former.client);
-        let killed = connection.send_packed_command(&kill).await.map_err(failed)?;
-        pass("connect.former_closed");
-        match killed {
+    let live = Live {
+        connection,
+        peer: Peer { client, run_id: server.run_id },
+        number,
+        since: Instant::now(),
+        alive,
+        in_flight: AtomicU32::new(0),
+        answered: AtomicU64::new(0),
+    };
+    close(endpoint, &live, formers).await?;
+    Ok(live)
+}
+
+/// Has the server close connections, where it is the one that had them.
+pub(crate) async fn close(endpoint: &Endpoint, live: &Live, formers: &[Peer]) -> Result<(), Error> {
+    let here = &live.peer.run_id;
+    let mut pipeline = Pipeline::new();
+    let closed = formers.iter().filter(|former| former.client != 0 && here.is_some() && former.run_id == *here);
+    for former in closed.clone() {
+        pipeline.cmd("CLIENT").arg("KILL").arg("ID").arg(former.client);
+    }
+    if pipeline.is_empty() {
+        return Ok(());
+    }
+    let mut connection = live.connection.clone();
+    connection.set_response_timeout(CONNECT);
+    let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
+    let answers = answers.map_err(|source| endpoint.unconnected(source))?;
+    pass("connect.former_closed");
+    for (former, answer) in closed.zip(answers) {
+        match answer {
             Value::ServerError(refusal) => endpoint.warned.of_lingering(&endpoint.address, &refusal),
             _ => tracing::debug!(client = former.client, "the former connection was closed"),
         }
     }
-    let peer = Peer { client, run_id: server.run_id };
-    Ok(Live { connection, peer, alive, since: Instant::now(), heard_ms: AtomicU64::new(0) })
+    Ok(())
 }
 
 /// How long to pause after this many attempts that failed, and one more.
@@ -131,9 +186,7 @@ async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) 
     let [client, time, about @ ..] = answers.as_slice() else {
         return Ok((0, Server::default()));
     };
-    if let Ok((seconds, micros)) = redis::from_redis_value_ref::<(i64, i64)>(time) {
-        endpoint.clock.measure(asked, seconds.saturating_mul(1_000_000).saturating_add(micros));
-    }
+    endpoint.learn_time(asked, time);
     let client = match client {
         Value::Int(client) => *client,
         // Without its id, nobody could have the server close it when it breaks: rather none, for now.

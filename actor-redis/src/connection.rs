@@ -3,86 +3,71 @@
 //! A request is never sent twice. One that found no connection was not sent; one that was handed to a
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
 //! the old one had sent can no longer happen: the server is told to close the old one first.
-//!
-//! A connection is driven by the runtime that made it, and stands still while that one does. So each runtime that
-//! uses a link has a connection of its own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::runtime;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::connect::{Live, Peer, connect, pause};
-use crate::endpoint::Endpoint;
+use crate::connect::{self, Live, Peer, pause};
+use crate::endpoint::{Endpoint, Wanted};
 use crate::error::{Error, Kind, Trouble};
+use crate::presence::Away;
 use crate::request::{Answer, Request};
 
 /// How long an answer may take. A healthy Redis answers within milliseconds; one that forks or loads
 /// may take seconds.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
-
+/// How long a connection that was quiet may take to answer, before another one is made beside it.
+const STILL_THERE: Duration = Duration::from_millis(500);
 /// How long a connection is kept at least to a server that is no primary.
 const STAY: Duration = Duration::from_secs(1);
+/// For how long it is remembered how often a runtime failed to connect.
+const REMEMBERED: Duration = Duration::from_secs(1);
 
-/// How long a connection may be quiet before it is asked for a sign of life. Far less than what a NAT or a
-/// balancer takes to forget one, and long enough that who sends often never asks.
-const QUIET: Duration = Duration::from_secs(1);
-/// How long a sign of life may take. Without one nothing was sent, and a new connection is made.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-
-/// How many connections of runtimes that ended are remembered, to be closed on the server. Their runtimes have
-/// closed them already, unless the network was away.
-const MOST_ORPHANS: usize = 64;
-
-/// How many lines there were in this process.
-static LINES: AtomicU64 = AtomicU64::new(0);
-
-/// Whether requests may be asked for again when it is not known what became of them.
+/// What to do before a request on a connection that was quiet for a while. A NAT, a balancer or a server that
+/// lost its power may have forgotten it, and tell nobody: what is sent then gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Requests {
-    /// They may, so that nothing is asked before.
-    Repeatable,
-    /// Not all of them: a quiet connection is asked for a sign of life first.
-    Once,
+pub(crate) enum Quiet {
+    /// Ask whether it still stands, and make another where it does not: the request is then not sent in vain,
+    /// and nobody has to be told that its end is not known.
+    Ask,
+    /// Send the request, which may be repeated.
+    Trust,
 }
 
-/// One connection to Redis for each runtime, made when it is first needed and again when it broke.
+/// A way to Redis: in each runtime that uses it one connection, made when it is first needed and again when it
+/// broke. A runtime drives its connections itself, so that one that is blocked or ends holds up no other.
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoint: Arc<Endpoint>,
-    requests: Requests,
-    /// How many connections were made so far.
-    made: AtomicU64,
-    // Both are locked for moments only, the first by every request.
-    lines: Mutex<Vec<Arc<Line>>>,
-    /// The connections of runtimes that ended, which the next one has the server close.
-    orphans: Mutex<Vec<Peer>>,
-}
-
-/// What one runtime has of a link.
-#[derive(Debug)]
-struct Line {
-    /// Unique among all of this process.
-    id: u64,
-    runtime: runtime::Id,
+    quiet: Quiet,
     // Locked for moments only, by every request.
     state: Mutex<State>,
-    // Held while connecting, so that only one caller does.
-    connecting: tokio::sync::Mutex<()>,
-    /// Which connection it has, of all that were made; 0 for none so far.
-    number: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    places: Vec<Place>,
+    /// Connections that are given up. The next one that is made has the server close them.
+    formers: Vec<Peer>,
+    /// How many were made so far.
+    made: u64,
+}
+
+/// What one runtime has of a link.
+#[derive(Debug)]
+struct Place {
+    runtime: runtime::Id,
     live: Option<Arc<Live>>,
-    /// The connection before, which the next one has the server close.
-    former: Option<Peer>,
     failure: Option<Failure>,
+    // Held while connecting, so that only one caller of the runtime does.
+    connecting: Arc<tokio::sync::Mutex<()>>,
+    _wanted: Wanted,
 }
 
 /// The attempts that failed since a connection last stood.
@@ -91,24 +76,37 @@ struct Failure {
     attempts: u32,
     error: Arc<Error>,
     again_at: Instant,
+    away: Away,
+}
+
+/// What a runtime has at the moment.
+enum Standing {
+    Ready(Arc<Live>),
+    /// One on which nothing was heard for a while.
+    Quiet(Arc<Live>),
+    Missing,
 }
 
 impl Link {
-    pub(crate) fn new(endpoint: Arc<Endpoint>, requests: Requests) -> Self {
-        let (lines, orphans) = (Mutex::default(), Mutex::default());
-        Self { endpoint, requests, made: AtomicU64::default(), lines, orphans }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, quiet: Quiet) -> Self {
+        Self { endpoint, quiet, state: Mutex::default() }
     }
 
-    /// Makes sure that there is a connection.
+    /// Makes sure that there is a connection, and that what was sent on those that were given up, in whatever
+    /// runtime, can no longer happen.
     pub(crate) async fn ready(&self) -> Result<(), Arc<Error>> {
-        self.live().await.map(drop)
+        let live = self.live().await?;
+        let formers = self.lock().given_up();
+        if !formers.is_empty() {
+            connect::close(&self.endpoint, &live, &formers).await?;
+            self.lock().are_closed(&formers);
+        }
+        Ok(())
     }
 
-    /// Takes a new connection for the next request.
+    /// Takes a new connection for the next request, in every runtime.
     pub(crate) fn give_up(&self) {
-        if let Some(live) = self.here() {
-            live.give_up();
-        }
+        self.lock().places.iter().filter_map(|place| place.live.as_ref()).for_each(|live| live.give_up());
     }
 
     /// The server's clock.
@@ -116,14 +114,14 @@ impl Link {
         &self.endpoint.clock
     }
 
-    /// Which connection this runtime has, of all that were made; 0 for none so far.
-    pub(crate) fn number(&self) -> u64 {
-        self.line().map_or(0, |line| line.number.load(Ordering::Relaxed))
+    /// Which connection this runtime has, of all that were made; 0 while there is none.
+    pub(crate) fn made(&self) -> u64 {
+        self.own().map_or(0, |live| live.number)
     }
 
-    /// The id of the connection, for `CLIENT UNBLOCK`; `None` while there is none.
+    /// The id of this runtime's connection, for `CLIENT UNBLOCK`; `None` while there is none.
     pub(crate) fn client(&self) -> Option<i64> {
-        self.here().map(|live| live.peer.client).filter(|client| *client != 0)
+        self.own().map(|live| live.peer.client).filter(|client| *client != 0)
     }
 
     /// Sends one command.
@@ -135,14 +133,11 @@ impl Link {
         let live = self.live().await.map_err(Trouble::NotConnected)?;
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
-        match connection.send_packed_command(command).await {
-            Ok(answer) => {
-                live.heard();
-                match answer {
-                    Value::ServerError(source) => Err(self.refusal(source)),
-                    answer => Ok(answer),
-                }
-            }
+        let _waits = live.asks();
+        let answer = connection.send_packed_command(command).await;
+        match answer.inspect(|_| live.answered()) {
+            Ok(Value::ServerError(source)) => Err(self.refusal(source)),
+            Ok(answer) => Ok(answer),
             Err(source) => Err(self.silence(&live, within, source)),
         }
     }
@@ -193,8 +188,8 @@ impl Link {
     pub(crate) fn refusal(&self, source: redis::ServerError) -> Trouble {
         let trouble = Trouble::Answer { address: Arc::clone(&self.endpoint.address), source };
         if trouble.is_of_no_primary()
-            && let Some(live) = self.here()
-            && live.age() >= STAY
+            && let Some(live) = self.own()
+            && live.since.elapsed() >= STAY
         {
             live.give_up();
         }
@@ -208,12 +203,10 @@ impl Link {
     async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, Trouble> {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
+        let _waits = live.asks();
         let answers = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
-        match answers {
-            Ok(answers) if answers.len() == pipeline.len() => {
-                live.heard();
-                Ok(answers)
-            }
+        match answers.inspect(|_| live.answered()) {
+            Ok(answers) if answers.len() == pipeline.len() => Ok(answers),
             Ok(_) => {
                 live.give_up();
                 Err(self.strange("a number of answers that was not asked for"))
@@ -225,116 +218,125 @@ impl Link {
     /// Gives up a connection that did not answer.
     fn silence(&self, live: &Live, within: Duration, source: RedisError) -> Trouble {
         live.give_up();
+        if source.kind() == ErrorKind::Parse {
+            return self.strange("not Redis's protocol");
+        }
         Trouble::NoAnswer { address: Arc::clone(&self.endpoint.address), within, source }
     }
 
-    /// The connection that stands and can be relied on, or a new one.
+    /// The connection of this runtime: the one that stands, or a new one.
     async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
-        let line = self.line()?;
-        if let Some(live) = line.standing()? {
-            let is_relied_on = self.requests == Requests::Repeatable || live.quiet() < QUIET;
-            if is_relied_on || !self.endpoint.is_remote || has_answered(&live).await {
-                return Ok(live);
+        let runtime = current_runtime()?;
+        match self.standing(runtime)? {
+            Standing::Ready(live) => Ok(live),
+            // Boxed, so that a request is small where the connection stands.
+            Standing::Quiet(_) | Standing::Missing => Box::pin(self.make(runtime)).await,
+        }
+    }
+
+    async fn make(&self, runtime: runtime::Id) -> Result<Arc<Live>, Arc<Error>> {
+        let connecting = Arc::clone(&self.lock().place(runtime, &self.endpoint).connecting);
+        let _connecting = connecting.lock().await;
+        let quiet = match self.standing(runtime)? {
+            Standing::Ready(live) => return Ok(live),
+            Standing::Quiet(live) => live,
+            Standing::Missing => return self.connect(runtime, None).await,
+        };
+        let asked = Instant::now();
+        let asks = Arc::clone(&quiet);
+        let mut answers = Box::pin(async move { asks.still_answers(ANSWER, &self.endpoint).await });
+        match timeout(STILL_THERE, &mut answers).await {
+            Ok(true) => return Ok(quiet),
+            Ok(false) => {
+                quiet.give_up();
+                return self.connect(runtime, None).await;
             }
-            tracing::debug!(address = %self.endpoint.address, "a quiet connection gave no sign of life: making another");
-            live.give_up();
+            Err(_) => {}
         }
-        let _connecting = line.connecting.lock().await;
-        if let Some(live) = line.standing()? {
-            return Ok(live);
-        }
-        let mut former: Vec<Peer> = line.lock().former.clone().into_iter().collect();
-        former.append(&mut self.orphans());
-        match connect(&self.endpoint, former).await {
-            Ok(live) => {
-                let live = Arc::new(live);
-                let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-                let mut state = line.lock();
-                line.number.store(number, Ordering::Relaxed);
-                state.live = Some(Arc::clone(&live));
-                state.former = None;
-                state.failure = None;
-                drop(state);
-                self.endpoint.is_here(line.id);
-                Ok(live)
+        // Where it is the server that is slow, a new connection is no faster: whichever answers first.
+        let answers = async {
+            if !answers.await {
+                std::future::pending::<()>().await;
             }
-            Err(error) => {
-                self.endpoint.is_away(line.id, &error);
-                Err(line.fail(error))
-            }
+        };
+        tokio::pin!(answers);
+        let made = tokio::select! {
+            biased;
+            () = &mut answers => return Ok(quiet),
+            made = self.connect(runtime, Some(&quiet)) => made,
+        };
+        if made.is_err() && timeout(ANSWER.saturating_sub(asked.elapsed()), answers).await.is_ok() {
+            self.stands(runtime);
+            return Ok(quiet);
         }
+        quiet.give_up();
+        made
     }
 
-    /// The connection that this runtime has, if any.
-    fn here(&self) -> Option<Arc<Live>> {
-        self.line().ok()?.lock().live.clone()
-    }
-
-    /// What this runtime has of the link.
-    fn line(&self) -> Result<Arc<Line>, Arc<Error>> {
-        let runtime = runtime::Handle::try_current().map_err(|_| Arc::new(Kind::NoRuntime.into()))?.id();
-        // Nothing panics while it is held.
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.iter().find(|line| line.runtime == runtime) {
-            return Ok(Arc::clone(line));
-        }
-        // Of the runtimes that ended, the drivers have too.
-        lines.retain(|line| Arc::strong_count(line) > 1 || line.is_alive() || !self.leave(line));
-        let line = Arc::new(Line {
-            id: LINES.fetch_add(1, Ordering::Relaxed),
-            runtime,
-            state: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
-            number: AtomicU64::default(),
-        });
-        lines.push(Arc::clone(&line));
-        Ok(line)
-    }
-
-    /// Remembers what is to be closed of a line that nobody uses.
-    fn leave(&self, line: &Line) -> bool {
-        let mut state = line.lock();
-        let peers = [state.live.take().map(|live| live.peer.clone()), state.former.take()];
-        let mut orphans = self.orphans();
-        orphans.extend(peers.into_iter().flatten());
-        let over = orphans.len().saturating_sub(MOST_ORPHANS);
-        orphans.drain(..over);
-        true
-    }
-
-    fn orphans(&self) -> MutexGuard<'_, Vec<Peer>> {
-        // Nothing panics while it is held.
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Line {
-    fn is_alive(&self) -> bool {
-        self.lock().live.as_ref().is_some_and(|live| live.is_alive())
-    }
-
-    /// The connection that stands; the error of the last attempt while it is too early for the next.
-    fn standing(&self) -> Result<Option<Arc<Live>>, Arc<Error>> {
+    /// Makes a connection for this runtime, in place of one that may still stand.
+    async fn connect(&self, runtime: runtime::Id, former: Option<&Live>) -> Result<Arc<Live>, Arc<Error>> {
+        let (number, formers) = {
+            let mut state = self.lock();
+            state.made += 1;
+            let mut formers = state.given_up();
+            formers.extend(former.map(|live| live.peer.clone()));
+            (state.made, formers)
+        };
+        let live = match connect::connect(&self.endpoint, number, &formers).await {
+            Ok(live) => Arc::new(live),
+            Err(error) => return Err(self.fail(runtime, error)),
+        };
         let mut state = self.lock();
-        if let Some(live) = &state.live {
-            if live.is_alive() {
-                return Ok(Some(Arc::clone(live)));
+        state.are_closed(&formers);
+        state.place(runtime, &self.endpoint).live = Some(Arc::clone(&live));
+        drop(state);
+        self.stands(runtime);
+        Ok(live)
+    }
+
+    /// What this runtime has; the error of its last attempt while it is too early for the next.
+    fn standing(&self, runtime: runtime::Id) -> Result<Standing, Arc<Error>> {
+        let state = self.lock();
+        let Some(place) = state.places.iter().find(|place| place.runtime == runtime) else {
+            return Ok(Standing::Missing);
+        };
+        if let Some(live) = place.live.as_ref().filter(|live| live.is_alive()) {
+            let live = Arc::clone(live);
+            drop(state);
+            if self.quiet == Quiet::Ask && live.is_quiet() {
+                return Ok(Standing::Quiet(live));
             }
-            state.former = state.live.take().map(|live| live.peer.clone());
+            self.endpoint.presence.used(&self.endpoint.address);
+            return Ok(Standing::Ready(live));
         }
-        match &state.failure {
+        match &place.failure {
             Some(failure) if Instant::now() < failure.again_at => Err(Arc::clone(&failure.error)),
-            _ => Ok(None),
+            _ => Ok(Standing::Missing),
         }
     }
 
-    fn fail(&self, error: Error) -> Arc<Error> {
+    /// This runtime's connection stands.
+    fn stands(&self, runtime: runtime::Id) {
+        let failure = self.lock().place(runtime, &self.endpoint).failure.take();
+        drop(failure);
+        self.endpoint.presence.connected(&self.endpoint.address);
+    }
+
+    fn fail(&self, runtime: runtime::Id, error: Error) -> Arc<Error> {
         let error = Arc::new(error);
-        let mut state = self.lock();
-        let attempts = state.failure.as_ref().map_or(0, |failure| failure.attempts);
+        let before = self.lock().place(runtime, &self.endpoint).failure.take();
+        let (attempts, away) = before.map_or((0, None), |failure| (failure.attempts, Some(failure.away)));
+        let away = self.endpoint.presence.failed(&self.endpoint.address, &error, away);
         let again_at = Instant::now() + pause(attempts);
-        state.failure = Some(Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at });
+        let failure = Failure { attempts: attempts.saturating_add(1), error: Arc::clone(&error), again_at, away };
+        self.lock().place(runtime, &self.endpoint).failure = Some(failure);
         error
+    }
+
+    /// The last connection of this runtime.
+    fn own(&self) -> Option<Arc<Live>> {
+        let runtime = current_runtime().ok()?;
+        self.lock().places.iter().find(|place| place.runtime == runtime)?.live.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -343,13 +345,48 @@ impl Line {
     }
 }
 
-/// Whether a connection that was quiet still leads to the server. Any answer is a sign of life, also a refusal.
-async fn has_answered(live: &Live) -> bool {
-    let mut connection = live.connection.clone();
-    connection.set_response_timeout(SIGN_OF_LIFE);
-    let answered = connection.send_packed_command(&redis::cmd("PING")).await.is_ok();
-    if answered {
-        live.heard();
+impl State {
+    /// The place of a runtime. Where it has none, those that nobody needs any more make way for it.
+    fn place(&mut self, runtime: runtime::Id, endpoint: &Arc<Endpoint>) -> &mut Place {
+        let at = self.places.iter().position(|place| place.runtime == runtime).unwrap_or_else(|| {
+            self.given_up();
+            // A runtime that lives and has no connection comes to a place of its own again.
+            self.places.retain(|place| place.live.is_some() || place.is_connecting() || place.has_just_failed());
+            self.places.push(Place {
+                runtime,
+                live: None,
+                failure: None,
+                connecting: Arc::default(),
+                _wanted: endpoint.want(),
+            });
+            self.places.len() - 1
+        });
+        &mut self.places[at]
     }
-    answered
+
+    /// The connections that are given up, whosever they were: those that broke, and those whose runtime ended.
+    fn given_up(&mut self) -> Vec<Peer> {
+        let live = self.places.iter_mut().map(|place| &mut place.live);
+        let given_up = live.filter_map(|live| live.take_if(|live| !live.is_alive()));
+        self.formers.extend(given_up.map(|live| live.peer.clone()));
+        self.formers.clone()
+    }
+
+    fn are_closed(&mut self, formers: &[Peer]) {
+        self.formers.retain(|former| !formers.contains(former));
+    }
+}
+
+impl Place {
+    fn is_connecting(&self) -> bool {
+        Arc::strong_count(&self.connecting) > 1
+    }
+
+    fn has_just_failed(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| Instant::now() < failure.again_at + REMEMBERED)
+    }
+}
+
+fn current_runtime() -> Result<runtime::Id, Error> {
+    runtime::Handle::try_current().map(|handle| handle.id()).map_err(|_| Kind::NoRuntime.into())
 }

@@ -1,24 +1,27 @@
 //! Where Redis is, read from a URL, and what every connection to it shares.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::io::tcp::socket2::TcpKeepalive;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
 
-use crate::absence::Absence;
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
-use crate::resolver::Resolver;
+use crate::presence::Presence;
+use crate::resolve::{Asked, Resolver};
 use crate::server::Warned;
 
-/// How long a connection is quiet before the system asks for a sign of life, and how long until it asks again.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
-/// How long what was sent may be without the system's acknowledgement before a connection is broken.
-#[cfg(target_os = "linux")]
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After which quiet the system asks whether the other side is still there, and how often then. NATs and
+/// balancers forget what is quiet for longer: the shortest that are common after a minute, most after 4.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How long what was sent may stay without any sign from the other side. Longer than any answer may take, so
+/// that it ends only what nobody waits for.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const UNHEARD: Duration = Duration::from_secs(30);
 
 /// How a certificate in PEM form begins.
 #[cfg(feature = "tls")]
@@ -30,11 +33,22 @@ pub(crate) struct Endpoint {
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
-    pub(crate) resolver: Resolver,
-    /// Whether something may stand between this process and the server that forgets connections.
-    pub(crate) is_remote: bool,
-    absence: Absence,
+    pub(crate) presence: Arc<Presence>,
+    /// None where the URL has an address, and no name.
+    resolver: Option<Resolver>,
+    /// How many connections this broker has, or would have.
+    wanted: Arc<AtomicUsize>,
     database: i64,
+}
+
+/// A connection that is needed, counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Wanted(Arc<AtomicUsize>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Endpoint {
@@ -54,10 +68,15 @@ impl Endpoint {
             .set_protocol(ProtocolVersion::RESP3)
             // A user with few permissions would find a refusal in the server's log for each connection.
             .set_skip_set_lib_name();
-        let tcp = info.tcp_settings().clone().set_nodelay(true).set_keepalive(keepalive());
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(USER_TIMEOUT);
-        let is_remote = !matches!(info.addr(), ConnectionAddr::Unix(_));
+        let resolver = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+                if host.parse::<IpAddr>().is_err() =>
+            {
+                Some(Resolver::new(host, *port))
+            }
+            _ => None,
+        };
+        let tcp = kept_alive(info.tcp_settings().clone().set_nodelay(true));
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
         #[cfg(feature = "tls")]
         choose_cryptography();
@@ -67,24 +86,38 @@ impl Endpoint {
             address,
             clock: Clock::default(),
             warned: Warned::default(),
-            resolver: Resolver::default(),
-            is_remote,
-            absence: Absence::default(),
+            presence: Arc::default(),
+            resolver,
+            wanted: Arc::default(),
             database,
         })
     }
 
-    /// Connection `number` was made.
-    pub(crate) fn is_here(&self, number: u64) {
-        if self.absence.is_over(number, Instant::now()) {
-            tracing::info!(address = %self.address, "redis is connected again");
-        }
+    /// What finds the addresses of the host, where it has a name.
+    ///
+    /// # Errors
+    ///
+    /// Its thread cannot be started.
+    pub(crate) fn resolver(&self) -> Result<Option<Asked>, Error> {
+        let ready = self.resolver.as_ref().map(Resolver::ready).transpose();
+        ready.map_err(|source| Kind::NoThread { address: self.address.to_string(), source: source.into() }.into())
     }
 
-    /// Connection `number` could not be made.
-    pub(crate) fn is_away(&self, number: u64, error: &Error) {
-        if self.absence.begins(number, Instant::now()) {
-            tracing::warn!(address = %self.address, %error, "redis is away");
+    /// Counts one more connection.
+    pub(crate) fn want(&self) -> Wanted {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        Wanted(Arc::clone(&self.wanted))
+    }
+
+    /// Why a connection could not be made.
+    pub(crate) fn unconnected(&self, source: RedisError) -> Error {
+        Error::connecting(&self.address, self.wanted.load(Ordering::Relaxed), source)
+    }
+
+    /// Takes an answer to `TIME`.
+    pub(crate) fn learn_time(&self, asked: Instant, time: &Value) {
+        if let Ok((seconds, micros)) = redis::from_redis_value_ref::<(i64, i64)>(time) {
+            self.clock.measure(asked, seconds.saturating_mul(1_000_000).saturating_add(micros));
         }
     }
 
@@ -102,13 +135,15 @@ impl Endpoint {
     }
 }
 
-/// Asks a quiet connection for a sign of life, so that what stands in between does not forget it (the soonest do
-/// after a few minutes), and so that it is known to be broken within a minute.
-fn keepalive() -> TcpKeepalive {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    #[cfg(not(windows))]
-    let keepalive = keepalive.with_retries(3);
-    keepalive
+/// Has the system find out what nothing else would: a connection on which a side waits, and that leads nowhere.
+fn kept_alive(tcp: TcpSettings) -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE.0);
+    #[cfg(any(unix, windows))]
+    let keepalive = keepalive.with_interval(KEEPALIVE.1);
+    let tcp = tcp.set_keepalive(keepalive);
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let tcp = tcp.set_user_timeout(UNHEARD);
+    tcp
 }
 
 /// The client takes the process's cryptography, and would panic where none was chosen or the program
@@ -131,7 +166,7 @@ impl fmt::Debug for Endpoint {
 fn read(url: &str) -> Result<ConnectionInfo, Error> {
     let forms = "redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
                  or redis+unix:///path/to/socket";
-    let Some((scheme, _)) = url.split_once("://") else {
+    let Some((scheme, rest)) = url.split_once("://") else {
         return Err(Kind::Url(format!("the redis URL has no scheme: write {forms}")).into());
     };
     match scheme {
@@ -146,14 +181,7 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
         }
         _ => return Err(Kind::Url(format!("the redis URL cannot be read: write {forms}")).into()),
     }
-    if has_unencoded_password(url) {
-        return Err(Kind::Url(format!(
-            "the redis URL cannot be read: in a user and a password, write @ : / ? # and % as %40 %3A %2F %3F %23 and %25; \
-             its form is {forms}"
-        ))
-        .into());
-    }
-    if redis::parse_redis_url(url).is_none() {
+    if redis::parse_redis_url(url).is_none() || is_cut_in_a_password(scheme, rest) {
         return Err(Kind::Url(format!(
             "the redis URL cannot be read: write {forms}; in a password, write @ : / ? # and % as %40 %3A %2F %3F %23 and %25"
         ))
@@ -173,19 +201,17 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
     }
 }
 
-/// Whether a URL's password has a character that ends it too soon: what comes behind that would be taken for the
-/// host, and be shown as such.
-fn has_unencoded_password(url: &str) -> bool {
-    let Some((_, rest)) = url.split_once("://") else { return false };
-    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let is_path = authority.is_empty();
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    // An address of version 6 stands in brackets.
-    let colons = host.rsplit_once(']').map_or(host, |(_, port)| port).matches(':').count();
-    user.contains('@') || user.matches(':').count() > 1 || colons > 1 || (!is_path && behind.contains('@'))
+/// Whether what is read as host or path may be a part of a password: one that has a `/`, `?` or `#` ends the host
+/// there, and its `@` comes later.
+fn is_cut_in_a_password(scheme: &str, rest: &str) -> bool {
+    if scheme.ends_with("unix") {
+        let path = rest.split(['?', '#']).next().unwrap_or_default();
+        return path.contains("pass=") || path.contains("user=");
+    }
+    rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@'))
 }
 
-fn unreadable(error: &redis::RedisError) -> String {
+fn unreadable(error: &RedisError) -> String {
     // Only the fixed part of the client's text: its detail may quote the URL.
     let text = error.to_string();
     let what = text.split(" - ").next().unwrap_or_default().to_lowercase();
@@ -215,6 +241,10 @@ mod tests {
             ("redis://ada:s%40cret@redis.internal/1", "redis.internal:6379"),
             ("redis+unix:///run/redis.sock?db=2", "/run/redis.sock"),
             ("unix:///run/redis.sock", "/run/redis.sock"),
+            ("unix:///run/a@b/redis.sock?pass=hun@ter/2", "/run/a@b/redis.sock"),
+            // The last one divides, and the host is whole.
+            ("redis://ada:hun@ter@2@host/1", "host:6379"),
+            ("redis://:hun:ter2@host", "host:6379"),
         ] {
             assert_eq!(&*Endpoint::parse(url)?.address, address);
         }
@@ -241,28 +271,23 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_is_not_encoded_is_refused_and_no_part_of_it_is_shown() {
-        for mark in ["@", "/", "?", "#", ":", "@@", "/@", "@/", "1/", "0?x=", "[", "]:"] {
-            for url in [
-                format!("redis://:hun{mark}ter2@host:6379/0"),
-                format!("redis://ada:hun{mark}ter2@host"),
-                format!("redis://hun{mark}ter2:secret@host/1"),
-                format!("redis://:hun{mark}ter2@[::1]:6379"),
-            ] {
-                match Endpoint::parse(&url) {
-                    // A bracket is no mark of a URL's own within a password.
-                    Ok(endpoint) => {
-                        let shown = format!("{endpoint:?}");
-                        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{url}: {shown}");
-                        assert!(mark.contains(['[', ']', ':']), "{url} was taken: {shown}");
-                    }
-                    Err(error) => {
-                        let shown = format!("{error} {error:?}");
-                        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{url}: {shown}");
-                        assert!(shown.contains("%40") || mark.contains(['[', ']']), "{url}: {shown}");
+    fn a_password_that_is_not_encoded_is_never_taken_for_a_host() {
+        let scheme = if cfg!(feature = "tls") { "rediss" } else { "redis" };
+        for before in ["", "ada", "12", "ada.example.com", "a@b"] {
+            for secret in
+                ["12/hunter2", "hunter2/", "6379?hunter2", "6379#hunter2", "12/hun@ter2", "hunter2@12/x", "/hunter2"]
+            {
+                for after in ["host", "host:6380", "host/1", "10.0.0.1/1?protocol=resp3", "[::1]"] {
+                    for scheme in ["redis", "valkey", scheme] {
+                        let shown = refusal(&format!("{scheme}://{before}:{secret}@{after}"));
+                        assert!(shown.contains("%40 %3A %2F %3F %23"), "{shown}");
+                        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
                     }
                 }
             }
+        }
+        for cut in ["redis+unix:///run/s&pass=hunter2", "unix:///run/s/pass=hunter2", "unix:///run/s;user=hunter2"] {
+            assert!(!refusal(cut).contains("hunter2"), "{cut}");
         }
     }
 

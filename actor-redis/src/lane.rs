@@ -10,7 +10,7 @@ use actor_core::settlement::{Settled, Settlement};
 use redis::Value;
 use tokio::sync::Notify;
 
-use crate::connection::{ANSWER, Link, Requests};
+use crate::connection::{ANSWER, Link, Quiet};
 use crate::endpoint::Endpoint;
 use crate::entry::{Content, EntryId};
 use crate::error::Trouble;
@@ -181,7 +181,7 @@ impl Lanes {
         let lane = Arc::new(Lane {
             consumer: consumer.clone(),
             queue: queues.get(&consumer.queue),
-            reads: Link::new(Arc::clone(&self.endpoint), Requests::Once),
+            reads: Link::new(Arc::clone(&self.endpoint), Quiet::Ask),
             weighted: self.weighted,
             held: Mutex::default(),
             recovery_in_doubt: AtomicBool::new(false),

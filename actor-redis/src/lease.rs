@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actor_core::QueueName;
 use actor_core::delivery::{Incarnation, Renewal};
 
-use crate::connection::{ANSWER, Link, Requests};
+use crate::connection::{ANSWER, Link, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::queue::Queues;
@@ -154,7 +154,7 @@ impl Leases {
     }
 
     fn kept(&self, worker: &Incarnation) -> Arc<Kept> {
-        let link = || Link::new(Arc::clone(&self.endpoint), Requests::Repeatable);
+        let link = || Link::new(Arc::clone(&self.endpoint), Quiet::Trust);
         let new = || Arc::new(Kept { link: link(), renewals: AtomicU32::new(0) });
         Arc::clone(self.lock().entry(worker.clone()).or_insert_with(new))
     }

@@ -32,7 +32,6 @@
 //! error whose [`is_unknown`](actor_core::BrokerError::is_unknown) is true: it may have happened. The broker
 //! never sends such a request again on its own.
 
-mod absence;
 mod audit;
 mod broker;
 mod builder;
@@ -52,14 +51,16 @@ mod keys;
 mod lane;
 mod lease;
 mod outbox;
+mod presence;
 mod queue;
 mod reading;
 mod reclaim;
 mod request;
-mod resolver;
+mod resolve;
 mod script;
 mod server;
 mod settle;
+mod trouble;
 mod weight;
 
 pub use audit::{Audit, Violation};

@@ -1,17 +1,17 @@
 //! Group commit: what concurrent callers send to one queue goes to Redis together.
 //!
-//! A caller that is alone sends its message itself. Of those that are not, whoever finds nothing waiting of its
-//! runtime begins a departure: a task that first lets everyone run who is ready to, and then takes all
+//! A caller that is alone sends its message itself. Of those that are not, whoever finds the outbox
+//! empty begins a departure: a task that first lets everyone run who is ready to, and then takes all
 //! that has come together in one request. Nothing waits for a timer, departures do not wait for one
-//! another, and a caller that is dropped takes no other's message along. Nobody waits for a departure of another
-//! runtime, which may stand still.
+//! another, and a caller that is dropped takes no other's message along. Each runtime has departures of
+//! its own, so that one that is blocked holds up no other's messages.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actor_core::BrokerError;
 use actor_core::broker::Enqueue;
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
 use crate::RedisBroker;
@@ -23,14 +23,14 @@ type Stored = Result<(), BrokerError>;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     callers: AtomicUsize,
-    // One for each runtime that has some. Mostly that is one.
+    // One for each runtime that has messages here: few.
     waiting: Mutex<Vec<Waiting>>,
 }
 
 /// Messages of one runtime, and where to answer.
 #[derive(Debug)]
 struct Waiting {
-    runtime: Id,
+    runtime: runtime::Id,
     messages: Vec<Enqueue>,
     answers: Vec<oneshot::Sender<Stored>>,
 }
@@ -45,7 +45,7 @@ pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, message: E
     };
     let (answer, answered) = oneshot::channel();
     if queue.outbox.put(runtime.id(), message, answer) {
-        runtime.spawn(depart(broker.clone(), Departure { queue: Some(Arc::clone(queue)), runtime: runtime.id() }));
+        runtime.spawn(depart(broker.clone(), Departure(Some((Arc::clone(queue), runtime.id())))));
     }
     let lost = || BrokerError::unknown("the runtime that was sending it ended: it may or may not have been stored");
     vec![answered.await.unwrap_or_else(|_| Err(lost()))]
@@ -80,42 +80,44 @@ async fn depart(broker: RedisBroker, departure: Departure) {
     }
 }
 
-/// The duty to send what waits of a runtime. Where that ends before, what waits is answered all the same.
-struct Departure {
-    queue: Option<Arc<Queue>>,
-    runtime: Id,
-}
+/// The duty to send what a runtime has in an outbox. Where the runtime ends before, what waits is answered all
+/// the same.
+struct Departure(Option<(Arc<Queue>, runtime::Id)>);
 
 impl Departure {
     fn take(mut self) -> Option<(Arc<Queue>, Waiting)> {
-        let queue = self.queue.take()?;
-        let waiting = queue.outbox.take(self.runtime)?;
+        let (queue, runtime) = self.0.take()?;
+        let waiting = queue.outbox.take(runtime)?;
         Some((queue, waiting))
     }
 }
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        if let Some(queue) = &self.queue {
-            drop(queue.outbox.take(self.runtime));
+        if let Some((queue, runtime)) = &self.0 {
+            drop(queue.outbox.take(*runtime));
         }
     }
 }
 
 impl Outbox {
     /// Puts in a message, and says whether it is the first of its runtime.
-    fn put(&self, runtime: Id, message: Enqueue, answer: oneshot::Sender<Stored>) -> bool {
+    fn put(&self, runtime: runtime::Id, message: Enqueue, answer: oneshot::Sender<Stored>) -> bool {
         let mut all = self.lock();
-        if let Some(waiting) = all.iter_mut().find(|waiting| waiting.runtime == runtime) {
-            waiting.messages.push(message);
-            waiting.answers.push(answer);
-            return false;
+        match all.iter_mut().find(|waiting| waiting.runtime == runtime) {
+            Some(waiting) => {
+                waiting.messages.push(message);
+                waiting.answers.push(answer);
+                false
+            }
+            None => {
+                all.push(Waiting { runtime, messages: vec![message], answers: vec![answer] });
+                true
+            }
         }
-        all.push(Waiting { runtime, messages: vec![message], answers: vec![answer] });
-        true
     }
 
-    fn take(&self, runtime: Id) -> Option<Waiting> {
+    fn take(&self, runtime: runtime::Id) -> Option<Waiting> {
         let mut all = self.lock();
         let at = all.iter().position(|waiting| waiting.runtime == runtime)?;
         Some(all.swap_remove(at))

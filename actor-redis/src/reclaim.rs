@@ -48,7 +48,7 @@ impl Lane {
         }
         self.reads.ready().await.map_err(Trouble::NotConnected)?;
         commands.ready().await.map_err(Trouble::NotConnected)?;
-        reading.answered_by = self.reads.number();
+        reading.answered_by = self.reads.made();
         // Held only at the end: what is held is no stray to the next look, and this one may fail on its way.
         let mut found = Vec::new();
         for level in Level::ALL {

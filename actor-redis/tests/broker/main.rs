@@ -13,6 +13,8 @@ mod server;
 mod audit;
 /// What it costs.
 mod cost;
+/// Servers that have no room.
+mod crowded;
 /// Dead letters.
 mod dead;
 /// Messages and hands that are not this library's.
@@ -27,22 +29,26 @@ mod leases;
 mod life;
 /// Answers that never arrive.
 mod lost;
+/// Hosts that have names.
+mod names;
 /// Which message goes first.
 mod order;
 /// Servers that go away and come back.
 mod outage;
 /// Callers that send at once.
 mod outbox;
-/// Connections that something on the way forgets.
+/// Connections on which nothing was said for a while.
 mod quiet;
 /// What dead workers held.
 mod recovery;
 /// Servers that refuse, and what is said then.
 mod refusals;
-/// Several runtimes, and what fills the threads of one.
+/// Callers in several runtimes.
 mod runtimes;
 /// Messages that wait for their time.
 mod scheduled;
+/// What answers and is no Redis.
+mod strangers;
 /// Servers that are spoken to in secret.
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,6 +1,7 @@
-//! A wire between the broker and the server that can lose an answer, hold up a request, or be slow.
+//! A wire between the broker and the server that can lose an answer, hold up a request, be slow, or forget a
+//! connection.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,9 @@ struct Wire {
     swallow: AtomicBool,
     hold: AtomicBool,
     slow: AtomicBool,
-    /// After how many ms of quiet a connection is forgotten; 0 for never.
-    forgets_after: AtomicU64,
+    /// After which quiet a connection is forgotten.
+    forget_after: Mutex<Option<Duration>>,
+    forgotten: AtomicUsize,
     /// The server's socket.
     leads_to: Mutex<String>,
     let_go: Notify,
@@ -82,9 +84,15 @@ impl Proxy {
         self.wire.slow.store(true, Ordering::SeqCst);
     }
 
-    /// Forgets connections that were quiet for this long, and closes none: what comes on them later is lost.
+    /// Forgets a connection that was quiet for so long, as a NAT does: what is sent on it later arrives nowhere,
+    /// and nobody is told.
     pub(crate) fn forget_after(&self, quiet: Duration) {
-        self.wire.forgets_after.store(u64::try_from(quiet.as_millis()).unwrap(), Ordering::SeqCst);
+        *self.wire.forget_after.lock().unwrap() = Some(quiet);
+    }
+
+    /// How many connections were forgotten.
+    pub(crate) fn forgotten(&self) -> usize {
+        self.wire.forgotten.load(Ordering::SeqCst)
     }
 
     /// Lets what was kept back go to the server, if that still takes it.
@@ -102,52 +110,59 @@ impl Wire {
     }
 }
 
-/// When something last came by on a connection, and whether it is forgotten.
-#[derive(Default)]
-struct Quiet(Mutex<Option<Instant>>, AtomicBool);
+/// What the wire remembers of a connection.
+struct Memory {
+    wire: Arc<Wire>,
+    /// When something passed last; none once it is forgotten.
+    passed: Mutex<Option<Instant>>,
+}
 
-impl Quiet {
-    /// Whether the connection is forgotten, now that something comes by.
-    fn is_forgotten(&self, wire: &Wire) -> bool {
-        let after = Duration::from_millis(wire.forgets_after.load(Ordering::SeqCst));
-        let last = self.0.lock().unwrap().replace(Instant::now());
-        if !after.is_zero() && last.is_some_and(|last| last.elapsed() > after) {
-            self.1.store(true, Ordering::SeqCst);
+impl Memory {
+    /// Whether a connection is known, on which something is to pass now.
+    fn is_known(&self) -> bool {
+        let mut passed = self.passed.lock().unwrap();
+        let limit = *self.wire.forget_after.lock().unwrap();
+        if let (Some(last), Some(limit)) = (*passed, limit)
+            && last.elapsed() >= limit
+        {
+            *passed = None;
+            self.wire.forgotten.fetch_add(1, Ordering::SeqCst);
         }
-        self.1.load(Ordering::SeqCst)
+        *passed = passed.map(|_| Instant::now());
+        passed.is_some()
     }
 }
 
 async fn carry(client: TcpStream, server: UnixStream, wire: Arc<Wire>) {
-    let quiet = Arc::new(Quiet::default());
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, to_server) = server.into_split();
+    let memory = Arc::new(Memory { wire: Arc::clone(&wire), passed: Mutex::new(Some(Instant::now())) });
     // A client that is gone does not end this: what it sent is still under way.
-    tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&wire), Arc::clone(&quiet)));
+    tokio::spawn(carry_requests(from_client, to_server, Arc::clone(&memory)));
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
-        wire.take_the_time_for(count).await;
-        if quiet.is_forgotten(&wire) {
+        if !memory.is_known() {
             continue;
         }
+        wire.take_the_time_for(count).await;
         if wire.swallow.swap(false, Ordering::SeqCst) || to_client.write_all(&bytes[..count]).await.is_err() {
             break;
         }
     }
+    if !memory.is_known() {
+        // Nor does its end arrive.
+        std::future::pending::<()>().await;
+    }
 }
 
-async fn carry_requests(
-    mut from_client: tcp::OwnedReadHalf,
-    mut to_server: unix::OwnedWriteHalf,
-    wire: Arc<Wire>,
-    quiet: Arc<Quiet>,
-) {
+async fn carry_requests(mut from_client: tcp::OwnedReadHalf, mut to_server: unix::OwnedWriteHalf, memory: Arc<Memory>) {
+    let wire = &memory.wire;
     let mut bytes = vec![0; 65536];
     while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
-        wire.take_the_time_for(count).await;
-        if quiet.is_forgotten(&wire) {
+        if !memory.is_known() {
             continue;
         }
+        wire.take_the_time_for(count).await;
         let held = wire.hold.swap(false, Ordering::SeqCst);
         if held {
             wire.let_go.notified().await;
@@ -159,5 +174,8 @@ async fn carry_requests(
         if sent.is_err() {
             break;
         }
+    }
+    if !memory.is_known() {
+        std::future::pending::<()>().await;
     }
 }

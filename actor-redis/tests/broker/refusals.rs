@@ -6,7 +6,6 @@ use actor_core::inspect::{Page, State, Which};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Inspect, Priority};
 use actor_redis::{Error, RedisBroker};
-use tokio::io::AsyncWriteExt;
 
 use crate::fake::{introduced, serve};
 use crate::server::{
@@ -68,21 +67,6 @@ async fn a_sentinel_is_named() {
     let error = refusal(&sentinel).await;
     assert!(error.is_unsupported(), "{error}");
     says(&error, "URL of the primary");
-}
-
-#[tokio::test]
-async fn a_server_of_another_kind_is_named_in_one_line() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("redis://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let page = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nwhat is this?\r\n";
-            client.write_all(page).await.unwrap();
-        }
-    });
-    let error = refusal(&url).await;
-    says(&error, "is no redis: check the host and the port");
-    assert!(!format!("{error:?}").contains('\n'), "{error:?}");
 }
 
 #[tokio::test]

@@ -35,11 +35,6 @@ impl Server {
         Self { child, args, dir }
     }
 
-    /// On a port too.
-    pub(crate) fn listening() -> Self {
-        Self::on_port(|port| vec!["--port".to_owned(), port.to_owned()])
-    }
-
     /// On a port too, with the settings that go with it.
     pub(crate) fn on_port(settings: impl Fn(&str) -> Vec<String>) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -9,7 +9,7 @@ use crate::server::{Server, bodies, claim, message, send, worker};
 
 const AUTHORITY: &str = include_str!("tls/authority.pem");
 
-fn secured() -> Server {
+pub(crate) fn secured() -> Server {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker/tls");
     let file = |name: &str| format!("{here}/{name}");
     let (cert, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
