@@ -74,6 +74,11 @@ pub(crate) enum Kind {
     )]
     Closed { address: String, wanted: String, source: RedisError },
     #[error(
+        "redis at {address} could not be reached: this process may open no more files; raise its limit (`ulimit -n`) \
+         above the {wanted} that it needs so far, and what else it opens"
+    )]
+    NoFiles { address: String, wanted: String, source: RedisError },
+    #[error(
         "redis at {address} cannot be looked for: the thread that resolves its name could not be started; raise the \
          limit of threads or processes (`ulimit -u`, the container's pids), or write an IP address into the URL"
     )]
@@ -96,7 +101,8 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, unchanged: the server could not be reached, did not answer as
-    /// Redis does, is full, closed the connection at once, or is busy with a script; or no thread could be started.
+    /// Redis does, is full, closed the connection at once, or is busy with a script; or this process
+    /// may start no thread or open no file.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -107,6 +113,7 @@ impl Error {
                 | Kind::Closed { .. }
                 | Kind::Busy { .. }
                 | Kind::NoThread { .. }
+                | Kind::NoFiles { .. }
         )
     }
 
@@ -129,6 +136,7 @@ impl Error {
             | Kind::Full { source, .. }
             | Kind::Closed { source, .. }
             | Kind::NoThread { source, .. }
+            | Kind::NoFiles { source, .. }
             | Kind::Busy { source, .. }
             | Kind::Refused { source, .. } => Some(source),
             #[cfg(feature = "tls")]
@@ -158,6 +166,7 @@ impl Error {
             },
             #[cfg(feature = "tls")]
             _ if is_untrusted(&source) => Kind::Untrusted { address, source },
+            _ if is_out_of_files(&source) => Kind::NoFiles { address, wanted: wanted(connections), source },
             _ if is_strange(&source) => Kind::Stranger { address },
             _ if is_full(&source) => Kind::Full { address, wanted: wanted(connections), source },
             _ if is_closed(&source) => Kind::Closed { address, wanted: wanted(connections), source },
@@ -189,6 +198,11 @@ fn or_tls(address: &str) -> &'static str {
     } else {
         "and whether it wants TLS (a rediss:// URL)"
     }
+}
+
+/// Whether the system refuses this process another file. Only its words tell: the client keeps no number.
+fn is_out_of_files(error: &RedisError) -> bool {
+    error.is_io_error() && error.to_string().contains("open files")
 }
 
 /// Whether what came is no answer of Redis, or where TLS is spoken none of TLS.
@@ -226,5 +240,21 @@ fn is_untrusted(error: &RedisError) -> bool {
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
         Self(Box::new(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_process_without_files_is_told_how_many_connections_it_needs() {
+        // EMFILE
+        let refusal = RedisError::from(io::Error::from_raw_os_error(24));
+        let error = Error::connecting("host:6379", 504, refusal);
+        assert!(error.is_transient());
+        assert!(error.to_string().contains("`ulimit -n`") && error.to_string().contains("504 connections"), "{error}");
     }
 }

@@ -30,7 +30,14 @@
 //! A broker connects again by itself at its next use, with pauses of at most half a second between
 //! attempts; between them every call fails at once. What was under way when the connection broke has an
 //! error whose [`is_unknown`](actor_core::BrokerError::is_unknown) is true: it may have happened. The broker
-//! never sends such a request again on its own.
+//! never sends such a request again on its own. A connection that was quiet for a second is asked whether it
+//! still stands before a request is sent on it, so that one which a NAT, a balancer or the server gave up
+//! meanwhile is replaced first.
+//!
+//! # Runtimes
+//!
+//! Clones of a broker may be used in any number of tokio runtimes at once, and by code that has its own
+//! `block_on`. Each has a connection of its own, made at its first use.
 
 mod audit;
 mod broker;

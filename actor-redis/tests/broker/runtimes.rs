@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
-use actor_core::settlement::Settled;
-use actor_core::settlement::Settlement;
+use actor_core::settlement::{Settled, Settlement};
 use actor_redis::RedisBroker;
 use tokio::runtime::{Builder, Runtime};
 
@@ -192,6 +191,20 @@ fn what_a_runtime_left_behind_when_it_ended_cannot_happen_later() {
     assert!(runtime.block_on(claim(&broker, &consumer, 1)).is_empty());
     runtime.block_on(send(&broker, vec![message("a")]));
     assert_eq!(bodies(&runtime.block_on(claim(&broker, &consumer, 1))), ["a"]);
+}
+
+#[test]
+fn what_the_server_closed_while_nobody_drove_the_runtime_is_known_before_a_send() {
+    let server = Server::start();
+    let runtime = runtime();
+    let broker = runtime.block_on(server.broker());
+    for _ in 0..2 {
+        runtime.block_on(send_quickly(&broker, "a"));
+        server.cut_all();
+        thread::sleep(Duration::from_millis(1_100)); // Time itself makes it quiet.
+    }
+    runtime.block_on(send_quickly(&broker, "a"));
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 3);
 }
 
 /// The connections that the server has, but for the one that asks.
