@@ -19,6 +19,9 @@ ways=(
     "swallowed;kill-redis;after the drain nothing is left but dead letters"
     "hasty-judge;long-outage;an outage of Redis costs no worker its lease"
     "lost-answers;snap;after the drain nothing is left but dead letters"
+    "stopping-crash;deploy;no crash is counted for a worker that died while it stopped"
+    "never-unparks;rolling-deploy;what only newer workers know starts soon once there is one"
+    "trusts-quiet;quiet-nat;where nothing is wrong, no send is unknown"
 )
 
 if [ -n "$only" ]; then mapfile -t ways < <(printf '%s\n' "${ways[@]}" | grep "^$only;"); fi
