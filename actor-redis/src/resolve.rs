@@ -17,7 +17,7 @@ const SLOW: Duration = Duration::from_secs(1);
 /// How many lookups may run at once.
 const MOST: usize = 3;
 
-type Found = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
+type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
 type Lookup = dyn Fn() -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// Where the addresses of one host come from. Its threads end when it is dropped.
@@ -116,7 +116,7 @@ impl Shared {
             }
             desk.began = Some(Instant::now());
             drop(desk);
-            let found = (self.lookup)().map(Arc::from).map_err(Arc::new);
+            let found = (self.lookup)().map_err(Arc::new);
             desk = self.lock();
             for waiting in desk.waiting.drain(..) {
                 // An error means that it has given up.
@@ -147,7 +147,7 @@ impl AsyncDNSResolver for Asked {
             if found.is_empty() {
                 return Err(failed("the host's name has no address".to_owned()));
             }
-            Ok(Box::new(found.to_vec().into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }
 }
@@ -194,7 +194,7 @@ mod tests {
         drop(let_go);
         for answered in [first, second] {
             let found = answered.blocking_recv().expect("an answer").expect("an address");
-            assert_eq!(*found, [ADDRESS]);
+            assert_eq!(found, [ADDRESS]);
         }
         assert_eq!(count.load(Ordering::SeqCst), 1);
     }
