@@ -126,8 +126,8 @@ impl Storage {
 
     /// Looks for keys that `docs/redis-keys.md` does not name.
     fn look_for_strangers(&mut self, connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 7] =
-            ["later", "later:bodies", "dead", "dead:bodies", "dead:reasons", "dead:pruned", "workers"];
+        const NAMES: [&str; 8] =
+            ["later", "later:bodies", "dead", "dead:bodies", "dead:reasons", "dead:pruned", "parked", "workers"];
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);
         for queue in QUEUES {
             known.extend(NAMES.iter().map(|name| key(queue, name)));
