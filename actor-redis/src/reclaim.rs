@@ -3,6 +3,7 @@
 //! to this living worker for ever.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use actor_core::delivery::Delivery;
 use actor_core::failpoint::pass;
@@ -49,6 +50,8 @@ impl Lane {
         self.reads.ready().await.map_err(Trouble::NotConnected)?;
         commands.ready().await.map_err(Trouble::NotConnected)?;
         reading.answered_by = self.reads.made();
+        // A lost answer may have held a mark that woke this lane, and nobody else is woken for what is due.
+        reading.look_at = Instant::now();
         // Held only at the end: what is held is no stray to the next look, and this one may fail on its way.
         let mut found = Vec::new();
         for level in Level::ALL {

@@ -11,6 +11,7 @@
 local later, bodies, workers, parked, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local me, group, look_ms, hint_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local FIRST, WIDTH = 5, 6
+local OVERDUE_MS = 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -105,7 +106,11 @@ for _, of_stream in ipairs(entries) do
   redis.call('XDEL', of_stream[1], unpack(of_stream[2]))
 end
 
-if soonest and soonest < now + look_ms and (not known or soonest < tonumber(known)) then
+-- What is overdue should have been moved: the mark for it went to somebody who died, or heard no answer.
+local function is_overdue()
+  return tonumber(known) < now - OVERDUE_MS and redis.call('XLEN', first) == 0
+end
+if soonest and soonest < now + look_ms and (not known or soonest < tonumber(known) or is_overdue()) then
   redis.pcall('XADD', first, '*', 'w', '1')
 end
 return answers

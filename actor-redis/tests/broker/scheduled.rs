@@ -5,6 +5,7 @@ use actor_core::delivery::{Consumer, Delivery, Wait};
 use actor_redis::RedisBroker;
 use tokio::task::JoinHandle;
 
+use crate::proxy::Proxy;
 use crate::server::{Server, bodies, claim, message, queue, retry, send, settle, wait_and_claim, worker};
 
 const SOON: Duration = Duration::from_millis(200);
@@ -246,4 +247,44 @@ async fn a_busy_worker_does_not_pass_on_for_ever_what_it_has_seen_to() {
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
     assert_eq!(marks(), 0);
+}
+
+/// As one does that died with the mark that woke it.
+#[tokio::test]
+async fn a_retry_wakes_a_worker_for_what_is_overdue_and_nobody_looks_at() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    send(&broker, ["a", "b", "c"].map(message).into()).await;
+    let mut held = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt);
+    let marks = || server.run::<u64>("XLEN {actor:mail}:ready:high:again");
+    settle(&broker, &consumer, held.next().unwrap(), retry("a", Duration::from_millis(1))).await;
+    assert_eq!(marks(), 1, "nothing else is due sooner");
+    let _: u64 = server.run("XTRIM {actor:mail}:ready:high:again MAXLEN 0");
+    let member: Vec<String> = server.run("ZRANGE {actor:mail}:later 0 0");
+    let _: u64 = server.run(&format!("ZADD {{actor:mail}}:later 1 {}", member[0]));
+    for body in ["b", "c"] {
+        settle(&broker, &consumer, held.next().unwrap(), retry(body, Duration::from_millis(1))).await;
+        assert_eq!(marks(), 1, "one is enough");
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_is_not_missed_where_the_answer_that_told_of_it_was_lost() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server).await;
+    let broker = RedisBroker::connect(&proxy.url()).await.unwrap();
+    let consumer = worker(&broker).await;
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    let claiming = tokio::spawn({
+        let (broker, consumer) = (broker.clone(), consumer.clone());
+        async move { broker.claim(&consumer, 1, &Wait::new(HOUR)).await }
+    });
+    server.until_a_read_waits().await;
+    proxy.swallow_the_next_answer();
+    send(&server.broker().await, vec![message("soon").after(Duration::from_millis(1))]).await;
+    assert!(claiming.await.unwrap().is_err());
+    // By itself the lane looks at what is due no sooner than after eleven seconds.
+    let claimed = tokio::time::timeout(Duration::from_secs(8), wait_and_claim(&broker, &consumer)).await;
+    assert_eq!(bodies(&claimed.expect("it looks")), ["soon"]);
 }
