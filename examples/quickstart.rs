@@ -87,8 +87,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The person: finds the dead letter, mends its cause and replays it.
     let queue = "shop".parse()?;
     let dead = broker.list(&queue, State::Dead, Page::first(10)).await?;
-    for letter in &dead.messages {
-        shop.say(format_args!("a dead letter: {}", letter.reason.as_deref().unwrap_or_default()));
+    for dead_letter in &dead.messages {
+        shop.say(format_args!("a dead letter: {}", dead_letter.reason.as_deref().unwrap_or_default()));
     }
     shop.bank_is_open.store(true, Ordering::Relaxed);
     let replayed = broker.replay(&queue, Which::All).await?;

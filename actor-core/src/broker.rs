@@ -1,4 +1,4 @@
-//! The seam between the library and a storage: messages go in, are lent, and come back settled.
+//! The seam between the library and a storage: messages go in, are in flight, and come back settled.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::size::Size;
 use crate::{BrokerError, MessageId, Priority, QueueName};
 
-/// A storage of messages that lends them to workers.
+/// A storage of messages that delivers them to workers.
 ///
 /// Everything is batched, so that a storage can be fast, and nothing here knows an actor, an
 /// outcome or a retry policy: a broker sees bytes, an id, a priority and a time.
@@ -20,15 +20,15 @@ use crate::{BrokerError, MessageId, Priority, QueueName};
 /// Whoever writes a broker runs `actor_core::testing::conformance` on it. What it must guarantee:
 ///
 /// - A message that was taken ([`enqueue`](Self::enqueue) answered `Ok`) is in exactly one state,
-///   ready, lent, scheduled or dead, until a settlement ends it.
-/// - A message is lent to one worker at a time. It is lent again only once that worker's lease has
-///   ended, or the worker gave it back.
+///   ready, in flight, scheduled or dead, until a settlement ends it.
+/// - A message is delivered to one worker at a time. It is delivered again only once that worker's lease has
+///   ended, or the worker released it.
 /// - One clock decides what is due and which lease has ended: the storage's. Callers only pass
 ///   durations, and read that clock by [`now`](Self::now).
 ///
 /// # Cancel safety
 ///
-/// `enqueue`, `enroll`, `renew`, `stopping`, `settle` and `retire` may or may not have happened when their
+/// `enqueue`, `register`, `renew`, `stopping`, `settle` and `deregister` may or may not have happened when their
 /// future is dropped. The futures of [`claim`](Self::claim), [`recover`](Self::recover) and
 /// [`unpark`](Self::unpark) must be driven to their end, since they may hold deliveries; [`Wait::stop`] ends a
 /// claim early. A worker drops them only at its end, where they have not come back a second after it stopped: what
@@ -45,12 +45,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// same; every other error means that it was not.
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>>;
 
-    /// Begins a worker's lease on these queues. An incarnation is enrolled once.
+    /// Begins a worker's lease on these queues. An worker id is registered once.
     ///
     /// # Errors
     ///
     /// The storage could not be reached or refused. The same call may be tried again.
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError>;
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError>;
 
     /// Prolongs a worker's lease on these queues to `lease` from now, also where it has run out
     /// without anybody having noticed: only a worker that was declared dead has lost it.
@@ -60,43 +60,43 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// The storage could not be reached. Nothing is known of the lease then.
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError>;
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError>;
 
     /// Notes that a worker has begun to stop. It still holds its lease and what is in flight with it. If it
     /// dies now, its death is the platform's, not a message's: whoever recovers what it held counts an
     /// [interruption](Delivery::interruptions) in place of a crash. The same goes for what is still in flight
-    /// with a worker that was [retired](Self::retire).
+    /// with a worker that was [deregistered](Self::deregister).
     ///
     /// # Errors
     ///
     /// The storage could not be reached. The same call may be tried again.
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError>;
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
 
-    /// Lends up to `max` messages of a queue that are ready or due, the higher priority first, and
+    /// Delivers up to `max` messages of a queue that are ready or due, the higher priority first, and
     /// within one priority in the order they became ready. With none there it waits as `wait` says.
     ///
     /// It may return more than `max` where several priorities are waiting, by a small factor, fewer than
-    /// there are where their bodies come to 256 KiB or more, and none at any time. A paused queue lends nothing.
+    /// there are where their bodies come to 256 KiB or more, and none at any time. A paused queue delivers nothing.
     ///
     /// # Errors
     ///
-    /// The storage could not be reached. What an answer that never arrived had lent is returned by
+    /// The storage could not be reached. What an answer that never arrived had delivered is returned by
     /// a later claim of the same consumer.
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError>;
 
-    /// Lends to `consumer` up to `max` messages of the queue that a dead worker held, the oldest
+    /// Delivers to `consumer` up to `max` messages of the queue that a dead worker held, the oldest
     /// first. Their [`crashes`](Delivery::crashes) have grown by one. What is known to have been held by
-    /// another dead worker before is lent after the others, and alone: its next crash may bury it, and it must
+    /// another dead worker before is delivered after the others, and alone: its next crash may dead-letter it, and it must
     /// not be blamed for what runs beside it.
     ///
-    /// A worker is dead when its lease ended more than `grace` ago, or when messages are lent to it and it
+    /// A worker is dead when its lease ended more than `grace` ago, or when messages are delivered to it and it
     /// has none. The grace is for the time in which the storage was away, and nobody could renew.
     /// It is declared dead in the same step: its next `renew` answers [not held](Renewal::held). To a consumer
-    /// whose own lease has ended nothing is lent, so that no worker is lent the same delivery twice.
+    /// whose own lease has ended nothing is in flight, so that no worker is delivered the same delivery twice.
     ///
     /// # Errors
     ///
-    /// The storage could not be reached. What an answer that never arrived had lent is returned by
+    /// The storage could not be reached. What an answer that never arrived had delivered is returned by
     /// a later claim of the same consumer.
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
 
@@ -113,8 +113,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Ends deliveries, each with everything that follows from it, in one step each. The answers
     /// stand in the settlements' order.
     ///
-    /// [`Settlement::Done`] counts while the message is lent to anyone: the work is done, whoever
-    /// did it. Every other settlement counts only while it is lent to this consumer. Settling twice
+    /// [`Settlement::Done`] counts while the message is delivered to anyone: the work is done, whoever
+    /// did it. Every other settlement counts only while it is delivered to this consumer. Settling twice
     /// changes nothing.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// The storage could not be reached. The lease then ends by itself.
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError>;
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
 
     /// The storage's clock, as well as it is known here without asking.
     fn now(&self) -> SystemTime {
@@ -191,15 +191,15 @@ impl<B: Broker + ?Sized> Broker for Arc<B> {
         (**self).enqueue(queue, messages).await
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        (**self).enroll(worker, queues, lease).await
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        (**self).register(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         (**self).renew(worker, queues, lease).await
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         (**self).stopping(worker, queues).await
     }
 
@@ -223,8 +223,8 @@ impl<B: Broker + ?Sized> Broker for Arc<B> {
         (**self).settle(consumer, settlements).await
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        (**self).retire(worker, queues).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        (**self).deregister(worker, queues).await
     }
 
     fn now(&self) -> SystemTime {

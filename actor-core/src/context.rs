@@ -42,7 +42,7 @@ struct Inner {
 
 /// What a [`Context`] is made of.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct RunInfo {
     pub(crate) id: MessageId,
     pub(crate) actor: &'static str,
     pub(crate) queue: QueueName,
@@ -53,9 +53,9 @@ pub(crate) struct Facts {
 }
 
 impl Context {
-    pub(crate) fn new(facts: Facts, states: Arc<States>, worker: Arc<Stop>) -> Self {
+    pub(crate) fn new(info: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
         let cancel = Cancel { worker, own: OnceLock::new(), told: Notify::new() };
-        let Facts { id, actor, queue, attempt, crashes, token, trace } = facts;
+        let RunInfo { id, actor, queue, attempt, crashes, token, trace } = info;
         Self(Arc::new(Inner { id, actor, queue, attempt, crashes, token, trace, states, cancel }))
     }
 
@@ -157,12 +157,12 @@ pub enum Cancellation {
     /// The worker is stopping. It waits for its shutdown timeout, then drops async runs and gives
     /// their messages back, with nothing counted.
     Shutdown,
-    /// The worker's lease is lost: the message is, or will be, lent to another worker. An async
+    /// The worker's lease is lost: the message is, or will be, delivered to another worker. An async
     /// actor is dropped at once; whatever a sync one does from here on may be done twice.
     LeaseLost,
 }
 
-/// Tells the runs of one worker's life to end, in two steps: the signal that actors can read, and the
+/// Tells the runs of one worker's session to end, in two steps: the signal that actors can read, and the
 /// order to drop what still runs.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {

@@ -1,4 +1,4 @@
-//! What passes between a broker and a worker: who claims, what is lent, and the right to settle it.
+//! What passes between a broker and a worker: who claims, what is in flight, and the right to settle it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use uuid::Uuid;
 use crate::QueueName;
 use crate::size::Size;
 
-/// One life of a worker process: its name, and an id that no other life has.
+/// One session of a worker process: its name, and an id that no other session has.
 ///
-/// A worker that starts again, or that lost its lease, is a new incarnation, so that nothing it
+/// A worker that starts again, or that lost its lease, is a new worker id, so that nothing it
 /// left behind is mistaken for what it holds now.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Incarnation(Arc<str>);
+pub struct WorkerId(Arc<str>);
 
-impl Incarnation {
-    /// A new life under `name`.
+impl WorkerId {
+    /// A new session under `name`.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(format!("{name}:{}", Uuid::now_v7().simple()).into())
     }
 
-    /// The life that a listing names.
+    /// The session that a listing names.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         Self(text.into())
@@ -38,24 +38,24 @@ impl Incarnation {
     }
 }
 
-impl fmt::Display for Incarnation {
+impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for Incarnation {
+impl fmt::Debug for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.as_str())
     }
 }
 
-/// A worker's incarnation at one of its queues: to whom a broker lends.
+/// A worker's worker id at one of its queues: to whom a broker delivers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Consumer {
     /// The worker.
-    pub worker: Incarnation,
+    pub worker: WorkerId,
     /// The queue it claims from.
     pub queue: QueueName,
 }
@@ -63,12 +63,12 @@ pub struct Consumer {
 impl Consumer {
     /// `worker` at `queue`.
     #[must_use]
-    pub fn new(worker: Incarnation, queue: QueueName) -> Self {
+    pub fn new(worker: WorkerId, queue: QueueName) -> Self {
         Self { worker, queue }
     }
 }
 
-/// A message, lent to a worker.
+/// A message, delivered to a worker.
 #[non_exhaustive]
 pub struct Delivery {
     /// The right to settle it.

@@ -1,4 +1,4 @@
-//! Numbers that are logged summed up: what happens often shall be seen, and shall not fill the log.
+//! Numbers that are logged summed up: what happens often must be seen, and must not fill the log.
 
 use std::time::{Duration, Instant};
 

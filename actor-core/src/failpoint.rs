@@ -10,7 +10,7 @@
 pub const POINTS: &[&str] = &[
     // The lease is live, and nothing was claimed under it.
     "worker.live",
-    // What a claim was lent waits for its slots.
+    // What a claim was in flight waits for its slots.
     "worker.claimed",
     // A delivery has its slot, and its run has not begun.
     "worker.starting",
@@ -18,21 +18,21 @@ pub const POINTS: &[&str] = &[
     "worker.run_ended",
     // One batch is settled, and the next waits.
     "worker.settled",
-    // A dead worker's message was taken over, and has not started.
-    "worker.took_over",
+    // A dead worker's message was recovered, and has not started.
+    "worker.recovered",
     // What was parked is delivered, and has not started.
     "worker.unparked",
-    // The worker stops, and has not given back what has not started.
+    // The worker stops, and has not released what has not started.
     "worker.giving_back",
     // The worker stops, its runs are over, and their last settlements are under way.
     "worker.runs_over",
     // The worker stops, everything is settled, and the lease still stands.
     "worker.all_settled",
     // The lease has ended in good order.
-    "worker.retired",
+    "worker.deregistered",
     // The worker has learned that it was declared dead, and still runs what it held.
     "worker.lease_lost",
-    // What it held under the lost lease is left, and the next life has not begun.
+    // What it held under the lost lease is left, and the next session has not begun.
     "worker.abandoned",
 ];
 

@@ -124,15 +124,15 @@ mod tests {
     #[test]
     fn a_failure_keeps_its_errors_causes_however_it_is_made() {
         let boxed = || Boxed::from(upload());
-        let lent = upload();
+        let borrowed = upload();
         for failure in [
             by_question_mark(upload()),
             by_question_mark(boxed()),
             by_question_mark(Report(upload())),
             Failure::do_not_retry(upload()),
-            Failure::do_not_retry(&lent),
+            Failure::do_not_retry(&borrowed),
             Failure::do_not_retry(boxed()),
-            Failure::retry_in(Duration::ZERO, lent),
+            Failure::retry_in(Duration::ZERO, borrowed),
             Failure::retry_in(Duration::ZERO, Report(upload())),
         ] {
             assert_eq!(failure.error(), "the upload failed: no space left");

@@ -22,8 +22,8 @@ pub trait Inspect: Send + Sync + 'static {
     /// How many messages of a queue are in each state.
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError>;
 
-    /// One page of the messages in `state`: ready ones in the order they will be lent, lent ones by
-    /// age, scheduled ones by due time, dead letters by the time they were buried, the oldest first.
+    /// One page of the messages in `state`: ready ones in the order they will be in flight, those in flight by
+    /// age, scheduled ones by due time, dead letters by the time they were dead-lettered, the oldest first.
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError>;
 
     /// One message of a listing, read again. `None` where it has moved on.
@@ -33,19 +33,19 @@ pub trait Inspect: Send + Sync + 'static {
     /// Returns how many.
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError>;
 
-    /// Deletes one message that is ready, scheduled or dead. A lent one is left to its worker.
+    /// Deletes one message that is ready, scheduled or dead. A in flight one is left to its worker.
     /// Returns whether it was there.
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError>;
 
-    /// Deletes every message of a queue that is in `state` (ready, scheduled or dead) now. Lent ones
+    /// Deletes every message of a queue that is in `state` (ready, scheduled or dead) now. InFlight ones
     /// are left to their workers. Returns how many.
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError>;
 
-    /// Stops lending a queue's messages. What is lent runs on. Workers obey within their heartbeat
+    /// Stops delivering a queue's messages. What is in flight runs on. Workers obey within their heartbeat
     /// (a third of their lease).
     async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError>;
 
-    /// Lends a paused queue's messages again.
+    /// Delivers a paused queue's messages again.
     async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError>;
 }
 
@@ -55,8 +55,8 @@ pub trait Inspect: Send + Sync + 'static {
 pub enum State {
     /// Waiting for a worker.
     Ready,
-    /// Lent to a worker.
-    Lent,
+    /// InFlight to a worker.
+    InFlight,
     /// Waiting for its time.
     Scheduled,
     /// Kept for a person.
@@ -69,8 +69,8 @@ pub enum State {
 pub struct Counts {
     /// Waiting for a worker.
     pub ready: u64,
-    /// Lent to a worker.
-    pub lent: u64,
+    /// InFlight to a worker.
+    pub in_flight: u64,
     /// Waiting for their time.
     pub scheduled: u64,
     /// Kept for a person.
@@ -87,14 +87,14 @@ pub struct Counts {
 impl Counts {
     /// The counts of a queue that is not paused, of which no dead letter was removed.
     #[must_use]
-    pub fn new(ready: u64, lent: u64, scheduled: u64, dead: u64) -> Self {
-        Self { ready, lent, scheduled, dead, ..Self::default() }
+    pub fn new(ready: u64, in_flight: u64, scheduled: u64, dead: u64) -> Self {
+        Self { ready, in_flight, scheduled, dead, ..Self::default() }
     }
 
     /// All messages of the queue, dead letters left out.
     #[must_use]
-    pub fn waiting_and_lent(&self) -> u64 {
-        self.ready + self.lent + self.scheduled
+    pub fn outstanding(&self) -> u64 {
+        self.ready + self.in_flight + self.scheduled
     }
 }
 
@@ -152,11 +152,11 @@ pub struct Listed {
     pub handle: Handle,
     /// The message, encoded; `docs/wire-format.md` says how.
     pub body: Bytes,
-    /// Since when it is ready or lent, when it is due, or when it was buried.
+    /// Since when it is ready or in flight, when it is due, or when it was dead-lettered.
     pub time: Option<SystemTime>,
-    /// The worker it is lent to.
+    /// The worker it is delivered to.
     pub worker: Option<String>,
-    /// Why it was buried.
+    /// Why it was dead-lettered.
     pub reason: Option<String>,
 }
 

@@ -168,7 +168,7 @@ fn at_their_positions(
 /// }
 /// ```
 ///
-/// Where the items cannot be made again, lend the iterator (`items.by_ref()`): after an error it goes on
+/// Where the items cannot be made again, pass the iterator by reference (`items.by_ref()`): after an error it goes on
 /// with the item at position `taken`. Of those below it, at most 1,000 were not sent for certain.
 #[non_exhaustive]
 pub struct SendManyError {

@@ -15,7 +15,7 @@ pub enum Settlement {
     /// The work is done: the message ends.
     Done,
     /// The message is scheduled again, in this new form.
-    Retry {
+    Reschedule {
         /// The message's identity.
         id: MessageId,
         /// Its priority.
@@ -40,17 +40,17 @@ pub enum Settlement {
         ability: String,
     },
     /// The message is kept for a person, as a dead letter.
-    Bury {
+    DeadLetter {
         /// The message's identity; `None` where it could not be read.
         id: Option<MessageId>,
-        /// The message as it shall be kept: in its new form, or untouched where it could not be read.
+        /// The message as it must be kept: in its new form, or untouched where it could not be read.
         body: Bytes,
         /// Why, in words for a person.
         reason: String,
     },
-    /// The message is given back: ready at once, for any worker, before what waits of its priority.
+    /// The message is released: ready at once, for any worker, before what waits of its priority.
     Release {
-        /// The message as it shall be given back.
+        /// The message as it must be released.
         body: Bytes,
     },
 }
@@ -59,8 +59,8 @@ impl fmt::Debug for Settlement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("Done"),
-            Self::Retry { id, priority, body, after } => {
-                let mut shown = f.debug_struct("Retry");
+            Self::Reschedule { id, priority, body, after } => {
+                let mut shown = f.debug_struct("Reschedule");
                 shown.field("id", id).field("priority", priority).field("body", &Size(body.len()));
                 shown.field("after", after).finish()
             }
@@ -69,9 +69,9 @@ impl fmt::Debug for Settlement {
                 shown.field("id", id).field("priority", priority).field("body", &Size(body.len()));
                 shown.field("after", after).field("ability", ability).finish()
             }
-            Self::Bury { id, body, .. } => {
-                // Why it is buried may quote it.
-                f.debug_struct("Bury").field("id", id).field("body", &Size(body.len())).finish_non_exhaustive()
+            Self::DeadLetter { id, body, .. } => {
+                // Why it is dead-lettered may quote it.
+                f.debug_struct("DeadLetter").field("id", id).field("body", &Size(body.len())).finish_non_exhaustive()
             }
             Self::Release { body } => f.debug_struct("Release").field("body", &Size(body.len())).finish(),
         }
@@ -83,9 +83,9 @@ impl fmt::Debug for Settlement {
 #[non_exhaustive]
 pub enum Settled {
     /// The settlement counts.
-    Yes,
+    Applied,
     /// The delivery was settled before, or is no longer held by this worker. Nothing changed.
-    No,
+    Stale,
     /// Of a batch settled in one step, some counted and some did not, and the storage only tells how
     /// many. Each of them is settled now, by this worker or by another.
     Unclear,

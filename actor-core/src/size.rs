@@ -33,8 +33,8 @@ mod tests {
             &args,
             &Enqueue::new(id, Priority::High, body.clone()),
             &Delivery::new(Receipt::new(1, 1), body.clone(), 0),
-            &Settlement::Retry { id, priority: Priority::High, body: body.clone(), after: Duration::ZERO },
-            &Settlement::Bury { id: None, body: body.clone(), reason: "why".to_owned() },
+            &Settlement::Reschedule { id, priority: Priority::High, body: body.clone(), after: Duration::ZERO },
+            &Settlement::DeadLetter { id: None, body: body.clone(), reason: "why".to_owned() },
             &Settlement::Release { body },
         ];
         for shown in all {

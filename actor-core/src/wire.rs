@@ -1,7 +1,7 @@
 //! The stored form of a message: one JSON object, described in `docs/wire-format.md`.
 //!
 //! This is the only place that knows it. Reading borrows from the body; only a message that changes
-//! (a retry, a burial, a hand-back) is taken apart, so that members this version does not know stay.
+//! (a retry, dead-lettering, a release) is taken apart, so that members this version does not know stay.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -193,7 +193,7 @@ pub(crate) fn rewrite(body: &[u8], change: &Change<'_>) -> Bytes {
 pub struct Revived {
     /// Its priority.
     pub priority: Priority,
-    /// The message as it shall be stored.
+    /// The message as it must be stored.
     pub body: Bytes,
 }
 

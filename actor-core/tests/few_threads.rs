@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actor_core::delivery::Incarnation;
+use actor_core::delivery::WorkerId;
 use actor_core::inspect::{Page, State};
 use actor_core::{Actor, Broker, Cancellation, Context, Inspect, MemoryBroker, Worker, actor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -151,7 +151,7 @@ fn what_gets_no_thread_is_released_with_nothing_counted_and_runs_later() {
             sleep(Duration::from_millis(3_500)).await; // How often it tries in this time is what is tested.
             assert!(heard.try_recv().is_err(), "it got a thread");
             let counts = broker.counts(&plain::DEF.queue_name()).await.unwrap();
-            assert_eq!((counts.ready + counts.lent, counts.scheduled, counts.dead), (3, 0, 0));
+            assert_eq!((counts.ready + counts.in_flight, counts.scheduled, counts.dead), (3, 0, 0));
             ask("allow");
             for _ in 0..3 {
                 let run = next(&mut heard).await;
@@ -183,9 +183,9 @@ fn a_worker_that_lost_its_lease_waits_until_it_gets_a_thread_for_the_next() {
         let lease = Duration::from_millis(300);
         let worker = Worker::builder(broker.clone()).queues([queue.clone()]).state(tell).lease(lease);
         let declare_dead = async || {
-            let lent = broker.list(&queue, State::Lent, Page::first(1)).await.unwrap();
-            let holder = lent.messages[0].worker.clone().expect("it is lent");
-            broker.retire(&Incarnation::from_text(&holder), std::slice::from_ref(&queue)).await.unwrap();
+            let delivered = broker.list(&queue, State::InFlight, Page::first(1)).await.unwrap();
+            let holder = delivered.messages[0].worker.clone().expect("it is in flight");
+            broker.deregister(&WorkerId::from_text(&holder), std::slice::from_ref(&queue)).await.unwrap();
         };
         let warned = async |times: usize| {
             let waited = timeout(HANGS, async {

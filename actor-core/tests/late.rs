@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, QueueName, Worker, actor};
 use async_trait::async_trait;
@@ -34,15 +34,15 @@ impl Broker for Late {
         self.memory.enqueue(queue, messages).await
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.enroll(worker, queues, lease).await
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.register(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         self.memory.renew(worker, queues, lease).await
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.memory.stopping(worker, queues).await
     }
 
@@ -67,8 +67,8 @@ impl Broker for Late {
         self.memory.settle(by, all).await
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.retire(worker, queues).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.deregister(worker, queues).await
     }
 }
 
@@ -78,10 +78,10 @@ async fn what_is_recovered_while_the_worker_stops_never_begins_here() {
     let queue = late::DEF.queue_name();
     late.send_with(&broker).await.unwrap();
     // A worker that dies with it.
-    let dead = Consumer::new(Incarnation::new("dead"), queue.clone());
-    broker.enroll(&dead.worker, std::slice::from_ref(&queue), Duration::from_secs(60)).await.unwrap();
+    let dead = Consumer::new(WorkerId::new("dead"), queue.clone());
+    broker.register(&dead.worker, std::slice::from_ref(&queue), Duration::from_secs(60)).await.unwrap();
     assert_eq!(broker.memory.claim(&dead, 1, &Wait::new(Duration::ZERO)).await.unwrap().len(), 1);
-    broker.retire(&dead.worker, std::slice::from_ref(&queue)).await.unwrap();
+    broker.deregister(&dead.worker, std::slice::from_ref(&queue)).await.unwrap();
 
     let (ran, mut runs) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -104,5 +104,5 @@ async fn what_is_recovered_while_the_worker_stops_never_begins_here() {
     ended.unwrap();
     assert!(runs.try_recv().is_err(), "it began after the stop");
     let counts = broker.memory.counts(&queue).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.dead), (1, 0, 0));
+    assert_eq!((counts.ready, counts.in_flight, counts.dead), (1, 0, 0));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Incarnation, Wait};
+use actor_core::delivery::{Consumer, Wait, WorkerId};
 use actor_core::inspect::{Cursor, Handle, Inspect, Page, State, Which};
 use actor_core::settlement::Settlement;
 use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
@@ -22,7 +22,7 @@ fn queue() -> QueueName {
 }
 
 fn consumer() -> Consumer {
-    Consumer::new(Incarnation::new("worker"), queue())
+    Consumer::new(WorkerId::new("worker"), queue())
 }
 
 async fn send(broker: &MemoryBroker, delay: Duration) {
@@ -97,9 +97,9 @@ async fn a_claim_on_a_paused_queue_is_woken_when_it_is_resumed() {
 async fn a_replayed_dead_letter_wakes_a_claim() {
     let (broker, consumer) = (MemoryBroker::new(), consumer());
     send(&broker, Duration::ZERO).await;
-    let lent = broker.claim(&consumer, 1, &Wait::new(PATIENCE)).await.unwrap().pop().unwrap();
-    let bury = Settlement::Bury { id: None, body: lent.body, reason: "for a test".to_owned() };
-    broker.settle(&consumer, &[(lent.receipt, bury)]).await;
+    let delivered = broker.claim(&consumer, 1, &Wait::new(PATIENCE)).await.unwrap().pop().unwrap();
+    let dead_letter = Settlement::DeadLetter { id: None, body: delivered.body, reason: "for a test".to_owned() };
+    broker.settle(&consumer, &[(delivered.receipt, dead_letter)]).await;
     let replay = async {
         tokio::task::yield_now().await;
         assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 1);
@@ -121,14 +121,14 @@ async fn its_clock_goes_with_the_systems_until_it_is_moved_on() {
 async fn no_duration_is_too_long_for_it() {
     let broker = MemoryBroker::new();
     send(&broker, Duration::MAX).await;
-    let worker = Incarnation::new("worker");
-    broker.enroll(&worker, &[queue()], Duration::MAX).await.unwrap();
+    let worker = WorkerId::new("worker");
+    broker.register(&worker, &[queue()], Duration::MAX).await.unwrap();
     broker.renew(&worker, &[queue()], Duration::MAX).await.unwrap();
     let listed = broker.list(&queue(), State::Scheduled, Page::first(usize::MAX)).await.unwrap();
     assert!(listed.messages[0].time.unwrap() > broker.now());
     let (wait, consumer) = (Wait::new(Duration::MAX), consumer());
-    let (lent, ()) = tokio::join!(broker.claim(&consumer, usize::MAX, &wait), async { wait.stop() });
-    assert!(lent.unwrap().is_empty());
+    let (delivered, ()) = tokio::join!(broker.claim(&consumer, usize::MAX, &wait), async { wait.stop() });
+    assert!(delivered.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -168,22 +168,23 @@ async fn with_weighted_priorities_a_low_one_has_a_share_beside_high_ones_that_ne
         }
         let mut low = 0;
         for _ in 0..16 {
-            let lent = broker.claim(&consumer(), 10, &Wait::new(Duration::ZERO)).await.expect("it lends");
-            assert_eq!(lent.len(), 10);
-            low += lent.iter().filter(|delivery| delivery.body == "low").count();
+            let delivered = broker.claim(&consumer(), 10, &Wait::new(Duration::ZERO)).await.expect("it delivers");
+            assert_eq!(delivered.len(), 10);
+            low += delivered.iter().filter(|delivery| delivery.body == "low").count();
         }
         assert_eq!(low, share);
     }
 }
 
-async fn bury(broker: &MemoryBroker, count: usize) {
+async fn dead_letter(broker: &MemoryBroker, count: usize) {
     for _ in 0..count {
         send(broker, Duration::ZERO).await;
     }
     let worker = consumer();
-    let lent = broker.claim(&worker, count, &Wait::new(Duration::ZERO)).await.expect("it does everything");
-    let bury = |body| Settlement::Bury { id: None, body, reason: "for a test".to_owned() };
-    let settlements: Vec<_> = lent.into_iter().map(|delivery| (delivery.receipt, bury(delivery.body))).collect();
+    let delivered = broker.claim(&worker, count, &Wait::new(Duration::ZERO)).await.expect("it does everything");
+    let dead_letter = |body| Settlement::DeadLetter { id: None, body, reason: "for a test".to_owned() };
+    let settlements: Vec<_> =
+        delivered.into_iter().map(|delivery| (delivery.receipt, dead_letter(delivery.body))).collect();
     assert_eq!(settlements.len(), count);
     for answer in broker.settle(&worker, &settlements).await {
         answer.expect("it does everything");
@@ -220,9 +221,9 @@ async fn dead_letters_over_the_bound_and_too_old_ones_leave_a_trace_until_a_pers
     let (log, _here) = log();
     let hundred = NonZeroU64::new(100).expect("it does everything");
     let broker = MemoryBroker::new().with_dead_letters(Duration::from_secs(3600), hundred);
-    bury(&broker, 100).await;
+    dead_letter(&broker, 100).await;
     assert_eq!(pruned(&broker).await, (0, None));
-    bury(&broker, 50).await;
+    dead_letter(&broker, 50).await;
     let (count, since) = pruned(&broker).await;
     assert_eq!((broker.counts(&queue()).await.expect("it does everything").dead, count), (100, 50));
     assert!(since.is_some_and(|since| since <= broker.now()));
@@ -233,7 +234,7 @@ async fn dead_letters_over_the_bound_and_too_old_ones_leave_a_trace_until_a_pers
     assert!(text.contains("WARN") && text.contains("queue=memory pruned=50"), "{text}");
     // None is left, but no person has seen to that.
     assert_eq!(broker.counts(&queue()).await.expect("it does everything").dead, 0);
-    bury(&broker, 1).await;
+    dead_letter(&broker, 1).await;
     assert_eq!(broker.purge(&queue(), State::Dead).await.expect("it does everything"), 1);
     assert_eq!(pruned(&broker).await, (0, None));
 }

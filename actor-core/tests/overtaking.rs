@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Context, MemoryBroker, MessageId, QueueName, Worker, actor};
 use async_trait::async_trait;
@@ -20,11 +20,11 @@ const EVERY: u32 = 200;
 /// For hangs only.
 const HANG: Duration = Duration::from_secs(60);
 
-/// A broker in process that writes down what it lends, in its order.
+/// A broker in process that writes down what it delivers, in its order.
 #[derive(Debug, Default)]
-struct Lending {
+struct Delivering {
     memory: MemoryBroker,
-    lent: Mutex<Vec<Bytes>>,
+    delivered: Mutex<Vec<Bytes>>,
 }
 
 /// What ran, in its order.
@@ -45,7 +45,7 @@ impl Ran {
 }
 
 #[actor(queue = "overtaking")]
-async fn waits(cx: &Context, number: u32, #[state] broker: &Arc<Lending>, #[state] ran: &Arc<Ran>) {
+async fn waits(cx: &Context, number: u32, #[state] broker: &Arc<Delivering>, #[state] ran: &Arc<Ran>) {
     ran.note(cx.id());
     if number.is_multiple_of(EVERY) {
         overtakes.send_with(broker).await.unwrap();
@@ -103,7 +103,7 @@ async fn with_weighted_priorities_what_is_low_runs_while_a_worker_is_never_witho
 
 #[tokio::test]
 async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
-    let (broker, ran) = (Arc::new(Lending::default()), Arc::new(Ran::default()));
+    let (broker, ran) = (Arc::new(Delivering::default()), Arc::new(Ran::default()));
     waits.send_many_with(&broker, 0..BACKLOG).await.unwrap();
     let worker = Worker::builder(Arc::clone(&broker)).concurrency(NonZeroUsize::MIN);
     let worker = worker.queues(["overtaking".parse().unwrap()]);
@@ -114,36 +114,36 @@ async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
         let message: serde_json::Value = serde_json::from_slice(body).unwrap();
         message["id"].as_str().unwrap().parse().unwrap()
     };
-    let lent: Vec<MessageId> = broker.lent.lock().unwrap().iter().map(id_of).collect();
+    let delivered: Vec<MessageId> = broker.delivered.lock().unwrap().iter().map(id_of).collect();
     let ran = ran.ids.lock().unwrap();
-    // Of one slot and one priority, what was lent first runs first. Where the two orders differ, an urgent
+    // Of one slot and one priority, what was delivered first runs first. Where the two orders differ, an urgent
     // message went before one that was in the worker's hands. It finds none there where the buffer has
     // just run empty: that is why there are many.
-    let overtaking = ran.iter().zip(&lent).filter(|(ran, lent)| ran != lent).count();
-    assert!(overtaking > 0, "each of {} ran in the order in which it was lent", ran.len());
+    let overtaking = ran.iter().zip(&delivered).filter(|(ran, delivered)| ran != delivered).count();
+    assert!(overtaking > 0, "each of {} ran in the order in which it was in flight", ran.len());
 }
 
 #[async_trait]
-impl Broker for Lending {
+impl Broker for Delivering {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
         self.memory.enqueue(queue, messages).await
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.enroll(worker, queues, lease).await
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.register(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         self.memory.renew(worker, queues, lease).await
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.memory.stopping(worker, queues).await
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
         let deliveries = self.memory.claim(consumer, max, wait).await?;
-        self.lent.lock().unwrap().extend(deliveries.iter().map(|delivery| delivery.body.clone()));
+        self.delivered.lock().unwrap().extend(deliveries.iter().map(|delivery| delivery.body.clone()));
         Ok(deliveries)
     }
 
@@ -163,8 +163,8 @@ impl Broker for Lending {
         self.memory.settle(consumer, settlements).await
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.retire(worker, queues).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.deregister(worker, queues).await
     }
 
     fn now(&self) -> SystemTime {

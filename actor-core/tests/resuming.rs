@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::inspect::{Page, State};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, MessageId, QueueName, actor};
@@ -73,15 +73,15 @@ impl Broker for Failing {
         answers
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.enroll(worker, queues, lease).await
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.register(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         self.memory.renew(worker, queues, lease).await
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.memory.stopping(worker, queues).await
     }
 
@@ -101,8 +101,8 @@ impl Broker for Failing {
         self.memory.settle(by, all).await
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.retire(worker, queues).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.deregister(worker, queues).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Actor, BrokerError, Context, Inspect, MemoryBroker, QueueName, Worker, actor};
 use async_trait::async_trait;
@@ -99,7 +99,7 @@ async fn a_subscriber_that_panics_keeps_no_message_from_its_end() {
         ended.unwrap();
         assert!(!armed.load(Ordering::Relaxed), "{at} was never reached");
         let left = broker.counts(&queue).await.unwrap();
-        assert_eq!((left.ready, left.lent, left.scheduled, left.dead), (0, 0, 0, 0), "{at}");
+        assert_eq!((left.ready, left.in_flight, left.scheduled, left.dead), (0, 0, 0, 0), "{at}");
     }
 }
 
@@ -123,16 +123,16 @@ impl Broker for Panicking {
         self.memory.enqueue(queue, messages).await
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.pass("enroll");
-        self.memory.enroll(worker, queues, lease).await
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.pass("register");
+        self.memory.register(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         self.memory.renew(worker, queues, lease).await
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.memory.stopping(worker, queues).await
     }
 
@@ -154,9 +154,9 @@ impl Broker for Panicking {
         self.memory.settle(by, all).await
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.pass("retire");
-        self.memory.retire(worker, queues).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.pass("deregister");
+        self.memory.deregister(worker, queues).await
     }
 }
 
@@ -167,7 +167,7 @@ async fn once(#[state] ran: &UnboundedSender<()>) {
 
 #[tokio::test]
 async fn a_broker_that_panics_is_asked_again() {
-    for at in ["enroll", "claim", "settle", "retire"] {
+    for at in ["register", "claim", "settle", "deregister"] {
         let broker = Arc::new(Panicking { memory: MemoryBroker::new(), at, armed: AtomicBool::new(true) });
         let (ran, mut runs) = unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -181,7 +181,7 @@ async fn a_broker_that_panics_is_asked_again() {
         ended.unwrap();
         assert!(!broker.armed.load(Ordering::Relaxed), "{at} was never called");
         let left = broker.memory.counts(&queue).await.unwrap();
-        assert_eq!((left.ready, left.lent, left.scheduled, left.dead), (0, 0, 0, 0), "{at}");
+        assert_eq!((left.ready, left.in_flight, left.scheduled, left.dead), (0, 0, 0, 0), "{at}");
     }
 }
 

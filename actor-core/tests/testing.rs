@@ -65,10 +65,10 @@ async fn a_retry_waits_for_the_test_however_slow_the_actor_is() {
     let worker = broker.worker();
     slow_to_fail.send_with(&broker, 2).await.unwrap();
     let drained = worker.drain().await;
-    assert_eq!((drained.done, drained.retried, drained.buried), (0, 1, 0));
+    assert_eq!((drained.done, drained.retried, drained.dead_lettered), (0, 1, 0));
     assert_eq!(drained.errors, ["slow_to_fail: attempt 1"]);
     let advanced = worker.advance(HOUR).await;
-    assert_eq!((advanced.done, advanced.retried, advanced.buried), (1, 1, 0));
+    assert_eq!((advanced.done, advanced.retried, advanced.dead_lettered), (1, 1, 0));
     assert_eq!(advanced.errors, ["slow_to_fail: attempt 2"]);
 }
 
@@ -95,7 +95,7 @@ async fn what_could_not_run_says_why() {
     note.send_with(&broker, "x".to_owned()).await.unwrap();
     declared_only.send_with(&broker, u128::MAX).await.unwrap();
     let drained = worker.drain().await;
-    assert_eq!((drained.done, drained.retried, drained.buried), (0, 1, 1));
+    assert_eq!((drained.done, drained.retried, drained.dead_lettered), (0, 1, 1));
     let [state, nobody] = &drained.errors[..] else { panic!("{:?}", drained.errors) };
     assert_eq!(state, "note: the worker was given no state `testing::Seen`: give it with `.state(..)`");
     assert_eq!(nobody, "declared_only: left for a worker that can run it");
@@ -168,9 +168,9 @@ async fn no_log_holds_an_argument_that_could_not_be_decoded() {
     let message = Enqueue::new(id, Priority::Normal, body.into());
     broker.enqueue(&slow_to_fail::DEF.queue_name(), vec![message]).await.remove(0).unwrap();
     let drained = broker.worker().state(Seen::default()).drain().await;
-    assert_eq!(drained.buried, 1);
+    assert_eq!(drained.dead_lettered, 1);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(text.contains("message buried") && !text.contains("4111"), "{text}");
+    assert!(text.contains("message dead-lettered") && !text.contains("4111"), "{text}");
 }
 
 #[actor(queue = "sync", time_limit = "1h")]

@@ -6,7 +6,7 @@ use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
-use crate::mistakes::Mistakes;
+use crate::errors::Errors;
 use crate::nearest::nearest;
 use crate::{duration, name};
 
@@ -36,7 +36,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("ttl", "max_age"),
 ];
 
-/// What the options say. An option with a mistake is left out.
+/// What the options say. An option with an error is left out.
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) queue: Option<LitStr>,
@@ -70,13 +70,13 @@ pub(crate) enum Priority {
     Low,
 }
 
-/// Reads the options, leniently: after a mistake it goes on with the next.
-pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Args {
+/// Reads the options, leniently: after an error it goes on with the next.
+pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     let read = |input: ParseStream<'_>| {
         let mut args = Args::default();
         while !input.is_empty() {
-            if let Some((option, value)) = read_option(input, mistakes) {
-                args.set(&option, value, mistakes);
+            if let Some((option, value)) = read_option(input, errors) {
+                args.set(&option, value, errors);
             }
             skip_past_comma(input);
         }
@@ -87,10 +87,10 @@ pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Args {
 }
 
 /// Reads `option = value`, up to the comma.
-fn read_option(input: ParseStream<'_>, mistakes: &mut Mistakes) -> Option<(Ident, Option<Expr>)> {
+fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Option<Expr>)> {
     let Ok(option) = input.call(Ident::parse_any) else {
         let odd: Option<TokenTree> = input.parse().ok();
-        mistakes.add(odd, "an option is written `name = value`, as in `queue = \"mail\"`");
+        errors.add(odd, "an option is written `name = value`, as in `queue = \"mail\"`");
         return None;
     };
     let Some(example) = example(&option) else {
@@ -98,7 +98,7 @@ fn read_option(input: ParseStream<'_>, mistakes: &mut Mistakes) -> Option<(Ident
         let elsewhere = ELSEWHERE.iter().find(|(word, _)| option == word).map(|(_, known)| *known);
         let meant = elsewhere.or_else(|| nearest(&option.to_string(), known));
         let hint = meant.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
-        mistakes.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
+        errors.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
         return None;
     };
     let value = input.parse::<Token![=]>().ok().and_then(|_| {
@@ -108,10 +108,10 @@ fn read_option(input: ParseStream<'_>, mistakes: &mut Mistakes) -> Option<(Ident
         Some(bare(value))
     });
     if value.is_none() {
-        mistakes.add(&option, format!("this option is written `{example}`"));
+        errors.add(&option, format!("this option is written `{example}`"));
     } else if !input.is_empty() && !input.peek(Token![,]) {
         let odd: Option<TokenTree> = input.parse().ok();
-        mistakes.add(odd, "there is a comma between two options");
+        errors.add(odd, "there is a comma between two options");
     }
     Some((option, value))
 }
@@ -138,101 +138,101 @@ fn skip_past_comma(input: ParseStream<'_>) {
 }
 
 impl Args {
-    fn set(&mut self, option: &Ident, value: Option<Expr>, mistakes: &mut Mistakes) {
+    fn set(&mut self, option: &Ident, value: Option<Expr>, errors: &mut Errors) {
         if self.written.contains(option) {
-            mistakes.add(option, format!("`{option}` is given twice"));
+            errors.add(option, format!("`{option}` is given twice"));
             return;
         }
         self.written.push(option.clone());
         let Some(value) = value else { return };
         match option.to_string().as_str() {
-            "queue" => self.queue = checked_name(&value, option, mistakes),
-            "name" => self.name = checked_name(&value, option, mistakes),
-            "max_retries" => self.max_retries = number(&value, mistakes),
-            "min_backoff" => self.min_backoff = millis(&value, DURATION, option, mistakes),
-            "max_backoff" => self.max_backoff = millis(&value, DURATION, option, mistakes),
-            "time_limit" => self.time_limit = limit(&value, option, mistakes),
-            "max_age" => self.max_age = limit(&value, option, mistakes),
-            "priority" => self.priority = priority(&value, option, mistakes),
-            "retry_if" => self.retry_if = function(value, mistakes),
-            "implements" => self.implements = path(value, mistakes),
+            "queue" => self.queue = checked_name(&value, option, errors),
+            "name" => self.name = checked_name(&value, option, errors),
+            "max_retries" => self.max_retries = number(&value, errors),
+            "min_backoff" => self.min_backoff = millis(&value, DURATION, option, errors),
+            "max_backoff" => self.max_backoff = millis(&value, DURATION, option, errors),
+            "time_limit" => self.time_limit = limit(&value, option, errors),
+            "max_age" => self.max_age = limit(&value, option, errors),
+            "priority" => self.priority = priority(&value, option, errors),
+            "retry_if" => self.retry_if = function(value, errors),
+            "implements" => self.implements = path(value, errors),
             _ => {}
         }
     }
 }
 
-/// The text that a value is, or a mistake that says what to write.
-fn text(value: &Expr, what: &str, option: &Ident, mistakes: &mut Mistakes) -> Option<LitStr> {
+/// The text that a value is, or an error that says what to write.
+fn text(value: &Expr, what: &str, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
     if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
         return Some(text.clone());
     }
-    mistakes.add(value, format!("{what}: write `{}`", example(option).unwrap_or_default()));
+    errors.add(value, format!("{what}: write `{}`", example(option).unwrap_or_default()));
     None
 }
 
-fn checked_name(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<LitStr> {
-    let text = text(value, "a name is a text, read when this is compiled", option, mistakes)?;
+fn checked_name(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
+    let text = text(value, "a name is a text, read when this is compiled", option, errors)?;
     match name::check(&text.value()) {
         Ok(()) => Some(text),
         Err(what) => {
-            mistakes.add(text, what);
+            errors.add(text, what);
             None
         }
     }
 }
 
-fn number(value: &Expr, mistakes: &mut Mistakes) -> Option<u32> {
+fn number(value: &Expr, errors: &mut Errors) -> Option<u32> {
     if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = value
         && let Ok(number) = number.base10_parse()
     {
         return Some(number);
     }
-    mistakes.add(value, "a number of retries is a whole number from 0 to 4294967295: write `max_retries = 3`");
+    errors.add(value, "a number of retries is a whole number from 0 to 4294967295: write `max_retries = 3`");
     None
 }
 
-fn millis(value: &Expr, what: &str, option: &Ident, mistakes: &mut Mistakes) -> Option<Millis> {
-    let text = text(value, what, option, mistakes)?;
+fn millis(value: &Expr, what: &str, option: &Ident, errors: &mut Errors) -> Option<Millis> {
+    let text = text(value, what, option, errors)?;
     match duration::parse(&text.value()) {
         Ok(ms) => Some(Millis(ms, text)),
         Err(what) => {
-            mistakes.add(text, what);
+            errors.add(text, what);
             None
         }
     }
 }
 
-fn limit(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Limit> {
+fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Limit> {
     if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
         return Some(Limit::None);
     }
     let what = "a duration is a text with its unit, or \"none\"";
-    let Millis(ms, text) = millis(value, what, option, mistakes)?;
+    let Millis(ms, text) = millis(value, what, option, errors)?;
     if ms == 0 {
-        mistakes.add(text, format!("nothing could run in no time: write `{option} = \"none\"` for no limit"));
+        errors.add(text, format!("nothing could run in no time: write `{option} = \"none\"` for no limit"));
         return None;
     }
     Some(Limit::Millis(ms))
 }
 
-fn priority(value: &Expr, option: &Ident, mistakes: &mut Mistakes) -> Option<Priority> {
-    let text = text(value, "a priority is a text, \"high\", \"normal\" or \"low\"", option, mistakes)?;
+fn priority(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Priority> {
+    let text = text(value, "a priority is a text, \"high\", \"normal\" or \"low\"", option, errors)?;
     match text.value().as_str() {
         "high" => Some(Priority::High),
         "normal" => Some(Priority::Normal),
         "low" => Some(Priority::Low),
         other => {
-            mistakes.add(&text, format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\""));
+            errors.add(&text, format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\""));
             None
         }
     }
 }
 
-fn function(value: Expr, mistakes: &mut Mistakes) -> Option<Expr> {
+fn function(value: Expr, errors: &mut Errors) -> Option<Expr> {
     match value {
         Expr::Path(_) | Expr::Closure(_) => Some(value),
         other => {
-            mistakes.add(
+            errors.add(
                 other,
                 "write a function that takes the error: `retry_if = MyError::is_transient` or `retry_if = |error| ..`",
             );
@@ -241,11 +241,11 @@ fn function(value: Expr, mistakes: &mut Mistakes) -> Option<Expr> {
     }
 }
 
-fn path(value: Expr, mistakes: &mut Mistakes) -> Option<Path> {
+fn path(value: Expr, errors: &mut Errors) -> Option<Path> {
     match value {
         Expr::Path(path) if path.qself.is_none() => Some(path.path),
         other => {
-            mistakes.add(other, "write the path of the declared actor: `implements = tasks::process_video`");
+            errors.add(other, "write the path of the declared actor: `implements = tasks::process_video`");
             None
         }
     }

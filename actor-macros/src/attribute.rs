@@ -3,23 +3,23 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::mistakes::Mistakes;
+use crate::errors::Errors;
 use crate::{args, expand, item};
 
 pub(crate) fn actor(options: TokenStream, item: TokenStream) -> TokenStream {
-    let mut mistakes = Mistakes::default();
-    let args = args::parse(options, &mut mistakes);
+    let mut errors = Errors::default();
+    let args = args::parse(options, &mut errors);
     let expanded = match syn::parse2(item.clone()) {
-        Ok(item) => match item::check(item, args, &mut mistakes) {
+        Ok(item) => match item::check(item, args, &mut errors) {
             Ok(actor) => expand::actor(&actor),
             Err(broken) => expand::broken(&broken),
         },
         Err(error) => {
-            mistakes.push(item::not_a_function(&error));
+            errors.push(item::not_a_function(&error));
             item
         }
     };
-    let errors = mistakes.errors();
+    let errors = errors.errors();
     quote!(#errors #expanded)
 }
 

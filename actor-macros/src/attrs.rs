@@ -2,7 +2,7 @@
 
 use syn::Attribute;
 
-use crate::mistakes::Mistakes;
+use crate::errors::Errors;
 
 #[derive(Default)]
 pub(crate) struct Attrs {
@@ -36,11 +36,11 @@ impl Attrs {
     }
 
     /// Refuses a second `#[actor]`, and takes it away.
-    pub(crate) fn check(&mut self, mistakes: &mut Mistakes) {
+    pub(crate) fn check(&mut self, errors: &mut Errors) {
         self.rest.retain(|attr| {
             let again = attr.path().segments.last().is_some_and(|last| last.ident == "actor");
             if again {
-                mistakes.add(attr, "`#[actor]` stands here twice: take one away");
+                errors.add(attr, "`#[actor]` stands here twice: take one away");
             }
             !again
         });

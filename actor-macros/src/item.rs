@@ -8,7 +8,7 @@ use syn::{Attribute, FnArg, Path, ReturnType, Safety, Signature, Token, Type, Vi
 
 use crate::args::{Args, Millis};
 use crate::attrs::Attrs;
-use crate::mistakes::Mistakes;
+use crate::errors::Errors;
 use crate::name;
 use crate::owned::{self, bare};
 use crate::param::{Kind, Param, Place, strip};
@@ -31,7 +31,7 @@ pub(crate) enum Form {
     Implementation(Path),
 }
 
-/// An actor without mistakes in its signature.
+/// An actor without errors in its signature.
 pub(crate) struct Actor {
     pub(crate) attrs: Attrs,
     pub(crate) vis: Visibility,
@@ -84,20 +84,20 @@ impl Form {
 }
 
 /// Checks the whole.
-pub(crate) fn check(mut item: Item, mut args: Args, mistakes: &mut Mistakes) -> Result<Actor, Box<Broken>> {
+pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Result<Actor, Box<Broken>> {
     let form = Form::of(&item, &args);
-    check_options(&item, &mut args, &form, mistakes);
-    item.attrs.check(mistakes);
-    let before = mistakes.len();
-    check_signature(&item.sig, mistakes);
+    check_options(&item, &mut args, &form, errors);
+    item.attrs.check(errors);
+    let before = errors.len();
+    check_signature(&item.sig, errors);
     if let (Form::Implementation(_), None) = (&form, &item.body) {
-        mistakes.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
+        errors.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
     }
     let place = Place { sig: &item.sig, form: &form };
-    let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, mistakes)).collect();
-    check_defaults(&params, mistakes);
-    owned::check_return(&item.sig.output, mistakes);
-    if mistakes.len() > before {
+    let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, errors)).collect();
+    check_defaults(&params, errors);
+    owned::check_return(&item.sig.output, errors);
+    if errors.len() > before {
         return Err(Box::new(Broken { item, form, args }));
     }
     let Item { attrs, vis, mut sig, body } = item;
@@ -105,75 +105,74 @@ pub(crate) fn check(mut item: Item, mut args: Args, mistakes: &mut Mistakes) -> 
     Ok(Actor { attrs, vis, sig, body, form, params, args })
 }
 
-fn check_options(item: &Item, args: &mut Args, form: &Form, mistakes: &mut Mistakes) {
+fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors) {
     if let Form::Implementation(_) = form {
         for option in &args.written {
             if option != "implements" && option != "retry_if" {
-                mistakes.add(option, format!("`{option}` is set where the actor is declared: take it away here"));
+                errors.add(option, format!("`{option}` is set where the actor is declared: take it away here"));
             }
         }
     } else if args.name.is_none()
         && let Err(what) = name::check(&item.sig.ident.unraw().to_string())
     {
-        mistakes.add(&item.sig.ident, format!("{what}, or give the actor another name with `name = \"..\"`"));
+        errors.add(&item.sig.ident, format!("{what}, or give the actor another name with `name = \"..\"`"));
     }
-    check_backoff(args, mistakes);
+    check_backoff(args, errors);
     args.retry_if = args.retry_if.take().filter(|retry_if| {
         if item.body.is_none() {
-            mistakes.add(retry_if, "errors are judged where they arise: `retry_if` belongs to the implementation");
+            errors.add(retry_if, "errors are judged where they arise: `retry_if` belongs to the implementation");
             return false;
         }
         let fails = !returns_nothing(&item.sig.output);
         if !fails {
-            mistakes.add(retry_if, "this actor cannot fail: return `Result<(), E>`, or take `retry_if` away");
+            errors.add(retry_if, "this actor cannot fail: return `Result<(), E>`, or take `retry_if` away");
         }
         fails
     });
 }
 
-fn check_backoff(args: &Args, mistakes: &mut Mistakes) {
+fn check_backoff(args: &Args, errors: &mut Errors) {
     const DEFAULT_MIN: u64 = 15_000;
     const DEFAULT_MAX: u64 = 7 * 86_400_000;
     match (&args.min_backoff, &args.max_backoff) {
         (Some(Millis(min, at)), Some(Millis(max, _))) if min > max => {
-            mistakes
-                .add(at, "the first wait cannot be longer than the longest: `min_backoff` is at most `max_backoff`");
+            errors.add(at, "the first wait cannot be longer than the longest: `min_backoff` is at most `max_backoff`");
         }
         (Some(Millis(min, at)), None) if *min > DEFAULT_MAX => {
-            mistakes.add(at, "this is longer than `max_backoff` (7 days by default): give `max_backoff` too");
+            errors.add(at, "this is longer than `max_backoff` (7 days by default): give `max_backoff` too");
         }
         (None, Some(Millis(max, at))) if *max < DEFAULT_MIN => {
-            mistakes.add(at, "this is shorter than `min_backoff` (15 s by default): give `min_backoff` too");
+            errors.add(at, "this is shorter than `min_backoff` (15 s by default): give `min_backoff` too");
         }
         _ => {}
     }
 }
 
-fn check_signature(sig: &Signature, mistakes: &mut Mistakes) {
+fn check_signature(sig: &Signature, errors: &mut Errors) {
     if let Some(constness) = &sig.constness {
-        mistakes.add(constness, "an actor runs in a worker: take `const` away");
+        errors.add(constness, "an actor runs in a worker: take `const` away");
     }
     if let Safety::Unsafe(token) = &sig.safety {
-        mistakes.add(token, "a worker cannot know what makes a call safe: take `unsafe` away");
+        errors.add(token, "a worker cannot know what makes a call safe: take `unsafe` away");
     }
     if let Some(abi) = &sig.abi {
-        mistakes.add(abi, "an actor is a Rust function: take `extern` away");
+        errors.add(abi, "an actor is a Rust function: take `extern` away");
     }
     if sig.generics.lifetimes().next().is_some() {
-        mistakes.add(&sig.generics, "what a run is lent lives as long as the run: write `&T`, without a lifetime");
+        errors.add(&sig.generics, "what a run borrows lives as long as the run: write `&T`, without a lifetime");
     } else if !sig.generics.params.is_empty() {
-        mistakes.add(&sig.generics, "a message is decoded into one type: an actor cannot be generic");
+        errors.add(&sig.generics, "a message is decoded into one type: an actor cannot be generic");
     }
     if let Some(where_clause) = &sig.generics.where_clause {
-        mistakes.add(where_clause, "an actor cannot be generic: take the `where` clause away");
+        errors.add(where_clause, "an actor cannot be generic: take the `where` clause away");
     }
     if let Some(variadic) = &sig.variadic {
-        mistakes.add(variadic, "an actor has a fixed number of arguments");
+        errors.add(variadic, "an actor has a fixed number of arguments");
     }
 }
 
 /// A message that was sent before an argument was added lacks it, and all that follow it.
-fn check_defaults(params: &[Param], mistakes: &mut Mistakes) {
+fn check_defaults(params: &[Param], errors: &mut Errors) {
     let mut defaulted = None;
     for param in params {
         match &param.kind {
@@ -181,7 +180,7 @@ fn check_defaults(params: &[Param], mistakes: &mut Mistakes) {
             Kind::Argument { default: None, .. } if !is_option(&param.ty) => {
                 if let Some(before) = defaulted {
                     let name = &param.name;
-                    mistakes.add(
+                    errors.add(
                         name,
                         format!(
                             "`{before}` before it has a default: give `{name}` one too, or move it before `{before}`"
@@ -208,7 +207,7 @@ fn returns_nothing(output: &ReturnType) -> bool {
 
 impl Item {
     /// The plain function, without the macro's own attributes. It uses what it names, also where it
-    /// has no body. Nothing where rustc would tell the mistake again.
+    /// has no body. Nothing where rustc would tell the error again.
     pub(crate) fn plain(&self, vis: &Visibility) -> TokenStream {
         let told = |param: &FnArg| matches!(param, FnArg::Typed(param) if owned::is_told_by_rustc(&param.ty));
         if self.sig.inputs.iter().any(told) {

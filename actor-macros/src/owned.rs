@@ -2,19 +2,19 @@
 
 use syn::{GenericArgument, Lifetime, PathArguments, ReturnType, Type, TypeReference};
 
-use crate::mistakes::Mistakes;
+use crate::errors::Errors;
 
 /// Checks the type of an argument, or what is behind its `&`: it is decoded anew in each run.
-pub(crate) fn check_argument(ty: &Type, mistakes: &mut Mistakes) {
+pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) {
     walk(ty, &mut |part| match part {
         Part::Reference(reference) => {
-            mistakes.add(reference, "an actor owns its arguments: write an owned type, such as `String` for `&str`");
+            errors.add(reference, "an actor owns its arguments: write an owned type, such as `String` for `&str`");
         }
         Part::Lifetime(lifetime) if lifetime.ident != "static" => {
-            mistakes.add(lifetime, "an actor owns its arguments: write a type without a lifetime, or with `'static`");
+            errors.add(lifetime, "an actor owns its arguments: write a type without a lifetime, or with `'static`");
         }
         Part::Lifetime(_) => {}
-        Part::NoType(odd) => mistakes.add(odd, "write the argument's type: a message is decoded into it"),
+        Part::NoType(odd) => errors.add(odd, "write the argument's type: a message is decoded into it"),
     });
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn is_unsized(ty: &Type) -> bool {
     }
 }
 
-/// Whether rustc refuses the type too, and would tell the same mistake again.
+/// Whether rustc refuses the type too, and would tell the same error again.
 pub(crate) fn is_told_by_rustc(ty: &Type) -> bool {
     let mut told = is_unsized(bare(ty));
     walk(ty, &mut |part| told |= matches!(part, Part::NoType(Type::Infer(_))));
@@ -35,18 +35,18 @@ pub(crate) fn is_told_by_rustc(ty: &Type) -> bool {
 }
 
 /// Checks the type that an actor returns.
-pub(crate) fn check_return(output: &ReturnType, mistakes: &mut Mistakes) {
+pub(crate) fn check_return(output: &ReturnType, errors: &mut Errors) {
     const OWN: &str = "an actor owns what it returns: write an owned type, such as `String` for `&str`";
     let ReturnType::Type(_, ty) = output else { return };
     walk(ty, &mut |part| match part {
         Part::Reference(TypeReference { lifetime: Some(lifetime), .. }) if lifetime.ident == "static" => {}
-        Part::Reference(reference) => mistakes.add(reference, OWN),
+        Part::Reference(reference) => errors.add(reference, OWN),
         Part::Lifetime(lifetime) if lifetime.ident == "static" => {}
-        Part::Lifetime(lifetime) => mistakes.add(lifetime, OWN),
+        Part::Lifetime(lifetime) => errors.add(lifetime, OWN),
         Part::NoType(Type::Never(never)) => {
-            mistakes.add(never, "a run of an actor ends: return `()` or `Result<T, E>`");
+            errors.add(never, "a run of an actor ends: return `()` or `Result<T, E>`");
         }
-        Part::NoType(odd) => mistakes.add(odd, "write the type: an actor returns `()` or `Result<T, E>`"),
+        Part::NoType(odd) => errors.add(odd, "write the type: an actor returns `()` or `Result<T, E>`"),
     });
 }
 

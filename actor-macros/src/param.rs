@@ -3,8 +3,8 @@
 use proc_macro2::Ident;
 use syn::{Attribute, Expr, FnArg, Meta, Pat, PatType, Signature, Type, TypeReference};
 
+use crate::errors::Errors;
 use crate::item::Form;
-use crate::mistakes::Mistakes;
 use crate::owned;
 use crate::written::written;
 
@@ -22,8 +22,8 @@ pub(crate) enum Kind {
     State(Type),
     /// What a message carries.
     Argument {
-        /// The `T` of `&T`: decoded owned, and lent to the body.
-        lent: Option<Type>,
+        /// The `T` of `&T`: decoded owned, and passed to the body by reference.
+        borrowed: Option<Type>,
         /// What stands for it in a message that was sent before the argument was added.
         default: Option<DefaultValue>,
     },
@@ -43,20 +43,20 @@ pub(crate) struct Place<'a> {
 
 impl Param {
     /// Checks a parameter. `None` where it is none.
-    pub(crate) fn check(param: &FnArg, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+    pub(crate) fn check(param: &FnArg, place: &Place<'_>, errors: &mut Errors) -> Option<Self> {
         let param = match param {
             FnArg::Typed(param) => param,
             FnArg::Receiver(receiver) => {
-                mistakes.add(
+                errors.add(
                     receiver,
                     "an actor is a function of its own, without `self`: take what it needs as arguments",
                 );
                 return None;
             }
         };
-        let name = name(param, place, mistakes)?;
-        let attrs = Attrs::read(&param.attrs, mistakes);
-        let kind = kind(param, attrs, place, mistakes)?;
+        let name = name(param, place, errors)?;
+        let attrs = Attrs::read(&param.attrs, errors);
+        let kind = kind(param, attrs, place, errors)?;
         Some(Self { name, ty: (*param.ty).clone(), kind })
     }
 }
@@ -70,21 +70,21 @@ pub(crate) fn strip(param: &mut FnArg) {
     attrs.retain(|attr| !attr.path().is_ident("state") && !attr.path().is_ident("default"));
 }
 
-fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<Ident> {
+fn name(param: &PatType, place: &Place<'_>, errors: &mut Errors) -> Option<Ident> {
     let name = match &*param.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
             if let (Some(mutability), Form::Declaration) = (&pat.mutability, place.form) {
-                mistakes
+                errors
                     .add(mutability, "there is no body here that could change it: `mut` belongs to the implementation");
             }
             &pat.ident
         }
         Pat::Wild(wild) => {
-            mistakes.add(wild, "an argument has a name, which senders see: write `_name`");
+            errors.add(wild, "an argument has a name, which senders see: write `_name`");
             return None;
         }
         other => {
-            mistakes.add(
+            errors.add(
                 other,
                 "an argument has a name, which senders see: write `name: Type`, and take it apart in the body",
             );
@@ -92,7 +92,7 @@ fn name(param: &PatType, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<I
         }
     };
     if *name == place.sig.ident && !matches!(place.form, Form::Implementation(_)) {
-        mistakes.add(name, format!("`{name}` is the actor itself: give the argument another name"));
+        errors.add(name, format!("`{name}` is the actor itself: give the argument another name"));
         return None;
     }
     Some(name.clone())
@@ -105,12 +105,12 @@ struct Attrs<'a> {
 }
 
 impl<'a> Attrs<'a> {
-    fn read(attrs: &'a [Attribute], mistakes: &mut Mistakes) -> Self {
+    fn read(attrs: &'a [Attribute], errors: &mut Errors) -> Self {
         let mut read = Self { state: None, default: None };
         for attr in attrs {
             if attr.path().is_ident("state") {
                 if !matches!(attr.meta, Meta::Path(_)) {
-                    mistakes.add(attr, "write `#[state] name: &Type`: the type says which state it is");
+                    errors.add(attr, "write `#[state] name: &Type`: the type says which state it is");
                 }
                 read.state = Some(attr);
             } else if attr.path().is_ident("default") {
@@ -118,41 +118,41 @@ impl<'a> Attrs<'a> {
                     Meta::Path(_) => DefaultValue::OfType,
                     Meta::NameValue(given) => DefaultValue::Given(given.value.clone()),
                     Meta::List(_) => {
-                        mistakes.add(attr, "write `#[default]`, or `#[default = value]`");
+                        errors.add(attr, "write `#[default]`, or `#[default = value]`");
                         DefaultValue::OfType
                     }
                 };
                 read.default = Some((attr, default));
             } else if attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr") {
-                mistakes.add(attr, "senders and workers agree on the arguments: an argument is there in every build");
+                errors.add(attr, "senders and workers agree on the arguments: an argument is there in every build");
             }
         }
         read
     }
 }
 
-fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, mistakes: &mut Mistakes) -> Option<Kind> {
+fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Errors) -> Option<Kind> {
     let ty = owned::bare(&param.ty);
     let (reference, elem) = match ty {
         Type::Reference(reference) => (Some(reference), owned::bare(&reference.elem)),
         owned => (None, owned),
     };
     let what = if let Some(state) = attrs.state {
-        refuse_default(&attrs, "a state comes from the worker: it has no default", mistakes);
+        refuse_default(&attrs, "a state comes from the worker: it has no default", errors);
         Shared::State(state)
     } else if is_context(elem) {
-        refuse_default(&attrs, "the context is no argument: it has no default", mistakes);
+        refuse_default(&attrs, "the context is no argument: it has no default", errors);
         Shared::Context
     } else {
-        return argument(reference, elem, attrs, place, mistakes);
+        return argument(reference, elem, attrs, place, errors);
     };
     if let Form::Declaration = place.form {
         match what {
             Shared::State(attr) => {
-                mistakes.add(attr, "a declaration says what is sent: a state belongs to the implementation");
+                errors.add(attr, "a declaration says what is sent: a state belongs to the implementation");
             }
             Shared::Context => {
-                mistakes.add(ty, "a declaration says what is sent: the context belongs to the implementation");
+                errors.add(ty, "a declaration says what is sent: the context belongs to the implementation");
             }
         }
         return None;
@@ -162,15 +162,15 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, mistakes: &mut Mis
         _ => {
             let why = match what {
                 Shared::State(_) => "a state is shared by all runs",
-                Shared::Context => "a run is lent its context",
+                Shared::Context => "a run borrows its context",
             };
-            mistakes.add(ty, format!("{why}: write `&{}`", written(elem)));
+            errors.add(ty, format!("{why}: write `&{}`", written(elem)));
             return None;
         }
     }
     if owned::is_unsized(elem) {
         let elem = written(elem);
-        mistakes.add(
+        errors.add(
             ty,
             format!("a state is found by its type, which has a size: write `&Arc<{elem}>`, or a type of your own"),
         );
@@ -182,15 +182,15 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, mistakes: &mut Mis
     })
 }
 
-/// What a run is lent beside its arguments.
+/// What a run is in flight beside its arguments.
 enum Shared<'a> {
     State(&'a Attribute),
     Context,
 }
 
-fn refuse_default(attrs: &Attrs<'_>, why: &str, mistakes: &mut Mistakes) {
+fn refuse_default(attrs: &Attrs<'_>, why: &str, errors: &mut Errors) {
     if let Some((default, _)) = &attrs.default {
-        mistakes.add(default, why);
+        errors.add(default, why);
     }
 }
 
@@ -199,32 +199,31 @@ fn argument(
     elem: &Type,
     attrs: Attrs<'_>,
     place: &Place<'_>,
-    mistakes: &mut Mistakes,
+    errors: &mut Errors,
 ) -> Option<Kind> {
     if let Some(TypeReference { mutability: Some(mutability), .. }) = reference {
-        mistakes
-            .add(mutability, format!("nobody sees what a run changes in its arguments: write `&{}`", written(elem)));
+        errors.add(mutability, format!("nobody sees what a run changes in its arguments: write `&{}`", written(elem)));
         return None;
     }
     // A lifetime that the function declares is refused there.
     let declares_lifetimes = place.sig.generics.lifetimes().next().is_some();
     if let (Some(TypeReference { lifetime: Some(lifetime), .. }), false) = (reference, declares_lifetimes) {
-        mistakes.add(lifetime, format!("what a run is lent lives as long as the run: write `&{}`", written(elem)));
+        errors.add(lifetime, format!("what a run borrows lives as long as the run: write `&{}`", written(elem)));
         return None;
     }
     if reference.is_none() && owned::is_unsized(elem) {
-        mistakes.add(elem, format!("an argument has a size: write `&{}`, or an owned type", written(elem)));
+        errors.add(elem, format!("an argument has a size: write `&{}`, or an owned type", written(elem)));
         return None;
     }
-    owned::check_argument(elem, mistakes);
+    owned::check_argument(elem, errors);
     let default = attrs.default.and_then(|(attr, default)| {
         if matches!(place.form, Form::Declaration) {
-            mistakes.add(attr, "senders send every argument: a default belongs to the implementation");
+            errors.add(attr, "senders send every argument: a default belongs to the implementation");
             return None;
         }
         Some(default)
     });
-    Some(Kind::Argument { lent: reference.map(|_| elem.clone()), default })
+    Some(Kind::Argument { borrowed: reference.map(|_| elem.clone()), default })
 }
 
 fn is_context(ty: &Type) -> bool {

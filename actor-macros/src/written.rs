@@ -1,4 +1,4 @@
-//! Tokens as people write them, for the words of a mistake.
+//! Tokens as people write them, for the words of an error.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;

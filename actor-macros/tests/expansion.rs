@@ -144,7 +144,7 @@ async fn call_runs_the_body_here() {
 #[test]
 fn a_message_on_its_way_borrows_the_broker_alone() {
     #[actor]
-    fn lent(name: &str, numbers: &[u8]) {
+    fn borrowed(name: &str, numbers: &[u8]) {
         let _ = (name, numbers);
     }
 
@@ -153,15 +153,15 @@ fn a_message_on_its_way_borrows_the_broker_alone() {
     }
     fn one(through: &dyn Broker) -> Sending<'_> {
         let (name, numbers) = ("ada".to_owned(), vec![1, 2]);
-        is_send(lent.send_with(through, &name, &numbers))
+        is_send(borrowed.send_with(through, &name, &numbers))
     }
     fn installed() -> Sending<'static> {
         let name = "ada".to_owned();
-        is_send(lent.send(&name, &[1, 2]))
+        is_send(borrowed.send(&name, &[1, 2]))
     }
     fn many<'a>(through: &'a dyn Broker, names: &'a [String]) -> SendingMany<'a> {
         let numbers: &'static [u8] = &[1];
-        is_send(lent.send_many_with(through, names.iter().map(move |name| (name.as_str(), numbers))))
+        is_send(borrowed.send_many_with(through, names.iter().map(move |name| (name.as_str(), numbers))))
     }
     let _ = (one, many, installed());
 }

@@ -49,7 +49,7 @@ struct Size {
 }
 
 #[tokio::test]
-async fn owned_and_lent_arguments_arrive_among_the_other_parameters() {
+async fn owned_and_borrowed_arguments_arrive_among_the_other_parameters() {
     #[actor(queue = "mixed")]
     #[expect(clippy::too_many_arguments)]
     async fn mixed(
@@ -59,12 +59,12 @@ async fn owned_and_lent_arguments_arrive_among_the_other_parameters() {
         sizes: &[Size],
         cx: &Context,
         file: &Path,
-        lent: &Size,
+        borrowed: &Size,
         mut note: Option<String>,
         unit: (),
     ) {
         note = note.map(|note| note.to_uppercase());
-        see(seen, (name, size.width, sizes.len(), cx.attempt(), file, lent.height, note, unit));
+        see(seen, (name, size.width, sizes.len(), cx.attempt(), file, borrowed.height, note, unit));
     }
 
     let broker = TestBroker::new();
@@ -122,7 +122,7 @@ async fn arguments_that_do_not_fit_are_named() {
     enqueue::<fits_two>(&broker, json!(["ada"])).await;
     enqueue::<fits_one>(&broker, json!(["ada", 1, 2])).await;
     let (drained, _) = run(&broker).await;
-    assert_eq!(drained.buried, 3);
+    assert_eq!(drained.dead_lettered, 3);
     let reasons = [reason::<fits>(&broker).await, reason::<fits_two>(&broker).await, reason::<fits_one>(&broker).await];
     assert!(reasons[0].contains("argument 2 (`size`): invalid value: integer `300`, expected u8"), "{reasons:?}");
     assert!(reasons[1].contains("argument 2 (`size`) is missing"), "{reasons:?}");
@@ -139,7 +139,7 @@ async fn a_state_that_was_not_given_is_named() {
     let broker = TestBroker::new();
     needy.send_with(&broker).await.unwrap();
     let (drained, _) = run(&broker).await;
-    assert_eq!(drained.buried, 1);
+    assert_eq!(drained.dead_lettered, 1);
     let reason = reason::<needy>(&broker).await;
     assert!(reason.contains("Mutex<u64>"), "{reason}");
 }
@@ -156,7 +156,7 @@ async fn retry_if_decides_what_is_tried_again() {
         choosy.send_with(&broker, what).await.unwrap();
     }
     let (drained, _) = run(&broker).await;
-    assert_eq!((drained.retried, drained.buried), (1, 1));
+    assert_eq!((drained.retried, drained.dead_lettered), (1, 1));
     assert_eq!(reason::<choosy>(&broker).await, "never");
 }
 
@@ -219,7 +219,7 @@ async fn a_declaration_is_run_by_its_implementation() {
     tasks::process_video.send_with(&broker, 1, "title").await.unwrap();
     enqueue::<tasks::process_video>(&broker, json!([0])).await;
     let (drained, seen) = run(&broker).await;
-    assert_eq!((drained.done, drained.buried), (1, 1));
+    assert_eq!((drained.done, drained.dead_lettered), (1, 1));
     assert_eq!(seen, [r#"(1, "title", "video.process")"#, r#"(0, "untitled", "video.process")"#]);
     assert_eq!(reason::<tasks::process_video>(&broker).await, "there is no such video");
 }

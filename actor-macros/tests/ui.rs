@@ -1,4 +1,4 @@
-//! Each mistake is one error, on the token to change, that says what to write instead.
+//! Each error is one error, on the token to change, that says what to write instead.
 //!
 //! The expected texts are those of the compiler that `rust-version` names.
 

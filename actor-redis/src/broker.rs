@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
 
 use crate::builder::Builder;
-use crate::connection::{Link, Quiet};
+use crate::connection::{Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
-use crate::lane::Lanes;
 use crate::lease::Leases;
 use crate::queue::{Queue, Queues};
-use crate::script::Keep;
-use crate::{enqueue, outbox, settle};
+use crate::script::Retention;
+use crate::subscription::Subscriptions;
+use crate::{batcher, enqueue, settle};
 
 /// A broker that keeps its messages in Redis. Clones share their connections.
 ///
@@ -38,12 +38,12 @@ pub struct RedisBroker(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) endpoint: Arc<Endpoint>,
     /// For everything but waiting reads and renewals.
-    pub(crate) commands: Link,
+    pub(crate) commands: Connections,
     pub(crate) queues: Queues,
-    lanes: Lanes,
+    subscriptions: Subscriptions,
     leases: Leases,
     max_message_bytes: usize,
-    keep: Keep,
+    retention: Retention,
 }
 
 impl RedisBroker {
@@ -75,12 +75,12 @@ impl RedisBroker {
     pub(crate) fn new(settings: Builder) -> Self {
         let endpoint = Arc::new(settings.endpoint);
         Self(Arc::new(Inner {
-            commands: Link::new(Arc::clone(&endpoint), Quiet::Ask),
+            commands: Connections::new(Arc::clone(&endpoint), Quiet::Ask),
             queues: Queues::new(&settings.namespace),
-            lanes: Lanes::new(Arc::clone(&endpoint), settings.weighted),
+            subscriptions: Subscriptions::new(Arc::clone(&endpoint), settings.weighted),
             leases: Leases::new(Arc::clone(&endpoint)),
             max_message_bytes: settings.max_message_bytes,
-            keep: settings.keep,
+            retention: settings.retention,
             endpoint,
         }))
     }
@@ -113,7 +113,7 @@ impl Broker for RedisBroker {
     async fn enqueue(&self, queue: &QueueName, mut messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
         let queue = self.0.queues.get(queue);
         match messages.pop() {
-            Some(message) if messages.is_empty() => outbox::enqueue(self, &queue, message).await,
+            Some(message) if messages.is_empty() => batcher::enqueue(self, &queue, message).await,
             last => {
                 messages.extend(last);
                 self.store(&queue, messages).await
@@ -121,31 +121,31 @@ impl Broker for RedisBroker {
         }
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        Ok(self.0.leases.enroll(worker, &self.0.queues, queues, lease).await?)
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        Ok(self.0.leases.register(worker, &self.0.queues, queues, lease).await?)
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         Ok(self.0.leases.renew(worker, &self.0.queues, queues, lease).await?)
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         Ok(self.0.leases.stopping(worker, &self.0.queues, queues).await?)
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        let lane = self.0.lanes.get(consumer, &self.0.queues);
-        Ok(lane.claim(&self.0.commands, max, wait).await?)
+        let subscription = self.0.subscriptions.get(consumer, &self.0.queues);
+        Ok(subscription.claim(&self.0.commands, max, wait).await?)
     }
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        let lane = self.0.lanes.get(consumer, &self.0.queues);
-        Ok(lane.recover(&self.0.commands, max, grace).await?)
+        let subscription = self.0.subscriptions.get(consumer, &self.0.queues);
+        Ok(subscription.recover(&self.0.commands, max, grace).await?)
     }
 
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let lane = self.0.lanes.get(consumer, &self.0.queues);
-        Ok(lane.unpark(&self.0.commands, abilities, max).await?)
+        let subscription = self.0.subscriptions.get(consumer, &self.0.queues);
+        Ok(subscription.unpark(&self.0.commands, abilities, max).await?)
     }
 
     async fn settle(
@@ -155,15 +155,15 @@ impl Broker for RedisBroker {
     ) -> Vec<Result<Settled, BrokerError>> {
         let queue = self.0.queues.get(&consumer.queue);
         let answers =
-            settle::settle(&self.0.commands, &queue, consumer.worker.as_str(), self.0.keep, settlements).await;
-        self.0.lanes.settled(consumer, settlements, &answers);
+            settle::settle(&self.0.commands, &queue, consumer.worker.as_str(), self.0.retention, settlements).await;
+        self.0.subscriptions.settled(consumer, settlements, &answers);
         answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         // Whatever is answered, this worker asks for nothing any more.
-        self.0.lanes.forget(worker);
-        Ok(self.0.leases.retire(worker, &self.0.queues, queues).await?)
+        self.0.subscriptions.forget(worker);
+        Ok(self.0.leases.deregister(worker, &self.0.queues, queues).await?)
     }
 
     fn now(&self) -> SystemTime {

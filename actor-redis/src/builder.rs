@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::broker::RedisBroker;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
-use crate::script::Keep;
+use crate::script::Retention;
 
 /// Makes a [`RedisBroker`]. Every setting has a default.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Builder {
     pub(crate) endpoint: Endpoint,
     pub(crate) namespace: String,
     pub(crate) max_message_bytes: usize,
-    pub(crate) keep: Keep,
+    pub(crate) retention: Retention,
     pub(crate) weighted: bool,
 }
 
@@ -26,7 +26,7 @@ impl Builder {
             namespace: "actor".to_owned(),
             max_message_bytes: 1 << 20,
             // A week, so that what broke on a weekend is still there for whoever comes back.
-            keep: Keep { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 },
+            retention: Retention { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 },
             weighted: false,
         })
     }
@@ -45,9 +45,9 @@ impl Builder {
     }
 
     /// How long and how many dead letters each queue keeps. What is over goes, the oldest first, when
-    /// another message is buried. Default: 7 days and 10,000.
+    /// another message is dead-lettered. Default: 7 days and 10,000.
     pub fn dead_letters(mut self, age: Duration, count: NonZeroU64) -> Self {
-        self.keep = Keep { age, count: count.get() };
+        self.retention = Retention { age, count: count.get() };
         self
     }
 

@@ -6,14 +6,14 @@ use actor_core::delivery::{Delivery, Wait};
 use redis::{Cmd, Value};
 use tokio::sync::watch;
 
-use crate::connection::{ANSWER, Link};
+use crate::connection::{ANSWER, Connections};
 use crate::entry::{Content, Entry};
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level, WAKE};
-use crate::lane::{DeliveryCount, Lane, Lent, MOST};
 use crate::reading::{Reading, Step};
 use crate::request::{Answer, Request, Verb};
 use crate::script::{self, LOOK, Promoted};
+use crate::subscription::{Delivered, DeliveryCount, MOST, Subscription};
 use crate::weight::ENOUGH;
 
 /// How many due messages one look moves at most.
@@ -22,25 +22,30 @@ const PROMOTED_AT_ONCE: usize = 128;
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How soon a look that failed is repeated.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How often a busy lane passes on what it knows at most.
+/// How often a busy subscription passes on what it knows at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
 /// Where priorities are weighted, one claim of so many takes the lowest first.
 const WEIGHT: u32 = 8;
 /// How often the group is made for one claim.
 const GROUP_ATTEMPTS: u32 = 3;
 
-impl Lane {
-    /// Lends what is ready, and waits for it as `wait` says: up to `max`, and about as much as one read
+impl Subscription {
+    /// Delivers what is ready, and waits for it as `wait` says: up to `max`, and about as much as one read
     /// should bring.
-    pub(crate) async fn claim(&self, commands: &Link, max: usize, wait: &Wait) -> Result<Vec<Delivery>, Trouble> {
+    pub(crate) async fn claim(
+        &self,
+        commands: &Connections,
+        max: usize,
+        wait: &Wait,
+    ) -> Result<Vec<Delivery>, RequestError> {
         let mut reading = self.reading.lock().await;
         let max = max.min(MOST);
         if max == 0 {
             return Ok(Vec::new());
         }
-        let stray = self.reclaim(commands, &mut reading, max).await?;
-        if !stray.is_empty() {
-            return Ok(stray);
+        let lost = self.reclaim(commands, &mut reading, max).await?;
+        if !lost.is_empty() {
+            return Ok(lost);
         }
         let deadline = Instant::now().checked_add(wait.limit());
         let mut paused = self.queue.paused.subscribe();
@@ -52,29 +57,29 @@ impl Lane {
                 }
                 continue;
             }
-            if let Some(lent) = self.out_of_turn(commands, &mut reading, max, wait, &mut paused).await? {
-                return Ok(lent);
+            if let Some(delivered) = self.out_of_turn(commands, &mut reading, max, wait, &mut paused).await? {
+                return Ok(delivered);
             }
             let step = Step::plan(&reading, deadline, self.reads.client().is_some());
             let count = reading.weight.ask(max, step.block.is_some() && !reading.is_full);
             let answers = self.read(commands, &mut reading, step, count, wait, &mut paused).await?;
             match self.take(commands, &mut reading, step, count, answers) {
-                Ok(mut lent) if !lent.is_empty() => {
-                    self.read_on(commands, &mut reading, &mut lent, max, wait, &mut paused).await;
-                    if lent.len() >= max || reading.is_full || wait.is_stopped() {
+                Ok(mut delivered) if !delivered.is_empty() => {
+                    self.read_on(commands, &mut reading, &mut delivered, max, wait, &mut paused).await;
+                    if delivered.len() >= max || reading.is_full || wait.is_stopped() {
                         self.pass_on(commands, &mut reading, wait).await;
                     }
-                    return Ok(self.lend(lent.into_iter()));
+                    return Ok(self.deliver(delivered.into_iter()));
                 }
-                // The next claim looks for what is astray first.
+                // The next claim looks for lost deliveries first.
                 Ok(_) if step.is_last(deadline) || reading.has_reconnected || self.is_recovery_in_doubt() => break,
                 Ok(_) => {}
                 // The group is missing at its first use, and after FLUSHALL.
-                Err(trouble) if no_group(&trouble) && group_attempts < GROUP_ATTEMPTS => {
+                Err(error) if no_group(&error) && group_attempts < GROUP_ATTEMPTS => {
                     group_attempts += 1;
                     self.open(commands).await?;
                 }
-                Err(trouble) => return Err(trouble),
+                Err(error) => return Err(error),
             }
         }
         if wait.is_stopped() {
@@ -86,12 +91,12 @@ impl Lane {
     /// Where priorities are weighted, and higher levels have filled a number of reads: what is lowest.
     async fn out_of_turn(
         &self,
-        commands: &Link,
+        commands: &Connections,
         reading: &mut Reading,
         max: usize,
         wait: &Wait,
         paused: &mut watch::Receiver<bool>,
-    ) -> Result<Option<Vec<Delivery>>, Trouble> {
+    ) -> Result<Option<Vec<Delivery>>, RequestError> {
         // Below its cut a read asks for nothing; without one all levels have their share.
         if !self.weighted || reading.cut == Level::Low {
             return Ok(None);
@@ -102,17 +107,17 @@ impl Lane {
         }
         reading.in_turn = 0;
         let (cut, is_full) = (reading.cut, reading.is_full);
-        for (from, to) in [(Level::LowAgain, Level::Low), (Level::NormalAgain, Level::Normal)] {
+        for (from, to) in [(Level::LowReleased, Level::Low), (Level::NormalReleased, Level::Normal)] {
             if from <= cut {
                 break;
             }
             let (step, count) = (Step::at_once(from, to), reading.weight.ask(max, false));
             let answers = self.read(commands, reading, step, count, wait, paused).await?;
-            let lent = self.take(commands, reading, step, count, answers);
+            let delivered = self.take(commands, reading, step, count, answers);
             (reading.cut, reading.is_full) = (cut, is_full);
-            let lent = lent?;
-            if !lent.is_empty() {
-                return Ok(Some(self.lend_as(lent.into_iter(), true)));
+            let delivered = delivered?;
+            if !delivered.is_empty() {
+                return Ok(Some(self.deliver_as(delivered.into_iter(), true)));
             }
         }
         Ok(None)
@@ -122,34 +127,34 @@ impl Lane {
     /// know before what messages weigh.
     async fn read_on(
         &self,
-        commands: &Link,
+        commands: &Connections,
         reading: &mut Reading,
-        lent: &mut Vec<Lent>,
+        delivered: &mut Vec<Delivered>,
         max: usize,
         wait: &Wait,
         paused: &mut watch::Receiver<bool>,
     ) {
-        let first = lent.len();
-        let mut bytes: usize = lent.iter().map(|lent| lent.body.len()).sum();
-        while reading.is_full && lent.len() < max && bytes < ENOUGH && !wait.is_stopped() && !*paused.borrow() {
-            let step = Step::at_once(Level::HighAgain, reading.cut);
-            let count = reading.weight.ask(max - lent.len(), false);
-            // What is lent already is not lost for a read that fails: the doubt about that stays, and the next
+        let first = delivered.len();
+        let mut bytes: usize = delivered.iter().map(|delivered| delivered.body.len()).sum();
+        while reading.is_full && delivered.len() < max && bytes < ENOUGH && !wait.is_stopped() && !*paused.borrow() {
+            let step = Step::at_once(Level::HighReleased, reading.cut);
+            let count = reading.weight.ask(max - delivered.len(), false);
+            // What is in flight already is not lost for a read that fails: the doubt about that stays, and the next
             // claim meets what refused it.
             let Ok(answers) = self.read(commands, reading, step, count, wait, paused).await else { break };
             let Ok(more) = self.take(commands, reading, step, count, answers) else { break };
-            bytes += more.iter().map(|lent| lent.body.len()).sum::<usize>();
-            lent.extend(more);
+            bytes += more.iter().map(|delivered| delivered.body.len()).sum::<usize>();
+            delivered.extend(more);
         }
-        if lent.len() > first {
+        if delivered.len() > first {
             // What is urgent may have come meanwhile. Stable: within a level the order stays.
-            lent.sort_by_key(|lent| lent.level);
+            delivered.sort_by_key(|delivered| delivered.level);
         }
     }
 
-    /// Wakes another worker for what is due, where this lane knows of it and may not be back in time:
+    /// Wakes another worker for what is due, where this subscription knows of it and may not be back in time:
     /// its slots are full, perhaps of long runs, or its worker stops.
-    async fn pass_on(&self, commands: &Link, reading: &mut Reading, wait: &Wait) {
+    async fn pass_on(&self, commands: &Connections, reading: &mut Reading, wait: &Wait) {
         let now = Instant::now();
         if !reading.due || (now < reading.pass_on_at && !wait.is_stopped()) {
             return;
@@ -157,9 +162,9 @@ impl Lane {
         reading.pass_on_at = now + PASS_ON_AGAIN;
         let mut mark = Cmd::new();
         mark.arg("XADD").arg(self.queue.keys.ready(Level::WAKING)).arg("*").arg(WAKE).arg(1);
-        // A claim that is dropped here was lent what nobody holds yet.
+        // A claim that is dropped here was delivered what nobody holds yet.
         reading.in_doubt = true;
-        // The time to look stays: if nobody has read the mark until this lane is back, it must not look
+        // The time to look stays: if nobody has read the mark until this subscription is back, it must not look
         // later for it. A mark that was refused, as where Redis is out of memory, has told nobody.
         reading.due = commands.command(&mark, ANSWER).await.is_err();
         reading.in_doubt = false;
@@ -169,13 +174,13 @@ impl Lane {
     /// messages.
     async fn read(
         &self,
-        commands: &Link,
+        commands: &Connections,
         reading: &mut Reading,
         step: Step,
         count: usize,
         wait: &Wait,
         paused: &mut watch::Receiver<bool>,
-    ) -> Result<Vec<Answer>, Trouble> {
+    ) -> Result<Vec<Answer>, RequestError> {
         let verb = match step.look {
             _ if !reading.woken.is_empty() => Verb::Wake,
             true => Verb::Look,
@@ -217,7 +222,7 @@ impl Lane {
         reading.in_doubt = false;
         reading.woken.clear();
         // Who answers now may be a replica that was promoted, or a server that was started again, and have
-        // forgotten a settlement: what it then still believes lent would stay lent to this living worker.
+        // forgotten a settlement: what it then still believes in flight would stay delivered to this living worker.
         let connection = self.reads.made();
         reading.has_reconnected |= reading.answered_by != 0 && reading.answered_by != connection;
         reading.answered_by = connection;
@@ -254,15 +259,15 @@ impl Lane {
         Request::of(Verb::Unblock, [write, unblock].into_iter())
     }
 
-    /// Takes what a read lent, and learns from it.
+    /// Takes what a read in flight, and learns from it.
     fn take(
         &self,
-        commands: &Link,
+        commands: &Connections,
         reading: &mut Reading,
         step: Step,
         count: usize,
         mut answers: Vec<Answer>,
-    ) -> Result<Vec<Lent>, Trouble> {
+    ) -> Result<Vec<Delivered>, RequestError> {
         let read = answers.pop();
         let looked_ms = if step.look { self.learn(reading, answers.pop()) } else { 0 };
         let streams = match read.transpose()? {
@@ -273,7 +278,7 @@ impl Lane {
                 return Err(commands.strange("to XREADGROUP"));
             }
         };
-        let mut lent: [Vec<Lent>; LEVELS] = Default::default();
+        let mut delivered: [Vec<Delivered>; LEVELS] = Default::default();
         let mut full = None;
         for (key, entries) in streams {
             let (Value::BulkString(key), Value::Array(entries)) = (key, entries) else { continue };
@@ -281,17 +286,17 @@ impl Lane {
             if entries.len() >= count {
                 full = Some(full.map_or(level, |full: Level| full.min(level)));
             }
-            let lent = &mut lent[usize::from(level.place())];
-            lent.reserve(entries.len());
+            let delivered = &mut delivered[usize::from(level.place())];
+            delivered.reserve(entries.len());
             for entry in entries {
                 match Entry::read(level, entry) {
                     Some(Entry { id, content: Content::Message(body) }) => {
-                        lent.push(Lent { level, id, body, count: DeliveryCount::default() });
+                        delivered.push(Delivered { level, id, body, count: DeliveryCount::default() });
                     }
                     Some(Entry { id, content: Content::Wake }) => {
                         reading.woken.push(id);
                         // What an older one tells of, the look has seen: passed on again, it would go
-                        // round among busy lanes for ever.
+                        // round among busy subscriptions for ever.
                         if id.ms() >= looked_ms {
                             (reading.look_at, reading.due) = (Instant::now(), true);
                         }
@@ -304,14 +309,14 @@ impl Lane {
         // that gave less has no more: the next one's turn has come.
         reading.cut = full.unwrap_or(step.cut.below());
         reading.is_full = full.is_some();
-        let lent: Vec<_> = lent.into_iter().flatten().collect();
+        let delivered: Vec<_> = delivered.into_iter().flatten().collect();
         let (mut bytes, mut largest) = (0, 0);
-        for Lent { body, .. } in &lent {
+        for Delivered { body, .. } in &delivered {
             bytes += body.len();
             largest = largest.max(body.len());
         }
-        reading.weight.observe(lent.len(), bytes, largest);
-        Ok(lent)
+        reading.weight.observe(delivered.len(), bytes, largest);
+        Ok(delivered)
     }
 
     /// Takes note of when to look again, and whether a message is due then. Returns when the look was, in
@@ -319,9 +324,9 @@ impl Lane {
     fn learn(&self, reading: &mut Reading, looked: Option<Answer>) -> u64 {
         let promoted = match looked {
             Some(Ok(answer)) => script::promoted(&answer),
-            // What the read has lent must not be lost for it.
-            Some(Err(trouble)) => {
-                tracing::warn!(queue = %self.queue.name, %trouble, "scheduled messages could not be moved");
+            // What the read has delivered must not be lost for it.
+            Some(Err(error)) => {
+                tracing::warn!(queue = %self.queue.name, %error, "scheduled messages could not be moved");
                 None
             }
             None => None,
@@ -339,7 +344,7 @@ impl Lane {
     }
 
     /// Makes the streams and their group.
-    async fn open(&self, commands: &Link) -> Result<(), Trouble> {
+    async fn open(&self, commands: &Connections) -> Result<(), RequestError> {
         let mut request = Request::new(Verb::Open);
         request.call(script::open(&self.queue.keys));
         commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
@@ -358,7 +363,7 @@ async fn due(at: Option<Instant>) {
 async fn ended(wait: &Wait, paused: &mut watch::Receiver<bool>) {
     tokio::select! {
         () = wait.stopped() => {}
-        // An error would mean that the queue is gone, which this lane holds.
+        // An error would mean that the queue is gone, which this subscription holds.
         _ = paused.wait_for(|paused| *paused) => {}
     }
 }
@@ -378,6 +383,6 @@ async fn resumed(paused: &mut watch::Receiver<bool>, deadline: Option<Instant>, 
     }
 }
 
-fn no_group(trouble: &Trouble) -> bool {
-    matches!(trouble.code(), Some("NOGROUP" | "UNBLOCKED"))
+fn no_group(error: &RequestError) -> bool {
+    matches!(error.code(), Some("NOGROUP" | "UNBLOCKED"))
 }

@@ -40,12 +40,12 @@ pub(crate) struct Live {
 /// A connection as the server knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
-    /// Unique within one life of the server; 0 where the server did not tell.
+    /// Unique within one run of the server; 0 where the server did not tell.
     pub(crate) client: i64,
     run_id: Option<String>,
 }
 
-/// Lives in a connection's driver, and says when that has ended, for whatever reason.
+/// Sessions in a connection's driver, and says when that has ended, for whatever reason.
 struct Alive(Arc<AtomicBool>);
 
 impl Drop for Alive {

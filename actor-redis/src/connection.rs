@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::connect::{self, Live, Peer, pause};
 use crate::endpoint::{Endpoint, Wanted};
-use crate::error::{Error, Kind, Trouble};
+use crate::error::{Error, Kind, RequestError};
 use crate::presence::Away;
 use crate::request::{Answer, Request};
 
@@ -43,7 +43,7 @@ pub(crate) enum Quiet {
 /// A way to Redis: in each runtime that uses it one connection, made when it is first needed and again when it
 /// broke. A runtime drives its connections itself, so that one that is blocked or ends holds up no other.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Connections {
     endpoint: Arc<Endpoint>,
     quiet: Quiet,
     // Locked for moments only, by every request.
@@ -87,7 +87,7 @@ enum Standing {
     Missing,
 }
 
-impl Link {
+impl Connections {
     pub(crate) fn new(endpoint: Arc<Endpoint>, quiet: Quiet) -> Self {
         Self { endpoint, quiet, state: Mutex::default() }
     }
@@ -129,8 +129,8 @@ impl Link {
     /// # Errors
     ///
     /// Also where Redis refused.
-    pub(crate) async fn command(&self, command: &Cmd, within: Duration) -> Result<Value, Trouble> {
-        let live = self.live().await.map_err(Trouble::NotConnected)?;
+    pub(crate) async fn command(&self, command: &Cmd, within: Duration) -> Result<Value, RequestError> {
+        let live = self.live().await.map_err(RequestError::NotConnected)?;
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
         let _waits = live.asks();
@@ -147,8 +147,8 @@ impl Link {
     /// # Errors
     ///
     /// There is no answer to any of them.
-    pub(crate) async fn request(&self, request: &Request, within: Duration) -> Result<Vec<Answer>, Trouble> {
-        let live = self.live().await.map_err(Trouble::NotConnected)?;
+    pub(crate) async fn request(&self, request: &Request, within: Duration) -> Result<Vec<Answer>, RequestError> {
+        let live = self.live().await.map_err(RequestError::NotConnected)?;
         #[cfg(feature = "failpoints")]
         crate::failpoint::before(request, &live.connection).await;
         let answers = self.send(&live, request.pipeline(), within).await?;
@@ -173,9 +173,9 @@ impl Link {
                 }
             }
             // The others were answered all the same.
-            Some((Err(trouble), places)) => {
+            Some((Err(error), places)) => {
                 for place in places {
-                    answers[place] = Err(trouble.clone());
+                    answers[place] = Err(error.clone());
                 }
             }
             None => {}
@@ -185,22 +185,22 @@ impl Link {
 
     /// What Redis refused. Where it is not the primary, the address may lead to another by now: after a
     /// failover the former keeps its connections, and would refuse for ever.
-    pub(crate) fn refusal(&self, source: redis::ServerError) -> Trouble {
-        let trouble = Trouble::Answer { address: Arc::clone(&self.endpoint.address), source };
-        if trouble.is_of_no_primary()
+    pub(crate) fn refusal(&self, source: redis::ServerError) -> RequestError {
+        let error = RequestError::Answer { address: Arc::clone(&self.endpoint.address), source };
+        if error.is_of_no_primary()
             && let Some(live) = self.own()
             && live.since.elapsed() >= STAY
         {
             live.give_up();
         }
-        trouble
+        error
     }
 
-    pub(crate) fn strange(&self, what: &'static str) -> Trouble {
-        Trouble::Strange { address: Arc::clone(&self.endpoint.address), what }
+    pub(crate) fn strange(&self, what: &'static str) -> RequestError {
+        RequestError::Strange { address: Arc::clone(&self.endpoint.address), what }
     }
 
-    async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, Trouble> {
+    async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, RequestError> {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
         let _waits = live.asks();
@@ -216,12 +216,12 @@ impl Link {
     }
 
     /// Gives up a connection that did not answer.
-    fn silence(&self, live: &Live, within: Duration, source: RedisError) -> Trouble {
+    fn silence(&self, live: &Live, within: Duration, source: RedisError) -> RequestError {
         live.give_up();
         if source.kind() == ErrorKind::Parse {
             return self.strange("not Redis's protocol");
         }
-        Trouble::NoAnswer { address: Arc::clone(&self.endpoint.address), within, source }
+        RequestError::NoAnswer { address: Arc::clone(&self.endpoint.address), within, source }
     }
 
     /// The connection of this runtime: the one that stands, or a new one.

@@ -5,8 +5,8 @@ use actor_core::broker::Enqueue;
 use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
-use crate::connection::{ANSWER, Link};
-use crate::error::Trouble;
+use crate::connection::{ANSWER, Connections};
+use crate::error::RequestError;
 use crate::keys::{Level, MESSAGE};
 use crate::queue::Queue;
 use crate::request::{Request, Verb};
@@ -18,11 +18,11 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// What one call of a script takes at most, so that it does not hold up the server.
 const CALL_MESSAGES: usize = 100;
 
-type Answers = Vec<Result<(), Trouble>>;
+type Answers = Vec<Result<(), RequestError>>;
 
 /// Stores messages. The answers stand in their order; none is sent twice.
 pub(crate) async fn enqueue(
-    link: &Link,
+    connections: &Connections,
     queue: &Queue,
     namespace: &str,
     messages: Vec<Enqueue>,
@@ -32,9 +32,9 @@ pub(crate) async fn enqueue(
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(chunk_len(rest));
         rest = after;
-        match store(link, queue, namespace, chunk).await {
+        match store(connections, queue, namespace, chunk).await {
             Ok(stored) => answers.extend(stored),
-            Err(trouble) => answers.extend(chunk.iter().map(|_| Err(trouble.clone()))),
+            Err(error) => answers.extend(chunk.iter().map(|_| Err(error.clone()))),
         }
     }
     answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
@@ -49,17 +49,22 @@ fn chunk_len(messages: &[Enqueue]) -> usize {
     fits.count().max(1)
 }
 
-async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]) -> Result<Answers, Trouble> {
+async fn store(
+    connections: &Connections,
+    queue: &Queue,
+    namespace: &str,
+    messages: &[Enqueue],
+) -> Result<Answers, RequestError> {
     let announcement = queue.first_announcement(namespace);
     if let ([message], None) = (messages, &announcement)
         && message.delay.is_zero()
     {
         pass("enqueue_one.unsent");
-        let answer = link.command(&add(queue, message), ANSWER).await?;
+        let answer = connections.command(&add(queue, message), ANSWER).await?;
         pass("enqueue_one.answered");
         return match answer {
             Value::BulkString(_) => Ok(vec![Ok(())]),
-            _ => Err(link.strange("to XADD")),
+            _ => Err(connections.strange("to XADD")),
         };
     }
     let verb = if messages.iter().all(|message| message.delay.is_zero()) { Verb::Enqueue } else { Verb::Schedule };
@@ -76,14 +81,14 @@ async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]
     for batch in delayed.chunks(CALL_MESSAGES) {
         request.call(script::schedule(&queue.keys, batch.iter().map(|message| scheduled(message))));
     }
-    let mut answers = match link.request(&request, ANSWER).await {
+    let mut answers = match connections.request(&request, ANSWER).await {
         Ok(answers) => answers,
-        Err(trouble) => {
+        Err(error) => {
             queue.forget_announcement();
-            return Err(trouble);
+            return Err(error);
         }
     };
-    if first > 0 && answers[0].as_ref().is_err_and(|trouble| !trouble.is_lasting_refusal()) {
+    if first > 0 && answers[0].as_ref().is_err_and(|error| !error.is_lasting_refusal()) {
         queue.forget_announcement();
     }
     // From here: the answers of the messages that are ready, then those of the scheduled ones.
@@ -95,9 +100,9 @@ async fn store(link: &Link, queue: &Queue, namespace: &str, messages: &[Enqueue]
     });
     let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
         Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(()),
-        Some(Ok(Value::ServerError(source))) => Err(link.refusal(source)),
-        Some(Err(trouble)) => Err(trouble),
-        _ => Err(link.strange("to XADD or schedule")),
+        Some(Ok(Value::ServerError(source))) => Err(connections.refusal(source)),
+        Some(Err(error)) => Err(error),
+        _ => Err(connections.strange("to XADD or schedule")),
     };
     Ok(messages.iter().map(answer).collect())
 }

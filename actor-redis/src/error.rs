@@ -4,7 +4,7 @@ use std::fmt;
 
 use redis::{ErrorKind as Client, RedisError};
 
-pub(crate) use crate::trouble::Trouble;
+pub(crate) use crate::request_error::RequestError;
 
 /// How an address begins to which TLS is spoken.
 const TLS: &str = "rediss://";

@@ -13,16 +13,16 @@ pub(crate) const PAUSED: &str = "paused";
 /// How the other members of `workers` end that are no worker's lease. A worker's id ends with 32 digits.
 pub(crate) const MARKS: [&str; 3] = [":dead", ":stopping", ":lost"];
 
-/// One of a queue's ready streams, in the order in which they are lent: each priority has one for what
-/// was handed back, before the one for what was never lent.
+/// One of a queue's ready streams, in the order in which they are in flight: each priority has one for what
+/// was released, before the one for what was never in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Level {
-    HighAgain,
+    HighReleased,
     High,
-    NormalAgain,
+    NormalReleased,
     Normal,
-    LowAgain,
+    LowReleased,
     Low,
 }
 
@@ -34,9 +34,9 @@ const IN_TURN: u8 = 0x40;
 
 impl Level {
     pub(crate) const ALL: [Self; LEVELS] =
-        [Self::HighAgain, Self::High, Self::NormalAgain, Self::Normal, Self::LowAgain, Self::Low];
+        [Self::HighReleased, Self::High, Self::NormalReleased, Self::Normal, Self::LowReleased, Self::Low];
     /// Where marks that only wake a worker go: nothing is read before it.
-    pub(crate) const WAKING: Self = Self::HighAgain;
+    pub(crate) const WAKING: Self = Self::HighReleased;
 
     pub(crate) fn of(priority: Priority) -> Self {
         match priority {
@@ -64,9 +64,9 @@ impl Level {
     /// The lowest level to ask once this one has no more: both of the next priority; of the last, itself.
     pub(crate) fn below(self) -> Self {
         match self {
-            Self::HighAgain => Self::High,
-            Self::High | Self::NormalAgain => Self::Normal,
-            Self::Normal | Self::LowAgain | Self::Low => Self::Low,
+            Self::HighReleased => Self::High,
+            Self::High | Self::NormalReleased => Self::Normal,
+            Self::Normal | Self::LowReleased | Self::Low => Self::Low,
         }
     }
 
@@ -76,11 +76,11 @@ impl Level {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::HighAgain => "high:again",
+            Self::HighReleased => "high:released",
             Self::High => "high",
-            Self::NormalAgain => "normal:again",
+            Self::NormalReleased => "normal:released",
             Self::Normal => "normal",
-            Self::LowAgain => "low:again",
+            Self::LowReleased => "low:released",
             Self::Low => "low",
         }
     }
@@ -90,8 +90,8 @@ impl Level {
 #[derive(Debug)]
 pub(crate) struct Keys {
     ready: [String; LEVELS],
-    pub(crate) later: String,
-    pub(crate) later_bodies: String,
+    pub(crate) scheduled: String,
+    pub(crate) scheduled_bodies: String,
     pub(crate) dead: String,
     pub(crate) dead_bodies: String,
     pub(crate) dead_reasons: String,
@@ -106,8 +106,8 @@ impl Keys {
         let key = |name: &str| format!("{{{namespace}:{queue}}}:{name}");
         Self {
             ready: Level::ALL.map(|level| key(&format!("ready:{}", level.name()))),
-            later: key("later"),
-            later_bodies: key("later:bodies"),
+            scheduled: key("scheduled"),
+            scheduled_bodies: key("scheduled:bodies"),
             dead: key("dead"),
             dead_bodies: key("dead:bodies"),
             dead_reasons: key("dead:reasons"),
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn the_keys_of_a_queue_share_one_hash_tag() -> Result<(), actor_core::NameError> {
         let keys = Keys::new("actor", &"mail".parse()?);
-        assert_eq!(keys.ready(Level::HighAgain), "{actor:mail}:ready:high:again");
-        assert_eq!(keys.later_bodies, "{actor:mail}:later:bodies");
+        assert_eq!(keys.ready(Level::HighReleased), "{actor:mail}:ready:high:released");
+        assert_eq!(keys.scheduled_bodies, "{actor:mail}:scheduled:bodies");
         assert_eq!(keys.workers, "{actor:mail}:workers");
         assert_eq!(keys.level(b"{actor:mail}:ready:low"), Some(Level::Low));
         assert_eq!(keys.level(b"{actor:mail}:dead"), None);

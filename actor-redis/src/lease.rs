@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::QueueName;
-use actor_core::delivery::{Incarnation, Renewal};
+use actor_core::delivery::{Renewal, WorkerId};
 
-use crate::connection::{ANSWER, Link, Quiet};
+use crate::connection::{ANSWER, Connections, Quiet};
 use crate::endpoint::Endpoint;
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::queue::Queues;
 use crate::request::{Request, Verb};
 use crate::script;
@@ -27,50 +27,50 @@ const ANNOUNCED_EVERY: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Leases {
     endpoint: Arc<Endpoint>,
-    kept: Mutex<HashMap<Incarnation, Arc<Kept>>>,
+    connections: Mutex<HashMap<WorkerId, Arc<LeaseConnection>>>,
 }
 
 /// What one worker's lease needs.
 #[derive(Debug)]
-struct Kept {
-    link: Link,
+struct LeaseConnection {
+    connections: Connections,
     renewals: AtomicU32,
 }
 
 impl Leases {
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, kept: Mutex::default() }
+        Self { endpoint, connections: Mutex::default() }
     }
 
     /// Begins a lease, and makes what the queues still lack.
-    pub(crate) async fn enroll(
+    pub(crate) async fn register(
         &self,
-        worker: &Incarnation,
+        worker: &WorkerId,
         known: &Queues,
         names: &[QueueName],
         lease: Duration,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RequestError> {
         self.endpoint.clock.keeps(lease);
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
-        let kept = self.kept(worker);
-        let link = &kept.link;
-        let mut request = Request::new(Verb::Enroll);
+        let lease_connection = self.connection(worker);
+        let connections = &lease_connection.connections;
+        let mut request = Request::new(Verb::Register);
         for queue in &queues {
             request.call(script::open(&queue.keys));
-            request.call(script::enroll(&queue.keys, worker.as_str(), lease));
+            request.call(script::register(&queue.keys, worker.as_str(), lease));
         }
         // Last, since a user may be forbidden this key: then the queue is only not listed.
         for queue in &queues {
             request.command(queue.announcement(known.namespace()));
         }
         let asked = Instant::now();
-        let mut answers = link.request(&request, ANSWER).await?.into_iter();
+        let mut answers = connections.request(&request, ANSWER).await?.into_iter();
         for queue in &queues {
             answers.next().transpose()?;
-            let enrolled = answers.next().transpose()?.as_ref().and_then(script::enrolled);
-            let enrolled = enrolled.ok_or_else(|| link.strange("to enroll"))?;
-            queue.set_paused(enrolled.paused);
-            self.endpoint.clock.measure(asked, enrolled.now_us);
+            let registered = answers.next().transpose()?.as_ref().and_then(script::registered);
+            let registered = registered.ok_or_else(|| connections.strange("to register"))?;
+            queue.set_paused(registered.paused);
+            self.endpoint.clock.measure(asked, registered.now_us);
         }
         Ok(())
     }
@@ -78,19 +78,19 @@ impl Leases {
     /// Prolongs a lease.
     pub(crate) async fn renew(
         &self,
-        worker: &Incarnation,
+        worker: &WorkerId,
         known: &Queues,
         names: &[QueueName],
         lease: Duration,
-    ) -> Result<Renewal, Trouble> {
+    ) -> Result<Renewal, RequestError> {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
-        let kept = self.kept(worker);
-        let link = &kept.link;
+        let lease_connection = self.connection(worker);
+        let connections = &lease_connection.connections;
         let mut request = Request::with_capacity(Verb::Renew, queues.len());
         for queue in &queues {
             request.call(script::renew(&queue.keys, worker.as_str(), lease));
         }
-        if (kept.renewals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ANNOUNCED_EVERY) {
+        if (lease_connection.renewals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ANNOUNCED_EVERY) {
             for queue in &queues {
                 request.command(queue.announcement(known.namespace()));
             }
@@ -101,10 +101,10 @@ impl Leases {
         // Short, so that a connection that hangs is replaced while the lease still stands.
         let within = (lease / 3).clamp(SHORTEST_ANSWER, ANSWER);
         let asked = Instant::now();
-        let answers = link.request(&request, within).await?;
+        let answers = connections.request(&request, within).await?;
         let mut all = Renewal::held();
         for (queue, answer) in queues.iter().zip(answers) {
-            let renewed = script::renewed(&answer?).ok_or_else(|| link.strange("to renew"))?;
+            let renewed = script::renewed(&answer?).ok_or_else(|| connections.strange("to renew"))?;
             queue.set_paused(renewed.paused);
             all.held &= renewed.held;
             all.forgotten |= renewed.forgotten;
@@ -118,11 +118,11 @@ impl Leases {
     /// Notes that a worker has begun to stop.
     pub(crate) async fn stopping(
         &self,
-        worker: &Incarnation,
+        worker: &WorkerId,
         known: &Queues,
         names: &[QueueName],
-    ) -> Result<(), Trouble> {
-        let kept = self.kept(worker);
+    ) -> Result<(), RequestError> {
+        let lease_connection = self.connection(worker);
         let mut request = Request::with_capacity(Verb::Stopping, names.len());
         for name in names {
             request.call(script::stopping(&known.get(name).keys, worker.as_str()));
@@ -130,37 +130,42 @@ impl Leases {
         if request.is_empty() {
             return Ok(());
         }
-        kept.link.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
+        lease_connection
+            .connections
+            .request(&request, ANSWER)
+            .await?
+            .into_iter()
+            .try_for_each(|answer| answer.map(drop))
     }
 
     /// Ends a lease.
-    pub(crate) async fn retire(
+    pub(crate) async fn deregister(
         &self,
-        worker: &Incarnation,
+        worker: &WorkerId,
         known: &Queues,
         names: &[QueueName],
-    ) -> Result<(), Trouble> {
-        let kept = self.kept(worker);
+    ) -> Result<(), RequestError> {
+        let lease_connection = self.connection(worker);
         self.lock().remove(worker);
-        let link = &kept.link;
-        let mut request = Request::with_capacity(Verb::Retire, names.len());
+        let connections = &lease_connection.connections;
+        let mut request = Request::with_capacity(Verb::Deregister, names.len());
         for name in names {
-            request.call(script::retire(&known.get(name).keys, worker.as_str()));
+            request.call(script::deregister(&known.get(name).keys, worker.as_str()));
         }
         if request.is_empty() {
             return Ok(());
         }
-        link.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
+        connections.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
     }
 
-    fn kept(&self, worker: &Incarnation) -> Arc<Kept> {
-        let link = || Link::new(Arc::clone(&self.endpoint), Quiet::Trust);
-        let new = || Arc::new(Kept { link: link(), renewals: AtomicU32::new(0) });
+    fn connection(&self, worker: &WorkerId) -> Arc<LeaseConnection> {
+        let connections = || Connections::new(Arc::clone(&self.endpoint), Quiet::Trust);
+        let new = || Arc::new(LeaseConnection { connections: connections(), renewals: AtomicU32::new(0) });
         Arc::clone(self.lock().entry(worker.clone()).or_insert_with(new))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Incarnation, Arc<Kept>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Arc<LeaseConnection>>> {
         // Nothing panics while it is held.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@
 //! # }
 //! ```
 //!
-//! A message is an entry of a stream with a consumer group, so that Redis itself keeps what is lent to
+//! A message is an entry of a stream with a consumer group, so that Redis itself keeps what is delivered to
 //! whom. What may happen to a message is decided in Redis, in one step each: no message is lost where
 //! a process dies between two steps, and no two workers settle one delivery differently. The names of
 //! all keys, the scripts, and the permissions that a user needs are in `docs/redis-keys.md`.
@@ -40,6 +40,7 @@
 //! `block_on`. Each has a connection of its own, made at its first use.
 
 mod audit;
+mod batcher;
 mod broker;
 mod builder;
 mod claim;
@@ -55,19 +56,18 @@ mod error;
 pub mod failpoint;
 mod inspect;
 mod keys;
-mod lane;
 mod lease;
-mod outbox;
 mod presence;
 mod queue;
 mod reading;
 mod reclaim;
 mod request;
+mod request_error;
 mod resolve;
 mod script;
 mod server;
 mod settle;
-mod trouble;
+mod subscription;
 mod weight;
 
 pub use audit::{Audit, Violation};

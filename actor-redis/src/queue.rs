@@ -9,8 +9,8 @@ use actor_core::digest::Digest;
 use redis::Cmd;
 use tokio::sync::watch;
 
+use crate::batcher::Batcher;
 use crate::keys::{self, Keys};
-use crate::outbox::Outbox;
 
 /// A queue: its keys, and whether it is paused.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct Queue {
     pub(crate) keys: Keys,
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
-    pub(crate) outbox: Outbox,
-    /// Dead letters that burials of this process removed.
+    pub(crate) batcher: Batcher,
+    /// Dead letters that dead letters of this process removed.
     pruned: Mutex<Digest>,
     /// Whether this process has added it to the set of queues when it sent to it, or may not. Workers
     /// say again which queues there are; a sender who is forbidden the set asks for it once.
@@ -97,7 +97,7 @@ impl Queues {
                 name: name.clone(),
                 keys: Keys::new(&self.namespace, name),
                 paused: watch::Sender::new(false),
-                outbox: Outbox::default(),
+                batcher: Batcher::default(),
                 pruned: Mutex::default(),
                 announced: AtomicBool::new(false),
             })

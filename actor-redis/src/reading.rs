@@ -1,4 +1,4 @@
-//! What a lane's claims know from one to the next, and the read that follows from it.
+//! What a subscription's claims know from one to the next, and the read that follows from it.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::weight::Weight;
 /// How long a read waits where the server does not tell by which id to end it.
 const BLIND_WAIT: Duration = Duration::from_millis(500);
 
-/// What a lane's claims know from one to the next.
+/// What a subscription's claims know from one to the next.
 #[derive(Debug)]
 pub(crate) struct Reading {
     /// The lowest level to ask. A read counts for each level by itself, so that without it a backlog
@@ -22,15 +22,15 @@ pub(crate) struct Reading {
     pub(crate) in_turn: u32,
     /// What messages weigh.
     pub(crate) weight: Weight,
-    /// When to look at what is due, or for scheduled messages that no one told this lane about.
+    /// When to look at what is due, or for scheduled messages that no one told this subscription about.
     pub(crate) look_at: Instant,
-    /// Whether a message is due then, as far as this lane alone may know.
+    /// Whether a message is due then, as far as this subscription alone may know.
     pub(crate) due: bool,
     /// Whether the last look moved some, and more are due.
     pub(crate) more: bool,
     /// When that may be passed on again.
     pub(crate) pass_on_at: Instant,
-    /// Entries that only woke this lane, to be removed with the next request.
+    /// Entries that only woke this subscription, to be removed with the next request.
     pub(crate) woken: Vec<EntryId>,
     /// Whether the answer to a read may have been lost.
     pub(crate) in_doubt: bool,
@@ -86,7 +86,7 @@ impl Step {
         });
         let block = block.filter(|block| !block.is_zero());
         let due = (block.is_some() && reading.due).then_some(reading.look_at);
-        Self { from: Level::HighAgain, cut: reading.cut, look, block, due }
+        Self { from: Level::HighReleased, cut: reading.cut, look, block, due }
     }
 
     /// One more read of these levels, for what is there.

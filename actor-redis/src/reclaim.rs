@@ -1,5 +1,5 @@
-//! Finding what Redis believes lent to this worker, and this worker does not: in an answer that never
-//! arrived, or since Redis lost a settlement when it was restarted or failed over. Else it would stay lent
+//! Finding what Redis believes delivered to this worker, and this worker does not: in an answer that never
+//! arrived, or since Redis lost a settlement when it was restarted or failed over. Else it would stay in flight
 //! to this living worker for ever.
 
 use std::sync::atomic::Ordering;
@@ -9,36 +9,36 @@ use actor_core::delivery::Delivery;
 use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
-use crate::connection::{ANSWER, Link};
+use crate::connection::{ANSWER, Connections};
 use crate::entry::{Content, Entry, EntryId};
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::{GROUP, Level};
-use crate::lane::{DeliveryCount, Lane, Lent};
 use crate::reading::Reading;
 use crate::request::{Request, Verb};
+use crate::subscription::{Delivered, DeliveryCount, Subscription};
 
-/// How many lent entries are listed at a time.
+/// How many in flight entries are listed at a time.
 const PAGE: usize = 256;
 /// How many bodies are fetched at a time: what was too much for one answer must not be so again.
 const BODIES: usize = 4;
 
-/// An entry that Redis lent to this worker and that did not arrive.
-struct Stray {
+/// An entry that Redis delivered to this worker and that did not arrive.
+struct Undelivered {
     id: EntryId,
     count: DeliveryCount,
 }
 
-impl Lane {
-    /// After an answer may have been lost, or the server may be another: lends what was astray.
+impl Subscription {
+    /// After an answer may have been lost, or the server may be another: delivers lost deliveries.
     ///
     /// What lost answers were asked for cannot happen any more when this looks: each connection is
     /// new by then, and its making closed the old one on the server.
     pub(crate) async fn reclaim(
         &self,
-        commands: &Link,
+        commands: &Connections,
         reading: &mut Reading,
         max: usize,
-    ) -> Result<Vec<Delivery>, Trouble> {
+    ) -> Result<Vec<Delivery>, RequestError> {
         if !reading.in_doubt && !reading.has_reconnected && !self.is_recovery_in_doubt() {
             return Ok(Vec::new());
         }
@@ -47,29 +47,29 @@ impl Lane {
             // A claim that was dropped has left a read behind, which may still wait there.
             self.reads.give_up();
         }
-        self.reads.ready().await.map_err(Trouble::NotConnected)?;
-        commands.ready().await.map_err(Trouble::NotConnected)?;
+        self.reads.ready().await.map_err(RequestError::NotConnected)?;
+        commands.ready().await.map_err(RequestError::NotConnected)?;
         reading.answered_by = self.reads.made();
-        // A lost answer may have held a mark that woke this lane, and nobody else is woken for what is due.
+        // A lost answer may have held a mark that woke this subscription, and nobody else is woken for what is due.
         reading.look_at = Instant::now();
         // Held only at the end: what is held is no stray to the next look, and this one may fail on its way.
         let mut found = Vec::new();
         for level in Level::ALL {
             let mut after = None;
             loop {
-                // What is held is asked for before what is lent, and only shrinks meanwhile. What is
-                // settled in between is then no stray: where others have taken it over, it would be
+                // What is held is asked for before what is in flight, and only shrinks meanwhile. What is
+                // settled in between is then no stray: where others have recovered it, it would be
                 // started again as the delivery that it no longer is.
                 let held = self.held_now();
                 let page = self.page(commands, level, after).await?;
-                let (len, last) = (page.len(), page.last().map(|stray| stray.id));
-                let strays: Vec<_> =
-                    page.into_iter().filter(|stray| !held.contains(&(level.place(), stray.id.0))).collect();
-                for some in strays.chunks(BODIES) {
+                let (len, last) = (page.len(), page.last().map(|lost| lost.id));
+                let lost: Vec<_> =
+                    page.into_iter().filter(|lost| !held.contains(&(level.place(), lost.id.0))).collect();
+                for some in lost.chunks(BODIES) {
                     found.extend(self.fetch(commands, level, some).await?);
                     if found.len() >= max {
                         // The rest is found by the next claim: the doubt stays.
-                        return Ok(self.lend(found.into_iter()));
+                        return Ok(self.deliver(found.into_iter()));
                     }
                 }
                 if len < PAGE {
@@ -81,9 +81,9 @@ impl Lane {
         (reading.in_doubt, reading.has_reconnected) = (false, false);
         self.recovery_in_doubt.store(false, Ordering::Release);
         if !found.is_empty() {
-            tracing::info!(queue = %self.queue.name, found = found.len(), "messages astray were found");
+            tracing::info!(queue = %self.queue.name, found = found.len(), "lost deliveries were found");
         }
-        Ok(self.lend(found.into_iter()))
+        Ok(self.deliver(found.into_iter()))
     }
 
     /// Whether the answer to a recovery may have been lost.
@@ -91,8 +91,13 @@ impl Lane {
         self.recovery_in_doubt.load(Ordering::Acquire)
     }
 
-    /// One page of what Redis lent to this worker at one level.
-    async fn page(&self, commands: &Link, level: Level, after: Option<EntryId>) -> Result<Vec<Stray>, Trouble> {
+    /// One page of what Redis delivered to this worker at one level.
+    async fn page(
+        &self,
+        commands: &Connections,
+        level: Level,
+        after: Option<EntryId>,
+    ) -> Result<Vec<Undelivered>, RequestError> {
         let mut pending = Cmd::new();
         pending.arg("XPENDING").arg(self.queue.keys.ready(level)).arg(GROUP);
         match after {
@@ -104,28 +109,35 @@ impl Lane {
         let answer = match commands.command(&pending, ANSWER).await {
             Ok(Value::Array(lines)) => lines,
             Ok(_) => return Err(commands.strange("to XPENDING")),
-            Err(trouble) if trouble.code() == Some("NOGROUP") => Vec::new(),
-            Err(trouble) => return Err(trouble),
+            Err(error) if error.code() == Some("NOGROUP") => Vec::new(),
+            Err(error) => return Err(error),
         };
         pass("reclaim.answered");
-        Ok(answer.iter().filter_map(stray).collect())
+        Ok(answer.iter().filter_map(lost).collect())
     }
 
     /// Fetches strays. One whose body is gone was deleted by hand, and is let go.
-    async fn fetch(&self, commands: &Link, level: Level, strays: &[Stray]) -> Result<Vec<Lent>, Trouble> {
+    async fn fetch(
+        &self,
+        commands: &Connections,
+        level: Level,
+        lost: &[Undelivered],
+    ) -> Result<Vec<Delivered>, RequestError> {
         let key = self.queue.keys.ready(level);
-        let read = |stray: &Stray| {
+        let read = |lost: &Undelivered| {
             let mut range = Cmd::new();
-            range.arg("XRANGE").arg(key).arg(stray.id).arg(stray.id);
+            range.arg("XRANGE").arg(key).arg(lost.id).arg(lost.id);
             range
         };
-        let answers = commands.request(&Request::of(Verb::Fetch, strays.iter().map(read)), ANSWER).await?;
-        let (mut lent, mut gone) = (Vec::new(), Request::new(Verb::LetGo));
-        for (&Stray { id, count }, answer) in strays.iter().zip(answers) {
+        let answers = commands.request(&Request::of(Verb::Fetch, lost.iter().map(read)), ANSWER).await?;
+        let (mut delivered, mut gone) = (Vec::new(), Request::new(Verb::LetGo));
+        for (&Undelivered { id, count }, answer) in lost.iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
             let entry = entries.pop().and_then(|entry| Entry::read(level, entry));
             match entry {
-                Some(Entry { content: Content::Message(body), .. }) => lent.push(Lent { level, id, body, count }),
+                Some(Entry { content: Content::Message(body), .. }) => {
+                    delivered.push(Delivered { level, id, body, count })
+                }
                 Some(Entry { content: Content::Wake, .. }) | None => {
                     let (mut ack, mut del) = (Cmd::new(), Cmd::new());
                     ack.arg("XACK").arg(key).arg(GROUP).arg(id);
@@ -138,13 +150,13 @@ impl Lane {
         if !gone.is_empty() {
             commands.request(&gone, ANSWER).await?;
         }
-        Ok(lent)
+        Ok(delivered)
     }
 }
 
-/// Reads `[id, worker, ms since it was lent, how often it was lent]`.
-fn stray(line: &Value) -> Option<Stray> {
+/// Reads `[id, worker, ms since it was in flight, how often it was in flight]`.
+fn lost(line: &Value) -> Option<Undelivered> {
     let Value::Array(parts) = line else { return None };
-    let [Value::BulkString(id), _, _, Value::Int(lent)] = parts.as_slice() else { return None };
-    Some(Stray { id: EntryId::parse(id)?, count: DeliveryCount::read(*lent) })
+    let [Value::BulkString(id), _, _, Value::Int(delivered)] = parts.as_slice() else { return None };
+    Some(Undelivered { id: EntryId::parse(id)?, count: DeliveryCount::read(*delivered) })
 }

@@ -2,11 +2,11 @@
 
 use redis::{Cmd, Pipeline, Value};
 
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::script::Call;
 
 /// Redis's answer to one command. What is inside of an array may still be a refusal.
-pub(crate) type Answer = Result<Value, Trouble>;
+pub(crate) type Answer = Result<Value, RequestError>;
 
 /// What a request is for. Its failpoints are named after this.
 #[derive(Clone, Copy, Debug)]
@@ -15,15 +15,15 @@ pub(crate) enum Verb {
     Enqueue,
     /// Storing messages, some of them for later.
     Schedule,
-    Enroll,
+    Register,
     Renew,
     Stopping,
-    Retire,
+    Deregister,
     /// Reading what is ready.
     Read,
     /// Moving what is due, and reading.
     Look,
-    /// Letting go of marks that only woke a lane, and reading.
+    /// Letting go of marks that only woke a subscription, and reading.
     Wake,
     /// Ending a read that waits.
     Unblock,
@@ -38,9 +38,9 @@ pub(crate) enum Verb {
     /// Settling successes alone.
     Done,
     /// Settling, with retries and successes at most.
-    Retry,
+    Reschedule,
     /// Settling, with dead letters and all but releases.
-    Bury,
+    DeadLetter,
     /// Settling, with releases among it.
     Release,
     /// Reading and repairing, which a person does, and which has no failpoints.
@@ -53,10 +53,10 @@ impl Verb {
         match self {
             Self::Enqueue => "enqueue",
             Self::Schedule => "schedule",
-            Self::Enroll => "enroll",
+            Self::Register => "register",
             Self::Renew => "renew",
             Self::Stopping => "stopping",
-            Self::Retire => "retire",
+            Self::Deregister => "deregister",
             Self::Read => "read",
             Self::Look => "look",
             Self::Wake => "wake",
@@ -67,8 +67,8 @@ impl Verb {
             Self::Recover => "recover",
             Self::Unpark => "unpark",
             Self::Done => "done",
-            Self::Retry => "retry",
-            Self::Bury => "bury",
+            Self::Reschedule => "reschedule",
+            Self::DeadLetter => "dead_letter",
             Self::Release => "release",
             Self::Inspect => "inspect",
         }

@@ -44,14 +44,14 @@ macro_rules! source {
 static OPEN: Source = source!("open");
 static SCHEDULE: Source = source!("schedule");
 static PROMOTE: Source = source!("bounded", "promote");
-static ENROLL: Source = source!("enroll");
+static REGISTER: Source = source!("register");
 static RENEW: Source = source!("renew");
 static STOPPING: Source = source!("stopping");
-static RETIRE: Source = source!("retire");
+static DEREGISTER: Source = source!("deregister");
 static RECOVER: Source = source!("bounded", "recover");
 static UNPARK: Source = source!("bounded", "unpark");
-static RETRY: Source = source!("retry");
-static BURY: Source = source!("bounded", "bury");
+static RESCHEDULE: Source = source!("reschedule");
+static DEAD_LETTER: Source = source!("bounded", "dead_letter");
 static RELEASE: Source = source!("release");
 
 mod inspect;
@@ -110,7 +110,7 @@ pub(crate) struct Scheduled<'a> {
 
 /// Answers one value for each message: 1, or an error.
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled<'a>>) -> Call {
-    let mut call = SCHEDULE.call(&[&keys.later, &keys.later_bodies, keys.ready(Level::WAKING)]);
+    let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, keys.ready(Level::WAKING)]);
     call.arg(whole_ms(LOOK));
     for Scheduled { member, delay, body } in messages {
         call.arg(member).arg(delay_ms(delay)).arg(body);
@@ -120,7 +120,7 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled
 
 pub(crate) fn promote(keys: &Keys, limit: usize, after_more: bool) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    let mut call = PROMOTE.call(&[&keys.later, &keys.later_bodies, high, normal, low]);
+    let mut call = PROMOTE.call(&[&keys.scheduled, &keys.scheduled_bodies, high, normal, low]);
     call.arg(limit).arg(u8::from(after_more));
     call
 }
@@ -141,22 +141,22 @@ pub(crate) fn promoted(answer: &Value) -> Option<Promoted> {
     Some(Promoted { more: moved > 0 && next_ms == 0, next, now_ms: u64::try_from(now_ms).ok()? })
 }
 
-pub(crate) fn enroll(keys: &Keys, worker: &str, lease: Duration) -> Call {
-    let mut call = ENROLL.call(&[&keys.workers]);
+pub(crate) fn register(keys: &Keys, worker: &str, lease: Duration) -> Call {
+    let mut call = REGISTER.call(&[&keys.workers]);
     call.arg(worker).arg(whole_ms(lease));
     call
 }
 
-/// What an [`enroll`] found.
+/// What an [`register`] found.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Enrolled {
+pub(crate) struct Registered {
     pub(crate) paused: bool,
     pub(crate) now_us: i64,
 }
 
-pub(crate) fn enrolled(answer: &Value) -> Option<Enrolled> {
+pub(crate) fn registered(answer: &Value) -> Option<Registered> {
     let [paused, now_us] = integers(answer)?;
-    Some(Enrolled { paused: paused == 1, now_us })
+    Some(Registered { paused: paused == 1, now_us })
 }
 
 pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration) -> Call {
@@ -201,8 +201,8 @@ pub(crate) fn stopping(keys: &Keys, worker: &str) -> Call {
     call
 }
 
-pub(crate) fn retire(keys: &Keys, worker: &str) -> Call {
-    let mut call = RETIRE.call(&before_ready(keys, &[&keys.workers]));
+pub(crate) fn deregister(keys: &Keys, worker: &str) -> Call {
+    let mut call = DEREGISTER.call(&before_ready(keys, &[&keys.workers]));
     call.arg(worker).arg(GROUP);
     call
 }
@@ -220,14 +220,15 @@ pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, 
 
 /// Answers as [`recover`] does.
 pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
-    let again = [Level::HighAgain, Level::NormalAgain, Level::LowAgain].map(|level| keys.ready(level));
+    let again = [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
     let [high, normal, low] = again;
-    let mut call = UNPARK.call(&[&keys.later, &keys.later_bodies, &keys.workers, &keys.parked, high, normal, low]);
+    let mut call =
+        UNPARK.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]);
     call.arg(worker).arg(GROUP).arg(limit).arg(abilities);
     call
 }
 
-/// Where a lent message stands.
+/// Where an in-flight message stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) level: Level,
@@ -235,7 +236,7 @@ pub(crate) struct Place {
 }
 
 /// A message to retry. All settling calls answer one value for each message: 1, 0 or an error.
-pub(crate) struct Retry<'a> {
+pub(crate) struct Reschedule<'a> {
     pub(crate) place: Place,
     pub(crate) member: String,
     pub(crate) delay: Duration,
@@ -245,11 +246,11 @@ pub(crate) struct Retry<'a> {
 }
 
 /// The messages stand in the order of their places.
-pub(crate) fn retry<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Retry<'a>>) -> Call {
-    let before = [&*keys.later, &keys.later_bodies, &keys.workers, &keys.parked];
-    let mut call = RETRY.call(&before_ready(keys, &before));
+pub(crate) fn reschedule<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Reschedule<'a>>) -> Call {
+    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked];
+    let mut call = RESCHEDULE.call(&before_ready(keys, &before));
     call.arg(worker).arg(GROUP).arg(whole_ms(LOOK)).arg(whole_ms(PARKED_STANDS));
-    for Retry { place, member, delay, body, ability } in messages {
+    for Reschedule { place, member, delay, body, ability } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(delay_ms(delay)).arg(body);
         call.arg(ability.unwrap_or_default());
     }
@@ -258,22 +259,27 @@ pub(crate) fn retry<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item 
 
 /// How long and how many dead letters are kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keep {
+pub(crate) struct Retention {
     pub(crate) age: Duration,
     pub(crate) count: u64,
 }
 
-pub(crate) struct Bury<'a> {
+pub(crate) struct DeadLetter<'a> {
     pub(crate) place: Place,
     pub(crate) member: String,
     pub(crate) body: &'a [u8],
     pub(crate) reason: &'a str,
 }
 
-pub(crate) fn bury<'a>(keys: &Keys, worker: &str, keep: Keep, messages: impl Iterator<Item = Bury<'a>>) -> Call {
-    let mut call = BURY.call(&before_ready(keys, &dead(keys)));
-    call.arg(worker).arg(GROUP).arg(whole_ms(keep.age)).arg(keep.count);
-    for Bury { place, member, body, reason } in messages {
+pub(crate) fn dead_letter<'a>(
+    keys: &Keys,
+    worker: &str,
+    retention: Retention,
+    messages: impl Iterator<Item = DeadLetter<'a>>,
+) -> Call {
+    let mut call = DEAD_LETTER.call(&before_ready(keys, &dead(keys)));
+    call.arg(worker).arg(GROUP).arg(whole_ms(retention.age)).arg(retention.count);
+    for DeadLetter { place, member, body, reason } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(body).arg(reason);
     }
     call

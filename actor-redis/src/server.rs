@@ -27,7 +27,7 @@ impl Warned {
                 address,
                 %refusal,
                 "redis does not close a connection that broke (CLIENT KILL is not allowed): what it was asked for \
-                 there may still happen, and a message that it lends there waits until this worker ends"
+                 there may still happen, and a message that it delivers there waits until this worker ends"
             );
         }
     }
@@ -36,7 +36,7 @@ impl Warned {
 /// The answers to [`questions`].
 #[derive(Debug, Default)]
 pub(crate) struct Server {
-    /// Which life of the server this is.
+    /// Which run of the server this is.
     pub(crate) run_id: Option<String>,
     version: Option<String>,
     /// `standalone`, `cluster` or `sentinel`.

@@ -3,22 +3,22 @@
 //!
 //! A success needs no `MULTI`, which Redis would refuse where it is out of memory, just when workers
 //! must make room. The entry is deleted before it is acknowledged, so that what a crash can leave
-//! halfway is an entry that is lent and has no body: settling it again acknowledges it, and so does
+//! halfway is an entry that is in flight and has no body: settling it again acknowledges it, and so does
 //! its recovery. In the other order it would be a message that nobody holds, which a worker finds in
-//! time and lends again, though it is done.
+//! time and delivers again, though it is done.
 
 use actor_core::delivery::Receipt;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{MessageId, Priority};
 use redis::{Cmd, Value};
 
-use crate::connection::{ANSWER, Link};
+use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::queue::Queue;
 use crate::request::{Answer, Request, Verb};
-use crate::script::{self, Bury, Keep, Place, Release, Retry};
+use crate::script::{self, DeadLetter, Place, Release, Reschedule, Retention};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
 const DONE_AT_ONCE: usize = 256;
@@ -27,14 +27,14 @@ const CALL_MESSAGES: usize = 64;
 /// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
 const PART_BYTES: usize = 1 << 20;
 
-type Outcome = Result<Settled, Trouble>;
+type Outcome = Result<Settled, RequestError>;
 
 /// Settles deliveries of one worker. The answers stand in their order.
 pub(crate) async fn settle(
-    link: &Link,
+    connections: &Connections,
     queue: &Queue,
     worker: &str,
-    keep: Keep,
+    retention: Retention,
     settlements: &[(Receipt, Settlement)],
 ) -> Vec<Outcome> {
     let mut settled = Vec::with_capacity(settlements.len());
@@ -42,11 +42,11 @@ pub(crate) async fn settle(
     while !rest.is_empty() {
         let (part, after) = rest.split_at(part_len(rest));
         rest = after;
-        match settle_part(link, queue, worker, keep, part).await {
+        match settle_part(connections, queue, worker, retention, part).await {
             Ok(answers) => settled.extend(answers),
-            Err(trouble) => {
+            Err(error) => {
                 // What is left would wait for the same.
-                settled.resize_with(settlements.len(), || Err(trouble.clone()));
+                settled.resize_with(settlements.len(), || Err(error.clone()));
                 break;
             }
         }
@@ -58,8 +58,8 @@ fn part_len(settlements: &[(Receipt, Settlement)]) -> usize {
     let mut bytes = 0;
     let fits = settlements.iter().take_while(|(_, settlement)| {
         bytes += match settlement {
-            Settlement::Retry { body, .. } | Settlement::Park { body, .. } => body.len(),
-            Settlement::Bury { body, .. } | Settlement::Release { body } => body.len(),
+            Settlement::Reschedule { body, .. } | Settlement::Park { body, .. } => body.len(),
+            Settlement::DeadLetter { body, .. } | Settlement::Release { body } => body.len(),
             _ => 0,
         };
         bytes <= PART_BYTES
@@ -68,26 +68,26 @@ fn part_len(settlements: &[(Receipt, Settlement)]) -> usize {
 }
 
 async fn settle_part(
-    link: &Link,
+    connections: &Connections,
     queue: &Queue,
     worker: &str,
-    keep: Keep,
+    retention: Retention,
     settlements: &[(Receipt, Settlement)],
-) -> Result<Vec<Outcome>, Trouble> {
+) -> Result<Vec<Outcome>, RequestError> {
     // A receipt that this broker did not make settles nothing.
-    let mut settled: Vec<Outcome> = settlements.iter().map(|_| Ok(Settled::No)).collect();
+    let mut settled: Vec<Outcome> = settlements.iter().map(|_| Ok(Settled::Stale)).collect();
     let sorted = Sorted::new(settlements, &mut settled);
     let mut request = Request::new(sorted.verb());
     let mut steps = Vec::new();
-    sorted.write(queue, worker, keep, &mut request, &mut steps);
+    sorted.write(queue, worker, retention, &mut request, &mut steps);
     if steps.is_empty() {
         return Ok(settled);
     }
-    let mut answers = link.request(&request, ANSWER).await?;
+    let mut answers = connections.request(&request, ANSWER).await?;
     let mut pruned = 0;
     for step in steps {
         pruned += step.pruned(&mut answers);
-        step.read(link, &mut answers, &mut settled);
+        step.read(connections, &mut answers, &mut settled);
     }
     if pruned > 0 {
         queue.note_pruned(pruned);
@@ -99,8 +99,8 @@ async fn settle_part(
 #[derive(Default)]
 struct Sorted<'a> {
     done: [Vec<(usize, EntryId)>; LEVELS],
-    retries: Vec<(usize, Retry<'a>)>,
-    burials: Vec<(usize, Bury<'a>)>,
+    retries: Vec<(usize, Reschedule<'a>)>,
+    dead_letters: Vec<(usize, DeadLetter<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
 }
 
@@ -118,7 +118,7 @@ enum Kind {
     Done,
     Call,
     /// A call that says last how many dead letters were removed.
-    Bury,
+    DeadLetter,
 }
 
 impl<'a> Sorted<'a> {
@@ -129,19 +129,21 @@ impl<'a> Sorted<'a> {
             let place = Place { level, id: EntryId(receipt.number()) };
             match settlement {
                 Settlement::Done => sorted.done[usize::from(level.place())].push((index, place.id)),
-                Settlement::Retry { id, priority, body, after } => {
+                Settlement::Reschedule { id, priority, body, after } => {
                     let member = scheduled_member(*priority, *id);
-                    sorted.retries.push((index, Retry { place, member, delay: *after, body, ability: None }));
+                    sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability: None }));
                 }
                 Settlement::Park { id, priority, body, after, ability } => {
                     let (member, ability) = (scheduled_member(*priority, *id), Some(&**ability));
-                    sorted.retries.push((index, Retry { place, member, delay: *after, body, ability }));
+                    sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability }));
                 }
-                Settlement::Bury { id, body, reason } => {
-                    sorted.burials.push((index, Bury { place, member: dead_member(*id, place), body, reason }));
+                Settlement::DeadLetter { id, body, reason } => {
+                    sorted
+                        .dead_letters
+                        .push((index, DeadLetter { place, member: dead_member(*id, place), body, reason }));
                 }
                 Settlement::Release { body } => sorted.releases.push((index, Release { place, body })),
-                _ => settled[index] = Err(Trouble::Unsupported("this settlement")),
+                _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
         }
         sorted.retries.sort_by_key(|(_, retry)| (retry.place.level, retry.place.id));
@@ -149,23 +151,25 @@ impl<'a> Sorted<'a> {
     }
 
     fn verb(&self) -> Verb {
-        match (self.releases.is_empty(), self.burials.is_empty(), self.retries.is_empty()) {
+        match (self.releases.is_empty(), self.dead_letters.is_empty(), self.retries.is_empty()) {
             (false, ..) => Verb::Release,
-            (_, false, _) => Verb::Bury,
-            (.., false) => Verb::Retry,
+            (_, false, _) => Verb::DeadLetter,
+            (.., false) => Verb::Reschedule,
             _ => Verb::Done,
         }
     }
 
-    fn write(self, queue: &Queue, worker: &str, keep: Keep, request: &mut Request, steps: &mut Vec<Step>) {
+    fn write(self, queue: &Queue, worker: &str, retention: Retention, request: &mut Request, steps: &mut Vec<Step>) {
         for level in Level::ALL {
             for batch in self.done[usize::from(level.place())].chunks(DONE_AT_ONCE) {
                 let at = write_done(queue.keys.ready(level), batch, request);
                 steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), kind: Kind::Done, at });
             }
         }
-        calls(self.retries, Kind::Call, steps, |batch| request.call(script::retry(&queue.keys, worker, batch)));
-        calls(self.burials, Kind::Bury, steps, |batch| request.call(script::bury(&queue.keys, worker, keep, batch)));
+        calls(self.retries, Kind::Call, steps, |batch| request.call(script::reschedule(&queue.keys, worker, batch)));
+        calls(self.dead_letters, Kind::DeadLetter, steps, |batch| {
+            request.call(script::dead_letter(&queue.keys, worker, retention, batch))
+        });
         calls(self.releases, Kind::Call, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
     }
 }
@@ -215,7 +219,7 @@ impl Step {
     /// Takes from the answer how many dead letters were removed.
     fn pruned(&self, answers: &mut [Answer]) -> u64 {
         match (self.kind, &mut answers[self.at]) {
-            (Kind::Bury, Ok(Value::Array(parts))) => match parts.pop() {
+            (Kind::DeadLetter, Ok(Value::Array(parts))) => match parts.pop() {
                 Some(Value::Int(count)) => u64::try_from(count).unwrap_or_default(),
                 _ => 0,
             },
@@ -223,38 +227,38 @@ impl Step {
         }
     }
 
-    fn read(self, link: &Link, answers: &mut [Answer], settled: &mut [Outcome]) {
+    fn read(self, connections: &Connections, answers: &mut [Answer], settled: &mut [Outcome]) {
         match self.kind {
-            Kind::Done => self.read_done(link, answers, settled),
-            Kind::Call | Kind::Bury => self.read_call(link, &mut answers[self.at], settled),
+            Kind::Done => self.read_done(connections, answers, settled),
+            Kind::Call | Kind::DeadLetter => self.read_call(connections, &mut answers[self.at], settled),
         }
     }
 
-    fn read_done(&self, link: &Link, answers: &[Answer], settled: &mut [Outcome]) {
+    fn read_done(&self, connections: &Connections, answers: &[Answer], settled: &mut [Outcome]) {
         let outcome = match (&answers[self.at - 1], &answers[self.at]) {
-            (Err(trouble), _) | (_, Err(trouble)) => Err(trouble.clone()),
-            (Ok(_), Ok(Value::Int(0))) => Ok(Settled::No),
-            (Ok(_), Ok(Value::Int(count))) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Yes),
+            (Err(error), _) | (_, Err(error)) => Err(error.clone()),
+            (Ok(_), Ok(Value::Int(0))) => Ok(Settled::Stale),
+            (Ok(_), Ok(Value::Int(count))) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Applied),
             (Ok(_), Ok(Value::Int(_))) => Ok(Settled::Unclear),
-            _ => Err(link.strange("to XACK")),
+            _ => Err(connections.strange("to XACK")),
         };
         for index in &self.indexes {
             settled[*index] = outcome.clone();
         }
     }
 
-    fn read_call(&self, link: &Link, answer: &mut Answer, settled: &mut [Outcome]) {
+    fn read_call(&self, connections: &Connections, answer: &mut Answer, settled: &mut [Outcome]) {
         let parts = match std::mem::replace(answer, Ok(Value::Nil)) {
             Ok(Value::Array(parts)) if parts.len() == self.indexes.len() => parts.into_iter().map(Ok).collect(),
             whole => vec![whole; self.indexes.len()],
         };
         for (index, part) in self.indexes.iter().zip(parts) {
             settled[*index] = match part {
-                Ok(Value::Int(1)) => Ok(Settled::Yes),
-                Ok(Value::Int(0)) => Ok(Settled::No),
-                Ok(Value::ServerError(source)) => Err(link.refusal(source)),
-                Ok(_) => Err(link.strange("to a settling script")),
-                Err(trouble) => Err(trouble),
+                Ok(Value::Int(1)) => Ok(Settled::Applied),
+                Ok(Value::Int(0)) => Ok(Settled::Stale),
+                Ok(Value::ServerError(source)) => Err(connections.refusal(source)),
+                Ok(_) => Err(connections.strange("to a settling script")),
+                Err(error) => Err(error),
             };
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actor_bench::library::{self, Running};
 use actor_bench::work::{QUEUE, TEXT, noop, waits};
 use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Proxy, Report, Result, Server, Tally, WorkerProcess};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Wait};
+use actor_core::delivery::{Consumer, Delivery, Wait, WorkerId};
 use actor_core::inspect::Which;
 use actor_core::settlement::Settlement;
 use actor_core::{Broker, Inspect, MessageId};
@@ -135,16 +135,16 @@ impl Growth<'_> {
         let keeping = keeping.connect().await?;
         library::send_many(&near, 0..messages, TEXT).await?;
         let queue = QUEUE.parse()?;
-        let consumer = Consumer::new(Incarnation::new("bench"), queue);
-        keeping.enroll(&consumer.worker, std::slice::from_ref(&consumer.queue), Duration::from_secs(3_600)).await?;
+        let consumer = Consumer::new(WorkerId::new("bench"), queue);
+        keeping.register(&consumer.worker, std::slice::from_ref(&consumer.queue), Duration::from_secs(3_600)).await?;
         let mut dead = 0;
         while dead < messages {
-            let lent = keeping.claim(&consumer, 512, &Wait::new(Duration::from_secs(1))).await?;
-            dead += lent.len() as u64;
-            let bury = |Delivery { receipt, body, .. }: Delivery| {
-                (receipt, Settlement::Bury { id: Some(MessageId::new()), body, reason: "for a bench".to_owned() })
+            let delivered = keeping.claim(&consumer, 512, &Wait::new(Duration::from_secs(1))).await?;
+            dead += delivered.len() as u64;
+            let dead_letter = |Delivery { receipt, body, .. }: Delivery| {
+                (receipt, Settlement::DeadLetter { id: Some(MessageId::new()), body, reason: "for a bench".to_owned() })
             };
-            let settlements: Vec<_> = lent.into_iter().map(bury).collect();
+            let settlements: Vec<_> = delivered.into_iter().map(dead_letter).collect();
             for answer in keeping.settle(&consumer, &settlements).await {
                 answer?;
             }

@@ -123,7 +123,7 @@ held=$(wc -l < "$work/held" | tr -d ' ')
 echo "worker $doomed killed by SIGKILL after $done_at_kill videos were done, with $held in its hands"
 
 taken_over() { ids "processing video" "$work/other.log" | comm -23 "$work/held" - | { ! read -r _; }; }
-until_ok "the other worker to take over" taken_over
+until_ok "the other worker to recover" taken_over
 took_ms=$(($(now_ms) - killed_at))
 echo "worker $other took up the last of the $held after $((took_ms / 1000)).$(printf %03d $((took_ms % 1000))) s"
 

@@ -5,14 +5,14 @@ mod support;
 
 /// Hosts whose clocks differ.
 mod clocks;
+/// Numbers: how many at once, how many at all, and who gets them.
+mod concurrency;
 /// What a worker asks of Redis while there is nothing to do.
 mod costs;
-/// Numbers: how many at once, how many at all, and who gets them.
-mod crowds;
 /// How long a run may take, and what a sync actor makes of it.
 mod limits;
 /// Actors that were moved to another queue.
-mod moves;
+mod moved_queues;
 /// Redis that is away: killed, cut off, not there yet.
 mod outages;
 /// How a run ends, and what becomes of its message.
@@ -38,9 +38,9 @@ mod signals;
 mod starting;
 /// Stopping in good order.
 mod stopping;
-/// Messages that cannot be run here, or at all.
-mod strangers;
 /// The threads of sync actors.
 mod threads;
 /// What a run tells, and whose trace it continues.
 mod traces;
+/// Messages that cannot be run here, or at all.
+mod unrunnable;

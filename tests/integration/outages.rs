@@ -146,7 +146,7 @@ async fn a_busy_worker_works_again_within_a_second_of_the_cut_of_every_connectio
     let mut runs = vec![0; BACKLOG as usize];
     for round in 0..3 {
         // What the worker had in its hands when the cut came is no proof that it works again.
-        let in_hand = usize::try_from(stage.counts("cut").await.lent).unwrap();
+        let in_hand = usize::try_from(stage.counts("cut").await.in_flight).unwrap();
         let began = Instant::now();
         stage.server().cut_connections();
         gate.let_pass(1_000);

@@ -148,8 +148,8 @@ on_every_broker! {
         let worker = worker(&stage, "always_fails", probe).await;
         always_fails.send_with(&stage.broker, "luck".to_owned()).await.unwrap();
         assert_eq!(stage.epitaph("always_fails").await, "no luck");
-        let letter = stage.list("always_fails", State::Dead).await.pop().unwrap();
-        let body: Value = serde_json::from_slice(&letter.body).unwrap();
+        let dead_letter = stage.list("always_fails", State::Dead).await.pop().unwrap();
+        let body: Value = serde_json::from_slice(&dead_letter.body).unwrap();
         assert_eq!(body["attempt"], 3);
         assert_eq!(body["last_error"], "no luck");
         assert_eq!(body["args"], serde_json::json!(["luck"]));

@@ -64,7 +64,7 @@ async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
     assert_refused(&refused, "out of memory");
 
     gate.open();
-    stage.until("pressure", |counts| counts.ready + counts.lent + counts.scheduled <= 10).await;
+    stage.until("pressure", |counts| counts.ready + counts.in_flight + counts.scheduled <= 10).await;
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(stage.until_empty("pressure").await.dead, 0);
     worker.stop().await;
@@ -89,7 +89,7 @@ async fn a_read_only_redis_is_waited_for_and_then_all_goes_on() {
 
     gate.open();
     sleep(Duration::from_millis(300)).await; // Nothing can be settled meanwhile, and that has no event.
-    assert_eq!(stage.counts("pressure").await.lent, 20);
+    assert_eq!(stage.counts("pressure").await.in_flight, 20);
     stage.server().cli(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(stage.until_empty("pressure").await.dead, 0);
     succeeds.send_with(&stage.broker).await.unwrap();

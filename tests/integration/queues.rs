@@ -126,7 +126,7 @@ on_every_broker! {
         worker.stop().await;
     }
 
-    async fn a_message_that_became_too_old_is_buried_and_never_starts(stage: Stage) {
+    async fn a_message_that_became_too_old_is_dead_lettered_and_never_starts(stage: Stage) {
         let (probe, mut heard) = probe();
         ages.send_with(&stage.broker).await.unwrap();
         sleep(Duration::from_millis(150)).await; // That it grows old is what is tested.
@@ -147,8 +147,8 @@ on_every_broker! {
         message.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "attempt 1");
         assert_eq!(stage.epitaph("ages").await, TOO_OLD);
-        let letter = stage.list("ages", State::Dead).await.pop().unwrap();
-        let body: Value = serde_json::from_slice(&letter.body).unwrap();
+        let dead_letter = stage.list("ages", State::Dead).await.pop().unwrap();
+        let body: Value = serde_json::from_slice(&dead_letter.body).unwrap();
         assert_eq!((&body["attempt"], &body["last_error"]), (&1.into(), &"not in time".into()));
         worker.stop().await;
         assert_eq!(heard.rest(), [""; 0]);

@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use actor_core::delivery::{Consumer, Incarnation, Wait};
+use actor_core::delivery::{Consumer, Wait, WorkerId};
 use actor_core::{Cancellation, Context, actor};
 
 use crate::on_every_broker;
@@ -108,7 +108,7 @@ on_every_broker! {
         reborn.stop().await;
     }
 
-    async fn a_poison_message_is_buried_and_its_neighbours_are_done(stage: Stage) {
+    async fn a_poison_message_is_dead_lettered_and_its_neighbours_are_done(stage: Stage) {
         let (probe, mut heard) = probe();
         for poison in [false, false, true, false] {
             poisoned.send_with(&stage.broker, poison).await.unwrap();
@@ -169,8 +169,8 @@ on_every_broker! {
             doomed.kill();
         }
         let broker = stage.broker.as_ref();
-        let dead = Consumer::new(Incarnation::new("dead"), name("aside"));
-        broker.enroll(&dead.worker, &[name("aside")], Duration::from_secs(3_600)).await.unwrap();
+        let dead = Consumer::new(WorkerId::new("dead"), name("aside"));
+        broker.register(&dead.worker, &[name("aside")], Duration::from_secs(3_600)).await.unwrap();
         aside.send_with(&stage.broker, 1).await.unwrap();
         assert_eq!(broker.claim(&dead, 1, &Wait::new(Duration::ZERO)).await.unwrap().len(), 1);
         let gate = Gate::closed();
@@ -179,7 +179,7 @@ on_every_broker! {
         let heir = RunningWorker::start(heir.state(probe.clone()).state(gate.clone()));
         assert_eq!(heard.next().await, "start 2");
         broker.renew(&dead.worker, &[name("aside")], Duration::ZERO).await.unwrap();
-        tokio::time::sleep(LEASE * 2).await; // That it has tried to take over has no event.
+        tokio::time::sleep(LEASE * 2).await; // That it has tried to recover has no event.
         aside.send_with(&stage.broker, 2).await.unwrap();
         assert_eq!(heard.next().await, "aside 2");
         gate.open();
@@ -192,9 +192,9 @@ on_every_broker! {
             held.send_with(&stage.broker, number).await.unwrap();
         }
         let broker = stage.broker.as_ref();
-        let [dead, heir] = ["dead", "heir"].map(|who| Consumer::new(Incarnation::new(who), name("held")));
+        let [dead, heir] = ["dead", "heir"].map(|who| Consumer::new(WorkerId::new(who), name("held")));
         for consumer in [&dead, &heir] {
-            broker.enroll(&consumer.worker, &[name("held")], Duration::from_secs(3_600)).await.unwrap();
+            broker.register(&consumer.worker, &[name("held")], Duration::from_secs(3_600)).await.unwrap();
         }
         assert_eq!(broker.claim(&dead, 5, &Wait::new(Duration::ZERO)).await.unwrap().len(), 5);
         broker.renew(&dead.worker, &[name("held")], Duration::ZERO).await.unwrap();
@@ -205,7 +205,7 @@ on_every_broker! {
     async fn a_runtime_that_user_code_blocks_for_longer_than_a_lease_keeps_it(stage: Stage) {
         let (probe, mut heard) = probe();
         let gate = Gate::opened();
-        // Its runtime has one thread, and the other worker would take over what a dead one held.
+        // Its runtime has one thread, and the other worker would recover what a dead one held.
         let blocked = worker(&stage, "blocking", &probe, &gate).await;
         blocks_its_runtime.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "start 0");
@@ -217,21 +217,21 @@ on_every_broker! {
         assert_eq!(heard.rest(), [""; 0], "it ran again elsewhere");
     }
 
-    async fn a_worker_that_finds_its_lease_lost_cancels_its_runs_and_lives_again(stage: Stage) {
+    async fn a_worker_that_finds_its_lease_lost_cancels_its_runs_and_starts_again(stage: Stage) {
         let (probe, mut heard) = probe();
         let first = worker(&stage, "zombie", &probe, &Gate::opened()).await;
         zombie.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "token 1");
         stage.declare_dead("zombie").await;
         assert_eq!(heard.next().await, "LeaseLost");
-        // Whoever lives takes it over, here the same process in its next life.
+        // Whoever lives recovers it, here the same process in its next session.
         assert_eq!(heard.next().await, "token 3");
         first.kill();
     }
 }
 
 #[tokio::test]
-async fn nobody_is_declared_dead_by_a_worker_that_has_just_come_to_life() {
+async fn nobody_is_declared_dead_by_a_worker_that_has_just_started() {
     // With a server only: its outage is what makes every lease end at once.
     let mut stage = Stage::on(crate::support::RedisServer::durable()).await;
     let (probe, mut heard) = probe();

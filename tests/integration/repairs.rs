@@ -99,7 +99,7 @@ on_every_broker! {
         worker.stop().await;
         let dead = stage.list("graveyard", State::Dead).await;
         assert_eq!(dead.len(), KEPT);
-        let oldest_batch = dead.iter().filter(|letter| letter.body.len() < "strange 1000".len()).count();
+        let oldest_batch = dead.iter().filter(|dead_letter| dead_letter.body.len() < "strange 1000".len()).count();
         assert_eq!(oldest_batch, 0, "the oldest thousand stayed");
     }
 }
@@ -112,9 +112,10 @@ async fn redis_keeps_as_many_dead_letters_as_it_was_told() {
     for number in 0..10_u64 {
         stage.put("graveyard", format!("strange {number}")).await;
         let kept = (number + 1).min(3);
-        stage.until("graveyard", |counts| counts.waiting_and_lent() == 0 && counts.dead == kept).await;
+        stage.until("graveyard", |counts| counts.outstanding() == 0 && counts.dead == kept).await;
     }
-    let bodies: Vec<_> = stage.list("graveyard", State::Dead).await.into_iter().map(|letter| letter.body).collect();
+    let bodies: Vec<_> =
+        stage.list("graveyard", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
     assert_eq!(bodies, ["strange 7", "strange 8", "strange 9"]);
     worker.stop().await;
 }
@@ -129,7 +130,8 @@ async fn redis_keeps_dead_letters_as_long_as_it_was_told() {
     sleep(Duration::from_millis(150)).await; // That it grows old is what is tested.
     stage.put("graveyard", "new").await;
     stage.until_empty("graveyard").await;
-    let bodies: Vec<_> = stage.list("graveyard", State::Dead).await.into_iter().map(|letter| letter.body).collect();
+    let bodies: Vec<_> =
+        stage.list("graveyard", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
     assert_eq!(bodies, ["new"]);
     worker.stop().await;
 }

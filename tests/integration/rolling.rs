@@ -60,7 +60,7 @@ async fn send_to_the_newcomer(stage: &Stage, count: u64) {
 /// Waits until so many messages are scheduled, and asks no more for it than it must.
 async fn until_scheduled(server: &RedisServer, count: u64) {
     within(async {
-        while server.cli(&["ZCARD", "{actor:rollout}:later"]) != count.to_string() {
+        while server.cli(&["ZCARD", "{actor:rollout}:scheduled"]) != count.to_string() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
@@ -75,7 +75,7 @@ on_every_broker! {
         send_to_the_newcomer(&stage, WAITING).await;
         known.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "known", "what it does not know holds up nobody");
-        stage.until("rollout", |counts| counts.scheduled == WAITING && counts.lent == 0).await;
+        stage.until("rollout", |counts| counts.scheduled == WAITING && counts.in_flight == 0).await;
         let new = RunningWorker::start(builder(&stage, &runs, &probe).await.register::<Newcomer>());
         assert_eq!(heard.next().await, "all ran");
         stage.until_empty("rollout").await;
@@ -114,7 +114,7 @@ on_every_broker! {
         });
         let (ended, ()) = tokio::join!(worker, async {
             send_to_the_newcomer(&stage, 500).await;
-            stage.until("rollout", |counts| counts.scheduled == 500 && counts.lent == 0).await;
+            stage.until("rollout", |counts| counts.scheduled == 500 && counts.in_flight == 0).await;
             let _ = stop.send(());
         });
         ended.unwrap();

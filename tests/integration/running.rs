@@ -9,16 +9,16 @@ use crate::support::{Probe, RunningWorker, Stage, by_hand, probe};
 
 #[actor(queue = "facts", name = "facts_of_a_run", min_backoff = "1ms", max_backoff = "1ms")]
 async fn facts(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
-    tell_facts(cx, probe);
+    report_info(cx, probe);
     if cx.attempt() == 1 { Err("once more".to_owned()) } else { Ok(()) }
 }
 
 #[actor(queue = "facts")]
-fn sync_facts(#[state] probe: &Probe, cx: &Context) {
-    tell_facts(cx, probe);
+fn sync_info(#[state] probe: &Probe, cx: &Context) {
+    report_info(cx, probe);
 }
 
-fn tell_facts(cx: &Context, probe: &Probe) {
+fn report_info(cx: &Context, probe: &Probe) {
     let (id, actor, queue) = (cx.id(), cx.actor(), cx.queue());
     let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.token());
     let cancelled = cx.cancellation();
@@ -92,13 +92,13 @@ on_every_broker! {
             let told = format!("{id} facts_of_a_run of facts: attempt {n} crashes 0 token {n} cancelled None");
             assert_eq!(heard.next().await, told);
         }
-        let id = sync_facts.send_with(&stage.broker).await.unwrap();
-        let told = format!("{id} sync_facts of facts: attempt 1 crashes 0 token 1 cancelled None");
+        let id = sync_info.send_with(&stage.broker).await.unwrap();
+        let told = format!("{id} sync_info of facts: attempt 1 crashes 0 token 1 cancelled None");
         assert_eq!(heard.next().await, told);
         worker.stop().await;
     }
 
-    async fn a_run_is_lent_what_the_worker_was_given(stage: Stage) {
+    async fn a_run_is_given_what_the_worker_was_given(stage: Stage) {
         let (probe, mut heard) = probe();
         let worker = worker(&stage, "greets", probe).await;
         greets.send_with(&stage.broker, "Ada".to_owned()).await.unwrap();

@@ -113,14 +113,14 @@ async fn two_signals_of_one_moment_are_one() {
         signalled.send_with(&stage.broker, 2).await.unwrap();
     }
     let mut worker = Process::start(&mut stage, "signals::a_worker_that_listens_for_signals", "begun");
-    stage.until("signalled", |counts| counts.lent == 3).await;
+    stage.until("signalled", |counts| counts.in_flight == 3).await;
     sleep(Duration::from_millis(100)).await; // Until the last has begun, which nobody hears.
     worker.terminate();
     sleep(TWINS).await;
     worker.terminate();
     worker.ended().await;
     let counts = stage.counts("signalled").await;
-    assert_eq!((counts.ready, counts.lent, counts.dead), (0, 0, 0), "what ran was dropped");
+    assert_eq!((counts.ready, counts.in_flight, counts.dead), (0, 0, 0), "what ran was dropped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -99,9 +99,9 @@ on_every_broker! {
             }
         }
         // It was fast so far, so it fetched ahead; what it fetched waits for its one slot.
-        stage.until("backlog", |counts| counts.lent > 1).await;
+        stage.until("backlog", |counts| counts.in_flight > 1).await;
         first.ask();
-        let counts = stage.until("backlog", |counts| counts.lent == 1).await;
+        let counts = stage.until("backlog", |counts| counts.in_flight == 1).await;
         assert_eq!(counts.ready, u64::from(BACKLOG - QUICK - 1));
 
         // The first still waits for what it runs, and nothing of it was ended by a lease.
@@ -110,7 +110,7 @@ on_every_broker! {
         let given_back = format!("{} attempt 1 crashes 0 token 2", QUICK + 1);
         for n in 1..BACKLOG - QUICK {
             let run = heard.next().await;
-            assert!(n > 1 || run == given_back, "what was given back goes first, and counts nothing: {run}");
+            assert!(n > 1 || run == given_back, "what was released goes first, and counts nothing: {run}");
             assert!(run.contains(" attempt 1 crashes 0 token "), "{run}");
             note(&run);
         }
@@ -137,12 +137,12 @@ on_every_broker! {
         // Longer than a lease: a worker that stops keeps it as long as anything runs.
         tokio::time::sleep(LEASE * 2).await;
         assert_eq!(heard.rest(), [""; 0]);
-        assert_eq!(stage.counts("waited_for").await.lent, 2);
+        assert_eq!(stage.counts("waited_for").await.in_flight, 2);
         gate.open();
         worker.ended().await.unwrap();
         assert_eq!(heard.rest(), ["end", "end"]);
         let counts = stage.counts("waited_for").await;
-        assert_eq!(counts.waiting_and_lent() + counts.dead, 0);
+        assert_eq!(counts.outstanding() + counts.dead, 0);
     }
 
     async fn a_run_that_outlasts_the_shutdown_timeout_is_dropped_and_given_back_with_nothing_counted(stage: Stage) {

@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
 use crate::on_every_broker;
-use crate::support::ears::{Ears, Heard};
+use crate::support::log_capture::{Ears, Heard};
 use crate::support::{Probe, RunningWorker, probe};
 
 /// The names of spans, fields and events are an interface, and this is its document.
@@ -105,7 +105,7 @@ on_every_broker! {
             let documented = message.split_once(": ").map_or(format!("`{message}`"), |(what, _)| format!("`{what}: ..`"));
             assert!(DOCUMENT.contains(&documented), "{message:?} is not in docs/observability.md");
         }
-        for message in ["from within", "message failed, will be retried", "message buried"] {
+        for message in ["from within", "message failed, will be retried", "message dead-lettered"] {
             let event = heard.iter().find(|heard| heard.fields.get("message").is_some_and(|told| told == message));
             let event = event.unwrap_or_else(|| panic!("{message:?} was not told: {heard:#?}"));
             assert_eq!(event.within, Some("actor.run"), "{message:?} does not stand in the span of its run");

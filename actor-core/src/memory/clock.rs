@@ -12,7 +12,7 @@ impl Moment {
         Self(self.0.saturating_add(nanos(duration)))
     }
 
-    /// How long it is from `self` to `later`; zero where it has passed.
+    /// How long it is from `self` to `scheduled`; zero where it has passed.
     pub(super) fn until(self, later: Self) -> Duration {
         Duration::from_nanos(later.0.saturating_sub(self.0))
     }

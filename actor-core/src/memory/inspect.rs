@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::MemoryBroker;
 use super::clock::Moment;
-use super::queue::{Dead, Key, Lent, Ready, Scheduled};
+use super::queue::{Dead, InFlight, Key, Ready, Scheduled};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::{BrokerError, QueueName, wire};
 
@@ -29,7 +29,7 @@ impl Inspect for MemoryBroker {
             pruned_since: queue.pruned.map(|pruned| pruned.since.time()),
             ..Counts::new(
                 queue.ready.len() as u64,
-                queue.lent.len() as u64,
+                queue.in_flight.len() as u64,
                 queue.scheduled.len() as u64,
                 queue.dead.len() as u64,
             )
@@ -47,7 +47,7 @@ impl Inspect for MemoryBroker {
         let limit = page.limit.clamp(1, LONGEST_PAGE);
         Ok(self.view(queue, |queue| match state {
             State::Ready => listing(&queue.ready, after, limit, ready),
-            State::Lent => listing(&queue.lent, after, limit, lent),
+            State::InFlight => listing(&queue.in_flight, after, limit, in_flight),
             State::Scheduled => listing(&queue.scheduled, after, limit, scheduled),
             State::Dead => listing(&queue.dead, after, limit, dead),
         }))
@@ -59,7 +59,7 @@ impl Inspect for MemoryBroker {
         };
         Ok(self.view(queue, |queue| match state {
             State::Ready => queue.ready.get(&key).map(|message| ready(key, message)),
-            State::Lent => queue.lent.get(&key).map(|message| lent(key, message)),
+            State::InFlight => queue.in_flight.get(&key).map(|message| in_flight(key, message)),
             State::Scheduled => queue.scheduled.get(&key).map(|message| scheduled(key, message)),
             State::Dead => queue.dead.get(&key).map(|message| dead(key, message)),
         }))
@@ -67,19 +67,19 @@ impl Inspect for MemoryBroker {
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
         Ok(self.change_and_wake(queue, |queue, now| {
-            let buried = match which {
+            let dead_lettered = match which {
                 Which::All => std::mem::take(&mut queue.dead).into_values().collect(),
                 Which::One(Handle(handle)) => {
-                    let buried = handle.parse::<Key>().ok().and_then(|key| queue.dead.remove(&key));
-                    Vec::from_iter(buried)
+                    let dead_lettered = handle.parse::<Key>().ok().and_then(|key| queue.dead.remove(&key));
+                    Vec::from_iter(dead_lettered)
                 }
             };
-            for Dead { body, .. } in &buried {
+            for Dead { body, .. } in &dead_lettered {
                 let revived = wire::revive(body);
                 queue.store(revived.priority, revived.body, Duration::ZERO, now);
             }
             queue.forget_pruned();
-            buried.len() as u64
+            dead_lettered.len() as u64
         }))
     }
 
@@ -89,7 +89,7 @@ impl Inspect for MemoryBroker {
         };
         Ok(self.change(queue, |queue, _| match state {
             State::Ready => queue.ready.remove(&key).is_some(),
-            State::Lent => false,
+            State::InFlight => false,
             State::Scheduled => queue.scheduled.remove(&key).is_some(),
             State::Dead => {
                 let was_there = queue.dead.remove(&key).is_some();
@@ -102,7 +102,7 @@ impl Inspect for MemoryBroker {
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
         Ok(self.change(queue, |queue, _| match state {
             State::Ready => std::mem::take(&mut queue.ready).len() as u64,
-            State::Lent => 0,
+            State::InFlight => 0,
             State::Scheduled => std::mem::take(&mut queue.scheduled).len() as u64,
             State::Dead => {
                 let purged = std::mem::take(&mut queue.dead).len() as u64;
@@ -140,7 +140,7 @@ fn ready(key: Key, message: &Ready) -> Listed {
     listed(key, &message.body, message.since)
 }
 
-fn lent(key: Key, message: &Lent) -> Listed {
+fn in_flight(key: Key, message: &InFlight) -> Listed {
     let worker = Some(message.worker.as_str().to_owned());
     Listed { worker, ..listed(key, &message.body, message.since) }
 }

@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use self::clock::{Clock, Moment};
-use self::queue::{Keep, Queue, Renewed};
+use self::queue::{Queue, Renewed, Retention};
 use crate::broker::{Broker, Enqueue};
-use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
 use crate::settlement::{Settled, Settlement};
 use crate::worker::panic::shielded;
@@ -38,7 +38,7 @@ use crate::{BrokerError, QueueName};
 /// ```
 /// use std::time::Duration;
 /// use actor_core::broker::{Broker, Enqueue};
-/// use actor_core::delivery::{Consumer, Incarnation, Wait};
+/// use actor_core::delivery::{Consumer, WorkerId, Wait};
 /// use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -50,7 +50,7 @@ use crate::{BrokerError, QueueName};
 ///     answer?;
 /// }
 ///
-/// let consumer = Consumer::new(Incarnation::new("worker"), mail);
+/// let consumer = Consumer::new(WorkerId::new("worker"), mail);
 /// let at_once = Wait::new(Duration::ZERO);
 /// assert!(broker.claim(&consumer, 1, &at_once).await?.is_empty());
 /// broker.advance(Duration::from_secs(3600));
@@ -68,7 +68,7 @@ pub struct MemoryBroker {
 /// waits.
 struct Shared {
     clock: Clock,
-    keep: Keep,
+    retention: Retention,
     weighted: bool,
     queues: HashMap<QueueName, Slot>,
 }
@@ -87,7 +87,8 @@ impl MemoryBroker {
     /// A broker without messages.
     #[must_use]
     pub fn new() -> Self {
-        let shared = Shared { clock: Clock::new(), keep: Keep::default(), weighted: false, queues: HashMap::new() };
+        let shared =
+            Shared { clock: Clock::new(), retention: Retention::default(), weighted: false, queues: HashMap::new() };
         Self { shared: Arc::new(Mutex::new(shared)), max_message_bytes: 1 << 20 }
     }
 
@@ -101,10 +102,10 @@ impl MemoryBroker {
     /// How long and how many dead letters each queue keeps, the newest ones. Default: 7 days and 10,000.
     #[must_use]
     pub fn with_dead_letters(self, age: Duration, count: NonZeroU64) -> Self {
-        let keep = Keep { age, count: usize::try_from(count.get()).unwrap_or(usize::MAX) };
+        let retention = Retention { age, count: usize::try_from(count.get()).unwrap_or(usize::MAX) };
         let mut shared = self.lock();
-        shared.keep = keep;
-        shared.queues.values_mut().for_each(|slot| slot.queue.keep = keep);
+        shared.retention = retention;
+        shared.queues.values_mut().for_each(|slot| slot.queue.retention = retention);
         drop(shared);
         self
     }
@@ -120,7 +121,7 @@ impl MemoryBroker {
         self
     }
 
-    /// Moves this broker's clock on, for tests: what is due by then is lent at once, and leases that
+    /// Moves this broker's clock on, for tests: what is due by then is delivered at once, and leases that
     /// end by then have ended. Limits of waiting and of running are real time, and stay.
     pub fn advance(&self, duration: Duration) {
         let mut shared = self.lock();
@@ -208,7 +209,7 @@ impl Shared {
         // Not by `entry`, which would clone the name each time.
         if !self.queues.contains_key(queue) {
             let slot = self.queues.entry(queue.clone()).or_default();
-            (slot.queue.keep, slot.queue.weighted) = (self.keep, self.weighted);
+            (slot.queue.retention, slot.queue.weighted) = (self.retention, self.weighted);
         }
         self.queues.get_mut(queue).expect("it was inserted where it was missing")
     }
@@ -226,14 +227,14 @@ impl Broker for MemoryBroker {
         })
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
         for queue in queues {
-            self.change(queue, |queue, now| queue.enroll(worker, now.after(lease)));
+            self.change(queue, |queue, now| queue.register(worker, now.after(lease)));
         }
         Ok(())
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         let mut all = Renewal::held();
         for name in queues {
             match self.change(name, |queue, now| queue.renew(worker, now.after(lease), now)) {
@@ -247,14 +248,14 @@ impl Broker for MemoryBroker {
         Ok(if all.held { all } else { Renewal::lost() })
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         for queue in queues {
             self.change(queue, |queue, _| queue.stopping(worker));
         }
         Ok(())
     }
 
-    // Nothing is lent before the last await, so a dropped future holds no delivery.
+    // Nothing is delivered before the last await, so a dropped future holds no delivery.
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
         let changed = self.with(&consumer.queue, |slot, _| slot.changed.clone());
         let mut limit = None;
@@ -301,7 +302,7 @@ impl Broker for MemoryBroker {
             let settle = |(receipt, settlement): &_| Ok(queue.settle(&consumer.worker, receipt, settlement, now));
             settlements.iter().map(settle).collect()
         };
-        let returns = |(_, end): &_| matches!(end, Settlement::Retry { .. } | Settlement::Release { .. });
+        let returns = |(_, end): &_| matches!(end, Settlement::Reschedule { .. } | Settlement::Release { .. });
         if settlements.iter().any(returns) {
             self.change_and_wake(&consumer.queue, settle)
         } else {
@@ -309,9 +310,9 @@ impl Broker for MemoryBroker {
         }
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         for queue in queues {
-            self.change(queue, |queue, _| queue.retire(worker));
+            self.change(queue, |queue, _| queue.deregister(worker));
         }
         Ok(())
     }

@@ -11,17 +11,17 @@ use bytes::Bytes;
 use super::clock::Moment;
 use crate::Priority;
 use crate::broker::Enqueue;
-use crate::delivery::{Delivery, Incarnation, Receipt};
+use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Settled, Settlement};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keep {
+pub(super) struct Retention {
     pub(super) age: Duration,
     pub(super) count: usize,
 }
 
-impl Default for Keep {
+impl Default for Retention {
     /// Long enough for a person to come back from a holiday week, and no leak where nobody ever looks.
     fn default() -> Self {
         Self { age: Duration::from_secs(7 * 24 * 60 * 60), count: 10_000 }
@@ -41,18 +41,18 @@ pub(super) struct Pruned {
 /// One queue. A message's copy is in exactly one of the four maps.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// In the order in which they are lent: the rank is the lane.
+    /// In the order in which they are delivered: the rank is the level.
     pub(super) ready: BTreeMap<Key, Ready>,
     /// The rank is zero, so that a receipt's number finds it.
-    pub(super) lent: BTreeMap<Key, Lent>,
+    pub(super) in_flight: BTreeMap<Key, InFlight>,
     /// The rank is the time when it is due.
     pub(super) scheduled: BTreeMap<Key, Scheduled>,
-    /// The rank is the time when it was buried.
+    /// The rank is the time when it was dead-lettered.
     pub(super) dead: BTreeMap<Key, Dead>,
     /// Which scheduled messages wait for a worker with an ability. What is deleted may still stand here.
     parked: BTreeSet<(String, u64, Key)>,
     pub(super) paused: bool,
-    pub(super) keep: Keep,
+    pub(super) retention: Retention,
     /// Whether low priorities are claimed before high ones now and then.
     pub(super) weighted: bool,
     /// How many claims have found something since that was last so.
@@ -61,9 +61,9 @@ pub(super) struct Queue {
     /// How many of these are still to be logged.
     unlogged: u64,
     /// When each worker's lease ends. A worker that is not here has none.
-    leases: HashMap<Incarnation, Moment>,
-    /// The workers that have begun to stop, and those that retired with messages in flight.
-    leaving: HashSet<Incarnation>,
+    leases: HashMap<WorkerId, Moment>,
+    /// The workers that have begun to stop, and those that deregistered with messages in flight.
+    leaving: HashSet<WorkerId>,
     /// How many copies were ever stored.
     numbered: u64,
 }
@@ -83,14 +83,14 @@ pub(super) struct Ready {
 }
 
 #[derive(Debug)]
-pub(super) struct Lent {
+pub(super) struct InFlight {
     pub(super) body: Bytes,
     pub(super) since: Moment,
-    pub(super) worker: Incarnation,
+    pub(super) worker: WorkerId,
     crashes: u32,
     interruptions: u32,
-    /// Where it was lent from, so that it keeps its place among what its worker holds.
-    lane: u64,
+    /// Where it was in flight from, so that it keeps its place among what its worker holds.
+    level: u64,
 }
 
 #[derive(Debug)]
@@ -111,8 +111,8 @@ pub(super) struct Renewed {
     pub(super) parked: bool,
 }
 
-/// Each priority has two lanes: what was handed back goes before what never was lent.
-fn lane(priority: Priority) -> u64 {
+/// Each priority has two lanes: what was released goes before what never was in flight.
+fn level(priority: Priority) -> u64 {
     match priority {
         Priority::High => 1,
         Priority::Normal => 3,
@@ -120,9 +120,9 @@ fn lane(priority: Priority) -> u64 {
     }
 }
 
-/// The lane of what is released, from the lane that it was lent from.
-fn released(lane: u64) -> u64 {
-    lane & !1
+/// The level of what is released, from the level that it was delivered from.
+fn released(level: u64) -> u64 {
+    level & !1
 }
 
 impl Queue {
@@ -131,14 +131,14 @@ impl Queue {
     pub(super) fn tick(&mut self, now: Moment) {
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
             let (key, Scheduled { body, priority }) = first.remove_entry();
-            self.push_ready(lane(priority), body, key.moment());
+            self.push_ready(level(priority), body, key.moment());
             if !self.parked.is_empty() {
                 self.parked.retain(|(.., parked)| *parked != key);
             }
         }
         while let Some(oldest) = self.dead.first_entry() {
-            let too_old = oldest.key().moment().after(self.keep.age) <= now;
-            if !too_old && self.dead.len() <= self.keep.count {
+            let too_old = oldest.key().moment().after(self.retention.age) <= now;
+            if !too_old && self.dead.len() <= self.retention.count {
                 break;
             }
             self.dead.pop_first();
@@ -164,7 +164,7 @@ impl Queue {
         self.store(priority, body, delay, now);
     }
 
-    pub(super) fn claim(&mut self, worker: &Incarnation, max: usize, now: Moment) -> Vec<Delivery> {
+    pub(super) fn claim(&mut self, worker: &WorkerId, max: usize, now: Moment) -> Vec<Delivery> {
         if self.paused {
             return Vec::new();
         }
@@ -174,27 +174,21 @@ impl Queue {
             && let Some(key) = self.next_ready(out_of_turn)
             && let Some(Ready { body, .. }) = self.ready.remove(&key)
         {
-            let Key { rank: lane, number } = key;
+            let Key { rank: level, number } = key;
             // What was claimed out of turn starts before all others.
-            let rank = if out_of_turn { 0 } else { lane };
+            let rank = if out_of_turn { 0 } else { level };
             deliveries.push(Delivery::new(receipt(rank, number), body.clone(), 0));
-            self.lend(worker, number, lane, body, now);
+            self.deliver(worker, number, level, body, now);
         }
         deliveries
     }
 
-    fn lend(&mut self, worker: &Incarnation, number: u64, lane: u64, body: Bytes, now: Moment) {
-        let lent = Lent { body, since: now, worker: worker.clone(), crashes: 0, interruptions: 0, lane };
-        self.lent.insert(Key { rank: 0, number }, lent);
+    fn deliver(&mut self, worker: &WorkerId, number: u64, level: u64, body: Bytes, now: Moment) {
+        let in_flight = InFlight { body, since: now, worker: worker.clone(), crashes: 0, interruptions: 0, level };
+        self.in_flight.insert(Key { rank: 0, number }, in_flight);
     }
 
-    pub(super) fn unpark(
-        &mut self,
-        worker: &Incarnation,
-        abilities: &[&str],
-        max: usize,
-        now: Moment,
-    ) -> Vec<Delivery> {
+    pub(super) fn unpark(&mut self, worker: &WorkerId, abilities: &[&str], max: usize, now: Moment) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         if self.paused {
             return deliveries;
@@ -207,9 +201,9 @@ impl Queue {
                 self.parked.remove(&found);
                 let (_, number, key) = found;
                 let Some(Scheduled { body, priority }) = self.scheduled.remove(&key) else { continue };
-                let lane = released(lane(priority));
-                deliveries.push(Delivery::new(receipt(lane, number), body.clone(), 0));
-                self.lend(worker, number, lane, body, now);
+                let level = released(level(priority));
+                deliveries.push(Delivery::new(receipt(level, number), body.clone(), 0));
+                self.deliver(worker, number, level, body, now);
             }
         }
         deliveries
@@ -227,7 +221,7 @@ impl Queue {
     /// What is claimed next.
     fn next_ready(&self, out_of_turn: bool) -> Option<Key> {
         let first_from = |rank| self.ready.range(Key { rank, number: 0 }..).next().map(|(key, _)| *key);
-        let lanes = [Priority::Low, Priority::Normal].map(|priority| released(lane(priority)));
+        let lanes = [Priority::Low, Priority::Normal].map(|priority| released(level(priority)));
         let lowest = lanes.into_iter().filter(|_| out_of_turn).find_map(first_from);
         lowest.or_else(|| first_from(0))
     }
@@ -237,27 +231,27 @@ impl Queue {
         self.scheduled.first_key_value().map(|(key, _)| key.moment())
     }
 
-    pub(super) fn enroll(&mut self, worker: &Incarnation, until: Moment) {
+    pub(super) fn register(&mut self, worker: &WorkerId, until: Moment) {
         self.leases.insert(worker.clone(), until);
     }
 
     /// `None` where the worker was declared dead.
-    pub(super) fn renew(&mut self, worker: &Incarnation, until: Moment, now: Moment) -> Option<Renewed> {
+    pub(super) fn renew(&mut self, worker: &WorkerId, until: Moment, now: Moment) -> Option<Renewed> {
         *self.leases.get_mut(worker)? = until;
         let deaths = self.leases.iter().any(|(other, end)| other != worker && *end <= now)
-            || self.lent.values().any(|lent| !self.leases.contains_key(&lent.worker));
+            || self.in_flight.values().any(|in_flight| !self.leases.contains_key(&in_flight.worker));
         Some(Renewed { deaths, parked: !self.parked.is_empty() })
     }
 
-    pub(super) fn stopping(&mut self, worker: &Incarnation) {
+    pub(super) fn stopping(&mut self, worker: &WorkerId) {
         if self.leases.contains_key(worker) {
             self.leaving.insert(worker.clone());
         }
     }
 
-    pub(super) fn retire(&mut self, worker: &Incarnation) {
+    pub(super) fn deregister(&mut self, worker: &WorkerId) {
         self.leases.remove(worker);
-        if self.lent.values().any(|lent| lent.worker == *worker) {
+        if self.in_flight.values().any(|in_flight| in_flight.worker == *worker) {
             self.leaving.insert(worker.clone());
         } else {
             self.leaving.remove(worker);
@@ -265,84 +259,87 @@ impl Queue {
     }
 
     fn forget_who_left(&mut self) {
-        let holders: HashSet<_> = self.lent.values().map(|lent| &lent.worker).collect();
+        let holders: HashSet<_> = self.in_flight.values().map(|in_flight| &in_flight.worker).collect();
         self.leaving.retain(|worker| self.leases.contains_key(worker) || holders.contains(worker));
     }
 
-    pub(super) fn recover(&mut self, worker: &Incarnation, max: usize, grace: Duration, now: Moment) -> Vec<Delivery> {
+    pub(super) fn recover(&mut self, worker: &WorkerId, max: usize, grace: Duration, now: Moment) -> Vec<Delivery> {
         // A worker that is dead itself could get back what it had already lost, and its late answer to
         // the first delivery would count for the second.
-        let lives = self.leases.get(worker).is_some_and(|end| *end > now);
-        if self.paused || max == 0 || !lives {
+        let sessions = self.leases.get(worker).is_some_and(|end| *end > now);
+        if self.paused || max == 0 || !sessions {
             return Vec::new();
         }
         // Without its entry a worker is dead, whatever it still holds, until all of that is taken.
         self.leases.retain(|_, end| end.after(grace) > now);
-        let left_behind = |(_, lent): &(&Key, &Lent)| lent.worker != *worker && !self.leases.contains_key(&lent.worker);
-        let fresh = |(_, lent): &(&Key, &Lent)| lent.crashes == 0;
-        let mut taken: Vec<Key> =
-            self.lent.iter().filter(left_behind).filter(fresh).map(|(key, _)| *key).take(max).collect();
-        if taken.is_empty() {
-            // What another dead worker held before is lent last, and alone.
-            taken.extend(self.lent.iter().find(left_behind).map(|(key, _)| *key));
-        }
-        let lend = |key: Key| {
-            let lent = self.lent.get_mut(&key)?;
-            let was_leaving = self.leaving.contains(&lent.worker);
-            let counted = if was_leaving { &mut lent.interruptions } else { &mut lent.crashes };
-            *counted = counted.saturating_add(1);
-            lent.worker = worker.clone();
-            lent.since = now;
-            let delivery = Delivery::new(receipt(lent.lane, key.number), lent.body.clone(), lent.crashes);
-            Some(delivery.interrupted(lent.interruptions))
+        let left_behind = |(_, in_flight): &(&Key, &InFlight)| {
+            in_flight.worker != *worker && !self.leases.contains_key(&in_flight.worker)
         };
-        let deliveries = taken.into_iter().filter_map(lend).collect();
+        let fresh = |(_, in_flight): &(&Key, &InFlight)| in_flight.crashes == 0;
+        let mut taken: Vec<Key> =
+            self.in_flight.iter().filter(left_behind).filter(fresh).map(|(key, _)| *key).take(max).collect();
+        if taken.is_empty() {
+            // What another dead worker held before is delivered last, and alone.
+            taken.extend(self.in_flight.iter().find(left_behind).map(|(key, _)| *key));
+        }
+        let deliver = |key: Key| {
+            let in_flight = self.in_flight.get_mut(&key)?;
+            let was_leaving = self.leaving.contains(&in_flight.worker);
+            let counted = if was_leaving { &mut in_flight.interruptions } else { &mut in_flight.crashes };
+            *counted = counted.saturating_add(1);
+            in_flight.worker = worker.clone();
+            in_flight.since = now;
+            let delivery =
+                Delivery::new(receipt(in_flight.level, key.number), in_flight.body.clone(), in_flight.crashes);
+            Some(delivery.interrupted(in_flight.interruptions))
+        };
+        let deliveries = taken.into_iter().filter_map(deliver).collect();
         self.forget_who_left();
         deliveries
     }
 
     pub(super) fn settle(
         &mut self,
-        worker: &Incarnation,
+        worker: &WorkerId,
         receipt: &Receipt,
         settlement: &Settlement,
         now: Moment,
     ) -> Settled {
         let Some(key) = u64::try_from(receipt.number()).ok().map(|number| Key { rank: 0, number }) else {
-            return Settled::No;
+            return Settled::Stale;
         };
-        let counts = match (self.lent.get(&key), settlement) {
+        let counts = match (self.in_flight.get(&key), settlement) {
             (None, _) => false,
             (Some(_), Settlement::Done) => true,
             // A zombie's failure says nothing about the run of the worker that has the message now.
-            (Some(lent), _) => lent.worker == *worker,
+            (Some(in_flight), _) => in_flight.worker == *worker,
         };
         if !counts {
-            return Settled::No;
+            return Settled::Stale;
         }
-        let Some(lent) = self.lent.remove(&key) else { return Settled::No };
+        let Some(in_flight) = self.in_flight.remove(&key) else { return Settled::Stale };
         match settlement {
             Settlement::Done => {}
-            Settlement::Retry { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
+            Settlement::Reschedule { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
             Settlement::Park { priority, body, after, ability, .. } => {
                 let key = self.schedule(*priority, body.clone(), *after, now);
                 self.parked.insert((ability.clone(), key.number, key));
             }
-            Settlement::Bury { body, reason, .. } => {
+            Settlement::DeadLetter { body, reason, .. } => {
                 let dead = Dead { body: body.clone(), reason: reason.clone() };
                 let key = self.key(now.0);
                 self.dead.insert(key, dead);
                 self.tick(now);
             }
-            Settlement::Release { body } => self.push_ready(released(lent.lane), body.clone(), now),
+            Settlement::Release { body } => self.push_ready(released(in_flight.level), body.clone(), now),
         }
-        Settled::Yes
+        Settled::Applied
     }
 
     /// Stores a copy of a message, ready after `delay`.
     pub(super) fn store(&mut self, priority: Priority, body: Bytes, delay: Duration, now: Moment) {
         if delay.is_zero() {
-            self.push_ready(lane(priority), body, now);
+            self.push_ready(level(priority), body, now);
         } else {
             self.schedule(priority, body, delay, now);
         }
@@ -354,8 +351,8 @@ impl Queue {
         key
     }
 
-    fn push_ready(&mut self, lane: u64, body: Bytes, since: Moment) {
-        let key = self.key(lane);
+    fn push_ready(&mut self, level: u64, body: Bytes, since: Moment) {
+        let key = self.key(level);
         self.ready.insert(key, Ready { body, since });
     }
 
@@ -365,8 +362,8 @@ impl Queue {
     }
 }
 
-fn receipt(lane: u64, number: u64) -> Receipt {
-    Receipt::new(u8::try_from(lane).unwrap_or(u8::MAX), number.into())
+fn receipt(level: u64, number: u64) -> Receipt {
+    Receipt::new(u8::try_from(level).unwrap_or(u8::MAX), number.into())
 }
 
 impl Key {

@@ -35,7 +35,7 @@ struct Everything<'a> {
     skipped: Option<u8>,
     numbers: (i8, u64, i128, u128, f32, f64),
     nothing: [u8; 0],
-    letter: char,
+    dead_letter: char,
     raw: &'a RawValue,
     unit: Unit,
     wrapped: Wrapped,
@@ -68,7 +68,7 @@ fn every_shape_is_written_as_serde_json_writes_it() {
         skipped: None,
         numbers: (-1, u64::MAX, i128::MIN, u128::MAX, 0.1, -1e300),
         nothing: [],
-        letter: '"',
+        dead_letter: '"',
         raw: &raw,
         unit: Unit,
         wrapped: Wrapped(true),
@@ -120,7 +120,7 @@ fn what_is_nested_deeper_than_it_can_be_read_is_refused() {
     assert_eq!(error, "it is nested deeper than 127 levels, and could not be read");
     let too_deep = serde_json::to_string(&nested(DEEPEST + 1)).unwrap();
     assert!(serde_json::from_str::<Value>(&too_deep).is_err());
-    // Depth is given back: what stands side by side is not deep.
+    // Depth is released: what stands side by side is not deep.
     as_serde_json_does(&(0..100).map(|_| kinds()).collect::<Vec<_>>());
 }
 

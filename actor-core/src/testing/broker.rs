@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::sent::Sent;
 use super::worker::TestWorker;
 use crate::broker::{Broker, Enqueue};
-use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::{BrokerError, MemoryBroker, QueueName};
 
@@ -110,15 +110,15 @@ impl Broker for TestBroker {
         self.memory.enqueue(queue, messages).await
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.enroll(worker, queues, lease).await
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        self.memory.register(worker, queues, lease).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         self.memory.renew(worker, queues, lease).await
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.memory.stopping(worker, queues).await
     }
 
@@ -142,8 +142,8 @@ impl Broker for TestBroker {
         self.memory.settle(consumer, settlements).await
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.retire(worker, queues).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.memory.deregister(worker, queues).await
     }
 
     fn now(&self) -> SystemTime {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actor::Actor;
-use crate::context::{Facts, States, Stop};
+use crate::context::{RunInfo, States, Stop};
 use crate::{Context, MessageId};
 
 /// A context for calling a body that takes one: that of the first attempt of a message to `actor`, which
@@ -28,7 +28,7 @@ use crate::{Context, MessageId};
 /// ```
 #[must_use]
 pub fn context<A: Actor>(_: A) -> Context {
-    let facts = Facts {
+    let info = RunInfo {
         id: MessageId::new(),
         actor: A::DEF.name,
         queue: A::DEF.queue_name(),
@@ -37,5 +37,5 @@ pub fn context<A: Actor>(_: A) -> Context {
         token: 1,
         trace: None,
     };
-    Context::new(facts, Arc::new(States::default()), Arc::new(Stop::default()))
+    Context::new(info, Arc::new(States::default()), Arc::new(Stop::default()))
 }

@@ -12,7 +12,7 @@ pub struct Drained {
     /// Runs that failed, or that nobody here could run, and that were scheduled again.
     pub retried: usize,
     /// Messages that became dead letters.
-    pub buried: usize,
+    pub dead_lettered: usize,
     /// Why, for each that did not end well, in order: the actor's name, and its error.
     pub errors: Vec<String>,
 }
@@ -21,7 +21,7 @@ impl Drained {
     pub(super) fn add(&mut self, more: Self) {
         self.done += more.done;
         self.retried += more.retried;
-        self.buried += more.buried;
+        self.dead_lettered += more.dead_lettered;
         self.errors.extend(more.errors);
     }
 
@@ -31,7 +31,7 @@ impl Drained {
         let actor = before.as_ref().map_or("(unreadable)", |message| &message.actor);
         match end {
             Settlement::Done => self.done += 1,
-            Settlement::Retry { body, .. } | Settlement::Park { body, .. } => {
+            Settlement::Reschedule { body, .. } | Settlement::Park { body, .. } => {
                 self.retried += 1;
                 let after = Envelope::decode(body).ok();
                 let attempted =
@@ -39,8 +39,8 @@ impl Drained {
                 let error = after.as_ref().and_then(|message| message.last_error.as_deref()).filter(|_| attempted);
                 self.errors.push(format!("{actor}: {}", error.unwrap_or("left for a worker that can run it")));
             }
-            Settlement::Bury { reason, .. } => {
-                self.buried += 1;
+            Settlement::DeadLetter { reason, .. } => {
+                self.dead_lettered += 1;
                 self.errors.push(format!("{actor}: {reason}"));
             }
             Settlement::Release { .. } => {}

@@ -10,7 +10,7 @@ use super::drained::Drained;
 use crate::actor::Implementation;
 use crate::broker::Broker;
 use crate::context::Stop;
-use crate::delivery::{Consumer, Incarnation, Wait};
+use crate::delivery::{Consumer, Wait, WorkerId};
 use crate::inspect::{Inspect, Page, State};
 use crate::settlement::Settlement;
 use crate::worker::executor::Executor;
@@ -33,7 +33,7 @@ const LEASE: Duration = Duration::from_secs(3600);
 pub struct TestWorker {
     broker: TestBroker,
     executor: Executor,
-    worker: Incarnation,
+    worker: WorkerId,
 }
 
 impl TestWorker {
@@ -50,7 +50,7 @@ impl TestWorker {
             threads: Threads::of_the_runtime(),
             closing: CancellationToken::new(),
         };
-        Self { broker, executor, worker: Incarnation::new("test") }
+        Self { broker, executor, worker: WorkerId::new("test") }
     }
 
     /// Gives the actors a shared state: what a `#[state]` parameter of this type receives.
@@ -80,8 +80,8 @@ impl TestWorker {
             let mut idle = true;
             for queue in self.queues().await {
                 let consumer = Consumer::new(self.worker.clone(), queue);
-                let enrolled = self.broker.enroll(&self.worker, std::slice::from_ref(&consumer.queue), LEASE).await;
-                enrolled.expect(IN_PROCESS);
+                let registered = self.broker.register(&self.worker, std::slice::from_ref(&consumer.queue), LEASE).await;
+                registered.expect(IN_PROCESS);
                 let at_once = Wait::new(Duration::ZERO);
                 for delivery in self.broker.claim(&consumer, 1, &at_once).await.expect(IN_PROCESS) {
                     idle = false;

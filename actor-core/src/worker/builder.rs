@@ -15,12 +15,12 @@ use super::ability;
 use super::error::{Problem, WorkerError};
 use super::executor::Executor;
 use super::guard::Guarded;
-use super::life::{Crew, End, Life};
 use super::outage::{Backoff, Outage};
 use super::panic::{self, shielded};
-use super::plan::{Plan, Wish};
-use super::post::Lane;
+use super::plan::{Plan, Selection};
+use super::queue_session::ServedQueue;
 use super::repeats::Repeats;
+use super::session::{End, Engine, Session};
 use super::signal::{Signals, stop_requested, stop_requested_again};
 use super::slots::Slots;
 use super::suspects::Suspects;
@@ -56,7 +56,7 @@ pub struct Builder {
     states: States,
     registered: Vec<&'static ImplementationDef>,
     queues: Option<BTreeSet<QueueName>>,
-    former_queues: BTreeSet<QueueName>,
+    also_served: BTreeSet<QueueName>,
     concurrency: usize,
     queue_concurrency: HashMap<QueueName, usize>,
     total_concurrency: Option<usize>,
@@ -74,7 +74,7 @@ impl Builder {
             states: States::default(),
             registered: Vec::new(),
             queues: None,
-            former_queues: BTreeSet::new(),
+            also_served: BTreeSet::new(),
             concurrency: CONCURRENCY,
             queue_concurrency: HashMap::new(),
             total_concurrency: None,
@@ -100,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// Serves only these queues, and what [`former_queue`](Self::former_queue) names. Default: every queue of
+    /// Serves only these queues, and what [`also_serve`](Self::also_serve) names. Default: every queue of
     /// the actors that are implemented here.
     ///
     /// ```
@@ -141,13 +141,13 @@ impl Builder {
     /// }
     ///
     /// # fn main() -> Result<(), actor_core::NameError> {
-    /// let worker = Worker::builder(MemoryBroker::new()).former_queue(QueueName::new("default")?);
+    /// let worker = Worker::builder(MemoryBroker::new()).also_serve(QueueName::new("default")?);
     /// # drop(worker);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn former_queue(mut self, queue: QueueName) -> Self {
-        self.former_queues.insert(queue);
+    pub fn also_serve(mut self, queue: QueueName) -> Self {
+        self.also_served.insert(queue);
         self
     }
 
@@ -180,8 +180,8 @@ impl Builder {
         self
     }
 
-    /// How long the broker believes this worker alive without a sign of life. Default: 6 s, with a
-    /// sign of life every 2 s, so that a dead worker's messages run elsewhere within 10 s.
+    /// How long the broker believes this worker alive without a heartbeat. Default: 6 s, with a
+    /// heartbeat every 2 s, so that a dead worker's messages run elsewhere within 10 s.
     ///
     /// From 100 ms to a day. It does not limit how long an actor may run.
     pub fn lease(mut self, lease: Duration) -> Self {
@@ -234,7 +234,7 @@ impl Builder {
         self.work(stop_requested(signals), stop_requested_again()).await
     }
 
-    /// Works until `shutdown` completes, then stops in good order: claims no more, gives back what
+    /// Works until `shutdown` completes, then stops in good order: claims no more, releases what
     /// has not started, waits for what runs, and returns when the last delivery is settled.
     ///
     /// # Errors
@@ -256,24 +256,24 @@ impl Builder {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), WorkerError> {
-        let crew = self.crew()?;
+        let engine = self.engine()?;
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut life = Life::begin(&crew).map_err(WorkerError::heartbeat)?;
+        let mut session = Session::begin(&engine).map_err(WorkerError::heartbeat)?;
         loop {
-            match life.work(&crew, &mut shutdown).await {
+            match session.work(&engine, &mut shutdown).await {
                 End::Asked => {
                     tracing::info!("worker stopping");
-                    life.stop(&crew, hurry).await;
+                    session.stop(&engine, hurry).await;
                     tracing::info!("worker stopped");
                     return Ok(());
                 }
                 End::Lost => {
-                    life.abandon(&crew).await;
-                    match again(&crew, &mut shutdown).await {
-                        Some(next) => life = next,
+                    session.abandon(&engine).await;
+                    match again(&engine, &mut shutdown).await {
+                        Some(next) => session = next,
                         None => {
                             tracing::info!("worker stopping");
-                            crew.stop(hurry).await;
+                            engine.stop(hurry).await;
                             tracing::info!("worker stopped");
                             return Ok(());
                         }
@@ -284,7 +284,7 @@ impl Builder {
         }
     }
 
-    fn crew(self) -> Result<Crew, WorkerError> {
+    fn engine(self) -> Result<Engine, WorkerError> {
         let mut problems = Vec::new();
         if self.lease < SHORTEST_LEASE {
             problems.push(Problem::Setting("the lease is shorter than 100 ms"));
@@ -293,21 +293,21 @@ impl Builder {
             problems.push(Problem::Setting("the lease is longer than a day"));
         }
         let named = self.queue_concurrency.keys().cloned().collect();
-        let (only, former) = (self.queues.as_ref(), &self.former_queues);
-        let wish = Wish { only, former, named: &named, states: &self.states };
-        let plan = Plan::make(&self.registered, &wish, problems)?;
+        let (only, former) = (self.queues.as_ref(), &self.also_served);
+        let selection = Selection { only, former, named: &named, states: &self.states };
+        let plan = Plan::make(&self.registered, &selection, problems)?;
         panic::note_places();
         panic::warn_of_abort();
         let slots = |queue: &QueueName| self.queue_concurrency.get(queue).copied().unwrap_or(self.concurrency);
         let total = self.total_concurrency.map(|slots| Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))));
-        let lanes: Vec<_> = plan
+        let queues: Vec<_> = plan
             .queues
             .iter()
             .map(|queue| {
                 let slots = slots(queue).min(Semaphore::MAX_PERMITS);
                 let actors: Vec<_> = plan.actors(queue).collect();
                 tracing::info!(%queue, concurrency = slots, ?actors, "queue served");
-                Arc::new(Lane::new(queue.clone(), Slots::new(slots, total.clone())))
+                Arc::new(ServedQueue::new(queue.clone(), Slots::new(slots, total.clone())))
             })
             .collect();
         let executor = Executor {
@@ -320,12 +320,12 @@ impl Builder {
             threads: Threads::new(),
             closing: CancellationToken::new(),
         };
-        Ok(Crew {
+        Ok(Engine {
             broker: Arc::new(Guarded(self.broker)),
             name: self.name,
             lease: self.lease,
             shutdown_timeout: self.shutdown_timeout,
-            lanes,
+            queues,
             executor: Arc::new(executor),
             outage: Outage::default(),
             runs: TaskTracker::new(),
@@ -335,14 +335,14 @@ impl Builder {
     }
 }
 
-/// Begins the life after a lost lease, however long the operating system refuses its thread: `None` where the
+/// Begins the session after a lost lease, however long the operating system refuses its thread: `None` where the
 /// worker was asked to stop first.
-async fn again(crew: &Crew, shutdown: &mut (impl Future<Output = ()> + Unpin)) -> Option<Life> {
+async fn again(engine: &Engine, shutdown: &mut (impl Future<Output = ()> + Unpin)) -> Option<Session> {
     let mut backoff = Backoff::default();
     let mut said = false;
     loop {
-        match Life::begin(crew) {
-            Ok(life) => return Some(life),
+        match Session::begin(engine) {
+            Ok(session) => return Some(session),
             Err(error) => {
                 if !std::mem::replace(&mut said, true) {
                     shielded(|| {
@@ -364,7 +364,7 @@ impl fmt::Debug for Builder {
             .field("broker", &self.broker)
             .field("name", &self.name)
             .field("queues", &self.queues)
-            .field("former_queues", &self.former_queues)
+            .field("also_served", &self.also_served)
             .field("concurrency", &self.concurrency)
             .field("total_concurrency", &self.total_concurrency)
             .field("lease", &self.lease)

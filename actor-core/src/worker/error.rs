@@ -48,7 +48,7 @@ pub(crate) enum Problem {
     Dropped,
     #[error(
         "no actor of queue `{0}` is implemented here; where one was moved to another queue, serve what is left in \
-         this one with `.former_queue(..)`"
+         this one with `.also_serve(..)`"
     )]
     EmptyQueue(QueueName),
     #[error("there is no queue to serve: `.queues(..)` was given none; leave it away to serve every queue")]

@@ -17,7 +17,7 @@ use super::suspects::{Admission, Suspects};
 use super::threads::Threads;
 use crate::actor::{Handler, ImplementationDef};
 use crate::call::Call;
-use crate::context::{Context, Facts, States, Stop};
+use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
 use crate::settlement::Settlement;
 use crate::wire::{self, Change, Envelope, Undecodable};
@@ -96,7 +96,7 @@ impl Executor {
             let suspect = message.crashes > 0;
             let admission = admission.or_else(|| if suspect { self.suspects.admit(alone) } else { None });
             if suspect && admission.is_none() {
-                Outcome::Crowded
+                Outcome::Deferred
             } else {
                 // Held to the end of the run.
                 let _admission = admission;
@@ -117,17 +117,17 @@ impl Executor {
     }
 
     /// Whether a message whose workers died so often runs with no other suspect beside it: its next
-    /// crash would bury it.
+    /// crash would dead-letter it.
     fn runs_alone(&self, crashes: u32) -> bool {
         crashes > 0 && crashes.saturating_add(1) >= self.max_crashes
     }
 
-    /// Whether this worker takes over one message at a time: already the second crash buries.
+    /// Whether this worker recovers one message at a time: already the second crash dead-letters.
     pub(crate) fn recovers_singly(&self) -> bool {
         self.runs_alone(1)
     }
 
-    /// The admissions of messages that were taken over, for the one that was needed to take them.
+    /// The admissions of messages that were recovered, for the one that was needed to take them.
     pub(crate) fn readmit(&self, recovered: &[Delivery], entered: Admission) -> Vec<Option<Admission>> {
         let crashes = |delivery: &Delivery| Message::of(delivery).map_or(0, |found| found.crashes);
         let alone = |delivery: &Delivery| self.runs_alone(crashes(delivery));
@@ -166,7 +166,7 @@ impl Executor {
                 let (id, priority) = (id.unwrap_or_else(MessageId::new), wire::priority(&body));
                 Settlement::Park { id, priority, body, after, ability }
             }
-            _ => Settlement::Bury { id, body, reason: outcome.text() },
+            _ => Settlement::DeadLetter { id, body, reason: outcome.text() },
         }
     }
 
@@ -188,7 +188,7 @@ impl Executor {
         span: &Span,
     ) -> Outcome {
         let envelope = &message.envelope;
-        let facts = Facts {
+        let info = RunInfo {
             id: envelope.id,
             actor: implementation.actor.name,
             queue: queue.clone(),
@@ -197,7 +197,7 @@ impl Executor {
             token: message.token,
             trace: envelope.trace,
         };
-        let context = Context::new(facts, Arc::clone(&self.states), Arc::clone(stop));
+        let context = Context::new(info, Arc::clone(&self.states), Arc::clone(stop));
         let args = delivery.body.slice_ref(envelope.args.as_bytes());
         let limit = match envelope.time_limit_ms {
             Some(0) => None,
@@ -265,30 +265,30 @@ fn settlement(message: &Message<'_>, body: &Bytes, outcome: &Outcome, verdict: V
         Verdict::Retry { after } => {
             let error = outcome.text();
             let body = wire::rewrite(body, &message.change(true, Some(&error)));
-            Settlement::Retry { id, priority, body, after }
+            Settlement::Reschedule { id, priority, body, after }
         }
         Verdict::Postpone { after } => {
-            Settlement::Retry { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
+            Settlement::Reschedule { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
         }
         Verdict::Park { after } => {
             let body = wire::rewrite(body, &message.change(false, None));
             match ability::of_actor(&message.envelope.actor) {
                 Some(ability) => Settlement::Park { id, priority, body, after, ability },
-                None => Settlement::Retry { id, priority, body, after },
+                None => Settlement::Reschedule { id, priority, body, after },
             }
         }
-        Verdict::Bury { attempted } => {
+        Verdict::DeadLetter { attempted } => {
             let reason = outcome.text();
             let last_error = attempted.then_some(&*reason);
             let body = wire::rewrite(body, &message.change(attempted, last_error));
-            Settlement::Bury { id: Some(id), body, reason }
+            Settlement::DeadLetter { id: Some(id), body, reason }
         }
         Verdict::Release => Settlement::Release { body: wire::rewrite(body, &message.change(false, None)) },
         Verdict::Leave => return None,
     })
 }
 
-/// The settlement that gives a message back which has not started.
+/// The settlement that releases a message which has not started.
 pub(crate) fn release(delivery: &Delivery) -> Settlement {
     let body = match Message::of(delivery) {
         Ok(message) => wire::rewrite(&delivery.body, &message.change(false, None)),
@@ -308,10 +308,10 @@ fn tell(outcome: &Outcome, verdict: Verdict, queue: &QueueName) {
         }
         // They are logged together, by how many there are.
         Verdict::Park { after } => tracing::debug!(%queue, reason = %outcome.told(), ?after, "message parked"),
-        Verdict::Bury { .. } => tracing::error!(%queue, reason = %outcome.told(), "message buried"),
+        Verdict::DeadLetter { .. } => tracing::error!(%queue, reason = %outcome.told(), "message dead-lettered"),
         // Said once for all of them, where the thread was refused.
-        Verdict::Release if matches!(outcome, Outcome::NoThread) => tracing::debug!("message given back"),
-        Verdict::Release => tracing::info!("message given back"),
+        Verdict::Release if matches!(outcome, Outcome::NoThread) => tracing::debug!("message released"),
+        Verdict::Release => tracing::info!("message released"),
         Verdict::Leave => tracing::warn!("message left to the worker that holds it now"),
     }
 }

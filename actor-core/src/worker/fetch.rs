@@ -9,17 +9,17 @@ use tokio::time::Instant;
 
 use super::demand::Demand;
 use super::outage::{Backoff, until};
-use super::post::Post;
+use super::queue_session::QueueSession;
 use crate::delivery::{Delivery, Wait};
 use crate::{BrokerError, failpoint};
 
 /// How long an idle claim waits before it is asked again.
 pub(super) const IDLE_WAIT: Duration = Duration::from_secs(15);
 
-/// How long a fetched message may wait for a slot before it is given back for others to run.
+/// How long a fetched message may wait for a slot before it is released for others to run.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A broker may end a claim early where what it lends has grown to this: then there may be more.
+/// A broker may end a claim early where what it delivers has grown to this: then there may be more.
 const LARGE: usize = 256 << 10;
 
 /// How long no more is claimed where the operating system refused a thread.
@@ -34,9 +34,9 @@ struct Claim {
     began: Instant,
 }
 
-/// One queue's fetching, in one life of the worker.
+/// One queue's fetching, in one session of the worker.
 struct Fetch {
-    post: Arc<Post>,
+    session: Arc<QueueSession>,
     /// What waits for a slot, and since when.
     buffer: VecDeque<(Instant, Delivery)>,
     demand: Demand,
@@ -47,12 +47,12 @@ struct Fetch {
     not_before: Option<Instant>,
 }
 
-/// Fetches until the post is halted, then gives back what has not started.
-pub(crate) async fn fetch(post: Arc<Post>) {
+/// Fetches until the post is halted, then releases what has not started.
+pub(crate) async fn fetch(session: Arc<QueueSession>) {
     let now = Instant::now();
-    let observed = (post.lane.finished(), now);
+    let observed = (session.served.finished(), now);
     let fetch = Fetch {
-        post,
+        session,
         buffer: VecDeque::new(),
         demand: Demand::default(),
         observed,
@@ -66,12 +66,12 @@ pub(crate) async fn fetch(post: Arc<Post>) {
 impl Fetch {
     async fn run(mut self) {
         let mut claim: Option<Claim> = None;
-        let slots = self.post.lane.slots.clone();
-        let halt = self.post.halt.clone();
+        let slots = self.session.served.slots.clone();
+        let halt = self.session.halt.clone();
         loop {
-            if self.post.lane.lacked_a_thread() {
+            if self.session.served.lacked_a_thread() {
                 self.not_before = Some(Instant::now() + WITHOUT_THREAD);
-                self.give_back();
+                self.release();
             }
             if self.start_what_fits() {
                 // What was started goes first: then many slots are free at once, where this task would
@@ -82,7 +82,7 @@ impl Fetch {
             if halted {
                 // Others run it while the claim comes back.
                 failpoint::pass("worker.giving_back");
-                self.give_back();
+                self.release();
                 if claim.is_none() {
                     return;
                 }
@@ -95,7 +95,7 @@ impl Fetch {
             tokio::select! {
                 claimed = ended(&mut claim) => self.take(claimed),
                 slot = slots.acquire(), if needs_slot && !halted => match self.buffer.pop_front() {
-                    Some((_, delivery)) => self.post.start(delivery, slot, None),
+                    Some((_, delivery)) => self.session.start(delivery, slot, None),
                     None => {
                         // Given up before it was claimed for, a slot of all queues would go round among those
                         // that wait for it. It is not kept: while this claim waits, others may need it.
@@ -107,7 +107,7 @@ impl Fetch {
                 },
                 () = until(self.buffer.front().map(|(since, _)| *since + PATIENCE)) => {
                     self.demand.forget();
-                    self.give_back();
+                    self.release();
                 }
                 () = until(self.not_before), if claim.is_none() => self.not_before = None,
                 () = halt.cancelled(), if !halted => {}
@@ -118,10 +118,10 @@ impl Fetch {
     /// Starts what has a slot. Whether there was any.
     fn start_what_fits(&mut self) -> bool {
         let mut started = false;
-        while !self.buffer.is_empty() && !self.post.halt.is_cancelled() {
-            let Some(slot) = self.post.lane.slots.try_acquire() else { break };
+        while !self.buffer.is_empty() && !self.session.halt.is_cancelled() {
+            let Some(slot) = self.session.served.slots.try_acquire() else { break };
             if let Some((_, delivery)) = self.buffer.pop_front() {
-                self.post.start(delivery, slot, None);
+                self.session.start(delivery, slot, None);
                 started = true;
             }
         }
@@ -129,7 +129,7 @@ impl Fetch {
     }
 
     fn want(&mut self, busy: bool, free: usize) -> usize {
-        if !busy && self.post.lane.is_clogged() {
+        if !busy && self.session.served.is_clogged() {
             self.not_before = Some(Instant::now() + self.backoff.next());
         }
         // With some in the buffer and none left in the storage, asking again would only spin.
@@ -141,14 +141,14 @@ impl Fetch {
 
     fn claim(&mut self, asked: usize) -> Claim {
         let began = Instant::now();
-        let finished = self.post.lane.finished();
+        let finished = self.session.served.finished();
         self.demand.observe(finished - self.observed.0, began - self.observed.1);
         self.observed = (finished, began);
         let waits = self.buffer.is_empty();
         let limit = if waits { IDLE_WAIT } else { Duration::ZERO };
-        let wait = Wait::until(limit, &self.post.halt);
-        let post = Arc::clone(&self.post);
-        let running = Box::pin(async move { post.broker.claim(&post.consumer, asked, &wait).await });
+        let wait = Wait::until(limit, &self.session.halt);
+        let session = Arc::clone(&self.session);
+        let running = Box::pin(async move { session.broker.claim(&session.consumer, asked, &wait).await });
         Claim { running, asked, waits, began }
     }
 
@@ -156,12 +156,12 @@ impl Fetch {
         let deliveries = match claimed {
             Ok(deliveries) => deliveries,
             Err(error) => {
-                self.post.outage.failed(&error);
+                self.session.outage.failed(&error);
                 self.not_before = Some(Instant::now() + self.backoff.next());
                 return;
             }
         };
-        self.post.outage.ended();
+        self.session.outage.ended();
         self.backoff.reset();
         let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
         self.drained = deliveries.len() < claim.asked && bytes < LARGE;
@@ -182,17 +182,17 @@ impl Fetch {
             // Stable: within a rank the order stays.
             self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.receipt.rank());
         }
-        // A broker may lend more than was asked for where several priorities wait. Kept, the lower ones
+        // A broker may deliver more than was asked for where several priorities wait. Kept, the lower ones
         // would start before the higher ones that are still to come.
         for (_, delivery) in self.buffer.split_off(most.min(self.buffer.len())) {
-            self.post.give_back(delivery);
+            self.session.release(delivery);
         }
     }
 
-    /// Gives back what has not started, for any worker to run.
-    fn give_back(&mut self) {
+    /// Releases what has not started, for any worker to run.
+    fn release(&mut self) {
         for (_, delivery) in self.buffer.drain(..) {
-            self.post.give_back(delivery);
+            self.session.release(delivery);
         }
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::panic::caught;
 use crate::broker::Enqueue;
-use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::{Broker, BrokerError, QueueName};
 
@@ -31,15 +31,15 @@ impl Broker for Guarded {
         self.0.enqueue(queue, messages).await
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        guarded(self.0.enroll(worker, queues, lease)).await
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+        guarded(self.0.register(worker, queues, lease)).await
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         guarded(self.0.renew(worker, queues, lease)).await
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         guarded(self.0.stopping(worker, queues)).await
     }
 
@@ -64,8 +64,8 @@ impl Broker for Guarded {
         caught(self.0.settle(consumer, settlements)).await.unwrap_or_else(panicked)
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        guarded(self.0.retire(worker, queues)).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        guarded(self.0.deregister(worker, queues)).await
     }
 
     fn now(&self) -> SystemTime {

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::outage::{Backoff, Outage};
 use super::panic::shielded;
-use crate::delivery::{Incarnation, Renewal};
+use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
 /// How many heartbeats a lease has.
@@ -108,9 +108,9 @@ pub(crate) struct Heartbeat {
 }
 
 /// What the heartbeat's thread works with.
-struct Keeper {
+struct Renewer {
     broker: Arc<dyn Broker>,
-    worker: Incarnation,
+    worker: WorkerId,
     queues: Vec<QueueName>,
     lease: Duration,
     outage: Outage,
@@ -122,7 +122,7 @@ impl Heartbeat {
     /// Begins a lease.
     pub(crate) fn start(
         broker: Arc<dyn Broker>,
-        worker: Incarnation,
+        worker: WorkerId,
         queues: Vec<QueueName>,
         lease: Duration,
         outage: Outage,
@@ -130,7 +130,7 @@ impl Heartbeat {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let keeper = Keeper { broker, worker, queues, lease, outage, status: sender, stopping: stopping.clone() };
+        let renewer = Renewer { broker, worker, queues, lease, outage, status: sender, stopping: stopping.clone() };
         let stopped = stop.clone();
         let abandoned = CancellationToken::new();
         let abandon = abandoned.clone().drop_guard();
@@ -144,14 +144,14 @@ impl Heartbeat {
                 tokio::select! {
                     biased;
                     () = stopped.cancelled() => {
-                        let retired = keeper.broker.retire(&keeper.worker, &keeper.queues);
+                        let deregistered = renewer.broker.deregister(&renewer.worker, &renewer.queues);
                         // Where the broker is away, the lease ends by itself.
-                        let _ = tokio::time::timeout(keeper.lease, retired).await;
+                        let _ = tokio::time::timeout(renewer.lease, deregistered).await;
                     }
                     // Dropped without a stop, so runs may go on: others must wait for the lease's end.
                     () = abandoned.cancelled() => {}
                     () = async {
-                        keeper.keep().await;
+                        renewer.keep().await;
                         std::future::pending::<()>().await;
                     } => {}
                 }
@@ -182,9 +182,9 @@ impl Heartbeat {
     }
 }
 
-impl Keeper {
+impl Renewer {
     async fn keep(&self) {
-        if !self.enroll().await {
+        if !self.register().await {
             return;
         }
         let beat = self.lease / BEATS;
@@ -246,10 +246,10 @@ impl Keeper {
     }
 
     /// Begins the lease, however long the broker is away. A refusal ends the worker.
-    async fn enroll(&self) -> bool {
+    async fn register(&self) -> bool {
         let mut backoff = Backoff::default();
         loop {
-            match self.broker.enroll(&self.worker, &self.queues, self.lease).await {
+            match self.broker.register(&self.worker, &self.queues, self.lease).await {
                 Ok(()) => {
                     self.outage.ended();
                     return true;
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn only_who_has_been_live_for_a_lease_and_awaits_no_renewal_may_judge() {
         assert_eq!(live(7, 1).may_judge(LEASE), Some(Duration::ZERO));
-        assert_eq!(live(5, 1).may_judge(LEASE), None, "it has just come to life");
+        assert_eq!(live(5, 1).may_judge(LEASE), None, "it has just started");
         assert_eq!(live(70, 3).may_judge(LEASE), None, "its renewal is not answered: the broker may be away");
         assert_eq!(Status::Starting.may_judge(LEASE), None);
         assert_eq!(Status::Lost.may_judge(LEASE), None);

@@ -31,13 +31,13 @@ pub(crate) enum Outcome {
     /// The message is of a newer version of the format.
     NewerVersion(u64),
     /// It is a suspect, and may not run beside what runs here now.
-    Crowded,
+    Deferred,
     /// The operating system refused a thread for a sync actor, so that its body never began.
     NoThread,
     /// The worker stopped before the run ended, or before it began.
     Interrupted,
     /// The worker was declared dead: the message is no longer its own.
-    Disowned,
+    LeaseLost,
 }
 
 impl fmt::Display for Outcome {
@@ -56,10 +56,10 @@ impl fmt::Display for Outcome {
             Self::NewerVersion(version) => {
                 write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
             }
-            Self::Crowded => f.write_str("it may not run beside what runs here now: its workers died"),
+            Self::Deferred => f.write_str("it may not run beside what runs here now: its workers died"),
             Self::NoThread => f.write_str("the operating system refused a thread for it"),
             Self::Interrupted => f.write_str("the worker stopped"),
-            Self::Disowned => f.write_str("the worker's lease was lost"),
+            Self::LeaseLost => f.write_str("the worker's lease was lost"),
         }
     }
 }
@@ -99,8 +99,8 @@ pub(crate) enum Verdict {
     /// It waits for a worker that can run it; nothing counts.
     Park { after: Duration },
     /// It becomes a dead letter; an attempt counts where there was one.
-    Bury { attempted: bool },
-    /// It is given back; nothing counts.
+    DeadLetter { attempted: bool },
+    /// It is released; nothing counts.
     Release,
     /// It is left alone: it is no longer this worker's.
     Leave,
@@ -127,33 +127,33 @@ pub(crate) struct Policy {
 const PARKED: Duration = Duration::from_secs(300);
 
 /// The ceilings of the first wait of a suspect for a moment without other suspects, and of every wait.
-const CROWDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+const DEFERRED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Decides what becomes of a message.
-pub(crate) fn decide(outcome: &Outcome, policy: &Policy, dice: &mut fastrand::Rng) -> Verdict {
+pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng) -> Verdict {
     let exhausted = policy.attempts >= policy.max_retries;
     match outcome {
         Outcome::Succeeded => Verdict::Done,
         Outcome::Failed(failure) => match failure.next() {
-            Next::Never => Verdict::Bury { attempted: true },
-            _ if exhausted => Verdict::Bury { attempted: true },
+            Next::Never => Verdict::DeadLetter { attempted: true },
+            _ if exhausted => Verdict::DeadLetter { attempted: true },
             Next::In(after) => Verdict::Retry { after },
-            Next::AsConfigured => Verdict::Retry { after: policy.backoff(dice) },
+            Next::AsConfigured => Verdict::Retry { after: policy.backoff(rng) },
         },
-        Outcome::Panicked(_) | Outcome::TimedOut(_) if exhausted => Verdict::Bury { attempted: true },
-        Outcome::Panicked(_) | Outcome::TimedOut(_) => Verdict::Retry { after: policy.backoff(dice) },
-        Outcome::Undecodable(_) | Outcome::Expired | Outcome::Poison { .. } => Verdict::Bury { attempted: false },
+        Outcome::Panicked(_) | Outcome::TimedOut(_) if exhausted => Verdict::DeadLetter { attempted: true },
+        Outcome::Panicked(_) | Outcome::TimedOut(_) => Verdict::Retry { after: policy.backoff(rng) },
+        Outcome::Undecodable(_) | Outcome::Expired | Outcome::Poison { .. } => Verdict::DeadLetter { attempted: false },
         Outcome::UnknownActor | Outcome::NewerVersion(_) => {
             // Half of it is random, so that those which were parked together do not come back together.
-            Verdict::Park { after: PARKED.mul_f64(0.5 + dice.f64() / 2.0) }
+            Verdict::Park { after: PARKED.mul_f64(0.5 + rng.f64() / 2.0) }
         }
         // Half of it is random, so that those which were refused together do not come back together.
-        Outcome::Crowded => {
-            let longest = ceiling(CROWDED.0, CROWDED.1, policy.put_off());
-            Verdict::Postpone { after: longest.mul_f64(0.5 + dice.f64() / 2.0) }
+        Outcome::Deferred => {
+            let longest = ceiling(DEFERRED.0, DEFERRED.1, policy.put_off());
+            Verdict::Postpone { after: longest.mul_f64(0.5 + rng.f64() / 2.0) }
         }
         Outcome::NoThread | Outcome::Interrupted => Verdict::Release,
-        Outcome::Disowned => Verdict::Leave,
+        Outcome::LeaseLost => Verdict::Leave,
     }
 }
 
@@ -167,8 +167,8 @@ impl Policy {
     /// Exponential backoff with factor 2 and full jitter: anything from no wait to the ceiling, so
     /// that messages which failed together do not come back together.
     /// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
-    fn backoff(&self, dice: &mut fastrand::Rng) -> Duration {
-        ceiling(self.min_backoff, self.max_backoff, self.attempts).mul_f64(dice.f64())
+    fn backoff(&self, rng: &mut fastrand::Rng) -> Duration {
+        ceiling(self.min_backoff, self.max_backoff, self.attempts).mul_f64(rng.f64())
     }
 }
 
@@ -209,25 +209,25 @@ mod tests {
     fn the_last_retry_is_followed_by_the_grave() {
         let failed = Outcome::Failed(Failure::from("no"));
         assert!(matches!(verdict(&failed, &Policy { attempts: 2, ..POLICY }), Verdict::Retry { .. }));
-        assert_eq!(verdict(&failed, &Policy { attempts: 3, ..POLICY }), Verdict::Bury { attempted: true });
+        assert_eq!(verdict(&failed, &Policy { attempts: 3, ..POLICY }), Verdict::DeadLetter { attempted: true });
     }
 
     #[test]
     fn a_failure_may_forbid_a_retry_or_set_its_time_but_not_exceed_the_number() {
         let never = Outcome::Failed(Failure::do_not_retry("no"));
-        assert_eq!(verdict(&never, &POLICY), Verdict::Bury { attempted: true });
+        assert_eq!(verdict(&never, &POLICY), Verdict::DeadLetter { attempted: true });
         let after = Duration::from_secs(7);
         let later = Outcome::Failed(Failure::retry_in(after, "no"));
         assert_eq!(verdict(&later, &POLICY), Verdict::Retry { after });
-        assert_eq!(verdict(&later, &Policy { attempts: 3, ..POLICY }), Verdict::Bury { attempted: true });
+        assert_eq!(verdict(&later, &Policy { attempts: 3, ..POLICY }), Verdict::DeadLetter { attempted: true });
     }
 
     #[test]
     fn the_ceiling_doubles_up_to_its_limit_and_the_jitter_is_full() {
-        let mut dice = fastrand::Rng::with_seed(1);
+        let mut rng = fastrand::Rng::with_seed(1);
         for (attempts, ceiling) in [(0, 15.0), (1, 30.0), (2, 60.0), (3, 100.0), (200, 100.0)] {
             let policy = Policy { attempts, ..POLICY };
-            let waits: Vec<f64> = (0..1_000).map(|_| policy.backoff(&mut dice).as_secs_f64()).collect();
+            let waits: Vec<f64> = (0..1_000).map(|_| policy.backoff(&mut rng).as_secs_f64()).collect();
             let mean = waits.iter().sum::<f64>() / 1_000.0;
             assert!(waits.iter().all(|wait| (0.0..=ceiling).contains(wait)));
             assert!((mean - ceiling / 2.0).abs() < ceiling * 0.05, "mean {mean} of a ceiling of {ceiling}");
@@ -247,7 +247,9 @@ mod tests {
     fn a_suspect_among_others_waits_longer_each_time_and_never_long() {
         for (put_off, ceiling) in [(0, 1.0), (1, 2.0), (2, 4.0), (3, 5.0), (1_000, 5.0)] {
             let policy = Policy { attempts: 1, crashes: 2, deliveries: 4 + put_off, ..POLICY };
-            let Verdict::Postpone { after } = verdict(&Outcome::Crowded, &policy) else { panic!("it was not put off") };
+            let Verdict::Postpone { after } = verdict(&Outcome::Deferred, &policy) else {
+                panic!("it was not put off")
+            };
             assert!((ceiling / 2.0..=ceiling).contains(&after.as_secs_f64()), "{put_off}: {after:?}");
         }
     }

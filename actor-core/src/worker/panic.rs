@@ -103,7 +103,7 @@ impl<F: Future + ?Sized> Future for Caught<F> {
 impl<F: Future + ?Sized> Drop for Caught<F> {
     fn drop(&mut self) {
         // How the run ended is decided by now. A panic that went on from here would end the task that
-        // is to settle it, and leave the message lent as long as the worker lives.
+        // is to settle it, and leave the message in flight as long as the worker lives.
         let run = self.0.take();
         let _ = catch(|| drop(run));
     }

@@ -18,7 +18,7 @@ pub(crate) struct Plan {
 
 /// What a worker was told to serve, and to serve with.
 #[derive(Debug)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct Selection<'a> {
     /// The queues to serve; `None` for all that have an implementation.
     pub(crate) only: Option<&'a BTreeSet<QueueName>>,
     /// The queues to serve besides, which need not be any actor's.
@@ -32,18 +32,18 @@ impl Plan {
     /// Plans with what is linked and what was registered by hand, if there are no `problems` then.
     pub(crate) fn make(
         registered: &[&'static ImplementationDef],
-        wish: &Wish<'_>,
+        selection: &Selection<'_>,
         problems: Vec<Problem>,
     ) -> Result<Self, WorkerError> {
         let implementations: Vec<_> = registry::implementations().chain(registered.iter().copied()).collect();
         let actors: Vec<_> = registry::actors().chain(registered.iter().map(|found| found.actor)).collect();
-        Self::of(&actors, &implementations, wish, problems)
+        Self::of(&actors, &implementations, selection, problems)
     }
 
     fn of(
         actors: &[&'static ActorDef],
         implementations: &[&'static ImplementationDef],
-        wish: &Wish<'_>,
+        selection: &Selection<'_>,
         mut problems: Vec<Problem>,
     ) -> Result<Self, WorkerError> {
         if let Err(error) = registry::problems(actors.iter().copied(), implementations.iter().copied()) {
@@ -54,30 +54,30 @@ impl Plan {
             problems.push(nothing_to_run(registry::DROPS, actors.len()));
         }
         let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
-        let mut queues = wish.only.cloned().unwrap_or_else(|| implemented.clone());
-        queues.extend(wish.former.iter().cloned());
-        if wish.only.is_some() && queues.is_empty() {
+        let mut queues = selection.only.cloned().unwrap_or_else(|| implemented.clone());
+        queues.extend(selection.former.iter().cloned());
+        if selection.only.is_some() && queues.is_empty() {
             problems.push(Problem::NoQueue);
         }
         // A queue with a setting may be served by another worker of this program, but not by none.
-        let known = |queue: &QueueName| implemented.contains(queue) || wish.former.contains(queue);
-        for queue in queues.union(wish.named).filter(|queue| !known(queue)) {
+        let known = |queue: &QueueName| implemented.contains(queue) || selection.former.contains(queue);
+        for queue in queues.union(selection.named).filter(|queue| !known(queue)) {
             problems.push(Problem::EmptyQueue(queue.clone()));
         }
-        problems.extend(wish.states.given_twice().map(Problem::StateTwice));
+        problems.extend(selection.states.given_twice().map(Problem::StateTwice));
         // By name, so that an actor which is linked twice is named once.
         let served: BTreeMap<&str, &ActorDef> =
             actors.iter().filter(|def| queues.contains(def.queue)).map(|def| (def.name, *def)).collect();
         for (name, def) in served {
             match by_name.get(name) {
                 None => problems.push(Problem::Unimplemented { actor: name, at: def.at }),
-                Some(found) => problems.extend(missing_states(found, wish.states)),
+                Some(found) => problems.extend(missing_states(found, selection.states)),
             }
         }
         WorkerError::of(problems)?;
         // A message goes by its actor's name, whatever queue it waits in: what lacks its states here is
         // left for a worker that has them.
-        by_name.retain(|_, found| missing_states(found, wish.states).next().is_none());
+        by_name.retain(|_, found| missing_states(found, selection.states).next().is_none());
         Ok(Self { queues, implementations: by_name })
     }
 
@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn a_program_without_actors_is_told_from_a_linker_that_drops_them() {
         let none = BTreeSet::new();
-        let wish = Wish { only: None, former: &none, named: &none, states: &States::default() };
-        let error = Plan::make(&[], &wish, Vec::new()).unwrap_err();
+        let selection = Selection { only: None, former: &none, named: &none, states: &States::default() };
+        let error = Plan::make(&[], &selection, Vec::new()).unwrap_err();
         assert!(error.is_misconfigured());
         let text = error.to_string();
         assert!(text.contains("no actor is implemented in this program (0 declared): "), "{text}");

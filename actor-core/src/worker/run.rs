@@ -69,16 +69,16 @@ pub(crate) async fn on_a_thread(
     tokio::select! {
         ended = running.ended() => match ended {
             Ok(Ok(Ok(()))) => Outcome::Succeeded,
-            _ => Outcome::Disowned,
+            _ => Outcome::LeaseLost,
         },
-        () = closing.cancelled() => Outcome::Disowned,
+        () = closing.cancelled() => Outcome::LeaseLost,
     }
 }
 
 /// The outcome of a run that its worker ended, or that did not begin.
 pub(crate) fn interrupted(reason: Cancellation) -> Outcome {
     match reason {
-        Cancellation::LeaseLost => Outcome::Disowned,
+        Cancellation::LeaseLost => Outcome::LeaseLost,
         Cancellation::Shutdown | Cancellation::TimeLimit => Outcome::Interrupted,
     }
 }

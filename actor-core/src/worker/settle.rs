@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outage::{Backoff, Outage, until};
 use super::panic::shielded;
-use super::post::Lane;
+use super::queue_session::ServedQueue;
 use crate::delivery::{Consumer, Receipt};
 use crate::settlement::{Settled, Settlement};
 use crate::{Broker, BrokerError, failpoint};
@@ -23,7 +23,7 @@ pub(crate) type Settlements = UnboundedSender<Pair>;
 pub(crate) struct Settler {
     broker: Arc<dyn Broker>,
     consumer: Consumer,
-    lane: Arc<Lane>,
+    served: Arc<ServedQueue>,
     outage: Outage,
     inbox: UnboundedReceiver<Pair>,
     give_up: CancellationToken,
@@ -44,12 +44,12 @@ impl Settler {
     pub(crate) fn new(
         broker: Arc<dyn Broker>,
         consumer: Consumer,
-        lane: Arc<Lane>,
+        served: Arc<ServedQueue>,
         outage: Outage,
         give_up: CancellationToken,
     ) -> (Settlements, Self) {
         let (sender, inbox) = unbounded_channel();
-        (sender, Self { broker, consumer, lane, outage, inbox, give_up })
+        (sender, Self { broker, consumer, served, outage, inbox, give_up })
     }
 
     /// What fails is tried until it succeeds: the work is done, and a message that nobody settles
@@ -71,7 +71,7 @@ impl Settler {
                 }
                 () = self.give_up.cancelled(), if closed => {
                     let lost = refused.settlements.len();
-                    self.lane.settled(lost);
+                    self.served.settled(lost);
                     shielded(|| tracing::error!(
                         queue = %self.consumer.queue,
                         settlements = lost,
@@ -110,7 +110,7 @@ impl Settler {
             }
         }
         failpoint::pass("worker.settled");
-        self.lane.settled(settled);
+        self.served.settled(settled);
         if let Some(error) = first_error {
             self.outage.failed(&error);
             refused.again.get_or_insert_with(|| Instant::now() + refused.backoff.next());
@@ -123,8 +123,8 @@ impl Settler {
 
 fn report(consumer: &Consumer, receipt: &Receipt, settled: Settled) {
     match settled {
-        Settled::Yes => {}
-        Settled::No => {
+        Settled::Applied => {}
+        Settled::Stale => {
             tracing::info!(queue = %consumer.queue, ?receipt, "settlement without effect: this worker no longer held the message");
         }
         Settled::Unclear => tracing::debug!(queue = %consumer.queue, ?receipt, "settled, here or by another"),

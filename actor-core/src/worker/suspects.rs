@@ -1,7 +1,7 @@
 //! Which messages may run beside one another, once their workers have died.
 //!
 //! A message whose worker died is a suspect. Suspects run beside one another, so that what a killed
-//! worker held runs elsewhere soon; but one whose next crash would bury it runs with no other suspect
+//! worker held runs elsewhere soon; but one whose next crash would dead-letter it runs with no other suspect
 //! beside it. So a poison message takes its neighbours along until then, and no further: in the end it
 //! dies alone.
 
@@ -46,11 +46,11 @@ mod tests {
         let suspects = Suspects::new();
         let first = suspects.admit(false).unwrap();
         let second = suspects.admit(false).unwrap();
-        assert!(suspects.admit(true).is_none(), "a last chance beside two suspects");
+        assert!(suspects.admit(true).is_none(), "a last allowed delivery beside two suspects");
         drop((first, second));
         let last = suspects.admit(true).unwrap();
-        assert!(suspects.admit(false).is_none(), "a suspect beside a last chance");
-        assert!(suspects.admit(true).is_none(), "two last chances at once");
+        assert!(suspects.admit(false).is_none(), "a suspect beside a last allowed delivery");
+        assert!(suspects.admit(true).is_none(), "two last deliveries at once");
         drop(last);
         assert!(suspects.admit(true).is_some());
     }

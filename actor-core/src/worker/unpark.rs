@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::heartbeat::Status;
 use super::panic::shielded;
-use super::post::Post;
+use super::queue_session::QueueSession;
 use crate::failpoint;
 
 /// How soon to ask again after something was found: while old and new workers run side by side, more is
@@ -24,15 +24,15 @@ const MOST_SKIPPED: u32 = 3;
 const MOST_AT_ONCE: usize = 64;
 
 /// Unparks until the post is halted, and logs what was parked here.
-pub(crate) async fn unpark(post: Arc<Post>, mut status: watch::Receiver<Status>) {
-    let queue = post.lane.queue.clone();
+pub(crate) async fn unpark(session: Arc<QueueSession>, mut status: watch::Receiver<Status>) {
+    let queue = session.served.queue.clone();
     let (mut skip, mut found_nothing) = (0, 0);
     loop {
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
-            () = post.halt.cancelled() => break,
+            () = session.halt.cancelled() => break,
         }
-        log_parked(&post, false);
+        log_parked(&session, false);
         let is_parked = match &*status.borrow_and_update() {
             Status::Live { parked, .. } => parked.contains(&queue),
             _ => false,
@@ -42,40 +42,40 @@ pub(crate) async fn unpark(post: Arc<Post>, mut status: watch::Receiver<Status>)
         } else if skip > 0 {
             skip -= 1;
         } else {
-            let Some(count) = take_all(&post).await else { break };
+            let Some(count) = take_all(&session).await else { break };
             found_nothing = if count > 0 { 0 } else { found_nothing + 1 };
             skip = found_nothing.min(MOST_SKIPPED);
         }
     }
-    log_parked(&post, true);
+    log_parked(&session, true);
 }
 
 /// Runs what is parked and can run here, until nothing is left. How many there were; `None` where the post was
 /// halted.
-async fn take_all(post: &Arc<Post>) -> Option<usize> {
+async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
     let mut all = 0;
     loop {
-        let slot = post.unless_halted(post.lane.slots.acquire()).await?;
-        let more = iter::from_fn(|| post.lane.slots.try_acquire());
+        let slot = session.unless_halted(session.served.slots.acquire()).await?;
+        let more = iter::from_fn(|| session.served.slots.try_acquire());
         let mut slots: Vec<_> = iter::once(slot).chain(more).take(MOST_AT_ONCE).collect();
-        let abilities: Vec<_> = post.executor.abilities.iter().map(String::as_str).collect();
+        let abilities: Vec<_> = session.executor.abilities.iter().map(String::as_str).collect();
         // It may hold deliveries, so it is driven to its end, also where the post is halted meanwhile.
-        let found = match post.broker.unpark(&post.consumer, &abilities, slots.len()).await {
+        let found = match session.broker.unpark(&session.consumer, &abilities, slots.len()).await {
             Ok(found) => found,
             Err(error) => {
-                post.outage.failed(&error);
+                session.outage.failed(&error);
                 return Some(all);
             }
         };
-        post.outage.ended();
+        session.outage.ended();
         if !found.is_empty() {
             failpoint::pass("worker.unparked");
         }
         let (asked, count) = (slots.len(), found.len());
         for delivery in found {
             match slots.pop() {
-                Some(slot) => post.start(delivery, slot, None),
-                None => post.give_back(delivery),
+                Some(slot) => session.start(delivery, slot, None),
+                None => session.release(delivery),
             }
         }
         drop(slots);
@@ -84,15 +84,15 @@ async fn take_all(post: &Arc<Post>) -> Option<usize> {
             return Some(all);
         }
         if count < asked {
-            post.unless_halted(sleep(AGAIN)).await?;
+            session.unless_halted(sleep(AGAIN)).await?;
         }
     }
 }
 
 /// Logs what was parked here since that was last logged.
-fn log_parked(post: &Post, at_once: bool) {
-    let queue = &post.lane.queue;
-    for (ability, count) in post.executor.parked.due(queue, at_once) {
+fn log_parked(session: &QueueSession, at_once: bool) {
+    let queue = &session.served.queue;
+    for (ability, count) in session.executor.parked.due(queue, at_once) {
         shielded(|| tracing::warn!(%queue, ability, count, "messages parked: no actor here can run them"));
     }
 }

@@ -1,4 +1,4 @@
-//! What stands in for an actor with a mistake in its signature, so that the mistake is the only
+//! What stands in for an actor with an error in its signature, so that the error is the only
 //! error: whoever names the actor or sends it a message compiles.
 
 use proc_macro2::TokenStream;

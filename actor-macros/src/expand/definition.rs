@@ -22,7 +22,7 @@ use crate::item::Actor;
 /// ```
 pub(super) fn glue(actor: &Actor) -> TokenStream {
     let ident = &actor.sig.ident;
-    let owned = arguments(actor).map(|(param, lent)| owned(&param.ty, lent));
+    let owned = arguments(actor).map(|(param, borrowed)| owned(&param.ty, borrowed));
     let arguments = arguments(actor).map(|(param, _)| wire_name(&param.name));
     let (name, options, location) = (name(&actor.args, ident), options(&actor.args), location(ident));
     let queue = actor.args.queue.as_ref().map_or_else(|| "default".to_owned(), syn::LitStr::value);
@@ -55,8 +55,8 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
 }
 
 /// The type that an argument is decoded into.
-pub(super) fn owned(ty: &syn::Type, lent: Option<&syn::Type>) -> TokenStream {
-    match lent {
+pub(super) fn owned(ty: &syn::Type, borrowed: Option<&syn::Type>) -> TokenStream {
+    match borrowed {
         Some(elem) => {
             let (first, last) = ends(&elem.to_token_stream());
             let open = quote_spanned!(first=> <);

@@ -57,7 +57,7 @@ pub(super) fn glue(actor: &Actor, path: &Path) -> TokenStream {
     let (declared, def) =
         (quote_spanned!(at=> __Declared), quote_spanned!(at=> <__Declared as ::actor_core::Actor>::DEF));
     let run = run::glue(actor, &def, &quote!(#ident));
-    let types = arguments(actor).map(|(param, lent)| owned(&param.ty, lent));
+    let types = arguments(actor).map(|(param, borrowed)| owned(&param.ty, borrowed));
     let mut given = Group::new(Delimiter::Parenthesis, quote!(#(#types,)*));
     given.set_span(actor.sig.paren_token.span.join());
     let returned = returned(actor);

@@ -86,8 +86,8 @@ fn many(actor: &Actor) -> TokenStream {
     let names: Vec<&Ident> = arguments(actor).map(|(param, _)| &param.name).collect();
     let at = call_site(actor.sig.ident.span());
     let (mut lifetimes, mut types) = (Vec::new(), Vec::new());
-    for (param, lent) in arguments(actor) {
-        types.push(match lent {
+    for (param, borrowed) in arguments(actor) {
+        types.push(match borrowed {
             Some(elem) => {
                 let lifetime = Lifetime::new(&format!("'item{}", lifetimes.len()), at);
                 lifetimes.push(lifetime.clone());
@@ -160,11 +160,11 @@ fn call(actor: &Actor) -> TokenStream {
 fn write(actor: &Actor) -> TokenStream {
     let (names, types): (Vec<_>, Vec<_>) = arguments(actor).map(|(param, _)| (&param.name, &param.ty)).unzip();
     let writer = local("__writer", actor.sig.ident.span());
-    let pushes = arguments(actor).map(|(param, lent)| {
+    let pushes = arguments(actor).map(|(param, borrowed)| {
         let (name, wire) = (&param.name, wire_name(&param.name));
         // An argument that cannot be serialized is an error in its type.
         let at = call_site(param.ty.span());
-        let borrow = lent.is_none().then(|| quote_spanned!(at=> &));
+        let borrow = borrowed.is_none().then(|| quote_spanned!(at=> &));
         let mut value = name.clone();
         value.set_span(at.resolved_at(name.span()));
         quote_spanned!(at=> #writer.push(#wire, #borrow #value);)
@@ -178,10 +178,10 @@ fn write(actor: &Actor) -> TokenStream {
     }
 }
 
-/// The parameters that a message carries, and what they are lent as.
+/// The parameters that a message carries, and what they are delivered as.
 pub(super) fn arguments(actor: &Actor) -> impl Iterator<Item = (&Param, Option<&Type>)> {
     actor.params.iter().filter_map(|param| match &param.kind {
-        Kind::Argument { lent, .. } => Some((param, lent.as_ref())),
+        Kind::Argument { borrowed, .. } => Some((param, borrowed.as_ref())),
         Kind::Context | Kind::State(_) => None,
     })
 }

@@ -51,7 +51,7 @@ pub(crate) fn actor(actor: &Actor) -> TokenStream {
         #(#cfgs)*
         #quiet
         const _: () = {
-            // The glue names the user's type here alone, so that a mistake in it is told once.
+            // The glue names the user's type here alone, so that an error in it is told once.
             type __Returned = #returned;
             #glue
         };

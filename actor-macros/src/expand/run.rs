@@ -137,12 +137,12 @@ fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
     match &param.kind {
         Kind::Context => TokenStream::new(),
         Kind::State(ty) => quote_spanned!(at=> let #name = #call.state::<#ty>()?;),
-        Kind::Argument { lent, default } => {
-            let owned = owned(&param.ty, lent.as_ref());
+        Kind::Argument { borrowed, default } => {
+            let owned = owned(&param.ty, borrowed.as_ref());
             match default {
                 None => quote_spanned!(at=> let #name = #args.next::<#owned>(#wire)?;),
                 Some(default) => {
-                    let value = value(default, &param.ty, lent.as_ref());
+                    let value = value(default, &param.ty, borrowed.as_ref());
                     quote_spanned!(at=> let #name = #args.next_or::<#owned>(#wire, || #value)?;)
                 }
             }
@@ -155,17 +155,17 @@ fn value_of(param: &Param) -> Ident {
     local(&format!("__arg_{}", param.name.unraw()), param.name.span())
 }
 
-fn value(default: &DefaultValue, ty: &Type, lent: Option<&Type>) -> TokenStream {
-    match (default, lent) {
+fn value(default: &DefaultValue, ty: &Type, borrowed: Option<&Type>) -> TokenStream {
+    match (default, borrowed) {
         (DefaultValue::OfType, _) => {
-            let owned = owned(ty, lent);
+            let owned = owned(ty, borrowed);
             quote_spanned!(call_site(ty.span())=> <#owned as ::core::default::Default>::default())
         }
         (DefaultValue::Given(value), None) => quote!({ let __value: #ty = #value; __value }),
         (DefaultValue::Given(value), Some(elem)) => {
-            let lent = quote_spanned!(call_site(elem.span())=> &);
+            let borrowed = quote_spanned!(call_site(elem.span())=> &);
             quote!({
-                let __value: #lent #elem = #value;
+                let __value: #borrowed #elem = #value;
                 ::std::borrow::ToOwned::to_owned(__value)
             })
         }
@@ -177,9 +177,9 @@ fn pass(param: &Param, call: &Ident) -> TokenStream {
     let (name, at) = (value_of(param), call_site(param.name.span()));
     match &param.kind {
         Kind::Context => quote_spanned!(at=> #call.context()),
-        Kind::Argument { lent: Some(elem), .. } => {
+        Kind::Argument { borrowed: Some(elem), .. } => {
             quote_spanned!(at=> ::core::borrow::Borrow::<#elem>::borrow(&#name))
         }
-        Kind::State(_) | Kind::Argument { lent: None, .. } => quote!(#name),
+        Kind::State(_) | Kind::Argument { borrowed: None, .. } => quote!(#name),
     }
 }

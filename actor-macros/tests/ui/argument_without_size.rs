@@ -1,4 +1,4 @@
-//! What has no size is only lent.
+//! What has no size is only in flight.
 use actor_core::actor;
 
 #[actor]

@@ -2,7 +2,7 @@
 use actor_core::actor;
 
 #[actor]
-async fn lends(name: &str) -> Result<&str, String> {
+async fn delivers(name: &str) -> Result<&str, String> {
     Ok(name)
 }
 

@@ -1,4 +1,4 @@
-//! The context is lent.
+//! The context is in flight.
 use actor_core::{Context, actor};
 
 #[actor]

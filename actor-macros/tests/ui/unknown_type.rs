@@ -7,7 +7,7 @@ async fn argument(id: Uuit) {
 }
 
 #[actor]
-async fn lent(name: &Titel) {
+async fn borrowed(name: &Titel) {
     let _ = name;
 }
 

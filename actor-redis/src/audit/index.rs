@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::{Auditor, INDEX, PAGE, number, text, texts};
-use crate::error::Trouble;
+use crate::error::RequestError;
 
 /// How long a message may be due before somebody should have moved it.
 const PATIENCE_MS: f64 = 60_000.0;
@@ -40,18 +40,18 @@ pub(super) const REASONS: Words = Words {
 
 impl Auditor<'_> {
     /// Compares an index with a hash.
-    pub(super) async fn index(&mut self, index: &str, hash: &str, words: Words) -> Result<(), Trouble> {
+    pub(super) async fn index(&mut self, index: &str, hash: &str, words: Words) -> Result<(), RequestError> {
         let (mut rank, mut cursor) = (0, "0".to_owned());
         let (mut read, mut bare, mut lost) = (0, Vec::new(), Vec::new());
         while rank >= 0 || !cursor.is_empty() {
             let args = [rank.to_string(), cursor, PAGE.to_string()];
             let answer = self.script(&INDEX, &[index, hash], &args.each_ref().map(String::as_str)).await?;
-            let [next, further, page, without, astray] = answer.as_slice() else { return Err(self.strange()) };
+            let [next, further, page, without, unindexed] = answer.as_slice() else { return Err(self.strange()) };
             let Value::Int(next) = next else { return Err(self.strange()) };
             rank = *next;
             cursor = text(further).unwrap_or_default();
             bare.extend(texts(without));
-            lost.extend(texts(astray));
+            lost.extend(texts(unindexed));
             let more = rank >= 0 || !cursor.is_empty();
             if !self.may_go_on(number(page).unwrap_or_default(), &mut read) && more {
                 break;
@@ -69,8 +69,8 @@ impl Auditor<'_> {
     }
 
     /// Looks for messages that are due and that nobody moved.
-    pub(super) async fn overdue(&mut self) -> Result<(), Trouble> {
-        let key = self.queue.keys.later.clone();
+    pub(super) async fn overdue(&mut self) -> Result<(), RequestError> {
+        let key = self.queue.keys.scheduled.clone();
         let now = self.now_ms().await?;
         let least = format!("{:.0}", now - PATIENCE_MS);
         let Value::Int(count) = self.command(&["ZCOUNT", &key, "-inf", &least]).await? else {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use redis::Value;
 
 use super::{Auditor, number, text};
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::{GROUP, Level, MARKS};
 
 /// How long after the end of a lease somebody should have recovered what its worker held.
@@ -21,7 +21,7 @@ struct Holder {
 }
 
 impl Auditor<'_> {
-    pub(super) async fn leases(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn leases(&mut self) -> Result<(), RequestError> {
         let now = self.now_ms().await?;
         let workers = self.queue.keys.workers.clone();
         let mut ends = ends(&self.command(&["ZRANGE", &workers, "0", "-1", "WITHSCORES"]).await?);
@@ -44,12 +44,12 @@ impl Auditor<'_> {
             let key = self.queue.keys.ready(level).to_owned();
             let holders = match self.command(&["XINFO", "CONSUMERS", &key, GROUP]).await {
                 Ok(answer) => holders(&answer),
-                // There is no stream, or no group: nothing is lent.
-                Err(Trouble::Answer { .. }) => continue,
-                Err(trouble) => return Err(trouble),
+                // There is no stream, or no group: nothing is in flight.
+                Err(RequestError::Answer { .. }) => continue,
+                Err(error) => return Err(error),
             };
-            let astray: Vec<_> = holders.iter().filter(|holder| !live.contains(&holder.name)).collect();
-            for Holder { name, holds, idle_ms } in &astray {
+            let leaseless: Vec<_> = holders.iter().filter(|holder| !live.contains(&holder.name)).collect();
+            for Holder { name, holds, idle_ms } in &leaseless {
                 let ended = ends.get(name).map_or(u64_ms(*idle_ms), |end| now - end);
                 if *holds > 0 && ended > PATIENCE_MS {
                     let what =
@@ -57,15 +57,15 @@ impl Auditor<'_> {
                     self.violation(&key, what, remedy);
                 }
             }
-            if astray.len() > MOST_CONSUMERS {
-                self.violation(&key, format!("{} consumers have no lease", astray.len()), remedy);
+            if leaseless.len() > MOST_CONSUMERS {
+                self.violation(&key, format!("{} consumers have no lease", leaseless.len()), remedy);
             }
         }
         Ok(())
     }
 
     /// Redis's clock, in ms since 1970.
-    pub(super) async fn now_ms(&self) -> Result<f64, Trouble> {
+    pub(super) async fn now_ms(&self) -> Result<f64, RequestError> {
         let answer = self.command(&["TIME"]).await?;
         match redis::from_redis_value::<(u64, u64)>(answer) {
             Ok((seconds, micros)) => Ok(u64_ms(seconds * 1_000 + micros / 1_000)),

@@ -16,8 +16,8 @@ use actor_core::{BrokerError, QueueName};
 use redis::{Cmd, Script, Value};
 
 use crate::broker::RedisBroker;
-use crate::connection::{ANSWER, Link};
-use crate::error::Trouble;
+use crate::connection::{ANSWER, Connections};
+use crate::error::RequestError;
 use crate::keys::{Keys, Level};
 use crate::queue::Queue;
 use crate::request::{Request, Verb};
@@ -41,7 +41,7 @@ pub struct Audit {
     /// What is wrong. Nothing, in good order.
     pub violations: Vec<Violation>,
     /// How many dead letters were removed because they were too many or too old, and since when, as in
-    /// [`Counts`](actor_core::inspect::Counts). This is in order, but whoever audits shall know of it.
+    /// [`Counts`](actor_core::inspect::Counts). This is in order, but whoever audits must know of it.
     pub pruned: u64,
     /// When the first of these was removed.
     pub pruned_since: Option<SystemTime>,
@@ -67,7 +67,7 @@ impl fmt::Display for Violation {
 
 impl RedisBroker {
     /// Checks that each message of a queue is in exactly one state, that indexes and bodies agree, that
-    /// what is lent has an owner who lives or will be recovered, and that nothing is left behind.
+    /// what is in flight has an owner who lives or will be recovered, and that nothing is left behind.
     ///
     /// It only reads, at most `limit` messages of each state, a hundred at a time, and may be run on a
     /// queue in full use: what is in order never shows as a violation.
@@ -82,7 +82,7 @@ impl RedisBroker {
     pub async fn audit(&self, queue: &QueueName, limit: usize) -> Result<Audit, BrokerError> {
         let queue = self.inner().queues.get(queue);
         let mut auditor = Auditor {
-            link: &self.inner().commands,
+            connections: &self.inner().commands,
             queue: &queue,
             limit,
             audit: Audit {
@@ -101,26 +101,26 @@ impl RedisBroker {
 
 /// An audit under way.
 struct Auditor<'a> {
-    link: &'a Link,
+    connections: &'a Connections,
     queue: &'a Queue,
     limit: usize,
     audit: Audit,
 }
 
 impl Auditor<'_> {
-    async fn run(&mut self) -> Result<(), Trouble> {
+    async fn run(&mut self) -> Result<(), RequestError> {
         if !self.types().await? {
             // Nothing below can be asked of a key of another type.
             return Ok(());
         }
         for level in Level::ALL {
             self.entries(level).await?;
-            self.lent(level).await?;
+            self.in_flight(level).await?;
             self.ready_alone(level).await?;
         }
         self.leases().await?;
         let keys = &self.queue.keys;
-        self.index(&keys.later, &keys.later_bodies, index::SCHEDULED).await?;
+        self.index(&keys.scheduled, &keys.scheduled_bodies, index::SCHEDULED).await?;
         self.index(&keys.dead, &keys.dead_bodies, index::DEAD).await?;
         self.index(&keys.dead, &keys.dead_reasons, index::REASONS).await?;
         self.scheduled_alone().await?;
@@ -129,14 +129,14 @@ impl Auditor<'_> {
     }
 
     /// Whether every key has its type.
-    async fn types(&mut self) -> Result<bool, Trouble> {
+    async fn types(&mut self) -> Result<bool, RequestError> {
         let wanted = types(&self.queue.keys);
         let ask = |(key, _): &(&str, _)| {
             let mut command = Cmd::new();
             command.arg("TYPE").arg(key);
             command
         };
-        let answers = self.link.request(&Request::of(Verb::Inspect, wanted.iter().map(ask)), ANSWER).await?;
+        let answers = self.connections.request(&Request::of(Verb::Inspect, wanted.iter().map(ask)), ANSWER).await?;
         let mut fits = true;
         for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
             let found = text(&answer?).unwrap_or_default();
@@ -150,7 +150,7 @@ impl Auditor<'_> {
     }
 
     /// Reads how many dead letters were removed.
-    async fn pruned(&mut self) -> Result<(), Trouble> {
+    async fn pruned(&mut self) -> Result<(), RequestError> {
         let key = self.queue.keys.dead_pruned.clone();
         let answer = self.command(&["HMGET", &key, "count", "first"]).await?;
         let [count, since_ms] = <[_; 2]>::try_from(texts(&answer)).unwrap_or_default();
@@ -159,20 +159,20 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    async fn command(&self, words: &[&str]) -> Result<Value, Trouble> {
+    async fn command(&self, words: &[&str]) -> Result<Value, RequestError> {
         let mut command = Cmd::new();
         for word in words {
             command.arg(*word);
         }
-        self.link.command(&command, ANSWER).await
+        self.connections.command(&command, ANSWER).await
     }
 
-    async fn script(&self, step: &'static Step, keys: &[&str], args: &[&str]) -> Result<Vec<Value>, Trouble> {
+    async fn script(&self, step: &'static Step, keys: &[&str], args: &[&str]) -> Result<Vec<Value>, RequestError> {
         let mut request = Request::new(Verb::Inspect);
         request.call(step.call(keys, args));
-        match self.link.request(&request, ANSWER).await?.pop().transpose()? {
+        match self.connections.request(&request, ANSWER).await?.pop().transpose()? {
             Some(Value::Array(parts)) => Ok(parts),
-            _ => Err(self.link.strange("to an auditing script")),
+            _ => Err(self.connections.strange("to an auditing script")),
         }
     }
 
@@ -204,8 +204,8 @@ impl Auditor<'_> {
 fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
     let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
     let others: [(&str, _); 7] = [
-        (&keys.later, "zset"),
-        (&keys.later_bodies, "hash"),
+        (&keys.scheduled, "zset"),
+        (&keys.scheduled_bodies, "hash"),
         (&keys.dead, "zset"),
         (&keys.dead_bodies, "hash"),
         (&keys.dead_reasons, "hash"),
@@ -240,7 +240,7 @@ macro_rules! step {
 }
 
 static ENTRIES: Step = step!("audit_entries");
-static LENT: Step = step!("audit_lent");
+static IN_FLIGHT: Step = step!("audit_in_flight");
 static INDEX: Step = step!("audit_index");
 static TWICE: Step = step!("audit_twice");
 static BOTH: Step = step!("audit_both");

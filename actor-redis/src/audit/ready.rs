@@ -1,17 +1,17 @@
-//! Ready streams: every entry that was lent is held by somebody, and everything that is held is there.
+//! Ready streams: every entry that was in flight is held by somebody, and everything that is held is there.
 
 use redis::Value;
 
-use super::{Auditor, ENTRIES, LENT, PAGE, number, text, texts};
-use crate::error::Trouble;
+use super::{Auditor, ENTRIES, IN_FLIGHT, PAGE, number, text, texts};
+use crate::error::RequestError;
 use crate::keys::{GROUP, Level};
 
 /// Each mark wakes one worker, which removes it. More than this, and nobody does.
 const MOST_WAKES: u64 = 1_000;
 
 impl Auditor<'_> {
-    /// Looks for entries that were lent and that nobody holds.
-    pub(super) async fn entries(&mut self, level: Level) -> Result<(), Trouble> {
+    /// Looks for entries that were in flight and that nobody holds.
+    pub(super) async fn entries(&mut self, level: Level) -> Result<(), RequestError> {
         let key = self.queue.keys.ready(level).to_owned();
         let (mut after, mut read, mut wakes, mut orphans) = (String::new(), 0, 0, Vec::new());
         loop {
@@ -27,7 +27,7 @@ impl Auditor<'_> {
         self.violations(
             &key,
             &orphans,
-            "was lent, nobody holds it, and it will not be lent again",
+            "was in flight, nobody holds it, and it will not be delivered again",
             &format!(
                 "a consumer of the group was deleted by hand: add its fields again (XRANGE {key} {{name}} {{name}}, \
                  XADD {key} * m ..), then XDEL {key} {{name}}"
@@ -40,7 +40,7 @@ impl Auditor<'_> {
     }
 
     /// Looks whether a stream that holds something has its group.
-    async fn group(&mut self, level: Level, key: &str) -> Result<(), Trouble> {
+    async fn group(&mut self, level: Level, key: &str) -> Result<(), RequestError> {
         let Value::Int(len) = self.command(&["XLEN", key]).await? else {
             return Err(self.strange());
         };
@@ -48,7 +48,7 @@ impl Auditor<'_> {
             return Ok(());
         }
         match self.command(&["XPENDING", key, GROUP]).await {
-            Err(trouble) if trouble.code() == Some("NOGROUP") => {
+            Err(error) if error.code() == Some("NOGROUP") => {
                 // Before the first worker there is none, and none is missed.
                 let any = self.command(&["ZCARD", &self.queue.keys.workers.clone()]).await?;
                 if any != Value::Int(0) {
@@ -61,12 +61,12 @@ impl Auditor<'_> {
         }
     }
 
-    /// Looks for what is lent and is not there.
-    pub(super) async fn lent(&mut self, level: Level) -> Result<(), Trouble> {
+    /// Looks for what is in flight and is not there.
+    pub(super) async fn in_flight(&mut self, level: Level) -> Result<(), RequestError> {
         let key = self.queue.keys.ready(level).to_owned();
         let (mut after, mut read, mut gone) = (String::new(), 0, Vec::new());
         loop {
-            let answer = self.script(&LENT, &[&key], &[GROUP, &after, &PAGE.to_string()]).await?;
+            let answer = self.script(&IN_FLIGHT, &[&key], &[GROUP, &after, &PAGE.to_string()]).await?;
             let [last, page, found] = answer.as_slice() else { return Err(self.strange()) };
             gone.extend(texts(found));
             after = text(last).unwrap_or_default();
@@ -77,13 +77,13 @@ impl Auditor<'_> {
         self.violations(
             &key,
             &gone,
-            "is lent, and its entry is gone",
+            "is delivered, and its entry is gone",
             &format!("the entry was deleted or trimmed by hand, and its message with it: XACK {key} {GROUP} {{name}}"),
         );
         Ok(())
     }
 
-    pub(super) fn strange(&self) -> Trouble {
-        self.link.strange("to an audit")
+    pub(super) fn strange(&self) -> RequestError {
+        self.connections.strange("to an audit")
     }
 }

@@ -6,8 +6,8 @@ use redis::{Cmd, Value};
 
 use super::list::{PAGE_BYTES, PART};
 use super::{ask, run};
-use crate::connection::{ANSWER, Link};
-use crate::error::Trouble;
+use crate::connection::{ANSWER, Connections};
+use crate::error::RequestError;
 use crate::keys::Keys;
 use crate::request::{Request, Verb};
 use crate::script::{self, Indexed, time};
@@ -15,7 +15,7 @@ use crate::script::{self, Indexed, time};
 /// A message of an index.
 pub(super) struct Letter {
     pub(super) member: Vec<u8>,
-    /// When it is due or was buried, in ms since 1970.
+    /// When it is due or was dead-lettered, in ms since 1970.
     pub(super) score: f64,
     pub(super) body: Option<Bytes>,
     reason: Option<String>,
@@ -53,28 +53,29 @@ impl Letter {
 }
 
 /// Reads a part of an answer of `list_index`. Returns whether there may be more.
-pub(super) fn read_part(link: &Link, answer: Value) -> Result<(Vec<Letter>, bool), Trouble> {
-    let part = script::listed(answer).ok_or_else(|| link.strange("to list_index"))?;
-    let letters: Option<_> = part.lines.into_iter().map(Letter::read).collect();
-    Ok((letters.ok_or_else(|| link.strange("to list_index"))?, part.more))
+pub(super) fn read_part(connections: &Connections, answer: Value) -> Result<(Vec<Letter>, bool), RequestError> {
+    let part = script::listed(answer).ok_or_else(|| connections.strange("to list_index"))?;
+    let dead_letters: Option<_> = part.lines.into_iter().map(Letter::read).collect();
+    Ok((dead_letters.ok_or_else(|| connections.strange("to list_index"))?, part.more))
 }
 
 pub(super) async fn list(
-    link: &Link,
+    connections: &Connections,
     keys: &Keys,
     indexed: Indexed,
     after: Option<&str>,
     limit: usize,
-) -> Result<Listing, Trouble> {
-    let mut rank = rank_after(link, indexed.index(keys), after).await?;
+) -> Result<Listing, RequestError> {
+    let mut rank = rank_after(connections, indexed.index(keys), after).await?;
     let (mut messages, mut bytes) = (Vec::new(), 0);
     loop {
         let count = PART.min(limit - messages.len());
-        let answer = run(link, script::list_index(keys, indexed, rank, count)).await?;
-        let (letters, more) = read_part(link, answer)?;
-        rank += letters.len();
-        let last = letters.last().map(|letter| Cursor(format!("{}:{}", letter.score, letter.name())));
-        for listed in letters.into_iter().filter_map(Letter::listed) {
+        let answer = run(connections, script::list_index(keys, indexed, rank, count)).await?;
+        let (dead_letters, more) = read_part(connections, answer)?;
+        rank += dead_letters.len();
+        let last =
+            dead_letters.last().map(|dead_letter| Cursor(format!("{}:{}", dead_letter.score, dead_letter.name())));
+        for listed in dead_letters.into_iter().filter_map(Letter::listed) {
             bytes += listed.body.len();
             messages.push(listed);
         }
@@ -88,23 +89,25 @@ pub(super) async fn list(
 }
 
 /// The rank after a cursor's message; where that has gone, the rank of what is due when it was.
-async fn rank_after(link: &Link, index: &str, after: Option<&str>) -> Result<usize, Trouble> {
+async fn rank_after(connections: &Connections, index: &str, after: Option<&str>) -> Result<usize, RequestError> {
     let Some((score, member)) = after.and_then(|after| after.split_once(':')) else { return Ok(0) };
-    let rank: Option<usize> = ask(link, redis::cmd("ZRANK").arg(index).arg(member)).await?;
+    let rank: Option<usize> = ask(connections, redis::cmd("ZRANK").arg(index).arg(member)).await?;
     match (rank, score.parse::<f64>()) {
         (Some(rank), _) => Ok(rank + 1),
-        (None, Ok(score)) => ask(link, redis::cmd("ZCOUNT").arg(index).arg("-inf").arg(format!("({score}"))).await,
+        (None, Ok(score)) => {
+            ask(connections, redis::cmd("ZCOUNT").arg(index).arg("-inf").arg(format!("({score}"))).await
+        }
         (None, Err(_)) => Ok(0),
     }
 }
 
 /// One message, read again.
 pub(super) async fn read(
-    link: &Link,
+    connections: &Connections,
     keys: &Keys,
     indexed: Indexed,
     handle: &Handle,
-) -> Result<Option<Listed>, Trouble> {
+) -> Result<Option<Listed>, RequestError> {
     let name = handle.0.as_str();
     let mut score = Cmd::new();
     score.arg("ZSCORE").arg(indexed.index(keys)).arg(name);
@@ -116,7 +119,7 @@ pub(super) async fn read(
     let commands = std::iter::once(score).chain(indexed.hashes(keys).into_iter().map(value));
     // What HMGET answers is an array of one.
     let mut parts = vec![Value::BulkString(name.into())];
-    for answer in link.request(&Request::of(Verb::Inspect, commands), ANSWER).await? {
+    for answer in connections.request(&Request::of(Verb::Inspect, commands), ANSWER).await? {
         parts.push(match answer? {
             Value::Array(mut values) => values.pop().unwrap_or(Value::Nil),
             Value::Double(score) => Value::BulkString(score.to_string().into()),

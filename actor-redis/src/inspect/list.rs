@@ -9,9 +9,9 @@ use bytes::Bytes;
 use redis::{Cmd, Value};
 
 use super::{entry_handle, index, read_entry_handle, run};
-use crate::connection::{ANSWER, Link};
+use crate::connection::{ANSWER, Connections};
 use crate::entry::{Content, Entry, EntryId};
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::{GROUP, Keys, Level};
 use crate::request::{Answer, Request, Verb};
 use crate::script::{self, Indexed, Place, time};
@@ -24,54 +24,67 @@ pub(super) const PART: usize = 500;
 pub(super) const PAGE_BYTES: usize = 8 << 20;
 
 pub(crate) async fn list(
-    link: &Link,
+    connections: &Connections,
     keys: &Keys,
     state: State,
     after: Option<&Cursor>,
     limit: usize,
-) -> Result<Listing, Trouble> {
+) -> Result<Listing, RequestError> {
     let after = after.map(|cursor| cursor.0.as_str());
     match state {
-        State::Ready => ready(link, keys, after, limit).await,
-        State::Lent => lent(link, keys, after, limit).await,
-        State::Scheduled => index::list(link, keys, Indexed::Scheduled, after, limit).await,
-        State::Dead => index::list(link, keys, Indexed::Dead, after, limit).await,
-        _ => Err(Trouble::Unsupported("this state")),
+        State::Ready => ready(connections, keys, after, limit).await,
+        State::InFlight => delivered(connections, keys, after, limit).await,
+        State::Scheduled => index::list(connections, keys, Indexed::Scheduled, after, limit).await,
+        State::Dead => index::list(connections, keys, Indexed::Dead, after, limit).await,
+        _ => Err(RequestError::Unsupported("this state")),
     }
 }
 
-pub(crate) async fn read(link: &Link, keys: &Keys, state: State, handle: &Handle) -> Result<Option<Listed>, Trouble> {
+pub(crate) async fn read(
+    connections: &Connections,
+    keys: &Keys,
+    state: State,
+    handle: &Handle,
+) -> Result<Option<Listed>, RequestError> {
     match state {
-        State::Scheduled => index::read(link, keys, Indexed::Scheduled, handle).await,
-        State::Dead => index::read(link, keys, Indexed::Dead, handle).await,
-        State::Ready | State::Lent => {
+        State::Scheduled => index::read(connections, keys, Indexed::Scheduled, handle).await,
+        State::Dead => index::read(connections, keys, Indexed::Dead, handle).await,
+        State::Ready | State::InFlight => {
             let Some((level, id)) = read_entry_handle(&handle.0) else { return Ok(None) };
             let only = id.to_string();
-            let found = pending(link, link.command(&pending_command(keys, level, &only, &only, 1), ANSWER).await)?;
+            let found = pending(
+                connections,
+                connections.command(&pending_command(keys, level, &only, &only, 1), ANSWER).await,
+            )?;
             let mut place = match (state, found.into_iter().next()) {
-                (State::Lent, Some(pending)) => VecDeque::from([pending.placed(level)]),
+                (State::InFlight, Some(pending)) => VecDeque::from([pending.placed(level)]),
                 (State::Ready, None) => VecDeque::from([ready_place(level, id)]),
                 _ => return Ok(None),
             };
-            Ok(bodies(link, keys, &mut place).await?.pop())
+            Ok(bodies(connections, keys, &mut place).await?.pop())
         }
-        _ => Err(Trouble::Unsupported("this state")),
+        _ => Err(RequestError::Unsupported("this state")),
     }
 }
 
 /// Ready messages: level after level, what the group has not read yet.
-async fn ready(link: &Link, keys: &Keys, after: Option<&str>, limit: usize) -> Result<Listing, Trouble> {
+async fn ready(
+    connections: &Connections,
+    keys: &Keys,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Listing, RequestError> {
     let (first_level, mut from) = match after.and_then(read_entry_handle) {
         Some((level, id)) => (level, Some(id)),
-        None => (Level::HighAgain, None),
+        None => (Level::HighReleased, None),
     };
     let (mut messages, mut bytes) = (Vec::new(), 0);
     for level in Level::ALL.into_iter().filter(|level| *level >= first_level) {
         let mut after = from.take();
         loop {
             let count = PART.min(limit - messages.len());
-            let answer = run(link, script::list_entries(keys, level, after, count)).await?;
-            let part = script::listed(answer).ok_or_else(|| link.strange("to list_entries"))?;
+            let answer = run(connections, script::list_entries(keys, level, after, count)).await?;
+            let part = script::listed(answer).ok_or_else(|| connections.strange("to list_entries"))?;
             for Entry { id, content } in part.lines.into_iter().filter_map(|entry| Entry::read(level, entry)) {
                 after = Some(id);
                 if let Content::Message(body) = content {
@@ -99,24 +112,29 @@ fn ready_place(level: Level, id: EntryId) -> (Place, Listed) {
     (Place { level, id }, listed)
 }
 
-/// A lent message, without its body.
+/// A in flight message, without its body.
 struct Pending {
     id: EntryId,
     worker: String,
-    lent_for: Duration,
+    in_flight_for: Duration,
 }
 
 impl Pending {
     fn placed(self, level: Level) -> (Place, Listed) {
         let mut listed = Listed::new(Handle(entry_handle(level, self.id)), Bytes::new());
-        listed.time = SystemTime::now().checked_sub(self.lent_for);
+        listed.time = SystemTime::now().checked_sub(self.in_flight_for);
         listed.worker = Some(self.worker);
         (Place { level, id: self.id }, listed)
     }
 }
 
-/// Lent messages of all levels, by when they became ready.
-async fn lent(link: &Link, keys: &Keys, after: Option<&str>, limit: usize) -> Result<Listing, Trouble> {
+/// Delivered messages of all levels, by when they became ready.
+async fn delivered(
+    connections: &Connections,
+    keys: &Keys,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Listing, RequestError> {
     let after = after.and_then(read_entry_handle);
     let command = |level| {
         // Two streams may hold the same id: at one id the higher level goes first.
@@ -129,8 +147,8 @@ async fn lent(link: &Link, keys: &Keys, after: Option<&str>, limit: usize) -> Re
     };
     let request = Request::of(Verb::Inspect, Level::ALL.into_iter().map(command));
     let mut all = Vec::new();
-    for (level, answer) in Level::ALL.into_iter().zip(link.request(&request, ANSWER).await?) {
-        all.extend(pending(link, answer)?.into_iter().map(|pending| pending.placed(level)));
+    for (level, answer) in Level::ALL.into_iter().zip(connections.request(&request, ANSWER).await?) {
+        all.extend(pending(connections, answer)?.into_iter().map(|pending| pending.placed(level)));
     }
     all.sort_by_key(|(place, _)| (place.id, place.level));
     let more = all.len() > limit;
@@ -143,7 +161,7 @@ async fn lent(link: &Link, keys: &Keys, after: Option<&str>, limit: usize) -> Re
             let next = messages.last().map(|listed: &Listed| Cursor(listed.handle.0.clone()));
             return Ok(Listing::new(messages, next));
         }
-        let some = bodies(link, keys, &mut all).await?;
+        let some = bodies(connections, keys, &mut all).await?;
         bytes += some.iter().map(|listed| listed.body.len()).sum::<usize>();
         messages.extend(some);
     }
@@ -156,25 +174,29 @@ fn pending_command(keys: &Keys, level: Level, from: &str, to: &str, count: usize
     pending
 }
 
-fn pending(link: &Link, answer: Answer) -> Result<Vec<Pending>, Trouble> {
+fn pending(connections: &Connections, answer: Answer) -> Result<Vec<Pending>, RequestError> {
     let answer = match answer {
-        Err(trouble) if trouble.code() == Some("NOGROUP") => return Ok(Vec::new()),
+        Err(error) if error.code() == Some("NOGROUP") => return Ok(Vec::new()),
         answer => answer?,
     };
     let lines: Vec<(Vec<u8>, String, u64, u64)> =
-        redis::from_redis_value(answer).map_err(|_| link.strange("to XPENDING"))?;
+        redis::from_redis_value(answer).map_err(|_| connections.strange("to XPENDING"))?;
     let read = |(id, worker, idle_ms, _): (Vec<u8>, String, u64, u64)| {
-        Some(Pending { id: EntryId::parse(&id)?, worker, lent_for: Duration::from_millis(idle_ms) })
+        Some(Pending { id: EntryId::parse(&id)?, worker, in_flight_for: Duration::from_millis(idle_ms) })
     };
     Ok(lines.into_iter().filter_map(read).collect())
 }
 
 /// Takes as many from the front as one answer holds, and adds their bodies. What was settled meanwhile has
 /// none, and goes.
-async fn bodies(link: &Link, keys: &Keys, places: &mut VecDeque<(Place, Listed)>) -> Result<Vec<Listed>, Trouble> {
-    let call = script::list_lent(keys, places.iter().take(PART).map(|(place, _)| *place));
-    let strange = || link.strange("to list_lent");
-    let Value::Array(answers) = run(link, call).await? else { return Err(strange()) };
+async fn bodies(
+    connections: &Connections,
+    keys: &Keys,
+    places: &mut VecDeque<(Place, Listed)>,
+) -> Result<Vec<Listed>, RequestError> {
+    let call = script::list_in_flight(keys, places.iter().take(PART).map(|(place, _)| *place));
+    let strange = || connections.strange("to list_in_flight");
+    let Value::Array(answers) = run(connections, call).await? else { return Err(strange()) };
     if answers.is_empty() || answers.len() > places.len() {
         return Err(strange());
     }

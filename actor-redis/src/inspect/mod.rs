@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use redis::{Cmd, FromRedisValue, Value};
 
 use crate::broker::RedisBroker;
-use crate::connection::{ANSWER, Link};
+use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::{self, Level, PAUSED};
 use crate::request::{Request, Verb};
 use crate::script::{self, Call};
@@ -50,7 +50,7 @@ impl Inspect for RedisBroker {
         Ok(match which {
             Which::One(handle) => repair::replay_one(self.commands(), &queue.keys, handle).await?,
             Which::All => repair::replay_all(self.commands(), &queue.keys).await?,
-            _ => return Err(Trouble::Unsupported("this choice of dead letters").into()),
+            _ => return Err(RequestError::Unsupported("this choice of dead letters").into()),
         })
     }
 
@@ -81,22 +81,22 @@ impl Inspect for RedisBroker {
 }
 
 impl RedisBroker {
-    fn commands(&self) -> &Link {
+    fn commands(&self) -> &Connections {
         &self.inner().commands
     }
 }
 
 /// Sends one command and reads its answer.
-async fn ask<T: FromRedisValue>(link: &Link, command: &Cmd) -> Result<T, Trouble> {
-    let answer = link.command(command, ANSWER).await?;
-    T::from_redis_value(answer).map_err(|_| link.strange("to a reading command"))
+async fn ask<T: FromRedisValue>(connections: &Connections, command: &Cmd) -> Result<T, RequestError> {
+    let answer = connections.command(command, ANSWER).await?;
+    T::from_redis_value(answer).map_err(|_| connections.strange("to a reading command"))
 }
 
 /// Runs one script.
-async fn run(link: &Link, call: Call) -> Result<Value, Trouble> {
+async fn run(connections: &Connections, call: Call) -> Result<Value, RequestError> {
     let mut request = Request::new(Verb::Inspect);
     request.call(call);
-    link.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(link.strange("to a script")))
+    connections.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(connections.strange("to a script")))
 }
 
 /// What names an entry of a ready stream, as `normal:1700000000000-0`.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use redis::{Cmd, Value};
 
 use super::{ask, index, read_entry_handle, run};
-use crate::connection::{ANSWER, Link};
+use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::{Keys, Level};
 use crate::request::{Answer, Request, Verb};
 use crate::script::{self, Indexed, Replay};
@@ -19,21 +19,21 @@ const STEP: usize = 500;
 /// How many scheduled messages or dead letters one step purges. Their bodies are not read, but freed.
 const PURGED: usize = 250;
 
-pub(crate) async fn replay_one(link: &Link, keys: &Keys, handle: Handle) -> Result<u64, Trouble> {
+pub(crate) async fn replay_one(connections: &Connections, keys: &Keys, handle: Handle) -> Result<u64, RequestError> {
     let mut get = Cmd::new();
     get.arg("HMGET").arg(&keys.dead_bodies).arg(&handle.0);
-    let bodies: Vec<Option<Vec<u8>>> = ask(link, &get).await?;
+    let bodies: Vec<Option<Vec<u8>>> = ask(connections, &get).await?;
     let mut revival = Revival::default();
     revival.add(handle.0.into_bytes(), bodies.into_iter().next().flatten().map(Bytes::from));
     let mut request = Request::new(Verb::Inspect);
     revival.write(keys, &mut request);
-    revival.replayed(link, &mut link.request(&request, ANSWER).await?.into_iter())
+    revival.replayed(connections, &mut connections.request(&request, ANSWER).await?.into_iter())
 }
 
 /// Replays what is dead now. What dies again meanwhile is left.
-pub(crate) async fn replay_all(link: &Link, keys: &Keys) -> Result<u64, Trouble> {
+pub(crate) async fn replay_all(connections: &Connections, keys: &Keys) -> Result<u64, RequestError> {
     let last: Vec<(Vec<u8>, f64)> =
-        ask(link, redis::cmd("ZRANGE").arg(&keys.dead).arg(-1).arg(-1).arg("WITHSCORES")).await?;
+        ask(connections, redis::cmd("ZRANGE").arg(&keys.dead).arg(-1).arg(-1).arg("WITHSCORES")).await?;
     let Some((_, until)) = last.into_iter().next() else { return Ok(0) };
     let (mut replayed, mut revival) = (0, Revival::default());
     loop {
@@ -41,13 +41,13 @@ pub(crate) async fn replay_all(link: &Link, keys: &Keys) -> Result<u64, Trouble>
         let mut request = Request::new(Verb::Inspect);
         revival.write(keys, &mut request);
         request.call(script::list_index(keys, Indexed::Dead, 0, STEP));
-        let mut answers = link.request(&request, ANSWER).await?.into_iter();
-        replayed += revival.replayed(link, &mut answers)?;
-        let answer = answers.next().unwrap_or_else(|| Err(link.strange("to list_index")))?;
-        let (letters, _) = index::read_part(link, answer)?;
+        let mut answers = connections.request(&request, ANSWER).await?.into_iter();
+        replayed += revival.replayed(connections, &mut answers)?;
+        let answer = answers.next().unwrap_or_else(|| Err(connections.strange("to list_index")))?;
+        let (dead_letters, _) = index::read_part(connections, answer)?;
         revival = Revival::default();
-        for letter in letters.into_iter().filter(|letter| letter.score <= until) {
-            revival.add(letter.member, letter.body);
+        for dead_letter in dead_letters.into_iter().filter(|dead_letter| dead_letter.score <= until) {
+            revival.add(dead_letter.member, dead_letter.body);
         }
         if revival.is_empty() {
             return Ok(replayed);
@@ -88,11 +88,15 @@ impl Revival {
     }
 
     /// Reads how many were replayed.
-    fn replayed(&self, link: &Link, answers: &mut impl Iterator<Item = Answer>) -> Result<u64, Trouble> {
+    fn replayed(
+        &self,
+        connections: &Connections,
+        answers: &mut impl Iterator<Item = Answer>,
+    ) -> Result<u64, RequestError> {
         let mut count = || match answers.next() {
             Some(Ok(Value::Int(count))) => Ok(u64::try_from(count).unwrap_or_default()),
-            Some(Err(trouble)) => Err(trouble),
-            _ => Err(link.strange("to replay")),
+            Some(Err(error)) => Err(error),
+            _ => Err(connections.strange("to replay")),
         };
         if !self.empty.is_empty() {
             count()?;
@@ -101,42 +105,47 @@ impl Revival {
     }
 }
 
-pub(crate) async fn delete(link: &Link, keys: &Keys, state: State, handle: &Handle) -> Result<bool, Trouble> {
+pub(crate) async fn delete(
+    connections: &Connections,
+    keys: &Keys,
+    state: State,
+    handle: &Handle,
+) -> Result<bool, RequestError> {
     let indexed = match state {
-        State::Lent => return Ok(false),
+        State::InFlight => return Ok(false),
         State::Ready => {
             let Some((level, id)) = read_entry_handle(&handle.0) else { return Ok(false) };
-            let (count, _) = delete_range(link, keys, level, &id.to_string(), id, 1).await?;
+            let (count, _) = delete_range(connections, keys, level, &id.to_string(), id, 1).await?;
             return Ok(count == 1);
         }
         State::Scheduled => Indexed::Scheduled,
         State::Dead => Indexed::Dead,
-        _ => return Err(Trouble::Unsupported("this state")),
+        _ => return Err(RequestError::Unsupported("this state")),
     };
     let member = handle.0.clone().into_bytes();
-    Ok(count(link, &run(link, script::remove(keys, indexed, &[member])).await?)? == 1)
+    Ok(count(connections, &run(connections, script::remove(keys, indexed, &[member])).await?)? == 1)
 }
 
-pub(crate) async fn purge(link: &Link, keys: &Keys, state: State) -> Result<u64, Trouble> {
+pub(crate) async fn purge(connections: &Connections, keys: &Keys, state: State) -> Result<u64, RequestError> {
     match state {
-        State::Lent => Ok(0),
-        State::Ready => purge_ready(link, keys).await,
-        State::Scheduled => purge_indexed(link, keys, Indexed::Scheduled).await,
-        State::Dead => purge_indexed(link, keys, Indexed::Dead).await,
-        _ => Err(Trouble::Unsupported("this state")),
+        State::InFlight => Ok(0),
+        State::Ready => purge_ready(connections, keys).await,
+        State::Scheduled => purge_indexed(connections, keys, Indexed::Scheduled).await,
+        State::Dead => purge_indexed(connections, keys, Indexed::Dead).await,
+        _ => Err(RequestError::Unsupported("this state")),
     }
 }
 
-async fn purge_ready(link: &Link, keys: &Keys) -> Result<u64, Trouble> {
+async fn purge_ready(connections: &Connections, keys: &Keys) -> Result<u64, RequestError> {
     let mut purged = 0;
     for level in Level::ALL {
         let mut newest = Cmd::new();
         newest.arg("XREVRANGE").arg(keys.ready(level)).arg("+").arg("-").arg("COUNT").arg(1);
-        let newest: Vec<(String, Value)> = ask(link, &newest).await?;
+        let newest: Vec<(String, Value)> = ask(connections, &newest).await?;
         let Some(until) = newest.first().and_then(|(id, _)| EntryId::parse(id.as_bytes())) else { continue };
         let mut from = "-".to_owned();
         loop {
-            let (count, last) = delete_range(link, keys, level, &from, until, STEP).await?;
+            let (count, last) = delete_range(connections, keys, level, &from, until, STEP).await?;
             purged += count;
             match last {
                 Some(last) => from = format!("({last}"),
@@ -148,21 +157,21 @@ async fn purge_ready(link: &Link, keys: &Keys) -> Result<u64, Trouble> {
 }
 
 async fn delete_range(
-    link: &Link,
+    connections: &Connections,
     keys: &Keys,
     level: Level,
     from: &str,
     to: EntryId,
     limit: usize,
-) -> Result<(u64, Option<EntryId>), Trouble> {
-    let answer = run(link, script::delete(keys, level, from, &to.to_string(), limit)).await?;
-    script::deleted(&answer).ok_or_else(|| link.strange("to delete"))
+) -> Result<(u64, Option<EntryId>), RequestError> {
+    let answer = run(connections, script::delete(keys, level, from, &to.to_string(), limit)).await?;
+    script::deleted(&answer).ok_or_else(|| connections.strange("to delete"))
 }
 
-async fn purge_indexed(link: &Link, keys: &Keys, indexed: Indexed) -> Result<u64, Trouble> {
+async fn purge_indexed(connections: &Connections, keys: &Keys, indexed: Indexed) -> Result<u64, RequestError> {
     let mut purged = 0;
     loop {
-        let removed = count(link, &run(link, script::purge(keys, indexed, PURGED)).await?)?;
+        let removed = count(connections, &run(connections, script::purge(keys, indexed, PURGED)).await?)?;
         purged += removed;
         // Short: what is there now came after the purge began.
         if removed < PURGED as u64 {
@@ -171,9 +180,9 @@ async fn purge_indexed(link: &Link, keys: &Keys, indexed: Indexed) -> Result<u64
     }
 }
 
-fn count(link: &Link, answer: &Value) -> Result<u64, Trouble> {
+fn count(connections: &Connections, answer: &Value) -> Result<u64, RequestError> {
     match answer {
         Value::Int(count) => Ok(u64::try_from(*count).unwrap_or_default()),
-        _ => Err(link.strange("to a repair")),
+        _ => Err(connections.strange("to a repair")),
     }
 }

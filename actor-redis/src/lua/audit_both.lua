@@ -1,11 +1,11 @@
 -- Finds the scheduled messages that are dead letters too. It writes nothing.
 --
--- KEYS  later:bodies, dead:bodies
+-- KEYS  scheduled:bodies, dead:bodies
 -- ARGV  where to go on (a cursor), how many at most
--- Returns where to go on ('' at the end), how many were read, and the members of `later` found.
+-- Returns where to go on ('' at the end), how many were read, and the members of `scheduled` found.
 
-local later, dead = KEYS[1], KEYS[2]
-local members, cursor = read_fields(later, ARGV[1], tonumber(ARGV[2]))
+local scheduled, dead = KEYS[1], KEYS[2]
+local members, cursor = read_fields(scheduled, ARGV[1], tonumber(ARGV[2]))
 local found = {}
 for _, member in ipairs(members) do
   if redis.call('HEXISTS', dead, string.match(member, '^%a+:(.+)$') or '') == 1 then

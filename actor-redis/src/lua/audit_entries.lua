@@ -1,4 +1,4 @@
--- Finds the entries of a ready stream that were lent and that nobody holds: they are never lent again.
+-- Finds the entries of a ready stream that were in flight and that nobody holds: they are never in flight again.
 -- It writes nothing.
 --
 -- KEYS  a ready stream
@@ -11,12 +11,12 @@ local limit = tonumber(ARGV[3])
 
 local last
 for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-  local facts = {}
+  local group_info = {}
   for i = 1, #known, 2 do
-    facts[known[i]] = known[i + 1]
+    group_info[known[i]] = known[i + 1]
   end
-  if facts.name == group then
-    last = facts['last-delivered-id']
+  if group_info.name == group then
+    last = group_info['last-delivered-id']
   end
 end
 if not last then

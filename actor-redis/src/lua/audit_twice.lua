@@ -1,12 +1,12 @@
 -- Finds the messages of a ready stream that are scheduled or dead letters too. It writes nothing.
 --
--- KEYS  a ready stream, later:bodies, dead:bodies
+-- KEYS  a ready stream, scheduled:bodies, dead:bodies
 -- ARGV  the entry to begin after ('' for the first), how many at most, then the beginnings of a member
---       of `later`
+--       of `scheduled`
 -- Returns the last entry read ('' at the end), how many were read, the entries whose message is
 -- scheduled too, and those whose message is a dead letter too.
 
-local stream, later, dead = KEYS[1], KEYS[2], KEYS[3]
+local stream, scheduled, dead = KEYS[1], KEYS[2], KEYS[3]
 local limit = tonumber(ARGV[2])
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
 
@@ -21,18 +21,18 @@ local function id_of(fields)
 end
 
 local entries, more = read_entries(stream, from, '+', limit)
-local scheduled, buried = {}, {}
+local scheduled, dead_lettered = {}, {}
 for _, entry in ipairs(entries) do
   local id = id_of(entry[2])
   if id then
     for i = 3, #ARGV do
-      if redis.call('HEXISTS', later, ARGV[i] .. id) == 1 then
+      if redis.call('HEXISTS', scheduled, ARGV[i] .. id) == 1 then
         scheduled[#scheduled + 1] = entry[1]
       end
     end
     if redis.call('HEXISTS', dead, id) == 1 then
-      buried[#buried + 1] = entry[1]
+      dead_lettered[#dead_lettered + 1] = entry[1]
     end
   end
 end
-return { more and entries[#entries][1] or '', #entries, scheduled, buried }
+return { more and entries[#entries][1] or '', #entries, scheduled, dead_lettered }

@@ -1,24 +1,24 @@
 -- Counts a queue's messages by their state.
 --
--- KEYS  workers, later, dead, dead:pruned, ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  workers, scheduled, dead, dead:pruned, ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  group, how many marks that only wake are told from messages at most
--- Returns how many are ready, lent, scheduled and dead, 1 where the queue is paused, how many dead letters
+-- Returns how many are ready, in flight, scheduled and dead, 1 where the queue is paused, how many dead letters
 -- were let go because they were too many or too old, and since when, in ms since 1970 (0 where none was).
 
-local workers, later, dead, pruned, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local workers, scheduled, dead, pruned, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, marks = ARGV[1], tonumber(ARGV[2])
 
-local stored, lent = 0, 0
+local stored, delivered = 0, 0
 for i = 5, #KEYS do
   stored = stored + redis.call('XLEN', KEYS[i])
   local pending = redis.pcall('XPENDING', KEYS[i], group)
   if not pending.err then
-    lent = lent + pending[1]
+    delivered = delivered + pending[1]
   end
 end
 
--- Marks are no messages. What the group has read of them is lent until its worker deletes it.
+-- Marks are no messages. What the group has read of them is in flight until its worker deletes it.
 local last
 local groups = redis.pcall('XINFO', 'GROUPS', first)
 for _, info in ipairs(groups) do
@@ -43,16 +43,16 @@ end
 if last then
   for _, mark in ipairs(marks_in('-', last)) do
     stored = stored - 1
-    lent = lent - #redis.call('XPENDING', first, group, mark, mark, 1)
+    delivered = delivered - #redis.call('XPENDING', first, group, mark, mark, 1)
   end
 end
 stored = stored - #marks_in(last and '(' .. last or '-', '+')
 
 local gone = redis.pcall('HMGET', pruned, 'count', 'first')
 return {
-  math.max(0, stored - lent),
-  lent,
-  redis.call('ZCARD', later),
+  math.max(0, stored - delivered),
+  delivered,
+  redis.call('ZCARD', scheduled),
   redis.call('ZCARD', dead),
   redis.call('ZSCORE', workers, 'paused') and 1 or 0,
   tonumber(gone[1]) or 0,

@@ -1,4 +1,4 @@
--- Deletes ready messages of one level. What is lent is left to its worker.
+-- Deletes ready messages of one level. What is in flight is left to its worker.
 --
 -- KEYS  ready:<level>
 -- ARGV  group, first entry, last entry, how many at most
@@ -10,7 +10,7 @@ local group, from, to, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local deleted, last = 0, ''
 for _, entry in ipairs((read_entries(stream, from, to, limit))) do
   last = entry[1]
-  -- Without a group nothing is lent.
+  -- Without a group nothing is in flight.
   local pending = redis.pcall('XPENDING', stream, group, last, last, 1)
   if pending.err or #pending == 0 then
     redis.call('XDEL', stream, last)

@@ -8,12 +8,12 @@ local stream, group, from = KEYS[1], ARGV[1], ARGV[2]
 
 if from == '' then
   for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-    local facts = {}
+    local group_info = {}
     for i = 1, #known, 2 do
-      facts[known[i]] = known[i + 1]
+      group_info[known[i]] = known[i + 1]
     end
-    if facts.name == group then
-      from = facts['last-delivered-id']
+    if group_info.name == group then
+      from = group_info['last-delivered-id']
     end
   end
 end

@@ -1,6 +1,6 @@
 -- Lists messages by their index, with what belongs to them. It writes nothing.
 --
--- KEYS  later, later:bodies; or dead, dead:bodies, dead:reasons
+-- KEYS  scheduled, scheduled:bodies; or dead, dead:bodies, dead:reasons
 -- ARGV  the rank to begin at, how many at most
 -- Returns 1 where there may be more, and for each message: its member, its score, and its value in each hash
 -- (nothing where that lacks it).

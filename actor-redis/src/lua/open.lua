@@ -1,7 +1,7 @@
 -- Makes a queue's ready streams and their consumer group, where they are missing.
 --
--- KEYS  ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  group
 -- Returns how many groups it made.
 
@@ -13,7 +13,7 @@ redis.call('XDEL', KEYS[1], '0-0')
 
 local made = 0
 for _, stream in ipairs(KEYS) do
-  -- From 0, so that what was added before the group was made is lent too.
+  -- From 0, so that what was added before the group was made is delivered too.
   local answer = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
   if not answer.err then
     made = made + 1

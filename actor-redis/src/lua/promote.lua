@@ -1,32 +1,32 @@
 -- Moves messages whose time has come to the end of their level's ready stream. Where their times were
 -- deleted by hand, they are due now, rather than never.
 --
--- KEYS  later, later:bodies, ready:high, ready:normal, ready:low
+-- KEYS  scheduled, scheduled:bodies, ready:high, ready:normal, ready:low
 -- ARGV  how many at most, 1 where the look before this one moved some and said that more are due
 -- Returns how many moved, the ms until the next is due (0 where more are due, -1 where none waits), and
 -- when this was, in ms since 1970.
 
-local later, bodies = KEYS[1], KEYS[2]
+local scheduled, bodies = KEYS[1], KEYS[2]
 local ready = { high = KEYS[3], normal = KEYS[4], low = KEYS[5] }
 local limit = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- Every eighth time, since it costs what is idle two commands, and as long as there is more.
-local astray = (time[2] % 8 == 0 or ARGV[2] == '1') and redis.call('HLEN', bodies) > redis.call('ZCARD', later)
-if astray then
+local unindexed = (time[2] % 8 == 0 or ARGV[2] == '1') and redis.call('HLEN', bodies) > redis.call('ZCARD', scheduled)
+if unindexed then
   -- A page at a time, from the beginning or from anywhere, so that in the end all are found. The lowest bits
   -- say in which part of the hash a scan begins: these are mostly zero here.
-  local dice = math.floor(time[2] / 8)
-  local members = read_fields(bodies, dice % 2 * math.floor(dice / 2), limit)
-  redis.call('ZREM', later, '')
+  local rng = math.floor(time[2] / 8)
+  local members = read_fields(bodies, rng % 2 * math.floor(rng / 2), limit)
+  redis.call('ZREM', scheduled, '')
   for _, member in ipairs(members) do
-    redis.call('ZADD', later, 'NX', now, member)
+    redis.call('ZADD', scheduled, 'NX', now, member)
   end
 end
 
 -- One more than may move, so that the next due time is known without asking again.
-local waiting = redis.call('ZRANGE', later, 0, limit, 'WITHSCORES')
+local waiting = redis.call('ZRANGE', scheduled, 0, limit, 'WITHSCORES')
 local members = {}
 local next_ms = -1
 for i = 1, #waiting, 2 do
@@ -37,7 +37,7 @@ for i = 1, #waiting, 2 do
   end
   members[#members + 1] = waiting[i]
 end
-if astray then
+if unindexed then
   next_ms = 0
 end
 if #members == 0 then
@@ -45,7 +45,7 @@ if #members == 0 then
 end
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
-redis.call('ZREM', later, '')
+redis.call('ZREM', scheduled, '')
 -- What was read for want of a time counts too, but the first moves in any case, so that it goes on.
 local moved, refusal = {}, nil
 for _, member in ipairs(members) do
@@ -66,7 +66,7 @@ for _, member in ipairs(members) do
   moved[#moved + 1] = member
 end
 if #moved > 0 then
-  redis.call('ZREM', later, unpack(moved))
+  redis.call('ZREM', scheduled, unpack(moved))
   redis.call('HDEL', bodies, unpack(moved))
 end
 return refusal or { #moved, next_ms, now }

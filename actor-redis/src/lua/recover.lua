@@ -1,17 +1,17 @@
--- Lends what dead workers held to a living one. The consumer groups say who holds what; a consumer
+-- Delivers what dead workers held to a living one. The consumer groups say who holds what; a consumer
 -- without a live lease is dead, also where its entry in `workers` is gone. Where nobody dead holds
--- anything, what is in nobody's hands is lent: the group's knowledge of it was deleted by hand. A
--- worker whose own lease has ended is lent nothing: it could get back an entry that it had already
+-- anything, what is in nobody's hands is in flight: the group's knowledge of it was deleted by hand. A
+-- worker whose own lease has ended is in flight nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
 -- A death counts as a crash of what the worker held, unless it had begun to stop: then as an interruption. The
 -- delivery count of an entry holds both: 1, its crashes, and 2^32 for each interruption.
 --
--- What another dead worker held before is lent last, and alone: its next crash may bury it, and whoever takes
+-- What another dead worker held before is delivered last, and alone: its next crash may dead-letter it, and whoever takes
 -- it may want to run it with nothing beside it.
 --
--- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  workers, ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, how many at most, how many dead workers at most, ms by which the leases of others
 --       last longer: nobody could renew in that time; when this was asked for, in ms since 1970 ('' where
 --       that is not known)
@@ -56,17 +56,17 @@ local function took(fields)
 end
 
 -- Whether another worker died with it, as this entry or as one before it, of which the message itself tells.
--- Text that only looks so does no harm: the message is lent alone.
+-- Text that only looks so does no harm: the message is delivered alone.
 local function is_suspect(count, fields)
   return count % INTERRUPTION > 1 or string.find(fields[2] or '', '"crashes"%s*:%s*[1-9]') ~= nil
 end
 
--- Entries of one worker looked at in each stream: what is no suspect shall not wait for those that are.
+-- Entries of one worker looked at in each stream: what is no suspect must not wait for those that are.
 local window = math.max(limit, 256)
--- The first suspect, which is lent where there is nothing else.
+-- The first suspect, which is delivered where there is nothing else.
 local suspect
 -- How much more may be looked at: an entry is one, and a KiB of a suspect's body is one. Where many workers
--- died of one message, all that they held may be suspects, and each call of this lends one of them.
+-- died of one message, all that they held may be suspects, and each call of this delivers one of them.
 local patience = 4096
 
 -- Takes what `worker` holds at one level, with what each delivery count grows by. Returns how many messages it
@@ -166,19 +166,19 @@ if #taken == 0 and suspect then
   taken[1] = suspect
 end
 
--- Entries looked at from each stream's beginning: what is astray comes to stand there in time.
+-- Entries looked at from each stream's beginning: lost deliveries comes to stand there in time.
 local beginning = 20
 
--- Takes what was lent before and is held by nobody, as if it had been lent once.
-local function adopt(place, stream)
+-- Takes what was delivered before and is held by nobody, as if it had been delivered once.
+local function recover_unheld(place, stream)
   local last
   for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-    local facts = {}
+    local group_info = {}
     for i = 1, #known, 2 do
-      facts[known[i]] = known[i + 1]
+      group_info[known[i]] = known[i + 1]
     end
-    if facts.name == group then
-      last = facts['last-delivered-id']
+    if group_info.name == group then
+      last = group_info['last-delivered-id']
     end
   end
   if not last then
@@ -217,7 +217,7 @@ if #taken == 0 then
   end
   for place = 0, #KEYS - 2 do
     if #taken < limit and filled[KEYS[2 + place]] then
-      adopt(place, KEYS[2 + place])
+      recover_unheld(place, KEYS[2 + place])
     end
   end
 end

@@ -1,8 +1,8 @@
--- Gives lent messages back, each only while this worker holds it, and before what waits of its
+-- Gives messages in flight back, each only while this worker holds it, and before what waits of its
 -- priority.
 --
--- KEYS  ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, then for each message: level (0 to 5), entry, body
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
 

@@ -1,7 +1,7 @@
 -- Makes dead letters ready again, each only while it is dead.
 --
--- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  for each message: member, level (0 to 5), body
 -- Returns how many are ready again.
 

@@ -1,17 +1,17 @@
 -- Schedules messages, and wakes a worker where the first of them is due sooner than workers know.
 --
--- KEYS  later, later:bodies, ready:high:again
+-- KEYS  scheduled, scheduled:bodies, ready:high:released
 -- ARGV  ms within which workers look for themselves, then for each message: member, ms to wait, body
 -- Returns for each message: 1, or the error.
 
-local later, bodies, first = KEYS[1], KEYS[2], KEYS[3]
+local scheduled, bodies, first = KEYS[1], KEYS[2], KEYS[3]
 local look_ms = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')[2]
+local known = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
 
 local function schedule(member, due, body)
-  redis.call('ZADD', later, due, member)
+  redis.call('ZADD', scheduled, due, member)
   redis.call('HSET', bodies, member, body)
   return 1
 end

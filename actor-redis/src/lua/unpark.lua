@@ -2,11 +2,11 @@
 -- scheduled; the index `parked` only says what for. Each message goes to the stream of what was released of its
 -- priority and is read from there for this worker, so that nobody else gets it.
 --
--- KEYS  later, later:bodies, workers, parked, ready:high:again, ready:normal:again, ready:low:again
+-- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:normal:released, ready:low:released
 -- ARGV  worker, group, how many at most, then the abilities
 -- Returns for each message: its level (0, 2, 4), its entry, its delivery count, its fields.
 
-local later, bodies, workers, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local scheduled, bodies, workers, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local streams = { high = KEYS[5], normal = KEYS[6], low = KEYS[7] }
 local levels = { [KEYS[5]] = 0, [KEYS[6]] = 2, [KEYS[7]] = 4 }
 local me, group, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -46,7 +46,7 @@ local function move(hints)
     over[i] = member
   end
   if #over > 0 then
-    redis.call('ZREM', later, unpack(over))
+    redis.call('ZREM', scheduled, unpack(over))
     redis.call('HDEL', bodies, unpack(over))
     redis.call('ZREM', parked, unpack(hints, 1, #over))
   end

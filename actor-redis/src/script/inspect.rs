@@ -19,11 +19,11 @@ static DELETE: Source = source!("bounded", "delete");
 static REMOVE: Source = source!("pruned", "remove");
 static PURGE: Source = source!("pruned", "purge");
 static LIST_ENTRIES: Source = source!("bounded", "list_entries");
-static LIST_LENT: Source = source!("bounded", "list_lent");
+static LIST_IN_FLIGHT: Source = source!("bounded", "list_in_flight");
 static LIST_INDEX: Source = source!("bounded", "list_index");
 
 pub(crate) fn count(keys: &Keys) -> Call {
-    let mut call = COUNT.call(&before_ready(keys, &[&keys.workers, &keys.later, &keys.dead, &keys.dead_pruned]));
+    let mut call = COUNT.call(&before_ready(keys, &[&keys.workers, &keys.scheduled, &keys.dead, &keys.dead_pruned]));
     call.arg(GROUP).arg(MARKS);
     call
 }
@@ -31,8 +31,8 @@ pub(crate) fn count(keys: &Keys) -> Call {
 /// What a [`count`] found.
 pub(crate) fn counted(answer: &Value) -> Option<Counts> {
     let numbers = integers::<7>(answer)?.map(|number| u64::try_from(number).unwrap_or_default());
-    let [ready, lent, scheduled, dead, paused, pruned, since_ms] = numbers;
-    let mut counts = Counts::new(ready, lent, scheduled, dead);
+    let [ready, delivered, scheduled, dead, paused, pruned, since_ms] = numbers;
+    let mut counts = Counts::new(ready, delivered, scheduled, dead);
     counts.paused = paused == 1;
     counts.pruned = pruned;
     counts.pruned_since = (pruned > 0).then(|| time(since_ms));
@@ -84,7 +84,7 @@ pub(crate) enum Indexed {
 impl Indexed {
     fn keys(self, keys: &Keys) -> Vec<&str> {
         match self {
-            Self::Scheduled => vec![&keys.later, &keys.later_bodies],
+            Self::Scheduled => vec![&keys.scheduled, &keys.scheduled_bodies],
             Self::Dead => dead(keys).to_vec(),
         }
     }
@@ -151,8 +151,8 @@ pub(crate) fn listed(answer: Value) -> Option<Part> {
 }
 
 /// Reads these entries. Answers for as many of them as one answer holds, from the first: the entry, or nothing.
-pub(crate) fn list_lent(keys: &Keys, places: impl Iterator<Item = Place>) -> Call {
-    let mut call = LIST_LENT.call(&before_ready(keys, &[]));
+pub(crate) fn list_in_flight(keys: &Keys, places: impl Iterator<Item = Place>) -> Call {
+    let mut call = LIST_IN_FLIGHT.call(&before_ready(keys, &[]));
     for Place { level, id } in places {
         call.arg(level.place()).arg(id);
     }

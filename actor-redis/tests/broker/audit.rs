@@ -3,7 +3,9 @@ use std::time::Duration;
 use actor_core::broker::Broker;
 use actor_redis::{Audit, RedisBroker};
 
-use crate::server::{Server, bodies, bury, claim, end_lease, message, queue, release, retry, send, settle, worker};
+use crate::server::{
+    Server, bodies, claim, dead_letter, end_lease, message, queue, release, retry, send, settle, worker,
+};
 
 async fn audit(broker: &RedisBroker) -> Audit {
     broker.audit(&queue(), 100_000).await.unwrap()
@@ -19,10 +21,10 @@ async fn full(server: &Server) -> (RedisBroker, actor_core::delivery::Consumer) 
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, (0..300).map(|number| message(&number.to_string())).collect()).await;
-    let mut lent = claim(&broker, &consumer, 250).await;
-    settle(&broker, &consumer, lent.remove(0).receipt, retry("again", Duration::from_secs(600))).await;
-    settle(&broker, &consumer, lent.remove(0).receipt, bury("dead", "why")).await;
-    settle(&broker, &consumer, lent.remove(0).receipt, release("back")).await;
+    let mut delivered = claim(&broker, &consumer, 250).await;
+    settle(&broker, &consumer, delivered.remove(0).receipt, retry("again", Duration::from_secs(600))).await;
+    settle(&broker, &consumer, delivered.remove(0).receipt, dead_letter("dead", "why")).await;
+    settle(&broker, &consumer, delivered.remove(0).receipt, release("back")).await;
     let later = (0..150).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
     send(&broker, later.collect()).await;
     (broker, consumer)
@@ -48,7 +50,7 @@ async fn an_audit_ends_at_its_limit_and_says_so() {
 }
 
 #[tokio::test]
-async fn what_nobody_holds_any_more_is_found_and_then_lent_again() {
+async fn what_nobody_holds_any_more_is_found_and_then_delivered_again() {
     let server = Server::start();
     let (broker, consumer) = full(&server).await;
     let _: i64 = server.run(&format!("XGROUP DELCONSUMER {{actor:mail}}:ready:normal workers {}", consumer.worker));
@@ -65,7 +67,7 @@ async fn what_nobody_holds_any_more_is_found_and_then_lent_again() {
             settle(&broker, &consumer, delivery.receipt, actor_core::settlement::Settlement::Done).await;
         }
     }
-    assert_eq!(taken, 247, "250 were lent, and 3 were settled");
+    assert_eq!(taken, 247, "250 were in flight, and 3 were settled");
     assert!(broker.recover(&consumer, 100, Duration::ZERO).await.unwrap().is_empty());
     assert_eq!(found(&broker).await, "");
 }
@@ -76,17 +78,17 @@ async fn scheduled_messages_whose_times_are_gone_are_found_and_then_due_at_once(
     let broker = server.broker().await;
     let later = (0..3).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
     send(&broker, later.collect()).await;
-    let _: i64 = server.run("DEL {actor:mail}:later");
+    let _: i64 = server.run("DEL {actor:mail}:scheduled");
     let text = found(&broker).await;
     assert_eq!(text.matches("is not scheduled and will not start: ").count(), 3, "{text}");
-    assert!(text.contains("ZADD {actor:mail}:later 0 normal:"), "{text}");
-    let mut lent = Vec::new();
-    while lent.is_empty() {
+    assert!(text.contains("ZADD {actor:mail}:scheduled 0 normal:"), "{text}");
+    let mut delivered = Vec::new();
+    while delivered.is_empty() {
         // A worker's first claim looks, and every eighth look compares.
-        lent = bodies(&claim(&broker, &worker(&broker).await, 10).await);
+        delivered = bodies(&claim(&broker, &worker(&broker).await, 10).await);
     }
-    lent.sort();
-    assert_eq!(lent, ["0", "1", "2"]);
+    delivered.sort();
+    assert_eq!(delivered, ["0", "1", "2"]);
     assert_eq!(found(&broker).await, "");
 }
 
@@ -96,17 +98,17 @@ async fn of_many_scheduled_messages_whose_times_are_gone_each_is_found() {
     let broker = server.broker().await;
     let later = (0..2_000).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
     send(&broker, later.collect()).await;
-    let _: i64 = server.run("DEL {actor:mail}:later");
+    let _: i64 = server.run("DEL {actor:mail}:scheduled");
     let all = async {
-        let (mut lent, mut finder) = (0, worker(&broker).await);
-        while lent == 0 {
+        let (mut delivered, mut finder) = (0, worker(&broker).await);
+        while delivered == 0 {
             // A worker's first claim looks, and every eighth look compares.
             finder = worker(&broker).await;
-            lent = claim(&broker, &finder, 500).await.len();
+            delivered = claim(&broker, &finder, 500).await.len();
         }
         // Who has found some goes on at once.
-        while lent < 2_000 {
-            lent += claim(&broker, &finder, 500).await.len();
+        while delivered < 2_000 {
+            delivered += claim(&broker, &finder, 500).await.len();
         }
     };
     tokio::time::timeout(Duration::from_secs(120), all).await.expect("some are never found");
@@ -119,10 +121,10 @@ async fn a_trimmed_stream_a_lost_body_and_a_foreign_key_are_found() {
     let _: i64 = server.run("XTRIM {actor:mail}:ready:normal MAXLEN 290");
     let _: i64 = server.run("DEL {actor:mail}:dead:bodies");
     let text = found(&broker).await;
-    assert_eq!(text.matches("is lent, and its entry is gone").count(), 7, "{text}");
+    assert_eq!(text.matches("is in flight, and its entry is gone").count(), 7, "{text}");
     assert!(text.contains("is a dead letter without a body"), "{text}");
-    let _: i64 = server.run("DEL {actor:mail}:later");
-    let _: String = server.run("SET {actor:mail}:later mine");
+    let _: i64 = server.run("DEL {actor:mail}:scheduled");
+    let _: String = server.run("SET {actor:mail}:scheduled mine");
     let text = found(&broker).await;
     assert!(text.contains("it holds a string in place of a zset"), "{text}");
 }
@@ -142,7 +144,7 @@ async fn a_message_in_two_states_is_found() {
     let server = Server::start();
     let (broker, _consumer) = full(&server).await;
     let [dead]: [String; 1] = server.run("ZRANGE {actor:mail}:dead 0 0");
-    let [scheduled]: [String; 1] = server.run("ZRANGE {actor:mail}:later 0 0");
+    let [scheduled]: [String; 1] = server.run("ZRANGE {actor:mail}:scheduled 0 0");
     let id = scheduled.strip_prefix("normal:").unwrap();
     assert_eq!(found(&broker).await, "");
 
@@ -155,6 +157,6 @@ async fn a_message_in_two_states_is_found() {
 
     let _: i64 = server.run(&format!("HSET {{actor:mail}}:dead:bodies {id} body"));
     let text = found(&broker).await;
-    let both = format!("{{actor:mail}}:later:bodies: `{scheduled}` is scheduled, and is a dead letter too");
+    let both = format!("{{actor:mail}}:scheduled:bodies: `{scheduled}` is scheduled, and is a dead letter too");
     assert!(text.contains(&both), "{text}");
 }

@@ -6,10 +6,10 @@ use actor_core::broker::Broker;
 use actor_core::inspect::{State, Which};
 use actor_redis::RedisBroker;
 
-use crate::server::{Server, bury, claim, message, queue, send, worker};
+use crate::server::{Server, claim, dead_letter, message, queue, send, worker};
 use crate::warnings::Log;
 
-async fn bury_some(broker: &RedisBroker, count: usize) {
+async fn dead_letter_some(broker: &RedisBroker, count: usize) {
     let consumer = worker(broker).await;
     send(broker, (0..count).map(|number| message(&number.to_string())).collect()).await;
     let settlements: Vec<_> = claim(broker, &consumer, count)
@@ -17,7 +17,7 @@ async fn bury_some(broker: &RedisBroker, count: usize) {
         .into_iter()
         .map(|delivery| {
             let body = String::from_utf8(delivery.body.to_vec()).unwrap();
-            (delivery.receipt, bury(&body, "why"))
+            (delivery.receipt, dead_letter(&body, "why"))
         })
         .collect();
     assert_eq!(settlements.len(), count);
@@ -32,7 +32,7 @@ async fn the_oldest_dead_letters_go_where_there_are_too_many() {
     let builder = RedisBroker::builder(&server.url()).unwrap();
     let ten = NonZeroU64::new(10).unwrap();
     let broker = builder.dead_letters(Duration::from_secs(3600), ten).connect().await.unwrap();
-    bury_some(&broker, 300).await;
+    dead_letter_some(&broker, 300).await;
     assert_eq!(server.run::<i64>("ZCARD {actor:mail}:dead"), 10);
     assert_eq!(server.run::<i64>("HLEN {actor:mail}:dead:reasons"), 10);
     let kept: Vec<String> = server.run("HVALS {actor:mail}:dead:bodies");
@@ -44,12 +44,12 @@ async fn the_oldest_dead_letters_go_where_there_are_too_many() {
 async fn dead_letters_go_when_they_are_too_old() {
     let server = Server::start();
     let broker = server.broker().await;
-    bury_some(&broker, 5).await;
+    dead_letter_some(&broker, 5).await;
     let old: Vec<String> = server.run("ZRANGE {actor:mail}:dead 0 2");
     for member in &old {
         let _: i64 = server.run(&format!("ZADD {{actor:mail}}:dead 1 {member}"));
     }
-    bury_some(&broker, 1).await;
+    dead_letter_some(&broker, 1).await;
     assert_eq!(server.run::<i64>("ZCARD {actor:mail}:dead"), 3);
     assert_eq!(server.run::<i64>("HLEN {actor:mail}:dead:bodies"), 3);
 }
@@ -58,13 +58,13 @@ async fn dead_letters_go_when_they_are_too_old() {
 async fn far_too_many_go_in_bounded_steps_until_they_are_gone() {
     let server = Server::start();
     let broker = server.broker().await;
-    bury_some(&broker, 900).await;
+    dead_letter_some(&broker, 900).await;
     let few = NonZeroU64::new(5).unwrap();
     let strict = RedisBroker::builder(&server.url()).unwrap().dead_letters(Duration::from_secs(3600), few);
     let strict = strict.connect().await.unwrap();
     let mut left = 900;
     while left > 5 {
-        bury_some(&strict, 1).await;
+        dead_letter_some(&strict, 1).await;
         let now: i64 = server.run("ZCARD {actor:mail}:dead");
         assert!(now < left && left - now < 300, "from {left} to {now}");
         left = now;
@@ -75,10 +75,10 @@ async fn far_too_many_go_in_bounded_steps_until_they_are_gone() {
 async fn dead_letters_whose_times_are_gone_are_listed_again() {
     let server = Server::start();
     let broker = server.broker().await;
-    bury_some(&broker, 20).await;
+    dead_letter_some(&broker, 20).await;
     let _: i64 = server.run("DEL {actor:mail}:dead");
     for _ in 0..20 {
-        bury_some(&broker, 1).await;
+        dead_letter_some(&broker, 1).await;
     }
     assert_eq!(broker.counts(&queue()).await.unwrap().dead, 40);
     assert!(broker.audit(&queue(), 1_000).await.unwrap().violations.is_empty());
@@ -104,11 +104,11 @@ async fn dead_letters_over_the_bound_leave_a_trace() {
     let server = Server::start();
     let broker = keeps_a_hundred(&server).await;
     let (log, _here) = Log::here();
-    bury_some(&broker, 100).await;
+    dead_letter_some(&broker, 100).await;
     assert_eq!(pruned(&broker).await, (0, None));
     assert_eq!(log.count("WARN"), 0);
     let began = broker.now() - Duration::from_millis(100);
-    bury_some(&broker, 50).await;
+    dead_letter_some(&broker, 50).await;
     let (count, since) = pruned(&broker).await;
     assert_eq!((broker.counts(&queue()).await.unwrap().dead, count), (100, 50));
     let since = since.unwrap();
@@ -116,7 +116,7 @@ async fn dead_letters_over_the_bound_leave_a_trace() {
     assert_eq!(log.count("WARN"), 1);
     assert_eq!(log.count("dead letters pruned: they were too many or too old queue=mail pruned=50"), 1);
     // The log is quiet about what follows for a minute. The counts are not, and remember since when.
-    bury_some(&broker, 7).await;
+    dead_letter_some(&broker, 7).await;
     assert_eq!(pruned(&broker).await, (57, Some(since)));
     assert_eq!(log.count("WARN"), 1);
 }
@@ -126,12 +126,12 @@ async fn dead_letters_that_are_too_old_leave_a_trace() {
     let server = Server::start();
     let broker = keeps_a_hundred(&server).await;
     let (log, _here) = Log::here();
-    bury_some(&broker, 5).await;
+    dead_letter_some(&broker, 5).await;
     let old: Vec<String> = server.run("ZRANGE {actor:mail}:dead 0 2");
     for member in &old {
         let _: i64 = server.run(&format!("ZADD {{actor:mail}}:dead 1 {member}"));
     }
-    bury_some(&broker, 1).await;
+    dead_letter_some(&broker, 1).await;
     assert_eq!(pruned(&broker).await.0, 3);
     assert_eq!(log.count("queue=mail pruned=3"), 1);
 }
@@ -141,7 +141,7 @@ async fn what_was_pruned_is_forgotten_once_a_person_has_seen_to_all_that_is_left
     let server = Server::start();
     let broker = keeps_a_hundred(&server).await;
     let again = async || {
-        bury_some(&broker, 150).await;
+        dead_letter_some(&broker, 150).await;
         assert_eq!(pruned(&broker).await.0, 50);
     };
     again().await;
@@ -156,8 +156,8 @@ async fn what_was_pruned_is_forgotten_once_a_person_has_seen_to_all_that_is_left
     while left > 0 {
         assert_eq!(pruned(&broker).await.0, 50);
         let listing = broker.list(&queue(), State::Dead, actor_core::inspect::Page::first(50)).await.unwrap();
-        for letter in listing.messages {
-            assert!(broker.delete(&queue(), State::Dead, &letter.handle).await.unwrap());
+        for dead_letter in listing.messages {
+            assert!(broker.delete(&queue(), State::Dead, &dead_letter.handle).await.unwrap());
             left -= 1;
         }
     }

@@ -7,7 +7,7 @@ use actor_core::{Inspect, MessageId, Priority};
 use crate::server::{Server, bodies, claim, message, queue, send, wait_and_claim, worker};
 
 #[tokio::test]
-async fn what_redis_cli_added_before_any_worker_was_there_is_lent() {
+async fn what_redis_cli_added_before_any_worker_was_there_is_in_flight() {
     let server = Server::start();
     let broker = server.broker().await;
     let _: String = server.run("XADD {actor:mail}:ready:normal * m by-hand");
@@ -16,7 +16,7 @@ async fn what_redis_cli_added_before_any_worker_was_there_is_lent() {
 }
 
 #[tokio::test]
-async fn an_entry_of_another_shape_between_two_good_ones_is_lent_as_it_is() {
+async fn an_entry_of_another_shape_between_two_good_ones_is_delivered_as_it_is() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
@@ -24,11 +24,11 @@ async fn an_entry_of_another_shape_between_two_good_ones_is_lent_as_it_is() {
     let _: String = server.run("XADD {actor:mail}:ready:normal * body {} by me");
     let _: String = server.run("XADD {actor:mail}:ready:normal * by me m inside");
     send(&broker, vec![message("also good")]).await;
-    let lent = claim(&broker, &consumer, 10).await;
-    assert_eq!(bodies(&lent), ["good", "body {} by me", "inside", "also good"]);
-    for delivery in lent {
+    let delivered = claim(&broker, &consumer, 10).await;
+    assert_eq!(bodies(&delivered), ["good", "body {} by me", "inside", "also good"]);
+    for delivery in delivered {
         let done = broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await;
-        assert_eq!(*done[0].as_ref().unwrap(), Settled::Yes);
+        assert_eq!(*done[0].as_ref().unwrap(), Settled::Applied);
     }
 }
 
@@ -41,22 +41,22 @@ async fn any_bytes_come_back_as_they_were() {
         (0..256).map(|first: usize| (0..first).map(|n| (n * 7 + first) as u8).collect()).collect();
     let messages = bytes.iter().map(|body| Enqueue::new(MessageId::new(), Priority::Normal, body.clone().into()));
     send(&broker, messages.collect()).await;
-    let lent = claim(&broker, &consumer, 256).await;
-    assert_eq!(lent.iter().map(|delivery| delivery.body.to_vec()).collect::<Vec<_>>(), bytes);
+    let delivered = claim(&broker, &consumer, 256).await;
+    assert_eq!(delivered.iter().map(|delivery| delivery.body.to_vec()).collect::<Vec<_>>(), bytes);
     // And through a schedule and a grave.
     let mut settlements = Vec::new();
-    for delivery in lent {
+    for delivery in delivered {
         let body = delivery.body;
         let settlement = if body.len() % 2 == 0 {
             let after = Duration::from_millis(1);
-            Settlement::Retry { id: MessageId::new(), priority: Priority::Low, body, after }
+            Settlement::Reschedule { id: MessageId::new(), priority: Priority::Low, body, after }
         } else {
-            Settlement::Bury { id: None, body, reason: "odd".to_owned() }
+            Settlement::DeadLetter { id: None, body, reason: "odd".to_owned() }
         };
         settlements.push((delivery.receipt, settlement));
     }
     for answer in broker.settle(&consumer, &settlements).await {
-        assert_eq!(answer.unwrap(), Settled::Yes);
+        assert_eq!(answer.unwrap(), Settled::Applied);
     }
     let mut even = Vec::new();
     while even.len() < 128 {
@@ -78,21 +78,21 @@ async fn two_messages_with_one_identity_do_not_replace_one_another() {
     let consumer = worker(&broker).await;
     let id = MessageId::new();
     send(&broker, ["a", "b", "c", "d"].map(message).into()).await;
-    let lent = claim(&broker, &consumer, 4).await;
-    let settlements: Vec<_> = lent
+    let delivered = claim(&broker, &consumer, 4).await;
+    let settlements: Vec<_> = delivered
         .into_iter()
         .enumerate()
         .map(|(index, delivery)| {
             let (body, after) = (delivery.body, Duration::from_millis(1));
             let settlement = match index {
-                0 | 1 => Settlement::Retry { id, priority: Priority::Normal, body, after },
-                _ => Settlement::Bury { id: Some(id), body, reason: "why".to_owned() },
+                0 | 1 => Settlement::Reschedule { id, priority: Priority::Normal, body, after },
+                _ => Settlement::DeadLetter { id: Some(id), body, reason: "why".to_owned() },
             };
             (delivery.receipt, settlement)
         })
         .collect();
     for answer in broker.settle(&consumer, &settlements).await {
-        assert_eq!(answer.unwrap(), Settled::Yes);
+        assert_eq!(answer.unwrap(), Settled::Applied);
     }
     let counts = broker.counts(&queue()).await.unwrap();
     assert_eq!((counts.scheduled, counts.dead), (2, 2));

@@ -28,14 +28,14 @@ fn large(priority: Priority) -> Enqueue {
     Enqueue::new(MessageId::new(), priority, body.into())
 }
 
-fn bury(delivery: Delivery) -> (actor_core::delivery::Receipt, Settlement) {
+fn dead_letter(delivery: Delivery) -> (actor_core::delivery::Receipt, Settlement) {
     let Delivery { receipt, body, .. } = delivery;
-    (receipt, Settlement::Bury { id: Some(MessageId::new()), body, reason: "why".to_owned() })
+    (receipt, Settlement::DeadLetter { id: Some(MessageId::new()), body, reason: "why".to_owned() })
 }
 
 fn retry(delivery: Delivery) -> (actor_core::delivery::Receipt, Settlement) {
     let Delivery { receipt, body, .. } = delivery;
-    (receipt, Settlement::Retry { id: MessageId::new(), priority: Priority::Normal, body, after: HOUR })
+    (receipt, Settlement::Reschedule { id: MessageId::new(), priority: Priority::Normal, body, after: HOUR })
 }
 
 /// A queue of the largest messages, and how long each verb's longest command took.
@@ -83,13 +83,13 @@ impl Heavy {
     /// Claims until nothing is left.
     async fn claim(&mut self, verb: &'static str) -> Vec<Delivery> {
         self.time(verb, async |broker, consumer| {
-            let mut lent = Vec::new();
+            let mut delivered = Vec::new();
             loop {
                 let more = broker.claim(consumer, 512, &Wait::new(Duration::ZERO)).await.unwrap();
                 if more.is_empty() {
-                    return lent;
+                    return delivered;
                 }
-                lent.extend(more);
+                delivered.extend(more);
             }
         })
         .await
@@ -98,10 +98,10 @@ impl Heavy {
     async fn settle(
         &mut self,
         verb: &'static str,
-        lent: Vec<Delivery>,
+        delivered: Vec<Delivery>,
         end: impl Fn(Delivery) -> (actor_core::delivery::Receipt, Settlement),
     ) {
-        let settlements: Vec<_> = lent.into_iter().map(end).collect();
+        let settlements: Vec<_> = delivered.into_iter().map(end).collect();
         self.time(verb, async |broker, consumer| {
             for answer in broker.settle(consumer, &settlements).await {
                 answer.unwrap();
@@ -145,23 +145,23 @@ impl Heavy {
         let some = |number| large(if number % 3 == 0 { Priority::High } else { Priority::Normal });
         self.time("enqueue", async |broker, _| send(broker, (0..MANY).map(some).collect()).await).await;
         self.look("list of the ready", State::Ready).await;
-        let lent = self.claim("claim").await;
-        assert_eq!(lent.len(), MANY);
-        self.look("list of the lent", State::Lent).await;
+        let delivered = self.claim("claim").await;
+        assert_eq!(delivered.len(), MANY);
+        self.look("list of the in flight", State::InFlight).await;
         let release = |Delivery { receipt, body, .. }: Delivery| (receipt, Settlement::Release { body });
-        self.settle("release", lent, release).await;
+        self.settle("release", delivered, release).await;
         self.look("list of the ready", State::Ready).await;
-        let lent = self.claim("claim").await;
-        self.settle("done", lent, |delivery| (delivery.receipt, Settlement::Done)).await;
+        let delivered = self.claim("claim").await;
+        self.settle("done", delivered, |delivery| (delivery.receipt, Settlement::Done)).await;
         self.fill(|_| large(Priority::Low)).await;
         self.purge("purge of the ready", State::Ready).await;
     }
 
-    /// What a dead worker held, what nobody holds, and what was lent by an answer that was lost.
+    /// What a dead worker held, what nobody holds, and what was delivered by an answer that was lost.
     async fn recovered(&mut self) {
         self.fill(|_| large(Priority::Normal)).await;
-        let lent = self.claim("claim").await;
-        assert_eq!(lent.len(), MANY);
+        let delivered = self.claim("claim").await;
+        assert_eq!(delivered.len(), MANY);
         end_lease(&self.server, &self.consumer);
         for how in ["recover", "recover what nobody holds"] {
             self.consumer = worker(&self.broker).await;
@@ -194,9 +194,9 @@ impl Heavy {
             let claim = async |broker: &RedisBroker, consumer: &Consumer| {
                 broker.claim(consumer, 512, &Wait::new(Duration::ZERO)).await
             };
-            let lent = self.time("find what was lost", claim).await.unwrap_or_default();
-            found += lent.len();
-            self.settle("done", lent, |delivery| (delivery.receipt, Settlement::Done)).await;
+            let delivered = self.time("find what was lost", claim).await.unwrap_or_default();
+            found += delivered.len();
+            self.settle("done", delivered, |delivery| (delivery.receipt, Settlement::Done)).await;
         }
     }
 
@@ -204,22 +204,22 @@ impl Heavy {
         let later = |_| large(Priority::Normal).after(HOUR);
         self.time("schedule", async |broker, _| send(broker, (0..MANY).map(later).collect()).await).await;
         self.look("list of the scheduled", State::Scheduled).await;
-        let members: Vec<String> = self.server.run("ZRANGE {actor:mail}:later 0 -1");
+        let members: Vec<String> = self.server.run("ZRANGE {actor:mail}:scheduled 0 -1");
         for member in members {
-            let _: i64 = self.server.run(&format!("ZADD {{actor:mail}}:later 1 {member}"));
+            let _: i64 = self.server.run(&format!("ZADD {{actor:mail}}:scheduled 1 {member}"));
         }
-        let lent = self.promote("promote").await;
-        self.settle("retry", lent, retry).await;
-        let _: i64 = self.server.run("DEL {actor:mail}:later");
-        let lent = self.promote("promote what has no time").await;
-        self.settle("retry", lent, retry).await;
+        let delivered = self.promote("promote").await;
+        self.settle("retry", delivered, retry).await;
+        let _: i64 = self.server.run("DEL {actor:mail}:scheduled");
+        let delivered = self.promote("promote what has no time").await;
+        self.settle("retry", delivered, retry).await;
         self.purge("purge of the scheduled", State::Scheduled).await;
     }
 
     /// Claims as workers do that look for themselves, until all are claimed.
     async fn promote(&mut self, verb: &'static str) -> Vec<Delivery> {
-        let mut lent = Vec::new();
-        while lent.len() < MANY {
+        let mut delivered = Vec::new();
+        while delivered.len() < MANY {
             let one = worker(&self.broker).await;
             let broker = self.broker.clone();
             let more = async |_: &_, _: &_| broker.claim(&one, 512, &Wait::new(Duration::ZERO)).await.unwrap().len();
@@ -229,48 +229,48 @@ impl Heavy {
             while let recovered @ [_, ..] =
                 &mut *self.broker.recover(&self.consumer, 256, Duration::ZERO).await.unwrap()
             {
-                lent.extend(recovered.iter_mut().map(|one| {
+                delivered.extend(recovered.iter_mut().map(|one| {
                     let receipt = actor_core::delivery::Receipt::new(one.receipt.rank(), one.receipt.number());
                     Delivery::new(receipt, one.body.clone(), 0)
                 }));
             }
         }
-        lent
+        delivered
     }
 
     async fn dead(&mut self) {
         self.fill(|_| large(Priority::Normal)).await;
-        let lent = self.claim("claim").await;
-        self.settle("bury", lent, bury).await;
+        let delivered = self.claim("claim").await;
+        self.settle("dead-letter", delivered, dead_letter).await;
         self.look("list of the dead", State::Dead).await;
         let replay = async |broker: &RedisBroker, _: &_| broker.replay(&queue(), Which::All).await.unwrap();
         assert_eq!(self.time("replay", replay).await, MANY as u64);
-        let mut lent = self.claim("claim").await;
-        assert_eq!(lent.len(), MANY);
-        let last = lent.pop();
-        self.settle("bury", lent, bury).await;
-        // The next burial lists some of them again, and the last lets all others go.
+        let mut delivered = self.claim("claim").await;
+        assert_eq!(delivered.len(), MANY);
+        let last = delivered.pop();
+        self.settle("dead-letter", delivered, dead_letter).await;
+        // The next dead-lettering lists some of them again, and the last lets all others go.
         let _: i64 = self.server.run("DEL {actor:mail}:dead");
-        self.settle("bury beside what has no time", last.into_iter().collect(), bury).await;
+        self.settle("dead-letter beside what has no time", last.into_iter().collect(), dead_letter).await;
         while self.server.run::<usize>("ZCARD {actor:mail}:dead") < MANY {
-            self.one_more_dies("bury beside what has no time", false).await;
+            self.one_more_dies("dead-letter beside what has no time", false).await;
         }
         while self.server.run::<usize>("ZCARD {actor:mail}:dead") > 1 {
-            self.one_more_dies("bury where too many are dead", true).await;
+            self.one_more_dies("dead-letter where too many are dead", true).await;
         }
         self.fill(|_| large(Priority::Normal)).await;
-        let lent = self.claim("claim").await;
-        self.settle("bury", lent, bury).await;
+        let delivered = self.claim("claim").await;
+        self.settle("dead-letter", delivered, dead_letter).await;
         self.purge("purge of the dead", State::Dead).await;
     }
 
     async fn one_more_dies(&mut self, verb: &'static str, strict: bool) {
-        let keep = std::num::NonZeroU64::new(if strict { 1 } else { 10_000 }).unwrap();
-        let builder = RedisBroker::builder(&self.server.url()).unwrap().dead_letters(HOUR, keep);
+        let retention = std::num::NonZeroU64::new(if strict { 1 } else { 10_000 }).unwrap();
+        let builder = RedisBroker::builder(&self.server.url()).unwrap().dead_letters(HOUR, retention);
         let broker = builder.connect().await.unwrap();
         send(&broker, vec![large(Priority::Normal)]).await;
-        let lent = broker.claim(&self.consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap();
-        let settlements: Vec<_> = lent.into_iter().map(bury).collect();
+        let delivered = broker.claim(&self.consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap();
+        let settlements: Vec<_> = delivered.into_iter().map(dead_letter).collect();
         let settle = async |_: &_, consumer: &Consumer| broker.settle(consumer, &settlements).await;
         self.time(verb, settle).await.remove(0).unwrap();
     }
@@ -336,11 +336,11 @@ async fn a_look_moves_and_a_recovery_takes_few_large_messages_and_the_next_the_o
     let broker = server.broker().await;
     let first = worker(&broker).await;
     send(&broker, (0..9).map(|_| large(Priority::Normal).after(Duration::from_millis(1))).collect()).await;
-    let mut lent = 0;
-    while lent < 9 {
+    let mut delivered = 0;
+    while delivered < 9 {
         let claimed = broker.claim(&first, 512, &Wait::new(Duration::from_secs(30))).await.unwrap().len();
         assert!(claimed <= 2, "{claimed} were moved at once");
-        lent += claimed;
+        delivered += claimed;
     }
     end_lease(&server, &first);
     let second = worker(&broker).await;

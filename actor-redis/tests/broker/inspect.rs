@@ -7,7 +7,7 @@ use actor_core::settlement::Settlement;
 use actor_core::{Inspect, MessageId, Priority, QueueName};
 use actor_redis::RedisBroker;
 
-use crate::server::{Server, bodies, bury, claim, message, message_of, queue, retry, send, settle, worker};
+use crate::server::{Server, bodies, claim, dead_letter, message, message_of, queue, retry, send, settle, worker};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -33,22 +33,22 @@ async fn every_message_is_counted_and_listed_in_its_state() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
-    send(&broker, ["lent", "dead", "retried"].map(message).into()).await;
-    let mut lent = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt);
-    let held = lent.next().unwrap();
-    settle(&broker, &consumer, lent.next().unwrap(), bury("dead", "it broke")).await;
-    settle(&broker, &consumer, lent.next().unwrap(), retry("retried", HOUR)).await;
+    send(&broker, ["in flight", "dead", "retried"].map(message).into()).await;
+    let mut delivered = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt);
+    let held = delivered.next().unwrap();
+    settle(&broker, &consumer, delivered.next().unwrap(), dead_letter("dead", "it broke")).await;
+    settle(&broker, &consumer, delivered.next().unwrap(), retry("retried", HOUR)).await;
     send(&broker, vec![message_of(Priority::Low, "r2"), message("r1"), message("soon").after(HOUR / 2)]).await;
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead, counts.paused), (2, 1, 2, 1, false));
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead, counts.paused), (2, 1, 2, 1, false));
     assert_eq!(texts(&all(&broker, State::Ready, 10).await), ["r1", "r2"]);
     assert_eq!(texts(&all(&broker, State::Scheduled, 10).await), ["soon", "retried"]);
-    let lent = all(&broker, State::Lent, 10).await.remove(0);
-    assert_eq!(lent.worker.as_deref(), Some(consumer.worker.as_str()));
-    assert_eq!(lent.body, "lent");
+    let delivered = all(&broker, State::InFlight, 10).await.remove(0);
+    assert_eq!(delivered.worker.as_deref(), Some(consumer.worker.as_str()));
+    assert_eq!(delivered.body, "in flight");
     let dead = all(&broker, State::Dead, 10).await.remove(0);
     assert_eq!(dead.reason.as_deref(), Some("it broke"));
-    for state in [State::Ready, State::Lent, State::Scheduled, State::Dead] {
+    for state in [State::Ready, State::InFlight, State::Scheduled, State::Dead] {
         for listed in all(&broker, state, 10).await {
             let time = listed.time.unwrap();
             let near = SystemTime::now() - HOUR..SystemTime::now() + HOUR + HOUR;
@@ -58,7 +58,7 @@ async fn every_message_is_counted_and_listed_in_its_state() {
         }
     }
     settle(&broker, &consumer, held, Settlement::Done).await;
-    assert!(broker.read(&queue(), State::Lent, &lent.handle).await.unwrap().is_none());
+    assert!(broker.read(&queue(), State::InFlight, &delivered.handle).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -69,12 +69,12 @@ async fn pages_have_every_message_once_and_in_order() {
     let priorities = [Priority::Low, Priority::High, Priority::Normal];
     let some = |count: usize| (0..count).map(|index| message_of(priorities[index % 3], &index.to_string()));
     send(&broker, some(120).collect()).await;
-    let lent = claim(&broker, &consumer, 120).await;
-    assert_eq!(lent.len(), 120);
+    let delivered = claim(&broker, &consumer, 120).await;
+    assert_eq!(delivered.len(), 120);
     send(&broker, some(120).collect()).await;
     send(&broker, some(120).map(|message| message.after(HOUR)).collect()).await;
     for limit in [1, 7, 60, 1_000] {
-        for state in [State::Ready, State::Lent, State::Scheduled] {
+        for state in [State::Ready, State::InFlight, State::Scheduled] {
             let messages = all(&broker, state, limit).await;
             assert_eq!(messages.len(), 120, "{state:?} by {limit}");
             let handles: HashSet<_> = messages.iter().map(|listed| &listed.handle).collect();
@@ -98,9 +98,9 @@ async fn a_page_of_large_messages_ends_early() {
     assert!(page.messages.len() < 60 && page.next.is_some());
     assert_eq!(all(&broker, State::Ready, 1_000).await.len(), 60);
     assert_eq!(claim(&broker, &worker(&broker).await, 60).await.len(), 60);
-    let page = broker.list(&queue(), State::Lent, Page::first(1_000)).await.unwrap();
+    let page = broker.list(&queue(), State::InFlight, Page::first(1_000)).await.unwrap();
     assert!(page.messages.len() < 60 && page.next.is_some(), "{}", page.messages.len());
-    assert_eq!(all(&broker, State::Lent, 1_000).await.len(), 60);
+    assert_eq!(all(&broker, State::InFlight, 1_000).await.len(), 60);
 }
 
 #[tokio::test]
@@ -108,23 +108,23 @@ async fn marks_that_only_wake_are_no_messages() {
     let server = Server::start();
     let broker = server.broker().await;
     send(&broker, vec![message("soon").after(Duration::from_secs(9))]).await;
-    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 1);
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:released"), 1);
     assert_eq!(broker.counts(&queue()).await.unwrap().ready, 0);
     assert!(all(&broker, State::Ready, 10).await.is_empty());
     assert_eq!(broker.purge(&queue(), State::Ready).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn a_mark_that_was_read_is_not_counted_as_lent() {
+async fn a_mark_that_was_read_is_not_counted_as_in_flight() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("soon").after(Duration::from_secs(9)), message_of(Priority::High, "it")]).await;
     assert_eq!(bodies(&claim(&broker, &consumer, 1).await), ["it"]);
     // The one that was read, and the one that tells others what this full worker will not see to.
-    let marks = server.run::<i64>("XLEN {actor:mail}:ready:high:again");
+    let marks = server.run::<i64>("XLEN {actor:mail}:ready:high:released");
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((marks, counts.ready, counts.lent, counts.scheduled), (2, 0, 1, 1));
+    assert_eq!((marks, counts.ready, counts.in_flight, counts.scheduled), (2, 0, 1, 1));
 }
 
 const DEAD: &str = r#"{"v":1,"id":"01890000-0000-7000-8000-000000000000","actor":"a","queue":"mail","args":[1],"attempt":5,"crashes":1,"priority":"high","expires_at":1,"last_error":"it broke","mine":true}"#;
@@ -136,14 +136,14 @@ async fn a_replayed_dead_letter_is_ready_again_and_new() {
     let consumer = worker(&broker).await;
     send(&broker, vec![message("x"), message("y")]).await;
     for (delivery, body) in claim(&broker, &consumer, 2).await.into_iter().zip([DEAD, "not a message"]) {
-        settle(&broker, &consumer, delivery.receipt, bury(body, "it broke")).await;
+        settle(&broker, &consumer, delivery.receipt, dead_letter(body, "it broke")).await;
     }
-    let letter = all(&broker, State::Dead, 10).await.remove(0);
-    assert_eq!(broker.replay(&queue(), Which::One(letter.handle.clone())).await.unwrap(), 1);
-    assert_eq!(broker.replay(&queue(), Which::One(letter.handle)).await.unwrap(), 0);
-    let lent = claim(&broker, &consumer, 1).await.remove(0);
-    assert_eq!(lent.receipt.rank() & 0x3f, 1, "it has its priority again");
-    let body: serde_json::Value = serde_json::from_slice(&lent.body).unwrap();
+    let dead_letter = all(&broker, State::Dead, 10).await.remove(0);
+    assert_eq!(broker.replay(&queue(), Which::One(dead_letter.handle.clone())).await.unwrap(), 1);
+    assert_eq!(broker.replay(&queue(), Which::One(dead_letter.handle)).await.unwrap(), 0);
+    let delivered = claim(&broker, &consumer, 1).await.remove(0);
+    assert_eq!(delivered.receipt.rank() & 0x3f, 1, "it has its priority again");
+    let body: serde_json::Value = serde_json::from_slice(&delivered.body).unwrap();
     assert_eq!((&body["attempt"], &body["crashes"], &body["mine"]), (&0.into(), &0.into(), &true.into()));
     assert!(body.get("last_error").is_none() && body.get("expires_at").is_none());
     assert_eq!(broker.counts(&queue()).await.unwrap().dead, 1);
@@ -160,17 +160,17 @@ async fn every_dead_letter_is_replayed_by_one_call() {
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, (0..250).map(|number| message(&number.to_string())).collect()).await;
-    let buried: Vec<_> = claim(&broker, &consumer, 250)
+    let dead_lettered: Vec<_> = claim(&broker, &consumer, 250)
         .await
         .into_iter()
         .map(|delivery| {
             (
                 delivery.receipt,
-                Settlement::Bury { id: Some(MessageId::new()), body: delivery.body, reason: String::new() },
+                Settlement::DeadLetter { id: Some(MessageId::new()), body: delivery.body, reason: String::new() },
             )
         })
         .collect();
-    broker.settle(&consumer, &buried).await;
+    broker.settle(&consumer, &dead_lettered).await;
     // An index that a hand left behind does not stop it.
     let _: i64 = server.run("ZADD {actor:mail}:dead 1 nobody");
     assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 250);
@@ -179,18 +179,18 @@ async fn every_dead_letter_is_replayed_by_one_call() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_gone_and_what_is_lent_is_left() {
+async fn what_is_deleted_is_gone_and_what_is_in_flight_is_left() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
-    send(&broker, ["lent", "dead"].map(message).into()).await;
-    let mut lent = claim(&broker, &consumer, 2).await.into_iter().map(|delivery| delivery.receipt);
-    let held = lent.next().unwrap();
-    settle(&broker, &consumer, lent.next().unwrap(), bury("dead", "why")).await;
-    send(&broker, vec![message("ready"), message("later").after(HOUR)]).await;
-    let lent = all(&broker, State::Lent, 1).await.remove(0).handle;
-    assert!(!broker.delete(&queue(), State::Lent, &lent).await.unwrap());
-    assert!(!broker.delete(&queue(), State::Ready, &lent).await.unwrap());
+    send(&broker, ["in flight", "dead"].map(message).into()).await;
+    let mut delivered = claim(&broker, &consumer, 2).await.into_iter().map(|delivery| delivery.receipt);
+    let held = delivered.next().unwrap();
+    settle(&broker, &consumer, delivered.next().unwrap(), dead_letter("dead", "why")).await;
+    send(&broker, vec![message("ready"), message("scheduled").after(HOUR)]).await;
+    let delivered = all(&broker, State::InFlight, 1).await.remove(0).handle;
+    assert!(!broker.delete(&queue(), State::InFlight, &delivered).await.unwrap());
+    assert!(!broker.delete(&queue(), State::Ready, &delivered).await.unwrap());
     for state in [State::Ready, State::Scheduled, State::Dead] {
         let handle = all(&broker, state, 1).await.remove(0).handle;
         assert!(broker.delete(&queue(), state, &handle).await.unwrap(), "{state:?}");
@@ -198,29 +198,30 @@ async fn what_is_deleted_is_gone_and_what_is_lent_is_left() {
         assert!(!broker.delete(&queue(), state, &Handle("nonsense".to_owned())).await.unwrap());
     }
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead), (0, 1, 0, 0));
-    assert_eq!(settle(&broker, &consumer, held, Settlement::Done).await, actor_core::settlement::Settled::Yes);
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead), (0, 1, 0, 0));
+    assert_eq!(settle(&broker, &consumer, held, Settlement::Done).await, actor_core::settlement::Settled::Applied);
 }
 
 #[tokio::test]
-async fn a_purge_takes_all_of_one_state_and_leaves_what_is_lent() {
+async fn a_purge_takes_all_of_one_state_and_leaves_what_is_in_flight() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     let some = || (0..250).map(|number| message(&number.to_string()));
     send(&broker, some().collect()).await;
-    let lent = claim(&broker, &consumer, 250).await;
-    let (buried, held) = lent.into_iter().partition::<Vec<_>, _>(|delivery| delivery.body.len() == 3);
-    let buried: Vec<_> = buried.into_iter().map(|delivery| (delivery.receipt, bury("dead", "why"))).collect();
-    broker.settle(&consumer, &buried).await;
+    let delivered = claim(&broker, &consumer, 250).await;
+    let (dead_lettered, held) = delivered.into_iter().partition::<Vec<_>, _>(|delivery| delivery.body.len() == 3);
+    let dead_lettered: Vec<_> =
+        dead_lettered.into_iter().map(|delivery| (delivery.receipt, dead_letter("dead", "why"))).collect();
+    broker.settle(&consumer, &dead_lettered).await;
     send(&broker, some().collect()).await;
     send(&broker, some().map(|message| message.after(HOUR)).collect()).await;
-    assert_eq!(broker.purge(&queue(), State::Lent).await.unwrap(), 0);
-    for (state, count) in [(State::Ready, 250), (State::Scheduled, 250), (State::Dead, buried.len())] {
+    assert_eq!(broker.purge(&queue(), State::InFlight).await.unwrap(), 0);
+    for (state, count) in [(State::Ready, 250), (State::Scheduled, 250), (State::Dead, dead_lettered.len())] {
         assert_eq!(broker.purge(&queue(), state).await.unwrap(), count as u64, "{state:?}");
     }
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead), (0, held.len() as u64, 0, 0));
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead), (0, held.len() as u64, 0, 0));
 }
 
 #[tokio::test]
@@ -230,7 +231,7 @@ async fn queues_are_known_once_something_was_sent_or_a_worker_came() {
     assert!(broker.queues().await.unwrap().is_empty());
     send(&broker, vec![message("a")]).await;
     let reports: QueueName = "reports".parse().unwrap();
-    broker.enroll(&actor_core::delivery::Incarnation::new("w"), std::slice::from_ref(&reports), HOUR).await.unwrap();
+    broker.register(&actor_core::delivery::WorkerId::new("w"), std::slice::from_ref(&reports), HOUR).await.unwrap();
     let _: i64 = server.run("SADD {actor}:queues not{a}name");
     assert_eq!(broker.queues().await.unwrap(), [queue(), reports]);
 }
@@ -240,8 +241,8 @@ async fn a_queue_that_nobody_knows_is_empty() {
     let server = Server::start();
     let broker = server.broker().await;
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead, counts.paused), (0, 0, 0, 0, false));
-    for state in [State::Ready, State::Lent, State::Scheduled, State::Dead] {
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead, counts.paused), (0, 0, 0, 0, false));
+    for state in [State::Ready, State::InFlight, State::Scheduled, State::Dead] {
         assert!(all(&broker, state, 10).await.is_empty());
         assert!(broker.read(&queue(), state, &Handle("normal:1-1".to_owned())).await.unwrap().is_none());
         assert_eq!(broker.purge(&queue(), state).await.unwrap(), 0);

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use actor_core::Inspect;
 use actor_core::broker::Broker;
-use actor_core::delivery::{Consumer, Incarnation, Receipt, Renewal};
+use actor_core::delivery::{Consumer, Receipt, Renewal, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 
 use crate::server::{
-    LEASE, Server, bodies, bury, claim, end_lease, message, queue, release, retry, send, settle, worker,
+    LEASE, Server, bodies, claim, dead_letter, end_lease, message, queue, release, retry, send, settle, worker,
 };
 
 #[tokio::test]
@@ -28,15 +28,15 @@ async fn a_lease_that_ended_unnoticed_is_prolonged() {
 async fn a_lease_that_is_missing_at_one_queue_is_made_again_unless_the_worker_was_declared_dead_there() {
     let server = Server::start();
     let broker = server.broker().await;
-    let worker = Incarnation::new("worker");
+    let worker = WorkerId::new("worker");
     let queues = [queue(), "reports".parse().unwrap()];
-    broker.enroll(&worker, &queues, LEASE).await.unwrap();
+    broker.register(&worker, &queues, LEASE).await.unwrap();
     assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Renewal::held());
     let _: i64 = server.run("DEL {actor:reports}:workers");
     let renewed = broker.renew(&worker, &queues, LEASE).await.unwrap();
     assert!(renewed.held && renewed.forgotten, "{renewed:?}");
-    let other = Consumer::new(Incarnation::new("other"), queues[1].clone());
-    broker.enroll(&other.worker, &queues[1..], LEASE).await.unwrap();
+    let other = Consumer::new(WorkerId::new("other"), queues[1].clone());
+    broker.register(&other.worker, &queues[1..], LEASE).await.unwrap();
     let _: i64 = server.run(&format!("ZADD {{actor:reports}}:workers 1 {worker}"));
     assert!(broker.recover(&other, 10, Duration::ZERO).await.unwrap().is_empty());
     assert_eq!(broker.renew(&worker, &queues, LEASE).await.unwrap(), Renewal::lost());
@@ -47,23 +47,23 @@ async fn a_zombies_late_success_counts_and_its_late_failure_does_not() {
     let server = Server::start();
     let broker = server.broker().await;
     let (zombie, alive) = (worker(&broker).await, worker(&broker).await);
-    send(&broker, ["done", "retry", "bury", "release"].map(message).into()).await;
+    send(&broker, ["done", "retry", "dead-letter", "release"].map(message).into()).await;
     let mut late = claim(&broker, &zombie, 10).await.into_iter().map(|delivery| delivery.receipt);
     end_lease(&server, &zombie);
     let mut held = broker.recover(&alive, 10, Duration::ZERO).await.unwrap();
     assert_eq!(held.len(), 4);
-    assert_eq!(settle(&broker, &zombie, late.next().unwrap(), Settlement::Done).await, Settled::Yes);
-    for failure in [retry("late", Duration::ZERO), bury("late", "late"), release("late")] {
-        assert_eq!(settle(&broker, &zombie, late.next().unwrap(), failure).await, Settled::No);
+    assert_eq!(settle(&broker, &zombie, late.next().unwrap(), Settlement::Done).await, Settled::Applied);
+    for failure in [retry("late", Duration::ZERO), dead_letter("late", "late"), release("late")] {
+        assert_eq!(settle(&broker, &zombie, late.next().unwrap(), failure).await, Settled::Stale);
     }
     // What the zombie did is done; what it failed at is still the other's.
     let done = held.remove(0).receipt;
-    assert_eq!(settle(&broker, &alive, done, Settlement::Done).await, Settled::No);
+    assert_eq!(settle(&broker, &alive, done, Settlement::Done).await, Settled::Stale);
     for delivery in held {
-        assert_eq!(settle(&broker, &alive, delivery.receipt, Settlement::Done).await, Settled::Yes);
+        assert_eq!(settle(&broker, &alive, delivery.receipt, Settlement::Done).await, Settled::Applied);
     }
     assert!(claim(&broker, &alive, 10).await.is_empty());
-    assert_eq!(server.run::<i64>("EXISTS {actor:mail}:later {actor:mail}:dead"), 0);
+    assert_eq!(server.run::<i64>("EXISTS {actor:mail}:scheduled {actor:mail}:dead"), 0);
 }
 
 #[tokio::test]
@@ -74,13 +74,13 @@ async fn of_a_batch_that_is_partly_settled_it_is_said_that_it_is_unclear() {
     send(&broker, ["a", "b", "c"].map(message).into()).await;
     let receipts: Vec<_> = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt).collect();
     let copy = |receipt: &Receipt| Receipt::new(receipt.rank(), receipt.number());
-    assert_eq!(settle(&broker, &consumer, copy(&receipts[1]), Settlement::Done).await, Settled::Yes);
+    assert_eq!(settle(&broker, &consumer, copy(&receipts[1]), Settlement::Done).await, Settled::Applied);
     let batch: Vec<_> = receipts.iter().map(|receipt| (copy(receipt), Settlement::Done)).collect();
     for answer in broker.settle(&consumer, &batch).await {
         assert_eq!(answer.unwrap(), Settled::Unclear);
     }
     for answer in broker.settle(&consumer, &batch).await {
-        assert_eq!(answer.unwrap(), Settled::No);
+        assert_eq!(answer.unwrap(), Settled::Stale);
     }
 }
 
@@ -90,25 +90,25 @@ async fn every_kind_of_settlement_goes_in_one_call() {
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, (0..400).map(|number| message(&number.to_string())).collect()).await;
-    let lent = claim(&broker, &consumer, 400).await;
-    let settlements: Vec<_> = lent
+    let delivered = claim(&broker, &consumer, 400).await;
+    let settlements: Vec<_> = delivered
         .into_iter()
         .enumerate()
         .map(|(index, delivery)| {
             let settlement = match index % 4 {
                 0 => Settlement::Done,
                 1 => retry("again", Duration::from_secs(3600)),
-                2 => bury("dead", "why"),
+                2 => dead_letter("dead", "why"),
                 _ => release("back"),
             };
             (delivery.receipt, settlement)
         })
         .collect();
     for answer in broker.settle(&consumer, &settlements).await {
-        assert_eq!(answer.unwrap(), Settled::Yes);
+        assert_eq!(answer.unwrap(), Settled::Applied);
     }
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead), (100, 0, 100, 100));
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead), (100, 0, 100, 100));
     assert_eq!(bodies(&claim(&broker, &consumer, 1).await), ["back"]);
 }
 
@@ -140,7 +140,7 @@ fn a_lease_is_renewed_while_the_runtime_of_everything_else_is_blocked() {
     heartbeat.block_on(async {
         let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
         assert_eq!(renewed, Renewal::held());
-        broker.retire(&consumer.worker, &[queue()]).await.unwrap();
+        broker.deregister(&consumer.worker, &[queue()]).await.unwrap();
     });
 }
 

@@ -30,10 +30,10 @@ async fn beside_the_dead(server: &Server, broker: &RedisBroker) -> Consumer {
 }
 
 #[tokio::test]
-async fn a_message_in_a_lost_answer_to_a_claim_is_lent_by_the_next() {
+async fn a_message_in_a_lost_answer_to_a_claim_is_delivered_by_the_next() {
     let (server, proxy, broker) = spoiled().await;
     let consumer = worker(&broker).await;
-    // The lane is connected before the answer is lost.
+    // The subscription is connected before the answer is lost.
     assert!(claim(&broker, &consumer, 1).await.is_empty());
     let before = server.broker().await;
     send(&before, vec![message("held")]).await;
@@ -42,12 +42,12 @@ async fn a_message_in_a_lost_answer_to_a_claim_is_lent_by_the_next() {
     proxy.swallow_the_next_answer();
     let error = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
     assert!(error.is_unknown(), "{error}");
-    let lent = broker.claim(&consumer, 5, &Wait::new(Duration::ZERO)).await.unwrap();
-    assert_eq!(bodies(&lent), ["lost"]);
-    assert_eq!(lent[0].crashes, 0);
+    let delivered = broker.claim(&consumer, 5, &Wait::new(Duration::ZERO)).await.unwrap();
+    assert_eq!(bodies(&delivered), ["lost"]);
+    assert_eq!(delivered[0].crashes, 0);
     assert_eq!(bodies(&claim(&broker, &consumer, 5).await), ["waiting"]);
     assert_eq!(bodies(&held), ["held"]);
-    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 3);
+    assert_eq!(broker.counts(&queue()).await.unwrap().in_flight, 3);
 }
 
 #[tokio::test]
@@ -68,14 +68,14 @@ async fn a_message_that_arrives_while_the_waiting_read_is_cut_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_message_in_a_lost_answer_to_a_recovery_is_lent_by_the_next_claim() {
+async fn a_message_in_a_lost_answer_to_a_recovery_is_delivered_by_the_next_claim() {
     let (server, proxy, broker) = spoiled().await;
     let alive = beside_the_dead(&server, &broker).await;
     proxy.swallow_the_next_answer();
     assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap_err().is_unknown());
-    let lent = claim(&broker, &alive, 1).await;
-    assert_eq!(bodies(&lent), ["a"]);
-    assert_eq!(lent[0].crashes, 1);
+    let delivered = claim(&broker, &alive, 1).await;
+    assert_eq!(bodies(&delivered), ["a"]);
+    assert_eq!(delivered[0].crashes, 1);
     assert!(claim(&broker, &alive, 1).await.is_empty());
     assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap().is_empty());
 }
@@ -104,9 +104,9 @@ async fn more_messages_than_one_claim_takes_are_found_by_several() {
     broker.claim(&consumer, 700, &Wait::new(Duration::ZERO)).await.unwrap_err();
     let mut found = Vec::new();
     while found.len() < 700 {
-        let lent = claim(&broker, &consumer, 100).await;
-        assert!(!lent.is_empty(), "only {} were found", found.len());
-        found.extend(bodies(&lent));
+        let delivered = claim(&broker, &consumer, 100).await;
+        assert!(!delivered.is_empty(), "only {} were found", found.len());
+        found.extend(bodies(&delivered));
     }
     let mut numbers: Vec<u32> = found.iter().map(|body| body.parse().unwrap()).collect();
     numbers.sort_unstable();
@@ -154,15 +154,15 @@ async fn what_was_lost_and_is_too_much_for_one_answer_of_a_slow_network_comes_in
     let _: redis::Value = server.run(&read);
     server.cut_all();
     proxy.be_slow();
-    let lent = loop {
+    let delivered = loop {
         match broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await {
             // The connection was cut, or another answers now: the next claim looks for what was lost.
             Err(_) => {}
-            Ok(lent) if lent.is_empty() => {}
-            Ok(lent) => break lent,
+            Ok(delivered) if delivered.is_empty() => {}
+            Ok(delivered) => break delivered,
         }
     };
-    assert!((1..12).contains(&lent.len()), "{}", lent.len());
+    assert!((1..12).contains(&delivered.len()), "{}", delivered.len());
 }
 
 #[tokio::test]
@@ -170,11 +170,11 @@ async fn what_is_too_much_for_one_request_of_a_slow_network_goes_in_several() {
     let (_server, proxy, broker) = spoiled().await;
     let consumer = worker(&broker).await;
     send(&broker, large()).await;
-    let lent = claim(&broker, &consumer, 12).await;
-    let back = lent.into_iter().map(|delivery| (delivery.receipt, Settlement::Release { body: delivery.body }));
+    let delivered = claim(&broker, &consumer, 12).await;
+    let back = delivered.into_iter().map(|delivery| (delivery.receipt, Settlement::Release { body: delivery.body }));
     proxy.be_slow();
     for settled in broker.settle(&consumer, &back.collect::<Vec<_>>()).await {
-        assert_eq!(settled.unwrap(), Settled::Yes);
+        assert_eq!(settled.unwrap(), Settled::Applied);
     }
 }
 
@@ -195,7 +195,7 @@ async fn of_a_message_whose_answer_was_lost_it_is_said_that_it_is_not_known() {
     }
     // It was stored, and it was not sent again.
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 2);
-    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 2);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:scheduled"), 2);
     send(&broker, vec![message("c")]).await;
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 3);
 }
@@ -218,10 +218,10 @@ async fn a_settlement_whose_answer_was_lost_can_be_repeated() {
         assert!(answer.unwrap_err().is_unknown());
     }
     for answer in broker.settle(&consumer, &settlements).await {
-        assert_eq!(answer.unwrap(), Settled::No);
+        assert_eq!(answer.unwrap(), Settled::Stale);
     }
-    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 2);
-    assert_eq!(broker.counts(&queue()).await.unwrap().waiting_and_lent(), 2);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:scheduled"), 2);
+    assert_eq!(broker.counts(&queue()).await.unwrap().outstanding(), 2);
 }
 
 #[tokio::test]
@@ -233,10 +233,10 @@ async fn what_an_unanswered_request_asked_for_cannot_happen_later() {
     let error = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
     assert!(error.is_unknown(), "{error}");
     assert!(claim(&broker, &consumer, 1).await.is_empty());
-    // The old request arrives now: it would lend this message to nobody.
+    // The old request arrives now: it would deliver this message to nobody.
     send(&broker, vec![message("a")]).await;
     proxy.let_it_go().await;
-    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 0);
+    assert_eq!(broker.counts(&queue()).await.unwrap().in_flight, 0);
     assert_eq!(bodies(&claim(&broker, &consumer, 1).await), ["a"]);
 }
 
@@ -252,13 +252,13 @@ async fn a_server_that_stood_still_loses_nothing() {
     let error = broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
     assert!(error.is_unknown(), "{error}");
     server.thaw();
-    let lent = loop {
-        if let Ok(lent) = broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(30))).await {
-            break lent;
+    let delivered = loop {
+        if let Ok(delivered) = broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(30))).await {
+            break delivered;
         }
     };
-    assert_eq!(bodies(&lent), ["a"]);
-    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 1);
+    assert_eq!(bodies(&delivered), ["a"]);
+    assert_eq!(broker.counts(&queue()).await.unwrap().in_flight, 1);
 }
 
 #[tokio::test]
@@ -341,32 +341,32 @@ async fn a_receipt_of_another_broker_settles_nothing() {
     let consumer = worker(&broker).await;
     let strange = [(Receipt::new(9, 1), Settlement::Done), (Receipt::new(2, 1), Settlement::Done)];
     for answer in broker.settle(&consumer, &strange).await {
-        assert_eq!(answer.unwrap(), Settled::No);
+        assert_eq!(answer.unwrap(), Settled::Stale);
     }
 }
 
 #[tokio::test]
-async fn a_message_whose_settlement_redis_has_forgotten_is_lent_again() {
+async fn a_message_whose_settlement_redis_has_forgotten_is_delivered_again() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("a")]).await;
     let settled = claim(&broker, &consumer, 1).await.remove(0).receipt;
     settle(&broker, &consumer, settled, Settlement::Done).await;
-    // As a replica that was promoted, or a server on an older file, would have it: lent to this worker.
+    // As a replica that was promoted, or a server on an older file, would have it: delivered to this worker.
     let _: String = server.run("XADD {actor:mail}:ready:normal * m a");
     let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:normal >", consumer.worker);
     let _: redis::Value = server.run(&read);
     assert!(claim(&broker, &consumer, 1).await.is_empty(), "nobody has been away");
     server.cut_all();
-    // The lane learns of it while it claims nothing: no answer is in doubt.
+    // The subscription learns of it while it claims nothing: no answer is in doubt.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
     // The first answer of another connection is a reason to look; the second has looked.
-    let mut lent = claim(&broker, &consumer, 1).await;
-    lent.extend(claim(&broker, &consumer, 1).await);
-    assert_eq!(bodies(&lent), ["a"]);
+    let mut delivered = claim(&broker, &consumer, 1).await;
+    delivered.extend(claim(&broker, &consumer, 1).await);
+    assert_eq!(bodies(&delivered), ["a"]);
     assert!(claim(&broker, &consumer, 1).await.is_empty());
 }
 
@@ -382,8 +382,8 @@ async fn a_lost_answer_to_a_recovery_wakes_the_claim_that_waits() {
     proxy.swallow_the_next_answer();
     assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap_err().is_unknown());
     let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
-    let mut lent = waited.expect("the claim waits on").unwrap().unwrap();
-    lent.extend(claim(&broker, &alive, 1).await);
-    assert_eq!(bodies(&lent), ["a"]);
-    assert_eq!(lent[0].crashes, 1);
+    let mut delivered = waited.expect("the claim waits on").unwrap().unwrap();
+    delivered.extend(claim(&broker, &alive, 1).await);
+    assert_eq!(bodies(&delivered), ["a"]);
+    assert_eq!(delivered[0].crashes, 1);
 }

@@ -11,10 +11,12 @@ mod server;
 
 /// What the auditor finds, and what mends itself.
 mod audit;
+/// Callers that send at once.
+mod batcher;
+/// Servers that have no room.
+mod busy;
 /// What it costs.
 mod cost;
-/// Servers that have no room.
-mod crowded;
 /// Dead letters.
 mod dead;
 /// Messages and hands that are not this library's.
@@ -25,8 +27,8 @@ mod heavy;
 mod inspect;
 /// Workers that live, die and come back.
 mod leases;
-/// A message's life: stored, lent, and settled in each of the four ways.
-mod life;
+/// A message's life: stored, in flight, and settled in each of the four ways.
+mod lifecycle;
 /// Answers that never arrive.
 mod lost;
 /// Hosts that have names.
@@ -35,8 +37,6 @@ mod names;
 mod order;
 /// Servers that go away and come back.
 mod outage;
-/// Callers that send at once.
-mod outbox;
 /// Connections on which nothing was said for a while.
 mod quiet;
 /// What dead workers held.

@@ -59,12 +59,12 @@ async fn a_hundred_thousand_messages_go_through_one_call_and_come_back_in_order(
     send(&broker, (0..count).map(|number| message(&number.to_string())).collect()).await;
     let mut next = 0;
     while next < count {
-        let lent = broker.claim(&consumer, 1_000, &Wait::new(Duration::from_secs(30))).await.unwrap();
-        for delivery in &lent {
+        let delivered = broker.claim(&consumer, 1_000, &Wait::new(Duration::from_secs(30))).await.unwrap();
+        for delivery in &delivered {
             assert_eq!(delivery.body, next.to_string().as_bytes());
             next += 1;
         }
-        let done: Vec<_> = lent.into_iter().map(|delivery| (delivery.receipt, Settlement::Done)).collect();
+        let done: Vec<_> = delivered.into_iter().map(|delivery| (delivery.receipt, Settlement::Done)).collect();
         for answer in broker.settle(&consumer, &done).await {
             answer.unwrap();
         }
@@ -96,15 +96,15 @@ async fn with_weighted_priorities_low_ones_have_a_share_beside_high_ones_that_ne
     let mut shares = std::collections::BTreeMap::new();
     let mut take = async |claims: usize| {
         for _ in 0..claims {
-            let lent = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await.unwrap();
-            assert_eq!(lent.len(), 10);
-            for delivery in &lent {
+            let delivered = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await.unwrap();
+            assert_eq!(delivered.len(), 10);
+            for delivery in &delivered {
                 *shares.entry(String::from_utf8(delivery.body.to_vec()).unwrap()).or_insert(0) += 1;
             }
             // What came out of turn starts before what a worker has fetched, and settles as any other.
-            let before = lent.iter().filter(|delivery| delivery.receipt.rank() < 0x40).count();
-            assert_eq!(before, lent.iter().filter(|delivery| delivery.body != "high").count());
-            let done: Vec<_> = lent.into_iter().map(|delivery| (delivery.receipt, Settlement::Done)).collect();
+            let before = delivered.iter().filter(|delivery| delivery.receipt.rank() < 0x40).count();
+            assert_eq!(before, delivered.iter().filter(|delivery| delivery.body != "high").count());
+            let done: Vec<_> = delivered.into_iter().map(|delivery| (delivery.receipt, Settlement::Done)).collect();
             for answer in broker.settle(&consumer, &done).await {
                 answer.unwrap();
             }

@@ -8,28 +8,28 @@ use actor_redis::RedisBroker;
 
 use crate::proxy::Proxy;
 use crate::server::{
-    LEASE, Server, bodies, bury, claim, message, message_of, queue, release, retry, send, settle, wait_and_claim,
-    worker,
+    LEASE, Server, bodies, claim, dead_letter, message, message_of, queue, release, retry, send, settle,
+    wait_and_claim, worker,
 };
 
 /// Every call of the broker once; whether all of them worked.
 async fn round(broker: &RedisBroker) -> bool {
-    let consumer = actor_core::delivery::Consumer::new(actor_core::delivery::Incarnation::new("round"), queue());
+    let consumer = actor_core::delivery::Consumer::new(actor_core::delivery::WorkerId::new("round"), queue());
     let queues = [queue()];
-    let mut works = broker.enroll(&consumer.worker, &queues, LEASE).await.is_ok();
+    let mut works = broker.register(&consumer.worker, &queues, LEASE).await.is_ok();
     works &= broker.enqueue(&queue(), vec![message("round")]).await.iter().all(Result::is_ok);
     // One claim may end with a priority, where a lower one has more.
     for _ in Priority::High as u8..=Priority::Low as u8 {
-        let lent = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await;
-        works &= lent.is_ok();
-        for delivery in lent.into_iter().flatten() {
+        let delivered = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await;
+        works &= delivered.is_ok();
+        for delivery in delivered.into_iter().flatten() {
             works &= broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await[0].is_ok();
         }
     }
     works &= broker.recover(&consumer, 10, Duration::ZERO).await.is_ok();
     works &= broker.renew(&consumer.worker, &queues, LEASE).await.is_ok();
     works &= broker.counts(&queue()).await.is_ok();
-    works & broker.retire(&consumer.worker, &queues).await.is_ok()
+    works & broker.deregister(&consumer.worker, &queues).await.is_ok()
 }
 
 #[tokio::test]
@@ -88,8 +88,8 @@ async fn a_server_that_is_back_is_found_within_a_second() {
     let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
-    send(&broker, vec![message("lent"), message("waiting"), message("later").after(LEASE)]).await;
-    let lent = claim(&broker, &consumer, 1).await.remove(0);
+    send(&broker, vec![message("in flight"), message("waiting"), message("scheduled").after(LEASE)]).await;
+    let delivered = claim(&broker, &consumer, 1).await.remove(0);
     server.kill();
     // It is tried for a while, so that the pauses have grown.
     let down = Instant::now();
@@ -107,20 +107,20 @@ async fn a_server_that_is_back_is_found_within_a_second() {
         tokio::task::yield_now().await;
     }
     let settled = loop {
-        let receipt = actor_core::delivery::Receipt::new(lent.receipt.rank(), lent.receipt.number());
+        let receipt = actor_core::delivery::Receipt::new(delivered.receipt.rank(), delivered.receipt.number());
         match broker.settle(&consumer, &[(receipt, Settlement::Done)]).await.remove(0) {
             Ok(settled) => break settled,
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    assert_eq!(settled, Settled::Yes);
+    assert_eq!(settled, Settled::Applied);
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled), (0, 1, 1));
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled), (0, 1, 1));
 }
 
 async fn claim_of(broker: &RedisBroker, consumer: &actor_core::delivery::Consumer) -> Option<String> {
-    let lent = broker.claim(consumer, 1, &Wait::new(Duration::ZERO)).await.ok()?;
-    bodies(&lent).pop()
+    let delivered = broker.claim(consumer, 1, &Wait::new(Duration::ZERO)).await.ok()?;
+    bodies(&delivered).pop()
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn without_a_server_every_call_fails_soon_and_says_that_nothing_happened()
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("a")]).await;
-    let lent = claim(&broker, &consumer, 1).await.remove(0);
+    let delivered = claim(&broker, &consumer, 1).await.remove(0);
     server.kill();
     // The first of these may have been on its way: from the second on there is no connection.
     let _ = broker.enqueue(&queue(), vec![message("b")]).await;
@@ -141,7 +141,10 @@ async fn without_a_server_every_call_fails_soon_and_says_that_nothing_happened()
     }
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(
-        broker.settle(&consumer, &[(lent.receipt, Settlement::Done)]).await[0].as_ref().unwrap_err().is_transient()
+        broker.settle(&consumer, &[(delivered.receipt, Settlement::Done)]).await[0]
+            .as_ref()
+            .unwrap_err()
+            .is_transient()
     );
 }
 
@@ -163,15 +166,15 @@ async fn scripts_that_the_server_forgot_are_given_to_it_again() {
     let consumer = worker(&broker).await;
     let forget = || server.run::<String>("SCRIPT FLUSH");
     send(&broker, ["a", "b", "c", "d"].map(message).into()).await;
-    let mut lent = claim(&broker, &consumer, 4).await.into_iter().map(|delivery| delivery.receipt);
-    let mut next = || lent.next().unwrap();
-    for settlement in [retry("a", Duration::ZERO), bury("b", "b"), release("c")] {
+    let mut delivered = claim(&broker, &consumer, 4).await.into_iter().map(|delivery| delivery.receipt);
+    let mut next = || delivered.next().unwrap();
+    for settlement in [retry("a", Duration::ZERO), dead_letter("b", "b"), release("c")] {
         forget();
-        assert_eq!(settle(&broker, &consumer, next(), settlement).await, Settled::Yes);
+        assert_eq!(settle(&broker, &consumer, next(), settlement).await, Settled::Applied);
     }
     forget();
     let both = [(next(), Settlement::Done)];
-    assert_eq!(*broker.settle(&consumer, &both).await[0].as_ref().unwrap(), Settled::Yes);
+    assert_eq!(*broker.settle(&consumer, &both).await[0].as_ref().unwrap(), Settled::Applied);
     forget();
     assert!(round(&broker).await);
     forget();

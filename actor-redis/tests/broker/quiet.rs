@@ -68,16 +68,16 @@ async fn whoever_asks_after_a_quiet_time_is_answered() {
     let (_server, _proxy, broker) = forgetful().await;
     let consumer = worker(&broker).await;
     send(&broker, ["done", "retry"].map(message).into()).await;
-    let lent = claim(&broker, &consumer, 2).await;
+    let delivered = claim(&broker, &consumer, 2).await;
     let mut settlements = [Settlement::Done, retry("again", LEASE)].into_iter();
-    for delivery in lent {
+    for delivery in delivered {
         tokio::time::sleep(PAUSE).await;
         let settled = quickly(settle(&broker, &consumer, delivery.receipt, settlements.next().unwrap())).await;
-        assert_eq!(settled, Settled::Yes);
+        assert_eq!(settled, Settled::Applied);
     }
     tokio::time::sleep(PAUSE).await;
     let counts = quickly(broker.counts(&queue())).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled), (0, 0, 1));
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled), (0, 0, 1));
 }
 
 #[tokio::test]
@@ -87,8 +87,8 @@ async fn a_worker_whose_slots_were_full_for_long_claims_at_once() {
     assert!(claim(&broker, &consumer, 1).await.is_empty());
     tokio::time::sleep(PAUSE).await;
     send(&broker, vec![message("a")]).await;
-    let lent = quickly(broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(60)))).await.unwrap();
-    assert_eq!(bodies(&lent), ["a"]);
+    let delivered = quickly(broker.claim(&consumer, 1, &Wait::new(Duration::from_secs(60)))).await.unwrap();
+    assert_eq!(bodies(&delivered), ["a"]);
 }
 
 #[tokio::test]

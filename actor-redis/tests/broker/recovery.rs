@@ -37,7 +37,7 @@ async fn a_dead_worker_is_reported_until_all_it_held_is_taken() {
     // Nothing of it is left but that it was declared dead, in no consumer group and not among the workers.
     let workers: Vec<String> = server.run("ZRANGE {actor:mail}:workers 0 -1");
     assert_eq!(workers, [alive.worker.as_str(), &format!("{}:lost", dead.worker)]);
-    for level in ["high:again", "high", "normal:again", "normal", "low:again", "low"] {
+    for level in ["high:released", "high", "normal:released", "normal", "low:released", "low"] {
         let consumers: Vec<redis::Value> = server.run(&format!("XINFO CONSUMERS {{actor:mail}}:ready:{level} workers"));
         assert!(consumers.len() <= 1, "{level}: {consumers:?}");
     }
@@ -104,17 +104,17 @@ async fn two_that_recover_at_once_share_what_they_find() {
 }
 
 #[tokio::test]
-async fn what_a_retired_worker_still_held_is_recovered_at_once() {
+async fn what_a_deregistered_worker_still_held_is_recovered_at_once() {
     let server = Server::start();
     let broker = server.broker().await;
-    let (retired, alive) = (worker(&broker).await, worker(&broker).await);
+    let (deregistered, alive) = (worker(&broker).await, worker(&broker).await);
     send(&broker, vec![message("a")]).await;
-    let lent = claim(&broker, &retired, 1).await.remove(0);
-    broker.retire(&retired.worker, &[queue()]).await.unwrap();
+    let delivered = claim(&broker, &deregistered, 1).await.remove(0);
+    broker.deregister(&deregistered.worker, &[queue()]).await.unwrap();
     assert!(deaths(&broker, &alive).await);
     assert_eq!(bodies(&broker.recover(&alive, 1, Duration::ZERO).await.unwrap()), ["a"]);
     assert!(!deaths(&broker, &alive).await);
-    assert_eq!(settle(&broker, &alive, lent.receipt, Settlement::Done).await, Settled::Yes);
+    assert_eq!(settle(&broker, &alive, delivered.receipt, Settlement::Done).await, Settled::Applied);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_message_deleted_under_a_dead_worker_is_let_go_and_its_neighbours_are_
     let _: i64 = server.run(&format!("XDEL {{actor:mail}}:ready:normal {}", entries[1].0));
     end_lease(&server, &dead);
     assert_eq!(bodies(&broker.recover(&alive, 10, Duration::ZERO).await.unwrap()), ["a", "c"]);
-    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 2);
+    assert_eq!(broker.counts(&queue()).await.unwrap().in_flight, 2);
     assert!(!deaths(&broker, &alive).await);
 }
 
@@ -149,12 +149,12 @@ async fn a_mark_that_woke_a_worker_that_died_is_no_message() {
     let server = Server::start();
     let broker = server.broker().await;
     let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    let _: String = server.run("XADD {actor:mail}:ready:high:again * w 1");
-    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:high:again >", dead.worker);
+    let _: String = server.run("XADD {actor:mail}:ready:high:released * w 1");
+    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:high:released >", dead.worker);
     let _: redis::Value = server.run(&read);
     end_lease(&server, &dead);
     assert!(broker.recover(&alive, 10, Duration::ZERO).await.unwrap().is_empty());
-    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 0);
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:released"), 0);
     assert!(!deaths(&broker, &alive).await);
 }
 

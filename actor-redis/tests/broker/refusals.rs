@@ -9,8 +9,8 @@ use actor_redis::{Error, RedisBroker};
 
 use crate::fake::{introduced, serve};
 use crate::server::{
-    LEASE, Server, bodies, bury, claim, message, message_of, park, queue, release, retry, send, settle, wait_and_claim,
-    worker,
+    LEASE, Server, bodies, claim, dead_letter, message, message_of, park, queue, release, retry, send, settle,
+    wait_and_claim, worker,
 };
 
 async fn refusal(url: &str) -> Error {
@@ -158,7 +158,7 @@ async fn documented(server: &Server, user: &str) -> RedisBroker {
 async fn a_service_that_only_sends_needs_no_more_than_is_documented() {
     let server = Server::start();
     let broker = documented(&server, "sender").await;
-    send(&broker, vec![message("now"), message("later").after(LEASE)]).await;
+    send(&broker, vec![message("now"), message("scheduled").after(LEASE)]).await;
     server.cut_all();
     while broker.enqueue(&queue(), vec![message("again")]).await[0].is_err() {}
     let denied: Vec<redis::Value> = server.run("ACL LOG");
@@ -178,16 +178,16 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
     claim(&broker, &dead, 1).await;
     crate::server::end_lease(&server, &dead);
     assert_eq!(broker.recover(&consumer, 1, Duration::ZERO).await.unwrap().len(), 1);
-    let mut lent = claim(&broker, &consumer, 10).await.into_iter().map(|delivery| delivery.receipt);
-    for settlement in [Settlement::Done, retry("r", LEASE), park("p", "a"), bury("b", "why"), release("back")] {
-        assert_eq!(settle(&broker, &consumer, lent.next().unwrap(), settlement).await, Settled::Yes);
+    let mut delivered = claim(&broker, &consumer, 10).await.into_iter().map(|delivery| delivery.receipt);
+    for settlement in [Settlement::Done, retry("r", LEASE), park("p", "a"), dead_letter("b", "why"), release("back")] {
+        assert_eq!(settle(&broker, &consumer, delivered.next().unwrap(), settlement).await, Settled::Applied);
     }
     assert_eq!(broker.unpark(&consumer, &["a"], 10).await.unwrap().len(), 1);
     assert!(!wait_and_claim(&broker, &consumer).await.is_empty());
     let inspected = queue();
     broker.queues().await.unwrap();
     broker.counts(&inspected).await.unwrap();
-    for state in [State::Ready, State::Lent, State::Scheduled, State::Dead] {
+    for state in [State::Ready, State::InFlight, State::Scheduled, State::Dead] {
         let listing = broker.list(&inspected, state, Page::first(10)).await.unwrap();
         for listed in listing.messages {
             broker.read(&inspected, state, &listed.handle).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
     while broker.renew(&consumer.worker, &[queue()], LEASE).await.is_err() {}
     while broker.counts(&inspected).await.is_err() {}
     broker.stopping(&consumer.worker, &[queue()]).await.unwrap();
-    broker.retire(&consumer.worker, &[queue()]).await.unwrap();
+    broker.deregister(&consumer.worker, &[queue()]).await.unwrap();
     let denied: Vec<redis::Value> = server.run("ACL LOG");
     assert!(denied.is_empty(), "{denied:?}");
 }
@@ -226,9 +226,9 @@ async fn out_of_memory_nothing_new_is_stored_and_what_is_there_is_worked_off() {
     let server = Server::start();
     let broker = server.broker().await;
     let before = worker(&broker).await;
-    send(&broker, ["done", "retry", "bury", "release", "kept"].map(message).into()).await;
+    send(&broker, ["done", "retry", "dead-letter", "release", "kept"].map(message).into()).await;
     send(&broker, vec![message("due").after(Duration::from_millis(1))]).await;
-    let lent = claim(&broker, &before, 4).await;
+    let delivered = claim(&broker, &before, 4).await;
     let _: String = server.run("CONFIG SET maxmemory 1");
     let error = refused(&broker).await;
     assert!(error.is_transient() && !error.is_unknown());
@@ -237,10 +237,13 @@ async fn out_of_memory_nothing_new_is_stored_and_what_is_there_is_worked_off() {
     broker.renew(&before.worker, &[queue()], LEASE).await.unwrap();
     let after = worker(&broker).await;
     let again = Duration::from_millis(1);
-    for (delivery, settlement) in
-        lent.into_iter().zip([Settlement::Done, retry("retried", again), bury("buried", "why"), release("released")])
-    {
-        assert_eq!(settle(&broker, &before, delivery.receipt, settlement).await, Settled::Yes);
+    for (delivery, settlement) in delivered.into_iter().zip([
+        Settlement::Done,
+        retry("retried", again),
+        dead_letter("dead-lettered", "why"),
+        release("released"),
+    ]) {
+        assert_eq!(settle(&broker, &before, delivery.receipt, settlement).await, Settled::Applied);
     }
     let mut got = Vec::new();
     while got.len() < 4 {
@@ -253,7 +256,7 @@ async fn out_of_memory_nothing_new_is_stored_and_what_is_there_is_worked_off() {
     let _: String = server.run("CONFIG SET maxmemory 1");
     assert_eq!(broker.recover(&before, 10, Duration::ZERO).await.unwrap().len(), 4);
     assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 1);
-    broker.retire(&before.worker, &[queue()]).await.unwrap();
+    broker.deregister(&before.worker, &[queue()]).await.unwrap();
 }
 
 #[tokio::test]
@@ -272,12 +275,12 @@ async fn a_read_only_replica_is_named() {
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("a")]).await;
-    let lent = claim(&broker, &consumer, 1).await.remove(0);
+    let delivered = claim(&broker, &consumer, 1).await.remove(0);
     let _: String = server.run("REPLICAOF 127.0.0.1 1");
     let error = refused(&broker).await;
     assert!(error.is_transient() && !error.is_unknown());
     says(&error, "read-only replica");
-    let error = broker.settle(&consumer, &[(lent.receipt, Settlement::Done)]).await.remove(0).unwrap_err();
+    let error = broker.settle(&consumer, &[(delivered.receipt, Settlement::Done)]).await.remove(0).unwrap_err();
     says(&error, "read-only replica");
     says(broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap_err(), "read-only replica");
 }
@@ -321,25 +324,25 @@ async fn a_failure_that_cannot_be_stored_keeps_its_message_and_fails_no_other() 
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
-    send(&broker, ["done", "retry", "bury", "release"].map(message).into()).await;
-    let _: String = server.run("SET {actor:mail}:later:bodies mine");
+    send(&broker, ["done", "retry", "dead-letter", "release"].map(message).into()).await;
+    let _: String = server.run("SET {actor:mail}:scheduled:bodies mine");
     let _: String = server.run("SET {actor:mail}:dead:reasons mine");
-    let lent = claim(&broker, &consumer, 4).await.into_iter().map(|delivery| delivery.receipt);
+    let delivered = claim(&broker, &consumer, 4).await.into_iter().map(|delivery| delivery.receipt);
     let settlements: Vec<_> =
-        lent.zip([Settlement::Done, retry("r", LEASE), bury("b", "w"), release("back")]).collect();
+        delivered.zip([Settlement::Done, retry("r", LEASE), dead_letter("b", "w"), release("back")]).collect();
     let answers = broker.settle(&consumer, &settlements).await;
-    assert_eq!(*answers[0].as_ref().unwrap(), Settled::Yes);
-    assert_eq!(*answers[3].as_ref().unwrap(), Settled::Yes);
+    assert_eq!(*answers[0].as_ref().unwrap(), Settled::Applied);
+    assert_eq!(*answers[3].as_ref().unwrap(), Settled::Applied);
     for refused in [&answers[1], &answers[2]] {
         says(refused.as_ref().unwrap_err(), "holds something else");
     }
-    assert_eq!(broker.counts(&queue()).await.unwrap().lent, 2);
+    assert_eq!(broker.counts(&queue()).await.unwrap().in_flight, 2);
     // The person removes what was in the way: the same settlements work.
-    let _: i64 = server.run("DEL {actor:mail}:later:bodies {actor:mail}:dead:reasons");
+    let _: i64 = server.run("DEL {actor:mail}:scheduled:bodies {actor:mail}:dead:reasons");
     let answers = broker.settle(&consumer, &settlements[1..3]).await;
-    assert!(answers.iter().all(|answer| *answer.as_ref().unwrap() == Settled::Yes));
+    assert!(answers.iter().all(|answer| *answer.as_ref().unwrap() == Settled::Applied));
     let counts = broker.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.scheduled, counts.dead), (1, 0, 1, 1));
+    assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead), (1, 0, 1, 1));
     assert_eq!(broker.audit(&queue(), 100).await.unwrap().violations, [], "half of something has stayed");
 }
 

@@ -61,10 +61,10 @@ fn a_message_passes_through_a_runtime_for_each_step() {
     for _ in 0..3 {
         let began = Instant::now();
         runtimes[1].block_on(send(&broker, vec![message("a")]));
-        let mut lent = runtimes[2].block_on(claim(&broker, &consumer, 1));
-        assert_eq!(bodies(&lent), ["a"]);
-        let settled = settle(&broker, &consumer, lent.remove(0).receipt, Settlement::Done);
-        assert_eq!(runtimes[3].block_on(settled), Settled::Yes);
+        let mut delivered = runtimes[2].block_on(claim(&broker, &consumer, 1));
+        assert_eq!(bodies(&delivered), ["a"]);
+        let settled = settle(&broker, &consumer, delivered.remove(0).receipt, Settlement::Done);
+        assert_eq!(runtimes[3].block_on(settled), Settled::Applied);
         assert!(began.elapsed() < 2 * QUICK, "{:?}", began.elapsed());
     }
 }
@@ -117,12 +117,12 @@ fn a_runtime_that_is_blocked_holds_up_no_other() {
 }
 
 #[test]
-fn a_departure_that_is_blocked_holds_up_no_other() {
+fn a_flush_that_is_blocked_holds_up_no_other() {
     let server = Server::start();
     let other = runtime();
     let broker = other.block_on(server.broker());
     let theirs = broker.clone();
-    // The first goes by itself, the second begins a departure, which stands behind what blocks.
+    // The first goes by itself, the second begins a flush, which stands behind what blocks.
     let _blocked = Blocked::after(move || async move {
         for _ in 0..3 {
             let broker = theirs.clone();

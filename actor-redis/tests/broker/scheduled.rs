@@ -31,11 +31,11 @@ async fn a_worker_that_waits_is_woken_for_what_becomes_due() {
     assert_eq!(bodies(&waiting.await.unwrap()), ["soon"]);
     assert!(sent.elapsed() >= SOON, "it came after {:?}", sent.elapsed());
     assert!(sent.elapsed() < PROMPT, "it came after {:?}", sent.elapsed());
-    // What woke the worker was not lent, and is gone.
-    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:again"), 0);
+    // What woke the worker was not in flight, and is gone.
+    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:released"), 0);
     assert_eq!(
         server
-            .run::<(i64, redis::Value, redis::Value, redis::Value)>("XPENDING {actor:mail}:ready:high:again workers")
+            .run::<(i64, redis::Value, redis::Value, redis::Value)>("XPENDING {actor:mail}:ready:high:released workers")
             .0,
         0
     );
@@ -61,14 +61,14 @@ async fn a_worker_that_waits_is_woken_for_a_retry() {
     let broker = server.broker().await;
     let (one, two) = (worker(&broker).await, worker(&broker).await);
     send(&broker, vec![message("first")]).await;
-    let lent = claim(&broker, &one, 1).await.remove(0);
+    let delivered = claim(&broker, &one, 1).await.remove(0);
     let waiting = tokio::spawn({
         let broker = broker.clone();
         async move { broker.claim(&two, 1, &Wait::new(HOUR)).await.unwrap() }
     });
     server.until_a_read_waits().await;
     let sent = Instant::now();
-    settle(&broker, &one, lent.receipt, retry("second", SOON)).await;
+    settle(&broker, &one, delivered.receipt, retry("second", SOON)).await;
     assert_eq!(bodies(&waiting.await.unwrap()), ["second"]);
     assert!((SOON..PROMPT).contains(&sent.elapsed()), "it came after {:?}", sent.elapsed());
 }
@@ -98,8 +98,8 @@ async fn more_than_one_look_can_move_become_due_at_once() {
     while got < 1_000 {
         got += wait_and_claim(&broker, &consumer).await.len();
     }
-    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 0);
-    assert_eq!(server.run::<i64>("HLEN {actor:mail}:later:bodies"), 0);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:scheduled"), 0);
+    assert_eq!(server.run::<i64>("HLEN {actor:mail}:scheduled:bodies"), 0);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn times_are_those_of_the_server() {
     send(&broker, vec![message("in an hour").after(HOUR)]).await;
     let (seconds, micros): (f64, f64) = server.run("TIME");
     let now = seconds * 1000.0 + micros / 1000.0;
-    let waiting: Vec<(String, f64)> = server.run("ZRANGE {actor:mail}:later 0 -1 WITHSCORES");
+    let waiting: Vec<(String, f64)> = server.run("ZRANGE {actor:mail}:scheduled 0 -1 WITHSCORES");
     assert!((now + 3_600_000.0 - waiting[0].1).abs() < 10_000.0);
     let here = broker.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64() * 1000.0;
     assert!((here - now).abs() < 10_000.0);
@@ -122,7 +122,7 @@ async fn the_longest_delay_there_is_does_not_overflow() {
     send(&broker, vec![message("never").after(Duration::MAX)]).await;
     let consumer = worker(&broker).await;
     assert!(claim(&broker, &consumer, 1).await.is_empty());
-    let waiting: Vec<(String, f64)> = server.run("ZRANGE {actor:mail}:later 0 -1 WITHSCORES");
+    let waiting: Vec<(String, f64)> = server.run("ZRANGE {actor:mail}:scheduled 0 -1 WITHSCORES");
     // Beyond this, a score could not tell one millisecond from the next.
     assert!(waiting[0].1 < (1_u64 << 53) as f64);
 }
@@ -132,15 +132,15 @@ async fn an_index_without_its_body_is_let_go() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
-    let _: i64 = server.run("ZADD {actor:mail}:later 1 normal:gone");
-    let _: i64 = server.run("ZADD {actor:mail}:later 2 normal:here");
-    let _: i64 = server.run("HSET {actor:mail}:later:bodies normal:here here");
+    let _: i64 = server.run("ZADD {actor:mail}:scheduled 1 normal:gone");
+    let _: i64 = server.run("ZADD {actor:mail}:scheduled 2 normal:here");
+    let _: i64 = server.run("HSET {actor:mail}:scheduled:bodies normal:here here");
     assert_eq!(bodies(&wait_and_claim(&broker, &consumer).await), ["here"]);
-    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 0);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:scheduled"), 0);
 }
 
 #[tokio::test]
-async fn a_paused_queue_lends_nothing_and_goes_on_where_it_was() {
+async fn a_paused_queue_delivers_nothing_and_goes_on_where_it_was() {
     use actor_core::Inspect;
     let server = Server::start();
     let (broker, elsewhere) = (server.broker().await, server.broker().await);
@@ -152,11 +152,11 @@ async fn a_paused_queue_lends_nothing_and_goes_on_where_it_was() {
     server.until_a_read_waits().await;
     elsewhere.pause(&queue()).await.unwrap();
     broker.renew(&consumer.worker, &[queue()], HOUR).await.unwrap();
-    // The heartbeat has ended the read: what comes now is not lent.
+    // The heartbeat has ended the read: what comes now is not in flight.
     tokio::time::timeout(PROMPT, server.until_no_read_waits()).await.unwrap();
     send(&elsewhere, vec![message("held back")]).await;
     let counts = elsewhere.counts(&queue()).await.unwrap();
-    assert_eq!((counts.ready, counts.lent, counts.paused), (1, 0, true));
+    assert_eq!((counts.ready, counts.in_flight, counts.paused), (1, 0, true));
     elsewhere.resume(&queue()).await.unwrap();
     broker.renew(&consumer.worker, &[queue()], HOUR).await.unwrap();
     assert_eq!(bodies(&waiting.await.unwrap()), ["held back"]);
@@ -236,13 +236,13 @@ async fn a_busy_worker_does_not_pass_on_for_ever_what_it_has_seen_to() {
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     assert!(claim(&broker, &consumer, 1).await.is_empty());
-    let _: String = server.run("XADD {actor:mail}:ready:high:again * w 1");
+    let _: String = server.run("XADD {actor:mail}:ready:high:released * w 1");
     send(&broker, (0..10).map(|number| message(&number.to_string())).collect()).await;
     // It has not looked for this yet.
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
-    let marks = || server.run::<i64>("XLEN {actor:mail}:ready:high:again");
+    let marks = || server.run::<i64>("XLEN {actor:mail}:ready:high:released");
     assert_eq!(marks(), 2);
-    // Busy lanes pass on once a second at most: now this one may again.
+    // Busy subscriptions pass on once a second at most: now this one may again.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
@@ -257,12 +257,12 @@ async fn a_retry_wakes_a_worker_for_what_is_overdue_and_nobody_looks_at() {
     let consumer = worker(&broker).await;
     send(&broker, ["a", "b", "c"].map(message).into()).await;
     let mut held = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt);
-    let marks = || server.run::<u64>("XLEN {actor:mail}:ready:high:again");
+    let marks = || server.run::<u64>("XLEN {actor:mail}:ready:high:released");
     settle(&broker, &consumer, held.next().unwrap(), retry("a", Duration::from_millis(1))).await;
     assert_eq!(marks(), 1, "nothing else is due sooner");
-    let _: u64 = server.run("XTRIM {actor:mail}:ready:high:again MAXLEN 0");
-    let member: Vec<String> = server.run("ZRANGE {actor:mail}:later 0 0");
-    let _: u64 = server.run(&format!("ZADD {{actor:mail}}:later 1 {}", member[0]));
+    let _: u64 = server.run("XTRIM {actor:mail}:ready:high:released MAXLEN 0");
+    let member: Vec<String> = server.run("ZRANGE {actor:mail}:scheduled 0 0");
+    let _: u64 = server.run(&format!("ZADD {{actor:mail}}:scheduled 1 {}", member[0]));
     for body in ["b", "c"] {
         settle(&broker, &consumer, held.next().unwrap(), retry(body, Duration::from_millis(1))).await;
         assert_eq!(marks(), 1, "one is enough");
@@ -284,7 +284,7 @@ async fn what_is_due_is_not_missed_where_the_answer_that_told_of_it_was_lost() {
     proxy.swallow_the_next_answer();
     send(&server.broker().await, vec![message("soon").after(Duration::from_millis(1))]).await;
     assert!(claiming.await.unwrap().is_err());
-    // By itself the lane looks at what is due no sooner than after eleven seconds.
+    // By itself the subscription looks at what is due no sooner than after eleven seconds.
     let claimed = tokio::time::timeout(Duration::from_secs(8), wait_and_claim(&broker, &consumer)).await;
     assert_eq!(bodies(&claimed.expect("it looks")), ["soon"]);
 }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{MessageId, Priority, QueueName};
 use actor_redis::RedisBroker;
@@ -123,7 +123,7 @@ impl Server {
 
     /// Waits until a worker has taken note of what woke it.
     pub(crate) async fn until_no_mark_is_left(&self) {
-        while self.run::<i64>("XLEN {actor:mail}:ready:high:again") > 0 {
+        while self.run::<i64>("XLEN {actor:mail}:ready:high:released") > 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -192,10 +192,10 @@ pub(crate) fn queue() -> QueueName {
     "mail".parse().unwrap()
 }
 
-/// A worker, enrolled.
+/// A worker, registered.
 pub(crate) async fn worker(broker: &RedisBroker) -> Consumer {
-    let worker = Incarnation::new("worker");
-    broker.enroll(&worker, &[queue()], LEASE).await.unwrap();
+    let worker = WorkerId::new("worker");
+    broker.register(&worker, &[queue()], LEASE).await.unwrap();
     Consumer::new(worker, queue())
 }
 
@@ -215,16 +215,16 @@ pub(crate) async fn send(broker: &RedisBroker, messages: Vec<Enqueue>) {
 
 /// Claims without waiting.
 pub(crate) async fn claim(broker: &RedisBroker, consumer: &Consumer, max: usize) -> Vec<Delivery> {
-    let mut lent = Vec::new();
+    let mut delivered = Vec::new();
     // One claim may end with a priority, where a lower one has more.
-    while lent.len() < max {
-        let more = broker.claim(consumer, max - lent.len(), &Wait::new(Duration::ZERO)).await.unwrap();
+    while delivered.len() < max {
+        let more = broker.claim(consumer, max - delivered.len(), &Wait::new(Duration::ZERO)).await.unwrap();
         if more.is_empty() {
             break;
         }
-        lent.extend(more);
+        delivered.extend(more);
     }
-    lent
+    delivered
 }
 
 /// Claims, and waits for long: only against a test that hangs.
@@ -246,7 +246,7 @@ pub(crate) async fn settle(
 }
 
 pub(crate) fn retry(body: &str, after: Duration) -> Settlement {
-    Settlement::Retry { id: MessageId::new(), priority: Priority::Normal, body: body.to_owned().into(), after }
+    Settlement::Reschedule { id: MessageId::new(), priority: Priority::Normal, body: body.to_owned().into(), after }
 }
 
 pub(crate) fn park(body: &str, ability: &str) -> Settlement {
@@ -254,8 +254,8 @@ pub(crate) fn park(body: &str, ability: &str) -> Settlement {
     Settlement::Park { id: MessageId::new(), priority: Priority::Normal, body, after: LEASE, ability }
 }
 
-pub(crate) fn bury(body: &str, reason: &str) -> Settlement {
-    Settlement::Bury { id: Some(MessageId::new()), body: body.to_owned().into(), reason: reason.to_owned() }
+pub(crate) fn dead_letter(body: &str, reason: &str) -> Settlement {
+    Settlement::DeadLetter { id: Some(MessageId::new()), body: body.to_owned().into(), reason: reason.to_owned() }
 }
 
 pub(crate) fn release(body: &str) -> Settlement {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actor_core::Broker;
-use actor_core::delivery::{Incarnation, Wait};
+use actor_core::delivery::{Wait, WorkerId};
 use actor_redis::RedisBroker;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -83,7 +83,7 @@ async fn a_part_of_a_cluster_is_warned_of_once() {
     for part in parts {
         let broker = RedisBroker::connect(&part).await.unwrap();
         // A second connection.
-        assert!(broker.renew(&Incarnation::new("worker"), &[queue()], LEASE).await.is_err());
+        assert!(broker.renew(&WorkerId::new("worker"), &[queue()], LEASE).await.is_err());
     }
     assert_eq!(log.count("part of a cluster"), 2);
 }

@@ -154,17 +154,17 @@ impl Server {
         Ok(info.lines().filter_map(of).sum())
     }
 
-    /// How many messages a queue holds: ready, lent and scheduled.
+    /// How many messages a queue holds: ready, in flight and scheduled.
     ///
     /// # Errors
     ///
     /// Redis did not answer.
     pub async fn held(&self, queue: &str) -> Result<u64> {
         let mut pipeline = redis::pipe();
-        for level in ["high:again", "high", "normal:again", "normal", "low:again", "low"] {
+        for level in ["high:released", "high", "normal:released", "normal", "low:released", "low"] {
             pipeline.cmd("XLEN").arg(format!("{{actor:{queue}}}:ready:{level}"));
         }
-        pipeline.cmd("ZCARD").arg(format!("{{actor:{queue}}}:later"));
+        pipeline.cmd("ZCARD").arg(format!("{{actor:{queue}}}:scheduled"));
         let lengths: Vec<u64> = pipeline.query_async(&mut self.admin.clone()).await?;
         Ok(lengths.iter().sum())
     }

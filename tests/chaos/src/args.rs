@@ -13,7 +13,7 @@ pub(crate) enum Command {
     List,
     Worker(Orders),
     Producer(Orders),
-    /// Run a program that shall die with the harness.
+    /// Run a program that must die with the harness.
     Guard(Vec<String>),
 }
 

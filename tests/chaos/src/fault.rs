@@ -6,8 +6,8 @@ use std::time::Duration;
 use actor_core::broker::Broker;
 use serde::Serialize;
 
-use crate::crew::{Role, Slot};
 use crate::disk::Disk;
+use crate::fleet::{Role, Slot};
 use crate::foreign;
 use crate::history::What;
 use crate::process::{NAMESPACE, QUEUES};
@@ -58,16 +58,16 @@ pub(crate) enum Fault {
     Leak,
 }
 
-/// Faults of one lane follow one another; those of different lanes overlap.
+/// Faults of one track follow one another; those of different tracks overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum Track {
     Process,
     Redis,
     Network,
 }
 
 impl Fault {
-    pub(crate) fn lane(self) -> Lane {
+    pub(crate) fn track(self) -> Track {
         match self {
             Self::KillWorker
             | Self::KillProducer
@@ -81,9 +81,9 @@ impl Fault {
             | Self::FreezeWorker
             | Self::Poison
             | Self::Hog
-            | Self::Leak => Lane::Process,
-            Self::Cut | Self::Mute | Self::Deaf | Self::Snap | Self::Lag | Self::Drip => Lane::Network,
-            _ => Lane::Redis,
+            | Self::Leak => Track::Process,
+            Self::Cut | Self::Mute | Self::Deaf | Self::Snap | Self::Lag | Self::Drip => Track::Network,
+            _ => Track::Redis,
         }
     }
 
@@ -130,7 +130,7 @@ impl Fault {
     /// Whether it leaves workers, their network and their leases alone.
     pub(crate) fn spares_workers(self) -> bool {
         let loses_leases = matches!(self, Self::LoseWorkers | Self::HandOver | Self::FailOver);
-        self.lane() == Lane::Redis && !loses_leases
+        self.track() == Track::Redis && !loses_leases
     }
 
     /// Whether Redis cannot be used by anyone meanwhile.
@@ -148,8 +148,8 @@ impl Fault {
     }
 
     /// Begins it. `dice` chooses its victim.
-    pub(crate) fn begin(self, stage: &mut Stage, dice: u64) -> Result<Victim, Box<dyn std::error::Error>> {
-        let victim = self.victim(stage, dice);
+    pub(crate) fn begin(self, stage: &mut Stage, rng: u64) -> Result<Victim, Box<dyn std::error::Error>> {
+        let victim = self.victim(stage, rng);
         let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
         stage.journal.note(&What::Fault { name: self.name(), on });
         if self.takes_redis_away() {
@@ -182,16 +182,16 @@ impl Fault {
             (Self::ReadOnly, _) => stage.redis("REPLICAOF 127.0.0.1 1")?,
             (Self::FlushScripts, _) => stage.redis("SCRIPT FLUSH")?,
             (Self::KillClients, _) => stage.redis("CLIENT KILL TYPE normal")?,
-            (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(dice, "workers")))?,
-            (Self::LoseLater, _) => stage.redis(&format!("DEL {}", key(dice, "later")))?,
-            (Self::LoseConsumers, _) => lose_consumers(stage, dice)?,
-            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(dice)))?,
+            (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(rng, "workers")))?,
+            (Self::LoseLater, _) => stage.redis(&format!("DEL {}", key(rng, "scheduled")))?,
+            (Self::LoseConsumers, _) => lose_consumers(stage, rng)?,
+            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(rng)))?,
             (Self::LoseDead, _) => stage.redis(&format!("DEL {}", key(0, "dead")))?,
             (Self::LoseQueues, _) => stage.redis(&format!("DEL {{{NAMESPACE}}}:queues"))?,
             (Self::HandOver, _) => stage.hand_over()?,
             (Self::FailOver, _) => stage.part()?,
             (Self::FillDisk, _) => stage.disk.as_ref().map_or(Ok(()), Disk::fill)?,
-            (Self::Foreign, _) => foreign::send(stage, dice)?,
+            (Self::Foreign, _) => foreign::send(stage, rng)?,
             (Self::Poison | Self::Hog | Self::Leak, _) => self.send(stage),
             (fault, Some(slot)) => slot.proxy.set(fault.weather()),
             // A fault of single processes, where there is none to befall.
@@ -246,13 +246,13 @@ impl Fault {
     }
 
     /// The first worker is spared by all that befalls single ones, so that somebody can always recover.
-    fn victim(self, stage: &Stage, dice: u64) -> Victim {
+    fn victim(self, stage: &Stage, rng: u64) -> Victim {
         let wanted: &[Role] = match self {
             Self::KillWorker | Self::CycleWorker | Self::FreezeWorker | Self::RollBack | Self::FewThreads => {
                 &[Role::Worker]
             }
             Self::KillProducer => &[Role::Producer],
-            fault if fault.lane() == Lane::Network => &[Role::Worker, Role::Producer],
+            fault if fault.track() == Track::Network => &[Role::Worker, Role::Producer],
             _ => &[],
         };
         let fits = |(index, slot): (usize, &Slot)| {
@@ -260,7 +260,7 @@ impl Fault {
         };
         let victims: Vec<_> = stage.slots.iter().enumerate().filter_map(fits).collect();
         let count = victims.len() as u64;
-        Victim((count > 0).then(|| victims[(dice % count) as usize]))
+        Victim((count > 0).then(|| victims[(rng % count) as usize]))
     }
 
     /// Sends a message that is a fault itself. Redis may be away, so nothing waits for it.
@@ -284,18 +284,18 @@ impl Fault {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Victim(pub(crate) Option<usize>);
 
-fn key(dice: u64, name: &str) -> String {
-    storage::key(QUEUES[(dice % QUEUES.len() as u64) as usize], name)
+fn key(rng: u64, name: &str) -> String {
+    storage::key(QUEUES[(rng % QUEUES.len() as u64) as usize], name)
 }
 
-fn stream(dice: u64) -> String {
+fn stream(rng: u64) -> String {
     // Most messages are of normal priority.
-    key(dice, ["ready:normal", "ready:normal", "ready:high", "ready:low"][(dice / 2 % 4) as usize])
+    key(rng, ["ready:normal", "ready:normal", "ready:high", "ready:low"][(rng / 2 % 4) as usize])
 }
 
 /// Deletes the consumers of a stream, with what the group knew of their messages.
-fn lose_consumers(stage: &Stage, dice: u64) -> redis::RedisResult<()> {
-    let stream = stream(dice);
+fn lose_consumers(stage: &Stage, rng: u64) -> redis::RedisResult<()> {
+    let stream = stream(rng);
     let mut connection = stage.server.connection()?;
     let consumers: Vec<std::collections::HashMap<String, redis::Value>> =
         redis::cmd("XINFO").arg("CONSUMERS").arg(&stream).arg("workers").query(&mut connection)?;

@@ -17,8 +17,8 @@ const EACH: usize = 5;
 const FAR_MS: u64 = 4_000_000_000_000;
 
 /// Adds some of both kinds to the ready streams.
-pub(crate) fn send(stage: &Stage, dice: u64) -> RedisResult<()> {
-    let level = ["high", "normal", "low"][(dice % 3) as usize];
+pub(crate) fn send(stage: &Stage, rng: u64) -> RedisResult<()> {
+    let level = ["high", "normal", "low"][(rng % 3) as usize];
     let key = format!("{{{NAMESPACE}:work}}:ready:{level}");
     let mut connection = stage.server.connection()?;
     let actor = <plain as Actor>::DEF.name;
@@ -50,11 +50,11 @@ pub(crate) fn park(stage: &Stage) -> RedisResult<()> {
         redis::pipe()
             .atomic()
             .cmd("ZADD")
-            .arg(key("work", "later"))
+            .arg(key("work", "scheduled"))
             .arg(FAR_MS)
             .arg(&member)
             .cmd("HSET")
-            .arg(key("work", "later:bodies"))
+            .arg(key("work", "scheduled:bodies"))
             .arg(&member)
             .arg(&body)
             .cmd("ZADD")

@@ -26,8 +26,8 @@ pub(crate) enum What {
     /// A message of a newer format was added by hand.
     Tomorrow { id: MessageId, body: String },
 
-    /// A worker was lent a message, and may run it.
-    Lent { id: MessageId, attempt: u32, crashes: u32, token: u64 },
+    /// A worker was in flight a message, and may run it.
+    Delivered { id: MessageId, attempt: u32, crashes: u32, token: u64 },
     /// A run began.
     Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
     /// A run ended.
@@ -35,14 +35,14 @@ pub(crate) enum What {
     /// A worker is about to settle a message, and not as done: `spent` attempts are counted from here on.
     Settled { id: MessageId, token: u64, spent: u32, error: Option<String> },
 
-    /// A life began: its lease was asked for at `asked`.
-    Enrolled { worker: String, asked: u64 },
+    /// A session began: its lease was asked for at `asked`.
+    Registered { worker: String, asked: u64 },
     /// The lease was prolonged.
     Renewed { worker: String, asked: u64 },
     /// The worker learned that it was declared dead.
     Lost { worker: String },
     /// The lease was ended in good order.
-    Retired { worker: String },
+    Deregistered { worker: String },
 
     /// The effect of a message was written to the ledger.
     Committed { id: MessageId, token: u64 },

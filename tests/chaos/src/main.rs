@@ -4,10 +4,10 @@
 
 mod args;
 mod clock;
-mod crew;
 mod disk;
 mod failpoints;
 mod fault;
+mod fleet;
 mod foreign;
 mod history;
 mod judge;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::fault::{Fault, Lane};
+use crate::fault::{Fault, Track};
 use crate::scenario::Scenario;
 
 /// After an outage of Redis this long, the next such one waits: a worker grants others the time of an outage for
@@ -18,14 +18,14 @@ pub(crate) struct Planned {
     pub(crate) hold: Duration,
     pub(crate) fault: Fault,
     /// Chooses the victim.
-    pub(crate) dice: u64,
+    pub(crate) rng: u64,
 }
 
 /// Plans the faults of the time between the beginning and `span`, by time.
 pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planned> {
     let mut planned = Vec::new();
-    for (number, lane) in [Lane::Process, Lane::Redis, Lane::Network].into_iter().enumerate() {
-        let faults: Vec<_> = scenario.faults.iter().filter(|(fault, _)| fault.lane() == lane).copied().collect();
+    for (number, track) in [Track::Process, Track::Redis, Track::Network].into_iter().enumerate() {
+        let faults: Vec<_> = scenario.faults.iter().filter(|(fault, _)| fault.track() == track).copied().collect();
         let weights: u32 = faults.iter().map(|(_, weight)| weight).sum();
         if weights == 0 {
             continue;
@@ -38,13 +38,13 @@ pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planne
             let fault = choose(&faults, rng.u32(0..weights));
             let (least, most) = fault.hold_ms(scenario.lease());
             let hold = Duration::from_millis(rng.u64(least..=most));
-            let dice = rng.u64(..);
+            let rng = rng.u64(..);
             if at + hold > span {
                 break;
             }
-            planned.push(Planned { at, hold, fault, dice });
+            planned.push(Planned { at, hold, fault, rng });
             at += hold;
-            if lane == Lane::Redis && hold > LONG {
+            if track == Track::Redis && hold > LONG {
                 at += scenario.lease() * 2;
             }
         }
@@ -53,12 +53,12 @@ pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planne
     planned
 }
 
-fn choose(faults: &[(Fault, u32)], mut dice: u32) -> Fault {
+fn choose(faults: &[(Fault, u32)], mut rng: u32) -> Fault {
     for (fault, weight) in faults {
-        if dice < *weight {
+        if rng < *weight {
             return *fault;
         }
-        dice -= weight;
+        rng -= weight;
     }
     faults[0].0
 }

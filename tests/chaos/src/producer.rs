@@ -16,9 +16,9 @@ use crate::tasks::{doomed, jumpy, novel, patient, plain, stubborn};
 
 /// How many sends are under way at most.
 const LANES: u32 = 8;
-/// How long a lane pauses where the broker takes nothing.
+/// How long a stream pauses where the broker takes nothing.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long the lanes send, and how long they then pause, in ms, where producers pause.
+/// How long the streams send, and how long they then pause, in ms, where producers pause.
 const BURST_MS: std::ops::Range<u64> = 200..1_500;
 const QUIET_MS: std::ops::Range<u64> = 2_000..6_000;
 
@@ -31,9 +31,9 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
         let mut terminate = signal(SignalKind::terminate())?;
         let (stop, stopped) = watch::channel(false);
         let open = turnstile(orders);
-        let lanes: Vec<_> = (0..LANES)
-            .map(|lane| {
-                let rng = Rng::with_seed(orders.seed ^ u64::from(lane) << 32);
+        let streams: Vec<_> = (0..LANES)
+            .map(|stream| {
+                let rng = Rng::with_seed(orders.seed ^ u64::from(stream) << 32);
                 let pace = Duration::from_secs_f64(f64::from(LANES) / orders.rate);
                 let (broker, mut stopped, mut open) = (Arc::clone(&broker), stopped.clone(), open.clone());
                 let (extra, long) = (orders.extra, orders.long_runs);
@@ -59,14 +59,14 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
             .collect();
         terminate.recv().await;
         stop.send_replace(true);
-        for lane in lanes {
-            lane.await?;
+        for stream in streams {
+            stream.await?;
         }
         Ok(())
     })
 }
 
-/// Lets all lanes send, or none: where producers pause, the connection that they share is quiet then.
+/// Lets all streams send, or none: where producers pause, the connection that they share is quiet then.
 fn turnstile(orders: &Orders) -> watch::Receiver<bool> {
     let (turn, open) = watch::channel(true);
     let (pauses, mut rng) = (orders.pauses, Rng::with_seed(orders.seed));

@@ -112,14 +112,14 @@ impl Report {
         println!("  workers   {} processes killed, {} leases lost", counts.processes_killed, counts.leases_lost);
         let recovery = &verdict.recovery;
         println!(
-            "  recovery  of {} messages: p50 {:.1} s, p99 {:.1} s, max {:.1} s, bound {:.1} s; of {} last chances: max {:.1} s",
+            "  recovery  of {} messages: p50 {:.1} s, p99 {:.1} s, max {:.1} s, bound {:.1} s; of {} last deliveries: max {:.1} s",
             recovery.count,
             recovery.p50,
             recovery.p99,
             recovery.max,
             recovery.bound,
-            recovery.last_chances,
-            recovery.last_chances_max
+            recovery.last_deliveries,
+            recovery.last_deliveries_max
         );
         if recovery.stalled > 0.0 {
             println!("  machine   stood still for {:.1} s in all", recovery.stalled);

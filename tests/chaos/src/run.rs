@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::crew::Role;
 use crate::fault::{Fault, Victim};
+use crate::fleet::Role;
 use crate::history::{History, What};
 use crate::plan::plan;
 use crate::scenario::Scenario;
@@ -83,14 +83,14 @@ async fn harm(
     let mut lasting: Vec<(Duration, Fault, Victim)> = Vec::new();
     while began.elapsed() < span || !lasting.is_empty() {
         let now = began.elapsed();
-        // Ends first: a lane's next fault may not begin before its last one has ended.
+        // Ends first: a track's next fault may not begin before its last one has ended.
         let (over, on): (Vec<_>, Vec<_>) = lasting.into_iter().partition(|(until, ..)| *until <= now);
         lasting = on;
         for (_, fault, victim) in over {
             fault.end(stage, &victim)?;
         }
         while let Some(next) = ahead.next_if(|next| next.at <= now) {
-            let victim = next.fault.begin(stage, next.dice)?;
+            let victim = next.fault.begin(stage, next.rng)?;
             lasting.push((next.at.max(now) + next.hold, next.fault, victim));
         }
         if let Some(found) = live_audit
@@ -107,7 +107,7 @@ async fn harm(
 
 /// Asks the processes of a role to stop, and waits until they have.
 async fn dismiss(stage: &mut Stage, role: Role) -> Result<(), Box<dyn Error>> {
-    stage.of(role).for_each(super::crew::Slot::dismiss);
+    stage.of(role).for_each(super::fleet::Slot::dismiss);
     let began = Instant::now();
     while stage.of(role).any(|slot| slot.is_running()) {
         stage.tend()?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::crew::{Role, Under};
 use crate::fault::Fault;
+use crate::fleet::{Role, Under};
 use crate::judge;
 use crate::process::Extra;
 use crate::standby::Promoter;
@@ -24,7 +24,7 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
     /// Each with its weight.
     pub(crate) faults: Vec<(Fault, u32)>,
-    /// Between two faults of one lane, in ms, at least and at most.
+    /// Between two faults of one track, in ms, at least and at most.
     pub(crate) gap_ms: (u64, u64),
     pub(crate) workers: usize,
     pub(crate) producers: usize,
@@ -109,7 +109,7 @@ impl Scenario {
     }
 
     /// Whether nothing befalls workers, their network, or what Redis knows of them.
-    pub(crate) fn troubles_only_redis(&self) -> bool {
+    pub(crate) fn disrupts_only_redis(&self) -> bool {
         self.promoter.is_none()
             && !self.faults.is_empty()
             && self.faults.iter().all(|(fault, _)| fault.spares_workers())
@@ -117,19 +117,19 @@ impl Scenario {
 }
 
 const UNKNOWN_HOLDERS: &[(&str, &str)] = &[
-    (judge::EXCLUSION, "who held what was deleted: it is lent again while it may still run"),
-    (judge::TOKENS, "how often it was lent was deleted"),
-    (judge::BOUNDED, "how often it was lent was deleted"),
+    (judge::EXCLUSION, "who held what was deleted: it is delivered again while it may still run"),
+    (judge::TOKENS, "how often it was in flight was deleted"),
+    (judge::BOUNDED, "how often it was in flight was deleted"),
     (judge::ATTEMPTS, "a failure of a holder that was forgotten changes nothing"),
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
 
-/// What a master had not yet passed on when it died is gone with it: that something was lent, settled or
+/// What a master had not yet passed on when it died is gone with it: that something was in flight, settled or
 /// retried. Messages that were acknowledged and are gone too are counted apart, and never excused
 /// outside of the time in which the replica was parted from its master.
 const FAILED_OVER: &[(&str, &str)] = &[
-    (judge::EXCLUSION, "that it was lent was lost with the master: it is lent again while it still runs"),
-    (judge::TOKENS, "how often it was lent was lost with the master"),
+    (judge::EXCLUSION, "that it was in flight was lost with the master: it is delivered again while it still runs"),
+    (judge::TOKENS, "how often it was in flight was lost with the master"),
     (judge::BOUNDED, "that it was settled was lost with the master"),
     (judge::ATTEMPTS, "that it was tried was lost with the master"),
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
@@ -211,7 +211,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("kill-worker", "SIGKILL of workers", &[KillWorker]),
         one("kill-producer", "SIGKILL of producers", &[KillProducer]),
         Scenario {
-            // A few live long enough to take over; else ever more is left for the last ones' slots.
+            // A few live long enough to recover; else ever more is left for the last ones' slots.
             gap_ms: (1_000, 14_000),
             ..one("kill-all-workers", "SIGKILL of all workers at once", &[KillAllWorkers])
         },

@@ -9,9 +9,9 @@ use actor_core::BrokerError;
 use actor_core::broker::Broker;
 use actor_redis::RedisBroker;
 
-use crate::crew::{Role, Slot};
 use crate::disk::Disk;
 use crate::fault::Fault;
+use crate::fleet::{Role, Slot};
 use crate::history::{Journal, What};
 use crate::ledger;
 use crate::process::{NAMESPACE, Orders, QUEUES};

@@ -9,21 +9,21 @@ use serde::Deserialize;
 use crate::process::{NAMESPACE, QUEUES};
 use crate::server::Server;
 
-/// More than are ever lent at once.
+/// More than are ever in flight at once.
 const MANY: u64 = 1_000_000;
 
-const LEVELS: [&str; 6] = ["high:again", "high", "normal:again", "normal", "low:again", "low"];
+const LEVELS: [&str; 6] = ["high:released", "high", "normal:released", "normal", "low:released", "low"];
 
 /// What Redis holds at the end of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Storage {
     pub(crate) dead: HashMap<MessageId, DeadLetter>,
-    /// Messages that are ready, lent or scheduled.
+    /// Messages that are ready, in flight or scheduled.
     pub(crate) left: Vec<MessageId>,
     /// Those of a newer format among them, as they stand there: they are for workers of tomorrow.
     pub(crate) tomorrow: HashMap<MessageId, String>,
-    /// How many entries the groups believe lent. The last worker that stops may hold a mark that woke it.
-    pub(crate) lent: u64,
+    /// How many entries the groups believe in flight. The last worker that stops may hold a mark that woke it.
+    pub(crate) in_flight: u64,
     /// What should not be there.
     pub(crate) strange: Vec<String>,
 }
@@ -60,7 +60,7 @@ pub(crate) fn left(server: &Server) -> RedisResult<u64> {
             let entries: u64 = cmd("XLEN").arg(key(queue, &format!("ready:{level}"))).query(&mut connection)?;
             left += entries;
         }
-        left += cmd("HLEN").arg(key(queue, "later:bodies")).query::<u64>(&mut connection)?;
+        left += cmd("HLEN").arg(key(queue, "scheduled:bodies")).query::<u64>(&mut connection)?;
     }
     // Few enough to look at each.
     if left < 2_000 {
@@ -93,7 +93,7 @@ impl Storage {
                 Err(error) => self.strange.push(format!("dead letter {member} cannot be read: {error}")),
             }
         }
-        let later: HashMap<String, Vec<u8>> = cmd("HGETALL").arg(key(queue, "later:bodies")).query(connection)?;
+        let later: HashMap<String, Vec<u8>> = cmd("HGETALL").arg(key(queue, "scheduled:bodies")).query(connection)?;
         later.values().for_each(|body| self.not_at_its_end(body));
         for level in LEVELS {
             let stream = key(queue, &format!("ready:{level}"));
@@ -104,7 +104,7 @@ impl Storage {
             // A stream that was deleted has no group.
             let pending = cmd("XPENDING").arg(&stream).arg("workers").arg("-").arg("+").arg(MANY).query(connection);
             let pending: Vec<(String, String, u64, u64)> = pending.unwrap_or_default();
-            self.lent += pending.iter().filter(|(id, ..)| !is_mark(id)).count() as u64;
+            self.in_flight += pending.iter().filter(|(id, ..)| !is_mark(id)).count() as u64;
         }
         Ok(())
     }
@@ -126,8 +126,16 @@ impl Storage {
 
     /// Looks for keys that `docs/redis-keys.md` does not name.
     fn look_for_strangers(&mut self, connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 8] =
-            ["later", "later:bodies", "dead", "dead:bodies", "dead:reasons", "dead:pruned", "parked", "workers"];
+        const NAMES: [&str; 8] = [
+            "scheduled",
+            "scheduled:bodies",
+            "dead",
+            "dead:bodies",
+            "dead:reasons",
+            "dead:pruned",
+            "parked",
+            "workers",
+        ];
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);
         for queue in QUEUES {
             known.extend(NAMES.iter().map(|name| key(queue, name)));

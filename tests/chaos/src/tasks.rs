@@ -105,7 +105,7 @@ pub(crate) async fn patient(cx: &Context, #[state] site: &Site) -> Result<(), Fa
     tokio::task::yield_now().await;
     if cx.attempt() == 1 {
         run.fail();
-        return Err(Failure::retry_in(PATIENCE, "later"));
+        return Err(Failure::retry_in(PATIENCE, "scheduled"));
     }
     run.succeed()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, MessageId, QueueName};
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use crate::process::QUEUES;
 use crate::tasks::NOVELTIES;
 use crate::waiting::{Waiting, replicated};
 
-/// Passes everything on, and notes sends, leases and what is lent.
+/// Passes everything on, and notes sends, leases and what is in flight.
 #[derive(Debug)]
 pub(crate) struct Witness<B> {
     pub(crate) broker: B,
@@ -57,23 +57,23 @@ struct Counted {
 }
 
 impl<B> Witness<B> {
-    fn note_lent(&self, deliveries: &[Delivery]) {
+    fn note_delivered(&self, deliveries: &[Delivery]) {
         for delivery in deliveries {
             // What cannot be read is run by nobody.
             if let Ok(Counted { id, attempt, crashes, deliveries, .. }) = serde_json::from_slice(&delivery.body) {
                 let before = u64::from(delivery.crashes) + u64::from(delivery.interruptions);
                 let token = deliveries + before + 1;
                 let (attempt, crashes) = (attempt + 1, crashes + delivery.crashes);
-                self.journal.note(&What::Lent { id, attempt, crashes, token });
+                self.journal.note(&What::Delivered { id, attempt, crashes, token });
             }
         }
     }
 
     fn note_settled(&self, settlement: &Settlement) {
         // What is done has begun.
-        let (Settlement::Retry { body, .. }
+        let (Settlement::Reschedule { body, .. }
         | Settlement::Park { body, .. }
-        | Settlement::Bury { body, .. }
+        | Settlement::DeadLetter { body, .. }
         | Settlement::Release { body }) = settlement
         else {
             return;
@@ -117,16 +117,16 @@ impl<B: Broker> Broker for Witness<B> {
         answers
     }
 
-    async fn enroll(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
+    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
         let asked = now_us();
-        let answer = self.broker.enroll(worker, queues, lease).await;
+        let answer = self.broker.register(worker, queues, lease).await;
         if answer.is_ok() {
-            self.journal.note(&What::Enrolled { worker: worker.to_string(), asked });
+            self.journal.note(&What::Registered { worker: worker.to_string(), asked });
         }
         answer
     }
 
-    async fn renew(&self, worker: &Incarnation, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         let asked = now_us();
         let answer = self.broker.renew(worker, queues, lease).await;
         match &answer {
@@ -137,25 +137,25 @@ impl<B: Broker> Broker for Witness<B> {
         answer
     }
 
-    async fn stopping(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
+    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.broker.stopping(worker, queues).await
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
         let answer = self.broker.claim(consumer, max, wait).await;
-        self.note_lent(answer.as_deref().unwrap_or_default());
+        self.note_delivered(answer.as_deref().unwrap_or_default());
         answer
     }
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         let answer = self.broker.recover(consumer, max, grace).await;
-        self.note_lent(answer.as_deref().unwrap_or_default());
+        self.note_delivered(answer.as_deref().unwrap_or_default());
         answer
     }
 
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
         let answer = self.broker.unpark(consumer, abilities, max).await;
-        self.note_lent(answer.as_deref().unwrap_or_default());
+        self.note_delivered(answer.as_deref().unwrap_or_default());
         answer
     }
 
@@ -168,9 +168,9 @@ impl<B: Broker> Broker for Witness<B> {
         self.broker.settle(consumer, settlements).await
     }
 
-    async fn retire(&self, worker: &Incarnation, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.journal.note(&What::Retired { worker: worker.to_string() });
-        self.broker.retire(worker, queues).await
+    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.journal.note(&What::Deregistered { worker: worker.to_string() });
+        self.broker.deregister(worker, queues).await
     }
 
     fn now(&self) -> SystemTime {

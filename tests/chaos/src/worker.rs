@@ -11,7 +11,7 @@ use crate::ledger::Client;
 use crate::process::{Extra, Orders, QUEUES};
 use crate::tasks::{Novelty, Site};
 
-/// How soon a thread without work ends, where the pool shall be empty often.
+/// How soon a thread without work ends, where the pool must be empty often.
 const THREADS_END: Duration = Duration::from_millis(20);
 /// How long a run of the newest actor takes.
 const NOVEL: Duration = Duration::from_millis(5);

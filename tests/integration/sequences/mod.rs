@@ -16,7 +16,7 @@ use self::player::{LATER, Player, Stage, Step};
 use self::reference::End;
 use crate::support::RedisServer;
 
-/// How many workers play. Three can take over from one another in a ring.
+/// How many workers play. Three can recover from one another in a ring.
 const WORKERS: usize = 3;
 /// How long a sequence is at most.
 const LONGEST: usize = 50;
@@ -31,7 +31,7 @@ fn end() -> impl Strategy<Value = End> {
         priority().prop_map(End::RetryNow),
         priority().prop_map(End::RetryLater),
         priority().prop_map(End::Park),
-        Just(End::Bury),
+        Just(End::DeadLetter),
         Just(End::Release),
     ]
 }
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (worker(), 0_usize..4).prop_map(|(worker, max)| Step::Recover { worker, max }),
         1 => worker().prop_map(|worker| Step::Stopping { worker }),
         2 => (worker(), 0_usize..4).prop_map(|(worker, max)| Step::Unpark { worker, max }),
-        1 => worker().prop_map(|worker| Step::Retire { worker }),
+        1 => worker().prop_map(|worker| Step::Deregister { worker }),
         1 => worker().prop_map(|worker| Step::BeginAgain { worker }),
         1 => Just(Step::MakeDue),
     ]
@@ -100,7 +100,7 @@ impl Stage for OnRedis {
 
     fn make_due(&self, queue: &QueueName) {
         let due = "for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 0, member) end";
-        self.0.cli(&["EVAL", due, "1", &format!("{{actor:{queue}}}:later")]);
+        self.0.cli(&["EVAL", due, "1", &format!("{{actor:{queue}}}:scheduled")]);
     }
 }
 

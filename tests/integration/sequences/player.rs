@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt, Wait};
+use actor_core::delivery::{Consumer, Delivery, Receipt, Wait, WorkerId};
 use actor_core::inspect::Inspect;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{MessageId, Priority, QueueName};
@@ -33,7 +33,7 @@ pub(super) enum Step {
     Recover { worker: usize, max: usize },
     Stopping { worker: usize },
     Unpark { worker: usize, max: usize },
-    Retire { worker: usize },
+    Deregister { worker: usize },
     BeginAgain { worker: usize },
     MakeDue,
 }
@@ -51,14 +51,14 @@ pub(super) struct Player<'a, S> {
     queue: QueueName,
     reference: Reference,
     ids: Vec<MessageId>,
-    /// The life of each worker, and the consumer of each life.
+    /// The session of each worker, and the consumer of each session.
     workers: Vec<usize>,
-    lives: Vec<Consumer>,
-    /// Every delivery there was: to which life, by which receipt, and its number in the reference.
+    sessions: Vec<Consumer>,
+    /// Every delivery there was: to which session, by which receipt, and its number in the reference.
     deliveries: Vec<(usize, Receipt, usize)>,
     settlements: usize,
-    /// The lives that retired. They renew no lease any more.
-    retired: BTreeSet<usize>,
+    /// The lives that deregistered. They renew no lease any more.
+    deregistered: BTreeSet<usize>,
 }
 
 impl<'a, S: Stage> Player<'a, S> {
@@ -69,14 +69,14 @@ impl<'a, S: Stage> Player<'a, S> {
             reference: Reference::default(),
             ids: Vec::new(),
             workers: Vec::new(),
-            lives: Vec::new(),
+            sessions: Vec::new(),
             deliveries: Vec::new(),
             settlements: 0,
-            retired: BTreeSet::new(),
+            deregistered: BTreeSet::new(),
         };
         for _ in 0..workers {
-            let life = player.begin().await;
-            player.workers.push(life);
+            let session = player.begin().await;
+            player.workers.push(session);
         }
         player
     }
@@ -99,16 +99,16 @@ impl<'a, S: Stage> Player<'a, S> {
             Step::Renew { worker } => self.renew(self.workers[worker]).await?,
             Step::EndLease { worker } => self.end_lease(self.workers[worker]).await,
             Step::Recover { worker, max } => _ = self.recover(self.workers[worker], max).await?,
-            Step::Retire { worker } => {
-                let life = self.workers[worker];
-                self.stage.broker().retire(&self.lives[life].worker, &self.queues()).await.expect(REACHED);
-                self.reference.retire(life);
-                self.retired.insert(life);
+            Step::Deregister { worker } => {
+                let session = self.workers[worker];
+                self.stage.broker().deregister(&self.sessions[session].worker, &self.queues()).await.expect(REACHED);
+                self.reference.deregister(session);
+                self.deregistered.insert(session);
             }
             Step::Stopping { worker } => {
-                let life = self.workers[worker];
-                self.stage.broker().stopping(&self.lives[life].worker, &self.queues()).await.expect(REACHED);
-                self.reference.stopping(life);
+                let session = self.workers[worker];
+                self.stage.broker().stopping(&self.sessions[session].worker, &self.queues()).await.expect(REACHED);
+                self.reference.stopping(session);
             }
             Step::Unpark { worker, max } => self.unpark(self.workers[worker], max).await?,
             Step::BeginAgain { worker } => self.workers[worker] = self.begin().await,
@@ -122,8 +122,8 @@ impl<'a, S: Stage> Player<'a, S> {
 
     /// Ends every lease, and has one more worker do all there is. Nothing may be left then but dead letters.
     pub(super) async fn drain(&mut self) -> Result<(), String> {
-        for life in 0..self.lives.len() {
-            self.end_lease(life).await;
+        for session in 0..self.sessions.len() {
+            self.end_lease(session).await;
         }
         self.stage.make_due(&self.queue);
         self.reference.make_due();
@@ -139,7 +139,7 @@ impl<'a, S: Stage> Player<'a, S> {
             open = (before..self.deliveries.len()).collect();
             let counts = self.stage.broker().counts(&self.queue).await.expect(REACHED);
             if open.is_empty() {
-                return match counts.ready + counts.scheduled + counts.lent {
+                return match counts.ready + counts.scheduled + counts.in_flight {
                     0 => self.reference.compare(&counts),
                     _ => Err(format!("at the end there are {counts:?}")),
                 };
@@ -147,9 +147,9 @@ impl<'a, S: Stage> Player<'a, S> {
         }
     }
 
-    /// What was lent to a life.
-    fn open(&self, life: usize) -> Vec<usize> {
-        (0..self.deliveries.len()).filter(|at| self.deliveries[*at].0 == life).collect()
+    /// What was delivered to a session.
+    fn open(&self, session: usize) -> Vec<usize> {
+        (0..self.deliveries.len()).filter(|at| self.deliveries[*at].0 == session).collect()
     }
 
     fn delivery(&self, number: usize) -> Option<usize> {
@@ -161,11 +161,11 @@ impl<'a, S: Stage> Player<'a, S> {
     }
 
     async fn begin(&mut self) -> usize {
-        let consumer = Consumer::new(Incarnation::new("player"), self.queue.clone());
-        self.stage.broker().enroll(&consumer.worker, &self.queues(), LEASE).await.expect(REACHED);
-        self.lives.push(consumer);
-        self.reference.enroll(self.lives.len() - 1);
-        self.lives.len() - 1
+        let consumer = Consumer::new(WorkerId::new("player"), self.queue.clone());
+        self.stage.broker().register(&consumer.worker, &self.queues(), LEASE).await.expect(REACHED);
+        self.sessions.push(consumer);
+        self.reference.register(self.sessions.len() - 1);
+        self.sessions.len() - 1
     }
 
     async fn send(&mut self, priority: Priority, later: bool) {
@@ -179,65 +179,66 @@ impl<'a, S: Stage> Player<'a, S> {
         self.reference.send(priority, body, later);
     }
 
-    async fn claim(&mut self, life: usize, max: usize) -> Result<(), String> {
+    async fn claim(&mut self, session: usize, max: usize) -> Result<(), String> {
         let is_ready = self.reference.highest().is_some();
         let patience = if is_ready && max > 0 { PATIENCE } else { Duration::ZERO };
-        let lent = self.stage.broker().claim(&self.lives[life], max, &Wait::new(patience)).await.expect(REACHED);
-        if lent.is_empty() && !patience.is_zero() {
-            return Err("a claim lent nothing, and there is what is ready".to_owned());
+        let in_flight =
+            self.stage.broker().claim(&self.sessions[session], max, &Wait::new(patience)).await.expect(REACHED);
+        if in_flight.is_empty() && !patience.is_zero() {
+            return Err("a claim in flight nothing, and there is what is ready".to_owned());
         }
-        if let Some(crashed) = lent.iter().find(|delivery| delivery.crashes > 0) {
-            return Err(format!("a claim lent {crashed:?}"));
+        if let Some(crashed) = in_flight.iter().find(|delivery| delivery.crashes > 0) {
+            return Err(format!("a claim in flight {crashed:?}"));
         }
-        let numbers = self.numbers(&lent)?;
-        let deliveries = self.reference.claimed(life, &numbers)?;
-        let received = lent.into_iter().zip(deliveries);
-        self.deliveries.extend(received.map(|(delivery, number)| (life, delivery.receipt, number)));
+        let numbers = self.numbers(&in_flight)?;
+        let deliveries = self.reference.claimed(session, &numbers)?;
+        let received = in_flight.into_iter().zip(deliveries);
+        self.deliveries.extend(received.map(|(delivery, number)| (session, delivery.receipt, number)));
         Ok(())
     }
 
-    async fn unpark(&mut self, life: usize, max: usize) -> Result<(), String> {
+    async fn unpark(&mut self, session: usize, max: usize) -> Result<(), String> {
         let parked = self.reference.parked();
-        let delivered = self.stage.broker().unpark(&self.lives[life], &[ABILITY], max).await.expect(REACHED);
+        let delivered = self.stage.broker().unpark(&self.sessions[session], &[ABILITY], max).await.expect(REACHED);
         if delivered.len() > max || delivered.len() < parked.min(max) {
             return Err(format!("{} were unparked of {parked}, and {max} asked for", delivered.len()));
         }
         let numbers = self.numbers(&delivered)?;
-        let deliveries = self.reference.unparked(life, &numbers)?;
+        let deliveries = self.reference.unparked(session, &numbers)?;
         let received = delivered.into_iter().zip(deliveries);
-        self.deliveries.extend(received.map(|(delivery, number)| (life, delivery.receipt, number)));
+        self.deliveries.extend(received.map(|(delivery, number)| (session, delivery.receipt, number)));
         Ok(())
     }
 
-    async fn recover(&mut self, life: usize, max: usize) -> Result<usize, String> {
-        let left = self.reference.left_behind(life);
-        let lent = self.stage.broker().recover(&self.lives[life], max, Duration::ZERO).await.expect(REACHED);
-        let numbers = self.numbers(&lent)?;
+    async fn recover(&mut self, session: usize, max: usize) -> Result<usize, String> {
+        let left = self.reference.left_behind(session);
+        let in_flight = self.stage.broker().recover(&self.sessions[session], max, Duration::ZERO).await.expect(REACHED);
+        let numbers = self.numbers(&in_flight)?;
         if let Some(strange) = numbers.iter().find(|number| !left.contains(number)) {
-            return Err(format!("message {strange} was taken over, and nobody dead held it"));
+            return Err(format!("message {strange} was recovered, and nobody dead held it"));
         }
         // What a dead worker held before is taken last, and alone.
         let is_fresh = |number: &&Number| !self.reference.is_suspect(**number);
         let fresh = left.iter().filter(is_fresh).count();
         let expected = if fresh > 0 { max.min(fresh) } else { left.len().min(max).min(1) };
         if numbers.len() != expected || (fresh > 0 && !numbers.iter().all(|number| is_fresh(&number))) {
-            return Err(format!("{numbers:?} were taken over, of {left:?}"));
+            return Err(format!("{numbers:?} were recovered, of {left:?}"));
         }
         if max > 0 {
-            let taken = self.reference.recovered(life, &numbers);
-            for (delivery, (number, crashes, interruptions)) in lent.into_iter().zip(taken) {
+            let taken = self.reference.recovered(session, &numbers);
+            for (delivery, (number, crashes, interruptions)) in in_flight.into_iter().zip(taken) {
                 if (delivery.crashes, delivery.interruptions) != (crashes, interruptions) {
                     return Err(format!(
                         "{delivery:?} should have {crashes} crashes and {interruptions} interruptions"
                     ));
                 }
-                self.deliveries.push((life, delivery.receipt, number));
+                self.deliveries.push((session, delivery.receipt, number));
             }
         }
         Ok(numbers.len())
     }
 
-    async fn settle(&mut self, life: usize, at: usize, end: &End) -> Result<(), String> {
+    async fn settle(&mut self, session: usize, at: usize, end: &End) -> Result<(), String> {
         let (_, receipt, delivery) = &self.deliveries[at];
         let (receipt, delivery) = (Receipt::new(receipt.rank(), receipt.number()), *delivery);
         let number = self.reference.number(delivery);
@@ -247,52 +248,54 @@ impl<'a, S: Stage> Player<'a, S> {
         let bytes = bytes::Bytes::from(body.clone());
         let settlement = match *end {
             End::Done => Settlement::Done,
-            End::RetryNow(priority) => Settlement::Retry { id, priority, body: bytes, after: Duration::ZERO },
-            End::RetryLater(priority) => Settlement::Retry { id, priority, body: bytes, after: LATER },
+            End::RetryNow(priority) => Settlement::Reschedule { id, priority, body: bytes, after: Duration::ZERO },
+            End::RetryLater(priority) => Settlement::Reschedule { id, priority, body: bytes, after: LATER },
             End::Park(priority) => {
                 Settlement::Park { id, priority, body: bytes, after: LATER, ability: ABILITY.to_owned() }
             }
-            End::Bury => Settlement::Bury { id: Some(id), body: bytes, reason: "it was played so".to_owned() },
+            End::DeadLetter => {
+                Settlement::DeadLetter { id: Some(id), body: bytes, reason: "it was played so".to_owned() }
+            }
             End::Release => Settlement::Release { body: bytes },
         };
-        let answers = self.stage.broker().settle(&self.lives[life], &[(receipt, settlement)]).await;
+        let answers = self.stage.broker().settle(&self.sessions[session], &[(receipt, settlement)]).await;
         let answers: Vec<Settled> = answers.into_iter().map(|answer| answer.expect(REACHED)).collect();
-        let counts = self.reference.settle(life, delivery, end, body);
-        let expected = if counts { Settled::Yes } else { Settled::No };
+        let counts = self.reference.settle(session, delivery, end, body);
+        let expected = if counts { Settled::Applied } else { Settled::Stale };
         if answers == [expected] {
             return Ok(());
         }
         Err(format!("settling message {number} was answered with {answers:?}, and not {expected:?}"))
     }
 
-    async fn renew(&mut self, life: usize) -> Result<(), String> {
-        if self.retired.contains(&life) {
+    async fn renew(&mut self, session: usize) -> Result<(), String> {
+        if self.deregistered.contains(&session) {
             return Ok(());
         }
-        let renewed = self.stage.broker().renew(&self.lives[life].worker, &self.queues(), LEASE).await;
+        let renewed = self.stage.broker().renew(&self.sessions[session].worker, &self.queues(), LEASE).await;
         let held = renewed.expect(REACHED).held;
-        if held == self.reference.renew(life) {
+        if held == self.reference.renew(session) {
             return Ok(());
         }
         Err(format!("a renewal said that the lease is held: {held}"))
     }
 
-    async fn end_lease(&mut self, life: usize) {
-        if self.retired.contains(&life) {
+    async fn end_lease(&mut self, session: usize) {
+        if self.deregistered.contains(&session) {
             return;
         }
-        let ended = self.stage.broker().renew(&self.lives[life].worker, &self.queues(), Duration::ZERO).await;
+        let ended = self.stage.broker().renew(&self.sessions[session].worker, &self.queues(), Duration::ZERO).await;
         ended.expect(REACHED);
-        self.reference.end_lease(life);
+        self.reference.end_lease(session);
     }
 
-    /// Which messages were lent. Their bodies must be what was stored last.
-    fn numbers(&self, lent: &[Delivery]) -> Result<Vec<Number>, String> {
+    /// Which messages were in flight. Their bodies must be what was stored last.
+    fn numbers(&self, in_flight: &[Delivery]) -> Result<Vec<Number>, String> {
         let number = |delivery: &Delivery| {
             let body = String::from_utf8_lossy(&delivery.body);
             let known = self.reference.messages.iter().position(|message| message.body == body);
-            known.ok_or_else(|| format!("{body:?} was lent, which is no message as it was stored last"))
+            known.ok_or_else(|| format!("{body:?} was in flight, which is no message as it was stored last"))
         };
-        lent.iter().map(number).collect()
+        in_flight.iter().map(number).collect()
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use actor_core::Priority;
 use actor_core::inspect::Counts;
 
-/// Which of the workers that a sequence plays with. Each life of one has its own number.
-pub(super) type Life = usize;
+/// Which of the workers that a sequence plays with. Each session of one has its own number.
+pub(super) type Session = usize;
 /// Which message, in the order of their sending.
 pub(super) type Number = usize;
 
@@ -15,14 +15,14 @@ pub(super) type Number = usize;
 pub(super) enum Place {
     /// Ready, and never anything else before.
     Ready,
-    /// Ready: it was given back.
+    /// Ready: it was released.
     Again,
     /// Scheduled for a time that has come: a broker may have noticed, or not yet.
     Due,
     /// Scheduled for a time that is far.
     Later,
-    /// Lent, as this delivery, and so many workers died with it, or ended while they stopped.
-    Lent { to: Life, delivery: usize, crashes: u32, interruptions: u32 },
+    /// InFlight, as this delivery, and so many workers died with it, or ended while they stopped.
+    InFlight { to: Session, delivery: usize, crashes: u32, interruptions: u32 },
     /// A dead letter.
     Dead,
     /// Ended.
@@ -45,7 +45,7 @@ pub(super) enum End {
     RetryNow(Priority),
     RetryLater(Priority),
     Park(Priority),
-    Bury,
+    DeadLetter,
     Release,
 }
 
@@ -53,11 +53,11 @@ pub(super) enum End {
 #[derive(Debug, Default)]
 pub(super) struct Reference {
     pub(super) messages: Vec<Known>,
-    /// Each life's lease, while it has one: whether it still runs.
-    leases: BTreeMap<Life, bool>,
+    /// Each session's lease, while it has one: whether it still runs.
+    leases: BTreeMap<Session, bool>,
     /// Who has begun to stop, or stopped, with something in its hands.
-    leaving: BTreeSet<Life>,
-    /// Which message each stored copy is of. What is lent has a copy's number as its delivery.
+    leaving: BTreeSet<Session>,
+    /// Which message each stored copy is of. What is in flight has a copy's number as its delivery.
     copies: Vec<Number>,
 }
 
@@ -67,42 +67,42 @@ impl Reference {
         self.messages.push(Known { priority, body, place, parked: false });
     }
 
-    pub(super) fn enroll(&mut self, life: Life) {
-        self.leases.insert(life, true);
+    pub(super) fn register(&mut self, session: Session) {
+        self.leases.insert(session, true);
     }
 
     /// Whether a lease is held, which prolongs it.
-    pub(super) fn renew(&mut self, life: Life) -> bool {
-        self.leases.get_mut(&life).map(|runs| *runs = true).is_some()
+    pub(super) fn renew(&mut self, session: Session) -> bool {
+        self.leases.get_mut(&session).map(|runs| *runs = true).is_some()
     }
 
-    pub(super) fn end_lease(&mut self, life: Life) {
-        if let Some(runs) = self.leases.get_mut(&life) {
+    pub(super) fn end_lease(&mut self, session: Session) {
+        if let Some(runs) = self.leases.get_mut(&session) {
             *runs = false;
         }
     }
 
-    pub(super) fn stopping(&mut self, life: Life) {
-        if self.leases.contains_key(&life) {
-            self.leaving.insert(life);
+    pub(super) fn stopping(&mut self, session: Session) {
+        if self.leases.contains_key(&session) {
+            self.leaving.insert(session);
         }
     }
 
-    pub(super) fn retire(&mut self, life: Life) {
-        self.leases.remove(&life);
-        if self.holds(life) {
-            self.leaving.insert(life);
+    pub(super) fn deregister(&mut self, session: Session) {
+        self.leases.remove(&session);
+        if self.holds(session) {
+            self.leaving.insert(session);
         } else {
-            self.leaving.remove(&life);
+            self.leaving.remove(&session);
         }
     }
 
-    fn holds(&self, life: Life) -> bool {
-        self.messages.iter().any(|message| matches!(message.place, Place::Lent { to, .. } if to == life))
+    fn holds(&self, session: Session) -> bool {
+        self.messages.iter().any(|message| matches!(message.place, Place::InFlight { to, .. } if to == session))
     }
 
-    fn lives(&self, life: Life) -> bool {
-        self.leases.get(&life) == Some(&true)
+    fn sessions(&self, session: Session) -> bool {
+        self.leases.get(&session) == Some(&true)
     }
 
     pub(super) fn make_due(&mut self) {
@@ -117,15 +117,15 @@ impl Reference {
         ready.map(|message| message.priority).max_by_key(|priority| rank(*priority))
     }
 
-    /// A claim has lent these, in this order. Says what is wrong with that, and which delivery each is.
-    pub(super) fn claimed(&mut self, to: Life, lent: &[Number]) -> Result<Vec<usize>, String> {
-        if let (Some(first), Some(highest)) = (lent.first(), self.highest())
+    /// A claim has delivered these, in this order. Says what is wrong with that, and which delivery each is.
+    pub(super) fn claimed(&mut self, to: Session, in_flight: &[Number]) -> Result<Vec<usize>, String> {
+        if let (Some(first), Some(highest)) = (in_flight.first(), self.highest())
             && rank(self.messages[*first].priority) < rank(highest)
         {
-            return Err(format!("message {first} was lent before one of {highest:?} priority"));
+            return Err(format!("message {first} was delivered before one of {highest:?} priority"));
         }
         let mut deliveries = Vec::new();
-        for number in lent {
+        for number in in_flight {
             let message = &self.messages[*number];
             match message.place {
                 Place::Ready => {
@@ -133,11 +133,13 @@ impl Reference {
                         .iter()
                         .position(|other| other.place == Place::Ready && other.priority == message.priority);
                     if let Some(before) = before {
-                        return Err(format!("message {number} was lent before {before}, which was sent before it"));
+                        return Err(format!(
+                            "message {number} was delivered before {before}, which was sent before it"
+                        ));
                     }
                 }
                 Place::Again | Place::Due => {}
-                ref place => return Err(format!("message {number} was lent, and is {place:?}")),
+                ref place => return Err(format!("message {number} was in flight, and is {place:?}")),
             }
             deliveries.push(self.copies.len());
             self.deliver(to, *number);
@@ -145,10 +147,10 @@ impl Reference {
         Ok(deliveries)
     }
 
-    fn deliver(&mut self, to: Life, number: Number) {
+    fn deliver(&mut self, to: Session, number: Number) {
         let delivery = self.copies.len();
         let message = &mut self.messages[number];
-        (message.place, message.parked) = (Place::Lent { to, delivery, crashes: 0, interruptions: 0 }, false);
+        (message.place, message.parked) = (Place::InFlight { to, delivery, crashes: 0, interruptions: 0 }, false);
         self.copies.push(number);
     }
 
@@ -159,7 +161,7 @@ impl Reference {
 
     /// These were delivered because they were parked, or in place of such. Says what is wrong with that, and which
     /// delivery each is.
-    pub(super) fn unparked(&mut self, to: Life, delivered: &[Number]) -> Result<Vec<usize>, String> {
+    pub(super) fn unparked(&mut self, to: Session, delivered: &[Number]) -> Result<Vec<usize>, String> {
         let mut deliveries = Vec::new();
         for number in delivered {
             let message = &self.messages[*number];
@@ -180,38 +182,38 @@ impl Reference {
         Ok(deliveries)
     }
 
-    /// The messages that a life may take over.
-    pub(super) fn left_behind(&self, by: Life) -> Vec<Number> {
+    /// The messages that a session may recover.
+    pub(super) fn left_behind(&self, by: Session) -> Vec<Number> {
         let is_left = |message: &Known| match message.place {
-            Place::Lent { to, .. } => to != by && !self.lives(to),
+            Place::InFlight { to, .. } => to != by && !self.sessions(to),
             _ => false,
         };
-        if !self.lives(by) {
+        if !self.sessions(by) {
             return Vec::new();
         }
         (0..self.messages.len()).filter(|number| is_left(&self.messages[*number])).collect()
     }
 
-    /// Whether a worker died with this message as it was lent last.
+    /// Whether a worker died with this message as it was delivered last.
     pub(super) fn is_suspect(&self, number: Number) -> bool {
-        matches!(self.messages[number].place, Place::Lent { crashes: 1.., .. })
+        matches!(self.messages[number].place, Place::InFlight { crashes: 1.., .. })
     }
 
-    /// A recovery has lent these. Says which delivery each is, and how many workers died with it.
-    pub(super) fn recovered(&mut self, by: Life, lent: &[Number]) -> Vec<(usize, u32, u32)> {
-        if self.lives(by) {
+    /// A recovery has delivered these. Says which delivery each is, and how many workers died with it.
+    pub(super) fn recovered(&mut self, by: Session, in_flight: &[Number]) -> Vec<(usize, u32, u32)> {
+        if self.sessions(by) {
             self.leases.retain(|_, runs| *runs);
         }
         let mut taken = Vec::new();
-        for number in lent {
-            if let Place::Lent { to, delivery, crashes, interruptions } = &mut self.messages[*number].place {
+        for number in in_flight {
+            if let Place::InFlight { to, delivery, crashes, interruptions } = &mut self.messages[*number].place {
                 *if self.leaving.contains(to) { &mut *interruptions } else { &mut *crashes } += 1;
                 *to = by;
                 taken.push((*delivery, *crashes, *interruptions));
             }
         }
-        if self.lives(by) {
-            let left = |life: &Life| self.leases.contains_key(life) || self.holds(*life);
+        if self.sessions(by) {
+            let left = |session: &Session| self.leases.contains_key(session) || self.holds(*session);
             self.leaving = self.leaving.iter().copied().filter(left).collect();
         }
         taken
@@ -223,10 +225,10 @@ impl Reference {
     }
 
     /// Whether a settlement counts, with what follows from it.
-    pub(super) fn settle(&mut self, by: Life, delivery: usize, end: &End, body: String) -> bool {
+    pub(super) fn settle(&mut self, by: Session, delivery: usize, end: &End, body: String) -> bool {
         let message = &mut self.messages[self.copies[delivery]];
         let holder = match message.place {
-            Place::Lent { to, delivery: lent, .. } if lent == delivery => to,
+            Place::InFlight { to, delivery: in_flight, .. } if in_flight == delivery => to,
             _ => return false,
         };
         if !matches!(end, End::Done) && holder != by {
@@ -242,7 +244,7 @@ impl Reference {
             End::Park(priority) => {
                 (message.place, message.priority, message.body) = (Place::Later, *priority, body);
             }
-            End::Bury => (message.place, message.body) = (Place::Dead, body),
+            End::DeadLetter => (message.place, message.body) = (Place::Dead, body),
             End::Release => (message.place, message.body) = (Place::Again, body),
         }
         true
@@ -254,13 +256,16 @@ impl Reference {
             |wanted: fn(&Place) -> bool| self.messages.iter().filter(|message| wanted(&message.place)).count() as u64;
         let ready = of(|place| matches!(place, Place::Ready | Place::Again));
         let (due, later) = (of(|place| *place == Place::Due), of(|place| *place == Place::Later));
-        let (lent, dead) = (of(|place| matches!(place, Place::Lent { .. })), of(|place| *place == Place::Dead));
+        let (in_flight, dead) =
+            (of(|place| matches!(place, Place::InFlight { .. })), of(|place| *place == Place::Dead));
         let waiting =
             counts.ready + counts.scheduled == ready + due + later && (ready..=ready + due).contains(&counts.ready);
-        if waiting && counts.lent == lent && counts.dead == dead {
+        if waiting && counts.in_flight == in_flight && counts.dead == dead {
             return Ok(());
         }
-        Err(format!("{ready} ready, {due} due, {later} later, {lent} lent and {dead} dead, and not {counts:?}"))
+        Err(format!(
+            "{ready} ready, {due} due, {later} later, {in_flight} in flight and {dead} dead, and not {counts:?}"
+        ))
     }
 }
 

@@ -1,16 +1,16 @@
 //! What every behaviour needs: a broker, workers that can be stopped or killed, and ears.
 
 pub mod by_hand;
-pub mod ears;
 pub mod gate;
+pub mod log_capture;
 pub mod probe;
 pub mod server;
 pub mod stage;
 pub mod worker;
 
 pub use by_hand::by_hand;
-pub use ears::Ears;
 pub use gate::Gate;
+pub use log_capture::Ears;
 pub use probe::{Probe, probe};
 pub use server::RedisServer;
 pub use stage::Stage;

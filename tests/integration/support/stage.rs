@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::delivery::{Consumer, Incarnation};
+use actor_core::delivery::{Consumer, WorkerId};
 use actor_core::inspect::{Counts, Listed, Page, State};
 use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
 use actor_redis::{Builder as Settings, RedisBroker};
@@ -114,29 +114,34 @@ impl Stage {
 
     /// Waits until all is done that there was to do.
     pub async fn until_empty(&self, queue: &str) -> Counts {
-        self.until(queue, |counts| counts.waiting_and_lent() == 0).await
+        self.until(queue, |counts| counts.outstanding() == 0).await
     }
 
     /// Declares the queue's only holder dead. What it held is left for whoever recovers it.
     pub async fn declare_dead(&self, queue: &str) {
-        let holder = self.list(queue, State::Lent).await.pop().and_then(|lent| lent.worker).expect("it is lent");
-        let (holder, queues) = (Incarnation::from_text(&holder), [name(queue)]);
-        let heir = Consumer::new(Incarnation::new("heir"), name(queue));
-        self.broker.enroll(&heir.worker, &queues, Duration::from_secs(3_600)).await.expect("the broker answers");
+        let holder = self
+            .list(queue, State::InFlight)
+            .await
+            .pop()
+            .and_then(|delivered| delivered.worker)
+            .expect("it is in flight");
+        let (holder, queues) = (WorkerId::from_text(&holder), [name(queue)]);
+        let heir = Consumer::new(WorkerId::new("heir"), name(queue));
+        self.broker.register(&heir.worker, &queues, Duration::from_secs(3_600)).await.expect("the broker answers");
         let took = async || {
             // It may be renewed at any moment.
             self.broker.renew(&holder, &queues, Duration::ZERO).await.expect("the broker answers");
             !self.broker.recover(&heir, 1, Duration::ZERO).await.expect("the broker answers").is_empty()
         };
         while !took().await {}
-        self.broker.retire(&heir.worker, &queues).await.expect("the broker answers");
+        self.broker.deregister(&heir.worker, &queues).await.expect("the broker answers");
     }
 
     /// The reason of the only dead letter.
     pub async fn epitaph(&self, queue: &str) -> String {
         self.until(queue, |counts| counts.dead == 1).await;
         let mut dead = self.list(queue, State::Dead).await;
-        dead.pop().and_then(|letter| letter.reason).expect("a dead letter has a reason")
+        dead.pop().and_then(|dead_letter| dead_letter.reason).expect("a dead letter has a reason")
     }
 }
 

@@ -25,7 +25,7 @@ impl RunningWorker {
         Self::with_own_lease(builder.lease(LEASE))
     }
 
-    /// Starts a worker with a lease that outlives the test, so that whatever is run again was given back.
+    /// Starts a worker with a lease that outlives the test, so that whatever is run again was released.
     pub fn for_ever(builder: Builder) -> Self {
         Self::with_own_lease(builder.lease(Duration::from_secs(3_600)))
     }

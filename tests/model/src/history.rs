@@ -8,7 +8,7 @@ use crate::worker::{Phase, Run};
 /// What was seen to happen, and must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Breach {
-    /// A message was lent with a token that is not above its last.
+    /// A message was in flight with a token that is not above its last.
     Token,
     /// One delivery was started twice.
     Started,
@@ -20,14 +20,14 @@ pub enum Breach {
     Deaths,
     /// A message was started whose workers had died too often.
     Poison,
-    /// A message was buried for a reason that is not so.
+    /// A message was dead-lettered for a reason that is not so.
     Reason,
 }
 
 /// One message's past.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Past {
-    /// The highest token it was lent with.
+    /// The highest token it was in flight with.
     token: u8,
     /// The tokens it was started with, a bit each.
     started: u32,
@@ -43,7 +43,7 @@ pub struct Past {
     pub late_success: bool,
     /// Whether a failure was refused that came from a worker which no longer held it.
     pub refused: bool,
-    /// Whether what a lost answer had lent was found.
+    /// Whether what a lost answer had delivered was found.
     pub found: bool,
     /// Whether a worker died with it that was stopping.
     pub interrupted: bool,
@@ -73,8 +73,8 @@ impl History {
         }
     }
 
-    /// The storage lends a message.
-    pub(crate) fn lent(&mut self, delivery: Delivery) {
+    /// The storage delivers a message.
+    pub(crate) fn in_flight(&mut self, delivery: Delivery) {
         let past = self.past(delivery.id.message);
         let grows = delivery.token() > past.token;
         let (attempts, deaths) = (delivery.counters.attempt == past.failures, delivery.crashes() == past.deaths);
@@ -118,7 +118,7 @@ impl History {
         self.past(message).done = true;
     }
 
-    /// What a lost answer had lent arrives after all.
+    /// What a lost answer had delivered arrives after all.
     pub(crate) fn found(&mut self, id: Id) {
         self.past(id.message).found = true;
     }

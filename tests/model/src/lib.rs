@@ -1,6 +1,6 @@
 //! The delivery protocol as a state machine, explored by a model checker.
 //!
-//! Workers claim, run, die, are paused and come back, lose answers, renew, take over from the dead, stop
+//! Workers claim, run, die, are paused and come back, lose answers, renew, recover from the dead, stop
 //! and settle. Each command and each script is one step, and any step of anyone may come between two of
 //! them. Every state that can be reached is visited, within bounds on how much goes wrong, and must keep
 //! the [promises]. Each rule of the protocol can be [broken](rules::Broken): then the shortest way
@@ -20,7 +20,7 @@
 //! - Messages that this worker cannot read or does not know, and suspects that wait for one another. What is parked
 //!   is a scheduled message; unparking it is that its time comes and a claim reads it, in one step.
 //! - An index of workers that is lost. Whoever renews first may then take what another still runs.
-//! - A synchronous actor that outlives its worker's life. To the storage it is a paused worker's run that
+//! - A synchronous actor that outlives its worker's session. To the storage it is a paused worker's run that
 //!   ends before its worker hears that it was declared dead, which is modelled.
 //! - What bounds cut off: a hole that needs more faults, messages or workers at once than the tests
 //!   allow is not found.

@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 use crate::promises;
 use crate::protocol::{Action, Protocol, State};
 use crate::rules::Broken;
-use crate::storage::Life;
+use crate::storage::Session;
 use crate::worker::{Phase, Read, Standing, Worker};
 
 impl Model for Protocol {
@@ -19,18 +19,20 @@ impl Model for Protocol {
     // Of the shortest traces the checker shows the last: what goes wrong stands first, and A last.
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         actions.extend(state.storage.later.iter().map(|(id, _)| Action::Promote(*id)));
-        for life in &state.orphans {
-            actions.extend(state.storage.unread().map(|id| Action::LendToOrphan(*life, id)));
+        for session in &state.orphans {
+            actions.extend(state.storage.unread().map(|id| Action::DeliverToOrphan(*session, id)));
         }
         for worker in state.workers.iter().rev() {
             self.actions_of(state, worker, actions);
         }
-        let expires = |life: &Life| match state.workers.get(usize::from(life.worker)) {
-            Some(worker) if worker.life == *life => worker.away,
+        let expires = |session: &Session| match state.workers.get(usize::from(session.worker)) {
+            Some(worker) if worker.session == *session => worker.away,
             _ => true,
         };
         let leases = state.storage.leases.iter();
-        actions.extend(leases.filter(|(life, runs)| **runs && expires(life)).map(|(life, _)| Action::Expire(*life)));
+        actions.extend(
+            leases.filter(|(session, runs)| **runs && expires(session)).map(|(session, _)| Action::Expire(*session)),
+        );
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
@@ -57,14 +59,14 @@ impl Protocol {
     }
 
     fn actions_of(&self, state: &State, worker: &Worker, actions: &mut Vec<Action>) {
-        let at = worker.life.worker;
+        let at = worker.session.worker;
         let faults = state.faults;
         if worker.standing == Standing::Off {
             return;
         }
         // The server goes on, also where the process does not.
         if worker.read == Read::Waiting {
-            actions.extend(state.storage.unread().map(|id| Action::Lend(at, id)));
+            actions.extend(state.storage.unread().map(|id| Action::Deliver(at, id)));
         }
         if faults.crashes > 0 {
             actions.push(Action::Crash(at));
@@ -79,24 +81,24 @@ impl Protocol {
         if faults.stops > 0 && worker.standing == Standing::Working {
             actions.push(Action::Stop(at));
         }
-        if !worker.sure || !state.storage.is_live(worker.life) {
+        if !worker.sure || !state.storage.is_live(worker.session) {
             actions.push(Action::Renew(at));
         }
         self.claiming(state, worker, actions);
         self.recovering(state, worker, actions);
         Self::running(state, worker, actions);
-        let is_noted = state.storage.stopping.contains(&worker.life);
-        if worker.standing == Standing::Stopping && !is_noted && state.storage.leases.contains_key(&worker.life) {
+        let is_noted = state.storage.stopping.contains(&worker.session);
+        if worker.standing == Standing::Stopping && !is_noted && state.storage.leases.contains_key(&worker.session) {
             actions.push(Action::NoteStopping(at));
         }
         let idle = worker.runs.is_empty() && worker.recovered.is_none() && worker.page.is_none();
         if worker.standing == Standing::Stopping && idle && worker.read == Read::None {
-            actions.push(Action::Retire(at));
+            actions.push(Action::Deregister(at));
         }
     }
 
     fn claiming(&self, state: &State, worker: &Worker, actions: &mut Vec<Action>) {
-        let at = worker.life.worker;
+        let at = worker.session.worker;
         match worker.read {
             Read::Answered(_) => {
                 if state.faults.losses > 0 {
@@ -120,7 +122,7 @@ impl Protocol {
     }
 
     fn recovering(&self, state: &State, worker: &Worker, actions: &mut Vec<Action>) {
-        let at = worker.life.worker;
+        let at = worker.session.worker;
         if worker.recovered.is_some() {
             if state.faults.losses > 0 {
                 actions.push(Action::LoseRecovered(at));
@@ -128,19 +130,19 @@ impl Protocol {
             actions.push(Action::ArriveRecovered(at));
             return;
         }
-        let may_judge = state.storage.is_live(worker.life) || self.is_broken(Broken::DeadTakeOver);
+        let may_judge = state.storage.is_live(worker.session) || self.is_broken(Broken::DeadTakeOver);
         if may_judge && worker.standing == Standing::Working && worker.page.is_none() {
-            let dead = state.storage.all_lent().filter(|(_, holder)| self.is_dead(state, *holder, worker));
+            let dead = state.storage.all_in_flight().filter(|(_, holder)| self.is_dead(state, *holder, worker));
             actions.extend(dead.map(|(id, _)| Action::Recover(at, id)));
             let holders = state.storage.holders();
-            let ended = state.storage.leases.iter().filter(|(life, runs)| !**runs && **life != worker.life);
-            let idle = ended.filter(|(life, _)| !holders.contains(life));
-            actions.extend(idle.map(|(life, _)| Action::DeclareDead(at, *life)));
+            let ended = state.storage.leases.iter().filter(|(session, runs)| !**runs && **session != worker.session);
+            let idle = ended.filter(|(session, _)| !holders.contains(session));
+            actions.extend(idle.map(|(session, _)| Action::DeclareDead(at, *session)));
         }
     }
 
     fn running(state: &State, worker: &Worker, actions: &mut Vec<Action>) {
-        let at = worker.life.worker;
+        let at = worker.session.worker;
         for (number, run) in (0..).zip(&worker.runs) {
             match run.phase {
                 Phase::Running => {
@@ -164,14 +166,14 @@ impl Protocol {
     fn take(&self, state: &mut State, action: Action) {
         match action {
             Action::Promote(id) => state.storage.promote(id),
-            Action::Expire(life) => Self::expire(state, life),
-            Action::LendToOrphan(life, id) => {
-                state.orphans.remove(&life);
-                if let Some(delivery) = state.storage.lend(id, life) {
-                    state.history.lent(delivery);
+            Action::Expire(session) => Self::expire(state, session),
+            Action::DeliverToOrphan(session, id) => {
+                state.orphans.remove(&session);
+                if let Some(delivery) = state.storage.deliver(id, session) {
+                    state.history.in_flight(delivery);
                 }
             }
-            Action::Lend(at, _)
+            Action::Deliver(at, _)
             | Action::Arrive(at)
             | Action::LoseAnswer(at)
             | Action::EndRead(at)
@@ -193,7 +195,7 @@ impl Protocol {
             | Action::Crash(at)
             | Action::Stop(at)
             | Action::NoteStopping(at)
-            | Action::Retire(at) => self.live(state, usize::from(at), action),
+            | Action::Deregister(at) => self.live(state, usize::from(at), action),
         }
     }
 
@@ -201,10 +203,10 @@ impl Protocol {
     fn take_up(&self, state: &mut State, at: usize, action: Action) {
         let worker = &mut state.workers[at];
         match action {
-            Action::Lend(_, id) => {
-                if let Some(delivery) = state.storage.lend(id, worker.life) {
+            Action::Deliver(_, id) => {
+                if let Some(delivery) = state.storage.deliver(id, worker.session) {
                     worker.read = Read::Answered(delivery);
-                    state.history.lent(delivery);
+                    state.history.in_flight(delivery);
                 }
             }
             Action::Arrive(_) => {
@@ -265,19 +267,19 @@ impl Protocol {
         }
     }
 
-    /// Steps of a worker's life.
+    /// Steps of a worker's session.
     fn live(&self, state: &mut State, at: usize, action: Action) {
         let worker = &mut state.workers[at];
         match action {
             Action::Renew(_) => {
-                if state.storage.renew(worker.life) {
+                if state.storage.renew(worker.session) {
                     worker.sure = true;
                 } else {
                     Self::lose_lease(state, at);
                 }
             }
-            Action::DeclareDead(_, life) => self.declare_dead(state, life),
-            Action::NoteStopping(_) => state.storage.note_stopping(worker.life),
+            Action::DeclareDead(_, session) => self.declare_dead(state, session),
+            Action::NoteStopping(_) => state.storage.note_stopping(worker.session),
             Action::Leave(_) => {
                 worker.away = true;
                 state.faults.absences -= 1;
@@ -285,7 +287,7 @@ impl Protocol {
             Action::Return(_) => worker.away = false,
             Action::Crash(_) => {
                 if worker.read == Read::Waiting {
-                    state.orphans.insert(worker.life);
+                    state.orphans.insert(worker.session);
                 }
                 worker.begin_again(&mut state.storage);
                 state.faults.crashes -= 1;
@@ -297,21 +299,21 @@ impl Protocol {
                 }
                 state.faults.stops -= 1;
             }
-            Action::Retire(_) => {
+            Action::Deregister(_) => {
                 worker.standing = Standing::Off;
                 worker.doubt = false;
-                state.storage.retire(worker.life);
+                state.storage.deregister(worker.session);
             }
             _ => {}
         }
     }
 
     /// A lease that was not renewed has ended, at the storage and by the clock of its worker.
-    fn expire(state: &mut State, life: Life) {
-        if let Some(runs) = state.storage.leases.get_mut(&life) {
+    fn expire(state: &mut State, session: Session) {
+        if let Some(runs) = state.storage.leases.get_mut(&session) {
             *runs = false;
         }
-        if let Some(worker) = state.workers.iter_mut().find(|worker| worker.life == life) {
+        if let Some(worker) = state.workers.iter_mut().find(|worker| worker.session == session) {
             worker.sure = false;
         }
     }

@@ -30,7 +30,7 @@ pub const POISON: &str = "a message whose workers died max_crashes times is not 
 /// Dead letters.
 pub const REASON: &str = "a dead letter tells the truth";
 /// Nothing is stuck.
-pub const AT_REST: &str = "where nothing can happen any more every message has ended, and nothing is lent";
+pub const AT_REST: &str = "where nothing can happen any more every message has ended, and nothing is in flight";
 
 /// What must hold in every state.
 fn promised() -> Vec<Property<Protocol>> {
@@ -58,9 +58,9 @@ pub const INTERRUPTED: &str = "a stopping worker dies with a message, which is n
 pub const POSSIBLE: [&str; 7] = [
     "a late success counts",
     "a late failure is refused",
-    "what a lost answer lent is found",
-    "a poison message is buried",
-    "a message is buried after its last retry",
+    "what a lost answer delivered is found",
+    "a poison message is dead-lettered",
+    "a message is dead-lettered after its last retry",
     "a worker that is not sure of its lease runs what another runs",
     "every message is done",
 ];
@@ -71,8 +71,8 @@ fn possible() -> Vec<Property<Protocol>> {
         Property::sometimes(late_success, |_, state| any(state, |past| past.late_success)),
         Property::sometimes(late_failure, |_, state| any(state, |past| past.refused)),
         Property::sometimes(found, |_, state| any(state, |past| past.found)),
-        Property::sometimes(poison, |_, state| buried(state, Reason::Poison)),
-        Property::sometimes(failed, |_, state| buried(state, Reason::Failed)),
+        Property::sometimes(poison, |_, state| dead_lettered(state, Reason::Poison)),
+        Property::sometimes(failed, |_, state| dead_lettered(state, Reason::Failed)),
         Property::sometimes(two_runs, |_, state| runs(state, 0, |_| true) > 1),
         Property::sometimes(INTERRUPTED, |_, state| any(state, |past| past.interrupted)),
         Property::sometimes(done, |_, state: &State| has_ended(state) && state.storage.dead.is_empty()),
@@ -100,7 +100,7 @@ fn any(state: &State, holds: impl Fn(&Past) -> bool) -> bool {
     state.history.pasts.iter().any(holds)
 }
 
-fn buried(state: &State, why: Reason) -> bool {
+fn dead_lettered(state: &State, why: Reason) -> bool {
     state.storage.dead.iter().any(|(_, reason)| *reason == why)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::history::History;
 use crate::rules::Broken;
-use crate::storage::{Delivery, Id, Life, Storage};
+use crate::storage::{Delivery, Id, Session, Storage};
 use crate::worker::{Phase, Read, Run, Standing, Worker};
 
 /// What is explored: how much there is of everything, and which rule is broken.
@@ -27,7 +27,7 @@ pub struct Protocol {
 /// How much may go wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
-    /// How many processes die. Each starts again, as a new life.
+    /// How many processes die. Each starts again, as a new session.
     pub crashes: u8,
     /// How often a process is paused, or cut off, for as long as it takes.
     pub absences: u8,
@@ -44,8 +44,8 @@ pub struct State {
     pub storage: Storage,
     /// The processes.
     pub workers: Vec<Worker>,
-    /// Lives whose process died, and whose read still waits at the server.
-    pub orphans: BTreeSet<Life>,
+    /// Sessions whose process died, and whose read still waits at the server.
+    pub orphans: BTreeSet<Session>,
     /// What may still go wrong.
     pub faults: Faults,
     /// What has happened, which nobody in the protocol knows.
@@ -56,16 +56,16 @@ pub struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// The server answers a worker's waiting read.
-    Lend(u8, Id),
+    Deliver(u8, Id),
     /// The server answers the read of a process that is dead.
-    LendToOrphan(Life, Id),
+    DeliverToOrphan(Session, Id),
     /// The answer to a read arrives.
     Arrive(u8),
     /// The answer to a read is lost.
     LoseAnswer(u8),
-    /// A read ends with nothing, so that what lost answers lent can be looked for.
+    /// A read ends with nothing, so that what lost answers delivered can be looked for.
     EndRead(u8),
-    /// The storage says what is lent to this life.
+    /// The storage says what is delivered to this session.
     Look(u8),
     /// What of that never arrived is fetched.
     Fetch(u8),
@@ -86,15 +86,15 @@ pub enum Action {
     /// A worker renews its lease.
     Renew(u8),
     /// A lease ends that nobody renews.
-    Expire(Life),
-    /// A worker declares the holder of an entry dead, and is lent the entry.
+    Expire(Session),
+    /// A worker declares the holder of an entry dead, and is delivered the entry.
     Recover(u8, Id),
     /// A recovery's answer arrives.
     ArriveRecovered(u8),
     /// A recovery's answer is lost.
     LoseRecovered(u8),
     /// A worker declares one dead that holds nothing.
-    DeclareDead(u8, Life),
+    DeclareDead(u8, Session),
     /// A process is out of touch.
     Leave(u8),
     /// A process is back.
@@ -106,7 +106,7 @@ pub enum Action {
     /// A stopping worker says so with its lease.
     NoteStopping(u8),
     /// A stopping worker ends its lease.
-    Retire(u8),
+    Deregister(u8),
 }
 
 impl Action {
@@ -139,7 +139,7 @@ impl Protocol {
 
     /// A delivery comes into the hands of a worker, which starts it, or sees that it may not.
     pub(crate) fn start(&self, state: &mut State, worker: usize, delivery: Delivery) {
-        let life = state.workers[worker].life;
+        let session = state.workers[worker].session;
         let phase = if delivery.crashes() >= self.max_crashes { Phase::Poisoned } else { Phase::Running };
         if phase == Phase::Running {
             state.history.started(self, delivery);
@@ -148,27 +148,27 @@ impl Protocol {
             state.storage.acknowledge(delivery.id);
             state.storage.delete(delivery.id);
         }
-        state.workers[worker].take(Run { life, delivery, phase });
+        state.workers[worker].take(Run { session, delivery, phase });
     }
 
-    /// The answer to a read arrives: a worker that stops gives back what has not started.
+    /// The answer to a read arrives: a worker that stops releases what has not started.
     pub(crate) fn arrive(&self, state: &mut State, at: usize, delivery: Delivery) {
         let worker = &mut state.workers[at];
         if worker.standing == Standing::Working {
             self.start(state, at, delivery);
         } else {
-            worker.take(Run { life: worker.life, delivery, phase: Phase::HandedBack });
+            worker.take(Run { session: worker.session, delivery, phase: Phase::HandedBack });
         }
     }
 
-    /// The worker learns that it was declared dead: it drops what runs, gives back what has not
+    /// The worker learns that it was declared dead: it drops what runs, releases what has not
     /// started, goes on with what is only to be settled, and lives again.
     pub(crate) fn lose_lease(state: &mut State, at: usize) {
         let worker = &mut state.workers[at];
-        let life = worker.life;
+        let session = worker.session;
         let mut left: Vec<Run> = worker.runs.drain(..).filter(|run| run.phase != Phase::Running).collect();
         if let Read::Answered(delivery) = worker.read {
-            left.push(Run { life, delivery, phase: Phase::HandedBack });
+            left.push(Run { session, delivery, phase: Phase::HandedBack });
         }
         worker.begin_again(&mut state.storage);
         for run in left {
@@ -176,11 +176,11 @@ impl Protocol {
         }
     }
 
-    /// The storage says what is lent to this life; what it holds is taken out.
+    /// The storage says what is delivered to this session; what it holds is taken out.
     pub(crate) fn look(&self, state: &mut State, at: usize) {
         let worker = &mut state.workers[at];
-        let lent = state.storage.all_lent().filter(|(_, life)| *life == worker.life);
-        let mut page: Vec<Delivery> = lent.filter_map(|(id, _)| state.storage.as_lent(id)).collect();
+        let in_flight = state.storage.all_in_flight().filter(|(_, session)| *session == worker.session);
+        let mut page: Vec<Delivery> = in_flight.filter_map(|(id, _)| state.storage.as_delivered(id)).collect();
         if !self.is_broken(Broken::ComparesTooLate) {
             page.retain(|delivery| !worker.holds(delivery.id));
         }
@@ -208,24 +208,24 @@ impl Protocol {
     }
 
     /// Whether a worker may take an entry from its holder.
-    pub(crate) fn is_dead(&self, state: &State, holder: Life, judge: &Worker) -> bool {
+    pub(crate) fn is_dead(&self, state: &State, holder: Session, judge: &Worker) -> bool {
         let counts = !self.is_broken(Broken::TrustsIndex) || state.storage.leases.contains_key(&holder);
-        holder != judge.life && !state.storage.is_live(holder) && counts
+        holder != judge.session && !state.storage.is_live(holder) && counts
     }
 
-    /// Declares a life dead: its next renewal finds its lease lost.
-    pub(crate) fn declare_dead(&self, state: &mut State, life: Life) {
+    /// Declares a session dead: its next renewal finds its lease lost.
+    pub(crate) fn declare_dead(&self, state: &mut State, session: Session) {
         match self.broken {
             Some(Broken::DeclaresNobody) => {}
-            Some(Broken::DeclaresUnmarked) => _ = state.storage.leases.remove(&life),
-            _ => state.storage.declare_dead(life),
+            Some(Broken::DeclaresUnmarked) => _ = state.storage.leases.remove(&session),
+            _ => state.storage.declare_dead(session),
         }
     }
 
-    /// Declares a holder dead and lends one of its entries, in one step.
+    /// Declares a holder dead and delivers one of its entries, in one step.
     pub(crate) fn recover(&self, state: &mut State, at: usize, id: Id) {
-        let judge = state.workers[at].life;
-        let Some(holder) = state.storage.lent(id) else { return };
+        let judge = state.workers[at].session;
+        let Some(holder) = state.storage.in_flight(id) else { return };
         let was_stopping = state.storage.stopping.contains(&holder);
         self.declare_dead(state, holder);
         if self.is_broken(Broken::StoppingCrashes) {
@@ -233,13 +233,14 @@ impl Protocol {
         }
         if let Some(mut delivery) = state.storage.recover(id, judge) {
             if was_stopping && self.is_broken(Broken::InterruptionKeepsToken) {
-                (delivery.lent_before, delivery.interrupted) = (delivery.lent_before - 1, delivery.interrupted - 1);
+                (delivery.delivered_before, delivery.interrupted) =
+                    (delivery.delivered_before - 1, delivery.interrupted - 1);
             }
             if self.is_broken(Broken::CrashSpendsRetry) {
                 delivery.counters.attempt += 1;
             }
             state.history.recovered(id.message, was_stopping);
-            state.history.lent(delivery);
+            state.history.in_flight(delivery);
             state.workers[at].recovered = Some(delivery);
         }
     }

@@ -16,15 +16,15 @@ pub enum Broken {
     TrustsIndex,
     /// Recovery takes what a dead worker held, and leaves its lease as it is.
     DeclaresNobody,
-    /// A worker whose own lease has ended takes over from others.
+    /// A worker whose own lease has ended recovers from others.
     DeadTakeOver,
-    /// After an answer was lost nobody looks for what it lent.
+    /// After an answer was lost nobody looks for what it delivered.
     ForgetsLostAnswers,
-    /// Who looks for what lost answers lent asks what it still holds only after the storage has answered.
+    /// Who looks for what lost answers delivered asks what it still holds only after the storage has answered.
     ComparesTooLate,
     /// A death counts as an attempt.
     CrashSpendsRetry,
-    /// A copy that is stored again does not say how often its message was lent before.
+    /// A copy that is stored again does not say how often its message was delivered before.
     TokensBeginAnew,
     /// A stored copy does not say how many workers died with its message.
     ForgetsCrashes,
@@ -32,7 +32,7 @@ pub enum Broken {
     DeclaresUnmarked,
     /// The death of a worker that was stopping counts as a crash.
     StoppingCrashes,
-    /// What a stopping worker held is lent again as the same delivery.
+    /// What a stopping worker held is delivered again as the same delivery.
     InterruptionKeepsToken,
 }
 
@@ -63,15 +63,15 @@ impl Broken {
             Self::DeletesLast => "a success is acknowledged before its entry is deleted",
             Self::TrustsIndex => "recovery trusts the index of workers instead of the consumer group",
             Self::DeclaresNobody => "recovery takes what a dead worker held, and leaves its lease as it is",
-            Self::DeadTakeOver => "a worker whose own lease has ended takes over from others",
-            Self::ForgetsLostAnswers => "nobody looks for what lost answers lent",
-            Self::ComparesTooLate => "what is held is asked for after what is lent",
+            Self::DeadTakeOver => "a worker whose own lease has ended recovers from others",
+            Self::ForgetsLostAnswers => "nobody looks for what lost answers delivered",
+            Self::ComparesTooLate => "what is held is asked for after what is in flight",
             Self::CrashSpendsRetry => "a death counts as an attempt",
-            Self::TokensBeginAnew => "a message that is stored again forgets how often it was lent",
+            Self::TokensBeginAnew => "a message that is stored again forgets how often it was in flight",
             Self::ForgetsCrashes => "a message that is stored again forgets how many workers died with it",
             Self::DeclaresUnmarked => "a worker is declared dead without a mark that its next renewal finds",
             Self::StoppingCrashes => "the death of a worker that was stopping counts as a crash",
-            Self::InterruptionKeepsToken => "what a stopping worker held is lent again with the same token",
+            Self::InterruptionKeepsToken => "what a stopping worker held is delivered again with the same token",
         }
     }
 

@@ -19,20 +19,20 @@ impl Protocol {
     pub(crate) fn settle(&self, state: &mut State, run: &Run) {
         let (id, message) = (run.delivery.id, run.delivery.id.message);
         if let Phase::Succeeded { .. } = run.phase {
-            let holder = state.storage.lent(id);
+            let holder = state.storage.in_flight(id);
             if self.is_broken(Broken::DeletesLast) {
                 state.storage.delete(id);
             } else {
                 state.storage.acknowledge(id);
             }
-            if holder.is_some_and(|holder| holder != run.life) {
+            if holder.is_some_and(|holder| holder != run.session) {
                 state.history.late_success(message);
             }
             return;
         }
-        let holder = state.storage.lent(id);
-        let is_holder = holder == Some(run.life);
-        if run.phase == Phase::Failed && holder.is_some_and(|holder| holder != run.life) {
+        let holder = state.storage.in_flight(id);
+        let is_holder = holder == Some(run.session);
+        if run.phase == Phase::Failed && holder.is_some_and(|holder| holder != run.session) {
             state.history.refused(message);
         }
         if is_holder || self.is_broken(Broken::SettlesWithoutOwner) {
@@ -56,12 +56,12 @@ impl Protocol {
             counters.crashes = 0;
         }
         match run.phase {
-            Phase::Failed if self.is_last(run) => state.storage.bury(id, Reason::Failed),
+            Phase::Failed if self.is_last(run) => state.storage.dead_letter(id, Reason::Failed),
             Phase::Failed => {
                 counters.attempt += 1;
                 state.storage.retry(id, counters);
             }
-            Phase::Poisoned => state.storage.bury(id, Reason::Poison),
+            Phase::Poisoned => state.storage.dead_letter(id, Reason::Poison),
             Phase::HandedBack => state.storage.release(id, counters),
             Phase::Running | Phase::Succeeded { .. } => {}
         }

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One life of a worker.
+/// One session of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Life {
+pub struct Session {
     /// Which worker's.
     pub worker: u8,
-    /// Which of its lives, from 1.
+    /// Which of its sessions, from 1.
     pub number: u8,
 }
 
@@ -28,7 +28,7 @@ pub struct Counters {
     pub attempt: u8,
     /// How many workers died with an earlier copy.
     pub crashes: u8,
-    /// How often earlier copies were lent.
+    /// How often earlier copies were in flight.
     pub deliveries: u8,
 }
 
@@ -37,11 +37,11 @@ pub struct Counters {
 pub enum Group {
     /// It was never read.
     Unread,
-    /// It is lent.
-    Lent {
+    /// It is in flight.
+    InFlight {
         /// To whom.
-        to: Life,
-        /// How often it was lent, this time included.
+        to: Session,
+        /// How often it was in flight, this time included.
         times: u8,
         /// How often of these its worker ended while it was stopping.
         interrupted: u8,
@@ -50,7 +50,7 @@ pub enum Group {
     Acknowledged,
 }
 
-/// An entry of a ready stream. A lent one may have lost its body.
+/// An entry of a ready stream. A in flight one may have lost its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Whether it is still in the stream.
@@ -61,7 +61,7 @@ pub struct Entry {
     pub group: Group,
 }
 
-/// Why a message was buried.
+/// Why a message was dead-lettered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// It failed once more than it may be retried.
@@ -70,15 +70,15 @@ pub enum Reason {
     Poison,
 }
 
-/// A message as it is lent.
+/// A message as it is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delivery {
     /// The entry.
     pub id: Id,
     /// What its body says.
     pub counters: Counters,
-    /// How often it was lent before as this entry.
-    pub lent_before: u8,
+    /// How often it was delivered before as this entry.
+    pub delivered_before: u8,
     /// How often of these its worker ended while it was stopping.
     pub interrupted: u8,
 }
@@ -86,12 +86,12 @@ pub struct Delivery {
 impl Delivery {
     /// Which delivery of its message this is.
     pub fn token(&self) -> u8 {
-        self.counters.deliveries + self.lent_before + 1
+        self.counters.deliveries + self.delivered_before + 1
     }
 
     /// How many workers died with the message.
     pub fn crashes(&self) -> u8 {
-        self.counters.crashes + self.lent_before - self.interrupted
+        self.counters.crashes + self.delivered_before - self.interrupted
     }
 }
 
@@ -105,11 +105,11 @@ pub struct Storage {
     /// The dead letters, each with the entry that it came from.
     pub dead: Vec<(Id, Reason)>,
     /// The index of workers: who has a lease, and whether it still runs.
-    pub leases: BTreeMap<Life, bool>,
+    pub leases: BTreeMap<Session, bool>,
     /// The marks of the lives that were declared dead.
-    pub lost: BTreeSet<Life>,
+    pub lost: BTreeSet<Session>,
     /// The marks of the lives that have begun to stop.
-    pub stopping: BTreeSet<Life>,
+    pub stopping: BTreeSet<Session>,
     /// How many entries each message has had, for their ids.
     copies: Vec<u8>,
 }
@@ -131,11 +131,11 @@ impl Storage {
         *copy += 1;
     }
 
-    /// `XREADGROUP`: lends an entry that was never read.
-    pub fn lend(&mut self, id: Id, to: Life) -> Option<Delivery> {
+    /// `XREADGROUP`: delivers an entry that was never read.
+    pub fn deliver(&mut self, id: Id, to: Session) -> Option<Delivery> {
         let entry = self.entries.get_mut(&id).filter(|entry| entry.group == Group::Unread)?;
-        entry.group = Group::Lent { to, times: 1, interrupted: 0 };
-        Some(Delivery { id, counters: entry.counters, lent_before: 0, interrupted: 0 })
+        entry.group = Group::InFlight { to, times: 1, interrupted: 0 };
+        Some(Delivery { id, counters: entry.counters, delivered_before: 0, interrupted: 0 })
     }
 
     /// `XDEL`.
@@ -161,22 +161,22 @@ impl Storage {
         }
     }
 
-    /// To whom an entry is lent.
-    pub fn lent(&self, id: Id) -> Option<Life> {
+    /// To whom an entry is in flight.
+    pub fn in_flight(&self, id: Id) -> Option<Session> {
         match self.entries.get(&id)?.group {
-            Group::Lent { to, .. } => Some(to),
+            Group::InFlight { to, .. } => Some(to),
             Group::Unread | Group::Acknowledged => None,
         }
     }
 
-    /// An entry as it is lent now, also where its body is gone.
-    pub fn as_lent(&self, id: Id) -> Option<Delivery> {
+    /// An entry as it is delivered now, also where its body is gone.
+    pub fn as_delivered(&self, id: Id) -> Option<Delivery> {
         let entry = self.entries.get(&id)?;
-        let Group::Lent { times, interrupted, .. } = entry.group else { return None };
-        Some(Delivery { id, counters: entry.counters, lent_before: times - 1, interrupted })
+        let Group::InFlight { times, interrupted, .. } = entry.group else { return None };
+        Some(Delivery { id, counters: entry.counters, delivered_before: times - 1, interrupted })
     }
 
-    /// `retry.lua`, without its question who holds the entry.
+    /// `reschedule.lua`, without its question who holds the entry.
     pub fn retry(&mut self, id: Id, counters: Counters) {
         self.later.push((id, counters));
         self.later.sort_unstable_by_key(|(id, _)| *id);
@@ -184,8 +184,8 @@ impl Storage {
         self.delete(id);
     }
 
-    /// `bury.lua`, without its question who holds the entry.
-    pub fn bury(&mut self, id: Id, reason: Reason) {
+    /// `dead_letter.lua`, without its question who holds the entry.
+    pub fn dead_letter(&mut self, id: Id, reason: Reason) {
         self.dead.push((id, reason));
         self.dead.sort_unstable_by_key(|(id, _)| *id);
         self.acknowledge(id);
@@ -207,65 +207,65 @@ impl Storage {
         }
     }
 
-    /// `enroll.lua`.
-    pub fn enroll(&mut self, life: Life) {
-        self.leases.insert(life, true);
+    /// `register.lua`.
+    pub fn register(&mut self, session: Session) {
+        self.leases.insert(session, true);
     }
 
-    /// `renew.lua`: whether the lease is held. One that is gone without its life having been declared dead is
+    /// `renew.lua`: whether the lease is held. One that is gone without its session having been declared dead is
     /// made again.
-    pub fn renew(&mut self, life: Life) -> bool {
-        let held = !self.lost.contains(&life);
+    pub fn renew(&mut self, session: Session) -> bool {
+        let held = !self.lost.contains(&session);
         if held {
-            self.leases.insert(life, true);
+            self.leases.insert(session, true);
         }
         held
     }
 
     /// `stopping.lua`.
-    pub fn note_stopping(&mut self, life: Life) {
-        if self.leases.contains_key(&life) {
-            self.stopping.insert(life);
+    pub fn note_stopping(&mut self, session: Session) {
+        if self.leases.contains_key(&session) {
+            self.stopping.insert(session);
         }
     }
 
-    /// `retire.lua`.
-    pub fn retire(&mut self, life: Life) {
-        self.leases.remove(&life);
-        self.stopping.remove(&life);
-        if self.holders().contains(&life) {
-            self.stopping.insert(life);
+    /// `deregister.lua`.
+    pub fn deregister(&mut self, session: Session) {
+        self.leases.remove(&session);
+        self.stopping.remove(&session);
+        if self.holders().contains(&session) {
+            self.stopping.insert(session);
         }
     }
 
     /// A part of `recover.lua`.
-    pub fn declare_dead(&mut self, life: Life) {
-        self.leases.remove(&life);
-        self.lost.insert(life);
+    pub fn declare_dead(&mut self, session: Session) {
+        self.leases.remove(&session);
+        self.lost.insert(session);
     }
 
-    /// Whether a life's lease runs.
-    pub fn is_live(&self, life: Life) -> bool {
-        self.leases.get(&life) == Some(&true)
+    /// Whether a session's lease runs.
+    pub fn is_live(&self, session: Session) -> bool {
+        self.leases.get(&session) == Some(&true)
     }
 
-    /// `recover.lua`, of one entry that a dead worker holds: lends it, where it still has a body.
-    pub fn recover(&mut self, id: Id, to: Life) -> Option<Delivery> {
+    /// `recover.lua`, of one entry that a dead worker holds: delivers it, where it still has a body.
+    pub fn recover(&mut self, id: Id, to: Session) -> Option<Delivery> {
         let entry = self.entries.get_mut(&id)?;
-        let Group::Lent { to: holder, times, interrupted } = entry.group else { return None };
+        let Group::InFlight { to: holder, times, interrupted } = entry.group else { return None };
         if !entry.body {
             self.acknowledge(id);
             return None;
         }
         let interrupted = interrupted + u8::from(self.stopping.contains(&holder));
-        entry.group = Group::Lent { to, times: times + 1, interrupted };
-        self.as_lent(id)
+        entry.group = Group::InFlight { to, times: times + 1, interrupted };
+        self.as_delivered(id)
     }
 
-    /// The entries that are lent, and to whom.
-    pub fn all_lent(&self) -> impl Iterator<Item = (Id, Life)> {
+    /// The entries that are in flight, and to whom.
+    pub fn all_in_flight(&self) -> impl Iterator<Item = (Id, Session)> {
         self.entries.iter().filter_map(|(id, entry)| match entry.group {
-            Group::Lent { to, .. } => Some((*id, to)),
+            Group::InFlight { to, .. } => Some((*id, to)),
             Group::Unread | Group::Acknowledged => None,
         })
     }
@@ -276,15 +276,15 @@ impl Storage {
     }
 
     /// The lives that hold something.
-    pub fn holders(&self) -> BTreeSet<Life> {
-        self.all_lent().map(|(_, life)| life).collect()
+    pub fn holders(&self) -> BTreeSet<Session> {
+        self.all_in_flight().map(|(_, session)| session).collect()
     }
 
     /// In how many places a message is stored.
     pub fn places(&self, message: u8) -> usize {
-        let ready_or_lent = self.entries.keys();
+        let ready_or_in_flight = self.entries.keys();
         let scheduled = self.later.iter().map(|(id, _)| id);
         let dead = self.dead.iter().map(|(id, _)| id);
-        ready_or_lent.chain(scheduled).chain(dead).filter(|id| id.message == message).count()
+        ready_or_in_flight.chain(scheduled).chain(dead).filter(|id| id.message == message).count()
     }
 }

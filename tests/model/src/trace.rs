@@ -5,7 +5,7 @@ use std::fmt;
 use stateright::{Model, Path};
 
 use crate::protocol::{Action, Protocol, State};
-use crate::storage::{Delivery, Group, Life, Reason};
+use crate::storage::{Delivery, Group, Reason, Session};
 use crate::worker::{Phase, Read, Run};
 
 /// The shortest way to a state that breaks a promise. Each line is a step, and where the messages are
@@ -49,7 +49,7 @@ impl fmt::Display for Trace {
     }
 }
 
-impl fmt::Display for Life {
+impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = char::from(b'A' + self.worker);
         match self.number {
@@ -68,62 +68,62 @@ fn delivered(delivery: Delivery) -> String {
 }
 
 fn step(state: &State, action: Action) -> String {
-    let life = |at: u8| state.workers[usize::from(at)].life;
+    let session = |at: u8| state.workers[usize::from(at)].session;
     let run = |at: u8, number: u8| state.workers[usize::from(at)].runs[usize::from(number)];
     match action {
-        Action::Lend(at, id) => format!("the server answers {}'s read with {}", life(at), message(id.message)),
-        Action::LendToOrphan(dead, id) => {
+        Action::Deliver(at, id) => format!("the server answers {}'s read with {}", session(at), message(id.message)),
+        Action::DeliverToOrphan(dead, id) => {
             format!("the server answers the read that dead {dead} left with {}", message(id.message))
         }
         Action::Arrive(at) => match state.workers[usize::from(at)].read {
-            Read::Answered(delivery) => format!("the answer reaches {}: {}", life(at), delivered(delivery)),
+            Read::Answered(delivery) => format!("the answer reaches {}: {}", session(at), delivered(delivery)),
             Read::None | Read::Waiting => String::new(),
         },
-        Action::LoseAnswer(at) | Action::LoseRecovered(at) => format!("the answer to {} is lost", life(at)),
-        Action::EndRead(at) => format!("{}'s read ends with nothing", life(at)),
-        Action::Look(at) => format!("{} asks what is lent to it", life(at)),
-        Action::Fetch(at) => format!("{} fetches what of that it does not hold", life(at)),
+        Action::LoseAnswer(at) | Action::LoseRecovered(at) => format!("the answer to {} is lost", session(at)),
+        Action::EndRead(at) => format!("{}'s read ends with nothing", session(at)),
+        Action::Look(at) => format!("{} asks what is delivered to it", session(at)),
+        Action::Fetch(at) => format!("{} fetches what of that it does not hold", session(at)),
         Action::Succeed(at, number) => {
-            format!("{} has done {}", run(at, number).life, delivered(run(at, number).delivery))
+            format!("{} has done {}", run(at, number).session, delivered(run(at, number).delivery))
         }
         Action::Fail(at, number) => {
-            format!("{} fails at {}", run(at, number).life, delivered(run(at, number).delivery))
+            format!("{} fails at {}", run(at, number).session, delivered(run(at, number).delivery))
         }
         Action::Interrupt(at, number) => {
-            format!("{} interrupts {}", run(at, number).life, delivered(run(at, number).delivery))
+            format!("{} interrupts {}", run(at, number).session, delivered(run(at, number).delivery))
         }
         Action::SettleHalf(at, number) | Action::Settle(at, number) => settlement(&run(at, number)),
         Action::SettleUnheard(at, number) => format!("{}, and hears no answer", settlement(&run(at, number))),
         Action::Promote(id) => format!("the time of {} has come", message(id.message)),
-        Action::Renew(at) => format!("{} renews its lease", life(at)),
+        Action::Renew(at) => format!("{} renews its lease", session(at)),
         Action::Expire(of) => format!("{of}'s lease ends"),
         Action::Recover(at, id) => {
-            let holder = state.storage.lent(id).map(|holder| holder.to_string()).unwrap_or_default();
-            format!("{} declares {holder} dead and takes {}", life(at), message(id.message))
+            let holder = state.storage.in_flight(id).map(|holder| holder.to_string()).unwrap_or_default();
+            format!("{} declares {holder} dead and takes {}", session(at), message(id.message))
         }
         Action::ArriveRecovered(at) => match state.workers[usize::from(at)].recovered {
-            Some(delivery) => format!("the answer reaches {}: {}", life(at), delivered(delivery)),
+            Some(delivery) => format!("the answer reaches {}: {}", session(at), delivered(delivery)),
             None => String::new(),
         },
-        Action::DeclareDead(at, dead) => format!("{} declares {dead} dead, which holds nothing", life(at)),
-        Action::Leave(at) => format!("{} is paused", life(at)),
-        Action::Return(at) => format!("{} goes on", life(at)),
-        Action::Crash(at) => format!("{} is killed", life(at)),
-        Action::Stop(at) => format!("{} is asked to stop", life(at)),
-        Action::NoteStopping(at) => format!("{} says with its lease that it is stopping", life(at)),
-        Action::Retire(at) => format!("{} ends its lease", life(at)),
+        Action::DeclareDead(at, dead) => format!("{} declares {dead} dead, which holds nothing", session(at)),
+        Action::Leave(at) => format!("{} is paused", session(at)),
+        Action::Return(at) => format!("{} goes on", session(at)),
+        Action::Crash(at) => format!("{} is killed", session(at)),
+        Action::Stop(at) => format!("{} is asked to stop", session(at)),
+        Action::NoteStopping(at) => format!("{} says with its lease that it is stopping", session(at)),
+        Action::Deregister(at) => format!("{} ends its lease", session(at)),
     }
 }
 
 fn settlement(run: &Run) -> String {
-    let (life, delivered) = (run.life, delivered(run.delivery));
+    let (session, delivered) = (run.session, delivered(run.delivery));
     match run.phase {
         Phase::Running => String::new(),
-        Phase::Succeeded { half: false } => format!("{life} settles its success of {delivered}, first command"),
-        Phase::Succeeded { half: true } => format!("{life} settles its success of {delivered}, second command"),
-        Phase::Failed => format!("{life} settles its failure at {delivered}"),
-        Phase::Poisoned => format!("{life} buries {delivered} as poison"),
-        Phase::HandedBack => format!("{life} gives {delivered} back"),
+        Phase::Succeeded { half: false } => format!("{session} settles its success of {delivered}, first command"),
+        Phase::Succeeded { half: true } => format!("{session} settles its success of {delivered}, second command"),
+        Phase::Failed => format!("{session} settles its failure at {delivered}"),
+        Phase::Poisoned => format!("{session} dead-letters {delivered} as poison"),
+        Phase::HandedBack => format!("{session} gives {delivered} back"),
     }
 }
 
@@ -135,8 +135,8 @@ fn places(state: &State) -> String {
         let mut places: Vec<String> = entries
             .map(|(_, entry)| match (entry.group, entry.body) {
                 (Group::Unread, _) => "ready".to_owned(),
-                (Group::Lent { to, .. }, true) => format!("lent to {to}"),
-                (Group::Lent { to, .. }, false) => format!("lent to {to}, deleted"),
+                (Group::InFlight { to, .. }, true) => format!("delivered to {to}"),
+                (Group::InFlight { to, .. }, false) => format!("delivered to {to}, deleted"),
                 (Group::Acknowledged, _) => "acknowledged, not deleted".to_owned(),
             })
             .collect();

@@ -1,6 +1,6 @@
 //! What a worker's process knows. All of it is lost when the process dies.
 
-use crate::storage::{Delivery, Id, Life, Storage};
+use crate::storage::{Delivery, Id, Session, Storage};
 
 /// Whether a process takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,14 +13,14 @@ pub enum Standing {
     Off,
 }
 
-/// The waiting read of a life.
+/// The waiting read of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Read {
     /// There is none.
     None,
     /// It waits at the server.
     Waiting,
-    /// The server has lent, and the answer is on its way.
+    /// The server has delivered, and the answer is on its way.
     Answered(Delivery),
 }
 
@@ -34,20 +34,20 @@ pub enum Phase {
         /// Whether the first of them is through.
         half: bool,
     },
-    /// The actor failed: to be retried or buried.
+    /// The actor failed: to be retried or dead-lettered.
     Failed,
-    /// Its workers died too often: to be buried without a start.
+    /// Its workers died too often: to be dead-lettered without a start.
     Poisoned,
-    /// To be given back.
+    /// To be released.
     HandedBack,
 }
 
 /// A delivery in the hands of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
-    /// The life that it was lent to: it outlives the loss of its lease where it is only to be settled.
-    pub life: Life,
-    /// What was lent.
+    /// The session that it was delivered to: it outlives the loss of its lease where it is only to be settled.
+    pub session: Session,
+    /// What was in flight.
     pub delivery: Delivery,
     /// How far it has come.
     pub phase: Phase,
@@ -56,8 +56,8 @@ pub struct Run {
 /// A worker's process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Worker {
-    /// Its life.
-    pub life: Life,
+    /// Its session.
+    pub session: Session,
     /// Whether it takes part.
     pub standing: Standing,
     /// Whether it is paused, or cut off: it does nothing, and what it left at the server may go on.
@@ -66,23 +66,23 @@ pub struct Worker {
     pub sure: bool,
     /// Its waiting read.
     pub read: Read,
-    /// What a recovery has lent, on its way.
+    /// What a recovery has delivered, on its way.
     pub recovered: Option<Delivery>,
     /// Whether an answer may have been lost.
     pub doubt: bool,
-    /// What the storage said is lent to this life, while what lost answers lent is looked for.
+    /// What the storage said is delivered to this session, while what lost answers delivered is looked for.
     pub page: Option<Vec<Delivery>>,
     /// What it holds.
     pub runs: Vec<Run>,
 }
 
 impl Worker {
-    /// The first life of a worker.
+    /// The first session of a worker.
     pub fn new(worker: u8, storage: &mut Storage) -> Self {
-        let life = Life { worker, number: 1 };
-        storage.enroll(life);
+        let session = Session { worker, number: 1 };
+        storage.register(session);
         Self {
-            life,
+            session,
             standing: Standing::Working,
             away: false,
             sure: true,
@@ -94,11 +94,11 @@ impl Worker {
         }
     }
 
-    /// Begins the next life, with nothing in hand.
+    /// Begins the next session, with nothing in hand.
     pub fn begin_again(&mut self, storage: &mut Storage) {
-        let next = Life { number: self.life.number + 1, ..self.life };
-        *self = Self { life: next, ..Self::new(self.life.worker, &mut Storage::default()) };
-        storage.enroll(next);
+        let next = Session { number: self.session.number + 1, ..self.session };
+        *self = Self { session: next, ..Self::new(self.session.worker, &mut Storage::default()) };
+        storage.register(next);
     }
 
     /// Whether the process is there and in touch.
@@ -106,15 +106,15 @@ impl Worker {
         !self.away && self.standing != Standing::Off
     }
 
-    /// Whether this life holds an entry: what it was given and has not settled.
+    /// Whether this session holds an entry: what it was given and has not settled.
     pub fn holds(&self, id: Id) -> bool {
-        self.runs.iter().any(|run| run.life == self.life && run.delivery.id == id)
+        self.runs.iter().any(|run| run.session == self.session && run.delivery.id == id)
     }
 
     /// Takes a delivery into its hands.
     pub fn take(&mut self, run: Run) {
         self.runs.push(run);
-        self.runs.sort_unstable_by_key(|run| (run.life, run.delivery.id));
+        self.runs.sort_unstable_by_key(|run| (run.session, run.delivery.id));
     }
 
     /// A run in hand.

@@ -40,7 +40,7 @@ fn a_worker_that_stops_breaks_no_promise_whatever_else_goes_wrong() {
 }
 
 #[test]
-fn three_workers_that_take_over_from_one_another_break_no_promise() {
+fn three_workers_that_recover_from_one_another_break_no_promise() {
     let faults = Faults { crashes: 1, absences: 1, losses: 1, stops: 0 };
     explored(&Protocol { workers: 3, max_retries: 0, faults, ..SMALL });
 }

@@ -17,12 +17,12 @@ fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
     deliveries.iter().map(|delivery| std::str::from_utf8(&delivery.body).unwrap()).collect()
 }
 
-fn bury(queue: &mut Queue, body: &'static str, now: Moment) {
-    let worker = Incarnation::new("w");
+fn dead_letter(queue: &mut Queue, body: &'static str, now: Moment) {
+    let worker = WorkerId::new("w");
     queue.store(Priority::Normal, body.into(), Duration::ZERO, now);
     let delivery = queue.claim(&worker, 1, now).pop().unwrap();
-    let bury = Settlement::Bury { id: None, body: delivery.body, reason: "for a test".to_owned() };
-    assert_eq!(queue.settle(&worker, &delivery.receipt, &bury, now), Settled::Yes);
+    let dead_letter = Settlement::DeadLetter { id: None, body: delivery.body, reason: "for a test".to_owned() };
+    assert_eq!(queue.settle(&worker, &delivery.receipt, &dead_letter, now), Settled::Applied);
 }
 
 #[test]
@@ -32,19 +32,19 @@ fn a_message_takes_its_place_by_the_time_it_became_ready() {
     enqueue(&mut queue, "due at 10", Priority::Normal, 10, 0);
     enqueue(&mut queue, "ready at 15", Priority::Normal, 0, 15);
     enqueue(&mut queue, "high, due at 20", Priority::High, 20, 0);
-    let worker = Incarnation::new("w");
+    let worker = WorkerId::new("w");
     queue.tick(at(19));
     assert_eq!(queue.next_due(), Some(at(20)));
     queue.tick(at(20));
-    let lent = queue.claim(&worker, 10, at(20));
-    assert_eq!(bodies(&lent), ["high, due at 20", "due at 10", "ready at 15", "due at 20"]);
+    let in_flight = queue.claim(&worker, 10, at(20));
+    assert_eq!(bodies(&in_flight), ["high, due at 20", "due at 10", "ready at 15", "due at 20"]);
 }
 
 #[test]
 fn dead_letters_end_after_a_week() {
     let mut queue = Queue::default();
-    bury(&mut queue, "old", at(0));
-    bury(&mut queue, "newer", at(0).after(DAY));
+    dead_letter(&mut queue, "old", at(0));
+    dead_letter(&mut queue, "newer", at(0).after(DAY));
     queue.tick(at(0).after(DAY * 7));
     assert_eq!(queue.dead.values().map(|dead| &dead.body).collect::<Vec<_>>(), ["newer"]);
 }
@@ -52,12 +52,12 @@ fn dead_letters_end_after_a_week() {
 #[test]
 fn the_oldest_dead_letters_make_room_for_new_ones() {
     let mut queue = Queue::default();
-    bury(&mut queue, "first", at(0));
-    for _ in 1..queue.keep.count {
-        bury(&mut queue, "more", at(0));
+    dead_letter(&mut queue, "first", at(0));
+    for _ in 1..queue.retention.count {
+        dead_letter(&mut queue, "more", at(0));
     }
     assert_eq!(queue.dead.len(), 10_000);
-    bury(&mut queue, "last", at(0));
+    dead_letter(&mut queue, "last", at(0));
     assert_eq!(queue.dead.len(), 10_000);
     assert_eq!(queue.dead.first_key_value().unwrap().1.body, "more");
     assert_eq!(queue.dead.last_key_value().unwrap().1.body, "last");

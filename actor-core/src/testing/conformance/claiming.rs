@@ -1,4 +1,4 @@
-//! Messages are lent.
+//! Messages are in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -15,14 +15,14 @@ use crate::delivery::Wait;
 use crate::settlement::Settled;
 
 /// First in, first out.
-pub async fn messages_of_one_priority_are_lent_in_their_order<H: Harness>(harness: &H) {
+pub async fn messages_of_one_priority_are_delivered_in_their_order<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["1", "2", "3"]).await;
     scene.enqueue(["4", "5"].map(|body| message(body, Priority::Normal)).into()).await;
-    assert_eq!(texts(&scene.lend(&worker, 2).await), ["1", "2"]);
+    assert_eq!(texts(&scene.deliver(&worker, 2).await), ["1", "2"]);
     scene.send(&["6"]).await;
-    assert_eq!(texts(&scene.lend(&worker, 4).await), ["3", "4", "5", "6"]);
+    assert_eq!(texts(&scene.deliver(&worker, 4).await), ["3", "4", "5", "6"]);
 }
 
 /// The order is strict: a lower priority waits while a higher one is there.
@@ -34,7 +34,7 @@ pub async fn a_higher_priority_goes_first<H: Harness>(harness: &H) {
     for (body, priority) in sent.into_iter().chain(more) {
         scene.enqueue(vec![message(body, priority)]).await;
     }
-    assert_eq!(texts(&scene.lend(&worker, 6).await), ["h1", "h2", "n1", "n2", "l1", "l2"]);
+    assert_eq!(texts(&scene.deliver(&worker, 6).await), ["h1", "h2", "n1", "n2", "l1", "l2"]);
     scene.enqueue(vec![message("l3", Priority::Low)]).await;
     scene.enqueue(vec![message("h3", Priority::High)]).await;
     let next = scene.claim(&worker, 1).await;
@@ -48,14 +48,14 @@ pub async fn a_receipt_ranks_its_message_by_priority<H: Harness>(harness: &H) {
     let mut ranks = Vec::new();
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
         scene.enqueue(vec![message("it", priority)]).await;
-        ranks.push(scene.lend_one(&worker).await.receipt.rank());
+        ranks.push(scene.claim_one(&worker).await.receipt.rank());
     }
     assert!(ranks.is_sorted_by(|lower, higher| lower > higher), "{ranks:?}");
-    scene.enqueue(vec![message("given back", Priority::Low)]).await;
-    let delivery = scene.lend_one(&worker).await;
-    assert_eq!(scene.settle(&worker, &delivery, release("given back")).await, Settled::Yes);
-    let again = scene.lend_one(&worker).await.receipt.rank();
-    assert!(again <= ranks[0] && again > ranks[1], "what was given back ranks {again}, of {ranks:?}");
+    scene.enqueue(vec![message("released", Priority::Low)]).await;
+    let delivery = scene.claim_one(&worker).await;
+    assert_eq!(scene.settle(&worker, &delivery, release("released")).await, Settled::Applied);
+    let again = scene.claim_one(&worker).await.receipt.rank();
+    assert!(again <= ranks[0] && again > ranks[1], "what was released ranks {again}, of {ranks:?}");
 }
 
 /// A worker asks for what it has room for.
@@ -68,22 +68,22 @@ pub async fn a_claim_of_one_priority_keeps_to_its_maximum<H: Harness>(harness: &
 }
 
 /// Zero is not "as many as there are".
-pub async fn a_claim_of_none_lends_none<H: Harness>(harness: &H) {
+pub async fn a_claim_of_none_delivers_none<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["it"]).await;
-    let lent = scene.broker.claim(&worker, 0, &Wait::new(Duration::ZERO)).await;
-    assert_eq!(texts(&lent.expect("it can be reached")), [""; 0]);
+    let delivered = scene.broker.claim(&worker, 0, &Wait::new(Duration::ZERO)).await;
+    assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
     scene.counts([1, 0, 0, 0]).await;
 }
 
-/// With nothing to lend a claim waits no longer than it was told.
+/// With nothing to deliver a claim waits no longer than it was told.
 pub async fn a_claim_on_an_empty_queue_ends_at_its_limit<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     for limit in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(50)] {
-        let lent = scene.broker.claim(&worker, 10, &Wait::new(limit)).await;
-        assert_eq!(texts(&lent.expect("it can be reached")), [""; 0]);
+        let delivered = scene.broker.claim(&worker, 10, &Wait::new(limit)).await;
+        assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
     }
 }
 
@@ -98,17 +98,17 @@ pub async fn claimers_at_once_never_share_a_message<H: Harness>(harness: &H) {
         claimers.spawn(async move {
             let mut bodies = Vec::new();
             while left.load(Relaxed) > 0 {
-                let lent = broker.claim(&worker, 7, &Wait::new(Duration::from_millis(10))).await;
-                let lent = texts(&lent.expect("it can be reached"));
-                left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(lent.len()))).ok();
-                bodies.extend(lent);
+                let delivered = broker.claim(&worker, 7, &Wait::new(Duration::from_millis(10))).await;
+                let delivered = texts(&delivered.expect("it can be reached"));
+                left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(delivered.len()))).ok();
+                bodies.extend(delivered);
             }
             bodies
         });
     }
-    let mut lent: Vec<String> = claimers.join_all().await.concat();
-    lent.sort_by_key(|body| sent.iter().position(|sent| sent == body));
-    assert!(lent == sent, "{} messages were lent of {}", lent.len(), sent.len());
+    let mut delivered: Vec<String> = claimers.join_all().await.concat();
+    delivered.sort_by_key(|body| sent.iter().position(|sent| sent == body));
+    assert!(delivered == sent, "{} messages were in flight of {}", delivered.len(), sent.len());
 }
 
 /// It does not have to wait for its limit.
@@ -116,8 +116,8 @@ pub async fn a_waiting_claim_is_woken_by_a_message<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
-        let (lent, ()) = tokio::join!(scene.lend(&worker, 1), scene.enqueue(vec![message("it", priority)]));
-        assert_eq!(texts(&lent), ["it"]);
+        let (delivered, ()) = tokio::join!(scene.deliver(&worker, 1), scene.enqueue(vec![message("it", priority)]));
+        assert_eq!(texts(&delivered), ["it"]);
     }
 }
 
@@ -130,10 +130,10 @@ pub async fn every_waiting_claim_is_woken<H: Harness>(harness: &H) {
             scene.send(&["1"]).await;
             scene.enqueue(vec![message("2", Priority::Normal), message("3", Priority::Normal)]).await;
         };
-        let (a, b, c, ()) = tokio::join!(scene.lend(&a, 1), scene.lend(&b, 1), scene.lend(&c, 1), send);
-        let mut lent = texts(&[a, b, c].into_iter().flatten().collect::<Vec<_>>());
-        lent.sort();
-        assert_eq!(lent, ["1", "2", "3"]);
+        let (a, b, c, ()) = tokio::join!(scene.deliver(&a, 1), scene.deliver(&b, 1), scene.deliver(&c, 1), send);
+        let mut delivered = texts(&[a, b, c].into_iter().flatten().collect::<Vec<_>>());
+        delivered.sort();
+        assert_eq!(delivered, ["1", "2", "3"]);
     }
 }
 
@@ -146,14 +146,14 @@ pub async fn a_stopped_claim_returns<H: Harness>(harness: &H) {
         tokio::task::yield_now().await;
         wait.stop();
     };
-    let (lent, ()) = tokio::join!(scene.broker.claim(&worker, 1, &wait), stop);
-    assert_eq!(texts(&lent.expect("it can be reached")), [""; 0]);
-    let lent = scene.broker.claim(&worker, 1, &wait).await;
-    assert_eq!(texts(&lent.expect("it can be reached")), [""; 0]);
+    let (delivered, ()) = tokio::join!(scene.broker.claim(&worker, 1, &wait), stop);
+    assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
+    let delivered = scene.broker.claim(&worker, 1, &wait).await;
+    assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
 }
 
 /// A message that arrives at the moment of the stop is returned by this claim or by the next.
-pub async fn what_a_claim_that_is_being_stopped_lends_is_not_lost<H: Harness>(harness: &H) {
+pub async fn what_a_claim_that_is_being_stopped_delivers_is_not_lost<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     for _ in 0..20 {
@@ -161,11 +161,11 @@ pub async fn what_a_claim_that_is_being_stopped_lends_is_not_lost<H: Harness>(ha
         let race = async {
             tokio::join!(scene.send(&["it"]), async { wait.stop() });
         };
-        let (lent, ()) = tokio::join!(scene.broker.claim(&worker, 1, &wait), race);
-        if lent.expect("it can be reached").is_empty() {
-            scene.lend_one(&worker).await;
+        let (delivered, ()) = tokio::join!(scene.broker.claim(&worker, 1, &wait), race);
+        if delivered.expect("it can be reached").is_empty() {
+            scene.claim_one(&worker).await;
         }
-        scene.lends_nothing(&worker).await;
+        scene.delivers_nothing(&worker).await;
     }
     scene.counts([0, 20, 0, 0]).await;
 }

@@ -9,15 +9,15 @@ use super::scene::{Scene, message, texts};
 use crate::broker::{Broker, Enqueue};
 use crate::{MessageId, Priority, QueueName};
 
-/// A message that was taken is lent to one worker, and to no other.
-pub async fn what_is_enqueued_is_lent_once<H: Harness>(harness: &H) {
+/// A message that was taken is delivered to one worker, and to no other.
+pub async fn what_is_enqueued_is_in_flight_once<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&one).await;
+    let delivery = scene.claim_one(&one).await;
     assert_eq!((delivery.body, delivery.crashes), (Bytes::from("it"), 0));
-    scene.lends_nothing(&one).await;
-    scene.lends_nothing(&other).await;
+    scene.delivers_nothing(&one).await;
+    scene.delivers_nothing(&other).await;
     scene.counts([0, 1, 0, 0]).await;
 }
 
@@ -29,7 +29,7 @@ pub async fn every_message_of_a_call_gets_its_answer_in_order<H: Harness>(harnes
     scene
         .enqueue(vec![
             message("low", Priority::Low),
-            message("later", Priority::High).after(hour),
+            message("scheduled", Priority::High).after(hour),
             message("normal", Priority::Normal),
             message("later too", Priority::Normal).after(hour),
         ])
@@ -44,11 +44,11 @@ pub async fn ten_thousand_messages_in_one_call_arrive_in_order<H: Harness>(harne
     scene.enqueue(sent.iter().map(|body| message(body, Priority::Normal)).collect()).await;
     scene.counts([10_000, 0, 0, 0]).await;
     let worker = scene.worker("worker").await;
-    let mut lent = Vec::new();
-    while lent.len() < sent.len() {
-        lent.extend(texts(&scene.lend(&worker, 500).await));
+    let mut delivered = Vec::new();
+    while delivered.len() < sent.len() {
+        delivered.extend(texts(&scene.deliver(&worker, 500).await));
     }
-    assert!(lent == sent, "they were lent in another order, or changed");
+    assert!(delivered == sent, "they were delivered in another order, or changed");
 }
 
 /// Every byte of it.
@@ -57,11 +57,11 @@ pub async fn a_message_as_large_as_the_limit_goes_through<H: Harness>(harness: &
     let body: Bytes = (0..scene.broker.max_message_bytes()).map(|at| (at % 251) as u8).collect();
     scene.enqueue(vec![Enqueue::new(MessageId::new(), Priority::Normal, body.clone())]).await;
     let worker = scene.worker("worker").await;
-    assert!(scene.lend_one(&worker).await.body == body, "the body changed");
+    assert!(scene.claim_one(&worker).await.body == body, "the body changed");
 }
 
-/// A broker judges no body: a worker does, and buries what it cannot decode.
-pub async fn bytes_that_are_no_message_are_lent_as_they_are<H: Harness>(harness: &H) {
+/// A broker judges no body: a worker does, and dead-letters what it cannot decode.
+pub async fn bytes_that_are_no_message_are_delivered_as_they_are<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     let odd: [&'static [u8]; 4] = [b"\xff\xfe\0\r\n", b"", b"{", b"\"text\""];
@@ -70,8 +70,8 @@ pub async fn bytes_that_are_no_message_are_lent_as_they_are<H: Harness>(harness:
         harness.put_raw(&scene.broker, &scene.queue, Bytes::from_static(body)).await;
     }
     scene.send(&["after"]).await;
-    let lent = scene.lend(&worker, 6).await;
-    let bodies: Vec<&[u8]> = lent.iter().map(|delivery| &*delivery.body).collect();
+    let delivered = scene.deliver(&worker, 6).await;
+    let bodies: Vec<&[u8]> = delivered.iter().map(|delivery| &*delivery.body).collect();
     assert_eq!(bodies, [b"before", odd[0], odd[1], odd[2], odd[3], b"after"]);
 }
 
@@ -88,7 +88,7 @@ pub async fn queues_do_not_mix<H: Harness>(harness: &H) {
     for name in &names {
         scene.queue = name.clone();
         let worker = scene.worker("worker").await;
-        assert_eq!(texts(&scene.lend(&worker, 1).await), [name.as_str()]);
-        scene.lends_nothing(&worker).await;
+        assert_eq!(texts(&scene.deliver(&worker, 1).await), [name.as_str()]);
+        scene.delivers_nothing(&worker).await;
     }
 }

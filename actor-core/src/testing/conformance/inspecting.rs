@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Harness;
-use super::scene::{Scene, buried, message, text, texts};
+use super::scene::{Scene, dead_lettered, message, text, texts};
 use crate::broker::{Broker, Enqueue};
 use crate::inspect::{Inspect, Page, State, Which};
 use crate::settlement::{Settled, Settlement};
@@ -13,15 +13,15 @@ use crate::{MessageId, Priority, QueueName, wire};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const REACHED: &str = "the storage can be reached";
-const ALL: [State; 4] = [State::Ready, State::Lent, State::Scheduled, State::Dead];
+const ALL: [State; 4] = [State::Ready, State::InFlight, State::Scheduled, State::Dead];
 
 /// A queue with one message in each state, whose body names it.
 async fn one_in_each_state<H: Harness>(harness: &H) -> Scene<'_, H> {
     let scene = Scene::new(harness).await;
-    scene.bury(["Dead".into()]).await;
-    scene.send(&["Lent"]).await;
+    scene.dead_letter(["Dead".into()]).await;
+    scene.send(&["InFlight"]).await;
     let worker = scene.worker("worker").await;
-    assert_eq!(texts(&scene.lend(&worker, 1).await), ["Lent"]);
+    assert_eq!(texts(&scene.deliver(&worker, 1).await), ["InFlight"]);
     scene.send(&["Ready"]).await;
     scene.enqueue(vec![message("Scheduled", Priority::Normal).after(HOUR)]).await;
     scene
@@ -43,7 +43,7 @@ pub async fn messages_are_counted_in_every_state<H: Harness>(harness: &H) {
     scene.enqueue(vec![message("more", Priority::High), message("more", Priority::Low)]).await;
     scene.counts([4, 1, 1, 1]).await;
     let unused = scene.broker.counts(&QueueName::declared("conformance.unused")).await.expect(REACHED);
-    assert_eq!((unused.waiting_and_lent(), unused.dead, unused.paused), (0, 0, false));
+    assert_eq!((unused.outstanding(), unused.dead, unused.paused), (0, 0, false));
 }
 
 /// And the others are not.
@@ -64,10 +64,10 @@ pub async fn pages_show_every_message_once<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let bodies: Vec<String> = (10..35).map(|number| number.to_string()).collect();
     let messages = |priority| bodies.iter().map(move |body| message(body, priority));
-    scene.bury(bodies.iter().map(|body| Bytes::from(body.clone()))).await;
+    scene.dead_letter(bodies.iter().map(|body| Bytes::from(body.clone()))).await;
     scene.enqueue(messages(Priority::Normal).collect()).await;
     let worker = scene.worker("worker").await;
-    scene.lend(&worker, bodies.len()).await;
+    scene.deliver(&worker, bodies.len()).await;
     scene.enqueue(messages(Priority::Normal).collect()).await;
     let hours = (1..).map(|hours| HOUR * hours);
     scene.enqueue(messages(Priority::High).zip(hours).map(|(message, delay)| message.after(delay)).collect()).await;
@@ -83,8 +83,8 @@ pub async fn pages_show_every_message_once<H: Harness>(harness: &H) {
                 None => break,
             };
         }
-        // Those that were lent or buried within a moment are equally old.
-        if matches!(state, State::Lent | State::Dead) {
+        // Those that were in flight or dead-lettered within a moment are equally old.
+        if matches!(state, State::InFlight | State::Dead) {
             shown.sort();
         }
         assert_eq!(shown, bodies, "{state:?}");
@@ -99,7 +99,7 @@ pub async fn a_listed_message_says_what_it_is<H: Harness>(harness: &H) {
         let listed = scene.list(state).await;
         let [listed] = &*listed else { panic!("{state:?}: {} messages are listed", listed.len()) };
         assert_eq!(text(&listed.body), format!("{state:?}"));
-        assert_eq!(listed.worker.is_some(), state == State::Lent, "{:?}", listed.worker);
+        assert_eq!(listed.worker.is_some(), state == State::InFlight, "{:?}", listed.worker);
         assert_eq!(listed.reason.as_deref(), (state == State::Dead).then_some("it failed"));
         let expected = if state == State::Scheduled { now + HOUR } else { now };
         if let Some(time) = listed.time {
@@ -108,7 +108,7 @@ pub async fn a_listed_message_says_what_it_is<H: Harness>(harness: &H) {
         }
     }
     assert!(scene.list(State::Scheduled).await[0].time.is_some(), "when it is due is known");
-    assert!(scene.list(State::Dead).await[0].time.is_some(), "when it was buried is known");
+    assert!(scene.list(State::Dead).await[0].time.is_some(), "when it was dead-lettered is known");
 }
 
 /// A handle names a message in a state.
@@ -121,13 +121,13 @@ pub async fn a_listed_message_is_read_again_until_it_moves_on<H: Harness>(harnes
     }
     let handle = scene.list(State::Ready).await.remove(0).handle;
     let worker = scene.worker("worker").await;
-    let delivery = scene.lend_one(&worker).await;
+    let delivery = scene.claim_one(&worker).await;
     assert!(scene.broker.read(&scene.queue, State::Ready, &handle).await.expect(REACHED).is_none());
-    let handles = scene.list(State::Lent).await.into_iter().map(|listed| listed.handle);
-    assert_eq!(scene.settle(&worker, &delivery, Settlement::Done).await, Settled::Yes);
+    let handles = scene.list(State::InFlight).await.into_iter().map(|listed| listed.handle);
+    assert_eq!(scene.settle(&worker, &delivery, Settlement::Done).await, Settled::Applied);
     let mut left = 0;
     for handle in handles {
-        let read = scene.broker.read(&scene.queue, State::Lent, &handle).await.expect(REACHED);
+        let read = scene.broker.read(&scene.queue, State::InFlight, &handle).await.expect(REACHED);
         left += usize::from(read.is_some());
     }
     assert_eq!(left, 1);
@@ -136,18 +136,18 @@ pub async fn a_listed_message_is_read_again_until_it_moves_on<H: Harness>(harnes
 /// It begins anew: its attempts, its crashes and its error are forgotten, and its own members are not.
 pub async fn one_dead_letter_is_replayed<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
-    scene.bury([failed("normal"), "no message".into()]).await;
+    scene.dead_letter([failed("normal"), "no message".into()]).await;
     let dead = scene.list(State::Dead).await;
-    let letter = dead.iter().find(|dead| dead.body.starts_with(b"{")).expect("it is there");
+    let dead_letter = dead.iter().find(|dead| dead.body.starts_with(b"{")).expect("it is there");
     let replay = || async {
-        let which = Which::One(letter.handle.clone());
+        let which = Which::One(dead_letter.handle.clone());
         scene.broker.replay(&scene.queue, which).await.expect(REACHED)
     };
     assert_eq!(replay().await, 1);
     assert_eq!(replay().await, 0);
     scene.counts([1, 0, 0, 1]).await;
     let worker = scene.worker("worker").await;
-    let body = scene.lend_one(&worker).await.body;
+    let body = scene.claim_one(&worker).await.body;
     let message = wire::Envelope::decode(&body).expect("it stays a message");
     assert_eq!((message.attempt, message.crashes, message.last_error.as_deref()), (0, 0, None));
     assert_eq!(message.args, "[1,null]");
@@ -157,34 +157,36 @@ pub async fn one_dead_letter_is_replayed<H: Harness>(harness: &H) {
 /// Also those that were never messages, which stay as they are.
 pub async fn all_dead_letters_are_replayed_in_their_priorities<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
-    scene.bury([failed("low"), "no message".into(), failed("high")]).await;
+    scene.dead_letter([failed("low"), "no message".into(), failed("high")]).await;
     assert_eq!(scene.broker.replay(&scene.queue, Which::All).await.expect(REACHED), 3);
     assert_eq!(scene.broker.replay(&scene.queue, Which::All).await.expect(REACHED), 0);
     scene.counts([3, 0, 0, 0]).await;
     let worker = scene.worker("worker").await;
-    let lent = scene.lend(&worker, 3).await;
-    let priorities: Vec<_> =
-        lent.iter().map(|lent| wire::Envelope::decode(&lent.body).ok().and_then(|message| message.priority)).collect();
+    let delivered = scene.deliver(&worker, 3).await;
+    let priorities: Vec<_> = delivered
+        .iter()
+        .map(|delivered| wire::Envelope::decode(&delivered.body).ok().and_then(|message| message.priority))
+        .collect();
     assert_eq!(priorities, [Some(Priority::High), None, Some(Priority::Low)]);
-    assert_eq!(text(&lent[1].body), "no message");
+    assert_eq!(text(&delivered[1].body), "no message");
 }
 
-/// A lent one is its worker's to settle.
-pub async fn a_message_is_deleted_unless_it_is_lent<H: Harness>(harness: &H) {
+/// A in flight one is its worker's to settle.
+pub async fn a_message_is_deleted_unless_it_is_in_flight<H: Harness>(harness: &H) {
     let scene = one_in_each_state(harness).await;
     for state in ALL {
         let handle = scene.list(state).await.remove(0).handle;
-        let there = state != State::Lent;
+        let there = state != State::InFlight;
         assert_eq!(scene.broker.delete(&scene.queue, state, &handle).await.expect(REACHED), there, "{state:?}");
         assert!(!scene.broker.delete(&scene.queue, state, &handle).await.expect(REACHED), "{state:?}, again");
     }
     scene.counts([0, 1, 0, 0]).await;
     let worker = scene.worker("worker").await;
-    scene.lends_nothing(&worker).await;
+    scene.delivers_nothing(&worker).await;
 }
 
 /// Whatever its messages' priorities are.
-pub async fn a_state_is_purged_unless_it_is_lent<H: Harness>(harness: &H) {
+pub async fn a_state_is_purged_unless_it_is_in_flight<H: Harness>(harness: &H) {
     let scene = one_in_each_state(harness).await;
     scene.enqueue(vec![message("more", Priority::High), message("more", Priority::Low)]).await;
     for (state, purged) in ALL.into_iter().zip([3, 0, 1, 1]) {
@@ -193,28 +195,28 @@ pub async fn a_state_is_purged_unless_it_is_lent<H: Harness>(harness: &H) {
     }
     scene.counts([0, 1, 0, 0]).await;
     let worker = scene.worker("worker").await;
-    scene.lends_nothing(&worker).await;
+    scene.delivers_nothing(&worker).await;
     scene.send(&["new"]).await;
-    assert_eq!(texts(&scene.lend(&worker, 1).await), ["new"]);
+    assert_eq!(texts(&scene.deliver(&worker, 1).await), ["new"]);
 }
 
-/// What is lent runs on. A worker learns of either by its next renewal.
-pub async fn a_paused_queue_lends_nothing_until_it_is_resumed<H: Harness>(harness: &H) {
+/// What is in flight runs on. A worker learns of either by its next renewal.
+pub async fn a_paused_queue_delivers_nothing_until_it_is_resumed<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["running", "waiting"]).await;
-    let running = scene.lend_one(&worker).await;
+    let running = scene.claim_one(&worker).await;
     scene.broker.pause(&scene.queue).await.expect(REACHED);
     scene.renew(&worker).await;
     assert!(scene.broker.counts(&scene.queue).await.expect(REACHED).paused);
-    scene.lends_nothing(&worker).await;
+    scene.delivers_nothing(&worker).await;
     let (body, id) = (Bytes::from("sent while it is paused"), MessageId::new());
     scene.enqueue(vec![Enqueue::new(id, Priority::Normal, body)]).await;
-    scene.lends_nothing(&worker).await;
-    assert_eq!(scene.settle(&worker, &running, buried("running".into(), "it failed")).await, Settled::Yes);
+    scene.delivers_nothing(&worker).await;
+    assert_eq!(scene.settle(&worker, &running, dead_lettered("running".into(), "it failed")).await, Settled::Applied);
     scene.counts([2, 0, 0, 1]).await;
     scene.broker.resume(&scene.queue).await.expect(REACHED);
     scene.renew(&worker).await;
     assert!(!scene.broker.counts(&scene.queue).await.expect(REACHED).paused);
-    assert_eq!(texts(&scene.lend(&worker, 2).await), ["waiting", "sent while it is paused"]);
+    assert_eq!(texts(&scene.deliver(&worker, 2).await), ["waiting", "sent while it is paused"]);
 }

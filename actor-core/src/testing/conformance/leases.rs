@@ -1,11 +1,11 @@
-//! Workers die, and others take over what they held.
+//! Workers die, and others recover what they held.
 
 use std::collections::BTreeSet;
 use std::slice;
 use std::time::Duration;
 
 use super::Harness;
-use super::scene::{LEASE, Scene, buried, message, release, retry, texts};
+use super::scene::{LEASE, Scene, dead_lettered, message, release, retry, texts};
 use crate::broker::Broker;
 use crate::delivery::Renewal;
 use crate::settlement::{Settled, Settlement};
@@ -16,8 +16,8 @@ pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(harn
     let scene = Scene::new(harness).await;
     let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["1", "2", "3", "4"]).await;
-    scene.lend(&killed, 2).await;
-    scene.lend(&killed, 1).await;
+    scene.deliver(&killed, 2).await;
+    scene.deliver(&killed, 1).await;
     scene.end_lease(&killed).await;
     let recovered = scene.recover(&other, 2).await;
     assert_eq!(texts(&recovered), ["1", "2"]);
@@ -26,7 +26,7 @@ pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(harn
     assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);
     scene.counts([1, 3, 0, 0]).await;
     for delivery in &recovered {
-        assert_eq!(scene.settle(&other, delivery, Settlement::Done).await, Settled::Yes);
+        assert_eq!(scene.settle(&other, delivery, Settlement::Done).await, Settled::Applied);
     }
 }
 
@@ -35,7 +35,7 @@ pub async fn every_death_counts_as_a_crash<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let first = scene.worker("first").await;
     scene.send(&["poison"]).await;
-    scene.lend_one(&first).await;
+    scene.claim_one(&first).await;
     scene.end_lease(&first).await;
     for crashes in 1..=4 {
         let next = scene.worker("next").await;
@@ -50,15 +50,15 @@ pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(harness: &H
     let scene = Scene::new(harness).await;
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&late).await;
+    let delivery = scene.claim_one(&late).await;
     scene.end_lease(&late).await;
     let recovered = scene.recover_with(&other, LEASE).await;
     assert_eq!(texts(&recovered), [""; 0]);
     assert!(scene.renew(&late).await.held);
-    assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Yes);
+    assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Applied);
     // The grace is for others: of a worker's own lease it says nothing.
     scene.send(&["more"]).await;
-    scene.lend_one(&late).await;
+    scene.claim_one(&late).await;
     scene.end_lease(&late).await;
     scene.end_lease(&other).await;
     assert_eq!(texts(&scene.recover_with(&other, Duration::from_secs(3600)).await), [""; 0]);
@@ -66,15 +66,15 @@ pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(harness: &H
     assert_eq!(texts(&scene.recover(&heir, 100).await), ["more"]);
 }
 
-/// Its next crash may bury it, so that it must not wait in the hands of a worker that runs others.
+/// Its next crash may dead-letter it, so that it must not wait in the hands of a worker that runs others.
 pub async fn what_a_dead_worker_held_before_is_recovered_last_and_alone<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (first, second) = (scene.worker("first").await, scene.worker("second").await);
     scene.send(&["1", "2", "3", "4", "5"]).await;
-    scene.lend(&first, 3).await;
+    scene.deliver(&first, 3).await;
     scene.end_lease(&first).await;
     assert_eq!(texts(&scene.recover(&second, 2).await), ["1", "2"]);
-    scene.lend(&second, 2).await;
+    scene.deliver(&second, 2).await;
     scene.end_lease(&second).await;
     let heir = scene.worker("heir").await;
     let mut step = scene.recover(&heir, 100).await;
@@ -89,16 +89,16 @@ pub async fn what_a_dead_worker_held_before_is_recovered_last_and_alone<H: Harne
     assert_eq!(texts(&scene.recover(&heir, 100).await), [""; 0]);
 }
 
-/// Nobody would take over.
+/// Nobody would recover.
 pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&late).await;
+    let delivery = scene.claim_one(&late).await;
     scene.end_lease(&late).await;
     assert_eq!(texts(&scene.recover(&other, 0).await), [""; 0]);
     assert!(scene.renew(&late).await.held);
-    assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Yes);
+    assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Applied);
 }
 
 /// However long it holds it.
@@ -108,7 +108,7 @@ pub async fn what_a_living_worker_holds_is_not_recovered<H: Harness>(harness: &H
         (scene.worker("living").await, scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["held", "left", "own"]).await;
     for worker in [&living, &killed, &other] {
-        scene.lend(worker, 1).await;
+        scene.deliver(worker, 1).await;
     }
     scene.end_lease(&killed).await;
     assert_eq!(texts(&scene.recover(&other, 100).await), ["left"]);
@@ -121,7 +121,7 @@ pub async fn recoverers_at_once_never_share_a_message<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (killed, a, b) = (scene.worker("killed").await, scene.worker("a").await, scene.worker("b").await);
     scene.enqueue((0..100).map(|number| message(&format!("{number}"), Priority::Normal)).collect()).await;
-    scene.lend(&killed, 100).await;
+    scene.deliver(&killed, 100).await;
     scene.end_lease(&killed).await;
     let mut recovered = Vec::new();
     loop {
@@ -141,19 +141,19 @@ pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(harness: &H) 
     let scene = Scene::new(harness).await;
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&late).await;
+    let delivery = scene.claim_one(&late).await;
     scene.end_lease(&late).await;
     assert_eq!(scene.renew(&late).await, Renewal::held());
     assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);
-    assert_eq!(scene.settle(&late, &delivery, release("it")).await, Settled::Yes);
+    assert_eq!(scene.settle(&late, &delivery, release("it")).await, Settled::Applied);
 }
 
-/// It must learn that others run its messages; a new life of it begins with a lease.
+/// It must learn that others run its messages; a new session of it begins with a lease.
 pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
-    scene.lend(&late, 2).await;
+    scene.deliver(&late, 2).await;
     scene.end_lease(&late).await;
     scene.recover(&other, 1).await;
     assert_eq!(scene.renew(&late).await, Renewal::lost());
@@ -169,28 +169,28 @@ pub async fn a_worker_whose_lease_has_ended_takes_over_nothing<H: Harness>(harne
     let scene = Scene::new(harness).await;
     let (late, killed, other) = (scene.worker("late").await, scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&late).await;
+    let delivery = scene.claim_one(&late).await;
     scene.end_lease(&late).await;
     scene.recover(&killed, 1).await;
     scene.end_lease(&killed).await;
     assert_eq!(texts(&scene.recover(&late, 100).await), [""; 0], "it was declared dead");
-    assert_eq!(scene.settle(&late, &delivery, release("it, as it was")).await, Settled::No);
+    assert_eq!(scene.settle(&late, &delivery, release("it, as it was")).await, Settled::Stale);
     let ended = scene.worker("ended").await;
     scene.end_lease(&ended).await;
     assert_eq!(texts(&scene.recover(&ended, 100).await), [""; 0], "its lease has ended unnoticed");
     assert_eq!(scene.recover(&other, 100).await[0].crashes, 2);
 }
 
-/// A worker has one life at all its queues.
+/// A worker has one session at all its queues.
 pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     let queues = [QueueName::declared("conformance.second"), scene.queue.clone()];
-    scene.broker.enroll(&late.worker, slice::from_ref(&queues[0]), LEASE).await.expect("it can be reached");
+    scene.broker.register(&late.worker, slice::from_ref(&queues[0]), LEASE).await.expect("it can be reached");
     let renew = || async { scene.broker.renew(&late.worker, &queues, LEASE).await.expect("it can be reached") };
     assert_eq!(renew().await, Renewal::held());
     scene.send(&["it"]).await;
-    scene.lend_one(&late).await;
+    scene.claim_one(&late).await;
     scene.end_lease(&late).await;
     assert_eq!(scene.recover(&other, 1).await.len(), 1);
     assert_eq!(renew().await, Renewal::lost());
@@ -201,22 +201,22 @@ pub async fn a_worker_without_a_lease_is_dead<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (stranger, other) = (scene.stranger("stranger"), scene.worker("other").await);
     scene.send(&["it"]).await;
-    scene.lend_one(&stranger).await;
+    scene.claim_one(&stranger).await;
     let recovered = scene.recover(&other, 100).await;
     assert_eq!(texts(&recovered), ["it"]);
     assert_eq!(recovered[0].crashes, 1);
 }
 
 /// An orderly stop lets nothing wait for a lease to end.
-pub async fn a_retired_workers_messages_are_recovered_at_once<H: Harness>(harness: &H) {
+pub async fn a_deregistered_workers_messages_are_recovered_at_once<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (stopped, other) = (scene.worker("stopped").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    scene.lend_one(&stopped).await;
+    scene.claim_one(&stopped).await;
     let queues = slice::from_ref(&scene.queue);
-    scene.broker.retire(&stopped.worker, queues).await.expect("it can be reached");
+    scene.broker.deregister(&stopped.worker, queues).await.expect("it can be reached");
     assert_eq!(texts(&scene.recover(&other, 100).await), ["it"]);
-    scene.broker.retire(&stopped.worker, queues).await.expect("retiring twice is no error");
+    scene.broker.deregister(&stopped.worker, queues).await.expect("deregistering twice is no error");
 }
 
 /// The work is done, whoever did it. The one who ran it too learns that nothing is left to say.
@@ -224,16 +224,16 @@ pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(harn
     let scene = Scene::new(harness).await;
     let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
-    let late = scene.lend(&zombie, 2).await;
+    let late = scene.deliver(&zombie, 2).await;
     scene.end_lease(&zombie).await;
     let recovered = scene.recover(&other, 100).await;
     assert_eq!(texts(&recovered), ["1", "2"]);
     for delivery in &late {
-        assert_eq!(scene.settle(&zombie, delivery, Settlement::Done).await, Settled::Yes);
+        assert_eq!(scene.settle(&zombie, delivery, Settlement::Done).await, Settled::Applied);
     }
     scene.counts([0, 0, 0, 0]).await;
-    assert_eq!(scene.settle(&other, &recovered[0], Settlement::Done).await, Settled::No);
-    assert_eq!(scene.settle(&other, &recovered[1], retry("2", Duration::ZERO)).await, Settled::No);
+    assert_eq!(scene.settle(&other, &recovered[0], Settlement::Done).await, Settled::Stale);
+    assert_eq!(scene.settle(&other, &recovered[1], retry("2", Duration::ZERO)).await, Settled::Stale);
     scene.counts([0, 0, 0, 0]).await;
 }
 
@@ -242,15 +242,15 @@ pub async fn a_late_failure_changes_nothing<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let late = scene.lend_one(&zombie).await;
+    let late = scene.claim_one(&zombie).await;
     scene.end_lease(&zombie).await;
     let recovered = scene.recover(&other, 100).await;
-    for end in [retry("it", Duration::ZERO), buried("it".into(), "it failed"), release("it")] {
-        assert_eq!(scene.settle(&zombie, &late, end).await, Settled::No);
+    for end in [retry("it", Duration::ZERO), dead_lettered("it".into(), "it failed"), release("it")] {
+        assert_eq!(scene.settle(&zombie, &late, end).await, Settled::Stale);
     }
     scene.counts([0, 1, 0, 0]).await;
-    assert_eq!(scene.settle(&other, &recovered[0], retry("it", LEASE)).await, Settled::Yes);
-    assert_eq!(scene.settle(&zombie, &late, Settlement::Done).await, Settled::No);
+    assert_eq!(scene.settle(&other, &recovered[0], retry("it", LEASE)).await, Settled::Applied);
+    assert_eq!(scene.settle(&zombie, &late, Settlement::Done).await, Settled::Stale);
     scene.counts([0, 0, 1, 0]).await;
 }
 
@@ -259,7 +259,7 @@ pub async fn a_renewal_tells_of_deaths_until_all_is_recovered<H: Harness>(harnes
     let scene = Scene::new(harness).await;
     let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
-    scene.lend(&killed, 2).await;
+    scene.deliver(&killed, 2).await;
     assert_eq!(scene.renew(&other).await, Renewal::held());
     scene.end_lease(&killed).await;
     assert!(scene.renew(&other).await.deaths);
@@ -275,12 +275,12 @@ pub async fn a_recovered_message_can_be_given_back<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (killed, one, other) = (scene.worker("killed").await, scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    scene.lend_one(&killed).await;
+    scene.claim_one(&killed).await;
     scene.end_lease(&killed).await;
     let recovered = scene.recover(&one, 1).await;
-    assert_eq!(scene.settle(&one, &recovered[0], release("it, crashed once")).await, Settled::Yes);
-    let lent = scene.lend_one(&other).await;
-    assert_eq!((&*lent.body, lent.crashes), (b"it, crashed once".as_slice(), 0));
+    assert_eq!(scene.settle(&one, &recovered[0], release("it, crashed once")).await, Settled::Applied);
+    let delivered = scene.claim_one(&other).await;
+    assert_eq!((&*delivered.body, delivered.crashes), (b"it, crashed once".as_slice(), 0));
 }
 
 /// A deploy kills what does not stop in time. No message is to blame for it.
@@ -289,7 +289,7 @@ pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(har
     let queues = slice::from_ref(&scene.queue);
     let (stopping, other) = (scene.worker("stopping").await, scene.worker("other").await);
     scene.send(&["1", "2", "3"]).await;
-    scene.lend(&stopping, 3).await;
+    scene.deliver(&stopping, 3).await;
     scene.broker.stopping(&stopping.worker, queues).await.expect("it can be reached");
     scene.broker.stopping(&stopping.worker, queues).await.expect("saying it twice is no error");
     assert_eq!(scene.renew(&stopping).await, Renewal::held());
@@ -308,13 +308,13 @@ pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(har
 }
 
 /// It ended in good order, though without an answer to its last settlements.
-pub async fn a_retired_workers_messages_were_interrupted<H: Harness>(harness: &H) {
+pub async fn a_deregistered_workers_messages_were_interrupted<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
-    let (retired, other) = (scene.worker("retired").await, scene.worker("other").await);
+    let (deregistered, other) = (scene.worker("deregistered").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    scene.lend_one(&retired).await;
+    scene.claim_one(&deregistered).await;
     let queues = slice::from_ref(&scene.queue);
-    scene.broker.retire(&retired.worker, queues).await.expect("it can be reached");
+    scene.broker.deregister(&deregistered.worker, queues).await.expect("it can be reached");
     let recovered = scene.recover(&other, 100).await;
     assert_eq!((recovered[0].crashes, recovered[0].interruptions), (0, 1));
 }

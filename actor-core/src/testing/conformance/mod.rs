@@ -43,7 +43,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::broker::{Broker, Enqueue};
-use crate::delivery::Incarnation;
+use crate::delivery::WorkerId;
 use crate::inspect::Inspect;
 use crate::{MessageId, Priority, QueueName};
 
@@ -66,7 +66,7 @@ pub trait Harness: Send + Sync {
     /// Ends a worker's lease as if its time had passed, with nobody having noticed.
     ///
     /// By default the lease is renewed for no time at all.
-    async fn end_lease(&self, broker: &Self::Broker, worker: &Incarnation, queue: &QueueName) {
+    async fn end_lease(&self, broker: &Self::Broker, worker: &WorkerId, queue: &QueueName) {
         let renewed = broker.renew(worker, std::slice::from_ref(queue), Duration::ZERO).await;
         renewed.expect("the storage can be reached");
     }
@@ -101,41 +101,41 @@ macro_rules! conformance_tests {
     ($harness:expr) => {
         $crate::__conformance_tests! { $harness =>
             enqueueing {
-                what_is_enqueued_is_lent_once
+                what_is_enqueued_is_in_flight_once
                 every_message_of_a_call_gets_its_answer_in_order
                 ten_thousand_messages_in_one_call_arrive_in_order
                 a_message_as_large_as_the_limit_goes_through
-                bytes_that_are_no_message_are_lent_as_they_are
+                bytes_that_are_no_message_are_delivered_as_they_are
                 queues_do_not_mix
             }
             claiming {
-                messages_of_one_priority_are_lent_in_their_order
+                messages_of_one_priority_are_delivered_in_their_order
                 a_higher_priority_goes_first
                 a_receipt_ranks_its_message_by_priority
                 a_claim_of_one_priority_keeps_to_its_maximum
-                a_claim_of_none_lends_none
+                a_claim_of_none_delivers_none
                 a_claim_on_an_empty_queue_ends_at_its_limit
                 claimers_at_once_never_share_a_message
                 a_waiting_claim_is_woken_by_a_message
                 every_waiting_claim_is_woken
                 a_stopped_claim_returns
-                what_a_claim_that_is_being_stopped_lends_is_not_lost
+                what_a_claim_that_is_being_stopped_delivers_is_not_lost
             }
             scheduling {
-                a_scheduled_message_is_not_lent_before_its_time
+                a_scheduled_message_is_not_delivered_before_its_time
                 a_waiting_claim_gets_a_scheduled_message_at_its_time
                 a_waiting_claim_gets_what_is_scheduled_earlier_than_what_it_waits_for
-                scheduled_messages_are_lent_by_their_time
+                scheduled_messages_are_delivered_by_their_time
                 a_scheduled_message_keeps_its_priority
                 a_due_message_goes_before_a_ready_one_of_lower_priority
             }
             settling {
                 done_ends_a_message
                 settling_twice_changes_nothing
-                a_retry_is_scheduled_in_its_new_form_and_lent_again
+                a_retry_is_scheduled_in_its_new_form_and_delivered_again
                 a_retry_goes_to_its_priority
                 a_retry_without_delay_is_ready
-                a_buried_message_is_kept_with_its_reason
+                a_dead_lettered_message_is_kept_with_its_reason
                 a_message_given_back_goes_first_in_its_new_form
                 messages_given_back_keep_their_order
                 a_waiting_claim_is_woken_by_what_is_given_back_or_retried
@@ -158,13 +158,13 @@ macro_rules! conformance_tests {
                 a_worker_whose_lease_has_ended_takes_over_nothing
                 a_lease_lost_at_one_queue_is_lost
                 a_worker_without_a_lease_is_dead
-                a_retired_workers_messages_are_recovered_at_once
+                a_deregistered_workers_messages_are_recovered_at_once
                 a_late_success_counts_and_the_new_holders_does_not
                 a_late_failure_changes_nothing
                 a_renewal_tells_of_deaths_until_all_is_recovered
                 a_recovered_message_can_be_given_back
                 the_death_of_a_worker_that_was_stopping_is_no_crash
-                a_retired_workers_messages_were_interrupted
+                a_deregistered_workers_messages_were_interrupted
             }
             parking {
                 a_parked_message_waits_for_a_worker_with_the_ability
@@ -184,9 +184,9 @@ macro_rules! conformance_tests {
                 a_listed_message_is_read_again_until_it_moves_on
                 one_dead_letter_is_replayed
                 all_dead_letters_are_replayed_in_their_priorities
-                a_message_is_deleted_unless_it_is_lent
-                a_state_is_purged_unless_it_is_lent
-                a_paused_queue_lends_nothing_until_it_is_resumed
+                a_message_is_deleted_unless_it_is_in_flight
+                a_state_is_purged_unless_it_is_in_flight
+                a_paused_queue_delivers_nothing_until_it_is_resumed
             }
         }
     };

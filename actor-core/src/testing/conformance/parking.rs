@@ -29,8 +29,8 @@ impl<H: Harness> Scene<'_, H> {
     async fn park(&self, by: &Consumer, messages: &[(&str, &str)], after: Duration) {
         for (body, ability) in messages {
             self.send(&[body]).await;
-            let delivery = self.lend_one(by).await;
-            assert_eq!(self.settle(by, &delivery, parked(body, ability, after)).await, Settled::Yes);
+            let delivery = self.claim_one(by).await;
+            assert_eq!(self.settle(by, &delivery, parked(body, ability, after)).await, Settled::Applied);
         }
     }
 
@@ -45,14 +45,14 @@ pub async fn a_parked_message_waits_for_a_worker_with_the_ability<H: Harness>(ha
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     scene.park(&old, &[("1", "actor:late")], HOUR).await;
     scene.counts([0, 0, 1, 0]).await;
-    scene.lends_nothing(&old).await;
-    assert_eq!(texts(&scene.unpark(&old, &["actor:lat", "actor:later", "format:1"], 10).await), [""; 0]);
+    scene.delivers_nothing(&old).await;
+    assert_eq!(texts(&scene.unpark(&old, &["actor:lat", "actor:scheduled", "format:1"], 10).await), [""; 0]);
     let delivered = scene.unpark(&new, &["actor:early", "actor:late"], 10).await;
     assert_eq!(texts(&delivered), ["1"]);
     assert_eq!((delivered[0].crashes, delivered[0].interruptions), (0, 0));
     scene.counts([0, 1, 0, 0]).await;
     assert_eq!(texts(&scene.unpark(&new, &["actor:late"], 10).await), [""; 0], "it is delivered once");
-    scene.lends_nothing(&old).await;
+    scene.delivers_nothing(&old).await;
 }
 
 /// As many as were asked for.
@@ -85,8 +85,8 @@ pub async fn a_parked_message_is_ready_for_anybody_at_its_time<H: Harness>(harne
     let scene = Scene::new(harness).await;
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     scene.park(&old, &[("it", "a")], DELAY).await;
-    let (lent, ()) = tokio::join!(scene.lend(&old, 1), scene.advance(DELAY));
-    assert_eq!(texts(&lent), ["it"]);
+    let (delivered, ()) = tokio::join!(scene.deliver(&old, 1), scene.advance(DELAY));
+    assert_eq!(texts(&delivered), ["it"]);
     assert_eq!(texts(&scene.unpark(&new, &["a"], 10).await), [""; 0]);
 }
 
@@ -107,10 +107,10 @@ pub async fn only_the_holder_parks_a_message<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&late).await;
+    let delivery = scene.claim_one(&late).await;
     scene.end_lease(&late).await;
     assert_eq!(texts(&scene.recover(&other, 1).await), ["it"]);
-    assert_eq!(scene.settle(&late, &delivery, parked("it", "a", HOUR)).await, Settled::No);
+    assert_eq!(scene.settle(&late, &delivery, parked("it", "a", HOUR)).await, Settled::Stale);
     scene.counts([0, 1, 0, 0]).await;
     assert_eq!(texts(&scene.unpark(&other, &["a"], 10).await), [""; 0]);
 }
@@ -133,12 +133,12 @@ pub async fn what_is_unparked_can_be_settled_and_recovered<H: Harness>(harness: 
     scene.park(&old, &[("1", "a"), ("2", "a"), ("3", "a")], HOUR).await;
     let delivered = scene.unpark(&new, &["a"], 10).await;
     assert_eq!(texts(&delivered), ["1", "2", "3"]);
-    assert_eq!(scene.settle(&new, &delivered[0], Settlement::Done).await, Settled::Yes);
-    assert_eq!(scene.settle(&new, &delivered[1], release("2")).await, Settled::Yes);
+    assert_eq!(scene.settle(&new, &delivered[0], Settlement::Done).await, Settled::Applied);
+    assert_eq!(scene.settle(&new, &delivered[1], release("2")).await, Settled::Applied);
     scene.end_lease(&new).await;
     let recovered = scene.recover(&other, 10).await;
     assert_eq!(texts(&recovered), ["3"]);
     assert_eq!(recovered[0].crashes, 1);
-    assert_eq!(texts(&scene.lend(&old, 1).await), ["2"]);
+    assert_eq!(texts(&scene.deliver(&old, 1).await), ["2"]);
     scene.counts([0, 2, 0, 0]).await;
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Harness;
 use crate::broker::{Broker, Enqueue};
-use crate::delivery::{Consumer, Delivery, Incarnation, Receipt, Renewal, Wait};
+use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Inspect, Listed, Page, State};
 use crate::settlement::{Settled, Settlement};
 use crate::{MessageId, Priority, QueueName};
@@ -36,13 +36,13 @@ impl<'a, H: Harness> Scene<'a, H> {
     /// A worker with a lease.
     pub(super) async fn worker(&self, name: &str) -> Consumer {
         let stranger = self.stranger(name);
-        self.broker.enroll(&stranger.worker, std::slice::from_ref(&self.queue), LEASE).await.expect(REACHED);
+        self.broker.register(&stranger.worker, std::slice::from_ref(&self.queue), LEASE).await.expect(REACHED);
         stranger
     }
 
     /// A worker without a lease.
     pub(super) fn stranger(&self, name: &str) -> Consumer {
-        Consumer::new(Incarnation::new(name), self.queue.clone())
+        Consumer::new(WorkerId::new(name), self.queue.clone())
     }
 
     /// Sends messages of normal priority, each in a call of its own.
@@ -61,35 +61,35 @@ impl<'a, H: Harness> Scene<'a, H> {
         }
     }
 
-    /// One claim that lends something.
+    /// One claim that delivers something.
     pub(super) async fn claim(&self, consumer: &Consumer, max: usize) -> Vec<Delivery> {
         let begun = Instant::now();
         loop {
-            let lent = self.broker.claim(consumer, max, &Wait::new(PATIENCE)).await.expect(REACHED);
-            if !lent.is_empty() {
-                return lent;
+            let delivered = self.broker.claim(consumer, max, &Wait::new(PATIENCE)).await.expect(REACHED);
+            if !delivered.is_empty() {
+                return delivered;
             }
-            assert!(begun.elapsed() < PATIENCE, "nothing was lent");
+            assert!(begun.elapsed() < PATIENCE, "nothing was in flight");
         }
     }
 
-    /// Waits until `count` messages are lent, and no more.
-    pub(super) async fn lend(&self, consumer: &Consumer, count: usize) -> Vec<Delivery> {
-        let mut lent = Vec::new();
-        while lent.len() < count {
-            lent.extend(self.claim(consumer, count - lent.len()).await);
+    /// Waits until `count` messages are in flight, and no more.
+    pub(super) async fn deliver(&self, consumer: &Consumer, count: usize) -> Vec<Delivery> {
+        let mut delivered = Vec::new();
+        while delivered.len() < count {
+            delivered.extend(self.claim(consumer, count - delivered.len()).await);
         }
-        assert_eq!(lent.len(), count, "more were lent than were asked for: {:?}", texts(&lent));
-        lent
+        assert_eq!(delivered.len(), count, "more were in flight than were asked for: {:?}", texts(&delivered));
+        delivered
     }
 
-    pub(super) async fn lend_one(&self, consumer: &Consumer) -> Delivery {
-        self.lend(consumer, 1).await.pop().expect("one was lent")
+    pub(super) async fn claim_one(&self, consumer: &Consumer) -> Delivery {
+        self.deliver(consumer, 1).await.pop().expect("one was in flight")
     }
 
-    pub(super) async fn lends_nothing(&self, consumer: &Consumer) {
-        let lent = self.broker.claim(consumer, 100, &Wait::new(Duration::ZERO)).await.expect(REACHED);
-        assert_eq!(texts(&lent), [""; 0], "nothing should be lent");
+    pub(super) async fn delivers_nothing(&self, consumer: &Consumer) {
+        let delivered = self.broker.claim(consumer, 100, &Wait::new(Duration::ZERO)).await.expect(REACHED);
+        assert_eq!(texts(&delivered), [""; 0], "nothing should be in flight");
     }
 
     pub(super) async fn recover(&self, consumer: &Consumer, max: usize) -> Vec<Delivery> {
@@ -124,11 +124,11 @@ impl<'a, H: Harness> Scene<'a, H> {
         self.harness.advance(&self.broker, duration).await;
     }
 
-    /// Asserts how many messages are ready, lent, scheduled and dead.
+    /// Asserts how many messages are ready, in flight, scheduled and dead.
     pub(super) async fn counts(&self, expected: [u64; 4]) {
         let counts = self.broker.counts(&self.queue).await.expect(REACHED);
-        let counts = [counts.ready, counts.lent, counts.scheduled, counts.dead];
-        assert_eq!(counts, expected, "messages that are ready, lent, scheduled, dead");
+        let counts = [counts.ready, counts.in_flight, counts.scheduled, counts.dead];
+        assert_eq!(counts, expected, "messages that are ready, in flight, scheduled, dead");
     }
 
     /// Every message of a state, read in one page.
@@ -136,14 +136,14 @@ impl<'a, H: Harness> Scene<'a, H> {
         self.broker.list(&self.queue, state, Page::first(1_000)).await.expect(REACHED).messages
     }
 
-    /// A dead letter of each body, buried in their order.
-    pub(super) async fn bury(&self, bodies: impl IntoIterator<Item = Bytes>) {
+    /// A dead letter of each body, dead-lettered in their order.
+    pub(super) async fn dead_letter(&self, bodies: impl IntoIterator<Item = Bytes>) {
         let worker = self.worker("undertaker").await;
         for body in bodies {
             self.enqueue(vec![Enqueue::new(MessageId::new(), Priority::Normal, body)]).await;
-            let delivery = self.lend_one(&worker).await;
-            let end = buried(delivery.body.clone(), "it failed");
-            assert_eq!(self.settle(&worker, &delivery, end).await, Settled::Yes);
+            let delivery = self.claim_one(&worker).await;
+            let end = dead_lettered(delivery.body.clone(), "it failed");
+            assert_eq!(self.settle(&worker, &delivery, end).await, Settled::Applied);
         }
     }
 }
@@ -154,11 +154,11 @@ pub(super) fn message(body: &str, priority: Priority) -> Enqueue {
 
 pub(super) fn retry(body: &str, after: Duration) -> Settlement {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    Settlement::Retry { id: MessageId::new(), priority: Priority::Normal, body, after }
+    Settlement::Reschedule { id: MessageId::new(), priority: Priority::Normal, body, after }
 }
 
-pub(super) fn buried(body: Bytes, reason: &str) -> Settlement {
-    Settlement::Bury { id: Some(MessageId::new()), body, reason: reason.to_owned() }
+pub(super) fn dead_lettered(body: Bytes, reason: &str) -> Settlement {
+    Settlement::DeadLetter { id: Some(MessageId::new()), body, reason: reason.to_owned() }
 }
 
 pub(super) fn release(body: &str) -> Settlement {

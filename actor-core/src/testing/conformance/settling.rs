@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Harness;
-use super::scene::{Scene, buried, copy, message, release, retry, text, texts};
+use super::scene::{Scene, copy, dead_lettered, message, release, retry, text, texts};
 use crate::broker::Broker;
 use crate::inspect::State;
 use crate::settlement::{Settled, Settlement};
@@ -21,41 +21,41 @@ pub async fn done_ends_a_message<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&worker).await;
-    assert_eq!(scene.settle(&worker, &delivery, Settlement::Done).await, Settled::Yes);
+    let delivery = scene.claim_one(&worker).await;
+    assert_eq!(scene.settle(&worker, &delivery, Settlement::Done).await, Settled::Applied);
     scene.counts([0, 0, 0, 0]).await;
-    scene.lends_nothing(&worker).await;
+    scene.delivers_nothing(&worker).await;
 }
 
 /// Whatever was first, and whatever comes second.
 pub async fn settling_twice_changes_nothing<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
-    scene.send(&["done", "retried", "buried", "given back"]).await;
-    let lent = scene.lend(&worker, 4).await;
-    let ends = || [Settlement::Done, retry("retried", HOUR), buried(Bytes::from("buried"), "it failed")];
-    let ends = || ends().into_iter().chain([release("given back")]);
-    for (delivery, first) in lent.iter().zip(ends()) {
-        assert_eq!(scene.settle(&worker, delivery, first).await, Settled::Yes);
+    scene.send(&["done", "retried", "dead-lettered", "released"]).await;
+    let delivered = scene.deliver(&worker, 4).await;
+    let ends = || [Settlement::Done, retry("retried", HOUR), dead_lettered(Bytes::from("dead-lettered"), "it failed")];
+    let ends = || ends().into_iter().chain([release("released")]);
+    for (delivery, first) in delivered.iter().zip(ends()) {
+        assert_eq!(scene.settle(&worker, delivery, first).await, Settled::Applied);
         for second in ends() {
-            assert_eq!(scene.settle(&worker, delivery, second).await, Settled::No);
+            assert_eq!(scene.settle(&worker, delivery, second).await, Settled::Stale);
         }
     }
     scene.counts([1, 0, 1, 1]).await;
 }
 
 /// It is the same message for a sender, and a new body for the next worker.
-pub async fn a_retry_is_scheduled_in_its_new_form_and_lent_again<H: Harness>(harness: &H) {
+pub async fn a_retry_is_scheduled_in_its_new_form_and_delivered_again<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["first attempt"]).await;
-    let delivery = scene.lend_one(&worker).await;
-    assert_eq!(scene.settle(&worker, &delivery, retry("second attempt", DELAY)).await, Settled::Yes);
-    let (lent, ()) = tokio::join!(scene.lend(&worker, 1), scene.advance(DELAY));
-    assert_eq!(texts(&lent), ["second attempt"]);
-    assert_eq!(lent[0].crashes, 0);
-    assert_eq!(scene.settle(&worker, &lent[0], retry("third attempt", HOUR)).await, Settled::Yes);
-    scene.lends_nothing(&worker).await;
+    let delivery = scene.claim_one(&worker).await;
+    assert_eq!(scene.settle(&worker, &delivery, retry("second attempt", DELAY)).await, Settled::Applied);
+    let (delivered, ()) = tokio::join!(scene.deliver(&worker, 1), scene.advance(DELAY));
+    assert_eq!(texts(&delivered), ["second attempt"]);
+    assert_eq!(delivered[0].crashes, 0);
+    assert_eq!(scene.settle(&worker, &delivered[0], retry("third attempt", HOUR)).await, Settled::Applied);
+    scene.delivers_nothing(&worker).await;
     scene.counts([0, 0, 1, 0]).await;
     assert_eq!(text(&scene.list(State::Scheduled).await[0].body), "third attempt");
 }
@@ -65,13 +65,13 @@ pub async fn a_retry_goes_to_its_priority<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&worker).await;
+    let delivery = scene.claim_one(&worker).await;
     let body = Bytes::from("it, again");
-    let retry = Settlement::Retry { id: MessageId::new(), priority: Priority::High, body, after: DELAY };
-    assert_eq!(scene.settle(&worker, &delivery, retry).await, Settled::Yes);
+    let retry = Settlement::Reschedule { id: MessageId::new(), priority: Priority::High, body, after: DELAY };
+    assert_eq!(scene.settle(&worker, &delivery, retry).await, Settled::Applied);
     scene.enqueue(vec![message("normal", Priority::Normal).after(DELAY / 2)]).await;
     scene.advance(DELAY * 2).await;
-    assert_eq!(texts(&scene.lend(&worker, 2).await), ["it, again", "normal"]);
+    assert_eq!(texts(&scene.deliver(&worker, 2).await), ["it, again", "normal"]);
 }
 
 /// No time is a time that has come.
@@ -79,21 +79,25 @@ pub async fn a_retry_without_delay_is_ready<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["first"]).await;
-    let delivery = scene.lend_one(&worker).await;
-    assert_eq!(scene.settle(&worker, &delivery, retry("second", Duration::ZERO)).await, Settled::Yes);
-    assert_eq!(texts(&scene.lend(&worker, 1).await), ["second"]);
+    let delivery = scene.claim_one(&worker).await;
+    assert_eq!(scene.settle(&worker, &delivery, retry("second", Duration::ZERO)).await, Settled::Applied);
+    assert_eq!(texts(&scene.deliver(&worker, 1).await), ["second"]);
 }
 
 /// For a person; no worker gets it.
-pub async fn a_buried_message_is_kept_with_its_reason<H: Harness>(harness: &H) {
+pub async fn a_dead_lettered_message_is_kept_with_its_reason<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["first", "second"]).await;
-    let lent = scene.lend(&worker, 2).await;
-    let undecodable = Settlement::Bury { id: None, body: Bytes::from("\u{1f4a9}"), reason: "no message".to_owned() };
-    assert_eq!(scene.settle(&worker, &lent[0], undecodable).await, Settled::Yes);
-    assert_eq!(scene.settle(&worker, &lent[1], buried("new form".into(), "it failed")).await, Settled::Yes);
-    scene.lends_nothing(&worker).await;
+    let delivered = scene.deliver(&worker, 2).await;
+    let undecodable =
+        Settlement::DeadLetter { id: None, body: Bytes::from("\u{1f4a9}"), reason: "no message".to_owned() };
+    assert_eq!(scene.settle(&worker, &delivered[0], undecodable).await, Settled::Applied);
+    assert_eq!(
+        scene.settle(&worker, &delivered[1], dead_lettered("new form".into(), "it failed")).await,
+        Settled::Applied
+    );
+    scene.delivers_nothing(&worker).await;
     scene.counts([0, 0, 0, 2]).await;
     let mut dead: Vec<_> =
         scene.list(State::Dead).await.into_iter().map(|dead| (text(&dead.body), dead.reason)).collect();
@@ -108,11 +112,11 @@ pub async fn a_message_given_back_goes_first_in_its_new_form<H: Harness>(harness
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["first", "second"]).await;
-    let delivery = scene.lend_one(&one).await;
+    let delivery = scene.claim_one(&one).await;
     scene.enqueue(vec![message("high", Priority::High)]).await;
-    assert_eq!(scene.settle(&one, &delivery, release("first, given back")).await, Settled::Yes);
+    assert_eq!(scene.settle(&one, &delivery, release("first, released")).await, Settled::Applied);
     scene.counts([3, 0, 0, 0]).await;
-    assert_eq!(texts(&scene.lend(&other, 3).await), ["high", "first, given back", "second"]);
+    assert_eq!(texts(&scene.deliver(&other, 3).await), ["high", "first, released", "second"]);
 }
 
 /// What a stopping worker had not begun is begun by the next in the same order.
@@ -120,10 +124,10 @@ pub async fn messages_given_back_keep_their_order<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["1", "2", "3", "4"]).await;
-    let lent = scene.lend(&one, 3).await;
-    let ends = lent.into_iter().map(|lent| (lent.receipt, Settlement::Release { body: lent.body }));
-    assert_eq!(scene.settle_all(&one, &ends.collect::<Vec<_>>()).await, [Settled::Yes; 3]);
-    assert_eq!(texts(&scene.lend(&other, 4).await), ["1", "2", "3", "4"]);
+    let delivered = scene.deliver(&one, 3).await;
+    let ends = delivered.into_iter().map(|delivered| (delivered.receipt, Settlement::Release { body: delivered.body }));
+    assert_eq!(scene.settle_all(&one, &ends.collect::<Vec<_>>()).await, [Settled::Applied; 3]);
+    assert_eq!(texts(&scene.deliver(&other, 4).await), ["1", "2", "3", "4"]);
 }
 
 /// Another worker may have nothing else to do.
@@ -134,15 +138,15 @@ pub async fn a_waiting_claim_is_woken_by_what_is_given_back_or_retried<H: Harnes
         [(release("again"), None), (retry("again", Duration::ZERO), None), (retry("again", DELAY), Some(DELAY))]
     {
         scene.send(&["it"]).await;
-        let delivery = scene.lend_one(&one).await;
+        let delivery = scene.claim_one(&one).await;
         let settle = async {
-            assert_eq!(scene.settle(&one, &delivery, end).await, Settled::Yes);
+            assert_eq!(scene.settle(&one, &delivery, end).await, Settled::Applied);
             if let Some(delay) = delay {
                 scene.advance(delay).await;
             }
         };
-        let (lent, ()) = tokio::join!(scene.lend(&other, 1), settle);
-        assert_eq!(texts(&lent), ["again"]);
+        let (delivered, ()) = tokio::join!(scene.deliver(&other, 1), settle);
+        assert_eq!(texts(&delivered), ["again"]);
     }
 }
 
@@ -151,9 +155,9 @@ pub async fn what_is_given_back_was_no_crash<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&one).await;
+    let delivery = scene.claim_one(&one).await;
     scene.settle(&one, &delivery, release("it")).await;
-    assert_eq!(scene.lend_one(&other).await.crashes, 0);
+    assert_eq!(scene.claim_one(&other).await.crashes, 0);
 }
 
 /// A batch is one call, not one fate.
@@ -161,24 +165,24 @@ pub async fn a_batch_settles_each_delivery_its_own_way<H: Harness>(harness: &H) 
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     scene.send(&["1", "2", "3", "4", "5", "6"]).await;
-    let lent = scene.lend(&worker, 6).await;
-    assert_eq!(scene.settle(&worker, &lent[5], Settlement::Done).await, Settled::Yes);
+    let delivered = scene.deliver(&worker, 6).await;
+    assert_eq!(scene.settle(&worker, &delivered[5], Settlement::Done).await, Settled::Applied);
     let ends = [
         Settlement::Done,
         retry("retried", HOUR),
-        buried("buried".into(), "it failed"),
-        release("given back"),
+        dead_lettered("dead-lettered".into(), "it failed"),
+        release("released"),
         Settlement::Done,
         retry("settled before", HOUR),
     ];
-    let ends: Vec<_> = lent.iter().map(|lent| copy(&lent.receipt)).zip(ends).collect();
+    let ends: Vec<_> = delivered.iter().map(|delivered| copy(&delivered.receipt)).zip(ends).collect();
     let answers = scene.settle_all(&worker, &ends).await;
-    assert_eq!(answers, [[Settled::Yes; 5].as_slice(), &[Settled::No]].concat());
+    assert_eq!(answers, [[Settled::Applied; 5].as_slice(), &[Settled::Stale]].concat());
     scene.counts([1, 0, 1, 1]).await;
     // Of successes in one batch a storage may only know how many counted, and of these none did.
-    assert_eq!(scene.settle_all(&worker, &ends).await, [Settled::No; 6]);
+    assert_eq!(scene.settle_all(&worker, &ends).await, [Settled::Stale; 6]);
     scene.counts([1, 0, 1, 1]).await;
-    assert_eq!(texts(&scene.lend(&worker, 1).await), ["given back"]);
+    assert_eq!(texts(&scene.deliver(&worker, 1).await), ["released"]);
 }
 
 /// Success is a fact about the work, failure one about a run.
@@ -186,23 +190,23 @@ pub async fn only_the_holder_says_that_a_run_failed<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (holder, other) = (scene.worker("holder").await, scene.worker("other").await);
     scene.send(&["it"]).await;
-    let delivery = scene.lend_one(&holder).await;
-    for end in [retry("it", HOUR), buried("it".into(), "it failed"), release("it")] {
-        assert_eq!(scene.settle(&other, &delivery, end).await, Settled::No);
+    let delivery = scene.claim_one(&holder).await;
+    for end in [retry("it", HOUR), dead_lettered("it".into(), "it failed"), release("it")] {
+        assert_eq!(scene.settle(&other, &delivery, end).await, Settled::Stale);
     }
     scene.counts([0, 1, 0, 0]).await;
-    assert_eq!(scene.settle(&holder, &delivery, Settlement::Done).await, Settled::Yes);
+    assert_eq!(scene.settle(&holder, &delivery, Settlement::Done).await, Settled::Applied);
 }
 
 /// The death of its worker comes too late to matter.
 pub async fn a_settled_message_is_never_recovered<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
-    scene.send(&["done", "retried", "buried", "given back"]).await;
-    let lent = scene.lend(&one, 4).await;
-    let ends = [Settlement::Done, retry("it", HOUR), buried("it".into(), "it failed"), release("it")];
-    for (delivery, end) in lent.iter().zip(ends) {
-        assert_eq!(scene.settle(&one, delivery, end).await, Settled::Yes);
+    scene.send(&["done", "retried", "dead-lettered", "released"]).await;
+    let delivered = scene.deliver(&one, 4).await;
+    let ends = [Settlement::Done, retry("it", HOUR), dead_lettered("it".into(), "it failed"), release("it")];
+    for (delivery, end) in delivered.iter().zip(ends) {
+        assert_eq!(scene.settle(&one, delivery, end).await, Settled::Applied);
     }
     scene.end_lease(&one).await;
     assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 #[derive(Serialize)]
 pub(crate) struct Health {
     ready: u64,
-    lent: u64,
+    delivered: u64,
     scheduled: u64,
     dead: u64,
 }
@@ -19,5 +19,10 @@ pub(crate) struct Health {
 /// Asks the queue how it is.
 pub(crate) async fn health(State(services): State<Services>) -> Result<Json<Health>, Problem> {
     let counts = services.queue.counts().await.map_err(|error| Problem::unhealthy(&error))?;
-    Ok(Json(Health { ready: counts.ready, lent: counts.lent, scheduled: counts.scheduled, dead: counts.dead }))
+    Ok(Json(Health {
+        ready: counts.ready,
+        delivered: counts.in_flight,
+        scheduled: counts.scheduled,
+        dead: counts.dead,
+    }))
 }

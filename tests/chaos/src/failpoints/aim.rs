@@ -1,6 +1,6 @@
 //! The failpoints, each with who passes it, and what brings a process there.
 
-use crate::crew::Role;
+use crate::fleet::Role;
 
 /// A failpoint to be reached.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +65,10 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("schedule", Role::Producer, LOAD, 5),
     ("connect.former_closed", Role::Worker, NETWORK, 1),
     ("connect", Role::Worker, LOAD, 3),
-    ("enroll", Role::Worker, LOAD, 1),
+    ("register", Role::Worker, LOAD, 1),
     ("renew", Role::Worker, LOAD, 4),
     ("stopping", Role::Worker, STOP, 1),
-    ("retire", Role::Worker, STOP, 1),
+    ("deregister", Role::Worker, STOP, 1),
     ("look", Role::Worker, LOAD, 4),
     ("wake", Role::Worker, LOAD, 2),
     ("unblock", Role::Worker, STOP, 1),
@@ -78,19 +78,19 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("let_go", Role::Worker, NETWORK, 1),
     ("recover", Role::Worker, DEATH, 2),
     ("unpark", Role::Worker, PARKED, 2),
-    ("retry.half", Role::Worker, CROWD, 1),
-    ("retry", Role::Worker, LOAD, 3),
-    ("bury.half", Role::Worker, CROWD, 1),
-    ("bury", Role::Worker, LOAD, 2),
+    ("reschedule.half", Role::Worker, CROWD, 1),
+    ("reschedule", Role::Worker, LOAD, 3),
+    ("dead_letter.half", Role::Worker, CROWD, 1),
+    ("dead_letter", Role::Worker, LOAD, 2),
     ("release", Role::Worker, STOP_IN_CROWD, 1),
     ("script", Role::Worker, SCRIPTS, 1),
     ("worker.live", Role::Worker, LOAD, 1),
-    ("worker.took_over", Role::Worker, DEATH, 1),
+    ("worker.recovered", Role::Worker, DEATH, 1),
     ("worker.unparked", Role::Worker, PARKED, 2),
     ("worker.giving_back", Role::Worker, STOP, 1),
     ("worker.runs_over", Role::Worker, STOP, 1),
     ("worker.all_settled", Role::Worker, STOP, 1),
-    ("worker.retired", Role::Worker, STOP, 1),
+    ("worker.deregistered", Role::Worker, STOP, 1),
     ("worker.lease_lost", Role::Worker, FREEZE, 1),
     ("worker.abandoned", Role::Worker, FREEZE, 1),
     // What every message brings.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::args::Options;
-use crate::crew::Role;
+use crate::fleet::Role;
 use crate::judge::{self, Verdict};
 use crate::report::Report;
 use crate::run::{self, TICK};

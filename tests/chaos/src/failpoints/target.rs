@@ -88,11 +88,11 @@ impl Target {
             Act::FlushScripts => stage.redis("SCRIPT FLUSH")?,
             // No actor of this queue has a priority, so nobody holds anything there.
             Act::LoseGroup => {
-                stage.redis(&format!("XGROUP DESTROY {} workers", key("threads", "ready:low:again")))?;
+                stage.redis(&format!("XGROUP DESTROY {} workers", key("threads", "ready:low:released")))?;
             }
             Act::Marks => {
                 for _ in 0..MARKS {
-                    stage.redis(&format!("XADD {} * w 1", key("threads", "ready:high:again")))?;
+                    stage.redis(&format!("XADD {} * w 1", key("threads", "ready:high:released")))?;
                 }
             }
         }
@@ -100,7 +100,7 @@ impl Target {
     }
 }
 
-/// Sends many messages at once. Those that fail are buried in the end, among others that are done.
+/// Sends many messages at once. Those that fail are dead-lettered in the end, among others that are done.
 fn burst(sender: &Arc<dyn Broker>) {
     let sender = Arc::clone(sender);
     tokio::spawn(async move {

@@ -1,34 +1,34 @@
 //! Producers are answered, also on connections that were quiet.
 
-use super::{Facts, Finding, Message, Sent, tell};
+use super::{Evidence, Finding, Message, Sent, tell};
 use crate::clock::SECOND;
 
 /// How long a send may take where nothing is wrong: to find that a connection was forgotten, and to make another.
 const SOON: u64 = 4 * SECOND;
 
 /// The sends that were answered, and in whose time nothing was wrong. That a connection was forgotten is nothing wrong.
-fn undisturbed(facts: &Facts) -> impl Iterator<Item = (actor_core::MessageId, &Message)> {
-    let answered = facts.messages.iter().filter(|(_, message)| message.answered > 0);
-    let clear = |message: &Message| facts.troubled_between(message.invoked, message.answered + 1) == 0;
+fn undisturbed(evidence: &Evidence) -> impl Iterator<Item = (actor_core::MessageId, &Message)> {
+    let answered = evidence.messages.iter().filter(|(_, message)| message.answered > 0);
+    let clear = |message: &Message| evidence.disrupted_between(message.invoked, message.answered + 1) == 0;
     answered.filter(move |(_, message)| clear(message)).map(|(id, message)| (*id, message))
 }
 
 /// Not asked where producers call unknown what no replica has yet.
-pub(super) fn none_is_unknown(facts: &Facts, waits: bool) -> Finding {
+pub(super) fn none_is_unknown(evidence: &Evidence, waits: bool) -> Finding {
     let mut finding = Finding::new(super::ANSWERED);
-    for (id, message) in undisturbed(facts).filter(|_| !waits) {
+    for (id, message) in undisturbed(evidence).filter(|_| !waits) {
         finding.ask(message.sent != Sent::Unknown, || {
-            format!("unknown after {} ms: {}", (message.answered - message.invoked) / 1_000, tell(facts, id))
+            format!("unknown after {} ms: {}", (message.answered - message.invoked) / 1_000, tell(evidence, id))
         });
     }
     finding
 }
 
-pub(super) fn none_is_late(facts: &Facts, waits: bool) -> Finding {
+pub(super) fn none_is_late(evidence: &Evidence, waits: bool) -> Finding {
     let mut finding = Finding::new(super::PROMPT);
-    for (id, message) in undisturbed(facts).filter(|_| !waits) {
+    for (id, message) in undisturbed(evidence).filter(|_| !waits) {
         let took = message.answered.saturating_sub(message.invoked);
-        finding.ask(took <= SOON, || format!("after {} ms: {}", took / 1_000, tell(facts, id)));
+        finding.ask(took <= SOON, || format!("after {} ms: {}", took / 1_000, tell(evidence, id)));
     }
     finding
 }

@@ -1,7 +1,7 @@
 //! A run begins while its worker holds the message, and what does not begin is no failure.
 
-use super::facts::{Lent, Run, Settled};
-use super::{Facts, Finding, Message, tell};
+use super::evidence::{Delivered, Run, Settled};
+use super::{Evidence, Finding, Message, tell};
 use crate::clock::SECOND;
 
 /// How long after its message was settled a run may still write that it begins: it was about to.
@@ -9,22 +9,24 @@ const ABOUT: u64 = SECOND / 10;
 /// How long a message may wait where nothing is wrong: as long as one whose worker died.
 const WAITS: u64 = 10 * SECOND;
 
-fn lent(facts: &Facts, id: actor_core::MessageId) -> &[Lent] {
-    facts.lent.get(&id).map_or(&[], Vec::as_slice)
+fn delivered(evidence: &Evidence, id: actor_core::MessageId) -> &[Delivered] {
+    evidence.delivered.get(&id).map_or(&[], Vec::as_slice)
 }
 
 /// Each failure has a run that began, and so did not lack what it takes to begin.
-pub(super) fn failures_began(facts: &Facts) -> Finding {
+pub(super) fn failures_began(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::BLAMED);
-    for (id, settled) in &facts.settled {
+    for (id, settled) in &evidence.settled {
         for settled in settled {
-            let is_it = |lent: &&Lent| (lent.process, lent.token) == (settled.process, settled.token);
+            let is_it =
+                |delivered: &&Delivered| (delivered.process, delivered.token) == (settled.process, settled.token);
             // The attempt that a delivery begins is counted where as many are spent.
-            let counted = lent(facts, *id).iter().find(is_it).is_some_and(|lent| settled.spent >= lent.attempt);
-            let runs = facts.messages.get(id).map_or(&[][..], |message| &message.runs);
+            let counted =
+                delivered(evidence, *id).iter().find(is_it).is_some_and(|delivered| settled.spent >= delivered.attempt);
+            let runs = evidence.messages.get(id).map_or(&[][..], |message| &message.runs);
             let began = runs.iter().any(|run| is_of(run, settled) && run.start <= settled.at);
             finding.ask(began || !counted, || {
-                format!("{:?}: {}", settled.error.as_deref().unwrap_or_default(), tell(facts, *id))
+                format!("{:?}: {}", settled.error.as_deref().unwrap_or_default(), tell(evidence, *id))
             });
         }
     }
@@ -32,20 +34,23 @@ pub(super) fn failures_began(facts: &Facts) -> Finding {
 }
 
 /// What was put aside until it can run must not run after somebody decided that it does not.
-pub(super) fn none_begins_settled(facts: &Facts) -> Finding {
+pub(super) fn none_begins_settled(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::AFTER);
-    for (id, message) in &facts.messages {
-        let settled = facts.settled.get(id).map_or(&[][..], Vec::as_slice);
+    for (id, message) in &evidence.messages {
+        let settled = evidence.settled.get(id).map_or(&[][..], Vec::as_slice);
         for run in &message.runs {
             // Where the group was deleted, it may be delivered to the same worker under the same token.
-            let is_it = |lent: &&Lent| (lent.process, lent.token) == (run.process, run.token) && lent.at <= run.start;
-            let since = lent(facts, *id).iter().filter(is_it).map(|lent| lent.at).max().unwrap_or_default();
+            let is_it = |delivered: &&Delivered| {
+                (delivered.process, delivered.token) == (run.process, run.token) && delivered.at <= run.start
+            };
+            let since =
+                delivered(evidence, *id).iter().filter(is_it).map(|delivered| delivered.at).max().unwrap_or_default();
             let before = settled
                 .iter()
                 .find(|settled| is_of(run, settled) && since <= settled.at && settled.at + ABOUT < run.start);
             finding.ask(before.is_none(), || {
                 let late = before.map_or(0, |settled| run.start - settled.at) / 1_000;
-                format!("token {} began {late} ms after it was settled: {}", run.token, tell(facts, *id))
+                format!("token {} began {late} ms after it was settled: {}", run.token, tell(evidence, *id))
             });
         }
     }
@@ -57,27 +62,29 @@ fn is_of(run: &Run, settled: &Settled) -> bool {
 }
 
 /// Asked of first runs, where nobody who was to run them died.
-pub(super) fn none_stands(facts: &Facts) -> Finding {
+pub(super) fn none_stands(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::STOOD);
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         let Some(first) = message.runs.first().filter(|run| run.crashes == 0) else { continue };
-        let died = lent(facts, *id).iter().any(|lent| lent.token < first.token && ended(facts, lent));
+        let died = delivered(evidence, *id)
+            .iter()
+            .any(|delivered| delivered.token < first.token && ended(evidence, delivered));
         if message.actor.ends_with("novel") || message.invoked == u64::MAX || died {
             continue;
         }
-        let waited = waited(facts, message, first);
-        finding.ask(waited <= WAITS, || format!("{} ms: {}", waited / 1_000, tell(facts, *id)));
+        let waited = waited(evidence, message, first);
+        finding.ask(waited <= WAITS, || format!("{} ms: {}", waited / 1_000, tell(evidence, *id)));
     }
     finding
 }
 
 /// Whether a worker that held it died, or was declared dead.
-fn ended(facts: &Facts, lent: &Lent) -> bool {
-    let mut lives = facts.lives.get(&lent.process).into_iter().flatten();
-    facts.died(lent.process).is_some() || lives.any(|life| life.lost.is_some())
+fn ended(evidence: &Evidence, delivered: &Delivered) -> bool {
+    let mut sessions = evidence.sessions.get(&delivered.process).into_iter().flatten();
+    evidence.died(delivered.process).is_some() || sessions.any(|session| session.lost.is_some())
 }
 
-fn waited(facts: &Facts, message: &Message, first: &Run) -> u64 {
+fn waited(evidence: &Evidence, message: &Message, first: &Run) -> u64 {
     let due = message.answered.max(message.invoked + message.delay_ms * 1_000);
-    first.start.saturating_sub(due).saturating_sub(facts.troubled_between(due, first.start))
+    first.start.saturating_sub(due).saturating_sub(evidence.disrupted_between(due, first.start))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Facts, Finding, Message, Sent, tell};
+use super::{Evidence, Finding, Message, Sent, tell};
 use crate::history::How;
 use crate::storage::Storage;
 
@@ -11,76 +11,76 @@ fn done(message: &Message) -> bool {
 }
 
 /// Also how many are gone with a master that died, where `lost_with_master` allows for it.
-pub(super) fn nothing_lost(facts: &Facts, storage: &Storage, lost_with_master: bool) -> (Finding, u64) {
+pub(super) fn nothing_lost(evidence: &Evidence, storage: &Storage, lost_with_master: bool) -> (Finding, u64) {
     let mut finding = Finding::new(super::LOST);
     let mut gone = 0;
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         if message.sent == Sent::Acknowledged {
             let ended = done(message) || storage.dead.contains_key(id);
-            if !ended && lost_with_master && facts.went_with_its_master(message) {
+            if !ended && lost_with_master && evidence.went_with_its_master(message) {
                 gone += 1;
             } else {
-                finding.ask(ended, || tell(facts, *id));
+                finding.ask(ended, || tell(evidence, *id));
             }
         }
     }
     (finding, gone)
 }
 
-pub(super) fn left_for_tomorrow(facts: &Facts, storage: &Storage) -> Finding {
+pub(super) fn left_for_tomorrow(evidence: &Evidence, storage: &Storage) -> Finding {
     let mut finding = Finding::new("messages of a newer format wait unharmed");
-    for (id, body) in &facts.tomorrow {
-        let waits = storage.tomorrow.get(id) == Some(body) && !facts.messages.contains_key(id);
+    for (id, body) in &evidence.tomorrow {
+        let waits = storage.tomorrow.get(id) == Some(body) && !evidence.messages.contains_key(id);
         finding.ask(waits, || format!("{id}: sent {body}, found {:?}", storage.tomorrow.get(id)));
     }
     finding
 }
 
-pub(super) fn refused_never_ran(facts: &Facts) -> Finding {
+pub(super) fn refused_never_ran(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("no refused message ran");
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         if message.sent == Sent::Refused {
-            finding.ask(message.runs.is_empty(), || tell(facts, *id));
+            finding.ask(message.runs.is_empty(), || tell(evidence, *id));
         }
     }
     finding
 }
 
-pub(super) fn one_at_a_time(facts: &Facts) -> Finding {
+pub(super) fn one_at_a_time(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::EXCLUSION);
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         for (index, later) in message.runs.iter().enumerate().skip(1) {
-            let both = message.runs[..index].iter().any(|earlier| facts.both_held(earlier, later));
-            finding.ask(!both, || tell(facts, *id));
+            let both = message.runs[..index].iter().any(|earlier| evidence.both_held(earlier, later));
+            finding.ask(!both, || tell(evidence, *id));
         }
     }
     finding
 }
 
-pub(super) fn tokens_grow(facts: &Facts) -> Finding {
+pub(super) fn tokens_grow(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::TOKENS);
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         let (mut seen, mut newest) = (HashSet::new(), 0);
         for run in &message.runs {
             // A zombie may start with a smaller one than was seen, but never with the same.
-            let grows = run.token > newest || !facts.lease_held(run, run.start);
-            finding.ask(seen.insert(run.token) && grows, || tell(facts, *id));
+            let grows = run.token > newest || !evidence.lease_held(run, run.start);
+            finding.ask(seen.insert(run.token) && grows, || tell(evidence, *id));
             newest = newest.max(run.token);
         }
     }
     finding
 }
 
-pub(super) fn effects_once(facts: &Facts) -> Finding {
+pub(super) fn effects_once(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("with the token as its guard, each effect happened once");
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         let fits = match message.commits[..] {
             [] => !done(message),
             // A worker may be killed between its effect and the line that tells of it.
             [token] => done(message) || message.runs.iter().any(|run| run.token == token && run.end.is_none()),
             _ => false,
         };
-        finding.ask(fits, || format!("{} effects: {}", message.commits.len(), tell(facts, *id)));
+        finding.ask(fits, || format!("{} effects: {}", message.commits.len(), tell(evidence, *id)));
     }
     finding
 }

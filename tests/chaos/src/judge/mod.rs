@@ -3,14 +3,14 @@
 mod answers;
 mod begins;
 mod delivery;
-mod facts;
-mod lives;
+mod disruption;
+mod evidence;
+mod liveness;
 mod recovery;
 mod retries;
 mod stops;
 #[cfg(test)]
 mod tests;
-mod trouble;
 mod versions;
 mod windows;
 
@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::history::How;
 use crate::run::Played;
 use crate::scenario::Scenario;
-pub(crate) use facts::{Facts, Message, Sent};
+pub(crate) use evidence::{Evidence, Message, Sent};
 pub(crate) use recovery::Recovery;
 
 pub(crate) const EXCLUSION: &str = "no message ran on two workers whose leases both held";
@@ -122,18 +122,18 @@ pub(crate) struct Verdict {
 /// Judges a run.
 pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     let Played { history, storage, drained, audit, live_audit } = played;
-    let facts = Facts::of(history, scenario.lease_ms * 1_000);
-    let (within_bound, recovery) = recovery::within_bound(&facts, scenario.lease());
+    let evidence = Evidence::of(history, scenario.lease_ms * 1_000);
+    let (within_bound, recovery) = recovery::within_bound(&evidence, scenario.lease());
     let mut drain = Finding::new("after the drain nothing is left but dead letters");
-    drain.ask(drained && storage.left.is_empty() && storage.lent == 0 && storage.strange.is_empty(), || {
+    drain.ask(drained && storage.left.is_empty() && storage.in_flight == 0 && storage.strange.is_empty(), || {
         let strange = storage.strange.iter().take(5);
-        let left = storage.left.iter().take(5).map(|id| tell(&facts, *id));
+        let left = storage.left.iter().take(5).map(|id| tell(&evidence, *id));
         let some: Vec<_> = left.chain(strange.cloned()).collect();
-        let (left, lent, strange) = (storage.left.len(), storage.lent, storage.strange.len());
-        format!("{left} messages left, {lent} lent, {strange} strange things: {some:?}")
+        let (left, in_flight, strange) = (storage.left.len(), storage.in_flight, storage.strange.len());
+        format!("{left} messages left, {in_flight} in flight, {strange} strange things: {some:?}")
     });
     let mut struck = Finding::new("what the scenario is about has happened");
-    struck.ask(scenario.is_calm() || !facts.faults.is_empty(), || "no fault fitted in the time".to_owned());
+    struck.ask(scenario.is_calm() || !evidence.faults.is_empty(), || "no fault fitted in the time".to_owned());
     let mut audited = Finding::new(AUDIT);
     for violation in &audit {
         audited.ask(false, || violation.clone());
@@ -145,34 +145,34 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     }
     // Where producers wait for the replica, nothing may be lost with the master either.
     let lost_with_master = scenario.promoter.is_some() && !scenario.waits;
-    let (lost, gone) = delivery::nothing_lost(&facts, &storage, lost_with_master);
-    let mut counts = count(&facts, &storage, lost.broken);
+    let (lost, gone) = delivery::nothing_lost(&evidence, &storage, lost_with_master);
+    let mut counts = count(&evidence, &storage, lost.broken);
     counts.lost_with_master = gone;
     let mut findings = vec![
         struck,
         lost,
-        delivery::refused_never_ran(&facts),
-        delivery::left_for_tomorrow(&facts, &storage),
-        delivery::one_at_a_time(&facts),
-        delivery::tokens_grow(&facts),
-        delivery::effects_once(&facts),
-        retries::attempts_counted(&facts),
-        begins::failures_began(&facts),
-        begins::none_begins_settled(&facts),
-        stops::stops_count_nothing(&facts),
-        stops::stops_bury_nothing(&facts, &storage),
-        retries::runs_bounded(&facts),
-        retries::waits_kept(&facts),
-        retries::retried_in_time(&facts),
-        retries::buried_for_a_reason(&facts, &storage),
+        delivery::refused_never_ran(&evidence),
+        delivery::left_for_tomorrow(&evidence, &storage),
+        delivery::one_at_a_time(&evidence),
+        delivery::tokens_grow(&evidence),
+        delivery::effects_once(&evidence),
+        retries::attempts_counted(&evidence),
+        begins::failures_began(&evidence),
+        begins::none_begins_settled(&evidence),
+        stops::stops_count_nothing(&evidence),
+        stops::stops_dead_letter_nothing(&evidence, &storage),
+        retries::runs_bounded(&evidence),
+        retries::waits_kept(&evidence),
+        retries::retried_in_time(&evidence),
+        retries::dead_lettered_for_a_reason(&evidence, &storage),
         within_bound,
-        begins::none_stands(&facts),
-        answers::none_is_unknown(&facts, scenario.waits),
-        answers::none_is_late(&facts, scenario.waits),
-        versions::known_soon(&facts),
-        versions::known_without_spinning(&facts),
-        lives::all_work_again(&facts),
-        lives::leases_outlive_outages(&facts, scenario.troubles_only_redis()),
+        begins::none_stands(&evidence),
+        answers::none_is_unknown(&evidence, scenario.waits),
+        answers::none_is_late(&evidence, scenario.waits),
+        versions::known_soon(&evidence),
+        versions::known_without_spinning(&evidence),
+        liveness::all_work_again(&evidence),
+        liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
         audited,
         wolf,
@@ -180,7 +180,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     for finding in &mut findings {
         finding.excused = scenario.excuse(finding.rule);
     }
-    let faults = facts.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
+    let faults = evidence.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
     Verdict {
         holds: findings.iter().all(|finding| finding.holds || finding.excused.is_some()),
         counts,
@@ -190,13 +190,14 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     }
 }
 
-fn count(facts: &Facts, storage: &crate::storage::Storage, lost: u64) -> Counts {
-    let mut counts = Counts { effects_fenced: facts.fenced, lost, ..Counts::default() };
+fn count(evidence: &Evidence, storage: &crate::storage::Storage, lost: u64) -> Counts {
+    let mut counts = Counts { effects_fenced: evidence.fenced, lost, ..Counts::default() };
     counts.dead_letters = storage.dead.len() as u64;
-    counts.dead_of_crashes = storage.dead.values().filter(|letter| retries::died_of_crashes(letter)).count() as u64;
-    counts.processes_killed = facts.deaths.len() as u64;
-    counts.leases_lost = facts.leases_lost() as u64;
-    for message in facts.messages.values() {
+    counts.dead_of_crashes =
+        storage.dead.values().filter(|dead_letter| retries::died_of_crashes(dead_letter)).count() as u64;
+    counts.processes_killed = evidence.deaths.len() as u64;
+    counts.leases_lost = evidence.leases_lost() as u64;
+    for message in evidence.messages.values() {
         match message.sent {
             Sent::Acknowledged => counts.acknowledged += 1,
             Sent::Refused => counts.refused += 1,
@@ -220,19 +221,19 @@ fn count(facts: &Facts, storage: &crate::storage::Storage, lost: u64) -> Counts 
 }
 
 /// All that is known of a message, for a person.
-pub(crate) fn tell(facts: &Facts, id: MessageId) -> String {
-    let Some(message) = facts.messages.get(&id) else { return format!("{id}: in no history") };
+pub(crate) fn tell(evidence: &Evidence, id: MessageId) -> String {
+    let Some(message) = evidence.messages.get(&id) else { return format!("{id}: in no history") };
     let runs: Vec<_> = message
         .runs
         .iter()
         .map(|run| {
             let end = match run.end {
                 Some((at, how)) => format!("{how:?} at {at}"),
-                None => facts.died(run.process).map_or_else(|| "no end".to_owned(), |at| format!("killed at {at}")),
+                None => evidence.died(run.process).map_or_else(|| "no end".to_owned(), |at| format!("killed at {at}")),
             };
             format!(
                 "{} attempt {} crashes {} token {} start {} {end}",
-                facts.processes[run.process], run.attempt, run.crashes, run.token, run.start
+                evidence.processes[run.process], run.attempt, run.crashes, run.token, run.start
             )
         })
         .collect();

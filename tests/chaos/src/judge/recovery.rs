@@ -5,13 +5,13 @@ use std::time::Duration;
 use actor_core::MessageId;
 use serde::Serialize;
 
-use super::facts::{Lent, Run};
+use super::evidence::{Delivered, Run};
 use super::windows::Windows;
-use super::{Facts, Finding, Message, tell};
+use super::{Evidence, Finding, Message, tell};
 use crate::clock::SECOND;
 
 /// The waits between a worker's death and the next start of what it held, in seconds, Redis's absence and the
-/// machine's own taken off. Where the worker that would have taken over died too, they are counted from when its successor was there.
+/// machine's own taken off. Where the worker that would have recovered died too, they are counted from when its successor was there.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Recovery {
     pub(crate) count: usize,
@@ -21,57 +21,58 @@ pub(crate) struct Recovery {
     pub(crate) bound: f64,
     /// How long the machine itself stood still, in seconds.
     pub(crate) stalled: f64,
-    /// Messages on their last chance, and how long the slowest waited. Each runs with no other suspect beside it,
+    /// Messages on their last allowed delivery, and how long the slowest waited. Each runs with no other suspect beside it,
     /// and waits for that, as `docs/guarantees.md` says: the time in which others ran is not in their bound.
-    pub(crate) last_chances: usize,
-    pub(crate) last_chances_max: f64,
+    pub(crate) last_deliveries: usize,
+    pub(crate) last_deliveries_max: f64,
 }
 
-/// After so many deaths of its workers the next one buries a message.
+/// After so many deaths of its workers the next one dead-letters a message.
 const LAST_CHANCE: u32 = 2;
 /// How long a message that could not run alone waits until it is tried again, at most, and how long it may take to come
 /// to a worker then.
 const TRIED_AGAIN: u64 = 6 * SECOND;
 
-pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery) {
+pub(super) fn within_bound(evidence: &Evidence, lease: Duration) -> (Finding, Recovery) {
     let mut finding = Finding::new(super::RECOVERED);
     // With the default lease of 6 s: 10 s.
     let bound = lease.mul_f64(4.0 / 3.0) + Duration::from_secs(2);
     let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-    let (mut waits, mut last_chances) = (Vec::new(), Vec::new());
-    let suspects = suspects(facts);
-    for (id, message) in &facts.messages {
-        let deliveries = facts.lent.get(id).map_or(&[][..], Vec::as_slice);
-        for lent in deliveries {
-            let Some(died) = facts.died(lent.process) else { continue };
-            let Some(next) = message.runs.iter().find(|next| next.start > died && next.token > lent.token) else {
+    let (mut waits, mut last_deliveries) = (Vec::new(), Vec::new());
+    let suspects = suspects(evidence);
+    for (id, message) in &evidence.messages {
+        let deliveries = evidence.delivered.get(id).map_or(&[][..], Vec::as_slice);
+        for delivered in deliveries {
+            let Some(died) = evidence.died(delivered.process) else { continue };
+            let Some(next) = message.runs.iter().find(|next| next.start > died && next.token > delivered.token) else {
                 continue;
             };
             // Declared dead before it died, as one that was frozen.
-            let lent_on = deliveries.iter().any(|other| other.token > lent.token && other.at < died);
-            if lent_on || !was_held(message, lent, next) {
+            let delivered_on = deliveries.iter().any(|other| other.token > delivered.token && other.at < died);
+            if delivered_on || !was_held(message, delivered, next) {
                 continue;
             }
-            // Whoever took it over may have died too, before it started: each death has a time of its own. Of one that
+            // Whoever recovered it may have died too, before it started: each death has a time of its own. Of one that
             // stopped no crash is counted.
-            let more =
-                deliveries.iter().filter(|other| died_holding(facts, *id, other, next) && other.token > lent.token);
-            let deaths = u64::from(next.crashes.saturating_sub(lent.crashes)).max(1 + more.count() as u64);
-            let since = facts.recoverable_since(died, next.start, bound_us * deaths);
+            let more = deliveries
+                .iter()
+                .filter(|other| died_holding(evidence, *id, other, next) && other.token > delivered.token);
+            let deaths = u64::from(next.crashes.saturating_sub(delivered.crashes)).max(1 + more.count() as u64);
+            let since = evidence.recoverable_since(died, next.start, bound_us * deaths);
             let span = next.start - since;
-            let waited = span - facts.away_between(since, next.start);
+            let waited = span - evidence.away_between(since, next.start);
             if next.crashes >= LAST_CHANCE {
-                last_chances.push(waited);
-                let off = facts.away_or(suspects.crowded(*id, next.start), since, next.start);
+                last_deliveries.push(waited);
+                let off = evidence.away_or(suspects.crowded(*id, next.start), since, next.start);
                 finding.ask(span - off <= bound_us * deaths, || {
                     let (waited, crowded) = (seconds(waited), seconds(waited - (span - off)));
-                    format!("{waited:.1} s, {crowded:.1} s of it beside others: {}", tell(facts, *id))
+                    format!("{waited:.1} s, {crowded:.1} s of it beside others: {}", tell(evidence, *id))
                 });
                 continue;
             }
-            // While it ran a message on its last chance, its worker took over nothing.
-            let waited = span - facts.away_or(suspects.alone(next.process, next.start), since, next.start);
-            finding.ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), tell(facts, *id)));
+            // While it ran a message on its last allowed delivery, its worker recovered nothing.
+            let waited = span - evidence.away_or(suspects.alone(next.process, next.start), since, next.start);
+            finding.ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), tell(evidence, *id)));
             if deaths == 1 {
                 waits.push(waited);
             }
@@ -86,27 +87,27 @@ pub(super) fn within_bound(facts: &Facts, lease: Duration) -> (Finding, Recovery
         p99: wait(99),
         max: wait(100),
         bound: bound.as_secs_f64(),
-        stalled: seconds(facts.stalled),
-        last_chances: last_chances.len(),
-        last_chances_max: seconds(last_chances.into_iter().max().unwrap_or_default()),
+        stalled: seconds(evidence.stalled),
+        last_deliveries: last_deliveries.len(),
+        last_deliveries_max: seconds(last_deliveries.into_iter().max().unwrap_or_default()),
     };
     (finding, recovery)
 }
 
 /// Whether a worker still held a delivery when it died: it ran it, or each delivery since counts as a crash, so that this
-/// one was neither settled nor given back.
-fn was_held(message: &Message, lent: &Lent, next: &Run) -> bool {
-    let runs = message.runs.iter().filter(|run| (run.process, run.token) == (lent.process, lent.token));
+/// one was neither settled nor released.
+fn was_held(message: &Message, delivered: &Delivered, next: &Run) -> bool {
+    let runs = message.runs.iter().filter(|run| (run.process, run.token) == (delivered.process, delivered.token));
     runs.clone().any(|run| run.end.is_none())
-        || u64::from(next.crashes.saturating_sub(lent.crashes)) == next.token - lent.token
+        || u64::from(next.crashes.saturating_sub(delivered.crashes)) == next.token - delivered.token
 }
 
-/// Whether a worker died before the next start of a message that it was lent, and had not settled it.
-fn died_holding(facts: &Facts, id: MessageId, lent: &Lent, next: &Run) -> bool {
-    let mut settled = facts.settled.get(&id).into_iter().flatten();
-    lent.token < next.token
-        && facts.died(lent.process).is_some_and(|at| at < next.start)
-        && !settled.any(|settled| (settled.process, settled.token) == (lent.process, lent.token))
+/// Whether a worker died before the next start of a message that it was in flight, and had not settled it.
+fn died_holding(evidence: &Evidence, id: MessageId, delivered: &Delivered, next: &Run) -> bool {
+    let mut settled = evidence.settled.get(&id).into_iter().flatten();
+    delivered.token < next.token
+        && evidence.died(delivered.process).is_some_and(|at| at < next.start)
+        && !settled.any(|settled| (settled.process, settled.token) == (delivered.process, delivered.token))
 }
 
 /// A run of a message whose worker had died.
@@ -115,24 +116,24 @@ struct Suspect {
     until: u64,
     id: MessageId,
     process: usize,
-    is_last_chance: bool,
+    is_last_delivery: bool,
 }
 
 /// The runs of messages whose workers had died, by their beginning.
 struct Suspects(Vec<Suspect>);
 
-fn suspects(facts: &Facts) -> Suspects {
+fn suspects(evidence: &Evidence) -> Suspects {
     let mut runs = Vec::new();
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         let suspect = message.runs.iter().filter(|run| run.crashes > 0);
         // Its worker may be frozen, and then runs it no more than one that is dead.
-        let until = |run: &Run| facts.lease_ended(run).min(facts.over(run));
+        let until = |run: &Run| evidence.lease_ended(run).min(evidence.over(run));
         runs.extend(suspect.map(|run| Suspect {
             since: run.start,
             until: until(run),
             id: *id,
             process: run.process,
-            is_last_chance: run.crashes >= LAST_CHANCE,
+            is_last_delivery: run.crashes >= LAST_CHANCE,
         }));
     }
     runs.sort_unstable_by_key(|run| run.since);
@@ -149,10 +150,10 @@ impl Suspects {
         windows
     }
 
-    /// While messages on their last chance ran on a process that began before a time.
+    /// While messages on their last allowed delivery ran on a process that began before a time.
     fn alone(&self, process: usize, before: u64) -> Windows {
         let mut windows = Windows::default();
-        for run in self.begun(before).filter(|run| run.is_last_chance && run.process == process) {
+        for run in self.begun(before).filter(|run| run.is_last_delivery && run.process == process) {
             windows.add(run.since, run.until);
         }
         windows

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Facts, Finding, Message, tell};
+use super::{Evidence, Finding, Message, tell};
 use crate::clock::SECOND;
 use crate::history::How;
 use crate::storage::{DeadLetter, Storage};
@@ -42,32 +42,32 @@ fn is(actor: &str, name: &str) -> bool {
 }
 
 fn failures_before(message: &Message, at: u64) -> u32 {
-    let failed = |run: &&super::facts::Run| matches!(run.end, Some((end, How::Failed | How::Stale)) if end <= at);
+    let failed = |run: &&super::evidence::Run| matches!(run.end, Some((end, How::Failed | How::Stale)) if end <= at);
     u32::try_from(message.runs.iter().filter(failed).count()).unwrap_or(u32::MAX)
 }
 
-pub(super) fn attempts_counted(facts: &Facts) -> Finding {
+pub(super) fn attempts_counted(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::ATTEMPTS);
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         for (index, run) in message.runs.iter().enumerate() {
             let spent = run.attempt.saturating_sub(1);
             let fits = spent <= failures_before(message, run.start) && spent <= max_retries(&message.actor);
-            finding.ask(fits, || tell(facts, *id));
-            if matches!(run.end, Some((_, How::Failed))) && !facts.ended_badly(run) {
+            finding.ask(fits, || tell(evidence, *id));
+            if matches!(run.end, Some((_, How::Failed))) && !evidence.ended_badly(run) {
                 // Its worker has settled it, so whatever runs later knows of it.
                 let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
-                finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || tell(facts, *id));
+                finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || tell(evidence, *id));
             }
         }
     }
     finding
 }
 
-pub(super) fn runs_bounded(facts: &Facts) -> Finding {
+pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::BOUNDED);
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         // A run that was not interrupted was settled, as a success or as an attempt.
-        let settled = message.runs.iter().filter(|run| !facts.ended_badly(run)).filter_map(|run| run.end);
+        let settled = message.runs.iter().filter(|run| !evidence.ended_badly(run)).filter_map(|run| run.end);
         let (mut done, mut failed) = (0, 0);
         for (_, how) in settled {
             match how {
@@ -77,28 +77,28 @@ pub(super) fn runs_bounded(facts: &Facts) -> Finding {
             }
         }
         let most = 1 + max_retries(&message.actor);
-        finding.ask(done <= 1 && failed + done <= most, || tell(facts, *id));
+        finding.ask(done <= 1 && failed + done <= most, || tell(evidence, *id));
     }
     finding
 }
 
-pub(super) fn waits_kept(facts: &Facts) -> Finding {
+pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::WAITS);
-    for (id, message) in &facts.messages {
+    for (id, message) in &evidence.messages {
         if let Some(first) = message.runs.first().filter(|_| message.delay_ms > 0) {
             let due = message.invoked + message.delay_ms * 1_000;
-            finding.ask(first.start + ROUNDING >= due, || tell(facts, *id));
+            finding.ask(first.start + ROUNDING >= due, || tell(evidence, *id));
         }
         let next = message.runs.iter().find(|run| run.attempt == 2);
         if let Some(next) = next.filter(|_| is(&message.actor, "patient")) {
             let failures = message.runs.iter().filter_map(|run| match run.end {
-                Some((end, How::Failed)) if end <= next.start => Some((end, facts.ended_badly(run))),
+                Some((end, How::Failed)) if end <= next.start => Some((end, evidence.ended_badly(run))),
                 _ => None,
             });
             // The first that was settled for certain, where there is one.
             if let Some((failed, _)) = failures.min_by_key(|(_, unsettled)| *unsettled) {
                 let due = failed + micros(PATIENCE);
-                finding.ask(next.start + ROUNDING >= due, || tell(facts, *id));
+                finding.ask(next.start + ROUNDING >= due, || tell(evidence, *id));
             }
         }
     }
@@ -106,41 +106,41 @@ pub(super) fn waits_kept(facts: &Facts) -> Finding {
 }
 
 /// Asked of what no worker died of: a suspect may have to wait until it can run alone.
-pub(super) fn retried_in_time(facts: &Facts) -> Finding {
+pub(super) fn retried_in_time(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::LATE);
-    for (id, message) in &facts.messages {
-        for (index, run) in message.runs.iter().enumerate().filter(|(_, run)| !facts.ended_badly(run)) {
+    for (id, message) in &evidence.messages {
+        for (index, run) in message.runs.iter().enumerate().filter(|(_, run)| !evidence.ended_badly(run)) {
             let Some((failed, How::Failed)) = run.end else { continue };
             let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
             let Some(next) = next.filter(|next| next.crashes == 0) else { continue };
             let due = failed + ceiling(&message.actor, run.attempt);
-            let late = next.start.saturating_sub(due).saturating_sub(facts.troubled_between(failed, next.start));
-            finding.ask(late <= BEHIND, || format!("{} ms late: {}", late / 1_000, tell(facts, *id)));
+            let late = next.start.saturating_sub(due).saturating_sub(evidence.disrupted_between(failed, next.start));
+            finding.ask(late <= BEHIND, || format!("{} ms late: {}", late / 1_000, tell(evidence, *id)));
         }
     }
     finding
 }
 
-pub(super) fn died_of_crashes(letter: &DeadLetter) -> bool {
-    letter.reason.starts_with("the worker died")
+pub(super) fn died_of_crashes(dead_letter: &DeadLetter) -> bool {
+    dead_letter.reason.starts_with("the worker died")
 }
 
-pub(super) fn buried_for_a_reason(facts: &Facts, storage: &Storage) -> Finding {
+pub(super) fn dead_lettered_for_a_reason(evidence: &Evidence, storage: &Storage) -> Finding {
     let mut finding = Finding::new(super::REASONS);
-    for (id, letter) in &storage.dead {
-        let is_true = facts.messages.get(id).is_some_and(|message| {
-            if died_of_crashes(letter) {
-                letter.crashes >= 3 && facts.bad_ends_since(message.invoked) >= letter.crashes as usize
+    for (id, dead_letter) in &storage.dead {
+        let is_true = evidence.messages.get(id).is_some_and(|message| {
+            if died_of_crashes(dead_letter) {
+                dead_letter.crashes >= 3 && evidence.bad_ends_since(message.invoked) >= dead_letter.crashes as usize
             } else {
-                is(&letter.actor, "doomed")
-                    && letter.reason == "doomed"
-                    && letter.attempt == max_retries(&letter.actor) + 1
-                    && letter.attempt <= failures_before(message, u64::MAX)
+                is(&dead_letter.actor, "doomed")
+                    && dead_letter.reason == "doomed"
+                    && dead_letter.attempt == max_retries(&dead_letter.actor) + 1
+                    && dead_letter.attempt <= failures_before(message, u64::MAX)
             }
         });
         finding.ask(is_true, || {
-            let DeadLetter { attempt, crashes, reason, .. } = letter;
-            format!("{reason:?} attempt {attempt} crashes {crashes}: {}", tell(facts, *id))
+            let DeadLetter { attempt, crashes, reason, .. } = dead_letter;
+            format!("{reason:?} attempt {attempt} crashes {crashes}: {}", tell(evidence, *id))
         });
     }
     finding

@@ -5,11 +5,11 @@ use super::*;
 use crate::history::What;
 
 /// A send of 200 s that is answered at `answered`.
-fn answered(answered: u64, answer: impl Fn(actor_core::MessageId) -> What) -> Tale {
-    let mut tale = baseline();
-    let id = tale.invoked("plain", s(200), 0);
-    tale.harness(answered, answer(id));
-    tale
+fn answered(answered: u64, answer: impl Fn(actor_core::MessageId) -> What) -> Case {
+    let mut case = baseline();
+    let id = case.invoked("plain", s(200), 0);
+    case.harness(answered, answer(id));
+    case
 }
 
 fn unknown(id: actor_core::MessageId) -> What {
@@ -28,9 +28,9 @@ fn a_send_that_is_unknown_where_nothing_is_wrong_breaks_it() {
 
 #[test]
 fn a_connection_that_was_forgotten_is_nothing_wrong() {
-    let mut tale = answered(s(201), unknown);
-    tale.harness(s(200), What::Forgot { on: "producer-0".to_owned() });
-    breaks(tale, ANSWERED, "");
+    let mut case = answered(s(201), unknown);
+    case.harness(s(200), What::Forgot { on: "producer-0".to_owned() });
+    breaks(case, ANSWERED, "");
 }
 
 #[test]
@@ -41,11 +41,11 @@ fn an_answer_comes_within_four_seconds() {
 }
 
 #[test]
-fn what_trouble_touches_is_not_asked() {
+fn what_disruption_touches_is_not_asked() {
     let with = |from, until| {
-        let mut tale = answered(s(206), unknown);
-        tale.fault("cut", (from, until));
-        tale
+        let mut case = answered(s(206), unknown);
+        case.fault("cut", (from, until));
+        case
     };
     // A fault and the two seconds after it, up to the send.
     holds(with(s(190), s(198) + 1));
@@ -57,15 +57,15 @@ fn what_trouble_touches_is_not_asked() {
 
 #[test]
 fn where_only_what_a_replica_has_is_known_it_is_not_asked() {
-    let mut tale = answered(s(205), unknown);
-    tale.scenario.waits = true;
-    holds(tale);
+    let mut case = answered(s(205), unknown);
+    case.scenario.waits = true;
+    holds(case);
 }
 
 #[test]
 fn what_has_no_answer_is_not_asked() {
     // Its producer was killed.
-    let mut tale = baseline();
-    tale.invoked("plain", s(200), 0);
-    holds(tale);
+    let mut case = baseline();
+    case.invoked("plain", s(200), 0);
+    holds(case);
 }

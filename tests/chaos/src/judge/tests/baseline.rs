@@ -23,64 +23,64 @@ pub(super) const CALM: u64 = s(400);
 pub(super) const DRAIN: u64 = s(408);
 const END: u64 = s(420);
 
-pub(super) fn baseline() -> Tale {
-    let mut tale = Tale::new();
-    tale.is_about(&[Fault::KillRedis]);
+pub(super) fn baseline() -> Case {
+    let mut case = Case::new();
+    case.is_about(&[Fault::KillRedis]);
     let names = [("worker-0-0", 0, END), ("worker-1-0", 0, END), ("worker-2-0", 0, s(30)), ("worker-2-1", s(31), END)];
     for (name, from, until) in names {
-        let process = tale.worker(name, (from, until));
-        tale.spawned(process, from);
+        let process = case.worker(name, (from, until));
+        case.spawned(process, from);
     }
-    tale.dies(VICTIM, s(30));
+    case.dies(VICTIM, s(30));
 
-    tale.does(OTHER, s(1));
-    let retried = tale.sent("plain", s(2));
-    tale.runs(OTHER, retried, (s(2), s(3)), FIRST, How::Failed);
-    tale.settled(OTHER, retried, s(3), 1, 1);
-    tale.runs(SPARED, retried, (s(3) + 50 * MS, s(4)), AGAIN, How::Done);
-    let scheduled = tale.invoked("plain", s(3), s(2));
-    tale.harness(s(3), What::Acknowledged { id: scheduled });
-    tale.runs(OTHER, scheduled, (s(5), s(6)), FIRST, How::Done);
-    let doomed = tale.sent("doomed", s(8));
+    case.does(OTHER, s(1));
+    let retried = case.sent("plain", s(2));
+    case.runs(OTHER, retried, (s(2), s(3)), FIRST, How::Failed);
+    case.settled(OTHER, retried, s(3), 1, 1);
+    case.runs(SPARED, retried, (s(3) + 50 * MS, s(4)), AGAIN, How::Done);
+    let scheduled = case.invoked("plain", s(3), s(2));
+    case.harness(s(3), What::Acknowledged { id: scheduled });
+    case.runs(OTHER, scheduled, (s(5), s(6)), FIRST, How::Done);
+    let doomed = case.sent("doomed", s(8));
     for (token, at) in [(1, 8), (2, 9), (3, 10)] {
         let attempt = u32::try_from(token).unwrap();
-        tale.runs(OTHER, doomed, (s(at), s(at) + MS), Try { attempt, crashes: 0, token }, How::Failed);
+        case.runs(OTHER, doomed, (s(at), s(at) + MS), Try { attempt, crashes: 0, token }, How::Failed);
     }
-    tale.buried(doomed, 3, 0, "doomed");
+    case.dead_lettered(doomed, 3, 0, "doomed");
 
-    let refused = tale.invoked("plain", s(11), 0);
-    tale.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
-    let unknown = tale.invoked("plain", s(16), 0);
-    tale.harness(s(16), What::Unknown { id: unknown, why: "no answer".to_owned() });
-    let (tomorrow, body) = (tale.id("plain"), r#"{"v":2}"#.to_owned());
-    tale.harness(s(12), What::Tomorrow { id: tomorrow, body: body.clone() });
-    tale.played.storage.tomorrow.insert(tomorrow, body);
+    let refused = case.invoked("plain", s(11), 0);
+    case.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
+    let unknown = case.invoked("plain", s(16), 0);
+    case.harness(s(16), What::Unknown { id: unknown, why: "no answer".to_owned() });
+    let (tomorrow, body) = (case.id("plain"), r#"{"v":2}"#.to_owned());
+    case.harness(s(12), What::Tomorrow { id: tomorrow, body: body.clone() });
+    case.played.storage.tomorrow.insert(tomorrow, body);
 
-    tale.fault("kill_redis", (s(15), s(17)));
-    tale.away((s(15), s(17)));
+    case.fault("kill_redis", (s(15), s(17)));
+    case.away((s(15), s(17)));
 
-    let orphan = tale.sent("plain", s(29));
-    tale.starts(VICTIM, orphan, s(29), FIRST);
-    tale.runs(SPARED, orphan, (s(33), s(34)), TAKEN_OVER, How::Done);
+    let orphan = case.sent("plain", s(29));
+    case.starts(VICTIM, orphan, s(29), FIRST);
+    case.runs(SPARED, orphan, (s(33), s(34)), AFTER_A_CRASH, How::Done);
 
     // Its grace is over before it released what it had not begun.
-    let stopping = tale.worker("worker-8-0", (s(40), s(50)));
+    let stopping = case.worker("worker-8-0", (s(40), s(50)));
     assert_eq!(stopping, STOPPING);
-    let interrupted = tale.sent("plain", s(47));
-    tale.lent(stopping, interrupted, s(47), FIRST);
-    tale.asked(stopping, s(48));
-    tale.dies(stopping, s(50));
-    tale.runs(SPARED, interrupted, (s(53), s(54)), Try { token: 2, ..FIRST }, How::Done);
+    let interrupted = case.sent("plain", s(47));
+    case.delivered(stopping, interrupted, s(47), FIRST);
+    case.asked(stopping, s(48));
+    case.dies(stopping, s(50));
+    case.runs(SPARED, interrupted, (s(53), s(54)), Try { token: 2, ..FIRST }, How::Done);
 
-    let novel = tale.sent("novel", s(60));
-    tale.runs(OTHER, novel, (s(61), s(62)), FIRST, How::Done);
+    let novel = case.sent("novel", s(60));
+    case.runs(OTHER, novel, (s(61), s(62)), FIRST, How::Done);
 
-    tale.harness(CALM, What::Calm);
+    case.harness(CALM, What::Calm);
     for worker in [SPARED, OTHER, HEIR] {
-        tale.does(worker, CALM + s(1));
+        case.does(worker, CALM + s(1));
     }
-    tale.harness(DRAIN, What::Draining);
-    tale
+    case.harness(DRAIN, What::Draining);
+    case
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
 
 #[test]
 fn what_is_counted_is_what_happened() {
-    let mut tale = baseline();
-    let id = tale.last();
-    tale.harness(s(200), What::Fenced { id, token: 1 });
-    let verdict = holds(tale);
+    let mut case = baseline();
+    let id = case.last();
+    case.harness(s(200), What::Fenced { id, token: 1 });
+    let verdict = holds(case);
     let (counts, recovery) = (&verdict.counts, &verdict.recovery);
     assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (10, 1, 1, 0));
     assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (14, 9, 4));

@@ -5,23 +5,23 @@ use super::*;
 use crate::history::{How, What};
 
 /// A message that a worker gets at 200 s and settles at 201 s, with as many attempts counted; another does it.
-fn settled(spent: u32, began: bool) -> Tale {
-    let mut tale = baseline();
-    let id = tale.sent("plain", s(200));
+fn settled(spent: u32, began: bool) -> Case {
+    let mut case = baseline();
+    let id = case.sent("plain", s(200));
     if began {
-        tale.runs(OTHER, id, (s(200), s(201)), FIRST, How::Failed);
+        case.runs(OTHER, id, (s(200), s(201)), FIRST, How::Failed);
     } else {
-        tale.lent(OTHER, id, s(200), FIRST);
+        case.delivered(OTHER, id, s(200), FIRST);
     }
-    tale.settled(OTHER, id, s(201), 1, spent);
-    tale
+    case.settled(OTHER, id, s(201), 1, spent);
+    case
 }
 
 /// The same, and what comes after it.
-fn then(mut tale: Tale, run: Try) -> Tale {
-    let id = tale.last();
-    tale.runs(SPARED, id, (s(202), s(203)), run, How::Done);
-    tale
+fn then(mut case: Case, run: Try) -> Case {
+    let id = case.last();
+    case.runs(SPARED, id, (s(202), s(203)), run, How::Done);
+    case
 }
 
 #[test]
@@ -35,10 +35,10 @@ fn a_failure_counted_of_a_run_that_did_not_begin_breaks_it() {
 #[test]
 fn a_run_of_another_worker_or_delivery_has_not_begun_it() {
     let with = |process, run: Try| {
-        let mut tale = then(settled(1, false), Try { attempt: 2, crashes: 0, token: 3 });
-        let id = tale.last();
-        tale.runs(process, id, (s(200), s(200) + MS), run, How::Failed);
-        tale
+        let mut case = then(settled(1, false), Try { attempt: 2, crashes: 0, token: 3 });
+        let id = case.last();
+        case.runs(process, id, (s(200), s(200) + MS), run, How::Failed);
+        case
     };
     breaks(with(SPARED, FIRST), BLAMED, "");
     breaks(with(OTHER, Try { token: 2, ..FIRST }), BLAMED, "");
@@ -46,23 +46,23 @@ fn a_run_of_another_worker_or_delivery_has_not_begun_it() {
 
 #[test]
 fn attempts_of_earlier_deliveries_are_not_counted_again() {
-    let mut tale = settled(1, true);
-    let id = tale.last();
-    tale.lent(OTHER, id, s(202), AGAIN);
-    tale.settled(OTHER, id, s(202), 2, 1);
-    tale.runs(OTHER, id, (s(203), s(204)), Try { attempt: 2, crashes: 0, token: 3 }, How::Done);
-    holds(tale);
+    let mut case = settled(1, true);
+    let id = case.last();
+    case.delivered(OTHER, id, s(202), AGAIN);
+    case.settled(OTHER, id, s(202), 2, 1);
+    case.runs(OTHER, id, (s(203), s(204)), Try { attempt: 2, crashes: 0, token: 3 }, How::Done);
+    holds(case);
 }
 
 /// A message that its worker releases at 201 s and begins at `start` all the same.
-fn begins_settled(start: u64) -> Tale {
-    let mut tale = settled(0, false);
-    let id = tale.last();
+fn begins_settled(start: u64) -> Case {
+    let mut case = settled(0, false);
+    let id = case.last();
     let actor = "chaos::tasks::plain".to_owned();
-    tale.note(OTHER, start, What::Start { id, actor, attempt: 1, crashes: 0, token: 1 });
-    tale.effect(id, start, 1);
-    tale.ends(OTHER, id, start + MS, 1, How::Done);
-    tale
+    case.note(OTHER, start, What::Start { id, actor, attempt: 1, crashes: 0, token: 1 });
+    case.effect(id, start, 1);
+    case.ends(OTHER, id, start + MS, 1, How::Done);
+    case
 }
 
 #[test]
@@ -73,29 +73,29 @@ fn a_run_that_begins_after_its_message_was_settled_breaks_it() {
 
 #[test]
 fn what_was_delivered_again_under_the_same_token_may_begin() {
-    let mut tale = begins_settled(s(204));
-    let id = tale.last();
-    tale.lent(OTHER, id, s(203), FIRST);
-    holds(tale);
+    let mut case = begins_settled(s(204));
+    let id = case.last();
+    case.delivered(OTHER, id, s(203), FIRST);
+    holds(case);
 }
 
 #[test]
 fn what_another_worker_settled_may_begin() {
-    let mut tale = baseline();
-    let id = tale.sent("plain", s(200));
-    tale.lent(SPARED, id, s(200), FIRST);
-    tale.settled(SPARED, id, s(200), 1, 0);
-    tale.runs(OTHER, id, (s(201), s(202)), Try { token: 2, ..FIRST }, How::Done);
-    holds(tale);
+    let mut case = baseline();
+    let id = case.sent("plain", s(200));
+    case.delivered(SPARED, id, s(200), FIRST);
+    case.settled(SPARED, id, s(200), 1, 0);
+    case.runs(OTHER, id, (s(201), s(202)), Try { token: 2, ..FIRST }, How::Done);
+    holds(case);
 }
 
 /// A message of 200 s that starts at `start`.
-fn starts_at(start: u64, actor: &'static str, delay: u64) -> Tale {
-    let mut tale = baseline();
-    let id = tale.invoked(actor, s(200), delay);
-    tale.harness(s(200), What::Acknowledged { id });
-    tale.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
-    tale
+fn starts_at(start: u64, actor: &'static str, delay: u64) -> Case {
+    let mut case = baseline();
+    let id = case.invoked(actor, s(200), delay);
+    case.harness(s(200), What::Acknowledged { id });
+    case.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
+    case
 }
 
 #[test]
@@ -106,12 +106,12 @@ fn a_message_starts_within_ten_seconds() {
 }
 
 #[test]
-fn the_time_of_trouble_is_taken_off_and_that_of_a_fault_of_few_is_not() {
+fn the_time_of_disruption_is_taken_off_and_that_of_a_fault_of_few_is_not() {
     let with = |fault: &'static str| {
         move |start| {
-            let mut tale = starts_at(start, "plain", 0);
-            tale.fault(fault, (s(201), s(204)));
-            tale
+            let mut case = starts_at(start, "plain", 0);
+            case.fault(fault, (s(201), s(204)));
+            case
         }
     };
     at_most(s(210) + s(3) + s(2), STOOD, with("cut"));
@@ -122,17 +122,17 @@ fn the_time_of_trouble_is_taken_off_and_that_of_a_fault_of_few_is_not() {
 
 #[test]
 fn what_a_worker_that_died_had_held_stands_until_it_is_recovered() {
-    let mut tale = baseline();
-    let killed = tale.worker("worker-3-0", (s(100), s(202)));
-    let id = tale.sent("plain", s(199));
-    tale.lent(killed, id, s(199), FIRST);
-    tale.dies(killed, s(200));
-    tale.runs(OTHER, id, (s(230), s(231)), Try { token: 2, ..FIRST }, How::Done);
-    holds(tale);
+    let mut case = baseline();
+    let killed = case.worker("worker-3-0", (s(100), s(202)));
+    let id = case.sent("plain", s(199));
+    case.delivered(killed, id, s(199), FIRST);
+    case.dies(killed, s(200));
+    case.runs(OTHER, id, (s(230), s(231)), Try { token: 2, ..FIRST }, How::Done);
+    holds(case);
     // Where it lived, somebody let it stand.
-    let mut tale = baseline();
-    let id = tale.sent("plain", s(199));
-    tale.lent(HEIR, id, s(199), FIRST);
-    tale.runs(OTHER, id, (s(230), s(231)), Try { token: 2, ..FIRST }, How::Done);
-    breaks(tale, STOOD, "31000 ms");
+    let mut case = baseline();
+    let id = case.sent("plain", s(199));
+    case.delivered(HEIR, id, s(199), FIRST);
+    case.runs(OTHER, id, (s(230), s(231)), Try { token: 2, ..FIRST }, How::Done);
+    breaks(case, STOOD, "31000 ms");
 }

@@ -50,10 +50,10 @@ fn without_time_the_rules_of_time_are_excused_too() {
 fn that_an_acknowledged_message_comes_to_its_end_is_never_excused() {
     for scenario in scenario::all() {
         for timed in [true, false] {
-            let mut tale = baseline();
-            let id = tale.sent("plain", s(100));
-            tale.scenario = Scenario { timed, ..scenario.clone() };
-            let verdict = tale.judged();
+            let mut case = baseline();
+            let id = case.sent("plain", s(100));
+            case.scenario = Scenario { timed, ..scenario.clone() };
+            let verdict = case.judged();
             let lost = verdict.findings.iter().find(|finding| finding.rule == LOST).unwrap();
             assert!(!verdict.holds && !lost.holds && lost.excused.is_none(), "{}: {id}", scenario.name);
         }
@@ -62,21 +62,21 @@ fn that_an_acknowledged_message_comes_to_its_end_is_never_excused() {
 
 #[test]
 fn an_excused_breach_is_told_and_leaves_the_verdict_true() {
-    let tale = |is_lost: bool| {
-        let mut tale = baseline();
-        tale.scenario.excused = &[(TOKENS, "how often it was lent was deleted")];
-        let id = tale.sent("plain", s(100));
-        tale.runs(OTHER, id, (s(100), s(101)), FIRST, How::Dropped);
-        tale.runs(OTHER, id, (s(102), s(103)), FIRST, How::Done);
+    let case = |is_lost: bool| {
+        let mut case = baseline();
+        case.scenario.excused = &[(TOKENS, "how often it was in flight was deleted")];
+        let id = case.sent("plain", s(100));
+        case.runs(OTHER, id, (s(100), s(101)), FIRST, How::Dropped);
+        case.runs(OTHER, id, (s(102), s(103)), FIRST, How::Done);
         if is_lost {
-            tale.sent("plain", s(100));
+            case.sent("plain", s(100));
         }
-        tale.judged()
+        case.judged()
     };
-    let verdict = tale(false);
+    let verdict = case(false);
     let [finding] = broken(&verdict)[..] else { panic!("{:#?}", broken(&verdict)) };
-    assert_eq!((finding.rule, finding.excused), (TOKENS, Some("how often it was lent was deleted")));
+    assert_eq!((finding.rule, finding.excused), (TOKENS, Some("how often it was in flight was deleted")));
     assert!(verdict.holds);
     // Another rule is not excused with it.
-    assert!(!tale(true).holds);
+    assert!(!case(true).holds);
 }

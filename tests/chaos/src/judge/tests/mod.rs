@@ -3,22 +3,22 @@
 mod answers;
 mod baseline;
 mod begins;
+mod case;
 mod delivery;
+mod disruption;
 mod ends;
 mod exclusion;
 mod excuses;
-mod last_chance;
-mod lives;
+mod last_delivery;
+mod liveness;
 mod recovery;
 mod retries;
 mod stops;
-mod tale;
-mod trouble;
 mod versions;
 
 use super::{Finding, Verdict};
 use baseline::{HEIR, OTHER, SPARED, STOPPING, VICTIM, baseline};
-use tale::{AGAIN, FIRST, MS, TAKEN_OVER, Tale, Try, s};
+use case::{AFTER_A_CRASH, AGAIN, Case, FIRST, MS, Try, s};
 
 const REFUSED: &str = "no refused message ran";
 const TOMORROW: &str = "messages of a newer format wait unharmed";
@@ -34,16 +34,16 @@ fn broken(verdict: &Verdict) -> Vec<&Finding> {
 
 /// Every rule holds.
 #[track_caller]
-fn holds(tale: Tale) -> Verdict {
-    let verdict = tale.judged();
+fn holds(case: Case) -> Verdict {
+    let verdict = case.judged();
     assert!(verdict.holds && broken(&verdict).is_empty(), "{:#?}", broken(&verdict));
     verdict
 }
 
 /// These rules break and no other does, and each breach tells of what broke it.
 #[track_caller]
-fn break_all(tale: Tale, rules: &[&str], what: &(impl ToString + ?Sized)) {
-    let (verdict, what) = (tale.judged(), what.to_string());
+fn break_all(case: Case, rules: &[&str], what: &(impl ToString + ?Sized)) {
+    let (verdict, what) = (case.judged(), what.to_string());
     let broken = broken(&verdict);
     assert!(broken.iter().map(|finding| finding.rule).eq(rules.iter().copied()), "{broken:#?}");
     assert!(!verdict.holds, "the verdict must not hold where {rules:?} do not");
@@ -56,20 +56,20 @@ fn break_all(tale: Tale, rules: &[&str], what: &(impl ToString + ?Sized)) {
 
 /// This rule breaks and no other does, and the breach tells of what broke it.
 #[track_caller]
-fn breaks(tale: Tale, rule: &str, what: &(impl ToString + ?Sized)) {
-    break_all(tale, &[rule], what);
+fn breaks(case: Case, rule: &str, what: &(impl ToString + ?Sized)) {
+    break_all(case, &[rule], what);
 }
 
-/// A tale with a measure: all holds up to the bound, and beyond it this rule breaks.
+/// A case with a measure: all holds up to the bound, and beyond it this rule breaks.
 #[track_caller]
-fn at_most(bound: u64, rule: &str, tell: impl Fn(u64) -> Tale) {
+fn at_most(bound: u64, rule: &str, tell: impl Fn(u64) -> Case) {
     holds(tell(bound));
     breaks(tell(bound + 1), rule, "");
 }
 
 /// The same from below.
 #[track_caller]
-fn at_least(bound: u64, rule: &str, tell: impl Fn(u64) -> Tale) {
+fn at_least(bound: u64, rule: &str, tell: impl Fn(u64) -> Case) {
     holds(tell(bound));
     breaks(tell(bound - 1), rule, "");
 }

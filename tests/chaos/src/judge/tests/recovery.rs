@@ -9,191 +9,191 @@ use crate::history::{How, What};
 const BOUND: u64 = s(10);
 
 /// A message whose worker dies at 200 s, and that another starts at `start`, as `run` says. Both are busy from 100 s.
-fn recovered(start: u64, run: Try) -> Tale {
-    let mut tale = baseline();
-    tale.is_about(&[Fault::KillWorker]);
-    let killed = tale.worker("worker-3-0", (s(100), s(202)));
-    let id = tale.sent("plain", s(199));
-    tale.starts(killed, id, s(199), FIRST);
-    tale.dies(killed, s(200));
-    tale.runs(OTHER, id, (start, start + MS), run, How::Done);
-    tale
+fn recovered(start: u64, run: Try) -> Case {
+    let mut case = baseline();
+    case.is_about(&[Fault::KillWorker]);
+    let killed = case.worker("worker-3-0", (s(100), s(202)));
+    let id = case.sent("plain", s(199));
+    case.starts(killed, id, s(199), FIRST);
+    case.dies(killed, s(200));
+    case.runs(OTHER, id, (start, start + MS), run, How::Done);
+    case
 }
 
 #[test]
 fn a_dead_workers_message_starts_again_within_ten_seconds() {
-    at_most(s(200) + BOUND, RECOVERED, |start| recovered(start, TAKEN_OVER));
-    breaks(recovered(s(211), TAKEN_OVER), RECOVERED, "11.0 s: ");
+    at_most(s(200) + BOUND, RECOVERED, |start| recovered(start, AFTER_A_CRASH));
+    breaks(recovered(s(211), AFTER_A_CRASH), RECOVERED, "11.0 s: ");
 }
 
 #[test]
 fn the_bound_is_a_lease_and_a_third_and_two_seconds() {
     at_most(s(204), RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.scenario = tale.scenario.dense();
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.scenario = case.scenario.dense();
+        case
     });
 }
 
-/// A message that a worker was lent and of which `held` tells the rest. The worker dies at 200 s, and another starts it
+/// A message that a worker was in flight and of which `held` tells the rest. The worker dies at 200 s, and another starts it
 /// at `start`, as `run` says.
-fn lent(start: u64, run: Try, held: impl Fn(&mut Tale, usize, actor_core::MessageId)) -> Tale {
-    let mut tale = baseline();
-    tale.is_about(&[Fault::KillWorker]);
-    let killed = tale.worker("worker-3-0", (s(100), s(202)));
-    let id = tale.sent("plain", s(198));
-    tale.lent(killed, id, s(198), FIRST);
-    held(&mut tale, killed, id);
-    tale.dies(killed, s(200));
-    tale.runs(OTHER, id, (start, start + MS), run, How::DoneBefore);
-    tale.effect(id, s(199), 1);
-    tale
+fn delivered(start: u64, run: Try, held: impl Fn(&mut Case, usize, actor_core::MessageId)) -> Case {
+    let mut case = baseline();
+    case.is_about(&[Fault::KillWorker]);
+    let killed = case.worker("worker-3-0", (s(100), s(202)));
+    let id = case.sent("plain", s(198));
+    case.delivered(killed, id, s(198), FIRST);
+    held(&mut case, killed, id);
+    case.dies(killed, s(200));
+    case.runs(OTHER, id, (start, start + MS), run, How::DoneBefore);
+    case.effect(id, s(199), 1);
+    case
 }
 
 #[test]
 fn what_a_dead_worker_had_fetched_starts_again_in_time() {
-    at_most(s(200) + BOUND, RECOVERED, |start| lent(start, TAKEN_OVER, |_, _, _| {}));
-    // What it had given back, or never heard of, was not its own: no crash is counted.
-    holds(lent(s(230), Try { token: 2, ..FIRST }, |_, _, _| {}));
+    at_most(s(200) + BOUND, RECOVERED, |start| delivered(start, AFTER_A_CRASH, |_, _, _| {}));
+    // What it had released, or never heard of, was not its own: no crash is counted.
+    holds(delivered(s(230), Try { token: 2, ..FIRST }, |_, _, _| {}));
 }
 
 #[test]
 fn what_a_dead_worker_had_done_and_not_settled_starts_again_in_time() {
     for how in [How::Done, How::DoneBefore] {
-        let run = |tale: &mut Tale, killed, id| {
-            tale.note(killed, s(199), What::Start { id, actor: "plain".to_owned(), attempt: 1, crashes: 0, token: 1 });
-            tale.ends(killed, id, s(199), 1, how);
+        let run = |case: &mut Case, killed, id| {
+            case.note(killed, s(199), What::Start { id, actor: "plain".to_owned(), attempt: 1, crashes: 0, token: 1 });
+            case.ends(killed, id, s(199), 1, how);
         };
-        at_most(s(200) + BOUND, RECOVERED, |start| lent(start, TAKEN_OVER, run));
+        at_most(s(200) + BOUND, RECOVERED, |start| delivered(start, AFTER_A_CRASH, run));
     }
 }
 
 #[test]
 fn what_a_dead_worker_had_failed_or_dropped_and_not_settled_starts_again_in_time() {
     for how in [How::Failed, How::Stale, How::Dropped] {
-        let run = |tale: &mut Tale, killed, id| {
-            tale.note(killed, s(199), What::Start { id, actor: "plain".to_owned(), attempt: 1, crashes: 0, token: 1 });
-            tale.ends(killed, id, s(199), 1, how);
+        let run = |case: &mut Case, killed, id| {
+            case.note(killed, s(199), What::Start { id, actor: "plain".to_owned(), attempt: 1, crashes: 0, token: 1 });
+            case.ends(killed, id, s(199), 1, how);
         };
-        at_most(s(200) + BOUND, RECOVERED, |start| lent(start, TAKEN_OVER, run));
-        // No crash is counted: it was settled, as a retry or as given back.
+        at_most(s(200) + BOUND, RECOVERED, |start| delivered(start, AFTER_A_CRASH, run));
+        // No crash is counted: it was settled, as a retry or as released.
         let settled = if how == How::Dropped { Try { token: 2, ..FIRST } } else { AGAIN };
-        holds(lent(s(230), settled, run));
+        holds(delivered(s(230), settled, run));
     }
 }
 
 #[test]
 fn a_crash_of_another_delivery_is_none_of_this() {
     // Of the two deliveries after which it started, one was a crash: who had the other is not known.
-    holds(lent(s(230), Try { token: 3, ..TAKEN_OVER }, |_, _, _| {}));
+    holds(delivered(s(230), Try { token: 3, ..AFTER_A_CRASH }, |_, _, _| {}));
 }
 
 #[test]
-fn what_was_lent_to_another_before_the_death_is_its_to_run() {
+fn what_was_delivered_to_another_before_the_death_is_its_to_run() {
     // As that of one who was frozen, declared dead, and then killed.
-    let lent_on = |at| {
-        lent(s(230), Try { attempt: 1, crashes: 2, token: 3 }, |tale, _, id| {
-            let other = tale.worker("worker-4-0", (s(100), s(227)));
-            tale.lent(other, id, at, TAKEN_OVER);
-            tale.dies(other, s(225));
+    let delivered_on = |at| {
+        delivered(s(230), Try { attempt: 1, crashes: 2, token: 3 }, |case, _, id| {
+            let other = case.worker("worker-4-0", (s(100), s(227)));
+            case.delivered(other, id, at, AFTER_A_CRASH);
+            case.dies(other, s(225));
         })
     };
-    holds(lent_on(s(200) - 1));
-    breaks(lent_on(s(200)), RECOVERED, "30.0 s");
+    holds(delivered_on(s(200) - 1));
+    breaks(delivered_on(s(200)), RECOVERED, "30.0 s");
 }
 
 #[test]
-fn a_delivery_is_what_one_worker_was_lent_under_one_token() {
-    // Another dropped what it was lent under the same token, as where a group was deleted.
+fn a_delivery_is_what_one_worker_was_given_under_one_token() {
+    // Another dropped what it was in flight under the same token, as where a group was deleted.
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        lent(start, TAKEN_OVER, |tale, _, id| tale.runs(HEIR, id, (s(198), s(199)), FIRST, How::Dropped))
+        delivered(start, AFTER_A_CRASH, |case, _, id| case.runs(HEIR, id, (s(198), s(199)), FIRST, How::Dropped))
     });
     // It failed, and the same worker had fetched the retry.
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        lent(start, Try { attempt: 2, crashes: 1, token: 3 }, |tale, killed, id| {
-            tale.runs(killed, id, (s(198), s(199)), FIRST, How::Failed);
-            tale.lent(killed, id, s(199), AGAIN);
+        delivered(start, Try { attempt: 2, crashes: 1, token: 3 }, |case, killed, id| {
+            case.runs(killed, id, (s(198), s(199)), FIRST, How::Failed);
+            case.delivered(killed, id, s(199), AGAIN);
         })
     });
 }
 
 #[test]
 fn what_no_death_cut_short_is_not_asked() {
-    let mut tale = recovered(s(230), TAKEN_OVER);
-    tale.without(|what| matches!(what, What::Died { process, .. } if process == "worker-3-0"));
+    let mut case = recovered(s(230), AFTER_A_CRASH);
+    case.without(|what| matches!(what, What::Died { process, .. } if process == "worker-3-0"));
     // It stopped as it was asked to.
-    tale.stops(5, s(200));
-    holds(tale);
+    case.stops(5, s(200));
+    holds(case);
 }
 
 #[test]
 fn a_run_of_an_older_delivery_is_no_recovery() {
-    let mut tale = recovered(s(211), TAKEN_OVER);
-    let zombie = tale.worker("worker-4-0", (s(100), s(150)));
-    let id = tale.last();
-    tale.runs(zombie, id, (s(201), s(202)), Try { token: 0, ..FIRST }, How::Dropped);
-    breaks(tale, RECOVERED, "11.0 s");
+    let mut case = recovered(s(211), AFTER_A_CRASH);
+    let zombie = case.worker("worker-4-0", (s(100), s(150)));
+    let id = case.last();
+    case.runs(zombie, id, (s(201), s(202)), Try { token: 0, ..FIRST }, How::Dropped);
+    breaks(case, RECOVERED, "11.0 s");
 }
 
 #[test]
 fn the_time_that_redis_was_away_is_taken_off() {
     for window in [(s(201), s(204)), (s(203), s(206))] {
         at_most(s(200) + BOUND + s(3), RECOVERED, |start| {
-            let mut tale = recovered(start, TAKEN_OVER);
-            tale.away(window);
-            tale
+            let mut case = recovered(start, AFTER_A_CRASH);
+            case.away(window);
+            case
         });
     }
     // An absence that is told of twice began when it was told of first.
     at_most(s(200) + BOUND + s(3), RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.away((s(201), s(204)));
-        tale.harness(s(203), What::Away);
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.away((s(201), s(204)));
+        case.harness(s(203), What::Away);
+        case
     });
     // Of an absence only what is between the death and the start.
     at_most(s(200) + BOUND + s(2), RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.away((s(195), s(202)));
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.away((s(195), s(202)));
+        case
     });
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.away((s(190), s(200)));
-        tale.away((start, start + s(5)));
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.away((s(190), s(200)));
+        case.away((start, start + s(5)));
+        case
     });
 }
 
 #[test]
 fn an_absence_of_which_nobody_saw_the_end_takes_nothing_off() {
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.harness(s(201), What::Away);
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.harness(s(201), What::Away);
+        case
     });
 }
 
 #[test]
 fn the_time_in_which_the_machine_stood_still_is_taken_off_once() {
     at_most(s(200) + BOUND + s(4), RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.harness(s(205), What::Stalled { since: s(202) });
-        tale.away((s(203), s(206)));
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.harness(s(205), What::Stalled { since: s(202) });
+        case.away((s(203), s(206)));
+        case
     });
-    let mut tale = recovered(s(201), TAKEN_OVER);
-    tale.harness(s(205), What::Stalled { since: s(202) });
-    let stalled = holds(tale).recovery.stalled;
+    let mut case = recovered(s(201), AFTER_A_CRASH);
+    case.harness(s(205), What::Stalled { since: s(202) });
+    let stalled = holds(case).recovery.stalled;
     assert!((stalled - 3.0).abs() < 1e-9, "{stalled}");
 }
 
 #[test]
 fn other_faults_take_nothing_off() {
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.fault("out_of_memory", (s(201), s(205)));
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.fault("out_of_memory", (s(201), s(205)));
+        case
     });
 }
 
@@ -204,40 +204,40 @@ fn each_death_has_a_time_of_its_own() {
     // Such a wait is not in the percentiles. The one of the baseline is.
     let recovery = holds(recovered(s(219), twice)).recovery;
     assert_eq!((recovery.count, recovery.max), (1, 3.0));
-    let recovery = holds(recovered(s(208), TAKEN_OVER)).recovery;
+    let recovery = holds(recovered(s(208), AFTER_A_CRASH)).recovery;
     assert_eq!((recovery.count, recovery.p50, recovery.max), (2, 8.0, 8.0));
 }
 
 #[test]
 fn a_recovery_that_counted_no_death_has_the_time_of_one() {
-    let uncounted = Try { crashes: 0, ..TAKEN_OVER };
+    let uncounted = Try { crashes: 0, ..AFTER_A_CRASH };
     at_most(s(200) + BOUND, RECOVERED, |start| recovered(start, uncounted));
     at_most(s(211) + BOUND, RECOVERED, |start| {
-        let mut tale = recovered(start, uncounted);
-        tale.lost(SPARED, s(205));
-        tale.enrolled(SPARED, s(211));
-        tale
+        let mut case = recovered(start, uncounted);
+        case.lost(SPARED, s(205));
+        case.registered(SPARED, s(211));
+        case
     });
 }
 
-/// The same where the worker that would have taken over had no life from one time to another.
-fn vacant(start: u64, windows: &[(u64, u64)], dies: bool) -> Tale {
-    let mut tale = recovered(start, TAKEN_OVER);
+/// The same where the worker that would have recovered had no session from one time to another.
+fn vacant(start: u64, windows: &[(u64, u64)], dies: bool) -> Case {
+    let mut case = recovered(start, AFTER_A_CRASH);
     for (from, until) in windows {
         if dies {
-            tale.dies(SPARED, *from);
+            case.dies(SPARED, *from);
         } else {
-            tale.lost(SPARED, *from);
+            case.lost(SPARED, *from);
         }
         if *until < s(400) {
-            tale.enrolled(SPARED, *until);
+            case.registered(SPARED, *until);
         }
     }
-    tale
+    case
 }
 
 #[test]
-fn where_the_spared_worker_had_no_life_it_is_counted_from_its_next() {
+fn where_the_spared_worker_had_no_session_it_is_counted_from_its_next() {
     for dies in [true, false] {
         for from in [s(195), s(200), s(205), s(210)] {
             at_most(s(211) + BOUND, RECOVERED, |start| vacant(start, &[(from, s(211))], dies));
@@ -251,18 +251,18 @@ fn where_the_spared_worker_had_no_life_it_is_counted_from_its_next() {
 fn the_death_of_one_that_stopped_has_a_time_of_its_own_too() {
     let tell = |start, dies: bool, releases: bool| {
         // It is recovered by one that is stopped and killed before it began it, of which no crash is counted.
-        let mut tale = recovered(start, Try { token: 3, ..TAKEN_OVER });
-        let id = tale.last();
-        let stopping = tale.worker("worker-4-0", (s(100), s(209)));
-        tale.lent(stopping, id, s(206), TAKEN_OVER);
+        let mut case = recovered(start, Try { token: 3, ..AFTER_A_CRASH });
+        let id = case.last();
+        let stopping = case.worker("worker-4-0", (s(100), s(209)));
+        case.delivered(stopping, id, s(206), AFTER_A_CRASH);
         if releases {
-            tale.settled(stopping, id, s(207), 2, 0);
+            case.settled(stopping, id, s(207), 2, 0);
         }
         if dies {
-            tale.asked(stopping, s(207));
-            tale.dies(stopping, s(209));
+            case.asked(stopping, s(207));
+            case.dies(stopping, s(209));
         }
-        tale
+        case
     };
     at_most(s(200) + 2 * BOUND, RECOVERED, |start| tell(start, true, false));
     at_most(s(200) + BOUND, RECOVERED, |start| tell(start, false, false));
@@ -284,11 +284,11 @@ fn a_vacancy_that_was_over_before_the_death_gives_nothing() {
 #[test]
 fn a_vacancy_that_begins_too_late_gives_nothing() {
     at_most(s(210), RECOVERED, |from| vacant(s(216), &[(from, s(215))], false));
-    // But the time that Redis was away before it was no time to take over in.
+    // But the time that Redis was away before it was no time to recover in.
     at_most(s(213), RECOVERED, |from| {
-        let mut tale = vacant(s(216), &[(from, s(215))], false);
-        tale.away((s(201), s(204)));
-        tale
+        let mut case = vacant(s(216), &[(from, s(215))], false);
+        case.away((s(201), s(204)));
+        case
     });
 }
 
@@ -298,21 +298,21 @@ fn who_is_taken_over_by_another_in_a_vacancy_is_in_time() {
 }
 
 #[test]
-fn a_life_that_follows_another_ends_no_vacancy() {
+fn a_session_that_follows_another_ends_no_vacancy() {
     at_most(s(207) + BOUND, RECOVERED, |start| {
-        let mut tale = vacant(start, &[(s(205), s(207))], false);
-        tale.enrolled(SPARED, s(215));
-        tale
+        let mut case = vacant(start, &[(s(205), s(207))], false);
+        case.registered(SPARED, s(215));
+        case
     });
 }
 
 #[test]
 fn a_vacancy_has_as_long_to_begin_as_there_were_deaths() {
     at_most(s(220), RECOVERED, |from| {
-        let mut tale = recovered(s(229), Try { attempt: 1, crashes: 2, token: 3 });
-        tale.lost(SPARED, from);
-        tale.enrolled(SPARED, s(225));
-        tale
+        let mut case = recovered(s(229), Try { attempt: 1, crashes: 2, token: 3 });
+        case.lost(SPARED, from);
+        case.registered(SPARED, s(225));
+        case
     });
 }
 
@@ -324,9 +324,9 @@ fn a_vacancy_that_never_ended_gives_nothing() {
 #[test]
 fn a_vacancy_of_another_worker_gives_nothing() {
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        let mut tale = recovered(start, TAKEN_OVER);
-        tale.lost(HEIR, s(205));
-        tale.enrolled(HEIR, s(208));
-        tale
+        let mut case = recovered(start, AFTER_A_CRASH);
+        case.lost(HEIR, s(205));
+        case.registered(HEIR, s(208));
+        case
     });
 }

@@ -6,22 +6,22 @@ use crate::fault::Fault;
 use crate::history::{How, What};
 
 /// A history in which all workers are older, but for those that a test adds.
-fn old() -> Tale {
-    let mut tale = baseline();
+fn old() -> Case {
+    let mut case = baseline();
     for process in [SPARED, OTHER, VICTIM, HEIR, STOPPING] {
-        tale.is_older(process);
+        case.is_older(process);
     }
-    tale
+    case
 }
 
 /// A message of 200 s that starts at `start`. A newer worker is live from 210 s on, until it is asked to stop.
-fn novel(start: u64, asked: u64) -> Tale {
-    let mut tale = old();
-    let newer = tale.worker("worker-6-0", (s(210), s(300)));
-    tale.asked(newer, asked);
-    let id = tale.sent("novel", s(200));
-    tale.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
-    tale
+fn novel(start: u64, asked: u64) -> Case {
+    let mut case = old();
+    let newer = case.worker("worker-6-0", (s(210), s(300)));
+    case.asked(newer, asked);
+    let id = case.sent("novel", s(200));
+    case.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
+    case
 }
 
 #[test]
@@ -39,10 +39,10 @@ fn a_newer_worker_must_be_there_for_as_long() {
 #[test]
 fn newer_workers_that_follow_one_another_are_one_time() {
     let with = |from| {
-        let mut tale = novel(s(290), s(213));
-        let next = tale.worker("worker-7-0", (from, s(300)));
-        tale.asked(next, s(217));
-        tale
+        let mut case = novel(s(290), s(213));
+        let next = case.worker("worker-7-0", (from, s(300)));
+        case.asked(next, s(217));
+        case
     };
     breaks(with(s(213)), KNOWN, "");
     holds(with(s(213) + 1));
@@ -50,13 +50,13 @@ fn newer_workers_that_follow_one_another_are_one_time() {
 
 #[test]
 fn a_newer_worker_that_died_or_lost_its_lease_is_not_there() {
-    for end in [Tale::dies, Tale::lost] {
+    for end in [Case::dies, Case::lost] {
         let with = |at| {
-            let mut tale = novel(s(290), s(300));
-            tale.is_about(&[Fault::RollBack]);
-            let newer = tale.played.history.processes.len() - 1;
-            end(&mut tale, newer, at);
-            tale
+            let mut case = novel(s(290), s(300));
+            case.is_about(&[Fault::RollBack]);
+            let newer = case.played.history.processes.len() - 1;
+            end(&mut case, newer, at);
+            case
         };
         holds(with(s(215) - 1));
         breaks(with(s(215)), KNOWN, "");
@@ -66,55 +66,55 @@ fn a_newer_worker_that_died_or_lost_its_lease_is_not_there() {
 #[test]
 fn what_is_sent_while_a_newer_worker_is_there_has_as_long() {
     let sent = |start| {
-        let mut tale = baseline();
-        let id = tale.sent("novel", s(200));
-        tale.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
-        tale
+        let mut case = baseline();
+        let id = case.sent("novel", s(200));
+        case.runs(OTHER, id, (start, start + MS), FIRST, How::Done);
+        case
     };
     at_most(s(205), KNOWN, sent);
 }
 
 #[test]
 fn what_never_started_breaks_it_and_is_lost() {
-    let mut tale = baseline();
-    let id = tale.sent("novel", s(200));
-    break_all(tale, &[LOST, KNOWN], &id);
+    let mut case = baseline();
+    let id = case.sent("novel", s(200));
+    break_all(case, &[LOST, KNOWN], &id);
     // Where nobody ever came who knows it, it waits, and only the drain tells.
-    let mut tale = old();
-    let id = tale.sent("novel", s(200));
-    breaks(tale, LOST, &id);
+    let mut case = old();
+    let id = case.sent("novel", s(200));
+    breaks(case, LOST, &id);
 }
 
 #[test]
 fn what_other_actors_wait_for_is_none_of_it() {
-    let mut tale = novel(s(211), s(250));
-    let id = tale.sent("plain", s(220));
-    tale.runs(OTHER, id, (s(229), s(230)), FIRST, How::Done);
-    holds(tale);
+    let mut case = novel(s(211), s(250));
+    let id = case.sent("plain", s(220));
+    case.runs(OTHER, id, (s(229), s(230)), FIRST, How::Done);
+    holds(case);
 }
 
 #[test]
-fn the_time_of_trouble_is_taken_off() {
+fn the_time_of_disruption_is_taken_off() {
     at_most(s(215) + s(1) + s(2), KNOWN, |start| {
-        let mut tale = novel(start, s(250));
-        tale.fault("cut", (s(211), s(212)));
-        tale
+        let mut case = novel(start, s(250));
+        case.fault("cut", (s(211), s(212)));
+        case
     });
 }
 
 #[test]
 fn twelve_deliveries_are_a_few() {
     let delivered = |token| {
-        let mut tale = baseline();
-        let id = tale.sent("novel", s(200));
-        tale.lent(SPARED, id, s(201), Try { token, ..FIRST });
-        tale.runs(OTHER, id, (s(202), s(203)), Try { token: token - 1, ..FIRST }, How::Done);
-        tale
+        let mut case = baseline();
+        let id = case.sent("novel", s(200));
+        case.delivered(SPARED, id, s(201), Try { token, ..FIRST });
+        case.runs(OTHER, id, (s(202), s(203)), Try { token: token - 1, ..FIRST }, How::Done);
+        case
     };
     at_most(12, FEW, delivered);
     at_most(13, FEW, |token| {
-        let mut tale = delivered(token);
-        tale.without(|what| matches!(what, What::Lent { token: it, .. } if *it == token));
-        tale
+        let mut case = delivered(token);
+        case.without(|what| matches!(what, What::Delivered { token: it, .. } if *it == token));
+        case
     });
 }

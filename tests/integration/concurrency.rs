@@ -145,11 +145,11 @@ on_every_broker! {
             narrow.send_with(&stage.broker).await.unwrap();
         }
         // What was claimed before the last slot was taken is released after a second, and no more is claimed.
-        stage.until("narrow", |counts| counts.lent == 0 && counts.ready == 30).await;
-        stage.until("wide", |counts| counts.lent == 3 && counts.ready == 27).await;
+        stage.until("narrow", |counts| counts.in_flight == 0 && counts.ready == 30).await;
+        stage.until("wide", |counts| counts.in_flight == 3 && counts.ready == 27).await;
         sleep(Duration::from_millis(100)).await; // That no more start has no event.
         assert_eq!(heard.rest(), [""; 0]);
-        assert_eq!(stage.counts("narrow").await.lent, 0);
+        assert_eq!(stage.counts("narrow").await.in_flight, 0);
         // Both queues are served, whichever the slots were taken by.
         gate.let_pass(30);
         assert!(heard.next_sorted(30).await.contains(&"narrow".to_owned()));
@@ -214,7 +214,7 @@ on_every_broker! {
         let builder = stage.worker("hoard").await.concurrency(one).state(probe.clone());
         let slow = RunningWorker::for_ever(builder.state(gate.clone()));
         while heard.next().await != "blocked" {}
-        stage.until("hoard", |counts| counts.lent > 1).await;
+        stage.until("hoard", |counts| counts.in_flight > 1).await;
         let builder = stage.worker("hoard").await.concurrency(one).state(probe);
         let other = RunningWorker::for_ever(builder.state(gate.clone()));
         // All but the one that waits, also what the first had fetched ahead while it was fast.
@@ -224,7 +224,7 @@ on_every_broker! {
         }
         rest.sort_unstable();
         assert_eq!(rest, (HOARD + 1..2 * HOARD).collect::<Vec<_>>());
-        assert_eq!(stage.until("hoard", |counts| counts.lent == 1).await.ready, 0);
+        assert_eq!(stage.until("hoard", |counts| counts.in_flight == 1).await.ready, 0);
         gate.open();
         assert_eq!(heard.next().await, HOARD.to_string());
         stage.until_empty("hoard").await;

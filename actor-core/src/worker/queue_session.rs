@@ -1,4 +1,4 @@
-//! A worker's place at one queue, in one life: what fetching, recovering and running share.
+//! A worker's place at one queue, in one session: what fetching, recovering and running share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::{Broker, QueueName, failpoint};
 
 /// One queue's slots. They outlive a lost lease, since a run that cannot be dropped keeps its slot.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct ServedQueue {
     pub(crate) queue: QueueName,
     pub(crate) slots: Slots,
     finished: AtomicU64,
@@ -31,7 +31,7 @@ pub(crate) struct Lane {
 /// stop the others, and stops above it, so that memory is bounded.
 const MOST_UNSETTLED: usize = 8_192;
 
-impl Lane {
+impl ServedQueue {
     pub(crate) fn new(queue: QueueName, slots: Slots) -> Self {
         Self {
             queue,
@@ -64,10 +64,10 @@ impl Lane {
 }
 
 /// A worker's place at one queue.
-pub(crate) struct Post {
+pub(crate) struct QueueSession {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) consumer: Consumer,
-    pub(crate) lane: Arc<Lane>,
+    pub(crate) served: Arc<ServedQueue>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) outage: Outage,
     /// Ends the claiming.
@@ -78,24 +78,24 @@ pub(crate) struct Post {
     pub(crate) runs: TaskTracker,
 }
 
-impl Post {
+impl QueueSession {
     /// Runs a delivery in a task of its own, in the slot that it was given.
     pub(crate) fn start(self: &Arc<Self>, delivery: Delivery, slot: Slot, admission: Option<Admission>) {
-        let post = Arc::clone(self);
+        let session = Arc::clone(self);
         self.runs.spawn(async move {
             failpoint::pass("worker.starting");
-            let now = post.broker.now();
-            let queue = &post.lane.queue;
-            let settlement = post.executor.run(queue, &delivery, now, &post.stop, admission).await;
+            let now = session.broker.now();
+            let queue = &session.served.queue;
+            let settlement = session.executor.run(queue, &delivery, now, &session.stop, admission).await;
             failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {
                 // A worker that does not stop releases a message only where the run got no thread.
-                if matches!(settlement, Settlement::Release { .. }) && post.stop.reason().is_none() {
-                    post.lane.without_thread.store(true, Ordering::Relaxed);
+                if matches!(settlement, Settlement::Release { .. }) && session.stop.reason().is_none() {
+                    session.served.without_thread.store(true, Ordering::Relaxed);
                 }
-                post.settle(delivery.receipt, settlement);
+                session.settle(delivery.receipt, settlement);
             }
-            post.lane.finished.fetch_add(1, Ordering::Relaxed);
+            session.served.finished.fetch_add(1, Ordering::Relaxed);
             drop(slot);
         });
     }
@@ -108,15 +108,15 @@ impl Post {
         }
     }
 
-    /// Gives back a delivery that has not started.
-    pub(crate) fn give_back(&self, delivery: Delivery) {
+    /// Releases a delivery that has not started.
+    pub(crate) fn release(&self, delivery: Delivery) {
         let settlement = release(&delivery);
         self.settle(delivery.receipt, settlement);
     }
 
     /// Hands a settlement to the settler, which outlives every post.
     pub(crate) fn settle(&self, receipt: Receipt, settlement: Settlement) {
-        self.lane.unsettled.fetch_add(1, Ordering::Relaxed);
+        self.served.unsettled.fetch_add(1, Ordering::Relaxed);
         let handed = self.settlements.send((receipt, settlement));
         debug_assert!(handed.is_ok(), "the settler ended before the last post");
     }

@@ -37,7 +37,7 @@ on_every_broker! {
             stage.put("moved_from", by_hand("moved", "moved_from", &format!("[{number}]"))).await;
         }
         moved.send_with(&stage.broker, 3).await.unwrap();
-        let builder = stage.worker("moved_to").await.former_queue(name("moved_from"));
+        let builder = stage.worker("moved_to").await.also_serve(name("moved_from"));
         let worker = RunningWorker::start(builder.state(probe));
         let ran = heard.next_sorted(3).await;
         assert_eq!(ran, ["1 of moved_from attempt 1", "2 of moved_from attempt 2", "3 of moved_to attempt 1"]);
@@ -53,7 +53,7 @@ on_every_broker! {
         let poor = RunningWorker::start(stage.worker("still_served").await.state(probe.clone()));
         stays.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "stays");
-        let counts = stage.until("still_served", |counts| counts.scheduled == 1 && counts.lent == 0).await;
+        let counts = stage.until("still_served", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
         poor.stop().await;
         let rich = RunningWorker::start(stage.worker("still_served").await.state(probe).state(Pool));
@@ -68,7 +68,7 @@ async fn a_former_queue_may_have_slots_of_its_own_and_be_the_only_one() {
     let stage = Stage::memory();
     let (probe, mut heard) = probe();
     stage.put("moved_from", by_hand("moved", "moved_from", "[1]")).await;
-    let builder = Worker::builder(stage.another().await).queues([]).former_queue(name("moved_from"));
+    let builder = Worker::builder(stage.another().await).queues([]).also_serve(name("moved_from"));
     let builder = builder.queue_concurrency(name("moved_from"), NonZeroUsize::MIN);
     let worker = RunningWorker::start(builder.state(probe));
     assert_eq!(heard.next().await, "1 of moved_from attempt 1");

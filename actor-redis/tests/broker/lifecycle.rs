@@ -1,4 +1,4 @@
-//! The life of a message: stored, lent, and settled in each of the four ways.
+//! The life of a message: stored, in flight, and settled in each of the four ways.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use actor_core::delivery::{Receipt, Renewal, Wait};
 use actor_core::settlement::{Settled, Settlement};
 
 use crate::server::{
-    LEASE, Server, bodies, bury, claim, end_lease, message, message_of, queue, release, retry, send, settle,
+    LEASE, Server, bodies, claim, dead_letter, end_lease, message, message_of, queue, release, retry, send, settle,
     wait_and_claim, worker,
 };
 
@@ -18,13 +18,13 @@ async fn a_message_that_is_done_leaves_nothing_behind() {
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("one")]).await;
-    let mut lent = claim(&broker, &consumer, 10).await;
-    assert_eq!(bodies(&lent), ["one"]);
-    assert_eq!(lent[0].crashes, 0);
-    let receipt = lent.remove(0).receipt;
+    let mut delivered = claim(&broker, &consumer, 10).await;
+    assert_eq!(bodies(&delivered), ["one"]);
+    assert_eq!(delivered[0].crashes, 0);
+    let receipt = delivered.remove(0).receipt;
     let again = Receipt::new(receipt.rank(), receipt.number());
-    assert_eq!(settle(&broker, &consumer, receipt, Settlement::Done).await, Settled::Yes);
-    assert_eq!(settle(&broker, &consumer, again, Settlement::Done).await, Settled::No);
+    assert_eq!(settle(&broker, &consumer, receipt, Settlement::Done).await, Settled::Applied);
+    assert_eq!(settle(&broker, &consumer, again, Settlement::Done).await, Settled::Stale);
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 0);
     assert!(claim(&broker, &consumer, 10).await.is_empty());
 }
@@ -35,23 +35,23 @@ async fn a_retried_message_comes_back_in_its_new_form_when_it_is_due() {
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("first")]).await;
-    let lent = claim(&broker, &consumer, 1).await.remove(0);
+    let delivered = claim(&broker, &consumer, 1).await.remove(0);
     let retry = retry("second", Duration::from_millis(50));
-    assert_eq!(settle(&broker, &consumer, lent.receipt, retry).await, Settled::Yes);
-    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 1);
+    assert_eq!(settle(&broker, &consumer, delivered.receipt, retry).await, Settled::Applied);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:scheduled"), 1);
     assert_eq!(bodies(&wait_and_claim(&broker, &consumer).await), ["second"]);
-    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:later"), 0);
-    assert_eq!(server.run::<i64>("HLEN {actor:mail}:later:bodies"), 0);
+    assert_eq!(server.run::<i64>("ZCARD {actor:mail}:scheduled"), 0);
+    assert_eq!(server.run::<i64>("HLEN {actor:mail}:scheduled:bodies"), 0);
 }
 
 #[tokio::test]
-async fn a_buried_message_is_kept_with_its_reason() {
+async fn a_dead_lettered_message_is_kept_with_its_reason() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("first")]).await;
-    let lent = claim(&broker, &consumer, 1).await.remove(0);
-    assert_eq!(settle(&broker, &consumer, lent.receipt, bury("last", "it broke")).await, Settled::Yes);
+    let delivered = claim(&broker, &consumer, 1).await.remove(0);
+    assert_eq!(settle(&broker, &consumer, delivered.receipt, dead_letter("last", "it broke")).await, Settled::Applied);
     assert_eq!(server.run::<Vec<String>>("HVALS {actor:mail}:dead:bodies"), ["last"]);
     assert_eq!(server.run::<Vec<String>>("HVALS {actor:mail}:dead:reasons"), ["it broke"]);
     assert_eq!(server.run::<i64>("ZCARD {actor:mail}:dead"), 1);
@@ -64,12 +64,12 @@ async fn a_released_message_goes_before_what_waits_of_its_priority() {
     let broker = server.broker().await;
     let (one, two) = (worker(&broker).await, worker(&broker).await);
     send(&broker, vec![message("a"), message_of(Priority::High, "b")]).await;
-    let lent = claim(&broker, &one, 2).await;
-    assert_eq!(bodies(&lent), ["b", "a"]);
+    let delivered = claim(&broker, &one, 2).await;
+    assert_eq!(bodies(&delivered), ["b", "a"]);
     send(&broker, vec![message_of(Priority::High, "c"), message("d")]).await;
-    for delivery in lent {
+    for delivery in delivered {
         let body = String::from_utf8(delivery.body.to_vec()).unwrap();
-        assert_eq!(settle(&broker, &one, delivery.receipt, release(&body)).await, Settled::Yes);
+        assert_eq!(settle(&broker, &one, delivery.receipt, release(&body)).await, Settled::Applied);
     }
     assert_eq!(bodies(&claim(&broker, &two, 5).await), ["b", "c", "a", "d"]);
 }
@@ -125,14 +125,14 @@ async fn a_stopped_claim_ends_at_once() {
 }
 
 #[tokio::test]
-async fn a_retired_worker_leaves_no_trace() {
+async fn a_deregistered_worker_leaves_no_trace() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("a")]).await;
-    let lent = claim(&broker, &consumer, 1).await.remove(0);
-    settle(&broker, &consumer, lent.receipt, Settlement::Done).await;
-    broker.retire(&consumer.worker, &[queue()]).await.unwrap();
+    let delivered = claim(&broker, &consumer, 1).await.remove(0);
+    settle(&broker, &consumer, delivered.receipt, Settlement::Done).await;
+    broker.deregister(&consumer.worker, &[queue()]).await.unwrap();
     assert_eq!(server.run::<i64>("ZCARD {actor:mail}:workers"), 0);
     let consumers: Vec<redis::Value> = server.run("XINFO CONSUMERS {actor:mail}:ready:normal workers");
     assert!(consumers.is_empty());

@@ -1,14 +1,14 @@
 -- Schedules messages again that are in flight, each only while this worker holds it; and parks those that need what
 -- this worker lacks. What one command can do for all is done by one, for this is what every failure costs.
 --
--- KEYS  later, later:bodies, workers, parked, ready:high:again, ready:high, ready:normal:again, ready:normal,
---       ready:low:again, ready:low
+-- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:high, ready:normal:released, ready:normal,
+--       ready:low:released, ready:low
 -- ARGV  worker, group, ms within which workers look for themselves, ms that a hint of what is parked stands, then
 --       for each message, in the order of level and entry: level (0 to 5), entry, member, ms to wait, body,
 --       the ability it needs ('' for none)
 -- Returns for each message: 1, or 0 where this worker does not hold it.
 
-local later, bodies, workers, parked, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local scheduled, bodies, workers, parked, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local me, group, look_ms, hint_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local FIRST, WIDTH = 5, 6
 local OVERDUE_MS = 1000
@@ -16,7 +16,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
-redis.call('ZREM', later, '')
+redis.call('ZREM', scheduled, '')
 
 -- The entries that this worker holds, of those from one argument to another, which are of one stream.
 local function held(stream, from, to)
@@ -65,7 +65,7 @@ if #places == 0 then
 end
 
 -- Two messages with one identity, made by a foreign producer, must not replace one another.
-local seen = redis.call('ZMSCORE', later, unpack(members))
+local seen = redis.call('ZMSCORE', scheduled, unpack(members))
 local scores, texts, hints, soonest = {}, {}, {}, nil
 for n, i in ipairs(places) do
   local member, due = members[n], now + ARGV[i + 3]
@@ -87,11 +87,11 @@ for n, i in ipairs(places) do
 end
 
 -- A key that holds something else must refuse before anything is stored, or half of it would stay.
-local known = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')[2]
-redis.call('ZADD', later, unpack(scores))
+local known = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
+redis.call('ZADD', scheduled, unpack(scores))
 local stored = redis.pcall('HSET', bodies, unpack(texts))
 if type(stored) == 'table' then
-  redis.call('ZREM', later, unpack(members))
+  redis.call('ZREM', scheduled, unpack(members))
   return stored
 end
 if #hints > 0 then

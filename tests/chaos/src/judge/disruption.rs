@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Facts;
+use super::Evidence;
 use crate::clock::SECOND;
 use crate::history::{Event, What};
 
@@ -17,7 +17,7 @@ const SUDDEN: [&str; 6] =
 /// Faults that befall some workers, while others are there that should go on as if nothing were wrong.
 const PARTIAL: [&str; 3] = ["few_threads", "roll_back", "roll_back_all"];
 
-impl Facts {
+impl Evidence {
     pub(super) fn away_of(&mut self, event: &Event, redis: &mut Option<u64>, spared: &mut Option<u64>) {
         let is_spared = |name: &str| name.starts_with("worker-0-");
         match &event.what {
@@ -32,7 +32,7 @@ impl Facts {
             What::Stalled { since } => {
                 self.stalled += event.at - since;
                 self.away.add(*since, event.at);
-                self.troubled.add(*since, event.at + GOT_OVER);
+                self.disrupted.add(*since, event.at + GOT_OVER);
                 self.hindered.add(*since, event.at + GOT_OVER);
             }
             What::Died { process, .. } if is_spared(process) => {
@@ -41,7 +41,7 @@ impl Facts {
             What::Lost { .. } if is_spared(&self.processes[event.process]) => {
                 spared.get_or_insert(event.at);
             }
-            What::Enrolled { .. } if is_spared(&self.processes[event.process]) => {
+            What::Registered { .. } if is_spared(&self.processes[event.process]) => {
                 if let Some(since) = spared.take() {
                     self.vacant.push((since, event.at));
                 }
@@ -50,7 +50,7 @@ impl Facts {
         }
     }
 
-    pub(super) fn trouble_of(&mut self, event: &Event, faults: &mut HashMap<(String, String), (u64, u64)>) {
+    pub(super) fn disruption_of(&mut self, event: &Event, faults: &mut HashMap<(String, String), (u64, u64)>) {
         match &event.what {
             What::Fault { name, .. } | What::Healed { name, .. } if PARTIAL.contains(&name.as_str()) => {}
             What::Fault { name, on } => {
@@ -59,7 +59,7 @@ impl Facts {
             }
             What::Healed { name, on } => {
                 if let Some((since, after)) = faults.remove(&(name.clone(), on.clone())) {
-                    self.troubled.add(since, event.at + after);
+                    self.disrupted.add(since, event.at + after);
                     if !SUDDEN.contains(&name.as_str()) {
                         self.hindered.add(since, event.at + after);
                     }
@@ -74,7 +74,7 @@ impl Facts {
         let hogs = self.messages.values().filter(|message| message.actor.ends_with("hog"));
         let windows: Vec<_> = hogs.flat_map(|hog| &hog.runs).map(|run| (run.start, self.over(run))).collect();
         for (since, until) in windows {
-            self.troubled.add(since, until.saturating_add(GOT_OVER));
+            self.disrupted.add(since, until.saturating_add(GOT_OVER));
             self.hindered.add(since, until.saturating_add(GOT_OVER));
         }
     }

@@ -1,4 +1,4 @@
-//! One life of a worker: from the beginning of a lease to its end, orderly or not.
+//! One session of a worker: from the beginning of a lease to its end, orderly or not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use super::executor::Executor;
 use super::fetch::fetch;
 use super::heartbeat::{Heartbeat, Status};
 use super::outage::Outage;
-use super::post::{Lane, Post};
+use super::queue_session::{QueueSession, ServedQueue};
 use super::recover::recover;
 use super::settle::Settler;
 use super::unpark::unpark;
 use crate::context::{Cancellation, Stop};
-use crate::delivery::{Consumer, Incarnation};
+use crate::delivery::{Consumer, WorkerId};
 use crate::{Broker, BrokerError, failpoint};
 
 /// What a stopping worker waits for a broker that is asked for nothing of value: to come back from a claim, or
 /// to end the lease. After a second call to stop, it waits no longer for anything.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// What all lives of a worker share.
-pub(crate) struct Crew {
+/// What all sessions of a worker share.
+pub(crate) struct Engine {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) name: String,
     pub(crate) lease: Duration,
     pub(crate) shutdown_timeout: Duration,
-    pub(crate) lanes: Vec<Arc<Lane>>,
+    pub(crate) queues: Vec<Arc<ServedQueue>>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) outage: Outage,
     pub(crate) runs: TaskTracker,
@@ -39,19 +39,19 @@ pub(crate) struct Crew {
     pub(crate) give_up: CancellationToken,
 }
 
-/// One life of a worker. Dropped before its end, it drops what it runs and gives it back.
-pub(crate) struct Life {
-    worker: Incarnation,
+/// One session of a worker. Dropped before its end, it drops what it runs and releases it.
+pub(crate) struct Session {
+    worker: WorkerId,
     heartbeat: Heartbeat,
     halt: CancellationToken,
     /// Leaves claims behind that do not come back after the halt.
     leave: CancellationToken,
     stop: Arc<Stop>,
-    /// Fetching and recovering: what may still be lent something.
-    posts: TaskTracker,
+    /// Fetching and recovering: what may still be delivered something.
+    claiming: TaskTracker,
 }
 
-/// How a life ended.
+/// How a session ended.
 pub(crate) enum End {
     /// The worker was asked to stop.
     Asked,
@@ -61,19 +61,19 @@ pub(crate) enum End {
     Refused(Arc<BrokerError>),
 }
 
-impl Life {
+impl Session {
     /// Begins a lease. Nothing is claimed before it is live.
-    pub(crate) fn begin(crew: &Crew) -> std::io::Result<Self> {
-        let worker = Incarnation::new(&crew.name);
-        let queues = crew.lanes.iter().map(|lane| lane.queue.clone()).collect();
-        let (broker, outage) = (Arc::clone(&crew.broker), crew.outage.part());
-        let heartbeat = Heartbeat::start(broker, worker.clone(), queues, crew.lease, outage)?;
+    pub(crate) fn begin(engine: &Engine) -> std::io::Result<Self> {
+        let worker = WorkerId::new(&engine.name);
+        let queues = engine.queues.iter().map(|served| served.queue.clone()).collect();
+        let (broker, outage) = (Arc::clone(&engine.broker), engine.outage.part());
+        let heartbeat = Heartbeat::start(broker, worker.clone(), queues, engine.lease, outage)?;
         let (halt, leave) = (CancellationToken::new(), CancellationToken::new());
-        Ok(Self { worker, heartbeat, halt, leave, stop: Arc::default(), posts: TaskTracker::new() })
+        Ok(Self { worker, heartbeat, halt, leave, stop: Arc::default(), claiming: TaskTracker::new() })
     }
 
-    /// Works until `shutdown` completes or the life ends otherwise.
-    pub(crate) async fn work(&mut self, crew: &Crew, shutdown: &mut (impl Future<Output = ()> + Unpin)) -> End {
+    /// Works until `shutdown` completes or the session ends otherwise.
+    pub(crate) async fn work(&mut self, engine: &Engine, shutdown: &mut (impl Future<Output = ()> + Unpin)) -> End {
         let mut status = self.heartbeat.status.clone();
         tokio::select! {
             () = shutdown => End::Asked,
@@ -83,7 +83,7 @@ impl Life {
                 }
                 tracing::info!(worker = %self.worker, "worker live");
                 failpoint::pass("worker.live");
-                self.post(crew);
+                self.session(engine);
                 match until(&mut status, |_| false).await {
                     Some(end) => end,
                     None => std::future::pending().await,
@@ -92,51 +92,56 @@ impl Life {
         }
     }
 
-    fn post(&self, crew: &Crew) {
-        for lane in &crew.lanes {
-            let consumer = Consumer::new(self.worker.clone(), lane.queue.clone());
-            let broker = Arc::clone(&crew.broker);
-            let outage = || crew.outage.part_of(&lane.queue);
-            let (settlements, settler) =
-                Settler::new(Arc::clone(&broker), consumer.clone(), Arc::clone(lane), outage(), crew.give_up.clone());
-            crew.settlers.spawn(settler.run());
-            let post = |outage| {
-                Arc::new(Post {
+    fn session(&self, engine: &Engine) {
+        for served in &engine.queues {
+            let consumer = Consumer::new(self.worker.clone(), served.queue.clone());
+            let broker = Arc::clone(&engine.broker);
+            let outage = || engine.outage.part_of(&served.queue);
+            let (settlements, settler) = Settler::new(
+                Arc::clone(&broker),
+                consumer.clone(),
+                Arc::clone(served),
+                outage(),
+                engine.give_up.clone(),
+            );
+            engine.settlers.spawn(settler.run());
+            let session = |outage| {
+                Arc::new(QueueSession {
                     broker: Arc::clone(&broker),
                     consumer: consumer.clone(),
-                    lane: Arc::clone(lane),
-                    executor: Arc::clone(&crew.executor),
+                    served: Arc::clone(served),
+                    executor: Arc::clone(&engine.executor),
                     outage,
                     halt: self.halt.clone(),
                     stop: Arc::clone(&self.stop),
                     settlements: settlements.clone(),
-                    runs: crew.runs.clone(),
+                    runs: engine.runs.clone(),
                 })
             };
-            let recovering = recover(post(outage()), self.heartbeat.status.clone(), crew.lease);
-            self.posts.spawn(unless(self.leave.clone(), recovering));
-            let unparking = unpark(post(outage()), self.heartbeat.status.clone());
-            self.posts.spawn(unless(self.leave.clone(), unparking));
-            self.posts.spawn(unless(self.leave.clone(), fetch(post(outage()))));
+            let recovering = recover(session(outage()), self.heartbeat.status.clone(), engine.lease);
+            self.claiming.spawn(unless(self.leave.clone(), recovering));
+            let unparking = unpark(session(outage()), self.heartbeat.status.clone());
+            self.claiming.spawn(unless(self.leave.clone(), unparking));
+            self.claiming.spawn(unless(self.leave.clone(), fetch(session(outage()))));
         }
     }
 
     /// Ends in good order: nothing new starts, what runs may finish for a while, the rest is given
     /// back, and only then does the lease end. Once `hurry` completes, nothing is waited for but a moment.
-    pub(crate) async fn stop(mut self, crew: &Crew, hurry: impl Future<Output = ()>) {
+    pub(crate) async fn stop(mut self, engine: &Engine, hurry: impl Future<Output = ()>) {
         self.heartbeat.stopping();
-        hurried(hurry, |hurried| self.wind_down(crew, hurried)).await;
+        hurried(hurry, |hurried| self.wind_down(engine, hurried)).await;
     }
 
-    async fn wind_down(&mut self, crew: &Crew, hurried: CancellationToken) {
+    async fn wind_down(&mut self, engine: &Engine, hurried: CancellationToken) {
         self.stop.signal(Cancellation::Shutdown);
         self.halt.cancel();
-        self.posts.close();
-        crew.runs.close();
+        self.claiming.close();
+        engine.runs.close();
         let no_answer = async {
             tokio::select! {
                 () = async {
-                    crew.runs.wait().await;
+                    engine.runs.wait().await;
                     sleep(MOMENT).await;
                 } => {}
                 () = hurried.cancelled() => {}
@@ -145,14 +150,14 @@ impl Life {
         let ended = async {
             // Whoever fetches may start a run, so it ends first.
             tokio::select! {
-                () = self.posts.wait() => {}
+                () = self.claiming.wait() => {}
                 () = no_answer => self.leave.cancel(),
             }
-            self.posts.wait().await;
-            crew.runs.wait().await;
+            self.claiming.wait().await;
+            engine.runs.wait().await;
         };
         let mut ended = std::pin::pin!(ended);
-        let mut patience = std::pin::pin!(crew.patience(&hurried));
+        let mut patience = std::pin::pin!(engine.patience(&hurried));
         let mut status = self.heartbeat.status.clone();
         let mut lost = std::pin::pin!(until(&mut status, |_| false));
         let mut is_lost = false;
@@ -162,7 +167,7 @@ impl Life {
                 () = &mut ended => break,
                 () = &mut patience => {
                     self.stop.abort(Cancellation::Shutdown);
-                    crew.executor.closing.cancel();
+                    engine.executor.closing.cancel();
                     ended.await;
                     break;
                 }
@@ -174,31 +179,31 @@ impl Life {
             }
         }
         failpoint::pass("worker.runs_over");
-        crew.settle(&hurried).await;
+        engine.settle(&hurried).await;
         failpoint::pass("worker.all_settled");
         // Nothing is held any more: where the broker does not answer, the lease may as well end by itself, and
         // the thread with it.
         let _ = timeout(MOMENT, self.heartbeat.stop()).await;
-        failpoint::pass("worker.retired");
+        failpoint::pass("worker.deregistered");
     }
 
     /// Ends at once: what it held is others' now.
-    pub(crate) async fn abandon(mut self, crew: &Crew) {
+    pub(crate) async fn abandon(mut self, engine: &Engine) {
         tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead, and starts again");
         failpoint::pass("worker.lease_lost");
         self.stop.abort(Cancellation::LeaseLost);
         self.halt.cancel();
-        self.posts.close();
-        // A claim under way may still be lent something. It ends before the life does, which then
+        self.claiming.close();
+        // A claim under way may still be delivered something. It ends before the session does, which then
         // tells the others of what is left.
-        let _ = timeout(crew.lease, self.posts.wait()).await;
+        let _ = timeout(engine.lease, self.claiming.wait()).await;
         self.leave.cancel();
         self.heartbeat.stop().await;
         failpoint::pass("worker.abandoned");
     }
 }
 
-impl Drop for Life {
+impl Drop for Session {
     // A worker whose future is dropped has nobody left to wait for its runs.
     fn drop(&mut self) {
         self.halt.cancel();
@@ -206,8 +211,8 @@ impl Drop for Life {
     }
 }
 
-impl Crew {
-    /// Ends a worker in good order between two lives: it holds nothing but what could not be dropped.
+impl Engine {
+    /// Ends a worker in good order between two sessions: it holds nothing but what could not be dropped.
     pub(crate) async fn stop(&self, hurry: impl Future<Output = ()>) {
         hurried(hurry, async |hurried| {
             self.runs.close();
@@ -275,7 +280,7 @@ async fn unless(leave: CancellationToken, work: impl Future<Output = ()>) {
     }
 }
 
-/// Waits until `reached`, or says how the life ended before; `None` where it was reached.
+/// Waits until `reached`, or says how the session ended before; `None` where it was reached.
 async fn until(status: &mut watch::Receiver<Status>, reached: impl Fn(&Status) -> bool) -> Option<End> {
     loop {
         match &*status.borrow_and_update() {

@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// Why a request has no answer, or only a refusal. It is cloned into one error for each message.
 #[derive(Clone, Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum RequestError {
     /// There was no connection: nothing was asked.
     NotConnected(Arc<Error>),
     /// The request was handed to a connection, and no answer came.
@@ -24,7 +24,7 @@ pub(crate) enum Trouble {
     Unsupported(&'static str),
 }
 
-impl Trouble {
+impl RequestError {
     /// The code of a refusal.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
@@ -62,7 +62,7 @@ fn passes(refusal: &ServerError) -> bool {
     )
 }
 
-/// The code of a server's error. Redis before 7.0 buries a script's error in a text of its own:
+/// The code of a server's error. Redis before 7.0 dead-letters a script's error in a text of its own:
 /// `ERR Error running script (call to f_..): @user_script:9: @user_script: 9: -OOM command not ..`.
 fn code_of(error: &ServerError) -> &str {
     let code = error.code();
@@ -75,7 +75,7 @@ fn code_of(error: &ServerError) -> &str {
     first_words.find(is_code).unwrap_or(code)
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConnected(error) => error.fmt(f),
@@ -120,21 +120,21 @@ fn advice(refusal: &ServerError) -> &'static str {
     }
 }
 
-impl From<Trouble> for BrokerError {
-    fn from(trouble: Trouble) -> Self {
-        let text = trouble.to_string();
-        match trouble {
-            Trouble::NotConnected(error) => {
+impl From<RequestError> for BrokerError {
+    fn from(error: RequestError) -> Self {
+        let text = error.to_string();
+        match error {
+            RequestError::NotConnected(error) => {
                 let refusal = if error.is_transient() { Self::unavailable(text) } else { Self::refused(text) };
                 match error.cause() {
                     Some(cause) => refusal.caused_by(cause.clone()),
                     None => refusal,
                 }
             }
-            Trouble::NoAnswer { source, .. } => Self::unknown(text).caused_by(source),
-            Trouble::Strange { .. } => Self::unknown(text),
-            Trouble::Unsupported(_) => Self::refused(text),
-            Trouble::Answer { source, .. } => {
+            RequestError::NoAnswer { source, .. } => Self::unknown(text).caused_by(source),
+            RequestError::Strange { .. } => Self::unknown(text),
+            RequestError::Unsupported(_) => Self::refused(text),
+            RequestError::Answer { source, .. } => {
                 let refusal = if passes(&source) { Self::busy(text) } else { Self::refused(text) };
                 refusal.caused_by(RedisError::from(source))
             }
@@ -148,9 +148,9 @@ mod tests {
 
     use super::*;
 
-    fn answer(text: &str) -> Trouble {
+    fn answer(text: &str) -> RequestError {
         match redis::parse_redis_value(format!("-{text}\r\n").as_bytes()) {
-            Ok(Value::ServerError(source)) => Trouble::Answer { address: "host:6379".into(), source },
+            Ok(Value::ServerError(source)) => RequestError::Answer { address: "host:6379".into(), source },
             other => panic!("{other:?} is no refusal"),
         }
     }

@@ -1,60 +1,65 @@
-//! One worker's way to one queue: its waiting reads, and what was lent to it by them.
+//! One worker's way to one queue: its waiting reads, and what was delivered to it by them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actor_core::delivery::{Consumer, Delivery, Incarnation, Receipt};
+use actor_core::delivery::{Consumer, Delivery, Receipt, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use redis::Value;
 use tokio::sync::Notify;
 
-use crate::connection::{ANSWER, Link, Quiet};
+use crate::connection::{ANSWER, Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::entry::{Content, EntryId};
-use crate::error::Trouble;
+use crate::error::RequestError;
 use crate::keys::Level;
 use crate::queue::{Queue, Queues};
 use crate::reading::Reading;
 use crate::request::{Request, Verb};
 use crate::script;
 
-/// How many messages one call lends at most, whatever was asked for.
+/// How many messages one call delivers at most, whatever was asked for.
 pub(crate) const MOST: usize = 1_000;
-/// How many messages one recovery lends at most, so that its script does not hold up the server.
+/// How many messages one recovery delivers at most, so that its script does not hold up the server.
 const MOST_RECOVERED: usize = 256;
 
 /// One worker's way to one queue.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct Subscription {
     pub(crate) consumer: Consumer,
     pub(crate) queue: Arc<Queue>,
     /// For its reads alone: whatever is behind a waiting read waits too.
-    pub(crate) reads: Link,
+    pub(crate) reads: Connections,
     /// Whether low priorities are read before high ones now and then.
     pub(crate) weighted: bool,
-    /// What was lent to this worker and is not settled. What else Redis believes lent to it was in
+    /// What was delivered to this worker and is not settled. What else Redis believes delivered to it was in
     /// an answer that never arrived. Written by claims, recoveries and settlements.
     held: Mutex<HashSet<(u8, u128)>>,
     /// Whether the answer to a recovery may have been lost.
     pub(crate) recovery_in_doubt: AtomicBool,
     /// Wakes a claim that waits, once that is so: only the next one looks for what the answer held.
     pub(crate) doubt: Notify,
-    /// Held while what Redis lends changes other than by a read: by a recovery, and by whoever looks
+    /// Held while what Redis delivers changes other than by a read: by a recovery, and by whoever looks
     /// for what lost answers held. Else that would find what a running recovery is about to return.
     pub(crate) taking: tokio::sync::Mutex<()>,
     /// Held by the one claim that may run.
     pub(crate) reading: tokio::sync::Mutex<Reading>,
 }
 
-impl Lane {
+impl Subscription {
     pub(crate) fn worker(&self) -> &str {
         self.consumer.worker.as_str()
     }
 
-    /// Lends what dead workers held.
-    pub(crate) async fn recover(&self, commands: &Link, max: usize, grace: Duration) -> Result<Vec<Delivery>, Trouble> {
+    /// Delivers what dead workers held.
+    pub(crate) async fn recover(
+        &self,
+        commands: &Connections,
+        max: usize,
+        grace: Duration,
+    ) -> Result<Vec<Delivery>, RequestError> {
         let _taking = self.taking.lock().await;
         let limit = max.min(MOST_RECOVERED);
         if limit == 0 || *self.queue.paused.borrow() {
@@ -69,10 +74,10 @@ impl Lane {
     /// Delivers what was parked for a worker with these abilities.
     pub(crate) async fn unpark(
         &self,
-        commands: &Link,
+        commands: &Connections,
         abilities: &[&str],
         max: usize,
-    ) -> Result<Vec<Delivery>, Trouble> {
+    ) -> Result<Vec<Delivery>, RequestError> {
         let _taking = self.taking.lock().await;
         let limit = max.min(MOST_RECOVERED);
         if limit == 0 || abilities.is_empty() {
@@ -83,7 +88,12 @@ impl Lane {
     }
 
     /// Delivers what a script takes for this worker.
-    async fn take_by(&self, commands: &Link, verb: Verb, call: script::Call) -> Result<Vec<Delivery>, Trouble> {
+    async fn take_by(
+        &self,
+        commands: &Connections,
+        verb: Verb,
+        call: script::Call,
+    ) -> Result<Vec<Delivery>, RequestError> {
         let was_in_doubt = self.recovery_in_doubt.swap(true, Ordering::AcqRel);
         let mut request = Request::new(verb);
         request.call(call);
@@ -91,21 +101,21 @@ impl Lane {
         let answer = answers.into_iter().next_back().transpose()?;
         let Some(Value::Array(entries)) = answer else { return Err(commands.strange("to a script that delivers")) };
         let count = entries.len();
-        let deliveries = self.lend(entries.into_iter().filter_map(recovered));
+        let deliveries = self.deliver(entries.into_iter().filter_map(recovered));
         // An answer that was lost before this one is still to be looked for.
         self.recovery_in_doubt.store(was_in_doubt || deliveries.len() < count, Ordering::Release);
         Ok(deliveries)
     }
 
     /// Makes deliveries, and remembers that they are held.
-    pub(crate) fn lend(&self, entries: impl Iterator<Item = Lent>) -> Vec<Delivery> {
-        self.lend_as(entries, false)
+    pub(crate) fn deliver(&self, entries: impl Iterator<Item = Delivered>) -> Vec<Delivery> {
+        self.deliver_as(entries, false)
     }
 
     /// The same, of what was claimed out of turn or not.
-    pub(crate) fn lend_as(&self, entries: impl Iterator<Item = Lent>, out_of_turn: bool) -> Vec<Delivery> {
+    pub(crate) fn deliver_as(&self, entries: impl Iterator<Item = Delivered>, out_of_turn: bool) -> Vec<Delivery> {
         let mut held = self.held();
-        let deliver = |Lent { level, id, body, count }| {
+        let deliver = |Delivered { level, id, body, count }| {
             held.insert((level.place(), id.0));
             let DeliveryCount { crashes, interruptions } = count;
             let receipt = Receipt::new(level.rank(out_of_turn), id.0);
@@ -125,9 +135,9 @@ impl Lane {
     }
 }
 
-/// A message that Redis lent.
+/// A message that Redis in flight.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct Delivered {
     pub(crate) level: Level,
     pub(crate) id: EntryId,
     pub(crate) body: bytes::Bytes,
@@ -151,37 +161,37 @@ impl DeliveryCount {
 }
 
 /// Reads level, entry, delivery count, fields.
-fn recovered(entry: Value) -> Option<Lent> {
+fn recovered(entry: Value) -> Option<Delivered> {
     let Value::Array(parts) = entry else { return None };
     let [level, id, count, fields] = <[Value; 4]>::try_from(parts).ok()?;
     let (Value::Int(level), Value::BulkString(id), Value::Int(count)) = (level, id, count) else { return None };
     let level = Level::at(u8::try_from(level).ok()?)?;
     let Content::Message(body) = Content::read(level, fields)? else { return None };
-    Some(Lent { level, id: EntryId::parse(&id)?, body, count: DeliveryCount::read(count) })
+    Some(Delivered { level, id: EntryId::parse(&id)?, body, count: DeliveryCount::read(count) })
 }
 
-/// The lanes of this process.
+/// The subscriptions of this process.
 #[derive(Debug)]
-pub(crate) struct Lanes {
+pub(crate) struct Subscriptions {
     endpoint: Arc<Endpoint>,
     weighted: bool,
-    lanes: Mutex<HashMap<Consumer, Arc<Lane>>>,
+    subscriptions: Mutex<HashMap<Consumer, Arc<Subscription>>>,
 }
 
-impl Lanes {
+impl Subscriptions {
     pub(crate) fn new(endpoint: Arc<Endpoint>, weighted: bool) -> Self {
-        Self { endpoint, weighted, lanes: Mutex::default() }
+        Self { endpoint, weighted, subscriptions: Mutex::default() }
     }
 
-    pub(crate) fn get(&self, consumer: &Consumer, queues: &Queues) -> Arc<Lane> {
-        let mut lanes = self.lock();
-        if let Some(lane) = lanes.get(consumer) {
-            return Arc::clone(lane);
+    pub(crate) fn get(&self, consumer: &Consumer, queues: &Queues) -> Arc<Subscription> {
+        let mut subscriptions = self.lock();
+        if let Some(subscription) = subscriptions.get(consumer) {
+            return Arc::clone(subscription);
         }
-        let lane = Arc::new(Lane {
+        let subscription = Arc::new(Subscription {
             consumer: consumer.clone(),
             queue: queues.get(&consumer.queue),
-            reads: Link::new(Arc::clone(&self.endpoint), Quiet::Ask),
+            reads: Connections::new(Arc::clone(&self.endpoint), Quiet::Ask),
             weighted: self.weighted,
             held: Mutex::default(),
             recovery_in_doubt: AtomicBool::new(false),
@@ -189,8 +199,8 @@ impl Lanes {
             taking: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         });
-        lanes.insert(consumer.clone(), Arc::clone(&lane));
-        lane
+        subscriptions.insert(consumer.clone(), Arc::clone(&subscription));
+        subscription
     }
 
     /// Takes note of what was settled. What was not answered stays held: it will be settled again.
@@ -198,10 +208,10 @@ impl Lanes {
         &self,
         consumer: &Consumer,
         settlements: &[(Receipt, Settlement)],
-        answers: &[Result<Settled, Trouble>],
+        answers: &[Result<Settled, RequestError>],
     ) {
-        let Some(lane) = self.lock().get(consumer).cloned() else { return };
-        let mut held = lane.held();
+        let Some(subscription) = self.lock().get(consumer).cloned() else { return };
+        let mut held = subscription.held();
         for ((receipt, _), answer) in settlements.iter().zip(answers) {
             if answer.is_ok()
                 && let Some(level) = Level::of_rank(receipt.rank())
@@ -212,13 +222,13 @@ impl Lanes {
     }
 
     /// Drops what belongs to a worker that ended.
-    pub(crate) fn forget(&self, worker: &Incarnation) {
+    pub(crate) fn forget(&self, worker: &WorkerId) {
         self.lock().retain(|consumer, _| consumer.worker != *worker);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Consumer, Arc<Lane>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Consumer, Arc<Subscription>>> {
         // Nothing panics while it is held.
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

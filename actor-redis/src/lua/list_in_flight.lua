@@ -1,7 +1,7 @@
 -- Reads entries of the ready streams, by their ids. It writes nothing.
 --
--- KEYS  ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  for each entry: level (0 to 5), id
 -- Returns for as many of them as one answer holds: the entry, or nothing where it is gone.
 

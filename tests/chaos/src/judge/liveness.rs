@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Facts, Finding};
+use super::{Evidence, Finding};
 use crate::clock::SECOND;
 
 /// How long before the calm a process must have been there, or before the drain not be blocked any more, so that it
@@ -10,20 +10,20 @@ use crate::clock::SECOND;
 const BEGUN: u64 = SECOND;
 
 /// A process that lives and consumes nothing, as after a connection that it never made again.
-pub(super) fn all_work_again(facts: &Facts) -> Finding {
+pub(super) fn all_work_again(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("when all faults are over, every worker works");
-    let (since, until) = facts.calm;
+    let (since, until) = evidence.calm;
     let mut busy = HashSet::new();
-    for message in facts.messages.values() {
+    for message in evidence.messages.values() {
         for run in &message.runs {
             // While it blocks its worker, that one cannot begin anything.
-            let hogs = message.actor.ends_with("hog") && run.start < until && facts.over(run) + BEGUN >= until;
+            let hogs = message.actor.ends_with("hog") && run.start < until && evidence.over(run) + BEGUN >= until;
             if hogs || (since..until).contains(&run.start) {
-                busy.insert(facts.processes[run.process].as_str());
+                busy.insert(evidence.processes[run.process].as_str());
             }
         }
     }
-    for (process, spawned) in &facts.alive {
+    for (process, spawned) in &evidence.alive {
         if process.starts_with("worker-") && spawned + BEGUN < since {
             finding.ask(busy.contains(process.as_str()), || format!("{process} started nothing after all faults"));
         }
@@ -32,10 +32,10 @@ pub(super) fn all_work_again(facts: &Facts) -> Finding {
 }
 
 /// All workers declared dead after an outage, and nothing was wrong with any of them.
-pub(super) fn leases_outlive_outages(facts: &Facts, only_redis: bool) -> Finding {
+pub(super) fn leases_outlive_outages(evidence: &Evidence, only_redis: bool) -> Finding {
     let mut finding = Finding::new(super::OUTLIVED);
     if only_redis {
-        finding.ask(facts.leases_lost() == 0, || format!("{} leases were lost", facts.leases_lost()));
+        finding.ask(evidence.leases_lost() == 0, || format!("{} leases were lost", evidence.leases_lost()));
     }
     finding
 }

@@ -46,7 +46,7 @@ async fn a_caller_that_is_dropped_takes_no_other_message_along() {
         let broker = broker.clone();
         tokio::spawn(async move { send_one(&broker, body).await })
     };
-    // The first goes by itself; the second begins a departure, and the third comes along.
+    // The first goes by itself; the second begins a flush, and the third comes along.
     let sending = [start("alone"), start("dropped"), start("kept")];
     tokio::task::yield_now().await;
     sending[1].abort();
@@ -84,5 +84,5 @@ async fn a_runtime_that_ends_with_a_message_unsent_stops_nobody_else() {
     tokio::task::yield_now().await;
     server.thaw();
     alone.await.unwrap();
-    tokio::time::timeout(HANG, after).await.expect("nobody began another departure").unwrap();
+    tokio::time::timeout(HANG, after).await.expect("nobody began another flush").unwrap();
 }

@@ -1,4 +1,4 @@
--- Lists what is lent from a ready stream, and finds what has no entry any more. It writes nothing.
+-- Lists what is in flight from a ready stream, and finds what has no entry any more. It writes nothing.
 --
 -- KEYS  a ready stream
 -- ARGV  group, the entry to begin after ('' for the first), how many at most
@@ -8,12 +8,12 @@ local stream, group = KEYS[1], ARGV[1]
 local limit = tonumber(ARGV[3])
 local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
 
-local lent = redis.pcall('XPENDING', stream, group, from, '+', limit)
-if lent.err then
+local delivered = redis.pcall('XPENDING', stream, group, from, '+', limit)
+if delivered.err then
   return { '', 0, {} }
 end
 local read, found = 0, {}
-for _, line in ipairs(lent) do
+for _, line in ipairs(delivered) do
   if is_read_enough() then
     break
   end
@@ -22,5 +22,5 @@ for _, line in ipairs(lent) do
     found[#found + 1] = line[1]
   end
 end
-local more = read < #lent or #lent == limit
-return { more and lent[read][1] or '', read, found }
+local more = read < #delivered or #delivered == limit
+return { more and delivered[read][1] or '', read, found }

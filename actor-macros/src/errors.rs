@@ -6,9 +6,9 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 
 #[derive(Default)]
-pub(crate) struct Mistakes(Vec<syn::Error>);
+pub(crate) struct Errors(Vec<syn::Error>);
 
-impl Mistakes {
+impl Errors {
     /// Notes what to write instead of `at`.
     pub(crate) fn add(&mut self, at: impl ToTokens, what: impl Display) {
         self.0.push(syn::Error::new_spanned(at, what));
@@ -22,7 +22,7 @@ impl Mistakes {
         self.0.push(error);
     }
 
-    /// Each mistake as an error of the compiler.
+    /// Each error as an error of the compiler.
     pub(crate) fn errors(&self) -> TokenStream {
         self.0.iter().map(syn::Error::to_compile_error).collect()
     }

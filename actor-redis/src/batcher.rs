@@ -1,9 +1,9 @@
 //! Group commit: what concurrent callers send to one queue goes to Redis together.
 //!
-//! A caller that is alone sends its message itself. Of those that are not, whoever finds the outbox
-//! empty begins a departure: a task that first lets everyone run who is ready to, and then takes all
-//! that has come together in one request. Nothing waits for a timer, departures do not wait for one
-//! another, and a caller that is dropped takes no other's message along. Each runtime has departures of
+//! A caller that is alone sends its message itself. Of those that are not, whoever finds the batcher
+//! empty begins a flush: a task that first lets everyone run who is ready to, and then takes all
+//! that has come together in one request. Nothing waits for a timer, flushes do not wait for one
+//! another, and a caller that is dropped takes no other's message along. Each runtime has flushes of
 //! its own, so that one that is blocked holds up no other's messages.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,9 +19,9 @@ use crate::queue::Queue;
 
 type Stored = Result<(), BrokerError>;
 
-/// Where the messages of one queue wait for the next departure.
+/// Where the messages of one queue wait for the next flush.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub(crate) struct Batcher {
     callers: AtomicUsize,
     // One for each runtime that has messages here: few.
     waiting: Mutex<Vec<Waiting>>,
@@ -37,15 +37,15 @@ struct Waiting {
 
 /// Stores a message, together with what others store at the same time.
 pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, message: Enqueue) -> Vec<Stored> {
-    let caller = Caller::enter(&queue.outbox.callers);
+    let caller = Caller::enter(&queue.batcher.callers);
     let runtime = match Handle::try_current() {
         Ok(runtime) if !caller.alone => runtime,
         // Boxed, so that the future of those who wait for others is small.
         _ => return Box::pin(broker.store(queue, vec![message])).await,
     };
     let (answer, answered) = oneshot::channel();
-    if queue.outbox.put(runtime.id(), message, answer) {
-        runtime.spawn(depart(broker.clone(), Departure(Some((Arc::clone(queue), runtime.id())))));
+    if queue.batcher.put(runtime.id(), message, answer) {
+        runtime.spawn(flush(broker.clone(), Flush(Some((Arc::clone(queue), runtime.id())))));
     }
     let lost = || BrokerError::unknown("the runtime that was sending it ended: it may or may not have been stored");
     vec![answered.await.unwrap_or_else(|_| Err(lost()))]
@@ -70,9 +70,9 @@ impl Drop for Caller<'_> {
     }
 }
 
-async fn depart(broker: RedisBroker, departure: Departure) {
+async fn flush(broker: RedisBroker, pending: Flush) {
     tokio::task::yield_now().await;
-    let Some((queue, Waiting { messages, answers, .. })) = departure.take() else { return };
+    let Some((queue, Waiting { messages, answers, .. })) = pending.take() else { return };
     let stored = broker.store(&queue, messages).await;
     for (answer, stored) in answers.into_iter().zip(stored) {
         // An error means that the caller was dropped.
@@ -80,27 +80,27 @@ async fn depart(broker: RedisBroker, departure: Departure) {
     }
 }
 
-/// The duty to send what a runtime has in an outbox. Where the runtime ends before, what waits is answered all
+/// The duty to send what a runtime has in an batcher. Where the runtime ends before, what waits is answered all
 /// the same.
-struct Departure(Option<(Arc<Queue>, runtime::Id)>);
+struct Flush(Option<(Arc<Queue>, runtime::Id)>);
 
-impl Departure {
+impl Flush {
     fn take(mut self) -> Option<(Arc<Queue>, Waiting)> {
         let (queue, runtime) = self.0.take()?;
-        let waiting = queue.outbox.take(runtime)?;
+        let waiting = queue.batcher.take(runtime)?;
         Some((queue, waiting))
     }
 }
 
-impl Drop for Departure {
+impl Drop for Flush {
     fn drop(&mut self) {
         if let Some((queue, runtime)) = &self.0 {
-            drop(queue.outbox.take(*runtime));
+            drop(queue.batcher.take(*runtime));
         }
     }
 }
 
-impl Outbox {
+impl Batcher {
     /// Puts in a message, and says whether it is the first of its runtime.
     fn put(&self, runtime: runtime::Id, message: Enqueue, answer: oneshot::Sender<Stored>) -> bool {
         let mut all = self.lock();

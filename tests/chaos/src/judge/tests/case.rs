@@ -1,4 +1,4 @@
-//! A history told by hand, and what Redis holds at its end.
+//! A history written by hand, and what Redis holds at its end.
 
 use std::collections::HashMap;
 
@@ -28,25 +28,25 @@ pub(super) const FIRST: Try = Try { attempt: 1, crashes: 0, token: 1 };
 /// The one after a failure.
 pub(super) const AGAIN: Try = Try { attempt: 2, crashes: 0, token: 2 };
 /// The one after a death.
-pub(super) const TAKEN_OVER: Try = Try { attempt: 1, crashes: 1, token: 2 };
+pub(super) const AFTER_A_CRASH: Try = Try { attempt: 1, crashes: 1, token: 2 };
 
-/// A history told by hand, in any order.
-pub(super) struct Tale {
+/// A history written by hand, in any order.
+pub(super) struct Case {
     pub(super) scenario: Scenario,
     pub(super) played: Played,
     actors: HashMap<MessageId, &'static str>,
 }
 
-impl Tale {
+impl Case {
     /// Nothing has happened, and the audits found nothing wrong.
     pub(super) fn new() -> Self {
         let history = History { processes: vec!["harness".to_owned()], events: Vec::new() };
         let storage = Storage::default();
         let played = Played { history, storage, drained: true, audit: Vec::new(), live_audit: Some(Vec::new()) };
-        Self { scenario: Scenario::of("tale", "told by hand", &[]), played, actors: HashMap::new() }
+        Self { scenario: Scenario::of("case", "told by hand", &[]), played, actors: HashMap::new() }
     }
 
-    /// Makes it a tale of these faults.
+    /// Makes it a case of these faults.
     pub(super) fn is_about(&mut self, faults: &[Fault]) {
         self.scenario.faults = faults.iter().map(|fault| (*fault, 1)).collect();
     }
@@ -65,7 +65,7 @@ impl Tale {
     pub(super) fn worker(&mut self, name: &str, (from, until): (u64, u64)) -> usize {
         self.played.history.processes.push(name.to_owned());
         let process = self.played.history.processes.len() - 1;
-        self.enrolled(process, from);
+        self.registered(process, from);
         let lease = self.scenario.lease_ms * MS;
         let mut at = from + lease * 2 / 3;
         while at + lease <= until {
@@ -76,9 +76,9 @@ impl Tale {
         process
     }
 
-    /// A life begins.
-    pub(super) fn enrolled(&mut self, process: usize, at: u64) {
-        self.note(process, at, What::Enrolled { worker: process.to_string(), asked: at });
+    /// A session begins.
+    pub(super) fn registered(&mut self, process: usize, at: u64) {
+        self.note(process, at, What::Registered { worker: process.to_string(), asked: at });
     }
 
     pub(super) fn renewed(&mut self, process: usize, at: u64) {
@@ -156,14 +156,14 @@ impl Tale {
         id
     }
 
-    /// A worker is lent it, and may not come to run it.
-    pub(super) fn lent(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
+    /// A worker receives it, and may not come to run it.
+    pub(super) fn delivered(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
         let Try { attempt, crashes, token } = run;
-        self.note(process, at, What::Lent { id, attempt, crashes, token });
+        self.note(process, at, What::Delivered { id, attempt, crashes, token });
     }
 
     pub(super) fn starts(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
-        self.lent(process, id, at, run);
+        self.delivered(process, id, at, run);
         let Try { attempt, crashes, token } = run;
         let actor = format!("chaos::tasks::{}", self.actors[&id]);
         self.note(process, at, What::Start { id, actor, attempt, crashes, token });
@@ -201,7 +201,7 @@ impl Tale {
     }
 
     /// A dead letter.
-    pub(super) fn buried(&mut self, id: MessageId, attempt: u32, crashes: u32, reason: &str) {
+    pub(super) fn dead_lettered(&mut self, id: MessageId, attempt: u32, crashes: u32, reason: &str) {
         let actor = format!("chaos::tasks::{}", self.actors[&id]);
         self.played.storage.dead.insert(id, DeadLetter { actor, attempt, crashes, reason: reason.to_owned() });
     }

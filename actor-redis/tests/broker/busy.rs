@@ -1,15 +1,15 @@
 use std::time::{Duration, Instant};
 
 use actor_core::broker::Broker;
-use actor_core::delivery::{Consumer, Incarnation, Wait};
+use actor_core::delivery::{Consumer, Wait, WorkerId};
 use actor_redis::RedisBroker;
 
 use crate::server::{LEASE, Server};
 use crate::warnings::Log;
 
-/// A worker's lanes, each of a queue of its own.
-fn lanes(count: usize) -> Vec<Consumer> {
-    let worker = Incarnation::new("worker");
+/// A worker's subscriptions, each of a queue of its own.
+fn subscriptions(count: usize) -> Vec<Consumer> {
+    let worker = WorkerId::new("worker");
     (0..count).map(|number| Consumer::new(worker.clone(), format!("queue-{number}").parse().unwrap())).collect()
 }
 
@@ -18,10 +18,10 @@ fn set(raw: &mut redis::Connection, limit: &str) {
 }
 
 /// Claims once from each; the errors.
-async fn claim_all(broker: &RedisBroker, lanes: &[Consumer]) -> Vec<String> {
+async fn claim_all(broker: &RedisBroker, subscriptions: &[Consumer]) -> Vec<String> {
     let mut errors = Vec::new();
-    for lane in lanes {
-        if let Err(error) = broker.claim(lane, 1, &Wait::new(Duration::ZERO)).await {
+    for subscription in subscriptions {
+        if let Err(error) = broker.claim(subscription, 1, &Wait::new(Duration::ZERO)).await {
             assert!(error.is_transient(), "{error}");
             // A connection that was cut just before is not yet known to be.
             if !error.is_unknown() {
@@ -39,15 +39,15 @@ async fn a_server_that_takes_only_some_connections_is_away_once_until_it_takes_a
     let _here = tracing::subscriber::set_default(subscriber);
     let server = Server::with(&["--appendonly", "yes"]);
     let broker = server.broker().await;
-    let lanes = lanes(8);
-    // One for what is sent, one for the heartbeat, and one for each lane are ten; the test has one.
-    let queues: Vec<_> = lanes.iter().map(|lane| lane.queue.clone()).collect();
-    broker.enroll(&lanes[0].worker, &queues, LEASE).await.unwrap();
+    let subscriptions = subscriptions(8);
+    // One for what is sent, one for the heartbeat, and one for each subscription are ten; the test has one.
+    let queues: Vec<_> = subscriptions.iter().map(|subscription| subscription.queue.clone()).collect();
+    broker.register(&subscriptions[0].worker, &queues, LEASE).await.unwrap();
     let mut raw = server.raw();
     set(&mut raw, "6");
     let (began, mut refusals) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(2) {
-        let errors = claim_all(&broker, &lanes).await;
+        let errors = claim_all(&broker, &subscriptions).await;
         refusals += errors.len();
         for error in errors {
             assert!(error.contains("`maxclients`") && error.contains(" connections so far"), "{error}");
@@ -58,6 +58,6 @@ async fn a_server_that_takes_only_some_connections_is_away_once_until_it_takes_a
     assert!(refusals > 0);
     assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 0));
     set(&mut raw, "100");
-    while !claim_all(&broker, &lanes).await.is_empty() {}
+    while !claim_all(&broker, &subscriptions).await.is_empty() {}
     assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 1));
 }

@@ -1,9 +1,9 @@
--- Makes lent messages dead letters, each only while this worker holds it, and lets the oldest dead
--- letters go where there are too many or they are too old. Letters whose times were deleted by hand are
--- listed again, as if they were buried now.
+-- Makes messages in flight dead letters, each only while this worker holds it, and lets the oldest dead
+-- letters go where there are too many or they are too old. DeadLetters whose times were deleted by hand are
+-- listed again, as if they were dead-lettered now.
 --
--- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, ms that a dead letter is kept, how many are kept, then for each message: level
 --       (0 to 5), entry, member, body, reason
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error; and then how many
@@ -11,14 +11,14 @@
 
 local dead, bodies, reasons, pruned = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local me, group = ARGV[1], ARGV[2]
-local keep_ms, keep = tonumber(ARGV[3]), tonumber(ARGV[4])
+local keep_ms, retention = tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
 redis.call('ZREM', dead, '')
 
-local function bury(stream, entry, member, body, reason)
+local function dead_letter(stream, entry, member, body, reason)
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     return 0
   end
@@ -40,7 +40,7 @@ end
 local answers = {}
 for i = 5, #ARGV, 5 do
   local stream = KEYS[5 + ARGV[i]]
-  local ok, answer = pcall(bury, stream, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+  local ok, answer = pcall(dead_letter, stream, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
   if not ok then
     answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
   end
@@ -54,7 +54,7 @@ if redis.call('HLEN', bodies) > redis.call('ZCARD', dead) then
   end
 end
 
--- More than one call can bury, so that what is over goes away in time.
+-- More than one call can dead-letter, so that what is over goes away in time.
 local most = 2 * #answers + 100
 local gone = 0
 local function let_go(members)
@@ -66,12 +66,12 @@ local function let_go(members)
   end
 end
 let_go(redis.call('ZRANGEBYSCORE', dead, '-inf', now - keep_ms, 'LIMIT', 0, most))
-local over = redis.call('ZCARD', dead) - keep
+local over = redis.call('ZCARD', dead) - retention
 if over > 0 then
   let_go(redis.call('ZRANGE', dead, 0, math.min(over, most) - 1))
 end
 if gone > 0 then
-  -- It shall not vanish without a trace. What is there under this name by another's hand stays.
+  -- It must not vanish without a trace. What is there under this name by another's hand stays.
   local known = redis.pcall('HMGET', pruned, 'count', 'first')
   if not known.err then
     redis.call('HSET', pruned, 'count', (tonumber(known[1]) or 0) + gone, 'first', known[2] or now, 'last', now)

@@ -1,4 +1,4 @@
-//! The history, by message and by life: what the rules are asked of.
+//! The history, by message and by session: what the rules are asked of.
 
 use std::collections::{HashMap, HashSet};
 
@@ -53,7 +53,7 @@ pub(crate) struct Run {
 
 /// A delivery, as its worker got it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lent {
+pub(crate) struct Delivered {
     pub(crate) process: usize,
     pub(crate) at: u64,
     pub(crate) attempt: u32,
@@ -72,9 +72,9 @@ pub(crate) struct Settled {
     pub(crate) error: Option<String>,
 }
 
-/// One life of a worker: what it knew of its lease.
+/// One session of a worker: what it knew of its lease.
 #[derive(Clone, Debug)]
-pub(crate) struct Life {
+pub(crate) struct Session {
     pub(crate) since: u64,
     /// When each lease was asked for that was granted: it holds for one lease from then on.
     granted: Vec<u64>,
@@ -82,20 +82,20 @@ pub(crate) struct Life {
     pub(crate) lost: Option<u64>,
 }
 
-/// The history, by message and by life.
+/// The history, by message and by session.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct Evidence {
     pub(crate) processes: Vec<String>,
     pub(crate) messages: HashMap<MessageId, Message>,
-    /// What workers were lent, by message.
-    pub(crate) lent: HashMap<MessageId, Vec<Lent>>,
+    /// What workers were in flight, by message.
+    pub(crate) delivered: HashMap<MessageId, Vec<Delivered>>,
     /// What workers settled otherwise than as done, by message.
     pub(crate) settled: HashMap<MessageId, Vec<Settled>>,
     /// By process, one after another.
-    pub(crate) lives: HashMap<usize, Vec<Life>>,
+    pub(crate) sessions: HashMap<usize, Vec<Session>>,
     /// When each process ended that was not asked to.
     pub(crate) deaths: HashMap<usize, u64>,
-    /// When each process ended that was asked to, while there was trouble.
+    /// When each process ended that was asked to, while there was disruption.
     stopped: HashMap<usize, u64>,
     /// When each process was first asked to stop.
     pub(crate) asked: HashMap<String, u64>,
@@ -115,10 +115,10 @@ pub(crate) struct Facts {
     pub(crate) tomorrow: HashMap<MessageId, String>,
     /// While Redis could not be used, or the machine stood still.
     pub(super) away: Windows,
-    /// While the worker that is spared had no life, which else takes over from the dead.
+    /// While the worker that is spared had no session, which else recovers from the dead.
     pub(super) vacant: Vec<(u64, u64)>,
     /// While anything was wrong, and while what was wrong was being got over.
-    pub(super) troubled: Windows,
+    pub(super) disrupted: Windows,
     /// The same, of what a process notices that lives.
     pub(super) hindered: Windows,
     pub(crate) faults: HashMap<String, u64>,
@@ -128,24 +128,24 @@ pub(crate) struct Facts {
     lease_us: u64,
 }
 
-impl Facts {
+impl Evidence {
     pub(crate) fn of(history: History, lease_us: u64) -> Self {
-        let mut facts = Self { processes: history.processes, lease_us, ..Self::default() };
+        let mut evidence = Self { processes: history.processes, lease_us, ..Self::default() };
         let mut open = HashMap::new();
         let mut redis_away = None;
         let mut spared_away = None;
         let mut faults = HashMap::new();
         for event in history.events {
-            facts.away_of(&event, &mut redis_away, &mut spared_away);
-            facts.trouble_of(&event, &mut faults);
-            facts.take(event, &mut open);
+            evidence.away_of(&event, &mut redis_away, &mut spared_away);
+            evidence.disruption_of(&event, &mut faults);
+            evidence.take(event, &mut open);
         }
         for (since, _) in faults.into_values() {
-            facts.troubled.add(since, u64::MAX);
-            facts.hindered.add(since, u64::MAX);
+            evidence.disrupted.add(since, u64::MAX);
+            evidence.hindered.add(since, u64::MAX);
         }
-        facts.hogged();
-        facts
+        evidence.hogged();
+        evidence
     }
 
     fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), Vec<usize>>) {
@@ -161,12 +161,12 @@ impl Facts {
             What::Tomorrow { id, body } => {
                 self.tomorrow.insert(id, body);
             }
-            What::Lent { id, attempt, crashes, token } => {
-                self.lent.entry(id).or_default().push(Lent { process, at, attempt, crashes, token });
+            What::Delivered { id, attempt, crashes, token } => {
+                self.delivered.entry(id).or_default().push(Delivered { process, at, attempt, crashes, token });
             }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);
-                // Where the group was deleted, a worker may be lent twice under one token what it runs.
+                // Where the group was deleted, a worker may be delivered twice under one token what it runs.
                 open.entry((process, id, token)).or_default().push(message.runs.len());
                 message.runs.push(Run { process, start: at, end: None, attempt, crashes, token });
             }
@@ -185,18 +185,18 @@ impl Facts {
                 }
             }
             What::Fenced { .. } => self.fenced += 1,
-            What::Enrolled { asked, .. } => {
-                let life = Life { since: at, granted: vec![asked], lost: None };
-                self.lives.entry(process).or_default().push(life);
+            What::Registered { asked, .. } => {
+                let session = Session { since: at, granted: vec![asked], lost: None };
+                self.sessions.entry(process).or_default().push(session);
             }
             What::Renewed { asked, .. } => {
-                if let Some(life) = self.lives.get_mut(&process).and_then(|lives| lives.last_mut()) {
-                    life.granted.push(asked);
+                if let Some(session) = self.sessions.get_mut(&process).and_then(|sessions| sessions.last_mut()) {
+                    session.granted.push(asked);
                 }
             }
             What::Lost { .. } => {
-                if let Some(life) = self.lives.get_mut(&process).and_then(|lives| lives.last_mut()) {
-                    life.lost = Some(at);
+                if let Some(session) = self.sessions.get_mut(&process).and_then(|sessions| sessions.last_mut()) {
+                    session.lost = Some(at);
                 }
             }
             What::Spawned { process, .. } => {
@@ -250,7 +250,7 @@ impl Facts {
     }
 
     pub(crate) fn leases_lost(&self) -> usize {
-        self.lives.values().flatten().filter(|life| life.lost.is_some()).count()
+        self.sessions.values().flatten().filter(|session| session.lost.is_some()).count()
     }
 
     pub(crate) fn died(&self, process: usize) -> Option<u64> {
@@ -262,29 +262,29 @@ impl Facts {
         run.end.map(|(at, _)| at).or_else(|| self.died(run.process)).unwrap_or(u64::MAX)
     }
 
-    /// The life that a run began in.
-    pub(crate) fn life(&self, run: &Run) -> Option<&Life> {
-        self.lives.get(&run.process)?.iter().rev().find(|life| life.since <= run.start)
+    /// The session that a run began in.
+    pub(crate) fn session(&self, run: &Run) -> Option<&Session> {
+        self.sessions.get(&run.process)?.iter().rev().find(|session| session.since <= run.start)
     }
 
     /// Whether a run's worker could know at some time that the lease held which the run began under: it
     /// was granted one that had not yet run out, and had not learned that it was lost.
     pub(crate) fn lease_held(&self, run: &Run, at: u64) -> bool {
-        let Some(life) = self.life(run) else { return false };
-        let Some(granted) = life.granted.iter().rev().find(|granted| **granted <= at) else { return false };
-        granted + self.lease_us > at && life.lost.is_none_or(|lost| lost > at)
+        let Some(session) = self.session(run) else { return false };
+        let Some(granted) = session.granted.iter().rev().find(|granted| **granted <= at) else { return false };
+        granted + self.lease_us > at && session.lost.is_none_or(|lost| lost > at)
     }
 
-    /// When the last lease ended that the worker of a run was granted in that life.
+    /// When the last lease ended that the worker of a run was granted in that session.
     pub(crate) fn lease_ended(&self, run: &Run) -> u64 {
-        let last = self.life(run).and_then(|life| life.granted.last());
+        let last = self.session(run).and_then(|session| session.granted.last());
         last.map_or(run.start, |granted| granted + self.lease_us)
     }
 
     /// Whether two runs went on at a time at which both workers could know that their lease held.
     pub(crate) fn both_held(&self, earlier: &Run, later: &Run) -> bool {
         let until = self.over(earlier).min(self.over(later));
-        let granted = |run| self.life(run).map_or(&[][..], |life| life.granted.as_slice());
+        let granted = |run| self.session(run).map_or(&[][..], |session| session.granted.as_slice());
         // A lease that does not hold begins to hold only when it is granted.
         let moments = granted(earlier).iter().chain(granted(later)).copied();
         moments
@@ -296,7 +296,7 @@ impl Facts {
     /// Whether a run's end may never have been told: its worker was declared dead, or ended, by itself or
     /// in order, at a time at which it may not have settled yet.
     pub(crate) fn ended_badly(&self, run: &Run) -> bool {
-        let lost = self.life(run).and_then(|life| life.lost);
+        let lost = self.session(run).and_then(|session| session.lost);
         let ends = [self.died(run.process), lost, self.stopped.get(&run.process).copied()];
         ends.into_iter().flatten().any(|at| self.over(run).saturating_add(UNSETTLED) > at)
     }
@@ -317,7 +317,7 @@ impl Facts {
 
     /// How many lives ended badly since a time: each can have been the death of one delivery of a message.
     pub(crate) fn bad_ends_since(&self, since: u64) -> usize {
-        let lost = self.lives.values().flatten().filter_map(|life| life.lost);
+        let lost = self.sessions.values().flatten().filter_map(|session| session.lost);
         self.deaths.values().copied().chain(lost).filter(|at| *at >= since).count()
     }
 
@@ -338,8 +338,8 @@ impl Facts {
         other.and(&self.away).between(from, to)
     }
 
-    /// Since when what a worker held that died could be taken over: since its death, or where whoever would have
-    /// done that within `bound` died or lost its lease before it had, since its next life began. That one must be
+    /// Since when what a worker held that died could be recovered: since its death, or where whoever would have
+    /// done that within `bound` died or lost its lease before it had, since its next session began. That one must be
     /// live for a whole lease before it may declare anybody dead.
     pub(crate) fn recoverable_since(&self, died: u64, next: u64, bound: u64) -> u64 {
         let mut from = died;
@@ -354,7 +354,7 @@ impl Facts {
     }
 
     /// How long anything was wrong between two times.
-    pub(crate) fn troubled_between(&self, from: u64, to: u64) -> u64 {
-        self.troubled.between(from, to)
+    pub(crate) fn disrupted_between(&self, from: u64, to: u64) -> u64 {
+        self.disrupted.between(from, to)
     }
 }

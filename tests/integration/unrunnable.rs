@@ -65,7 +65,7 @@ async fn process_video(video_id: Uuid, #[state] probe: &Probe) {
 }
 
 on_every_broker! {
-    async fn an_undecodable_message_between_two_good_ones_is_buried_untouched_and_they_are_done(stage: Stage) {
+    async fn an_undecodable_message_between_two_good_ones_is_dead_lettered_untouched_and_they_are_done(stage: Stage) {
         let (probe, mut heard) = probe();
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
         let strange = Bytes::from_static(b"\xff\x00 {\"v\":1} is no message");
@@ -80,7 +80,7 @@ on_every_broker! {
         worker.stop().await;
     }
 
-    async fn arguments_of_another_type_or_number_are_buried_by_name(stage: Stage) {
+    async fn arguments_of_another_type_or_number_are_dead_lettered_by_name(stage: Stage) {
         let (probe, mut heard) = probe();
         let worker = worker(&stage, "strangers", probe).await;
         for (args, reason) in [
@@ -96,10 +96,10 @@ on_every_broker! {
         ] {
             stage.put("strangers", by_hand("neighbour", "strangers", args)).await;
             assert_eq!(stage.epitaph("strangers").await, reason);
-            let letter = stage.list("strangers", State::Dead).await.pop().unwrap();
-            let body: Value = serde_json::from_slice(&letter.body).unwrap();
+            let dead_letter = stage.list("strangers", State::Dead).await.pop().unwrap();
+            let body: Value = serde_json::from_slice(&dead_letter.body).unwrap();
             assert_eq!(body["attempt"], 0, "what never ran is no attempt");
-            assert!(stage.inspect.delete(&name("strangers"), State::Dead, &letter.handle).await.unwrap());
+            assert!(stage.inspect.delete(&name("strangers"), State::Dead, &dead_letter.handle).await.unwrap());
         }
         neighbour.send_with(&stage.broker, 3, false).await.unwrap();
         assert_eq!(heard.next().await, "3 false");
@@ -112,7 +112,7 @@ on_every_broker! {
         stage.put("rolling", by_hand("late", "rolling", "[]")).await;
         early.send_with(&stage.broker).await.unwrap();
         assert_eq!(heard.next().await, "early attempt 1 crashes 0 token 1", "it holds up nobody");
-        let counts = stage.until("rolling", |counts| counts.scheduled == 1 && counts.lent == 0).await;
+        let counts = stage.until("rolling", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
         old.stop().await;
 
@@ -132,7 +132,7 @@ on_every_broker! {
         stage.put("strangers", newer.clone()).await;
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
         assert_eq!(heard.next().await, "1 true");
-        let counts = stage.until("strangers", |counts| counts.scheduled == 1 && counts.lent == 0).await;
+        let counts = stage.until("strangers", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
         let left = stage.list("strangers", State::Scheduled).await.pop().unwrap();
         assert_eq!(left.body, newer, "nobody changes what he cannot read");
@@ -155,12 +155,12 @@ on_every_broker! {
         worker.stop().await;
     }
 
-    async fn random_bytes_are_all_buried_untouched(stage: Stage) {
+    async fn random_bytes_are_all_dead_lettered_untouched(stage: Stage) {
         let (probe, mut heard) = probe();
         let builder = stage.worker("random").await;
         let worker = RunningWorker::start(builder.state(probe).state(Done::default()));
-        let mut dice = Rng::with_seed(1);
-        let entries: Vec<Bytes> = (0..RANDOM).map(|_| random(&mut dice)).collect();
+        let mut rng = Rng::with_seed(1);
+        let entries: Vec<Bytes> = (0..RANDOM).map(|_| random(&mut rng)).collect();
         store(&stage, "random", &entries).await;
         survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
         assert_eq!(heard.next().await, "still here");
@@ -169,26 +169,26 @@ on_every_broker! {
         for entry in entries {
             *expected.entry(entry).or_insert(0) += 1;
         }
-        let mut buried = BTreeMap::new();
-        for letter in stage.list("random", State::Dead).await {
-            assert!(letter.reason.is_some_and(|reason| !reason.is_empty()));
-            *buried.entry(letter.body).or_insert(0) += 1;
+        let mut dead_lettered = BTreeMap::new();
+        for dead_letter in stage.list("random", State::Dead).await {
+            assert!(dead_letter.reason.is_some_and(|reason| !reason.is_empty()));
+            *dead_lettered.entry(dead_letter.body).or_insert(0) += 1;
         }
-        assert!(buried == expected, "what was buried is not what was sent");
+        assert!(dead_lettered == expected, "what was dead-lettered is not what was sent");
         worker.stop().await;
     }
 
-    async fn a_damaged_message_is_done_buried_or_left_and_never_lost(stage: Stage) {
+    async fn a_damaged_message_is_done_dead_lettered_or_left_and_never_lost(stage: Stage) {
         let (probe, mut heard) = probe();
         let done = Done::default();
         let builder = stage.worker("random").await;
         let worker = RunningWorker::start(builder.state(probe).state(done.clone()));
-        let mut dice = Rng::with_seed(2);
-        let entries: Vec<Bytes> = (0..RANDOM).map(|_| damaged(&mut dice)).collect();
+        let mut rng = Rng::with_seed(2);
+        let entries: Vec<Bytes> = (0..RANDOM).map(|_| damaged(&mut rng)).collect();
         store(&stage, "random", &entries).await;
         survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
         assert_eq!(heard.next().await, "still here");
-        let counts = stage.until("random", |counts| counts.ready == 0 && counts.lent == 0).await;
+        let counts = stage.until("random", |counts| counts.ready == 0 && counts.in_flight == 0).await;
         let done = done.0.load(Ordering::Relaxed) - 1;
         assert_eq!(done + counts.dead + counts.scheduled, RANDOM as u64, "{done} done, {counts:?}");
         worker.stop().await;
@@ -211,7 +211,7 @@ async fn a_message_from_plain_redis_cli_is_run() {
 }
 
 #[tokio::test]
-async fn an_entry_of_any_other_shape_is_buried_and_holds_up_nobody() {
+async fn an_entry_of_any_other_shape_is_dead_lettered_and_holds_up_nobody() {
     let mut stage = Stage::redis().await;
     let (probe, mut heard) = probe();
     let stream = "{actor:strangers}:ready:normal";
@@ -226,9 +226,10 @@ async fn an_entry_of_any_other_shape_is_buried_and_holds_up_nobody() {
     assert_eq!(heard.next_sorted(3).await, ["1 true", "2 false", "3 true"]);
     let counts = stage.until_empty("strangers").await;
     assert_eq!(counts.dead, 3);
-    let texts: Vec<_> = stage.list("strangers", State::Dead).await.into_iter().map(|letter| letter.body).collect();
+    let texts: Vec<_> =
+        stage.list("strangers", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
     for text in ["body what is this", "not a message"] {
-        assert!(texts.iter().any(|buried| buried == text), "{text:?} is not among {texts:?}");
+        assert!(texts.iter().any(|dead_lettered| dead_lettered == text), "{text:?} is not among {texts:?}");
     }
     worker.stop().await;
 }
@@ -245,27 +246,27 @@ async fn store(stage: &Stage, queue: &str, entries: &[Bytes]) {
 }
 
 /// No message: bytes of any value, or what looks like JSON from afar.
-fn random(dice: &mut Rng) -> Bytes {
-    let length = dice.usize(0..200);
-    if dice.bool() {
-        return std::iter::repeat_with(|| dice.u8(..)).take(length).collect();
+fn random(rng: &mut Rng) -> Bytes {
+    let length = rng.usize(0..200);
+    if rng.bool() {
+        return std::iter::repeat_with(|| rng.u8(..)).take(length).collect();
     }
     let like_json = br#"{}[]":,0123456789.-+eE\utfnrulsav "#;
-    std::iter::repeat_with(|| like_json[dice.usize(..like_json.len())]).take(length).collect()
+    std::iter::repeat_with(|| like_json[rng.usize(..like_json.len())]).take(length).collect()
 }
 
 /// A good message with a few bytes changed, taken away or added.
-fn damaged(dice: &mut Rng) -> Bytes {
+fn damaged(rng: &mut Rng) -> Bytes {
     let mut bytes = by_hand("survivor", "random", "[12345]").into_bytes();
-    for _ in 0..dice.usize(1..4) {
+    for _ in 0..rng.usize(1..4) {
         if bytes.len() < 2 {
             break;
         }
-        let at = dice.usize(..bytes.len());
-        match dice.u8(0..4) {
-            0 => bytes[at] = dice.u8(..),
+        let at = rng.usize(..bytes.len());
+        match rng.u8(0..4) {
+            0 => bytes[at] = rng.u8(..),
             1 => drop(bytes.remove(at)),
-            2 => bytes.insert(at, dice.u8(b' '..0x7f)),
+            2 => bytes.insert(at, rng.u8(b' '..0x7f)),
             _ => bytes.truncate(at + 1),
         }
     }

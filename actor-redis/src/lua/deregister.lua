@@ -1,7 +1,7 @@
 -- Ends a worker's lease in good order.
 --
--- KEYS  workers, ready:high:again, ready:high, ready:normal:again,
---       ready:normal, ready:low:again, ready:low
+-- KEYS  workers, ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group
 -- Returns how many messages it still held.
 

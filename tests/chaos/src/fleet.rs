@@ -43,7 +43,7 @@ pub(crate) struct Under {
 pub(crate) struct Slot {
     role: Role,
     number: usize,
-    lives: usize,
+    sessions: usize,
     orders: Orders,
     /// What it runs under, as `prlimit` or `faketime`.
     under: Under,
@@ -74,7 +74,7 @@ impl Slot {
         Ok(Self {
             role,
             number,
-            lives: 0,
+            sessions: 0,
             orders,
             under,
             proxy,
@@ -101,9 +101,10 @@ impl Slot {
 
     /// Starts a process.
     pub(crate) fn start(&mut self) -> io::Result<()> {
-        let name = format!("{}-{}", self.place(), self.lives);
-        self.lives += 1;
-        let orders = Orders { name: name.clone(), seed: self.orders.seed + self.lives as u64, ..self.orders.clone() };
+        let name = format!("{}-{}", self.place(), self.sessions);
+        self.sessions += 1;
+        let orders =
+            Orders { name: name.clone(), seed: self.orders.seed + self.sessions as u64, ..self.orders.clone() };
         let program = std::env::current_exe()?;
         let mut command = match self.under.program.split_first() {
             Some((first, rest)) => {
@@ -137,7 +138,7 @@ impl Slot {
         if let Some((_, child)) = &mut self.child
             && let Ok(status) = child.wait()
         {
-            self.buried(status);
+            self.dead_lettered(status);
         }
     }
 
@@ -151,7 +152,7 @@ impl Slot {
 
     /// Asks it to stop, to be started again once it has.
     pub(crate) fn cycle(&mut self) {
-        // A second signal means that it shall wait for nothing: no deploy sends that to a worker that stops.
+        // A second signal means that it must wait for nothing: no deploy sends that to a worker that stops.
         if !self.ordered {
             self.ask();
         }
@@ -206,7 +207,7 @@ impl Slot {
         if let Some((_, child)) = &mut self.child
             && let Some(status) = child.try_wait()?
         {
-            self.buried(status);
+            self.dead_lettered(status);
         }
         if self.child.is_none() && self.wanted && self.restart_at.is_none_or(|at| at <= Instant::now()) {
             self.start()?;
@@ -214,7 +215,7 @@ impl Slot {
         Ok(())
     }
 
-    fn buried(&mut self, status: ExitStatus) {
+    fn dead_lettered(&mut self, status: ExitStatus) {
         if let Some((process, _)) = self.child.take() {
             let how = match status.signal() {
                 Some(signal) => format!("signal {signal}"),
