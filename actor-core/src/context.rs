@@ -95,7 +95,7 @@ impl Context {
     /// Tokens of different messages are not to be compared.
     /// The idea: M. Kleppmann, "How to do distributed locking" (2016).
     #[must_use]
-    pub fn token(&self) -> u64 {
+    pub fn fencing_token(&self) -> u64 {
         self.0.token
     }
 

@@ -37,7 +37,7 @@ pub trait Inspect: Send + Sync + 'static {
     /// Returns whether it was there.
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError>;
 
-    /// Deletes every message of a queue that is in `state` (ready, scheduled or dead) now. InFlight ones
+    /// Deletes every message of a queue that is in `state` (ready, scheduled or dead) now. Those in flight
     /// are left to their workers. Returns how many.
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError>;
 
@@ -55,7 +55,7 @@ pub trait Inspect: Send + Sync + 'static {
 pub enum State {
     /// Waiting for a worker.
     Ready,
-    /// InFlight to a worker.
+    /// In flight with a worker.
     InFlight,
     /// Waiting for its time.
     Scheduled,
@@ -69,7 +69,7 @@ pub enum State {
 pub struct Counts {
     /// Waiting for a worker.
     pub ready: u64,
-    /// InFlight to a worker.
+    /// In flight with a worker.
     pub in_flight: u64,
     /// Waiting for their time.
     pub scheduled: u64,

@@ -31,7 +31,7 @@ type Tell = UnboundedSender<String>;
 
 #[actor(queue = "few")]
 fn plain(cx: &Context, #[state] tell: &Tell) {
-    tell.send(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token())).unwrap();
+    tell.send(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.fencing_token())).unwrap();
 }
 
 #[actor(queue = "held")]

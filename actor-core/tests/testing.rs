@@ -54,7 +54,7 @@ fn panics_with(assertion: impl FnOnce()) -> String {
 async fn a_body_is_called_with_the_context_of_a_first_attempt() {
     let cx = context(slow_to_fail);
     assert_eq!((cx.actor(), cx.queue().as_str()), ("slow_to_fail", "a"));
-    assert_eq!((cx.attempt(), cx.crashes(), cx.token()), (1, 0, 1));
+    assert_eq!((cx.attempt(), cx.crashes(), cx.fencing_token()), (1, 0, 1));
     assert!(cx.trace().is_none() && cx.cancellation().is_none());
     assert_eq!(slow_to_fail.call(&cx, 1).await, Err("attempt 1".to_owned()));
 }

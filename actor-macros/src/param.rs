@@ -182,7 +182,7 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Error
     })
 }
 
-/// What a run is in flight beside its arguments.
+/// What a run borrows beside its arguments.
 enum Shared<'a> {
     State(&'a Attribute),
     Context,

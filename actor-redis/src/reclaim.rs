@@ -136,7 +136,7 @@ impl Subscription {
             let entry = entries.pop().and_then(|entry| Entry::read(level, entry));
             match entry {
                 Some(Entry { content: Content::Message(body), .. }) => {
-                    delivered.push(Delivered { level, id, body, count })
+                    delivered.push(Delivered { level, id, body, count });
                 }
                 Some(Entry { content: Content::Wake, .. }) | None => {
                     let (mut ack, mut del) = (Cmd::new(), Cmd::new());

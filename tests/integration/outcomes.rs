@@ -9,7 +9,7 @@ use crate::support::{Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "fails_twice", max_retries = 5, min_backoff = "20ms", max_backoff = "50ms")]
 async fn fails_twice(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
-    probe.tell(format!("attempt {} token {}", cx.attempt(), cx.token()));
+    probe.tell(format!("attempt {} token {}", cx.attempt(), cx.fencing_token()));
     if cx.attempt() < 3 { Err("not yet".to_owned()) } else { Ok(()) }
 }
 

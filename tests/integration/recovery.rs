@@ -11,7 +11,7 @@ use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "held")]
 async fn held(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
-    probe.tell(format!("{number} crashes {} token {} attempt {}", cx.crashes(), cx.token(), cx.attempt()));
+    probe.tell(format!("{number} crashes {} token {} attempt {}", cx.crashes(), cx.fencing_token(), cx.attempt()));
     gate.pass().await;
 }
 
@@ -39,7 +39,7 @@ async fn aside(number: u32, #[state] probe: &Probe) {
 
 #[actor(queue = "zombie")]
 async fn zombie(cx: &Context, #[state] probe: &Probe) {
-    probe.tell(format!("token {}", cx.token()));
+    probe.tell(format!("token {}", cx.fencing_token()));
     let why = cx.cancelled().await;
     probe.tell(format!("{why:?}"));
     assert_eq!(why, Cancellation::LeaseLost);
@@ -137,7 +137,7 @@ on_every_broker! {
         survivor.stop().await;
     }
 
-    async fn a_suspect_on_its_last_chance_runs_with_no_other_suspect_beside_it(stage: Stage) {
+    async fn a_suspect_on_its_last_delivery_runs_with_no_other_suspect_beside_it(stage: Stage) {
         let (probe, mut heard) = probe();
         for _ in 0..3 {
             lonely.send_with(&stage.broker).await.unwrap();

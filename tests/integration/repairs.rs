@@ -33,7 +33,7 @@ async fn breaks(
     #[state] repaired: &Repaired,
     #[state] probe: &Probe,
 ) -> Result<(), Failure> {
-    probe.tell(format!("{number} attempt {} token {}", cx.attempt(), cx.token()));
+    probe.tell(format!("{number} attempt {} token {}", cx.attempt(), cx.fencing_token()));
     if repaired.0 { Ok(()) } else { Err(Failure::do_not_retry("broken")) }
 }
 

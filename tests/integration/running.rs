@@ -20,7 +20,7 @@ fn sync_info(#[state] probe: &Probe, cx: &Context) {
 
 fn report_info(cx: &Context, probe: &Probe) {
     let (id, actor, queue) = (cx.id(), cx.actor(), cx.queue());
-    let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.token());
+    let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.fencing_token());
     let cancelled = cx.cancellation();
     probe.tell(format!(
         "{id} {actor} of {queue}: attempt {attempt} crashes {crashes} token {token} cancelled {cancelled:?}"

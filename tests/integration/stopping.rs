@@ -24,7 +24,7 @@ async fn backlog(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gat
         probe.tell("blocked");
         gate.pass().await;
     }
-    probe.tell(format!("{number} attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token()));
+    probe.tell(format!("{number} attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.fencing_token()));
 }
 
 #[actor(queue = "waited_for")]
@@ -54,7 +54,7 @@ async fn outlasts(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
             self.0.tell("dropped");
         }
     }
-    probe.tell(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token()));
+    probe.tell(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.fencing_token()));
     let _dropped = Dropped(probe.clone());
     gate.pass().await;
 }
@@ -75,7 +75,7 @@ async fn holds_on(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
 
 #[actor(queue = "never_ends", max_retries = 0)]
 fn never_ends(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
-    probe.tell(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.token()));
+    probe.tell(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.fencing_token()));
     gate.pass_blocking();
 }
 

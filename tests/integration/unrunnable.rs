@@ -38,7 +38,7 @@ async fn survivor(number: u32, #[state] done: &Done, #[state] probe: &Probe) {
 
 #[actor(queue = "rolling")]
 async fn early(cx: &Context, #[state] probe: &Probe) {
-    let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.token());
+    let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.fencing_token());
     probe.tell(format!("{} attempt {attempt} crashes {crashes} token {token}", cx.actor()));
 }
 

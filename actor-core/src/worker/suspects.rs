@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suspects_run_together_and_the_one_on_its_last_chance_alone() {
+    fn suspects_run_together_and_the_one_on_its_last_delivery_alone() {
         let suspects = Suspects::new();
         let first = suspects.admit(false).unwrap();
         let second = suspects.admit(false).unwrap();

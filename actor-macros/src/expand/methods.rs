@@ -178,7 +178,7 @@ fn write(actor: &Actor) -> TokenStream {
     }
 }
 
-/// The parameters that a message carries, and what they are delivered as.
+/// The parameters that a message carries, and what they are borrowed as.
 pub(super) fn arguments(actor: &Actor) -> impl Iterator<Item = (&Param, Option<&Type>)> {
     actor.params.iter().filter_map(|param| match &param.kind {
         Kind::Argument { borrowed, .. } => Some((param, borrowed.as_ref())),

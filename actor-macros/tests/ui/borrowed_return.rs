@@ -2,7 +2,7 @@
 use actor_core::actor;
 
 #[actor]
-async fn delivers(name: &str) -> Result<&str, String> {
+async fn borrows(name: &str) -> Result<&str, String> {
     Ok(name)
 }
 

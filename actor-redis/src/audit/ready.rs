@@ -77,7 +77,7 @@ impl Auditor<'_> {
         self.violations(
             &key,
             &gone,
-            "is delivered, and its entry is gone",
+            "is in flight, and its entry is gone",
             &format!("the entry was deleted or trimmed by hand, and its message with it: XACK {key} {GROUP} {{name}}"),
         );
         Ok(())

@@ -6,7 +6,7 @@
 -- Returns the last entry read ('' at the end), how many were read, the entries whose message is
 -- scheduled too, and those whose message is a dead letter too.
 
-local stream, scheduled, dead = KEYS[1], KEYS[2], KEYS[3]
+local stream, scheduled_bodies, dead_bodies = KEYS[1], KEYS[2], KEYS[3]
 local limit = tonumber(ARGV[2])
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
 
@@ -26,11 +26,11 @@ for _, entry in ipairs(entries) do
   local id = id_of(entry[2])
   if id then
     for i = 3, #ARGV do
-      if redis.call('HEXISTS', scheduled, ARGV[i] .. id) == 1 then
+      if redis.call('HEXISTS', scheduled_bodies, ARGV[i] .. id) == 1 then
         scheduled[#scheduled + 1] = entry[1]
       end
     end
-    if redis.call('HEXISTS', dead, id) == 1 then
+    if redis.call('HEXISTS', dead_bodies, id) == 1 then
       dead_lettered[#dead_lettered + 1] = entry[1]
     end
   end

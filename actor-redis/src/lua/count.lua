@@ -9,12 +9,12 @@
 local workers, scheduled, dead, pruned, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, marks = ARGV[1], tonumber(ARGV[2])
 
-local stored, delivered = 0, 0
+local stored, in_flight = 0, 0
 for i = 5, #KEYS do
   stored = stored + redis.call('XLEN', KEYS[i])
   local pending = redis.pcall('XPENDING', KEYS[i], group)
   if not pending.err then
-    delivered = delivered + pending[1]
+    in_flight = in_flight + pending[1]
   end
 end
 
@@ -43,15 +43,15 @@ end
 if last then
   for _, mark in ipairs(marks_in('-', last)) do
     stored = stored - 1
-    delivered = delivered - #redis.call('XPENDING', first, group, mark, mark, 1)
+    in_flight = in_flight - #redis.call('XPENDING', first, group, mark, mark, 1)
   end
 end
 stored = stored - #marks_in(last and '(' .. last or '-', '+')
 
 local gone = redis.pcall('HMGET', pruned, 'count', 'first')
 return {
-  math.max(0, stored - delivered),
-  delivered,
+  math.max(0, stored - in_flight),
+  in_flight,
   redis.call('ZCARD', scheduled),
   redis.call('ZCARD', dead),
   redis.call('ZSCORE', workers, 'paused') and 1 or 0,

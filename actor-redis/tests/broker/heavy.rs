@@ -147,7 +147,7 @@ impl Heavy {
         self.look("list of the ready", State::Ready).await;
         let delivered = self.claim("claim").await;
         assert_eq!(delivered.len(), MANY);
-        self.look("list of the in flight", State::InFlight).await;
+        self.look("list of those in flight", State::InFlight).await;
         let release = |Delivery { receipt, body, .. }: Delivery| (receipt, Settlement::Release { body });
         self.settle("release", delivered, release).await;
         self.look("list of the ready", State::Ready).await;

@@ -1,6 +1,6 @@
 //! The world outside: effects, each guarded by the fencing token of the run that wants it.
 //!
-//! It is what a user's database would be, as the documentation of `Context::token` tells: it refuses
+//! It is what a user's database would be, as the documentation of `Context::fencing_token` tells: it refuses
 //! a token that is smaller than the last it saw, and an effect that is there already.
 
 use std::collections::HashMap;

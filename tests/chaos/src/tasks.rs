@@ -37,9 +37,9 @@ impl Site {
             actor: cx.actor().to_owned(),
             attempt: cx.attempt(),
             crashes: cx.crashes(),
-            token: cx.token(),
+            token: cx.fencing_token(),
         });
-        let mut run = Run { site: self, id: cx.id(), token: cx.token(), how: How::Dropped };
+        let mut run = Run { site: self, id: cx.id(), token: cx.fencing_token(), how: How::Dropped };
         match self.ledger.begin(run.id, run.token) {
             Answer::Granted => Ok(Some(run)),
             Answer::Done => {

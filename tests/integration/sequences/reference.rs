@@ -21,7 +21,7 @@ pub(super) enum Place {
     Due,
     /// Scheduled for a time that is far.
     Later,
-    /// InFlight, as this delivery, and so many workers died with it, or ended while they stopped.
+    /// In flight, as this delivery, and so many workers died with it, or ended while they stopped.
     InFlight { to: Session, delivery: usize, crashes: u32, interruptions: u32 },
     /// A dead letter.
     Dead,

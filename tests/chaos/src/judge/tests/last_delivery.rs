@@ -32,7 +32,7 @@ fn suspect(case: &mut Case, crashes: u32, worker: usize, window: (u64, u64)) {
 }
 
 #[test]
-fn on_its_last_chance_the_time_of_other_suspects_and_six_seconds_after_each_are_taken_off() {
+fn on_its_last_delivery_the_time_of_other_suspects_and_six_seconds_after_each_are_taken_off() {
     at_most(s(200) + BOUND, RECOVERED, |start| recovered(start, 1).0);
     for (crashes, worker) in [(1, OTHER), (2, OTHER), (1, HEIR), (2, HEIR)] {
         at_most(s(200) + BOUND + s(3) + TRIED_AGAIN, RECOVERED, |start| {
@@ -109,7 +109,7 @@ fn what_was_off_for_two_reasons_is_taken_off_once() {
 }
 
 #[test]
-fn the_others_wait_only_for_a_last_chance_on_the_worker_that_recovers_them() {
+fn the_others_wait_only_for_a_last_delivery_on_the_worker_that_recovers_them() {
     at_most(s(200) + BOUND + s(3), RECOVERED, |start| {
         let (mut case, _) = recovered(start, 0);
         suspect(&mut case, 2, OTHER, (s(201), s(204)));
