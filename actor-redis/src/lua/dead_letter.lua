@@ -1,5 +1,5 @@
 -- Makes messages in flight dead letters, each only while this worker holds it, and lets the oldest dead
--- letters go where there are too many or they are too old. DeadLetters whose times were deleted by hand are
+-- letters go where there are too many or they are too old. Those whose times were deleted by hand are
 -- listed again, as if they were dead-lettered now.
 --
 -- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:released, ready:high, ready:normal:released,

@@ -1,7 +1,7 @@
 -- Delivers what dead workers held to a living one. The consumer groups say who holds what; a consumer
 -- without a live lease is dead, also where its entry in `workers` is gone. Where nobody dead holds
 -- anything, what is in nobody's hands is in flight: the group's knowledge of it was deleted by hand. A
--- worker whose own lease has ended is in flight nothing: it could get back an entry that it had already
+-- worker whose own lease has ended receives nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
 -- A death counts as a crash of what the worker held, unless it had begun to stop: then as an interruption. The

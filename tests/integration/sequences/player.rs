@@ -185,10 +185,10 @@ impl<'a, S: Stage> Player<'a, S> {
         let in_flight =
             self.stage.broker().claim(&self.sessions[session], max, &Wait::new(patience)).await.expect(REACHED);
         if in_flight.is_empty() && !patience.is_zero() {
-            return Err("a claim in flight nothing, and there is what is ready".to_owned());
+            return Err("a claim delivered nothing, and there is what is ready".to_owned());
         }
         if let Some(crashed) = in_flight.iter().find(|delivery| delivery.crashes > 0) {
-            return Err(format!("a claim in flight {crashed:?}"));
+            return Err(format!("a claim delivered {crashed:?}"));
         }
         let numbers = self.numbers(&in_flight)?;
         let deliveries = self.reference.claimed(session, &numbers)?;
