@@ -58,7 +58,7 @@ pub(crate) async fn settle(
 fn part_len(settlements: &[(Receipt, Settlement)]) -> usize {
     let mut bytes = 0;
     let fits = settlements.iter().take_while(|(_, settlement)| {
-        bytes += settlement.outcome.body().map_or(0, |body| body.len());
+        bytes += settlement.outcome.body().map_or(0, bytes::Bytes::len);
         bytes <= PART_BYTES
     });
     fits.count().max(1)
