@@ -64,17 +64,20 @@ mod error;
 #[doc(hidden)]
 pub mod failpoint;
 mod failure;
+mod headers;
 mod implements;
 pub mod inspect;
 mod install;
 mod memory;
 mod message;
 mod name;
+mod on_send;
 pub mod registry;
 mod send;
 mod send_many;
 pub mod settlement;
 mod size;
+mod stored;
 mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -93,6 +96,7 @@ pub use install::{InstallError, install};
 pub use memory::MemoryBroker;
 pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
+pub use on_send::{OutgoingMessage, on_send};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
