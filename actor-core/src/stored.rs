@@ -91,3 +91,29 @@ pub(crate) fn newer(version: u64) -> String {
 fn at(ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_is_shown() {
+        let message = StoredMessage::decode(include_bytes!("../../docs/wire-format/v1-full.json")).unwrap();
+        assert_eq!((&*message.actor, &*message.queue), ("process_video", "video_processing"));
+        assert!(message.args.starts_with('[') && message.args.ends_with(']'));
+        assert_eq!((message.attempts, message.crashes, message.max_retries), (2, 1, Some(3)));
+        assert_eq!(message.sent_at, at(1_722_999_000_000));
+        assert_eq!((message.expires_at, message.priority), (Some(at(1_723_085_400_000)), Priority::High));
+        assert_eq!(message.last_error.as_deref(), Some("the codec said \"no\""));
+        assert_eq!(message.header("tenant"), Some("acme"));
+        assert_eq!(message.headers().count(), 2);
+        assert!(message.trace.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_says_why() {
+        let why = |body: &str| StoredMessage::decode(body.as_bytes()).unwrap_err().to_string();
+        assert!(why("no message").contains("not a JSON object"));
+        assert_eq!(why(r#"{"v":2}"#), "the message is of format version 2, and this library reads 1");
+    }
+}
