@@ -21,7 +21,7 @@ use crate::actor::{Handler, ImplementationDef};
 use crate::call::Call;
 use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
-use crate::settlement::Settlement;
+use crate::settlement::{self, Settlement};
 use crate::wire::{self, Undecodable};
 use crate::{MessageId, QueueName, trace};
 
@@ -213,10 +213,11 @@ impl Executor {
         match (verdict, ability) {
             (Verdict::Park { after }, Some(ability)) => {
                 let (id, priority) = (id.unwrap_or_else(MessageId::new), wire::priority(&body));
-                Settlement::Park { id, priority, body, after, ability }
+                settlement::Outcome::Park { id, priority, body, after, ability }
             }
-            _ => Settlement::DeadLetter { id, body, reason: outcome.text() },
+            _ => settlement::Outcome::DeadLetter { id, body, reason: outcome.text() },
         }
+        .into()
     }
 }
 
@@ -235,19 +236,21 @@ fn span(queue: &QueueName, message: &Message<'_>) -> Span {
 }
 
 /// The settlement that a verdict comes to; `None` where the message is no longer this worker's.
-fn judge(message: &Message<'_>, outcome: &Outcome, verdict: Verdict) -> Option<Settlement> {
+fn judge(message: &Message<'_>, ended: &Outcome, verdict: Verdict) -> Option<Settlement> {
+    use settlement::Outcome;
     let (id, priority) = (message.envelope.id, message.envelope.priority.unwrap_or_default());
-    let error = outcome.is_failure().then(|| outcome.text());
+    let error = ended.is_failure().then(|| ended.text());
     let body = || message.rewritten(error.as_deref());
-    Some(match verdict {
-        Verdict::Done => Settlement::Done,
-        Verdict::Reschedule { after } => Settlement::Reschedule { id, priority, body: body(), after },
+    let outcome = match verdict {
+        Verdict::Done => Outcome::Done,
+        Verdict::Reschedule { after } => Outcome::Reschedule { id, priority, body: body(), after },
         Verdict::Park { after } => match ability::of_actor(&message.envelope.actor) {
-            Some(ability) => Settlement::Park { id, priority, body: body(), after, ability },
-            None => Settlement::Reschedule { id, priority, body: body(), after },
+            Some(ability) => Outcome::Park { id, priority, body: body(), after, ability },
+            None => Outcome::Reschedule { id, priority, body: body(), after },
         },
-        Verdict::DeadLetter { .. } => Settlement::DeadLetter { id: Some(id), body: body(), reason: outcome.text() },
-        Verdict::Release => Settlement::Release { body: body() },
+        Verdict::DeadLetter { .. } => Outcome::DeadLetter { id: Some(id), body: body(), reason: ended.text() },
+        Verdict::Release => Outcome::Release { body: body() },
         Verdict::Leave => return None,
-    })
+    };
+    Some(outcome.into())
 }

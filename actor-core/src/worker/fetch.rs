@@ -122,23 +122,17 @@ impl Fetch {
             self.demand.observe_round_trip(claim.began.elapsed());
         }
         let in_order = match (self.buffer.back(), deliveries.first()) {
-            (Some((_, last)), Some(first)) => last.receipt.rank() <= first.receipt.rank(),
+            (Some((_, last)), Some(first)) => last.rank <= first.rank,
             _ => true,
         };
         let now = Instant::now();
-        let most = self.buffer.len() + claim.asked;
         self.buffer.extend(deliveries.into_iter().map(|delivery| (now, delivery)));
         if !self.buffer.is_empty() {
             failpoint::pass("worker.claimed");
         }
         if !in_order {
             // Stable: within a rank the order stays.
-            self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.receipt.rank());
-        }
-        // A broker may deliver more than was asked for where several priorities wait. Kept, the lower ones
-        // would start before the higher ones that are still to come.
-        for (_, delivery) in self.buffer.split_off(most.min(self.buffer.len())) {
-            self.session.release(delivery);
+            self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.rank);
         }
         self.session.outage.ended();
     }

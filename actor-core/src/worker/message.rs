@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::outcome::Policy;
 use crate::actor::{ImplementationDef, Options};
 use crate::delivery::Delivery;
-use crate::settlement::Settlement;
+use crate::settlement::{Outcome, Settlement};
 use crate::wire::{self, Change, Envelope, Undecodable};
 
 /// A delivery's message, decoded, with what the delivery adds to it.
@@ -71,5 +71,5 @@ impl<'a> Message<'a> {
 /// The settlement that releases a message which has not started.
 pub(super) fn release(delivery: &Delivery) -> Settlement {
     let body = Message::decode(delivery).map_or_else(|_| delivery.body.clone(), |message| message.rewritten(None));
-    Settlement::Release { body }
+    Outcome::Release { body }.into()
 }
