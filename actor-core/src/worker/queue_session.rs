@@ -1,4 +1,4 @@
-//! A worker's place at one queue, in one session: what fetching, recovering and running share.
+//! One queue in one session of a worker: what its services and its runs share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::executor::{Executor, release};
+use super::executor::Executor;
+use super::message::release;
 use super::outage::Outage;
 use super::settle::Settlements;
 use super::slots::{Slot, Slots};
@@ -63,7 +64,7 @@ impl ServedQueue {
     }
 }
 
-/// A worker's place at one queue.
+/// One queue in one session.
 pub(crate) struct QueueSession {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) consumer: Consumer,
@@ -100,7 +101,7 @@ impl QueueSession {
         });
     }
 
-    /// Waits for something, unless the post is halted first: then there is `None`.
+    /// Waits for something, unless the session is halted first: then there is `None`.
     pub(crate) async fn unless_halted<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             waited = wait => Some(waited),
@@ -114,10 +115,10 @@ impl QueueSession {
         self.settle(delivery.receipt, settlement);
     }
 
-    /// Hands a settlement to the settler, which outlives every post.
+    /// Hands a settlement to the settler, which outlives the session.
     pub(crate) fn settle(&self, receipt: Receipt, settlement: Settlement) {
         self.served.unsettled.fetch_add(1, Ordering::Relaxed);
         let handed = self.settlements.send((receipt, settlement));
-        debug_assert!(handed.is_ok(), "the settler ended before the last post");
+        debug_assert!(handed.is_ok(), "the settler ended before the last service");
     }
 }
