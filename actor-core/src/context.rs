@@ -67,8 +67,23 @@ pub(crate) struct RunInfo {
 impl Context {
     pub(crate) fn new(info: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
         let cancel = Cancel { worker, own: OnceLock::new(), told: Notify::new() };
-        let RunInfo { id, actor, queue, attempt, crashes, token, trace, headers, retries_left, sent_at, deadline } = info;
-        let run = Inner { id, actor, queue, attempt, crashes, token, trace, headers, retries_left, sent_at, deadline, states, cancel };
+        let RunInfo { id, actor, queue, attempt, crashes, token, trace, headers, retries_left, sent_at, deadline } =
+            info;
+        let run = Inner {
+            id,
+            actor,
+            queue,
+            attempt,
+            crashes,
+            token,
+            trace,
+            headers,
+            retries_left,
+            sent_at,
+            deadline,
+            states,
+            cancel,
+        };
         Self(Arc::new(run))
     }
 

@@ -51,6 +51,9 @@
 //! [`Builder::register`]. A crate that has only actors is linked only where a program names it:
 //! `use tasks as _;`.
 
+// What only a worker uses.
+#![cfg_attr(not(feature = "worker"), allow(dead_code, unreachable_pub))]
+
 pub mod actor;
 mod args;
 pub mod broker;
@@ -68,6 +71,9 @@ mod headers;
 mod implements;
 pub mod inspect;
 mod install;
+#[cfg(feature = "worker")]
+pub mod layer;
+#[cfg(feature = "worker")]
 mod memory;
 mod message;
 mod name;
@@ -83,6 +89,7 @@ mod strict;
 pub mod testing;
 mod trace;
 pub mod wire;
+#[cfg(feature = "worker")]
 mod worker;
 
 pub use actor::Actor;
@@ -93,6 +100,7 @@ pub use error::BrokerError;
 pub use failure::Failure;
 pub use inspect::Inspect;
 pub use install::{InstallError, install};
+#[cfg(feature = "worker")]
 pub use memory::MemoryBroker;
 pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
@@ -100,6 +108,7 @@ pub use on_send::{OutgoingMessage, on_send};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
+#[cfg(feature = "worker")]
 pub use worker::{Builder, Signals, Worker, WorkerError};
 
 /// What `#[actor]` expands to. Not for people: it changes with every release.

@@ -43,9 +43,7 @@ static HOOKS: OnceLock<RwLock<Arc<[Arc<Hook>]>>> = OnceLock::new();
 /// assert!(refused.unwrap_err().is_refused());
 /// # }
 /// ```
-pub fn on_send<E: Into<Refusal>>(
-    hook: impl Fn(&mut OutgoingMessage<'_>) -> Result<(), E> + Send + Sync + 'static,
-) {
+pub fn on_send<E: Into<Refusal>>(hook: impl Fn(&mut OutgoingMessage<'_>) -> Result<(), E> + Send + Sync + 'static) {
     let hook: Arc<Hook> = Arc::new(move |message: &mut OutgoingMessage<'_>| hook(message).map_err(Into::into));
     let hooks = HOOKS.get_or_init(|| RwLock::new(Arc::new([])));
     // Nothing panics while it is held.

@@ -1,9 +1,9 @@
 //! A stored message, as people and screens read it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::headers::Headers;
-use crate::wire::{Envelope, Undecodable, VERSION};
+use crate::wire::{Envelope, Undecodable, VERSION, to_time};
 use crate::{MessageId, Priority, TraceParent};
 
 /// A stored message, decoded. `docs/wire-format.md` describes the stored form.
@@ -55,8 +55,8 @@ impl StoredMessage {
             args: envelope.args.to_owned(),
             attempts: envelope.attempt,
             crashes: envelope.crashes,
-            sent_at: at(envelope.sent_at),
-            expires_at: envelope.expires_at.map(at),
+            sent_at: to_time(envelope.sent_at),
+            expires_at: envelope.expires_at.map(to_time),
             priority: envelope.priority.unwrap_or_default(),
             max_retries: envelope.max_retries,
             trace: envelope.trace,
@@ -87,11 +87,6 @@ pub(crate) fn newer(version: u64) -> String {
     format!("the message is of format version {version}, and this library reads {VERSION}")
 }
 
-/// A time of the wire's.
-fn at(ms: u64) -> SystemTime {
-    UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,8 +97,8 @@ mod tests {
         assert_eq!((&*message.actor, &*message.queue), ("process_video", "video_processing"));
         assert!(message.args.starts_with('[') && message.args.ends_with(']'));
         assert_eq!((message.attempts, message.crashes, message.max_retries), (2, 1, Some(3)));
-        assert_eq!(message.sent_at, at(1_722_999_000_000));
-        assert_eq!((message.expires_at, message.priority), (Some(at(1_723_085_400_000)), Priority::High));
+        assert_eq!(message.sent_at, to_time(1_722_999_000_000));
+        assert_eq!((message.expires_at, message.priority), (Some(to_time(1_723_085_400_000)), Priority::High));
         assert_eq!(message.last_error.as_deref(), Some("the codec said \"no\""));
         assert_eq!(message.header("tenant"), Some("acme"));
         assert_eq!(message.headers().count(), 2);

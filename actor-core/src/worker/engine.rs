@@ -69,7 +69,13 @@ impl Engine {
             Arc::new(ServedQueue::new(queue.clone(), Slots::new(slots, total.clone())))
         };
         let queues = plan.queues.iter().map(serve).collect();
-        let executor = Executor::new(plan.implementations, builder.states, builder.max_crashes, Threads::new());
+        let executor = Executor::new(
+            plan.implementations,
+            builder.states,
+            builder.max_crashes,
+            builder.layers.into(),
+            Threads::new(),
+        );
         Ok(Self {
             broker: builder.broker,
             name: builder.name,
@@ -161,7 +167,7 @@ impl Engine {
         self.runs.close();
         tokio::select! {
             () = self.runs.wait() => {}
-            () = self.time_for_runs(asked_again) => self.executor.closing.cancel(),
+            () = self.time_for_runs(asked_again) => self.executor.sync.closing.cancel(),
         }
         self.runs.wait().await;
         self.settle(asked_again).await;
