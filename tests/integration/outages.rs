@@ -44,7 +44,7 @@ async fn load(cx: &Context, number: u32, #[state] runs: &Runs) -> Result<(), Str
 #[actor(queue = "cut")]
 async fn cut(number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
     gate.pass().await;
-    probe.tell(number.to_string());
+    probe.report(number.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,7 +101,7 @@ async fn send_all(broker: Arc<dyn Broker>, numbers: std::ops::Range<u32>, stored
 #[tokio::test]
 async fn an_idle_worker_works_again_within_a_second_of_the_cut_of_every_connection() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let worker = RunningWorker::start(stage.worker("cut").await.state(probe).state(Gate::opened()));
     for round in 0..5 {
         stage.server().until_waiting(1).await;
@@ -109,7 +109,7 @@ async fn an_idle_worker_works_again_within_a_second_of_the_cut_of_every_connecti
         stage.server().cut_connections();
         let stream = "{actor:cut}:ready:normal";
         stage.server().cli(&["XADD", stream, "*", "m", &by_hand("cut", "cut", &format!("[{round}]"))]);
-        assert_eq!(heard.next().await, round.to_string());
+        assert_eq!(reports.next().await, round.to_string());
         let took = began.elapsed();
         assert!(took < SOON, "it took {took:?} from the cut to the next run");
         stage.until_empty("cut").await;
@@ -138,7 +138,7 @@ async fn a_sender_sends_again_within_a_second_of_the_cut_of_every_connection() {
 async fn a_busy_worker_works_again_within_a_second_of_the_cut_of_every_connection() {
     const BACKLOG: u32 = 3_000;
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     cut.send_many_with(&stage.broker, 0..BACKLOG).await.unwrap();
     let gate = Gate::closed();
     let builder = stage.worker("cut").await.concurrency(NonZeroUsize::new(16).unwrap());
@@ -151,7 +151,7 @@ async fn a_busy_worker_works_again_within_a_second_of_the_cut_of_every_connectio
         stage.server().cut_connections();
         gate.let_pass(1_000);
         for nth in 0..1_000 {
-            runs[heard.next().await.parse::<usize>().unwrap()] += 1;
+            runs[reports.next().await.parse::<usize>().unwrap()] += 1;
             let took = began.elapsed();
             assert!(nth != in_hand || took < SOON, "round {round}: it took {took:?} from the cut to the next run");
         }
@@ -202,14 +202,14 @@ async fn what_was_in_flight_when_the_connection_broke_may_have_been_stored() {
 #[tokio::test]
 async fn a_worker_that_starts_while_redis_is_away_begins_when_it_is_there() {
     let mut stage = Stage::on(RedisServer::durable()).await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let builder = stage.worker("cut").await.state(probe).state(Gate::opened());
     cut.send_with(&stage.broker, 1).await.unwrap();
     stage.server().kill();
     let worker = RunningWorker::start(builder);
     sleep(Duration::from_millis(200)).await; // That it does not give up has no event.
     stage.server().revive();
-    assert_eq!(heard.next().await, "1");
+    assert_eq!(reports.next().await, "1");
     worker.stop().await;
 }
 

@@ -17,7 +17,7 @@ use crate::support::stage::name;
 const REDIS: &str = "ACTOR_TEST_SIGNALLED_WORKER";
 
 /// How far apart a platform may send the two signals of one stop.
-const TWINS: Duration = Duration::from_millis(20);
+const SAME_STOP: Duration = Duration::from_millis(20);
 
 /// More than a stop takes that waits for nobody, and far less than one that waits for a broker's answers.
 const SOON: Duration = Duration::from_secs(6);
@@ -100,7 +100,7 @@ async fn a_signal_from_before_the_worker_runs_stops_it_as_soon_as_it_does() {
     let mut stage = Stage::redis().await;
     let mut worker = Process::start(&mut stage, "signals::a_worker_that_listens_before_it_connects", "listening");
     worker.terminate();
-    sleep(TWINS).await; // Until it is delivered, which nobody hears.
+    sleep(SAME_STOP).await; // Until it is delivered, which nobody hears.
     worker.0.stdin.take().unwrap().write_all(b"\n").unwrap();
     let took = worker.ended().await;
     assert!(took < SOON, "it took {took:?}");
@@ -116,7 +116,7 @@ async fn two_signals_of_one_moment_are_one() {
     stage.until("signalled", |counts| counts.in_flight == 3).await;
     sleep(Duration::from_millis(100)).await; // Until the last has begun, which nobody hears.
     worker.terminate();
-    sleep(TWINS).await;
+    sleep(SAME_STOP).await;
     worker.terminate();
     worker.ended().await;
     let counts = stage.counts("signalled").await;

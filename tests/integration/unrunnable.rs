@@ -21,7 +21,7 @@ const RANDOM: usize = 2_000;
 
 #[actor(queue = "strangers")]
 async fn neighbour(number: u32, flag: bool, #[state] probe: &Probe) {
-    probe.tell(format!("{number} {flag}"));
+    probe.report(format!("{number} {flag}"));
 }
 
 /// Counts its runs, for messages that may be damaged.
@@ -32,14 +32,14 @@ struct Done(Arc<AtomicU64>);
 async fn survivor(number: u32, #[state] done: &Done, #[state] probe: &Probe) {
     done.0.fetch_add(1, Ordering::Relaxed);
     if number == u32::MAX {
-        probe.tell("still here");
+        probe.report("still here");
     }
 }
 
 #[actor(queue = "rolling")]
 async fn early(cx: &Context, #[state] probe: &Probe) {
     let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.fencing_token());
-    probe.tell(format!("{} attempt {attempt} crashes {crashes} token {token}", cx.actor()));
+    probe.report(format!("{} attempt {attempt} crashes {crashes} token {token}", cx.actor()));
 }
 
 /// An actor that only those workers have that it is given to, as while a deploy is under way.
@@ -61,19 +61,19 @@ async fn postpones(cx: &Context) -> Result<(), Failure> {
 /// The actor of the example in `docs/wire-format.md`.
 #[actor(queue = "video_processing")]
 async fn process_video(video_id: Uuid, #[state] probe: &Probe) {
-    probe.tell(format!("processed {video_id}"));
+    probe.report(format!("processed {video_id}"));
 }
 
 on_every_broker! {
     async fn an_undecodable_message_between_two_good_ones_is_dead_lettered_untouched_and_they_are_done(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
         let strange = Bytes::from_static(b"\xff\x00 {\"v\":1} is no message");
         stage.put("strangers", strange.clone()).await;
         neighbour.send_with(&stage.broker, 2, true).await.unwrap();
         let worker = worker(&stage, "strangers", probe).await;
-        assert_eq!(heard.next_sorted(2).await, ["1 true", "2 true"]);
-        let reason = stage.epitaph("strangers").await;
+        assert_eq!(reports.next_sorted(2).await, ["1 true", "2 true"]);
+        let reason = stage.dead_reason("strangers").await;
         assert!(reason.starts_with("the message cannot be decoded: it is not UTF-8"), "{reason}");
         assert_eq!(stage.list("strangers", State::Dead).await.pop().unwrap().body, strange);
         stage.until_empty("strangers").await;
@@ -81,7 +81,7 @@ on_every_broker! {
     }
 
     async fn arguments_of_another_type_or_number_are_dead_lettered_by_name(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "strangers", probe).await;
         for (args, reason) in [
             (r#"["x",true]"#, r#"argument 1 (`number`): invalid type: string "x", expected u32"#),
@@ -95,30 +95,30 @@ on_every_broker! {
             (r#"{"number":1}"#, "`args` is not a JSON array"),
         ] {
             stage.put("strangers", by_hand("neighbour", "strangers", args)).await;
-            assert_eq!(stage.epitaph("strangers").await, reason);
+            assert_eq!(stage.dead_reason("strangers").await, reason);
             let dead_letter = stage.list("strangers", State::Dead).await.pop().unwrap();
             let body: Value = serde_json::from_slice(&dead_letter.body).unwrap();
             assert_eq!(body["attempt"], 0, "what never ran is no attempt");
             assert!(stage.inspect.delete(&name("strangers"), State::Dead, &dead_letter.handle).await.unwrap());
         }
         neighbour.send_with(&stage.broker, 3, false).await.unwrap();
-        assert_eq!(heard.next().await, "3 false");
+        assert_eq!(reports.next().await, "3 false");
         worker.stop().await;
     }
 
     async fn an_unknown_actor_is_left_for_a_worker_that_has_it(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let old = worker(&stage, "rolling", probe.clone()).await;
         stage.put("rolling", by_hand("late", "rolling", "[]")).await;
         early.send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "early attempt 1 crashes 0 token 1", "it holds up nobody");
+        assert_eq!(reports.next().await, "early attempt 1 crashes 0 token 1", "it holds up nobody");
         let counts = stage.until("rolling", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
         old.stop().await;
 
         let builder = stage.worker("rolling").await.register::<Late>();
         let new = RunningWorker::start(builder.state(probe));
-        let run = heard.next().await;
+        let run = reports.next().await;
         assert!(run.starts_with("late attempt 1 crashes 0 token "), "being left counts nothing: {run}");
         assert!(!run.ends_with("token 1"), "{run}");
         stage.until_empty("rolling").await;
@@ -126,12 +126,12 @@ on_every_broker! {
     }
 
     async fn a_message_of_a_newer_version_is_left_for_a_newer_worker(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "strangers", probe).await;
         let newer = with_members("neighbour", "strangers", r#"{"by_name":{"number":1}}"#, r#""v":2,"attempt":"none""#);
         stage.put("strangers", newer.clone()).await;
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
-        assert_eq!(heard.next().await, "1 true");
+        assert_eq!(reports.next().await, "1 true");
         let counts = stage.until("strangers", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
         let left = stage.list("strangers", State::Scheduled).await.pop().unwrap();
@@ -156,14 +156,14 @@ on_every_broker! {
     }
 
     async fn random_bytes_are_all_dead_lettered_untouched(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let builder = stage.worker("random").await;
         let worker = RunningWorker::start(builder.state(probe).state(Done::default()));
         let mut rng = Rng::with_seed(1);
         let entries: Vec<Bytes> = (0..RANDOM).map(|_| random(&mut rng)).collect();
         store(&stage, "random", &entries).await;
         survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
-        assert_eq!(heard.next().await, "still here");
+        assert_eq!(reports.next().await, "still here");
         stage.until_empty("random").await;
         let mut expected = BTreeMap::new();
         for entry in entries {
@@ -179,7 +179,7 @@ on_every_broker! {
     }
 
     async fn a_damaged_message_is_done_dead_lettered_or_left_and_never_lost(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let done = Done::default();
         let builder = stage.worker("random").await;
         let worker = RunningWorker::start(builder.state(probe).state(done.clone()));
@@ -187,7 +187,7 @@ on_every_broker! {
         let entries: Vec<Bytes> = (0..RANDOM).map(|_| damaged(&mut rng)).collect();
         store(&stage, "random", &entries).await;
         survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
-        assert_eq!(heard.next().await, "still here");
+        assert_eq!(reports.next().await, "still here");
         let counts = stage.until("random", |counts| counts.ready == 0 && counts.in_flight == 0).await;
         let done = done.0.load(Ordering::Relaxed) - 1;
         assert_eq!(done + counts.dead + counts.scheduled, RANDOM as u64, "{done} done, {counts:?}");
@@ -198,14 +198,14 @@ on_every_broker! {
 #[tokio::test]
 async fn a_message_from_plain_redis_cli_is_run() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let worker = worker(&stage, "video_processing", probe).await;
     // The command that the document shows, as it stands there.
     let document = include_str!("../../docs/wire-format.md");
     let command = document.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     assert!(command.starts_with("redis-cli XADD "), "{command}");
     stage.server().shell(command);
-    assert_eq!(heard.next().await, "processed 5f0c2a1e-9a3b-4a52-8f0e-3a1b7a3f9a10");
+    assert_eq!(reports.next().await, "processed 5f0c2a1e-9a3b-4a52-8f0e-3a1b7a3f9a10");
     stage.until_empty("video_processing").await;
     worker.stop().await;
 }
@@ -213,7 +213,7 @@ async fn a_message_from_plain_redis_cli_is_run() {
 #[tokio::test]
 async fn an_entry_of_any_other_shape_is_dead_lettered_and_holds_up_nobody() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let stream = "{actor:strangers}:ready:normal";
     neighbour.send_with(&stage.broker, 1, true).await.unwrap();
     stage.server().cli(&["XADD", stream, "*", "body", "what is this"]);
@@ -223,7 +223,7 @@ async fn an_entry_of_any_other_shape_is_dead_lettered_and_holds_up_nobody() {
     stage.server().cli(&["XADD", stream, "*", "from", "me", "m", &good]);
     neighbour.send_with(&stage.broker, 3, true).await.unwrap();
     let worker = worker(&stage, "strangers", probe).await;
-    assert_eq!(heard.next_sorted(3).await, ["1 true", "2 false", "3 true"]);
+    assert_eq!(reports.next_sorted(3).await, ["1 true", "2 false", "3 true"]);
     let counts = stage.until_empty("strangers").await;
     assert_eq!(counts.dead, 3);
     let texts: Vec<_> =

@@ -99,13 +99,13 @@ impl Api {
 }
 
 #[test]
-fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds() {
+fn what_a_killed_worker_ran_is_done_by_another_within_ten_seconds() {
     let redis = RedisServer::durable();
     let api = Api::start(&redis);
-    let mut doomed = api.worker(&[("CONCURRENCY", "2"), ("SLOWDOWN_MS", FOREVER_MS)]);
+    let mut victim = api.worker(&[("CONCURRENCY", "2"), ("SLOWDOWN_MS", FOREVER_MS)]);
     let held = [api.accepted(b"abc"), api.accepted(b"a second video")];
     for _ in &held {
-        doomed.wait_for("processing video");
+        victim.wait_for("processing video");
     }
 
     // Both of its hands are full, so the rest is the other's.
@@ -118,7 +118,7 @@ fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds()
         assert_eq!(api.video(id)["status"], "processing");
     }
 
-    doomed.kill();
+    victim.kill();
     let killed = Instant::now();
     for _ in &held {
         let begun = other.wait_for("processing video");
@@ -185,7 +185,7 @@ fn while_redis_is_away_the_api_runs_and_says_so_and_when_it_is_back_it_goes_on()
 }
 
 #[test]
-fn an_upload_that_redis_did_not_answer_for_is_kept_and_the_client_is_told() {
+fn an_upload_with_an_unknown_send_is_kept_and_the_client_learns_it() {
     let redis = RedisServer::durable();
     let api = Api::start(&redis);
     let mut worker = api.worker(&[]);

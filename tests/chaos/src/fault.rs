@@ -11,7 +11,7 @@ use crate::fleet::{Role, Slot};
 use crate::foreign;
 use crate::history::What;
 use crate::process::{NAMESPACE, QUEUES};
-use crate::proxy::Weather;
+use crate::proxy::Condition;
 use crate::stage::Stage;
 use crate::{storage, tasks, threads};
 
@@ -37,7 +37,7 @@ pub(crate) enum Fault {
     FlushScripts,
     KillClients,
     LoseWorkers,
-    LoseLater,
+    LoseScheduled,
     LoseConsumers,
     LoseGroups,
     LoseDead,
@@ -115,15 +115,15 @@ impl Fault {
         }
     }
 
-    fn weather(self) -> Weather {
+    fn condition(self) -> Condition {
         match self {
-            Self::Cut => Weather::Cut,
-            Self::Mute => Weather::Mute,
-            Self::Deaf => Weather::Deaf,
-            Self::Snap => Weather::Snap,
-            Self::Lag => Weather::Lag,
-            Self::Drip => Weather::Drip,
-            _ => Weather::Clear,
+            Self::Cut => Condition::Cut,
+            Self::Mute => Condition::Mute,
+            Self::Deaf => Condition::Deaf,
+            Self::Snap => Condition::Snap,
+            Self::Lag => Condition::Lag,
+            Self::Drip => Condition::Drip,
+            _ => Condition::Clear,
         }
     }
 
@@ -183,7 +183,7 @@ impl Fault {
             (Self::FlushScripts, _) => stage.redis("SCRIPT FLUSH")?,
             (Self::KillClients, _) => stage.redis("CLIENT KILL TYPE normal")?,
             (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(rng, "workers")))?,
-            (Self::LoseLater, _) => stage.redis(&format!("DEL {}", key(rng, "scheduled")))?,
+            (Self::LoseScheduled, _) => stage.redis(&format!("DEL {}", key(rng, "scheduled")))?,
             (Self::LoseConsumers, _) => lose_consumers(stage, rng)?,
             (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(rng)))?,
             (Self::LoseDead, _) => stage.redis(&format!("DEL {}", key(0, "dead")))?,
@@ -193,7 +193,7 @@ impl Fault {
             (Self::FillDisk, _) => stage.disk.as_ref().map_or(Ok(()), Disk::fill)?,
             (Self::Foreign, _) => foreign::send(stage, rng)?,
             (Self::Poison | Self::Hog | Self::Leak, _) => self.send(stage),
-            (fault, Some(slot)) => slot.proxy.set(fault.weather()),
+            (fault, Some(slot)) => slot.proxy.set(fault.condition()),
             // A fault of single processes, where there is none to befall.
             (_, None) => {}
         }
@@ -204,7 +204,7 @@ impl Fault {
     pub(crate) fn end(self, stage: &mut Stage, victim: &Victim) -> Result<(), Box<dyn std::error::Error>> {
         if let Some(slot) = victim.0.map(|slot| &mut stage.slots[slot]) {
             slot.thaw();
-            slot.proxy.set(Weather::Clear);
+            slot.proxy.set(Condition::Clear);
         }
         match self {
             Self::KillRedis | Self::LongOutage => {

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::history::{Journal, What};
 use crate::memory::Memory;
-use crate::process::{Fate, Orders};
+use crate::process::{Failpoint, Orders};
 use crate::proxy::Proxy;
 
 /// What a process is for.
@@ -95,8 +95,8 @@ impl Slot {
     }
 
     /// Says where the processes that are started from now on die.
-    pub(crate) fn doom(&mut self, fate: Option<Fate>) {
-        self.orders.fate = fate;
+    pub(crate) fn arm(&mut self, failpoint: Option<Failpoint>) {
+        self.orders.failpoint = failpoint;
     }
 
     /// Starts a process.

@@ -32,7 +32,7 @@ pub(crate) fn send(stage: &Stage, rng: u64) -> RedisResult<()> {
 
         let id = MessageId::new();
         let body = format!(r#"{{"v":2,"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"lane":[1,2]}}"#);
-        stage.journal.note(&What::Tomorrow { id, body: body.clone() });
+        stage.journal.note(&What::NewerFormat { id, body: body.clone() });
         cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
     }
     Ok(())

@@ -24,7 +24,7 @@ pub(crate) enum What {
     Unknown { id: MessageId, why: String },
 
     /// A message of a newer format was added by hand.
-    Tomorrow { id: MessageId, body: String },
+    NewerFormat { id: MessageId, body: String },
 
     /// A worker was in flight a message, and may run it.
     Delivered { id: MessageId, attempt: u32, crashes: u32, token: u64 },

@@ -153,7 +153,7 @@ fn play_points(options: &Options) -> Result<Table, Box<dyn Error>> {
     let directory = directory(failpoints::NAME, options.seed)?;
     let table = runtime()?.block_on(failpoints::play(options, &directory))?;
     table.finish();
-    put_away(&directory, options.keep || !table.holds())?;
+    tidy_up(&directory, options.keep || !table.holds())?;
     Ok(table)
 }
 
@@ -162,7 +162,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 #[allow(clippy::print_stdout)]
-fn put_away(directory: &Path, keep: bool) -> std::io::Result<()> {
+fn tidy_up(directory: &Path, keep: bool) -> std::io::Result<()> {
     if keep {
         println!("histories: {}", directory.display());
         return Ok(());
@@ -181,7 +181,7 @@ fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Er
             Err(error) => report.broke_off = Some(error.to_string()),
         },
     }
-    put_away(&directory, options.keep || !(report.holds() || report.not_arranged.is_some()))?;
+    tidy_up(&directory, options.keep || !(report.holds() || report.not_arranged.is_some()))?;
     Ok(report)
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Orders {
     /// Producers: whether only what a replica has counts as acknowledged.
     pub(crate) waits: bool,
     /// Where it dies, if it comes there.
-    pub(crate) fate: Option<Fate>,
+    pub(crate) failpoint: Option<Failpoint>,
 }
 
 /// What producers send besides the usual.
@@ -61,17 +61,17 @@ pub(crate) enum Extra {
     /// Short runs of the actor that holds a thread.
     Sync,
     /// Messages of the newest actor.
-    Novel,
+    Newest,
 }
 
 /// A failpoint, and at which pass through it a process dies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Fate {
+pub(crate) struct Failpoint {
     pub(crate) point: String,
     pub(crate) passes: u64,
 }
 
-impl Fate {
+impl Failpoint {
     /// Has this process die as told.
     fn accept(&self, journal: &Arc<Journal>) {
         let journal = Arc::clone(journal);
@@ -106,8 +106,8 @@ impl Orders {
         let log = File::create(self.directory.join(format!("{}.log", self.name)))?;
         tracing_subscriber::fmt().with_ansi(false).with_writer(log).init();
         let journal = Arc::new(Journal::open(&self.directory, &self.name)?);
-        if let Some(fate) = &self.fate {
-            fate.accept(&journal);
+        if let Some(failpoint) = &self.failpoint {
+            failpoint.accept(&journal);
         }
         Ok(journal)
     }

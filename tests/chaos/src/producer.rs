@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::process::{Extra, Orders};
-use crate::tasks::{doomed, jumpy, novel, patient, plain, stubborn};
+use crate::tasks::{doomed, jumpy, newest, patient, plain, stubborn};
 
 /// How many sends are under way at most.
 const LANES: u32 = 8;
@@ -30,7 +30,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
         let broker: Arc<dyn Broker> = Arc::new(orders.broker(&journal)?);
         let mut terminate = signal(SignalKind::terminate())?;
         let (stop, stopped) = watch::channel(false);
-        let open = turnstile(orders);
+        let open = pauses(orders);
         let streams: Vec<_> = (0..LANES)
             .map(|stream| {
                 let rng = Rng::with_seed(orders.seed ^ u64::from(stream) << 32);
@@ -67,7 +67,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
 }
 
 /// Lets all streams send, or none: where producers pause, the connection that they share is quiet then.
-fn turnstile(orders: &Orders) -> watch::Receiver<bool> {
+fn pauses(orders: &Orders) -> watch::Receiver<bool> {
     let (turn, open) = watch::channel(true);
     let (pauses, mut rng) = (orders.pauses, Rng::with_seed(orders.seed));
     tokio::spawn(async move {
@@ -100,7 +100,7 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let calls: Vec<_> = (0..60).map(|_| (rng.u64(100..400), 0)).collect();
             return stubborn.send_many_with(broker, calls).await.map(drop).map_err(|error| error.error);
         }
-        Extra::Novel if rng.u32(0..5) == 0 => return novel.message().send_with(broker).await.map(drop),
+        Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }
     let quick = rng.u64(0..15);

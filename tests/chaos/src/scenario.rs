@@ -231,7 +231,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         },
         Scenario {
             first_is_older: true,
-            extra: Extra::Novel,
+            extra: Extra::Newest,
             faults: vec![(RollBack, 3), (RollBackAll, 2)],
             workers: 4,
             gap_ms: (500, 2_500),
@@ -293,7 +293,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             disk: Room::CanBeFilled,
             redis: &["--appendfsync", "everysec"],
             ..one(
-                "disk-full-later",
+                "disk-full-everysec",
                 "the disk is full: Redis, which writes every second, refuses with MISCONF",
                 &[FillDisk],
             )
@@ -315,7 +315,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("lose-workers", "the index of leases is deleted", &[LoseWorkers]).dense(),
         Scenario {
             excused: &[(judge::WAITS, "the times were in the index: what had one starts early, rather than never")],
-            ..one("lose-later", "the index of scheduled messages is deleted", &[LoseLater]).dense()
+            ..one("lose-scheduled", "the index of scheduled messages is deleted", &[LoseScheduled]).dense()
         },
         Scenario {
             excused: UNKNOWN_HOLDERS,

@@ -36,7 +36,7 @@ pub(crate) struct Stage {
     pub(crate) broker: RedisBroker,
     /// The harness's own way to send.
     pub(crate) sender: Arc<dyn Broker>,
-    /// The harness's own way to Redis, where the weather is always fine.
+    /// The harness's own way to Redis, where the condition is always fine.
     way: Proxy,
 }
 
@@ -89,7 +89,7 @@ impl Stage {
             stop_ms: scenario.stop_ms,
             older: false,
             waits: scenario.waits,
-            fate: None,
+            failpoint: None,
         };
         ledger::serve(&orders.ledger(), Arc::clone(&journal))?;
         let mut slots = Vec::new();

@@ -21,11 +21,11 @@ pub(crate) struct Storage {
     /// Messages that are ready, in flight or scheduled.
     pub(crate) left: Vec<MessageId>,
     /// Those of a newer format among them, as they stand there: they are for workers of tomorrow.
-    pub(crate) tomorrow: HashMap<MessageId, String>,
+    pub(crate) newer_format: HashMap<MessageId, String>,
     /// How many entries the groups believe in flight. The last worker that stops may hold a mark that woke it.
     pub(crate) in_flight: u64,
     /// What should not be there.
-    pub(crate) strange: Vec<String>,
+    pub(crate) unexpected: Vec<String>,
 }
 
 /// A dead letter.
@@ -77,7 +77,7 @@ impl Storage {
         for queue in QUEUES {
             storage.read_queue(queue, &mut connection)?;
         }
-        storage.look_for_strangers(&mut connection)?;
+        storage.find_unknown_keys(&mut connection)?;
         Ok(storage)
     }
 
@@ -90,7 +90,7 @@ impl Storage {
                 Ok(Body { id, actor, attempt, crashes }) => {
                     self.dead.insert(id, DeadLetter { actor, attempt, crashes, reason });
                 }
-                Err(error) => self.strange.push(format!("dead letter {member} cannot be read: {error}")),
+                Err(error) => self.unexpected.push(format!("dead letter {member} cannot be read: {error}")),
             }
         }
         let later: HashMap<String, Vec<u8>> = cmd("HGETALL").arg(key(queue, "scheduled:bodies")).query(connection)?;
@@ -117,15 +117,15 @@ impl Storage {
         }
         match serde_json::from_slice::<Head>(body) {
             Ok(Head { v, id }) if v > 1 => {
-                self.tomorrow.insert(id, String::from_utf8_lossy(body).into_owned());
+                self.newer_format.insert(id, String::from_utf8_lossy(body).into_owned());
             }
             Ok(Head { id, .. }) => self.left.push(id),
-            Err(error) => self.strange.push(format!("{error}: {}", String::from_utf8_lossy(body))),
+            Err(error) => self.unexpected.push(format!("{error}: {}", String::from_utf8_lossy(body))),
         }
     }
 
     /// Looks for keys that `docs/redis-keys.md` does not name.
-    fn look_for_strangers(&mut self, connection: &mut Connection) -> RedisResult<()> {
+    fn find_unknown_keys(&mut self, connection: &mut Connection) -> RedisResult<()> {
         const NAMES: [&str; 8] = [
             "scheduled",
             "scheduled:bodies",
@@ -144,7 +144,7 @@ impl Storage {
         // The one that producers write who wait for a replica.
         known.insert("waited".to_owned());
         let keys: Vec<String> = cmd("KEYS").arg("*").query(connection)?;
-        self.strange.extend(keys.into_iter().filter(|key| !known.contains(key)).map(|key| format!("a key {key}")));
+        self.unexpected.extend(keys.into_iter().filter(|key| !known.contains(key)).map(|key| format!("a key {key}")));
         Ok(())
     }
 }

@@ -134,19 +134,23 @@ pub(crate) fn stubborn(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) 
     run.succeed()
 }
 
-/// The queue that [`novel`] is declared for. Its messages go to the one that all workers serve: there they wait for a
+/// The queue that [`newest`] is declared for. Its messages go to the one that all workers serve: there they wait for a
 /// worker that has its state, as those of an actor that an older program lacks.
-pub(crate) const NOVELTIES: &str = "novelties";
+pub(crate) const NEWEST_QUEUE: &str = "newest";
 
 /// What only workers of the newest version have: how long a run takes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Novelty(pub(crate) Duration);
+pub(crate) struct NewestState(pub(crate) Duration);
 
 /// The newest actor.
-#[actor(queue = "novelties", max_retries = 2)]
-pub(crate) async fn novel(cx: &Context, #[state] site: &Site, #[state] novelty: &Novelty) -> Result<(), Failure> {
+#[actor(queue = "newest", max_retries = 2)]
+pub(crate) async fn newest(
+    cx: &Context,
+    #[state] site: &Site,
+    #[state] newest_state: &NewestState,
+) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
-    tokio::time::sleep(novelty.0).await;
+    tokio::time::sleep(newest_state.0).await;
     run.succeed()
 }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::clock::now_us;
 use crate::history::{Journal, What};
 use crate::process::QUEUES;
-use crate::tasks::NOVELTIES;
+use crate::tasks::NEWEST_QUEUE;
 use crate::waiting::{Waiting, replicated};
 
 /// Passes everything on, and notes sends, leases and what is in flight.
@@ -96,7 +96,7 @@ impl<B: Broker> Broker for Witness<B> {
         }
         // Older workers serve the queue of the newest actor too, and lack the actor.
         let work = QUEUES[0].parse().expect("the queues have proper names");
-        let queue = if queue.as_str() == NOVELTIES { &work } else { queue };
+        let queue = if queue.as_str() == NEWEST_QUEUE { &work } else { queue };
         let replicas = match &self.waiting {
             Some(waiting) => Some((waiting, waiting.connection().await)),
             None => None,

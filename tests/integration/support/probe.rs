@@ -13,22 +13,22 @@ pub struct Probe(mpsc::UnboundedSender<String>);
 
 /// The test's end.
 #[derive(Debug)]
-pub struct Heard(mpsc::UnboundedReceiver<String>);
+pub struct Reports(mpsc::UnboundedReceiver<String>);
 
 /// A probe and its listener.
-pub fn probe() -> (Probe, Heard) {
+pub fn probe() -> (Probe, Reports) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Probe(sender), Heard(receiver))
+    (Probe(sender), Reports(receiver))
 }
 
 impl Probe {
     /// Tells the test. A test that has ended does not listen any more.
-    pub fn tell(&self, what: impl Into<String>) {
+    pub fn report(&self, what: impl Into<String>) {
         let _ = self.0.send(what.into());
     }
 }
 
-impl Heard {
+impl Reports {
     /// Waits for what is told next.
     pub async fn next(&mut self) -> String {
         within(self.0.recv()).await.expect("a worker still holds the probe")
@@ -36,15 +36,15 @@ impl Heard {
 
     /// Waits for the next `count`, and sorts them.
     pub async fn next_sorted(&mut self, count: usize) -> Vec<String> {
-        let mut heard = Vec::with_capacity(count);
+        let mut reports = Vec::with_capacity(count);
         for _ in 0..count {
-            heard.push(self.next().await);
+            reports.push(self.next().await);
         }
-        heard.sort();
-        heard
+        reports.sort();
+        reports
     }
 
-    /// What was told and not yet heard.
+    /// What was told and not yet reports.
     pub fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.0.try_recv().ok()).collect()
     }

@@ -126,19 +126,19 @@ impl Stage {
             .and_then(|delivered| delivered.worker)
             .expect("it is in flight");
         let (holder, queues) = (WorkerId::from_text(&holder), [name(queue)]);
-        let heir = Consumer::new(WorkerId::new("heir"), name(queue));
-        self.broker.register(&heir.worker, &queues, Duration::from_secs(3_600)).await.expect("the broker answers");
+        let successor = Consumer::new(WorkerId::new("successor"), name(queue));
+        self.broker.register(&successor.worker, &queues, Duration::from_secs(3_600)).await.expect("the broker answers");
         let took = async || {
             // It may be renewed at any moment.
             self.broker.renew(&holder, &queues, Duration::ZERO).await.expect("the broker answers");
-            !self.broker.recover(&heir, 1, Duration::ZERO).await.expect("the broker answers").is_empty()
+            !self.broker.recover(&successor, 1, Duration::ZERO).await.expect("the broker answers").is_empty()
         };
         while !took().await {}
-        self.broker.deregister(&heir.worker, &queues).await.expect("the broker answers");
+        self.broker.deregister(&successor.worker, &queues).await.expect("the broker answers");
     }
 
     /// The reason of the only dead letter.
-    pub async fn epitaph(&self, queue: &str) -> String {
+    pub async fn dead_reason(&self, queue: &str) -> String {
         self.until(queue, |counts| counts.dead == 1).await;
         let mut dead = self.list(queue, State::Dead).await;
         dead.pop().and_then(|dead_letter| dead_letter.reason).expect("a dead letter has a reason")

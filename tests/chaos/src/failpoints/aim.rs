@@ -7,7 +7,7 @@ use crate::fleet::Role;
 pub(crate) struct Aim {
     pub(crate) point: &'static str,
     pub(crate) role: Role,
-    pub(crate) stir: Stir,
+    pub(crate) acts: Acts,
     /// At which pass a process dies, at most.
     pub(crate) most_passes: u64,
 }
@@ -40,26 +40,26 @@ pub(crate) enum Act {
 }
 
 /// Each act with the ms since the one before it, over and over, until the point is reached.
-type Stir = &'static [(u64, Act)];
+type Acts = &'static [(u64, Act)];
 
-const LOAD: Stir = &[];
-const STOP: Stir = &[(1_500, Act::Stop)];
-const CROWD: Stir = &[(600, Act::Burst)];
+const LOAD: Acts = &[];
+const STOP: Acts = &[(1_500, Act::Stop)];
+const BURST: Acts = &[(600, Act::Burst)];
 /// While messages that were fetched ahead wait for their slots.
-const STOP_IN_CROWD: Stir = &[(1_500, Act::Burst), (60, Act::Stop)];
+const STOP_IN_BURST: Acts = &[(1_500, Act::Burst), (60, Act::Stop)];
 /// For longer than the lease, which is 1.5 s.
-const FREEZE: Stir = &[(1_000, Act::Freeze), (2_800, Act::Thaw)];
-const NETWORK: Stir = &[(700, Act::Deaf), (0, Act::Marks), (200, Act::Cut), (60, Act::Clear)];
+const FREEZE: Acts = &[(1_000, Act::Freeze), (2_800, Act::Thaw)];
+const NETWORK: Acts = &[(700, Act::Deaf), (0, Act::Marks), (200, Act::Cut), (60, Act::Clear)];
 /// An answer that is lost then holds several messages.
-const CROWDED_NETWORK: Stir = &[(700, Act::Burst), (30, Act::Deaf), (200, Act::Cut), (60, Act::Clear)];
+const BURST_AND_NETWORK: Acts = &[(700, Act::Burst), (30, Act::Deaf), (200, Act::Cut), (60, Act::Clear)];
 /// Who is killed then holds enough for everybody to recover some.
-const DEATH: Stir = &[(1_700, Act::Burst), (40, Act::KillAnother)];
-const GROUP: Stir = &[(700, Act::LoseGroup)];
-const PARKED: Stir = &[(300, Act::Park)];
-const SCRIPTS: Stir = &[(400, Act::FlushScripts)];
+const DEATH: Acts = &[(1_700, Act::Burst), (40, Act::KillAnother)];
+const GROUP: Acts = &[(700, Act::LoseGroup)];
+const PARKED: Acts = &[(300, Act::Park)];
+const SCRIPTS: Acts = &[(400, Act::FlushScripts)];
 
 /// By the beginning of the name: the first that fits holds.
-const WAYS: &[(&str, Role, Stir, u64)] = &[
+const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("enqueue_one", Role::Producer, LOAD, 40),
     ("enqueue", Role::Producer, LOAD, 10),
     ("schedule", Role::Producer, LOAD, 5),
@@ -74,15 +74,15 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("unblock", Role::Worker, STOP, 1),
     ("open", Role::Worker, GROUP, 1),
     ("reclaim", Role::Worker, NETWORK, 2),
-    ("fetch", Role::Worker, CROWDED_NETWORK, 1),
+    ("fetch", Role::Worker, BURST_AND_NETWORK, 1),
     ("let_go", Role::Worker, NETWORK, 1),
     ("recover", Role::Worker, DEATH, 2),
     ("unpark", Role::Worker, PARKED, 2),
-    ("reschedule.half", Role::Worker, CROWD, 1),
+    ("reschedule.half", Role::Worker, BURST, 1),
     ("reschedule", Role::Worker, LOAD, 3),
-    ("dead_letter.half", Role::Worker, CROWD, 1),
+    ("dead_letter.half", Role::Worker, BURST, 1),
     ("dead_letter", Role::Worker, LOAD, 2),
-    ("release", Role::Worker, STOP_IN_CROWD, 1),
+    ("release", Role::Worker, STOP_IN_BURST, 1),
     ("script", Role::Worker, SCRIPTS, 1),
     ("worker.live", Role::Worker, LOAD, 1),
     ("worker.recovered", Role::Worker, DEATH, 1),
@@ -105,6 +105,6 @@ pub(crate) fn all() -> Vec<Aim> {
 
 fn aim(point: &'static str) -> Aim {
     let way = WAYS.iter().find(|(beginning, ..)| point.starts_with(beginning));
-    let (_, role, stir, most_passes) = *way.expect("the last one fits every name");
-    Aim { point, role, stir, most_passes }
+    let (_, role, acts, most_passes) = *way.expect("the last one fits every name");
+    Aim { point, role, acts, most_passes }
 }

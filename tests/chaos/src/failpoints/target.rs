@@ -9,8 +9,8 @@ use actor_core::Broker;
 use super::aim::{Act, Aim};
 use crate::foreign;
 use crate::history::What;
-use crate::process::Fate;
-use crate::proxy::Weather;
+use crate::process::Failpoint;
+use crate::proxy::Condition;
 use crate::stage::Stage;
 use crate::storage::key;
 use crate::tasks::{doomed, plain};
@@ -36,8 +36,8 @@ pub(super) struct Target {
 impl Target {
     /// Dooms the processes of a slot.
     pub(super) fn new(aim: Aim, slot: usize, stage: &mut Stage) -> Self {
-        let fate = Fate { point: aim.point.to_owned(), passes: fastrand::u64(1..=aim.most_passes) };
-        stage.slots[slot].doom(Some(fate));
+        let failpoint = Failpoint { point: aim.point.to_owned(), passes: fastrand::u64(1..=aim.most_passes) };
+        stage.slots[slot].arm(Some(failpoint));
         Self { aim, slot, reached: None, next: 0, since: Instant::now() }
     }
 
@@ -54,10 +54,10 @@ impl Target {
             (self.next, self.since) = (0, Instant::now());
             return Ok(());
         }
-        let Some((pause_ms, act)) = self.aim.stir.get(self.next) else { return Ok(()) };
+        let Some((pause_ms, act)) = self.aim.acts.get(self.next) else { return Ok(()) };
         if self.since.elapsed() >= Duration::from_millis(*pause_ms) {
             self.act(*act, stage, bystander)?;
-            self.next = (self.next + 1) % self.aim.stir.len();
+            self.next = (self.next + 1) % self.aim.acts.len();
             self.since = Instant::now();
         }
         Ok(())
@@ -66,9 +66,9 @@ impl Target {
     /// Leaves the place alone.
     pub(super) fn release(&self, stage: &mut Stage) {
         let slot = &mut stage.slots[self.slot];
-        slot.doom(None);
+        slot.arm(None);
         slot.thaw();
-        slot.proxy.set(Weather::Clear);
+        slot.proxy.set(Condition::Clear);
     }
 
     fn act(&self, act: Act, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
@@ -80,9 +80,9 @@ impl Target {
             Act::Freeze => slot.freeze(),
             Act::Thaw => slot.thaw(),
             Act::Burst => burst(&stage.sender),
-            Act::Deaf => slot.proxy.set(Weather::Deaf),
-            Act::Cut => slot.proxy.set(Weather::Cut),
-            Act::Clear => slot.proxy.set(Weather::Clear),
+            Act::Deaf => slot.proxy.set(Condition::Deaf),
+            Act::Cut => slot.proxy.set(Condition::Cut),
+            Act::Clear => slot.proxy.set(Condition::Clear),
             Act::KillAnother => stage.slots[bystander].kill(),
             Act::Park => foreign::park(stage)?,
             Act::FlushScripts => stage.redis("SCRIPT FLUSH")?,

@@ -1,6 +1,6 @@
 //! Producers are answered, also on connections that were quiet.
 
-use super::{Evidence, Finding, Message, Sent, tell};
+use super::{Evidence, Finding, Message, Sent, describe};
 use crate::clock::SECOND;
 
 /// How long a send may take where nothing is wrong: to find that a connection was forgotten, and to make another.
@@ -18,7 +18,7 @@ pub(super) fn none_is_unknown(evidence: &Evidence, waits: bool) -> Finding {
     let mut finding = Finding::new(super::ANSWERED);
     for (id, message) in undisturbed(evidence).filter(|_| !waits) {
         finding.ask(message.sent != Sent::Unknown, || {
-            format!("unknown after {} ms: {}", (message.answered - message.invoked) / 1_000, tell(evidence, id))
+            format!("unknown after {} ms: {}", (message.answered - message.invoked) / 1_000, describe(evidence, id))
         });
     }
     finding
@@ -28,7 +28,7 @@ pub(super) fn none_is_late(evidence: &Evidence, waits: bool) -> Finding {
     let mut finding = Finding::new(super::PROMPT);
     for (id, message) in undisturbed(evidence).filter(|_| !waits) {
         let took = message.answered.saturating_sub(message.invoked);
-        finding.ask(took <= SOON, || format!("after {} ms: {}", took / 1_000, tell(evidence, id)));
+        finding.ask(took <= SOON, || format!("after {} ms: {}", took / 1_000, describe(evidence, id)));
     }
     finding
 }

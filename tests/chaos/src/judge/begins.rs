@@ -1,7 +1,7 @@
 //! A run begins while its worker holds the message, and what does not begin is no failure.
 
 use super::evidence::{Delivered, Run, Settled};
-use super::{Evidence, Finding, Message, tell};
+use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 
 /// How long after its message was settled a run may still write that it begins: it was about to.
@@ -26,7 +26,7 @@ pub(super) fn failures_began(evidence: &Evidence) -> Finding {
             let runs = evidence.messages.get(id).map_or(&[][..], |message| &message.runs);
             let began = runs.iter().any(|run| is_of(run, settled) && run.start <= settled.at);
             finding.ask(began || !counted, || {
-                format!("{:?}: {}", settled.error.as_deref().unwrap_or_default(), tell(evidence, *id))
+                format!("{:?}: {}", settled.error.as_deref().unwrap_or_default(), describe(evidence, *id))
             });
         }
     }
@@ -50,7 +50,7 @@ pub(super) fn none_begins_settled(evidence: &Evidence) -> Finding {
                 .find(|settled| is_of(run, settled) && since <= settled.at && settled.at + ABOUT < run.start);
             finding.ask(before.is_none(), || {
                 let late = before.map_or(0, |settled| run.start - settled.at) / 1_000;
-                format!("token {} began {late} ms after it was settled: {}", run.token, tell(evidence, *id))
+                format!("token {} began {late} ms after it was settled: {}", run.token, describe(evidence, *id))
             });
         }
     }
@@ -69,11 +69,11 @@ pub(super) fn none_stands(evidence: &Evidence) -> Finding {
         let died = delivered(evidence, *id)
             .iter()
             .any(|delivered| delivered.token < first.token && ended(evidence, delivered));
-        if message.actor.ends_with("novel") || message.invoked == u64::MAX || died {
+        if message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
             continue;
         }
         let waited = waited(evidence, message, first);
-        finding.ask(waited <= WAITS, || format!("{} ms: {}", waited / 1_000, tell(evidence, *id)));
+        finding.ask(waited <= WAITS, || format!("{} ms: {}", waited / 1_000, describe(evidence, *id)));
     }
     finding
 }

@@ -112,7 +112,7 @@ pub(crate) struct Evidence {
     /// Since when a replica is parted from its master, which lives.
     parting: Option<u64>,
     /// Messages of a newer format, as they were added.
-    pub(crate) tomorrow: HashMap<MessageId, String>,
+    pub(crate) newer_format: HashMap<MessageId, String>,
     /// While Redis could not be used, or the machine stood still.
     pub(super) away: Windows,
     /// While the worker that is spared had no session, which else recovers from the dead.
@@ -158,8 +158,8 @@ impl Evidence {
             What::Acknowledged { id } => self.sent(id, Sent::Acknowledged, at),
             What::Refused { id, .. } => self.sent(id, Sent::Refused, at),
             What::Unknown { id, .. } => self.sent(id, Sent::Unknown, at),
-            What::Tomorrow { id, body } => {
-                self.tomorrow.insert(id, body);
+            What::NewerFormat { id, body } => {
+                self.newer_format.insert(id, body);
             }
             What::Delivered { id, attempt, crashes, token } => {
                 self.delivered.entry(id).or_default().push(Delivered { process, at, attempt, crashes, token });

@@ -33,7 +33,7 @@ pub(super) fn all_work_again(evidence: &Evidence) -> Finding {
 
 /// All workers declared dead after an outage, and nothing was wrong with any of them.
 pub(super) fn leases_outlive_outages(evidence: &Evidence, only_redis: bool) -> Finding {
-    let mut finding = Finding::new(super::OUTLIVED);
+    let mut finding = Finding::new(super::LEASES_KEPT);
     if only_redis {
         finding.ask(evidence.leases_lost() == 0, || format!("{} leases were lost", evidence.leases_lost()));
     }

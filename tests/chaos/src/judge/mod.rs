@@ -30,7 +30,7 @@ pub(crate) const ATTEMPTS: &str = "failures are counted as attempts, crashes nev
 pub(crate) const WAITS: &str = "nothing started before its time";
 pub(crate) const LATE: &str = "a failed attempt is tried again soon after its backoff";
 const RECOVERED: &str = "what a dead worker held started again in time";
-const OUTLIVED: &str = "an outage of Redis costs no worker its lease";
+const LEASES_KEPT: &str = "an outage of Redis costs no worker its lease";
 pub(crate) const STOPPED: &str = "no crash is counted for a worker that died while it stopped";
 pub(crate) const DEPLOYED: &str = "no dead letter is of workers that died while they stopped";
 pub(crate) const BLAMED: &str = "no failure is counted of a run that did not begin";
@@ -41,7 +41,7 @@ pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered s
 pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
 /// The rules of time. An answer that is late is not known.
-pub(crate) const TIMES: [&str; 7] = [RECOVERED, OUTLIVED, LATE, STOOD, ANSWERED, PROMPT, KNOWN];
+pub(crate) const TIMES: [&str; 7] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -125,12 +125,12 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     let evidence = Evidence::of(history, scenario.lease_ms * 1_000);
     let (within_bound, recovery) = recovery::within_bound(&evidence, scenario.lease());
     let mut drain = Finding::new("after the drain nothing is left but dead letters");
-    drain.ask(drained && storage.left.is_empty() && storage.in_flight == 0 && storage.strange.is_empty(), || {
-        let strange = storage.strange.iter().take(5);
-        let left = storage.left.iter().take(5).map(|id| tell(&evidence, *id));
-        let some: Vec<_> = left.chain(strange.cloned()).collect();
-        let (left, in_flight, strange) = (storage.left.len(), storage.in_flight, storage.strange.len());
-        format!("{left} messages left, {in_flight} in flight, {strange} strange things: {some:?}")
+    drain.ask(drained && storage.left.is_empty() && storage.in_flight == 0 && storage.unexpected.is_empty(), || {
+        let unexpected = storage.unexpected.iter().take(5);
+        let left = storage.left.iter().take(5).map(|id| describe(&evidence, *id));
+        let some: Vec<_> = left.chain(unexpected.cloned()).collect();
+        let (left, in_flight, unexpected) = (storage.left.len(), storage.in_flight, storage.unexpected.len());
+        format!("{left} messages left, {in_flight} in flight, {unexpected} unexpected things: {some:?}")
     });
     let mut struck = Finding::new("what the scenario is about has happened");
     struck.ask(scenario.is_calm() || !evidence.faults.is_empty(), || "no fault fitted in the time".to_owned());
@@ -152,7 +152,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         struck,
         lost,
         delivery::refused_never_ran(&evidence),
-        delivery::left_for_tomorrow(&evidence, &storage),
+        delivery::left_for_newer(&evidence, &storage),
         delivery::one_at_a_time(&evidence),
         delivery::tokens_grow(&evidence),
         delivery::effects_once(&evidence),
@@ -221,7 +221,7 @@ fn count(evidence: &Evidence, storage: &crate::storage::Storage, lost: u64) -> C
 }
 
 /// All that is known of a message, for a person.
-pub(crate) fn tell(evidence: &Evidence, id: MessageId) -> String {
+pub(crate) fn describe(evidence: &Evidence, id: MessageId) -> String {
     let Some(message) = evidence.messages.get(&id) else { return format!("{id}: in no history") };
     let runs: Vec<_> = message
         .runs

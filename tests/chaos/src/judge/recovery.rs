@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::evidence::{Delivered, Run};
 use super::windows::Windows;
-use super::{Evidence, Finding, Message, tell};
+use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 
 /// The waits between a worker's death and the next start of what it held, in seconds, Redis's absence and the
@@ -28,7 +28,7 @@ pub(crate) struct Recovery {
 }
 
 /// After so many deaths of its workers the next one dead-letters a message.
-const LAST_CHANCE: u32 = 2;
+const LAST_DELIVERY: u32 = 2;
 /// How long a message that could not run alone waits until it is tried again, at most, and how long it may take to come
 /// to a worker then.
 const TRIED_AGAIN: u64 = 6 * SECOND;
@@ -61,18 +61,19 @@ pub(super) fn within_bound(evidence: &Evidence, lease: Duration) -> (Finding, Re
             let since = evidence.recoverable_since(died, next.start, bound_us * deaths);
             let span = next.start - since;
             let waited = span - evidence.away_between(since, next.start);
-            if next.crashes >= LAST_CHANCE {
+            if next.crashes >= LAST_DELIVERY {
                 last_deliveries.push(waited);
                 let off = evidence.away_or(suspects.crowded(*id, next.start), since, next.start);
                 finding.ask(span - off <= bound_us * deaths, || {
                     let (waited, crowded) = (seconds(waited), seconds(waited - (span - off)));
-                    format!("{waited:.1} s, {crowded:.1} s of it beside others: {}", tell(evidence, *id))
+                    format!("{waited:.1} s, {crowded:.1} s of it beside others: {}", describe(evidence, *id))
                 });
                 continue;
             }
             // While it ran a message on its last allowed delivery, its worker recovered nothing.
             let waited = span - evidence.away_or(suspects.alone(next.process, next.start), since, next.start);
-            finding.ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), tell(evidence, *id)));
+            finding
+                .ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), describe(evidence, *id)));
             if deaths == 1 {
                 waits.push(waited);
             }
@@ -133,7 +134,7 @@ fn suspects(evidence: &Evidence) -> Suspects {
             until: until(run),
             id: *id,
             process: run.process,
-            is_last_delivery: run.crashes >= LAST_CHANCE,
+            is_last_delivery: run.crashes >= LAST_DELIVERY,
         }));
     }
     runs.sort_unstable_by_key(|run| run.since);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Evidence, Finding, Message, tell};
+use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 use crate::history::How;
 use crate::storage::{DeadLetter, Storage};
@@ -52,11 +52,11 @@ pub(super) fn attempts_counted(evidence: &Evidence) -> Finding {
         for (index, run) in message.runs.iter().enumerate() {
             let spent = run.attempt.saturating_sub(1);
             let fits = spent <= failures_before(message, run.start) && spent <= max_retries(&message.actor);
-            finding.ask(fits, || tell(evidence, *id));
+            finding.ask(fits, || describe(evidence, *id));
             if matches!(run.end, Some((_, How::Failed))) && !evidence.ended_badly(run) {
                 // Its worker has settled it, so whatever runs later knows of it.
                 let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
-                finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || tell(evidence, *id));
+                finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || describe(evidence, *id));
             }
         }
     }
@@ -77,7 +77,7 @@ pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
             }
         }
         let most = 1 + max_retries(&message.actor);
-        finding.ask(done <= 1 && failed + done <= most, || tell(evidence, *id));
+        finding.ask(done <= 1 && failed + done <= most, || describe(evidence, *id));
     }
     finding
 }
@@ -87,7 +87,7 @@ pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
     for (id, message) in &evidence.messages {
         if let Some(first) = message.runs.first().filter(|_| message.delay_ms > 0) {
             let due = message.invoked + message.delay_ms * 1_000;
-            finding.ask(first.start + ROUNDING >= due, || tell(evidence, *id));
+            finding.ask(first.start + ROUNDING >= due, || describe(evidence, *id));
         }
         let next = message.runs.iter().find(|run| run.attempt == 2);
         if let Some(next) = next.filter(|_| is(&message.actor, "patient")) {
@@ -98,7 +98,7 @@ pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
             // The first that was settled for certain, where there is one.
             if let Some((failed, _)) = failures.min_by_key(|(_, unsettled)| *unsettled) {
                 let due = failed + micros(PATIENCE);
-                finding.ask(next.start + ROUNDING >= due, || tell(evidence, *id));
+                finding.ask(next.start + ROUNDING >= due, || describe(evidence, *id));
             }
         }
     }
@@ -115,7 +115,7 @@ pub(super) fn retried_in_time(evidence: &Evidence) -> Finding {
             let Some(next) = next.filter(|next| next.crashes == 0) else { continue };
             let due = failed + ceiling(&message.actor, run.attempt);
             let late = next.start.saturating_sub(due).saturating_sub(evidence.disrupted_between(failed, next.start));
-            finding.ask(late <= BEHIND, || format!("{} ms late: {}", late / 1_000, tell(evidence, *id)));
+            finding.ask(late <= BEHIND, || format!("{} ms late: {}", late / 1_000, describe(evidence, *id)));
         }
     }
     finding
@@ -140,7 +140,7 @@ pub(super) fn dead_lettered_for_a_reason(evidence: &Evidence, storage: &Storage)
         });
         finding.ask(is_true, || {
             let DeadLetter { attempt, crashes, reason, .. } = dead_letter;
-            format!("{reason:?} attempt {attempt} crashes {crashes}: {}", tell(evidence, *id))
+            format!("{reason:?} attempt {attempt} crashes {crashes}: {}", describe(evidence, *id))
         });
     }
     finding

@@ -1,7 +1,7 @@
 //! A history in which every rule is asked and holds: the others differ from it in one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, OUTLIVED, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -14,7 +14,7 @@ pub(super) const OTHER: usize = 2;
 /// One that dies at 30 s.
 pub(super) const VICTIM: usize = 3;
 /// And the one that takes its place.
-pub(super) const HEIR: usize = 4;
+pub(super) const RECOVERER: usize = 4;
 /// One that is asked to stop at 48 s, and dies at 50 s.
 pub(super) const STOPPING: usize = 5;
 
@@ -52,9 +52,9 @@ pub(super) fn baseline() -> Case {
     case.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
     let unknown = case.invoked("plain", s(16), 0);
     case.harness(s(16), What::Unknown { id: unknown, why: "no answer".to_owned() });
-    let (tomorrow, body) = (case.id("plain"), r#"{"v":2}"#.to_owned());
-    case.harness(s(12), What::Tomorrow { id: tomorrow, body: body.clone() });
-    case.played.storage.tomorrow.insert(tomorrow, body);
+    let (newer_format, body) = (case.id("plain"), r#"{"v":2}"#.to_owned());
+    case.harness(s(12), What::NewerFormat { id: newer_format, body: body.clone() });
+    case.played.storage.newer_format.insert(newer_format, body);
 
     case.fault("kill_redis", (s(15), s(17)));
     case.away((s(15), s(17)));
@@ -72,11 +72,11 @@ pub(super) fn baseline() -> Case {
     case.dies(stopping, s(50));
     case.runs(SPARED, interrupted, (s(53), s(54)), Try { token: 2, ..FIRST }, How::Done);
 
-    let novel = case.sent("novel", s(60));
-    case.runs(OTHER, novel, (s(61), s(62)), FIRST, How::Done);
+    let newest = case.sent("newest", s(60));
+    case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
     case.harness(CALM, What::Calm);
-    for worker in [SPARED, OTHER, HEIR] {
+    for worker in [SPARED, OTHER, RECOVERER] {
         case.does(worker, CALM + s(1));
     }
     case.harness(DRAIN, What::Draining);
@@ -110,7 +110,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         ("every dead letter has a true reason", 1),
         (RECOVERED, 1),
         ("when all faults are over, every worker works", 3),
-        (OUTLIVED, 1),
+        (LEASES_KEPT, 1),
     ] {
         assert_eq!(asked(rule), Some(times), "{rule}");
     }

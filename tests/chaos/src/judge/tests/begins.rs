@@ -132,7 +132,7 @@ fn what_a_worker_that_died_had_held_stands_until_it_is_recovered() {
     // Where it lived, somebody let it stand.
     let mut case = baseline();
     let id = case.sent("plain", s(199));
-    case.delivered(HEIR, id, s(199), FIRST);
+    case.delivered(RECOVERER, id, s(199), FIRST);
     case.runs(OTHER, id, (s(230), s(231)), Try { token: 2, ..FIRST }, How::Done);
     breaks(case, STOOD, "31000 ms");
 }

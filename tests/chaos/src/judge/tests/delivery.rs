@@ -145,20 +145,20 @@ fn a_message_of_a_newer_format_waits_as_it_was_sent() {
     let sent = |found: Option<&str>| {
         let mut case = baseline();
         let id = case.id("plain");
-        case.harness(s(100), What::Tomorrow { id, body: r#"{"v":2,"lane":[1,2]}"#.to_owned() });
+        case.harness(s(100), What::NewerFormat { id, body: r#"{"v":2,"lane":[1,2]}"#.to_owned() });
         if let Some(found) = found {
-            case.played.storage.tomorrow.insert(id, found.to_owned());
+            case.played.storage.newer_format.insert(id, found.to_owned());
         }
         (case, id)
     };
     holds(sent(Some(r#"{"v":2,"lane":[1,2]}"#)).0);
     for found in [None, Some(r#"{"v":2}"#), Some(r#"{"v":2, "lane":[1,2]}"#)] {
         let (case, id) = sent(found);
-        breaks(case, TOMORROW, &id);
+        breaks(case, NEWER_FORMAT, &id);
     }
     let (mut case, id) = sent(Some(r#"{"v":2,"lane":[1,2]}"#));
     case.runs(OTHER, id, (s(101), s(102)), FIRST, How::Done);
-    breaks(case, TOMORROW, &id);
+    breaks(case, NEWER_FORMAT, &id);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn dead_lettered_with(effects: &[u64]) -> (Case, actor_core::MessageId) {
 }
 
 #[test]
-fn a_worker_may_die_between_an_effect_and_the_line_that_tells_of_it() {
+fn a_worker_may_die_between_an_effect_and_its_record() {
     holds(dead_lettered_with(&[]).0);
     holds(dead_lettered_with(&[1]).0);
     let (case, id) = dead_lettered_with(&[1, 1]);
@@ -201,7 +201,7 @@ fn a_worker_may_die_between_an_effect_and_the_line_that_tells_of_it() {
 }
 
 #[test]
-fn an_effect_of_a_run_that_told_of_its_end_is_told_of_too() {
+fn the_effect_of_a_run_that_recorded_its_end_is_recorded_too() {
     let (case, id) = dead_lettered_with(&[2]);
     breaks(case, EFFECTS, &id);
 }

@@ -2,7 +2,7 @@
 
 use actor_core::MessageId;
 
-use super::super::{EXCLUSION, OUTLIVED, TOKENS};
+use super::super::{EXCLUSION, LEASES_KEPT, TOKENS};
 use super::*;
 use crate::fault::Fault;
 use crate::history::How;
@@ -186,10 +186,10 @@ fn where_only_redis_is_disrupted_no_lease_may_be_lost() {
         case.registered(OTHER, s(201));
         case
     };
-    breaks(lost(&[Fault::KillRedis]), OUTLIVED, "1 leases were lost");
-    breaks(lost(&[Fault::LongOutage, Fault::FreezeRedis]), OUTLIVED, "1 leases were lost");
+    breaks(lost(&[Fault::KillRedis]), LEASES_KEPT, "1 leases were lost");
+    breaks(lost(&[Fault::LongOutage, Fault::FreezeRedis]), LEASES_KEPT, "1 leases were lost");
     // Not asked where workers, their network or the index of leases are disrupted, or a replica is promoted.
-    let not_asked = |case| holds(case).findings.iter().any(|finding| finding.rule == OUTLIVED && finding.asked == 0);
+    let not_asked = |case| holds(case).findings.iter().any(|finding| finding.rule == LEASES_KEPT && finding.asked == 0);
     for fault in [Fault::KillWorker, Fault::Cut, Fault::LoseWorkers, Fault::HandOver, Fault::FailOver] {
         assert!(not_asked(lost(&[Fault::KillRedis, fault])), "{fault:?}");
     }

@@ -1,7 +1,7 @@
 //! An excuse is for its rule in its scenario, and what was acknowledged is never excused.
 
 use super::super::{
-    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LOST, OUTLIVED, PROMPT, REASONS, RECOVERED, STOOD, TOKENS,
+    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, STOOD, TOKENS,
     WAITS,
 };
 use super::*;
@@ -14,7 +14,7 @@ fn excused(scenario: &str) -> &'static [&'static str] {
         "lose-consumers" | "lose-groups" | "failover" | "failover-wait" => {
             &[EXCLUSION, TOKENS, ATTEMPTS, BOUNDED, REASONS]
         }
-        "lose-later" => &[WAITS],
+        "lose-scheduled" => &[WAITS],
         _ => &[],
     }
 }
@@ -39,7 +39,7 @@ fn without_time_the_rules_of_time_are_excused_too() {
     for scenario in scenario::all() {
         let untimed = Scenario { timed: false, ..scenario };
         for rule in rules() {
-            let is_of_time = [LATE, RECOVERED, OUTLIVED, STOOD, ANSWERED, PROMPT, KNOWN].contains(&rule);
+            let is_of_time = [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN].contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);
             assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);
         }
@@ -61,7 +61,7 @@ fn that_an_acknowledged_message_comes_to_its_end_is_never_excused() {
 }
 
 #[test]
-fn an_excused_breach_is_told_and_leaves_the_verdict_true() {
+fn an_excused_breach_is_reported_and_leaves_the_verdict_true() {
     let case = |is_lost: bool| {
         let mut case = baseline();
         case.scenario.excused = &[(TOKENS, "how often it was in flight was deleted")];

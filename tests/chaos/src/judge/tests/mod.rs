@@ -17,16 +17,16 @@ mod stops;
 mod versions;
 
 use super::{Finding, Verdict};
-use baseline::{HEIR, OTHER, SPARED, STOPPING, VICTIM, baseline};
+use baseline::{OTHER, RECOVERER, SPARED, STOPPING, VICTIM, baseline};
 use case::{AFTER_A_CRASH, AGAIN, Case, FIRST, MS, Try, s};
 
 const REFUSED: &str = "no refused message ran";
-const TOMORROW: &str = "messages of a newer format wait unharmed";
+const NEWER_FORMAT: &str = "messages of a newer format wait unharmed";
 const EFFECTS: &str = "with the token as its guard, each effect happened once";
 const WORKING: &str = "when all faults are over, every worker works";
-const STRUCK: &str = "what the scenario is about has happened";
+const HAPPENED: &str = "what the scenario is about has happened";
 const DRAINED: &str = "after the drain nothing is left but dead letters";
-const WOLF: &str = "the auditor finds nothing wrong where nothing is";
+const FALSE_ALARM: &str = "the auditor finds nothing wrong where nothing is";
 
 fn broken(verdict: &Verdict) -> Vec<&Finding> {
     verdict.findings.iter().filter(|finding| !finding.holds).collect()
@@ -62,14 +62,14 @@ fn breaks(case: Case, rule: &str, what: &(impl ToString + ?Sized)) {
 
 /// A case with a measure: all holds up to the bound, and beyond it this rule breaks.
 #[track_caller]
-fn at_most(bound: u64, rule: &str, tell: impl Fn(u64) -> Case) {
-    holds(tell(bound));
-    breaks(tell(bound + 1), rule, "");
+fn at_most(bound: u64, rule: &str, case: impl Fn(u64) -> Case) {
+    holds(case(bound));
+    breaks(case(bound + 1), rule, "");
 }
 
 /// The same from below.
 #[track_caller]
-fn at_least(bound: u64, rule: &str, tell: impl Fn(u64) -> Case) {
-    holds(tell(bound));
-    breaks(tell(bound - 1), rule, "");
+fn at_least(bound: u64, rule: &str, case: impl Fn(u64) -> Case) {
+    holds(case(bound));
+    breaks(case(bound - 1), rule, "");
 }

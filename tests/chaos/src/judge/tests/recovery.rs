@@ -106,7 +106,7 @@ fn what_was_delivered_to_another_before_the_death_is_its_to_run() {
 fn a_delivery_is_what_one_worker_was_given_under_one_token() {
     // Another dropped what it was in flight under the same token, as where a group was deleted.
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        delivered(start, AFTER_A_CRASH, |case, _, id| case.runs(HEIR, id, (s(198), s(199)), FIRST, How::Dropped))
+        delivered(start, AFTER_A_CRASH, |case, _, id| case.runs(RECOVERER, id, (s(198), s(199)), FIRST, How::Dropped))
     });
     // It failed, and the same worker had fetched the retry.
     at_most(s(200) + BOUND, RECOVERED, |start| {
@@ -249,7 +249,7 @@ fn where_the_spared_worker_had_no_session_it_is_counted_from_its_next() {
 
 #[test]
 fn the_death_of_one_that_stopped_has_a_time_of_its_own_too() {
-    let tell = |start, dies: bool, releases: bool| {
+    let history = |start, dies: bool, releases: bool| {
         // It is recovered by one that is stopped and killed before it began it, of which no crash is counted.
         let mut case = recovered(start, Try { token: 3, ..AFTER_A_CRASH });
         let id = case.last();
@@ -264,11 +264,11 @@ fn the_death_of_one_that_stopped_has_a_time_of_its_own_too() {
         }
         case
     };
-    at_most(s(200) + 2 * BOUND, RECOVERED, |start| tell(start, true, false));
-    at_most(s(200) + BOUND, RECOVERED, |start| tell(start, false, false));
-    at_most(s(200) + BOUND, RECOVERED, |start| tell(start, true, true));
+    at_most(s(200) + 2 * BOUND, RECOVERED, |start| history(start, true, false));
+    at_most(s(200) + BOUND, RECOVERED, |start| history(start, false, false));
+    at_most(s(200) + BOUND, RECOVERED, |start| history(start, true, true));
     // Two deaths are not one wait.
-    assert_eq!(holds(tell(s(215), true, false)).recovery.count, 1);
+    assert_eq!(holds(history(s(215), true, false)).recovery.count, 1);
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn a_vacancy_that_begins_too_late_gives_nothing() {
 }
 
 #[test]
-fn who_is_taken_over_by_another_in_a_vacancy_is_in_time() {
+fn what_another_worker_recovers_in_a_vacancy_is_in_time() {
     holds(vacant(s(220), &[(s(205), s(225))], false));
 }
 
@@ -325,8 +325,8 @@ fn a_vacancy_that_never_ended_gives_nothing() {
 fn a_vacancy_of_another_worker_gives_nothing() {
     at_most(s(200) + BOUND, RECOVERED, |start| {
         let mut case = recovered(start, AFTER_A_CRASH);
-        case.lost(HEIR, s(205));
-        case.registered(HEIR, s(208));
+        case.lost(RECOVERER, s(205));
+        case.registered(RECOVERER, s(208));
         case
     });
 }
