@@ -2,7 +2,7 @@
 //!
 //! Runs the other benchmarks for the figures that it needs, about ten minutes, and prints one line for
 //! each thing wanted, with the floor of the same run beside it. It ends well when everything could be
-//! measured, whatever the verdict; with `--strict`, only when everything is also reached.
+//! measured, whatever the verdict; with `--strict`, only when everything is also met.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The table is what it is run for.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ options, after `--`:
   --only NAME   measures only the lines whose figure begins so; may be repeated
   --pairs N     how many alternated pairs a figure is the median of (default: 5)
   --smoke       one pair with small numbers: checks the harness, measures nothing
-  --strict      fails also where a line is not reached
+  --strict      fails also if a target is missed
   --into FILE   also writes the table into this file, between the lines `<!-- verdict -->` and `<!-- end -->`";
 
 /// The benchmarks, in the order in which they run.
@@ -93,14 +93,14 @@ struct Options {
 
 fn main() -> Result {
     let options = Options::read()?;
-    let wanted: Vec<&Line> = LINES.iter().filter(|line| options.wants(line)).collect();
-    if wanted.is_empty() {
+    let lines: Vec<&Line> = LINES.iter().filter(|line| options.wants(line)).collect();
+    if lines.is_empty() {
         return Err(format!("no such line\n{HELP}").into());
     }
     let mut figures = Vec::new();
     let mut failures = Vec::new();
     for bench in BENCHES {
-        let of_bench = wanted.iter().filter(|line| line.bench == bench);
+        let of_bench = lines.iter().filter(|line| line.bench == bench);
         let scenarios: BTreeSet<&str> = of_bench.filter_map(|line| line.metric.split('/').next()).collect();
         if scenarios.is_empty() {
             continue;
@@ -111,7 +111,7 @@ fn main() -> Result {
             failures.push(error.to_string());
         }
     }
-    let (table, reached) = judge(&wanted, &figures);
+    let (table, met) = judge(&lines, &figures);
     println!("{table}");
     if let Some(path) = &options.into {
         insert(path, &table)?;
@@ -119,8 +119,8 @@ fn main() -> Result {
     if !failures.is_empty() {
         return Err(failures.join("; ").into());
     }
-    if options.strict && reached < wanted.len() {
-        return Err("not everything is reached".into());
+    if options.strict && met < lines.len() {
+        return Err("not every target is met".into());
     }
     Ok(())
 }
@@ -133,30 +133,30 @@ fn measure(bench: &str, arguments: &[String], figures: &mut Vec<Figure>) -> Resu
     })
 }
 
-/// The table, and how many lines are reached.
+/// The table, and how many lines are met.
 fn judge(lines: &[&Line], figures: &[Figure]) -> (String, usize) {
     let mut table = format!("On {}, by `cargo bench --bench verdict`:\n\n", machine());
-    table += "| what | value | beside | ratio | wanted | verdict |\n|---|---|---|---|---|---|\n";
-    let mut reached = 0;
+    table += "| what | value | beside | ratio | target | verdict |\n|---|---|---|---|---|---|\n";
+    let mut met = 0;
     for line in lines {
         let figure = figures.iter().find(|figure| figure.metric == line.metric);
         let verdict = match figure.and_then(|figure| line.number(figure)) {
             Some(number) if line.limit.holds(number) => {
-                reached += 1;
-                "reached"
+                met += 1;
+                "met"
             }
-            Some(_) => "**not reached**",
+            Some(_) => "**missed**",
             None => "**not measured**",
         };
         let [value, beside, ratio] = figure.map(cells).unwrap_or_default();
         let _ =
-            writeln!(table, "| {} | {value} | {beside} | {ratio} | {} | {verdict} |", line.what, line.wanted(figure));
+            writeln!(table, "| {} | {value} | {beside} | {ratio} | {} | {verdict} |", line.what, line.target(figure));
     }
-    let _ = write!(table, "\n{reached} of {} reached.", lines.len());
+    let _ = write!(table, "\n{met} of {} met.", lines.len());
     if lines.len() < LINES.len() {
-        let _ = write!(table, " {} others were not asked for.", LINES.len() - lines.len());
+        let _ = write!(table, " {} others were not selected.", LINES.len() - lines.len());
     }
-    (table, reached)
+    (table, met)
 }
 
 /// A figure's value, what it stands beside, and their ratio with its range.
@@ -192,7 +192,7 @@ impl Line {
         }
     }
 
-    fn wanted(&self, figure: Option<&Figure>) -> String {
+    fn target(&self, figure: Option<&Figure>) -> String {
         let (words, limit) = match self.limit {
             AtLeast(limit) => ("at least", limit),
             AtMost(limit) => ("at most", limit),
