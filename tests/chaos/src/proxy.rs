@@ -1,4 +1,4 @@
-//! The network between one process and Redis: a TCP proxy with condition.
+//! The network between one process and Redis: a TCP proxy that can misbehave.
 
 use std::io;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use tokio::time::sleep;
 
 use crate::memory::{Memory, Remembered};
 
-/// What the network does.
+/// The network's behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// It passes everything on.
+    /// Passes everything on.
     Clear,
-    /// It ends every connection, and lets none through.
+    /// Cuts every connection, and refuses new ones.
     Cut,
-    /// What the process sends is held until the condition changes, as by TCP when packets are lost.
+    /// Holds back what the process sends until the condition changes, as TCP does with lost packets.
     Mute,
-    /// What Redis sends is held until the condition changes.
+    /// Holds back what Redis sends until the condition changes.
     Deaf,
-    /// It passes on a part of an answer, and resets the connection.
+    /// Passes on part of an answer, then resets the connection.
     Snap,
-    /// It holds everything for 1 to 500 ms.
+    /// Delays everything by 1 to 500 ms.
     Lag,
-    /// It passes a few bytes at a time.
+    /// Passes a few bytes at a time.
     Drip,
 }
 
@@ -35,7 +35,7 @@ enum Way {
     FromRedis,
 }
 
-/// What the network does, and where it leads.
+/// The network's behaviour, and the server it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Route {
     condition: Condition,
@@ -61,7 +61,7 @@ impl Over {
     }
 }
 
-/// One process's way to Redis.
+/// One process's route to Redis.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) port: u16,
@@ -69,7 +69,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a port of its own. A network with a memory forgets each connection that is quiet for too long.
+    /// Listens on its own port. A network with a memory drops connections that are idle for too long.
     pub(crate) async fn start(target: u16, memory: Option<Memory>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
@@ -86,7 +86,7 @@ impl Proxy {
         self.route.send_modify(|route| route.condition = condition);
     }
 
-    /// Leads to another server from now on. What led to the former one is reset.
+    /// Routes to another server from now on, and resets connections to the old one.
     pub(crate) fn point(&self, target: u16) {
         self.route.send_modify(|route| route.target = target);
     }
@@ -107,7 +107,7 @@ async fn carry(mut client: TcpStream, remembered: Remembered, route: watch::Rece
             std::pin::pin!(pump(&mut from_client, &mut to_server, Way::ToRedis, target, &remembered, route.clone()));
         let mut back =
             std::pin::pin!(pump(&mut from_server, &mut to_client, Way::FromRedis, target, &remembered, route));
-        // Of a connection that was forgotten, the other end does not hear that it was closed.
+        // The other end does not learn that a dropped connection was closed.
         tokio::select! {
             over = &mut there => if over.is_heard(&remembered) { over } else { back.await },
             over = &mut back => if over.is_heard(&remembered) { over } else { there.await },

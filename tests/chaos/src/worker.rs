@@ -11,7 +11,7 @@ use crate::ledger::Client;
 use crate::process::{Extra, Orders, QUEUES};
 use crate::tasks::{NewestState, Site};
 
-/// How soon a thread without work ends, where the pool must be empty often.
+/// How soon an idle thread ends, where the pool must often be empty.
 const THREADS_END: Duration = Duration::from_millis(20);
 /// How long a run of the newest actor takes.
 const NEWEST_RUN: Duration = Duration::from_millis(5);

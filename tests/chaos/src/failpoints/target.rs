@@ -1,4 +1,4 @@
-//! A place whose processes are to die at one point.
+//! A slot whose processes are to die at one point.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -15,33 +15,33 @@ use crate::stage::Stage;
 use crate::storage::key;
 use crate::tasks::{doomed, plain};
 
-/// How many marks there are at a time: one for each worker that may wait.
+/// The number of wake entries: one for each worker that may wait.
 const MARKS: usize = 12;
 
-/// How many messages a burst has that fail, and that do not.
+/// How many messages of a burst fail, and how many succeed.
 const FAILING: usize = 100;
 const PLAIN: usize = 500;
 
-/// A place whose processes are to die at one point.
+/// A slot whose processes are to die at one point.
 pub(super) struct Target {
     pub(super) aim: Aim,
     pub(super) slot: usize,
-    /// Which process died there.
+    /// The process that died there.
     pub(super) reached: Option<String>,
-    /// What is to be done next, and when the act before it was done.
+    /// The next act, and when the previous one was done.
     next: usize,
     since: Instant,
 }
 
 impl Target {
-    /// Dooms the processes of a slot.
+    /// Arms the processes of a slot.
     pub(super) fn new(aim: Aim, slot: usize, stage: &mut Stage) -> Self {
         let failpoint = Failpoint { point: aim.point.to_owned(), passes: fastrand::u64(1..=aim.most_passes) };
         stage.slots[slot].arm(Some(failpoint));
         Self { aim, slot, reached: None, next: 0, since: Instant::now() }
     }
 
-    /// Looks whether the point was reached, and brings the process nearer to it.
+    /// Checks whether the point was reached; otherwise performs the next act.
     pub(super) fn tend(&mut self, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
         if self.reached.is_some() {
             return Ok(());
@@ -63,7 +63,7 @@ impl Target {
         Ok(())
     }
 
-    /// Leaves the place alone.
+    /// Disarms the slot.
     pub(super) fn release(&self, stage: &mut Stage) {
         let slot = &mut stage.slots[self.slot];
         slot.arm(None);
@@ -86,7 +86,7 @@ impl Target {
             Act::KillAnother => stage.slots[bystander].kill(),
             Act::Park => foreign::park(stage)?,
             Act::FlushScripts => stage.redis("SCRIPT FLUSH")?,
-            // No actor of this queue has a priority, so nobody holds anything there.
+            // No actor of this queue has this priority, so nobody holds anything there.
             Act::LoseGroup => {
                 stage.redis(&format!("XGROUP DESTROY {} workers", key("threads", "ready:low:released")))?;
             }
@@ -100,7 +100,7 @@ impl Target {
     }
 }
 
-/// Sends many messages at once. Those that fail are dead-lettered in the end, among others that are done.
+/// Sends many messages at once. Some fail until they are dead-lettered.
 fn burst(sender: &Arc<dyn Broker>) {
     let sender = Arc::clone(sender);
     tokio::spawn(async move {

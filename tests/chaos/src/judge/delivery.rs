@@ -1,4 +1,4 @@
-//! Nothing is lost, nothing runs twice at a time, and every effect happens once.
+//! Nothing is lost, no message runs twice at once, and every effect happens once.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ fn done(message: &Message) -> bool {
     message.runs.iter().any(|run| matches!(run.end, Some((_, How::Done | How::DoneBefore))))
 }
 
-/// Also how many are gone with a master that died, where `lost_with_master` allows for it.
+/// Also returns how many messages are lost with a dead master, where `lost_with_master` allows it.
 pub(super) fn nothing_lost(evidence: &Evidence, storage: &Storage, lost_with_master: bool) -> (Finding, u64) {
     let mut finding = Finding::new(super::LOST);
     let mut gone = 0;
@@ -62,7 +62,7 @@ pub(super) fn tokens_grow(evidence: &Evidence) -> Finding {
     for (id, message) in &evidence.messages {
         let (mut seen, mut newest) = (HashSet::new(), 0);
         for run in &message.runs {
-            // A zombie may start with a smaller one than was seen, but never with the same.
+            // A zombie may start with a smaller token than was seen, but never with the same.
             let grows = run.token > newest || !evidence.lease_held(run, run.start);
             finding.ask(seen.insert(run.token) && grows, || describe(evidence, *id));
             newest = newest.max(run.token);
@@ -76,7 +76,7 @@ pub(super) fn effects_once(evidence: &Evidence) -> Finding {
     for (id, message) in &evidence.messages {
         let fits = match message.commits[..] {
             [] => !done(message),
-            // A worker may be killed between its effect and the line that tells of it.
+            // A worker may be killed between its effect and the record of it.
             [token] => done(message) || message.runs.iter().any(|run| run.token == token && run.end.is_none()),
             _ => false,
         };

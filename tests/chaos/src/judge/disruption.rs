@@ -1,4 +1,4 @@
-//! What was wrong, and when.
+//! Periods in which something was wrong.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,15 @@ use super::Evidence;
 use crate::clock::SECOND;
 use crate::history::{Event, What};
 
-/// How long after a fault everything may take to go on as before.
+/// How long recovery from a fault may take.
 const SETTLING_TIME: u64 = 2 * SECOND;
-/// The same, where an index was deleted by hand: it is looked for only now and then.
+/// The same after an index was deleted by hand, which is checked only now and then.
 const MISSED: u64 = 10 * SECOND;
 
-/// Faults that leave a process, its network and its Redis alone while it lives.
+/// Faults that spare a live process, its network and its Redis.
 const SUDDEN: [&str; 6] =
     ["kill_worker", "kill_producer", "kill_all_workers", "cycle_worker", "deploy", "hasty_deploy"];
-/// Faults that befall some workers, while others are there that should go on as if nothing were wrong.
+/// Faults that hit some workers, while others should go on undisturbed.
 const PARTIAL: [&str; 3] = ["few_threads", "roll_back", "roll_back_all"];
 
 impl Evidence {
@@ -69,7 +69,7 @@ impl Evidence {
         }
     }
 
-    /// A run that blocks the runtime holds up what its worker has claimed.
+    /// A run that blocks the runtime delays what its worker has claimed.
     pub(super) fn hogged(&mut self) {
         let hogs = self.messages.values().filter(|message| message.actor.ends_with("hog"));
         let windows: Vec<_> = hogs.flat_map(|hog| &hog.runs).map(|run| (run.start, self.over(run))).collect();

@@ -8,9 +8,9 @@ use crate::history::How;
 use crate::storage::{DeadLetter, Storage};
 use crate::tasks::PATIENCE;
 
-/// How much later than it should a retry may start where nothing is wrong: it comes behind what is ready already.
+/// How late a retry may start without faults: it queues behind what is ready.
 const BEHIND: u64 = 5 * SECOND;
-/// What rounding and two clocks' reading may take off a wait, in us.
+/// How much rounding, and reading two clocks, may shorten a wait, in us.
 const ROUNDING: u64 = 2_000;
 
 pub(super) fn max_retries(actor: &str) -> u32 {
@@ -21,7 +21,7 @@ pub(super) fn max_retries(actor: &str) -> u32 {
     }
 }
 
-/// The longest that the backoff after an attempt may be, in us.
+/// The longest possible backoff after an attempt, in us.
 pub(super) fn ceiling(actor: &str, attempt: u32) -> u64 {
     let (first, longest) = match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
         "plain" => (100, 1_000),
@@ -54,7 +54,7 @@ pub(super) fn attempts_counted(evidence: &Evidence) -> Finding {
             let fits = spent <= failures_before(message, run.start) && spent <= max_retries(&message.actor);
             finding.ask(fits, || describe(evidence, *id));
             if matches!(run.end, Some((_, How::Failed))) && !evidence.ended_badly(run) {
-                // Its worker has settled it, so whatever runs later knows of it.
+                // Its worker settled it, so every later run knows of it.
                 let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
                 finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || describe(evidence, *id));
             }
@@ -66,7 +66,7 @@ pub(super) fn attempts_counted(evidence: &Evidence) -> Finding {
 pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::BOUNDED);
     for (id, message) in &evidence.messages {
-        // A run that was not interrupted was settled, as a success or as an attempt.
+        // An uninterrupted run was settled, as done or as an attempt.
         let settled = message.runs.iter().filter(|run| !evidence.ended_badly(run)).filter_map(|run| run.end);
         let (mut done, mut failed) = (0, 0);
         for (_, how) in settled {
@@ -95,7 +95,7 @@ pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
                 Some((end, How::Failed)) if end <= next.start => Some((end, evidence.ended_badly(run))),
                 _ => None,
             });
-            // The first that was settled for certain, where there is one.
+            // The first one certainly settled, if there is one.
             if let Some((failed, _)) = failures.min_by_key(|(_, unsettled)| *unsettled) {
                 let due = failed + micros(PATIENCE);
                 finding.ask(next.start + ROUNDING >= due, || describe(evidence, *id));
@@ -105,7 +105,7 @@ pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// Asked of what no worker died of: a suspect may have to wait until it can run alone.
+/// Checked where no worker died with the message: a suspect may have to wait until it is isolated.
 pub(super) fn retried_in_time(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::LATE);
     for (id, message) in &evidence.messages {

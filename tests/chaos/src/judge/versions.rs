@@ -1,11 +1,11 @@
-//! What older workers lack is run by newer ones, as soon as there is one.
+//! What older workers lack runs on newer ones, as soon as one is live.
 
 use super::{Evidence, Finding, Message, Sent, describe};
 use crate::clock::SECOND;
 
-/// How long after a newer worker is there a message may start.
+/// How long a newer worker may take to start a message.
 const SOON: u64 = 5 * SECOND;
-/// How often it may be delivered, at most. Who lacks its actor may have it a few times, and must not spin.
+/// The maximum number of deliveries. A worker without the actor may get a message a few times, but must not spin.
 const MOST: u64 = 12;
 
 fn newest(evidence: &Evidence) -> impl Iterator<Item = (actor_core::MessageId, &Message)> {
@@ -13,7 +13,7 @@ fn newest(evidence: &Evidence) -> impl Iterator<Item = (actor_core::MessageId, &
     newest.map(|(id, message)| (*id, message))
 }
 
-/// When newer workers were live: from when to when without a break, by time.
+/// Periods in which newer workers were live without a break.
 fn attended(evidence: &Evidence) -> Vec<(u64, u64)> {
     let mut sessions = Vec::new();
     for (process, all) in &evidence.sessions {
@@ -42,7 +42,7 @@ pub(super) fn known_soon(evidence: &Evidence) -> Finding {
     let windows = attended(evidence);
     for (id, message) in newest(evidence).filter(|(_, message)| message.sent == Sent::Acknowledged) {
         let start = message.runs.first().map_or(u64::MAX, |run| run.start);
-        // The first time that was long enough.
+        // The first period that was long enough.
         let from = windows.iter().map(|(since, until)| ((*since).max(message.answered), *until));
         let Some((from, until)) = from.into_iter().find(|(from, until)| *until >= *from + SOON) else { continue };
         let off = evidence.disrupted_between(from, start.min(until));

@@ -1,4 +1,4 @@
-//! A history in which every rule is asked and holds: the others differ from it in one thing each.
+//! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
     AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
@@ -7,18 +7,18 @@ use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
 
-/// The worker that nothing befalls.
+/// A worker that no fault hits.
 pub(super) const SPARED: usize = 1;
-/// Another that nothing befalls in the baseline.
+/// Another that no fault hits in the baseline.
 pub(super) const OTHER: usize = 2;
 /// One that dies at 30 s.
 pub(super) const VICTIM: usize = 3;
-/// And the one that takes its place.
+/// The worker that takes its place.
 pub(super) const RECOVERER: usize = 4;
-/// One that is asked to stop at 48 s, and dies at 50 s.
+/// A worker that is asked to stop at 48 s, and dies at 50 s.
 pub(super) const STOPPING: usize = 5;
 
-/// When faults are over, and when nothing is sent any more. What a test adds is between 100 s and this.
+/// The end of the faults, and the end of sending. Tests add their events between 100 s and here.
 pub(super) const CALM: u64 = s(400);
 pub(super) const DRAIN: u64 = s(408);
 const END: u64 = s(420);
@@ -63,7 +63,7 @@ pub(super) fn baseline() -> Case {
     case.starts(VICTIM, orphan, s(29), FIRST);
     case.runs(SPARED, orphan, (s(33), s(34)), AFTER_A_CRASH, How::Done);
 
-    // Its grace is over before it released what it had not begun.
+    // Its grace period ends before it released what had not begun.
     let stopping = case.worker("worker-8-0", (s(40), s(50)));
     assert_eq!(stopping, STOPPING);
     let interrupted = case.sent("plain", s(47));
@@ -89,7 +89,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
     for finding in &verdict.findings {
         assert!(finding.asked > 0 && finding.excused.is_none(), "{finding:?}");
     }
-    // As often as there is something to ask of, and no more often.
+    // Each rule is checked exactly this often.
     let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
     for (rule, times) in [
         ("every acknowledged message came to an end", 10),

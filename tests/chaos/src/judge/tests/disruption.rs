@@ -1,15 +1,15 @@
-//! A failed attempt is tried again soon, and only the time of disruption is taken off.
+//! A failed attempt is retried soon, and only periods of disruption are subtracted.
 
 use super::super::LATE;
 use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
 
-/// How much later than the longest backoff a retry may start where nothing is wrong.
+/// How late a retry may start after its longest backoff, without faults.
 const BEHIND: u64 = s(5);
 /// The longest backoff of `plain` after its first failure.
 const BACKOFF: u64 = 100 * MS;
-/// When the retry of `retried` is late.
+/// From when on the retry of `retried` is late.
 const DUE: u64 = s(200) + BACKOFF + BEHIND;
 
 /// A message that fails at 200 s, and whose next run begins at `start`.
@@ -75,7 +75,7 @@ fn the_time_of_a_fault_and_two_seconds_after_it_are_taken_off() {
         case.fault("cut", (s(201), s(202)));
         case
     });
-    // Only what is after the failure, and no time of two faults twice.
+    // Only time after the failure counts, and no time of two faults twice.
     at_most(DUE + s(3) + s(2), LATE, |start| {
         let mut case = retried(start, AGAIN);
         case.fault("cut", (s(190), s(202)));

@@ -1,4 +1,4 @@
-//! What is asked of the whole: that something happened, that all is over at the end, and what the auditor says.
+//! Rules about the whole run: something happened, the queues ran empty, and the auditor agrees.
 
 use super::super::AUDIT;
 use super::*;
@@ -10,7 +10,7 @@ fn a_scenario_in_which_nothing_happened_proves_nothing() {
     let mut case = baseline();
     case.without(|what| matches!(what, What::Fault { .. } | What::Unknown { .. }));
     breaks(case, HAPPENED, "no fault fitted in the time");
-    // Where nothing is to happen, nothing must.
+    // In a scenario without faults, nothing has to happen.
     let mut case = baseline();
     case.is_about(&[]);
     case.without(|what| matches!(what, What::Fault { .. } | What::Unknown { .. }));
@@ -49,7 +49,7 @@ fn the_auditor_must_report_no_false_alarm() {
     let mut case = baseline();
     case.played.live_audit = Some(vec!["a wolf".to_owned()]);
     breaks(case, FALSE_ALARM, "a wolf");
-    // Not asked where something is wrong.
+    // Not checked where something is wrong.
     let mut case = baseline();
     case.played.live_audit = None;
     assert!(holds(case).findings.iter().any(|finding| finding.rule == FALSE_ALARM && finding.asked == 0));

@@ -1,4 +1,4 @@
-//! An excuse is for its rule in its scenario, and what was acknowledged is never excused.
+//! An excuse applies to one rule in one scenario. What was acknowledged is never excused.
 
 use super::super::{
     ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, STOOD, TOKENS,
@@ -8,7 +8,7 @@ use super::*;
 use crate::history::How;
 use crate::scenario::{self, Scenario};
 
-/// What each scenario excuses, as the documentation has it: what was deleted by hand, and what a master took to its grave.
+/// What each scenario excuses, as documented: data deleted by hand, and data lost with a master.
 fn excused(scenario: &str) -> &'static [&'static str] {
     match scenario {
         "lose-consumers" | "lose-groups" | "failover" | "failover-wait" => {
@@ -29,7 +29,7 @@ fn each_scenario_excuses_what_the_documentation_says_and_nothing_else() {
     for scenario in scenario::all() {
         let found: Vec<_> = rules.iter().copied().filter(|rule| scenario.excuse(rule).is_some()).collect();
         assert_eq!(found, excused(scenario.name), "{}", scenario.name);
-        // An excuse for a rule that there is not excuses nothing.
+        // An excuse for an unknown rule excuses nothing.
         assert_eq!(scenario.excused.len(), found.len(), "{}", scenario.name);
     }
 }
@@ -77,6 +77,6 @@ fn an_excused_breach_is_reported_and_leaves_the_verdict_true() {
     let [finding] = broken(&verdict)[..] else { panic!("{:#?}", broken(&verdict)) };
     assert_eq!((finding.rule, finding.excused), (TOKENS, Some("how often it was in flight was deleted")));
     assert!(verdict.holds);
-    // Another rule is not excused with it.
+    // It excuses no other rule.
     assert!(!case(true).holds);
 }

@@ -1,4 +1,4 @@
-//! A message on its last allowed delivery waits until it can run alone, and holds up what its worker recovers.
+//! A message on its last allowed delivery waits until it is isolated, and keeps its worker from recovering others.
 
 use actor_core::MessageId;
 
@@ -10,10 +10,10 @@ use crate::history::How;
 const BOUND: u64 = s(10);
 /// Its next crash would dead-letter it.
 const LAST: Try = Try { attempt: 1, crashes: 2, token: 3 };
-/// How long a message that found no room waits until it is tried again.
+/// How long a message that could not be isolated waits until it is tried again.
 const TRIED_AGAIN: u64 = s(6);
 
-/// A message whose worker dies at 200 s, for the first or for the second time, and that another starts at `start`.
+/// A message whose worker dies at 200 s, the first or second time. Another starts it at `start`.
 fn recovered(start: u64, crashes_before: u32) -> (Case, MessageId) {
     let mut case = baseline();
     case.is_about(&[Fault::KillWorker]);
@@ -25,7 +25,7 @@ fn recovered(start: u64, crashes_before: u32) -> (Case, MessageId) {
     (case, id)
 }
 
-/// A message whose workers have died so often runs on a worker.
+/// A worker runs a message whose workers died this often.
 fn suspect(case: &mut Case, crashes: u32, worker: usize, window: (u64, u64)) {
     let id = case.sent("plain", s(198));
     case.runs(worker, id, window, Try { crashes, ..LAST }, How::Done);
@@ -44,7 +44,7 @@ fn on_its_last_delivery_the_time_of_other_suspects_and_six_seconds_after_each_ar
     let (mut case, _) = recovered(s(215), 1);
     suspect(&mut case, 1, RECOVERER, (s(201), s(204)));
     let recovery = holds(case).recovery;
-    // Told apart, with all that it waited.
+    // Reported separately, with its whole wait.
     assert_eq!((recovery.count, recovery.max), (1, 3.0));
     assert_eq!((recovery.last_deliveries, recovery.last_deliveries_max), (1, 15.0));
 }
@@ -83,7 +83,7 @@ fn a_message_does_not_wait_for_itself() {
 fn a_suspect_runs_no_longer_than_the_lease_of_its_worker() {
     at_most(s(200) + BOUND + s(3) + TRIED_AGAIN, RECOVERED, |start| {
         let (mut case, _) = recovered(start, 1);
-        // Frozen, until long after.
+        // Frozen until long after.
         let frozen = case.worker("worker-4-0", (s(100), s(204)));
         let id = case.sent("plain", s(198));
         case.runs(frozen, id, (s(201), s(290)), Try { crashes: 1, ..LAST }, How::Done);

@@ -1,4 +1,4 @@
-//! Each rule breaks where it must, and each allowance is as wide as `docs/chaos.md` says and no wider.
+//! Each rule breaks where it must, and each tolerance is exactly as wide as `docs/chaos.md` says.
 
 mod answers;
 mod baseline;
@@ -40,7 +40,7 @@ fn holds(case: Case) -> Verdict {
     verdict
 }
 
-/// These rules break and no other does, and each breach tells of what broke it.
+/// Exactly these rules break, and each breach contains `what`.
 #[track_caller]
 fn break_all(case: Case, rules: &[&str], what: &(impl ToString + ?Sized)) {
     let (verdict, what) = (case.judged(), what.to_string());
@@ -54,20 +54,20 @@ fn break_all(case: Case, rules: &[&str], what: &(impl ToString + ?Sized)) {
     }
 }
 
-/// This rule breaks and no other does, and the breach tells of what broke it.
+/// Exactly this rule breaks, and the breach contains `what`.
 #[track_caller]
 fn breaks(case: Case, rule: &str, what: &(impl ToString + ?Sized)) {
     break_all(case, &[rule], what);
 }
 
-/// A case with a measure: all holds up to the bound, and beyond it this rule breaks.
+/// All rules hold up to the bound; beyond it this rule breaks.
 #[track_caller]
 fn at_most(bound: u64, rule: &str, case: impl Fn(u64) -> Case) {
     holds(case(bound));
     breaks(case(bound + 1), rule, "");
 }
 
-/// The same from below.
+/// The same for a lower bound.
 #[track_caller]
 fn at_least(bound: u64, rule: &str, case: impl Fn(u64) -> Case) {
     holds(case(bound));

@@ -1,11 +1,11 @@
-//! What older workers lack starts as soon as a newer one is there, and does not spin until then.
+//! What older workers lack starts once a newer worker is live, and is not delivered again and again before.
 
 use super::super::{FEW, KNOWN, LOST};
 use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
 
-/// A history in which all workers are older, but for those that a test adds.
+/// A history in which all workers are older, except those that a test adds.
 fn old() -> Case {
     let mut case = baseline();
     for process in [SPARED, OTHER, VICTIM, RECOVERER, STOPPING] {
@@ -14,7 +14,7 @@ fn old() -> Case {
     case
 }
 
-/// A message of 200 s that starts at `start`. A newer worker is live from 210 s on, until it is asked to stop.
+/// A message sent at 200 s that starts at `start`. A newer worker is live from 210 s until it is asked to stop.
 fn newest(start: u64, asked: u64) -> Case {
     let mut case = old();
     let newer = case.worker("worker-6-0", (s(210), s(300)));
@@ -79,7 +79,7 @@ fn what_never_started_breaks_it_and_is_lost() {
     let mut case = baseline();
     let id = case.sent("newest", s(200));
     break_all(case, &[LOST, KNOWN], &id);
-    // Where nobody ever came who knows it, it waits, and only the drain tells.
+    // Without a newer worker it waits, and only the drain notices.
     let mut case = old();
     let id = case.sent("newest", s(200));
     breaks(case, LOST, &id);
