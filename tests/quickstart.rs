@@ -1,4 +1,4 @@
-//! The first program that a reader runs shows what the README says that it shows.
+//! The quickstart prints what the README shows.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::process::{Command, Output};
@@ -18,7 +18,7 @@ fn the_quickstart_prints_what_the_readme_shows_and_ends_within_ten_seconds() {
     assert!(took < Duration::from_secs(10), "it took {took:?}");
 }
 
-/// What is told, without the times, and in no order: what runs at the same time is told as it comes.
+/// The lines without times, sorted: concurrent runs print in any order.
 fn lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> =
         text.lines().map(|line| line.split_once(" s  ").map_or(line, |(_, line)| line)).collect();

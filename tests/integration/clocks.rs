@@ -7,10 +7,10 @@ use tokio::time::sleep;
 use crate::support::worker::LEASE;
 use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
-/// Tells a test that its clock differs from the one of Redis by this many seconds.
+/// The environment variable for how many seconds the clock differs from Redis's.
 const WRONG_BY: &str = "ACTOR_TEST_CLOCK_WRONG_BY";
 
-/// Names the file that says by how much faketime makes the clock wrong, whenever it is asked.
+/// The variable of faketime for the file that holds the offset of the clock, which may change.
 const OFFSET_FILE: &str = "FAKETIME_TIMESTAMP_FILE";
 
 /// Far less than the clocks differ.
@@ -39,13 +39,13 @@ fn with_a_wrong_clock(seconds: i64, test: &str) {
     assert!(run_again(faketime, test), "{test} fails where the clock is wrong by {seconds} s");
 }
 
-/// Whether a test passes below `faketime`.
+/// Whether a test passes under `faketime`.
 fn run_again(mut faketime: Command, test: &str) -> bool {
     let itself = std::env::current_exe().expect("a test knows its own program");
     let status = faketime
         .arg(itself)
         .args(["--exact", test])
-        // Only the time of day is wrong: how time passes is the same everywhere.
+        // Only the time of day is wrong; time passes at the same rate.
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .status();
     let status = status.unwrap_or_else(|error| {
@@ -79,7 +79,7 @@ fn times_hold_on_a_host_whose_clock_is_put_right() {
     let offset = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&offset, "+0s").unwrap();
     let mut faketime = Command::new("faketime");
-    // The wrapper's own setting would go before the file's.
+    // The wrapper's own setting would override the file's.
     faketime.args(["-f", "+0s", "env", "-u", "FAKETIME"]).env("FAKETIME_NO_CACHE", "1");
     faketime.env(OFFSET_FILE, offset.path());
     assert!(run_again(faketime, "clocks::a_connected_sender_goes_by_the_clock_of_redis_while_its_own_is_put_right"));
@@ -93,7 +93,7 @@ async fn a_connected_sender_goes_by_the_clock_of_redis_while_its_own_is_put_righ
     let (delay, age) = (Duration::from_secs(1), Duration::from_secs(60));
     let at = stage.broker.now() + delay;
     let began = Instant::now();
-    // By itself this test is run on a host whose clock is right, and stays so.
+    // Run directly, this test has a clock that is and stays right.
     for step in std::env::var(OFFSET_FILE).map_or(vec!["+0s"], |_| vec!["+3600s", "-3600s"]) {
         if let Ok(offset) = std::env::var(OFFSET_FILE) {
             let before = SystemTime::now();
@@ -163,7 +163,7 @@ async fn leases_go_by_the_clock_of_redis() {
     kept.send_with(&stage.broker).await.unwrap();
     assert_eq!(reports.next().await, "crashes 0");
     let successor = worker().await;
-    sleep(LEASE * 3).await; // That a living worker keeps what it has is no event.
+    sleep(LEASE * 3).await; // No event shows that a live worker keeps its messages.
     assert_eq!(reports.rest(), [""; 0]);
     let killed = Instant::now();
     holder.kill();
@@ -175,7 +175,7 @@ async fn leases_go_by_the_clock_of_redis() {
     successor.stop().await;
 }
 
-/// A stage, and the proof that its clock differs from ours as much as the test was told.
+/// A stage, after checking that this clock differs from Redis's by the expected offset.
 async fn with_an_offset_clock() -> Stage {
     let mut stage = Stage::redis().await;
     let wrong_by: i64 = std::env::var(WRONG_BY).map_or(0, |seconds| seconds.parse().unwrap());

@@ -14,7 +14,7 @@ use crate::support::{Gate, Probe, RunningWorker, probe, stage::name};
 /// How many messages wait when the worker starts.
 const BACKLOG: u32 = 100_000;
 
-/// Counts what runs at the same time.
+/// Counts concurrent runs.
 #[derive(Clone, Default)]
 struct Meter(Arc<[AtomicUsize; 2]>);
 
@@ -95,7 +95,7 @@ async fn many(name: &str, weight: f64) {
     let _ = (name, weight);
 }
 
-/// Where a worker that was fast until here is stopped.
+/// The message at which a fast worker is held.
 const FAST_UNTIL: u32 = 400;
 
 #[actor(queue = "slow")]
@@ -120,7 +120,7 @@ on_every_broker! {
             narrow.send_with(&stage.broker).await.unwrap();
         }
         assert_eq!(reports.next_sorted(4).await, ["narrow", "wide", "wide", "wide"]);
-        sleep(Duration::from_millis(100)).await; // That no more start has no event.
+        sleep(Duration::from_millis(100)).await; // No event shows that nothing more starts.
         assert_eq!(reports.rest(), [""; 0]);
         gate.open();
         reports.next_sorted(56).await;
@@ -144,13 +144,13 @@ on_every_broker! {
         for _ in 0..30 {
             narrow.send_with(&stage.broker).await.unwrap();
         }
-        // What was claimed before the last slot was taken is released after a second, and no more is claimed.
+        // What was claimed before the last slot was taken is released after a second, and nothing more is claimed.
         stage.until("narrow", |counts| counts.in_flight == 0 && counts.ready == 30).await;
         stage.until("wide", |counts| counts.in_flight == 3 && counts.ready == 27).await;
-        sleep(Duration::from_millis(100)).await; // That no more start has no event.
+        sleep(Duration::from_millis(100)).await; // No event shows that nothing more starts.
         assert_eq!(reports.rest(), [""; 0]);
         assert_eq!(stage.counts("narrow").await.in_flight, 0);
-        // Both queues are served, whichever the slots were taken by.
+        // Both queues are served, whichever had taken the slots.
         gate.let_pass(30);
         assert!(reports.next_sorted(30).await.contains(&"narrow".to_owned()));
         gate.open();
@@ -217,7 +217,7 @@ on_every_broker! {
         stage.until("slow", |counts| counts.in_flight > 1).await;
         let builder = stage.worker("slow").await.concurrency(one).state(probe);
         let other = RunningWorker::for_ever(builder.state(gate.clone()));
-        // All but the one that waits, also what the first had fetched ahead while it was fast.
+        // All but the held one, including what the first worker had fetched ahead while it was fast.
         let mut rest: Vec<u32> = Vec::new();
         while rest.len() < FAST_UNTIL as usize - 1 {
             rest.push(reports.next().await.parse().unwrap());

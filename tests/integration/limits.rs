@@ -70,12 +70,12 @@ on_every_broker! {
         for _ in 0..2 {
             assert_eq!(reports.next().await, "start");
             assert_eq!(reports.next().await, "TimeLimit, Some(TimeLimit)");
-            sleep(Duration::from_millis(100)).await; // That nobody takes its slot has no event.
+            sleep(Duration::from_millis(100)).await; // No event shows that nobody takes its slot.
             assert_eq!(reports.rest(), [""; 0]);
             gate.let_pass(1);
             assert_eq!(reports.next().await, "end");
         }
-        // Without a retry, a run that failed for its time would be a dead letter.
+        // Without retries, a run that failed by its time limit would be a dead letter.
         assert_eq!(stage.until_empty("stuck").await.dead, 0);
         worker.stop().await;
     }

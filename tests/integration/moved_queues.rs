@@ -6,7 +6,7 @@ use actor_core::{Context, Failure, Worker, actor};
 use crate::on_every_broker;
 use crate::support::{Probe, RunningWorker, Stage, by_hand, probe, stage::name};
 
-/// The new version: the old one, and senders that are not deployed yet, have it in `moved_from`.
+/// The new version. The old one, and senders that are not deployed yet, still use `moved_from`.
 #[actor(queue = "moved_to")]
 async fn moved(cx: &Context, number: u32, #[state] probe: &Probe) -> Result<(), Failure> {
     if number == 2 && cx.attempt() == 1 {
@@ -16,7 +16,7 @@ async fn moved(cx: &Context, number: u32, #[state] probe: &Probe) -> Result<(), 
     Ok(())
 }
 
-/// What keeps the old queue of another actor alive.
+/// Keeps the old queue served for another actor.
 #[actor(queue = "still_served")]
 async fn stays(#[state] probe: &Probe) {
     probe.report("stays");

@@ -9,10 +9,10 @@ use tokio::time::sleep;
 
 use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, by_hand, probe};
 
-/// What the user waits for at most, from a cut to the next run.
+/// The longest time from a cut to the next run.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How many messages each of the senders sends.
+/// How many messages each sender sends.
 const LOAD: u32 = 500;
 const SENDERS: u32 = 4;
 
@@ -84,7 +84,7 @@ async fn redis_killed_and_restarted_under_load_loses_nothing_and_nothing_is_stuc
     assert!(lost.is_empty(), "stored, and never done: {lost:?}");
 }
 
-/// Sends each number until it is stored, or may have been stored.
+/// Sends each number until it is stored, or may have been.
 async fn send_all(broker: Arc<dyn Broker>, numbers: std::ops::Range<u32>, stored: mpsc::UnboundedSender<u32>) {
     for number in numbers {
         loop {
@@ -145,7 +145,7 @@ async fn a_busy_worker_works_again_within_a_second_of_the_cut_of_every_connectio
     let worker = RunningWorker::start(builder.state(probe).state(gate.clone()));
     let mut runs = vec![0; BACKLOG as usize];
     for round in 0..3 {
-        // What the worker had in its hands when the cut came is no proof that it works again.
+        // What the worker held at the cut does not prove that it works again.
         let in_hand = usize::try_from(stage.counts("cut").await.in_flight).unwrap();
         let began = Instant::now();
         stage.server().cut_connections();
@@ -207,7 +207,7 @@ async fn a_worker_that_starts_while_redis_is_away_begins_when_it_is_there() {
     cut.send_with(&stage.broker, 1).await.unwrap();
     stage.server().kill();
     let worker = RunningWorker::start(builder);
-    sleep(Duration::from_millis(200)).await; // That it does not give up has no event.
+    sleep(Duration::from_millis(200)).await; // No event shows that it does not give up.
     stage.server().revive();
     assert_eq!(reports.next().await, "1");
     worker.stop().await;

@@ -79,7 +79,7 @@ async fn takes_too_long(#[state] probe: &Probe) {
     std::future::pending::<()>().await;
 }
 
-/// Panics when it is dropped, which no error of anybody's can be.
+/// Panics when dropped, as no actor's error may.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -99,7 +99,7 @@ async fn panics_with_a_bomb() {
     std::panic::panic_any(Bomb);
 }
 
-/// An error that says only its own level.
+/// An error whose text leaves out its cause.
 #[derive(Debug)]
 struct Upload(std::num::ParseIntError);
 

@@ -88,7 +88,7 @@ async fn a_read_only_redis_is_waited_for_and_then_all_goes_on() {
     assert_refused(&refused, "read-only");
 
     gate.open();
-    sleep(Duration::from_millis(300)).await; // Nothing can be settled meanwhile, and that has no event.
+    sleep(Duration::from_millis(300)).await; // No event shows that nothing can be settled meanwhile.
     assert_eq!(stage.counts("pressure").await.in_flight, 20);
     stage.server().cli(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(stage.until_empty("pressure").await.dead, 0);
@@ -137,7 +137,7 @@ async fn a_redis_that_was_emptied_by_hand_is_used_as_a_new_one() {
     worker.stop().await;
 }
 
-/// That nothing was stored, that it may be tried again, and why.
+/// Nothing was stored, it may be sent again, and the error says why.
 fn assert_refused(error: &SendError, why: &str) {
     assert!(error.is_transient() && !error.is_unknown(), "{error:?}");
     assert_eq!(error.to_string(), "the message was not stored");
@@ -164,7 +164,7 @@ async fn what_runs_while_redis_is_emptied_runs_to_its_end_and_work_goes_on() {
         }
     })
     .await;
-    // Longer than any lease: who had lost one would have dropped what it ran.
+    // Longer than any lease: a worker that had lost its lease would have dropped its runs.
     stage.server().until_called("zadd", 12).await;
     assert_eq!(reports.rest(), [""; 0]);
     gate.open();

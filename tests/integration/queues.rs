@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::on_every_broker;
 use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
-/// A storage that counts in milliseconds may be early by what it rounds.
+/// A storage that counts in milliseconds may be early by its rounding.
 const ROUNDING: Duration = Duration::from_millis(2);
 
 const TOO_OLD: &str = "the message reached its maximum age before it could start";
@@ -49,7 +49,7 @@ async fn ages_in_retries(cx: &Context, #[state] probe: &Probe) -> Result<(), Fai
 on_every_broker! {
     async fn a_higher_priority_goes_first_and_within_one_the_first_that_was_sent(stage: Stage) {
         let (probe, mut reports) = probe();
-        // Sent in turns, so that only the order of the queue can sort them.
+        // Sent in turns, so that only the queue can order them.
         for number in 0..100 {
             for (priority, base) in [(Priority::Low, 2_000), (Priority::Normal, 1_000), (Priority::High, 0)] {
                 ordered.message(base + number).priority(priority).send_with(&stage.broker).await.unwrap();
@@ -74,7 +74,7 @@ on_every_broker! {
         for _ in 0..5 {
             assert_eq!(reports.next().await, "ordinary");
             urgent.send_with(&stage.broker).await.unwrap();
-            // A worker fetches ahead what it does in 5 ms: this one does less.
+            // A worker fetches ahead what it runs in 5 ms: this one runs less.
             sleep(Duration::from_millis(25)).await;
             gate.let_pass(1);
             assert_eq!(reports.next().await, "urgent");
@@ -99,7 +99,7 @@ on_every_broker! {
         }
         gate.let_pass(SLOTS);
         let burst = reports.next_sorted(50).await;
-        // What starts beside the last of them may be reports before it.
+        // What starts beside the last of them may report first.
         let early = burst.iter().filter(|run| *run == "ordinary").count();
         assert!(early < SLOTS, "{early} of the backlog started before the burst was done");
         gate.open();
@@ -129,7 +129,7 @@ on_every_broker! {
     async fn a_message_that_became_too_old_is_dead_lettered_and_never_starts(stage: Stage) {
         let (probe, mut reports) = probe();
         ages.send_with(&stage.broker).await.unwrap();
-        sleep(Duration::from_millis(150)).await; // That it grows old is what is tested.
+        sleep(Duration::from_millis(150)).await; // It must grow old.
         let worker = one_at_a_time(&stage, "ages", probe, Gate::opened()).await;
         assert_eq!(stage.dead_reason("ages").await, TOO_OLD);
         // A message's own age wins over its actor's.

@@ -82,11 +82,11 @@ on_every_broker! {
         held.send_with(&stage.broker, 1).await.unwrap();
         assert_eq!(reports.next().await, "1 crashes 0 token 1 attempt 1");
         let successor = worker(&stage, "held", &probe, &Gate::opened()).await;
-        tokio::time::sleep(LEASE * 3).await; // That it has looked for the dead, and found none, has no event.
+        tokio::time::sleep(LEASE * 3).await; // No event shows that it has looked for dead workers, and found none.
         let died = Instant::now();
         victim.kill();
         assert_eq!(reports.next().await, "1 crashes 1 token 2 attempt 1");
-        // Without the broker's hint, it would look again after half a minute.
+        // Without the broker's hint, it would check again after half a minute.
         assert!(died.elapsed() < LEASE * 10, "it took {:?}", died.elapsed());
         stage.until_empty("held").await;
         successor.stop().await;
@@ -115,8 +115,7 @@ on_every_broker! {
         }
         let mut done = 0;
         for crashes in 0..3 {
-            // Whoever starts the poison dies of it, as a process that aborts does; the first time, all
-            // its neighbours die with it.
+            // Whoever starts the poison dies, as when a process aborts. The first time, all its neighbours die with it.
             let gate = if crashes == 0 { Gate::closed() } else { Gate::opened() };
             let victim = worker(&stage, "poisoned", &probe, &gate).await;
             loop {
@@ -152,7 +151,7 @@ on_every_broker! {
         let successor = worker(&stage, "isolated", &probe, &gate).await;
         for _ in 0..3 {
             assert_eq!(reports.next().await, "start 2");
-            tokio::time::sleep(LEASE).await; // That nobody starts beside it has no event.
+            tokio::time::sleep(LEASE).await; // No event shows that nothing starts beside it.
             assert_eq!(reports.rest(), [""; 0]);
             gate.let_pass(1);
             assert_eq!(reports.next().await, "end");
@@ -179,7 +178,7 @@ on_every_broker! {
         let successor = RunningWorker::start(successor.state(probe.clone()).state(gate.clone()));
         assert_eq!(reports.next().await, "start 2");
         broker.renew(&dead.worker, &[name("aside")], Duration::ZERO).await.unwrap();
-        tokio::time::sleep(LEASE * 2).await; // That it has tried to recover has no event.
+        tokio::time::sleep(LEASE * 2).await; // No event shows that it has tried to recover.
         aside.send_with(&stage.broker, 2).await.unwrap();
         assert_eq!(reports.next().await, "aside 2");
         gate.open();
@@ -224,7 +223,7 @@ on_every_broker! {
         assert_eq!(reports.next().await, "token 1");
         stage.declare_dead("zombie").await;
         assert_eq!(reports.next().await, "LeaseLost");
-        // Whoever lives recovers it, here the same process in its next session.
+        // Any live worker recovers it, here the same process in its next session.
         assert_eq!(reports.next().await, "token 3");
         first.kill();
     }
@@ -232,7 +231,7 @@ on_every_broker! {
 
 #[tokio::test]
 async fn nobody_is_declared_dead_by_a_worker_that_has_just_started() {
-    // With a server only: its outage is what makes every lease end at once.
+    // Only with a server: its outage ends every lease at once.
     let mut stage = Stage::on(crate::support::RedisServer::durable()).await;
     let (probe, mut reports) = probe();
     let gate = Gate::closed();
@@ -248,11 +247,11 @@ async fn nobody_is_declared_dead_by_a_worker_that_has_just_started() {
     held.send_with(&stage.broker, 4).await.unwrap();
     reports.next().await;
     stage.server().kill();
-    tokio::time::sleep(LEASE * 2).await; // An outage longer than a lease is what is tested.
+    tokio::time::sleep(LEASE * 2).await; // The outage must be longer than a lease.
     stage.server().revive();
-    // All leases have ended meanwhile. Long after all could have judged, nobody has been judged.
+    // All leases have ended. Long after everybody could have judged, nobody was declared dead.
     held.send_with(&stage.broker, 5).await.unwrap_or_else(|_| panic!("the server is back"));
-    tokio::time::sleep(LEASE * 3).await; // That nothing else happens has no event.
+    tokio::time::sleep(LEASE * 3).await; // No event shows that nothing else happens.
     assert_eq!(reports.rest(), ["5 crashes 0 token 1 attempt 1"], "a message ran twice, or a worker was cancelled");
     gate.open();
     stage.until_empty("held").await;
@@ -268,7 +267,7 @@ async fn nobody_is_declared_dead_after_an_outage_of_almost_a_lease() {
     let (probe, mut reports) = probe();
     let gate = Gate::closed();
     let mut workers = Vec::new();
-    // Their heartbeats are evenly spread: after the outage some leases have ended and others have not.
+    // Their heartbeats are spread evenly: after the outage some leases have ended and others have not.
     for number in 0..6 {
         let builder = stage.worker("held").await.lease(lease).concurrency(NonZeroUsize::new(2).unwrap());
         workers.push(RunningWorker::with_own_lease(builder.state(probe.clone()).state(gate.clone())));
@@ -276,11 +275,11 @@ async fn nobody_is_declared_dead_after_an_outage_of_almost_a_lease() {
         reports.next().await;
         tokio::time::sleep(lease / 18).await;
     }
-    tokio::time::sleep(lease).await; // That all may judge has no event.
+    tokio::time::sleep(lease).await; // No event shows that all may judge.
     stage.server().kill();
-    tokio::time::sleep(lease * 5 / 6).await; // An outage shorter than a lease is what is tested.
+    tokio::time::sleep(lease * 5 / 6).await; // The outage must be shorter than a lease.
     stage.server().revive();
-    tokio::time::sleep(lease).await; // That nothing happens has no event.
+    tokio::time::sleep(lease).await; // No event shows that nothing happens.
     assert_eq!(reports.rest(), [""; 0], "a message ran twice, or a worker was cancelled");
     gate.open();
     stage.until_empty("held").await;

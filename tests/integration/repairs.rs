@@ -22,7 +22,7 @@ async fn pausable(number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
     probe.report(format!("{number} end"));
 }
 
-/// Whether the actor has been repaired.
+/// Whether the actor is fixed.
 #[derive(Clone)]
 struct Repaired(bool);
 
@@ -50,11 +50,11 @@ on_every_broker! {
         assert_eq!(reports.next().await, "1 start");
         stage.inspect.pause(&name("pausable")).await.unwrap();
         assert!(stage.counts("pausable").await.paused);
-        sleep(LEASE).await; // Workers obey within a heartbeat, which nobody is told of.
+        sleep(LEASE).await; // Workers obey within a heartbeat, without an event.
         pausable.send_with(&stage.broker, 2).await.unwrap();
         gate.open();
         assert_eq!(reports.next().await, "1 end", "what runs is not disturbed");
-        sleep(Duration::from_millis(300)).await; // That nothing starts has no event.
+        sleep(Duration::from_millis(300)).await; // No event shows that nothing starts.
         assert_eq!(reports.rest(), [""; 0]);
         stage.inspect.resume(&name("pausable")).await.unwrap();
         assert_eq!(reports.next().await, "2 start");
@@ -89,9 +89,9 @@ on_every_broker! {
     async fn dead_letters_are_bounded_and_the_newest_stay(stage: Stage) {
         let worker = RunningWorker::start(stage.worker("dead_letters").await);
         for batch in 0..11_u32 {
-            let strange = (0..1_000_u32).map(|number| Bytes::from(format!("strange {}", batch * 1_000 + number)));
+            let malformed = (0..1_000_u32).map(|number| Bytes::from(format!("malformed {}", batch * 1_000 + number)));
             let enqueue = |body| Enqueue::new(MessageId::new(), Priority::Normal, body);
-            for answer in stage.broker.enqueue(&name("dead_letters"), strange.map(enqueue).collect()).await {
+            for answer in stage.broker.enqueue(&name("dead_letters"), malformed.map(enqueue).collect()).await {
                 answer.unwrap();
             }
             stage.until_empty("dead_letters").await;
@@ -99,7 +99,7 @@ on_every_broker! {
         worker.stop().await;
         let dead = stage.list("dead_letters", State::Dead).await;
         assert_eq!(dead.len(), KEPT);
-        let oldest_batch = dead.iter().filter(|dead_letter| dead_letter.body.len() < "strange 1000".len()).count();
+        let oldest_batch = dead.iter().filter(|dead_letter| dead_letter.body.len() < "malformed 1000".len()).count();
         assert_eq!(oldest_batch, 0, "the oldest thousand stayed");
     }
 }
@@ -110,13 +110,13 @@ async fn redis_keeps_as_many_dead_letters_as_it_is_set_to() {
     let stage = Stage::with(RedisServer::start(), three).await;
     let worker = RunningWorker::start(stage.worker("dead_letters").await);
     for number in 0..10_u64 {
-        stage.put("dead_letters", format!("strange {number}")).await;
+        stage.put("dead_letters", format!("malformed {number}")).await;
         let kept = (number + 1).min(3);
         stage.until("dead_letters", |counts| counts.outstanding() == 0 && counts.dead == kept).await;
     }
     let bodies: Vec<_> =
         stage.list("dead_letters", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
-    assert_eq!(bodies, ["strange 7", "strange 8", "strange 9"]);
+    assert_eq!(bodies, ["malformed 7", "malformed 8", "malformed 9"]);
     worker.stop().await;
 }
 
@@ -127,7 +127,7 @@ async fn redis_keeps_dead_letters_as_long_as_it_is_set_to() {
     let worker = RunningWorker::start(stage.worker("dead_letters").await);
     stage.put("dead_letters", "old").await;
     assert!(stage.dead_reason("dead_letters").await.starts_with("the message cannot be decoded"));
-    sleep(Duration::from_millis(150)).await; // That it grows old is what is tested.
+    sleep(Duration::from_millis(150)).await; // It must grow old.
     stage.put("dead_letters", "new").await;
     stage.until_empty("dead_letters").await;
     let bodies: Vec<_> =

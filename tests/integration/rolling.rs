@@ -16,7 +16,7 @@ use crate::support::{LogCapture, Probe, RedisServer, RunningWorker, Stage, by_ha
 /// How many messages wait for the deploy that brings their actor.
 const WAITING: u64 = 10_000;
 
-/// What parking a message until somebody comes who knows its actor may cost Redis, beyond the message itself.
+/// The cost in Redis of parking a message until a worker with its actor starts, beyond the message's own.
 const MOST_COMMANDS: f64 = 5.0;
 
 /// Counts its runs, under whatever name it is implemented.
@@ -57,7 +57,7 @@ async fn send_to_the_newcomer(stage: &Stage, count: u64) {
     }
 }
 
-/// Waits until so many messages are scheduled, and asks no more for it than it must.
+/// Waits until so many messages are scheduled, with as few requests as possible.
 async fn until_scheduled(server: &RedisServer, count: u64) {
     within(async {
         while server.cli(&["ZCARD", "{actor:rollout}:scheduled"]) != count.to_string() {
@@ -103,8 +103,8 @@ on_every_broker! {
 
     async fn what_is_parked_is_logged_together(stage: Stage) {
         let log = LogCapture::default();
-        // With a single subscriber, tracing asks whatever thread first comes by whether anybody listens
-        // there, and remembers the answer for all.
+        // With a single subscriber, tracing asks the first thread that comes by whether anybody listens, and caches the
+        // answer for all threads.
         let _second = tracing::Dispatch::new(Registry::default());
         let _listening = tracing::subscriber::set_default(Registry::default().with(log.clone()));
         let (probe, _reports) = probe();
@@ -149,7 +149,7 @@ async fn a_message_that_waits_for_a_deploy_costs_a_few_commands() {
     assert_eq!(reports.next().await, "all ran");
     let without = total(&mut plain);
     new.stop().await;
-    #[allow(clippy::cast_precision_loss)] // A number of commands needs no more digits than a float has.
+    #[allow(clippy::cast_precision_loss)] // A float is precise enough for a number of commands.
     let extra = with_deploy.saturating_sub(without) as f64 / WAITING as f64;
     assert!(extra <= MOST_COMMANDS, "{extra} commands more for each message");
 }

@@ -163,7 +163,7 @@ on_every_broker! {
         stage.until("stubborn", |counts| counts.scheduled == 1).await;
         let retry = stage.list("stubborn", State::Scheduled).await.pop().unwrap();
         let wait = retry.time.unwrap().duration_since(stage.broker.now()).unwrap_or_default();
-        // Full jitter: anything up to the ceiling. The actor's own ceiling is a thousandth of a second.
+        // Full jitter: anything up to the ceiling. The actor's own ceiling is a millisecond.
         assert!(wait <= day, "{wait:?}");
         worker.stop().await;
         assert_eq!(reports.rest(), [""; 0]);

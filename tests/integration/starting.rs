@@ -35,7 +35,7 @@ async fn installed(number: u32) {
     let _ = number;
 }
 
-/// Why a worker of these queues does not start.
+/// The error with which a worker of these queues refuses to start.
 async fn refusal(queues: &[&str], set: impl FnOnce(actor_core::Builder) -> actor_core::Builder) -> WorkerError {
     let builder = Worker::builder(MemoryBroker::new()).queues(queues.iter().map(|queue| name(queue)));
     within(set(builder).run_until(std::future::pending())).await.expect_err("the worker started")
@@ -165,7 +165,7 @@ on_every_broker! {
         assert!(error.is_invalid() && !error.is_transient() && !error.is_unknown());
         let text = error.to_string();
         assert!(text.contains("bytes, and the broker takes at most 1048576: send a reference"), "{text}");
-        let large = limit - 500; // Room for the other members.
+        let large = limit - 500; // The rest is for the other members.
         sized.send_with(&stage.broker, "x".repeat(large)).await.unwrap();
         assert_eq!(reports.next().await, large.to_string());
         assert_eq!(stage.until_empty("sized").await.dead, 0);

@@ -14,7 +14,7 @@ use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
 /// More than anything here takes, and less than a waiting claim.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// How many messages of a backlog are done at once, before one waits at the gate.
+/// How many messages of a backlog run at once, before one waits at the gate.
 const QUICK: u32 = 300;
 const BACKLOG: u32 = 600;
 
@@ -98,13 +98,13 @@ on_every_broker! {
                 run => note(run),
             }
         }
-        // It was fast so far, so it fetched ahead; what it fetched waits for its one slot.
+        // It was fast so far and fetched ahead; the rest waits for its one slot.
         stage.until("backlog", |counts| counts.in_flight > 1).await;
         first.ask();
         let counts = stage.until("backlog", |counts| counts.in_flight == 1).await;
         assert_eq!(counts.ready, u64::from(BACKLOG - QUICK - 1));
 
-        // The first still waits for what it runs, and nothing of it was ended by a lease.
+        // The first still waits for its run, and nothing ended by a lease.
         let builder = stage.worker("backlog").await.concurrency(NonZeroUsize::MIN);
         let second = RunningWorker::for_ever(builder.state(probe).state(Gate::opened()));
         let released = format!("{} attempt 1 crashes 0 token 2", QUICK + 1);
@@ -134,7 +134,7 @@ on_every_broker! {
         worker.ask();
         let why = format!("{:?}", Cancellation::Shutdown);
         assert_eq!(reports.next_sorted(2).await, [why.clone(), why]);
-        // Longer than a lease: a worker that stops keeps it as long as anything runs.
+        // Longer than a lease: a stopping worker keeps it as long as anything runs.
         tokio::time::sleep(LEASE * 2).await;
         assert_eq!(reports.rest(), [""; 0]);
         assert_eq!(stage.counts("waited_for").await.in_flight, 2);
@@ -214,7 +214,7 @@ on_every_broker! {
     }
 }
 
-/// The only test here whose worker listens for signals, which the whole process hears.
+/// The only test here whose worker listens for signals, which reach the whole process.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_second_signal_ends_the_waiting_for_what_runs() {
@@ -272,7 +272,7 @@ async fn a_worker_that_stops_while_the_broker_is_away_ends_within_bounds() {
     // It tries for a lease to settle what was done, and for another to end its lease.
     assert!(asked.elapsed() < LEASE * 2 + AT_ONCE, "it took {:?}", asked.elapsed());
 
-    // Nobody could be told that the work was done, so it is done again.
+    // The settlement reached nobody, so the message runs again.
     stage.server().revive();
     let builder = stage.worker("outlasts").await;
     let successor = RunningWorker::start(builder.state(probe).state(gate));
@@ -281,7 +281,7 @@ async fn a_worker_that_stops_while_the_broker_is_away_ends_within_bounds() {
     successor.stop().await;
 }
 
-/// As an orchestrator does that waits for less than the shutdown timeout.
+/// An orchestrator that waits for less than the shutdown timeout.
 #[tokio::test]
 async fn deploys_that_kill_a_stopping_worker_count_nothing_against_what_it_ran() {
     let mut stage = Stage::redis().await;

@@ -7,7 +7,7 @@ use crate::on_every_broker;
 use crate::support::worker::LEASE;
 use crate::support::{Gate, Probe, RunningWorker, probe};
 
-/// More than the 512 threads that a runtime's own pool has.
+/// More than the 512 blocking threads of a runtime.
 const SLOTS: usize = 600;
 
 #[actor(queue = "slots")]
@@ -24,14 +24,14 @@ fn plain(#[state] probe: &Probe, #[state] gate: &Gate) {
     probe.report("plain ends");
 }
 
-/// Needs a thread of the runtime's pool for a moment, as looking up a host name does.
+/// Needs a thread of the runtime's pool for a moment, as resolving a host name does.
 #[actor(queue = "pool")]
 async fn looks_up(#[state] probe: &Probe) {
     tokio::task::spawn_blocking(|| ()).await.unwrap();
     probe.report("looked up");
 }
 
-/// Fills the runtime's pool for as long as the gate is closed.
+/// Fills the runtime's pool while the gate is closed.
 #[actor(queue = "pool")]
 async fn fills_the_pool(#[state] probe: &Probe, #[state] gate: &Gate) {
     let (probe, gate) = (probe.clone(), gate.clone());
@@ -101,7 +101,7 @@ on_every_broker! {
         worker.ask();
         worker.ended().await.unwrap();
         assert_eq!(stage.counts("pool").await.ready, 1, "it was released");
-        // Waits for what has begun on the runtime's own threads.
+        // Waits for what runs on the runtime's own threads.
         let ended = tokio::task::spawn_blocking(move || worker.end_patiently());
         let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
         gate.open();

@@ -11,12 +11,12 @@ use crate::on_every_broker;
 use crate::support::log_capture::{Captured, LogCapture};
 use crate::support::{Probe, RunningWorker, probe};
 
-/// The names of spans, fields and events are an interface, and this is its document.
+/// Names of spans, fields and events are an interface, documented here.
 const DOCUMENT: &str = include_str!("../../docs/observability.md");
 
 const SENDERS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A way to what the worker uses, for actors that send.
+/// The worker's broker, for actors that send.
 struct Outgoing(Arc<dyn Broker>);
 
 #[actor(queue = "relay")]
@@ -64,9 +64,8 @@ on_every_broker! {
 
     async fn each_run_has_a_span_and_events_as_documented(stage: Stage) {
         let log = LogCapture::default();
-        // They hear this thread alone, so the worker runs in this task.
-        // With a single subscriber, tracing asks whatever thread first comes by whether anybody listens
-        // there, and remembers the answer for all.
+        // The capture covers only this thread, so the worker runs in this task. With a single subscriber, tracing asks
+        // the first thread that comes by whether anybody listens, and caches the answer for all threads.
         let _second = tracing::Dispatch::new(Registry::default());
         let _listening = tracing::subscriber::set_default(Registry::default().with(log.clone()));
         let (probe, mut reports) = probe();

@@ -19,7 +19,7 @@ use crate::support::{Probe, RunningWorker, Stage, by_hand, probe, stage::name};
 /// How many random entries there are.
 const RANDOM: usize = 2_000;
 
-#[actor(queue = "strangers")]
+#[actor(queue = "unrunnable")]
 async fn neighbour(number: u32, flag: bool, #[state] probe: &Probe) {
     probe.report(format!("{number} {flag}"));
 }
@@ -42,7 +42,7 @@ async fn early(cx: &Context, #[state] probe: &Probe) {
     probe.report(format!("{} attempt {attempt} crashes {crashes} token {token}", cx.actor()));
 }
 
-/// An actor that only those workers have that it is given to, as while a deploy is under way.
+/// An actor that only some workers have, as during a deploy.
 struct Late;
 
 impl Implementation for Late {
@@ -68,21 +68,21 @@ on_every_broker! {
     async fn an_undecodable_message_between_two_good_ones_is_dead_lettered_untouched_and_they_are_done(stage: Stage) {
         let (probe, mut reports) = probe();
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
-        let strange = Bytes::from_static(b"\xff\x00 {\"v\":1} is no message");
-        stage.put("strangers", strange.clone()).await;
+        let malformed = Bytes::from_static(b"\xff\x00 {\"v\":1} is no message");
+        stage.put("unrunnable", malformed.clone()).await;
         neighbour.send_with(&stage.broker, 2, true).await.unwrap();
-        let worker = worker(&stage, "strangers", probe).await;
+        let worker = worker(&stage, "unrunnable", probe).await;
         assert_eq!(reports.next_sorted(2).await, ["1 true", "2 true"]);
-        let reason = stage.dead_reason("strangers").await;
+        let reason = stage.dead_reason("unrunnable").await;
         assert!(reason.starts_with("the message cannot be decoded: it is not UTF-8"), "{reason}");
-        assert_eq!(stage.list("strangers", State::Dead).await.pop().unwrap().body, strange);
-        stage.until_empty("strangers").await;
+        assert_eq!(stage.list("unrunnable", State::Dead).await.pop().unwrap().body, malformed);
+        stage.until_empty("unrunnable").await;
         worker.stop().await;
     }
 
     async fn arguments_of_another_type_or_number_are_dead_lettered_by_name(stage: Stage) {
         let (probe, mut reports) = probe();
-        let worker = worker(&stage, "strangers", probe).await;
+        let worker = worker(&stage, "unrunnable", probe).await;
         for (args, reason) in [
             (r#"["x",true]"#, r#"argument 1 (`number`): invalid type: string "x", expected u32"#),
             ("[-1,true]", "argument 1 (`number`): invalid value: integer `-1`, expected u32"),
@@ -94,12 +94,12 @@ on_every_broker! {
             ),
             (r#"{"number":1}"#, "`args` is not a JSON array"),
         ] {
-            stage.put("strangers", by_hand("neighbour", "strangers", args)).await;
-            assert_eq!(stage.dead_reason("strangers").await, reason);
-            let dead_letter = stage.list("strangers", State::Dead).await.pop().unwrap();
+            stage.put("unrunnable", by_hand("neighbour", "unrunnable", args)).await;
+            assert_eq!(stage.dead_reason("unrunnable").await, reason);
+            let dead_letter = stage.list("unrunnable", State::Dead).await.pop().unwrap();
             let body: Value = serde_json::from_slice(&dead_letter.body).unwrap();
             assert_eq!(body["attempt"], 0, "what never ran is no attempt");
-            assert!(stage.inspect.delete(&name("strangers"), State::Dead, &dead_letter.handle).await.unwrap());
+            assert!(stage.inspect.delete(&name("unrunnable"), State::Dead, &dead_letter.handle).await.unwrap());
         }
         neighbour.send_with(&stage.broker, 3, false).await.unwrap();
         assert_eq!(reports.next().await, "3 false");
@@ -127,17 +127,17 @@ on_every_broker! {
 
     async fn a_message_of_a_newer_version_is_left_for_a_newer_worker(stage: Stage) {
         let (probe, mut reports) = probe();
-        let worker = worker(&stage, "strangers", probe).await;
-        let newer = with_members("neighbour", "strangers", r#"{"by_name":{"number":1}}"#, r#""v":2,"attempt":"none""#);
-        stage.put("strangers", newer.clone()).await;
+        let worker = worker(&stage, "unrunnable", probe).await;
+        let newer = with_members("neighbour", "unrunnable", r#"{"by_name":{"number":1}}"#, r#""v":2,"attempt":"none""#);
+        stage.put("unrunnable", newer.clone()).await;
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
         assert_eq!(reports.next().await, "1 true");
-        let counts = stage.until("strangers", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
+        let counts = stage.until("unrunnable", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
-        let left = stage.list("strangers", State::Scheduled).await.pop().unwrap();
+        let left = stage.list("unrunnable", State::Scheduled).await.pop().unwrap();
         assert_eq!(left.body, newer, "nobody changes what he cannot read");
         let wait = left.time.unwrap().duration_since(stage.broker.now()).unwrap();
-        assert!((100..=300).contains(&wait.as_secs()), "it is looked at again in {wait:?}");
+        assert!((100..=300).contains(&wait.as_secs()), "it is tried again in {wait:?}");
         worker.stop().await;
     }
 
@@ -200,7 +200,7 @@ async fn a_message_from_plain_redis_cli_is_run() {
     let mut stage = Stage::redis().await;
     let (probe, mut reports) = probe();
     let worker = worker(&stage, "video_processing", probe).await;
-    // The command that the document shows, as it stands there.
+    // The documented command, verbatim.
     let document = include_str!("../../docs/wire-format.md");
     let command = document.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     assert!(command.starts_with("redis-cli XADD "), "{command}");
@@ -214,20 +214,20 @@ async fn a_message_from_plain_redis_cli_is_run() {
 async fn an_entry_of_any_other_shape_is_dead_lettered_and_holds_up_nobody() {
     let mut stage = Stage::redis().await;
     let (probe, mut reports) = probe();
-    let stream = "{actor:strangers}:ready:normal";
+    let stream = "{actor:unrunnable}:ready:normal";
     neighbour.send_with(&stage.broker, 1, true).await.unwrap();
     stage.server().cli(&["XADD", stream, "*", "body", "what is this"]);
     stage.server().cli(&["XADD", stream, "*", "m", "not a message"]);
     stage.server().cli(&["XADD", stream, "*", "", ""]);
-    let good = by_hand("neighbour", "strangers", "[2,false]");
+    let good = by_hand("neighbour", "unrunnable", "[2,false]");
     stage.server().cli(&["XADD", stream, "*", "from", "me", "m", &good]);
     neighbour.send_with(&stage.broker, 3, true).await.unwrap();
-    let worker = worker(&stage, "strangers", probe).await;
+    let worker = worker(&stage, "unrunnable", probe).await;
     assert_eq!(reports.next_sorted(3).await, ["1 true", "2 false", "3 true"]);
-    let counts = stage.until_empty("strangers").await;
+    let counts = stage.until_empty("unrunnable").await;
     assert_eq!(counts.dead, 3);
     let texts: Vec<_> =
-        stage.list("strangers", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
+        stage.list("unrunnable", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
     for text in ["body what is this", "not a message"] {
         assert!(texts.iter().any(|dead_lettered| dead_lettered == text), "{text:?} is not among {texts:?}");
     }
@@ -245,7 +245,7 @@ async fn store(stage: &Stage, queue: &str, entries: &[Bytes]) {
     }
 }
 
-/// No message: bytes of any value, or what looks like JSON from afar.
+/// No message: random bytes, or bytes that resemble JSON.
 fn random(rng: &mut Rng) -> Bytes {
     let length = rng.usize(0..200);
     if rng.bool() {
@@ -255,7 +255,7 @@ fn random(rng: &mut Rng) -> Bytes {
     std::iter::repeat_with(|| like_json[rng.usize(..like_json.len())]).take(length).collect()
 }
 
-/// A good message with a few bytes changed, taken away or added.
+/// A valid message with a few bytes changed, removed or added.
 fn damaged(rng: &mut Rng) -> Bytes {
     let mut bytes = by_hand("survivor", "random", "[12345]").into_bytes();
     for _ in 0..rng.usize(1..4) {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::process::{Extra, Orders};
-use crate::tasks::{doomed, jumpy, newest, patient, plain, stubborn};
+use crate::tasks::{always_fails, jumpy, newest, patient, plain, stubborn};
 
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
@@ -118,7 +118,7 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
         }
         // Long enough to be frozen midway; half of them fail afterwards.
         760..800 => plain.message(slow, rng.u32(0..2)).send_with(broker).await.map(drop),
-        800..830 => doomed.message().send_with(broker).await.map(drop),
+        800..830 => always_fails.message().send_with(broker).await.map(drop),
         830..860 => patient.message().send_with(broker).await.map(drop),
         860..880 => jumpy.message().send_with(broker).await.map(drop),
         880..900 => {

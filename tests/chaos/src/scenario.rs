@@ -11,10 +11,10 @@ use crate::threads;
 
 /// The server's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    Plenty,
+pub(crate) enum DiskSize {
+    Unlimited,
     /// A small disk of its own.
-    CanBeFilled,
+    Small,
 }
 
 /// A scenario.
@@ -46,7 +46,7 @@ pub(crate) struct Scenario {
     pub(crate) under: fn(Role, usize) -> Under,
     /// Further options of the server.
     pub(crate) redis: &'static [&'static str],
-    pub(crate) disk: Room,
+    pub(crate) disk: DiskSize,
     /// Whether there is a second server, and who promotes it.
     pub(crate) promoter: Option<Promoter>,
     /// Whether producers count only what a replica has as stored.
@@ -78,7 +78,7 @@ impl Scenario {
             memory: None,
             under: |_, _| Under::default(),
             redis: &[],
-            disk: Room::Plenty,
+            disk: DiskSize::Unlimited,
             promoter: None,
             waits: false,
             timed: true,
@@ -286,11 +286,11 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..one("failover-wait", "the same, where producers WAIT for the replica: nothing may be lost", &[FailOver])
         },
         Scenario {
-            disk: Room::CanBeFilled,
+            disk: DiskSize::Small,
             ..one("disk-full", "the disk is full: Redis, which must write before it answers, ends itself", &[FillDisk])
         },
         Scenario {
-            disk: Room::CanBeFilled,
+            disk: DiskSize::Small,
             redis: &["--appendfsync", "everysec"],
             ..one(
                 "disk-full-everysec",

@@ -17,7 +17,7 @@ use crate::ledger;
 use crate::process::{NAMESPACE, Orders, QUEUES};
 use crate::proxy::Proxy;
 use crate::recorder::Recorder;
-use crate::scenario::{Room, Scenario};
+use crate::scenario::{DiskSize, Scenario};
 use crate::server::Server;
 use crate::stall;
 use crate::standby::{self, Standby};
@@ -62,8 +62,8 @@ impl Stage {
         let journal = Arc::new(Journal::open(directory, "harness")?);
         stall::watch(&journal)?;
         let disk = match scenario.disk {
-            Room::Plenty => None,
-            Room::CanBeFilled => Some(Disk::mount(&directory.join("redis")).map_err(|error| {
+            DiskSize::Unlimited => None,
+            DiskSize::Small => Some(Disk::mount(&directory.join("redis")).map_err(|error| {
                 NotArranged(format!("a disk of its own, which can be filled, could not be mounted: {error}"))
             })?),
         };

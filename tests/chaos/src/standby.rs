@@ -57,7 +57,9 @@ impl Standby {
             }
             None => wait(|| {
                 if !self.server.is_running() || !master.is_running() {
-                    return Ok(Some(Err(io::Error::other("a redis-server ended by itself while one handed over"))));
+                    return Ok(Some(Err(io::Error::other(
+                        "a redis-server ended by itself while one was promoting the other",
+                    ))));
                 }
                 Ok((role(&self.server)? == "master" && role(master)? == "slave").then_some(Ok(())))
             })??,

@@ -92,8 +92,9 @@ impl Storage {
                 Err(error) => self.unexpected.push(format!("dead letter {member} cannot be read: {error}")),
             }
         }
-        let later: HashMap<String, Vec<u8>> = cmd("HGETALL").arg(key(queue, "scheduled:bodies")).query(connection)?;
-        later.values().for_each(|body| self.not_at_its_end(body));
+        let scheduled: HashMap<String, Vec<u8>> =
+            cmd("HGETALL").arg(key(queue, "scheduled:bodies")).query(connection)?;
+        scheduled.values().for_each(|body| self.not_at_its_end(body));
         for level in LEVELS {
             let stream = key(queue, &format!("ready:{level}"));
             let entries: Vec<(String, HashMap<String, Vec<u8>>)> =

@@ -91,11 +91,11 @@ pub(crate) async fn plain(cx: &Context, ms: u64, fails: u32, #[state] site: &Sit
 
 /// Always fails.
 #[actor(queue = "work", max_retries = 2, min_backoff = "50ms", max_backoff = "200ms")]
-pub(crate) async fn doomed(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+pub(crate) async fn always_fails(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
     tokio::task::yield_now().await;
     run.fail();
-    Err(Failure::from("doomed"))
+    Err(Failure::from("always_fails"))
 }
 
 /// Chooses the time of its retry.

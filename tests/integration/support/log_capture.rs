@@ -1,4 +1,4 @@
-//! Hears what is logged.
+//! Captures logs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,23 +9,23 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Hears spans and events.
+/// Captures spans and events.
 #[derive(Clone, Default)]
 pub struct LogCapture(pub Arc<Mutex<Vec<Captured>>>);
 
-/// A span that began, or an event.
+/// A new span, or an event.
 #[derive(Debug)]
 pub struct Captured {
     pub name: &'static str,
     pub target: &'static str,
     pub level: String,
     pub fields: BTreeMap<&'static str, String>,
-    /// The span that it stands in.
+    /// The span it is in.
     pub within: Option<&'static str>,
 }
 
 impl LogCapture {
-    /// The fields of each event of this text, in their order.
+    /// The fields of each event with this text, in order.
     pub fn events(&self, message: &str) -> Vec<BTreeMap<&'static str, String>> {
         let captured = self.0.lock().unwrap();
         let said = |captured: &&Captured| captured.fields.get("message").is_some_and(|said| said == message);

@@ -1,4 +1,4 @@
-//! What every behaviour needs: a broker, workers that can be stopped or killed, and log.
+//! Test support: a broker, workers that can be stopped or killed, and captured logs.
 
 pub mod by_hand;
 pub mod gate;

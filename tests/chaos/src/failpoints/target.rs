@@ -13,7 +13,7 @@ use crate::process::Failpoint;
 use crate::proxy::Condition;
 use crate::stage::Stage;
 use crate::storage::key;
-use crate::tasks::{doomed, plain};
+use crate::tasks::{always_fails, plain};
 
 /// The number of wake entries: one for each worker that may wait.
 const MARKS: usize = 12;
@@ -104,7 +104,7 @@ impl Target {
 fn burst(sender: &Arc<dyn Broker>) {
     let sender = Arc::clone(sender);
     tokio::spawn(async move {
-        let _ = doomed.send_many_with(&*sender, std::iter::repeat_n((), FAILING)).await;
+        let _ = always_fails.send_many_with(&*sender, std::iter::repeat_n((), FAILING)).await;
         let _ = plain.send_many_with(&*sender, (0..PLAIN).map(|_| (fastrand::u64(0..40), 0))).await;
     });
 }

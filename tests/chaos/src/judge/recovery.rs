@@ -62,15 +62,15 @@ pub(super) fn within_bound(evidence: &Evidence, lease: Duration) -> (Finding, Re
             let waited = span - evidence.away_between(since, next.start);
             if next.crashes >= LAST_DELIVERY {
                 last_deliveries.push(waited);
-                let off = evidence.away_or(suspects.crowded(*id, next.start), since, next.start);
+                let off = evidence.away_or(suspects.beside_suspects(*id, next.start), since, next.start);
                 finding.ask(span - off <= bound_us * deaths, || {
-                    let (waited, crowded) = (seconds(waited), seconds(waited - (span - off)));
-                    format!("{waited:.1} s, {crowded:.1} s of it beside others: {}", describe(evidence, *id))
+                    let (waited, beside) = (seconds(waited), seconds(waited - (span - off)));
+                    format!("{waited:.1} s, {beside:.1} s of it beside others: {}", describe(evidence, *id))
                 });
                 continue;
             }
             // While its worker ran an isolated message, it recovered nothing.
-            let waited = span - evidence.away_or(suspects.alone(next.process, next.start), since, next.start);
+            let waited = span - evidence.away_or(suspects.behind_isolated(next.process, next.start), since, next.start);
             finding
                 .ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), describe(evidence, *id)));
             if deaths == 1 {
@@ -142,7 +142,7 @@ fn suspects(evidence: &Evidence) -> Suspects {
 
 impl Suspects {
     /// When other suspects than `id` ran that began before a time, and until the message was tried again after each.
-    fn crowded(&self, id: MessageId, before: u64) -> Windows {
+    fn beside_suspects(&self, id: MessageId, before: u64) -> Windows {
         let mut windows = Windows::default();
         for other in self.begun(before).filter(|other| other.id != id) {
             windows.add(other.since, other.until.saturating_add(TRIED_AGAIN));
@@ -151,7 +151,7 @@ impl Suspects {
     }
 
     /// When isolated messages ran on a process that began before a time.
-    fn alone(&self, process: usize, before: u64) -> Windows {
+    fn behind_isolated(&self, process: usize, before: u64) -> Windows {
         let mut windows = Windows::default();
         for run in self.begun(before).filter(|run| run.is_last_delivery && run.process == process) {
             windows.add(run.since, run.until);

@@ -132,8 +132,8 @@ pub(super) fn dead_lettered_for_a_reason(evidence: &Evidence, storage: &Storage)
             if died_of_crashes(dead_letter) {
                 dead_letter.crashes >= 3 && evidence.bad_ends_since(message.invoked) >= dead_letter.crashes as usize
             } else {
-                is(&dead_letter.actor, "doomed")
-                    && dead_letter.reason == "doomed"
+                is(&dead_letter.actor, "always_fails")
+                    && dead_letter.reason == "always_fails"
                     && dead_letter.attempt == max_retries(&dead_letter.actor) + 1
                     && dead_letter.attempt <= failures_before(message, u64::MAX)
             }

@@ -41,12 +41,12 @@ pub(super) fn baseline() -> Case {
     let scheduled = case.invoked("plain", s(3), s(2));
     case.harness(s(3), What::Acknowledged { id: scheduled });
     case.runs(OTHER, scheduled, (s(5), s(6)), FIRST, How::Done);
-    let doomed = case.sent("doomed", s(8));
+    let always_fails = case.sent("always_fails", s(8));
     for (token, at) in [(1, 8), (2, 9), (3, 10)] {
         let attempt = u32::try_from(token).unwrap();
-        case.runs(OTHER, doomed, (s(at), s(at) + MS), Try { attempt, crashes: 0, token }, How::Failed);
+        case.runs(OTHER, always_fails, (s(at), s(at) + MS), Try { attempt, crashes: 0, token }, How::Failed);
     }
-    case.dead_lettered(doomed, 3, 0, "doomed");
+    case.dead_lettered(always_fails, 3, 0, "always_fails");
 
     let refused = case.invoked("plain", s(11), 0);
     case.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });

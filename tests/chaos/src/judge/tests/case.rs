@@ -43,7 +43,7 @@ impl Case {
         let history = History { processes: vec!["harness".to_owned()], events: Vec::new() };
         let storage = Storage::default();
         let played = Played { history, storage, drained: true, audit: Vec::new(), live_audit: Some(Vec::new()) };
-        Self { scenario: Scenario::of("case", "told by hand", &[]), played, actors: HashMap::new() }
+        Self { scenario: Scenario::of("case", "written by hand", &[]), played, actors: HashMap::new() }
     }
 
     /// Sets the scenario's faults.

@@ -182,14 +182,14 @@ fn a_message_that_is_done_has_one_effect() {
 /// A dead letter that was never done, of a message that one worker held when it died.
 fn dead_lettered_with(effects: &[u64]) -> (Case, actor_core::MessageId) {
     let mut case = baseline();
-    let id = case.sent("doomed", s(28));
+    let id = case.sent("always_fails", s(28));
     case.starts(VICTIM, id, s(29), FIRST);
     let attempts = [(2, 36), (3, 37), (4, 38)];
     for (attempt, (token, at)) in (1..).zip(attempts) {
         case.runs(SPARED, id, (s(at), s(at) + MS), Try { attempt, crashes: 1, token }, How::Failed);
     }
     effects.iter().for_each(|token| case.effect(id, s(29) + MS, *token));
-    case.dead_lettered(id, 3, 1, "doomed");
+    case.dead_lettered(id, 3, 1, "always_fails");
     (case, id)
 }
 

@@ -49,7 +49,7 @@ fn break_all(case: Case, rules: &[&str], what: &(impl ToString + ?Sized)) {
     assert!(!verdict.holds, "the verdict must not hold where {rules:?} do not");
     for finding in broken {
         let breaches = &finding.breaches;
-        assert_eq!(finding.broken, breaches.len() as u64, "few are all told");
+        assert_eq!(finding.broken, breaches.len() as u64, "few are all shown");
         assert!(breaches.iter().all(|breach| breach.contains(&what)), "{what} is not in {breaches:#?}");
     }
 }

@@ -211,7 +211,7 @@ fn a_failure_that_follows_a_retry_is_not_what_it_waited_for() {
 fn the_judge_knows_the_retries_and_the_backoff_of_each_actor() {
     for def in [
         <tasks::plain as Actor>::DEF,
-        <tasks::doomed as Actor>::DEF,
+        <tasks::always_fails as Actor>::DEF,
         <tasks::patient as Actor>::DEF,
         <tasks::jumpy as Actor>::DEF,
         <tasks::stubborn as Actor>::DEF,
@@ -244,10 +244,13 @@ fn dead_letter(actor: &'static str, attempt: u32, reason: &str) -> (Case, Messag
 
 #[test]
 fn a_message_out_of_retries_is_a_dead_letter_that_says_so() {
-    holds(dead_letter("doomed", 3, "doomed").0);
-    for (actor, attempt, reason) in
-        [("doomed", 2, "doomed"), ("doomed", 4, "doomed"), ("doomed", 3, "not yet"), ("jumpy", 3, "doomed")]
-    {
+    holds(dead_letter("always_fails", 3, "always_fails").0);
+    for (actor, attempt, reason) in [
+        ("always_fails", 2, "always_fails"),
+        ("always_fails", 4, "always_fails"),
+        ("always_fails", 3, "not yet"),
+        ("jumpy", 3, "always_fails"),
+    ] {
         let (case, id) = dead_letter(actor, attempt, reason);
         breaks(case, REASONS, &id);
     }
@@ -255,15 +258,15 @@ fn a_message_out_of_retries_is_a_dead_letter_that_says_so() {
 
 #[test]
 fn a_dead_letter_has_failed_as_often_as_it_says() {
-    let (mut case, id) = ran("doomed", &[(s(101), FIRST, How::Failed), (s(102), AGAIN, How::Failed)]);
-    case.dead_lettered(id, 3, 0, "doomed");
+    let (mut case, id) = ran("always_fails", &[(s(101), FIRST, How::Failed), (s(102), AGAIN, How::Failed)]);
+    case.dead_lettered(id, 3, 0, "always_fails");
     breaks(case, REASONS, &id);
 }
 
 #[test]
 fn a_dead_letter_has_no_attempt_beyond_its_retries() {
     // All four failures were recorded, and one of them was never settled.
-    let (mut case, id) = dead_letter("doomed", 4, "doomed");
+    let (mut case, id) = dead_letter("always_fails", 4, "always_fails");
     let killed = case.worker("worker-3-0", (s(50), s(100)));
     case.runs(killed, id, (s(101) - MS, s(101)), Try { token: 0, ..FIRST }, How::Failed);
     case.dies(killed, s(102));
@@ -273,8 +276,8 @@ fn a_dead_letter_has_no_attempt_beyond_its_retries() {
 #[test]
 fn a_dead_letter_was_sent() {
     let mut case = baseline();
-    let id = case.id("doomed");
-    case.dead_lettered(id, 3, 0, "doomed");
+    let id = case.id("always_fails");
+    case.dead_lettered(id, 3, 0, "always_fails");
     breaks(case, REASONS, "in no history");
 }
 
