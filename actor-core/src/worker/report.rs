@@ -62,7 +62,7 @@ impl Report<'_> {
             }
             // Logged once for all of them, where the thread was refused.
             Verdict::Release if matches!(outcome, Outcome::Failed(RunError::NoThread)) => {
-                tracing::debug!("message released")
+                tracing::debug!("message released");
             }
             Verdict::Release => tracing::info!("message released"),
             Verdict::Leave => {

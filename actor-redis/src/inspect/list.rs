@@ -31,7 +31,7 @@ pub(crate) async fn list(
     after: Option<&Cursor>,
     limit: usize,
 ) -> Result<Listing, RequestError> {
-    let after = after.map(|cursor| cursor.as_str());
+    let after = after.map(Cursor::as_str);
     match state {
         State::Ready => ready(connections, keys, after, limit).await,
         State::InFlight => delivered(connections, keys, after, limit).await,
