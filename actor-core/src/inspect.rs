@@ -1,12 +1,14 @@
 //! The second seam: what people and screens read and repair. It costs the path of a message nothing.
 
+mod stored;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use crate::stored::{DecodeError, StoredMessage};
+pub use self::stored::{DecodeError, StoredMessage};
 use crate::{BrokerError, QueueName};
 
 /// Reading and repairing a storage's queues.

@@ -76,7 +76,6 @@ mod send;
 mod send_many;
 pub mod settlement;
 mod size;
-mod stored;
 mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;

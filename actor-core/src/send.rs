@@ -1,5 +1,7 @@
 //! Sending one: from a call to a message that the broker has stored.
 
+pub(crate) mod blocking;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;

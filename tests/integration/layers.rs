@@ -25,7 +25,7 @@ async fn sends(cx: &Context) {
 
 #[actor(queue = "sends")]
 fn sends_from_a_thread() {
-    tokio::runtime::Handle::current().block_on(hears.send("a sync actor".to_owned())).unwrap();
+    hears.message("a sync actor".to_owned()).send_blocking().unwrap();
 }
 
 #[actor(queue = "sends")]
