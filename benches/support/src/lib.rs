@@ -6,6 +6,7 @@
 //! [`Report`] shows the medians, their ranges and the ratio of the two.
 
 mod args;
+mod cargo;
 pub mod collect;
 mod cost;
 pub mod floor;
@@ -23,6 +24,7 @@ mod tally;
 pub mod work;
 
 pub use args::Args;
+pub use cargo::cargo;
 pub use cost::{Cost, Meter};
 pub use machine::machine;
 pub use pace::Pace;
