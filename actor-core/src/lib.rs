@@ -1,15 +1,15 @@
-//! A typed task queue: declare an actor once, send from one service, work in another.
+//! A typed task queue. Declare a function as an actor; producers send it messages without compiling
+//! its body, and workers run each message at least once and retry failures.
 //!
-//! A function is declared as an actor exactly once, in a crate that the producer and the worker
-//! share. The producer calls `send` and never compiles or runs the work; the worker runs it at least
-//! once, and retries it when it fails.
+//! An *actor* here is a task, as in Dramatiq. This is not the actor model: there are no mailboxes,
+//! addresses or supervisors.
 //!
 //! ```
 //! use std::time::Duration;
 //! use actor_core::{Context, MemoryBroker, Worker, actor};
 //!
 //! #[actor(queue = "mail", max_retries = 3)]
-//! async fn welcome(cx: &Context, address: String) {
+//! async fn welcome(cx: &Context, address: &str) {
 //!     println!("{}: welcome, {address}", cx.id());
 //! }
 //!
@@ -18,7 +18,7 @@
 //! let broker = MemoryBroker::new();
 //! actor_core::install(broker.clone())?;
 //!
-//! welcome.send("ada@example.com".to_owned()).await?;
+//! welcome.send("ada@example.com").await?;
 //!
 //! // `run()` would work until SIGTERM or SIGINT.
 //! let worked = Worker::builder(broker).run_until(tokio::time::sleep(Duration::from_millis(50)));
