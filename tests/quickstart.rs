@@ -1,4 +1,4 @@
-//! The first program that a reader runs prints what the README shows.
+//! The quickstart prints what the README shows.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::path::Path;
@@ -16,12 +16,12 @@ fn the_quickstart_prints_what_the_readme_shows_and_ends_within_ten_seconds() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).unwrap();
     let shown = README.split("```text\n").find(|block| block.contains("messages sent")).unwrap();
-    assert_eq!(events(&printed), events(shown.split("```").next().unwrap()), "it printed:\n{printed}");
+    assert_eq!(lines(&printed), lines(shown.split("```").next().unwrap()), "it printed:\n{printed}");
     assert!(took < Duration::from_secs(10), "it took {took:?}");
 }
 
-/// The lines without their times, sorted: the order of what runs at once is not fixed.
-fn events(text: &str) -> Vec<&str> {
+/// The lines without times, sorted: concurrent runs print in any order.
+fn lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> =
         text.lines().map(|line| line.split_once(" s  ").map_or(line, |(_, line)| line)).collect();
     lines.sort_unstable();

@@ -1,5 +1,5 @@
-//! Two crates that declare the same actor, or implement it, in one program: it refuses to start, and
-//! names both places. Within one crate the compiler refuses, which `actor-macros/tests/ui` shows.
+//! A program of two crates that declare or implement the same actor refuses to start, and names both places. Within one
+//! crate the compiler refuses it: see `actor-macros/tests/ui`.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::future::pending;
