@@ -17,7 +17,6 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let broker = MemoryBroker::new();
 //! actor_core::install(broker.clone())?;
-//!
 //! welcome.send("ada@example.com").await?;
 //! // `run()` would work until SIGTERM or SIGINT.
 //! Worker::builder(broker).run_until(tokio::time::sleep(Duration::from_millis(50))).await?;
