@@ -37,6 +37,8 @@ need faketime "tests of hosts whose clocks differ need it (https://github.com/wo
     faketime libfaketime libfaketime
 redis-server --version
 
+# What is built for one run alone needs no incremental state, which is a third of the target directory.
+export CARGO_INCREMENTAL=0
 cargo test --workspace --all-features "$@"
-# What is said where a feature is off.
+# The broker without its optional features.
 if [ $# = 0 ]; then cargo test --package actor-redis --lib; fi

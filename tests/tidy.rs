@@ -133,6 +133,24 @@ fn every_event_is_documented() {
 }
 
 #[test]
+fn every_option_of_an_actor_is_documented() {
+    let known = fs::read_to_string(root().join("actor-macros/src/args.rs")).unwrap();
+    let table = known.split("const KNOWN").nth(1).and_then(|after| after.split("];").next()).unwrap();
+    let options: Vec<&str> =
+        table.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    assert!(options.len() > 5, "only {options:?} were found");
+    let pages = ["docs/actor-options.md", "actor-macros/src/actor.md"];
+    let missing = pages.into_iter().flat_map(|page| {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let rows: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("| `")?.split([' ', '`']).next()).collect();
+        let is_missing = |option: &&&str| !rows.contains(**option);
+        options.iter().filter(is_missing).map(|option| format!("{page}: no row of `{option}`")).collect::<Vec<_>>()
+    });
+    assert_none(missing);
+}
+
+#[test]
 fn every_failpoint_is_passed_in_one_place() {
     let (mut listed, mut passed, mut verbs) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (path, text) in

@@ -81,6 +81,8 @@ pub use error::Error;
 mod pages {
     #[doc = include_str!("../../README.md")]
     mod readme {}
+    #[doc = include_str!("../../docs/actor-options.md")]
+    mod actor_options {}
     #[doc = include_str!("../../docs/testing.md")]
     mod testing {}
     #[doc = include_str!("../../docs/coming-from-python.md")]

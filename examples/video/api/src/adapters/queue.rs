@@ -1,4 +1,4 @@
-//! The queue, as the API sees it: one call sends, another asks how the queue is.
+//! The API's adapter to the queue: one call sends, another counts.
 
 use std::error::Error;
 
@@ -15,14 +15,14 @@ pub(crate) struct VideoQueue {
 }
 
 impl VideoQueue {
-    /// Makes Redis the broker that `send` uses. Redis may be away: it is sought when it is needed.
+    /// Installs Redis as the broker of `send`. Connects at the first use, so that the API starts while Redis is down.
     pub(crate) fn connect(redis_url: &str) -> Result<Self, Box<dyn Error>> {
         let broker = RedisBroker::builder(redis_url)?.connect_lazy()?;
         actor_core::install(broker.clone())?;
         Ok(Self { broker })
     }
 
-    /// Has a worker process a video.
+    /// Sends the message that has a worker process a video.
     pub(crate) async fn enqueue_video_processing(&self, video_id: Uuid) -> Result<MessageId, SendError> {
         Ok(process_video.send(video_id).await?.id())
     }
