@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::value::Error as MissingError;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor};
 
+use crate::argument::{Argument, OwnedArgument};
 use crate::call::RunError;
 use crate::size::Size;
 use crate::strict;
@@ -40,7 +40,7 @@ impl ArgWriter {
     }
 
     /// Appends an argument. The first error is kept, and told when the message is sent.
-    pub fn push<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+    pub fn push<T: Argument + ?Sized>(&mut self, name: &'static str, value: &T) {
         if self.count > 0 {
             self.text.push(b',');
         }
@@ -109,7 +109,7 @@ impl<'a> ArgReader<'a> {
     /// # Errors
     ///
     /// It is missing or of another type.
-    pub fn next<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RunError> {
+    pub fn next<T: OwnedArgument>(&mut self, name: &str) -> Result<T, RunError> {
         if self.rest.is_empty() {
             return T::deserialize(Missing).map_err(|_| self.missing(name));
         }
@@ -121,7 +121,7 @@ impl<'a> ArgReader<'a> {
     /// # Errors
     ///
     /// It is of another type.
-    pub fn next_or<T: DeserializeOwned>(&mut self, name: &str, default: impl FnOnce() -> T) -> Result<T, RunError> {
+    pub fn next_or<T: OwnedArgument>(&mut self, name: &str, default: impl FnOnce() -> T) -> Result<T, RunError> {
         if self.rest.is_empty() { Ok(default()) } else { self.element(name) }
     }
 

@@ -11,7 +11,7 @@ use crate::nearest::nearest;
 use crate::{duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 10] = [
+const KNOWN: [(&str, &str); 11] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("max_retries", "max_retries = 3"),
@@ -22,6 +22,7 @@ const KNOWN: [(&str, &str); 10] = [
     ("priority", "priority = \"high\""),
     ("retry_if", "retry_if = MyError::is_transient"),
     ("implements", "implements = tasks::process_video"),
+    ("crate", "crate = my_crate::actor_core"),
 ];
 
 const DURATION: &str = "a duration is a text with its unit";
@@ -49,6 +50,8 @@ pub(crate) struct Args {
     pub(crate) priority: Option<Priority>,
     pub(crate) retry_if: Option<Expr>,
     pub(crate) implements: Option<Path>,
+    /// Where `actor_core` is, if not at `::actor_core`.
+    pub(crate) krate: Option<Path>,
     /// Each option that was written, right or wrong.
     pub(crate) written: Vec<Ident>,
 }
@@ -155,7 +158,8 @@ impl Args {
             "max_age" => self.max_age = limit(&value, option, errors),
             "priority" => self.priority = priority(&value, option, errors),
             "retry_if" => self.retry_if = function(value, errors),
-            "implements" => self.implements = path(value, errors),
+            "implements" => self.implements = path(value, "the declared actor", option, errors),
+            "crate" => self.krate = path(value, "`actor_core`", option, errors),
             _ => {}
         }
     }
@@ -241,11 +245,11 @@ fn function(value: Expr, errors: &mut Errors) -> Option<Expr> {
     }
 }
 
-fn path(value: Expr, errors: &mut Errors) -> Option<Path> {
+fn path(value: Expr, of: &str, option: &Ident, errors: &mut Errors) -> Option<Path> {
     match value {
         Expr::Path(path) if path.qself.is_none() => Some(path.path),
         other => {
-            errors.add(other, "write the path of the declared actor: `implements = tasks::process_video`");
+            errors.add(other, format!("write the path of {of}: `{}`", example(option).unwrap_or_default()));
             None
         }
     }

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     const OPTIONS: &str = r#"queue = "mail", name = "a", max_retries = 3, min_backoff = "1s", max_backoff = "2s",
-        time_limit = "none", max_age = "1h", priority = "high", retry_if = |e| e.is_transient(), implements = a::b"#;
+        time_limit = "none", max_age = "1h", priority = "high", retry_if = |e| e.is_transient(), implements = a::b, crate = c"#;
     const FUNCTIONS: [&str; 3] = [
         r#"/// Documented.
         #[cfg(unix)] #[deprecated] #[allow(unused)] #[inline]

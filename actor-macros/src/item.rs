@@ -90,8 +90,8 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
     item.attrs.check(errors);
     let before = errors.len();
     check_signature(&item.sig, errors);
-    if let (Form::Implementation(_), None) = (&form, &item.body) {
-        errors.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
+    if let Form::Implementation(path) = &form {
+        check_implementation(&item, path, errors);
     }
     let place = Place { sig: &item.sig, form: &form };
     let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, errors)).collect();
@@ -108,7 +108,7 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
 fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors) {
     if let Form::Implementation(_) = form {
         for option in &args.written {
-            if option != "implements" && option != "retry_if" {
+            if !["implements", "retry_if", "crate"].iter().any(|allowed| option == allowed) {
                 errors.add(option, format!("`{option}` is set where the actor is declared: take it away here"));
             }
         }
@@ -129,6 +129,17 @@ fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors)
         }
         fails
     });
+}
+
+fn check_implementation(item: &Item, path: &Path, errors: &mut Errors) {
+    let ident = &item.sig.ident;
+    if item.body.is_none() {
+        errors.add(ident, "an implementation has a body: write `{ .. }` in place of the `;`");
+    }
+    if path.is_ident(ident) {
+        let what = "is this function itself: write where the actor is declared";
+        errors.add(path, format!("`{ident}` {what}, as in `implements = tasks::{ident}`, and do not import it"));
+    }
 }
 
 fn check_backoff(args: &Args, errors: &mut Errors) {

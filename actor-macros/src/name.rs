@@ -14,18 +14,16 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
     }
 }
 
-/// A Rust identifier that no two actor names share.
+/// A Rust identifier that no two actor names share. The compiler shows it where two actors do, so it
+/// says what to do.
 pub(crate) fn guard(name: &str) -> String {
     let odd: String = name
         .char_indices()
         .filter(|(_, c)| !is_plain(*c))
         .map(|(at, c)| format!("{}{at}_", if c == '-' { "dash" } else { "dot" }))
         .collect();
-    if odd.is_empty() {
-        return format!("__actor_declared_twice_{name}");
-    }
-    let plain = name.replace(|c| !is_plain(c), "_");
-    format!("__actor_with_{odd}declared_twice_{plain}")
+    let (with, plain) = (if odd.is_empty() { "" } else { "with_" }, name.replace(|c| !is_plain(c), "_"));
+    format!("__two_actors_{with}{odd}named_{plain}__set_the_option_name_on_one")
 }
 
 fn is_plain(c: char) -> bool {
@@ -38,13 +36,13 @@ mod tests {
 
     #[test]
     fn names_that_differ_have_guards_that_differ() {
-        let names = ["a_b", "a-b", "a.b", "a__b", "a_-b", "a-_b", "with_dash1_declared_twice_a_b"];
+        let names = ["a_b", "a-b", "a.b", "a__b", "a_-b", "a-_b", "with_dash1_named_a_b"];
         for one in names {
             for other in names {
                 assert_eq!(guard(one) == guard(other), one == other, "{one} and {other}");
             }
         }
-        assert_eq!(guard("process_video"), "__actor_declared_twice_process_video");
+        assert_eq!(guard("pay"), "__two_actors_named_pay__set_the_option_name_on_one");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::methods::{arguments, wire_name};
+use super::methods::{arguments, methods, wire_name};
 use super::{call_site, ends, location, name, outcome, returned};
 use crate::args::{Args, Limit, Millis, Priority};
 use crate::item::Actor;
@@ -33,12 +33,15 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
     let (first, last) = ends(&returned(actor));
     let (output_is, error_is) = (quote_spanned!(first=> type Output =), quote_spanned!(first=> type Error =));
     let end = quote_spanned!(last=> ;);
+    let methods = methods(actor);
     quote! {
-        impl ::actor_core::Actor for #ident {
+        #methods
+
+        impl __actor_core::Actor for #ident {
             #args
             #output_is #output #end
             #error_is #error #end
-            const DEF: &'static ::actor_core::__private::ActorDef = &::actor_core::__private::ActorDef::new(
+            const DEF: &'static __actor_core::__private::ActorDef = &__actor_core::__private::ActorDef::new(
                 #name,
                 #queue,
                 &[#(#arguments),*],
@@ -48,9 +51,9 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
             );
         }
 
-        #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_DECLARATIONS)]
-        #[linkme(crate = ::actor_core::__private::linkme)]
-        static __DECLARATION: &'static ::actor_core::__private::ActorDef = <#ident as ::actor_core::Actor>::DEF;
+        #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_DECLARATIONS)]
+        #[linkme(crate = __actor_core::__private::linkme)]
+        static __DECLARATION: &'static __actor_core::__private::ActorDef = <#ident as __actor_core::Actor>::DEF;
     }
 }
 
@@ -60,7 +63,7 @@ pub(super) fn owned(ty: &syn::Type, borrowed: Option<&syn::Type>) -> TokenStream
         Some(elem) => {
             let (first, last) = ends(&elem.to_token_stream());
             let open = quote_spanned!(first=> <);
-            let close = quote_spanned!(last=> as ::std::borrow::ToOwned>::Owned);
+            let close = quote_spanned!(last=> as __actor_core::__private::Borrowed>::Owned);
             quote!(#open #elem #close)
         }
         None => ty.to_token_stream(),
@@ -85,9 +88,9 @@ fn options(args: &Args) -> TokenStream {
             Priority::Normal => quote!(Normal),
             Priority::Low => quote!(Low),
         };
-        quote!(.priority(::actor_core::Priority::#priority))
+        quote!(.priority(__actor_core::Priority::#priority))
     });
-    quote!(::actor_core::__private::Options::DEFAULT #retries #min #max #limit #age #priority)
+    quote!(__actor_core::__private::Options::DEFAULT #retries #min #max #limit #age #priority)
 }
 
 fn optional(limit: Limit) -> TokenStream {

@@ -16,9 +16,8 @@ pub(super) fn declared(actor: &Actor) -> TokenStream {
     let Actor { attrs, args, vis, sig, .. } = actor;
     let unit = unit(attrs, args, vis, &sig.ident);
     let guard = guard(attrs, args, &sig.ident);
-    let methods = methods::methods(actor);
     let body = body(actor);
-    quote!(#unit #guard #methods #body)
+    quote!(#unit #guard #body)
 }
 
 /// The unit struct: in the type and in the value namespace, so that one `use` brings all.

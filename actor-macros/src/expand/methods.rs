@@ -4,15 +4,16 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Lifetime, ReturnType, Type};
+use syn::{Lifetime, ReturnType, Type, Visibility};
 
 use super::items::body_name;
-use super::{call_site, docs, local, quiet, returned};
+use super::{call_site, docs, local, returned};
 use crate::item::Actor;
 use crate::param::{Kind, Param};
 
 /// The methods of every actor.
-pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many", "send_many_with", "call", "__write"];
+pub(super) const NAMES: [&str; 9] =
+    ["send", "send_with", "message", "send_many", "send_many_with", "call", "name", "queue", "__write"];
 
 /// Output:
 ///
@@ -24,19 +25,16 @@ pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many"
 ///     pub fn send_many<'calls>(self, each_call: impl IntoIterator<..>) -> SendingMany<'calls> { .. }
 ///     pub fn send_many_with<'calls>(self, via_broker: &'calls dyn Broker, each_call: ..) -> SendingMany<'calls> { .. }
 ///     pub async fn call(self, to: String) -> Result<(), MailError> { Self::welcome(to).await }
+///     pub const fn name(self) -> &'static str { .. }
+///     pub fn queue(self) -> QueueName { .. }
 ///     fn __write(to: String) -> ArgWriter { .. }
 /// }
 /// ```
 pub(super) fn methods(actor: &Actor) -> TokenStream {
-    let (cfgs, quiet) = (&actor.attrs.cfgs, quiet(&actor.attrs));
     let name = &actor.sig.ident;
-    let one = one(actor);
-    let many = many(actor);
-    let call = actor.body.is_some().then(|| call(actor));
-    let write = write(actor);
+    let (one, many, call, write) = (one(actor), many(actor), call(actor), write(actor));
+    let getters = getters(&actor.vis);
     quote! {
-        #(#cfgs)*
-        #quiet
         // The actor's type is the interface, also where an argument's type is less visible: that
         // is an error, and it is told once.
         #[allow(non_local_definitions, private_interfaces, clippy::too_many_arguments, clippy::impl_trait_in_params)]
@@ -44,6 +42,7 @@ pub(super) fn methods(actor: &Actor) -> TokenStream {
             #one
             #many
             #call
+            #getters
             #write
         }
     }
@@ -61,22 +60,22 @@ fn one(actor: &Actor) -> TokenStream {
     let message_docs = docs("Makes a message to this actor, to be sent with settings of its own.");
     quote! {
         #send_docs
-        #vis fn #send(self, #(#names: #types),*) -> ::actor_core::Sending<'static> {
+        #vis fn #send(self, #(#names: #types),*) -> __actor_core::Sending<'static> {
             self.message(#(#names),*).send()
         }
 
         #send_with_docs
         #vis fn #send_with<'broker>(
             self,
-            #broker: &'broker dyn ::actor_core::Broker,
+            #broker: &'broker dyn __actor_core::Broker,
             #(#names: #types),*
-        ) -> ::actor_core::Sending<'broker> {
+        ) -> __actor_core::Sending<'broker> {
             self.message(#(#names),*).send_with(#broker)
         }
 
         #message_docs
-        #vis fn #message(self, #(#names: #types),*) -> ::actor_core::Message<Self> {
-            ::actor_core::Message::new(Self::__write(#(#names),*))
+        #vis fn #message(self, #(#names: #types),*) -> __actor_core::Message<Self> {
+            __actor_core::Message::new(Self::__write(#(#names),*))
         }
     }
 }
@@ -122,37 +121,67 @@ fn many(actor: &Actor) -> TokenStream {
     quote! {
         #send_many_docs
         #single_use
-        #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> ::actor_core::SendingMany<'calls> {
-            ::actor_core::SendingMany::installed::<Self>(#written)
+        #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> __actor_core::SendingMany<'calls> {
+            __actor_core::SendingMany::installed::<Self>(#written)
         }
 
         #send_many_with_docs
         #single_use
         #vis fn #send_many_with<'calls, #(#lifetimes),*>(
             self,
-            #broker: &'calls dyn ::actor_core::Broker,
+            #broker: &'calls dyn __actor_core::Broker,
             #calls: #iterator,
-        ) -> ::actor_core::SendingMany<'calls> {
-            ::actor_core::SendingMany::through::<Self>(#broker, #written)
+        ) -> __actor_core::SendingMany<'calls> {
+            __actor_core::SendingMany::through::<Self>(#broker, #written)
         }
     }
 }
 
+/// Where there is no body, a `call` that the compiler refuses with what to write.
 fn call(actor: &Actor) -> TokenStream {
     let (vis, asyncness, body) = (&actor.vis, &actor.sig.asyncness, body_name(actor));
     let (names, types): (Vec<_>, Vec<_>) = actor.params.iter().map(|param| (&param.name, &param.ty)).unzip();
-    let awaited = asyncness.map(|_| quote!(.await));
     let output = returned(actor);
+    let call = Ident::new("call", call_site(actor.sig.ident.span()));
+    if actor.body.is_none() {
+        // A named future: the hidden type of an `async fn` would be an error of its own.
+        let output = if asyncness.is_some() { quote!(::core::future::Ready<#output>) } else { output };
+        return quote! {
+            #[doc(hidden)]
+            #[allow(single_use_lifetimes)]
+            #vis fn #call<'caller>(self, #(_: #types),*) -> #output
+            where
+                Self: __actor_core::__private::HasBody<'caller>,
+            {
+                <Self as __actor_core::__private::HasBody<'caller>>::call()
+            }
+        };
+    }
     let arrow = match actor.sig.output {
         ReturnType::Default => None,
         ReturnType::Type(..) => Some(quote!(-> #output)),
     };
-    let call = Ident::new("call", call_site(actor.sig.ident.span()));
+    let awaited = asyncness.map(|_| quote!(.await));
     let docs = docs::of_method("Runs the body of this actor here, without a message.", &actor.attrs);
     quote! {
         #docs
         #vis #asyncness fn #call(self, #(#names: #types),*) #arrow {
             Self::#body(#(#names),*) #awaited
+        }
+    }
+}
+
+/// What a declaration knows of itself.
+pub(super) fn getters(vis: &Visibility) -> TokenStream {
+    quote! {
+        /// The name of this actor in messages.
+        #vis const fn name(self) -> &'static str {
+            <Self as __actor_core::Actor>::DEF.name
+        }
+
+        /// The queue that messages to this actor go to.
+        #vis fn queue(self) -> __actor_core::QueueName {
+            <Self as __actor_core::Actor>::DEF.queue_name()
         }
     }
 }
@@ -163,15 +192,15 @@ fn write(actor: &Actor) -> TokenStream {
     let pushes = arguments(actor).map(|(param, borrowed)| {
         let (name, wire) = (&param.name, wire_name(&param.name));
         // An argument that cannot be serialized is an error in its type.
-        let at = call_site(param.ty.span());
+        let at = call_site(borrowed.unwrap_or(&param.ty).span());
         let borrow = borrowed.is_none().then(|| quote_spanned!(at=> &));
         let mut value = name.clone();
         value.set_span(at.resolved_at(name.span()));
         quote_spanned!(at=> #writer.push(#wire, #borrow #value);)
     });
     quote! {
-        fn __write(#(#names: #types),*) -> ::actor_core::__private::ArgWriter {
-            let mut #writer = ::actor_core::__private::ArgWriter::new();
+        fn __write(#(#names: #types),*) -> __actor_core::__private::ArgWriter {
+            let mut #writer = __actor_core::__private::ArgWriter::new();
             #(#pushes)*
             #writer
         }

@@ -30,9 +30,12 @@ use crate::item::{Actor, Form};
 /// ```text
 /// pub struct welcome;
 /// macro_rules! __actor_declared_twice_welcome { () => {}; }
-/// impl welcome { pub fn send(self, to: String) -> Sending<'static>; .. }
 /// impl welcome { async fn welcome(to: String) -> Result<(), MailError> { body } }
-/// const _: () = { impl Actor for welcome { .. }  /* the registry's elements, the handler */ };
+/// const _: () = {
+///     use ::actor_core as __actor_core;
+///     impl welcome { pub fn send(self, to: String) -> Sending<'static>; .. }
+///     impl Actor for welcome { .. }  /* the registry's elements, the handler */
+/// };
 /// ```
 pub(crate) fn actor(actor: &Actor) -> TokenStream {
     let (items, glue) = match &actor.form {
@@ -43,17 +46,22 @@ pub(crate) fn actor(actor: &Actor) -> TokenStream {
             (items::declared(actor), quote!(#definition #run))
         }
     };
-    let (cfgs, quiet) = (&actor.attrs.cfgs, quiet(&actor.attrs));
     let returned = returned(actor);
-    quote! {
-        #items
+    // The glue names the user's type here alone, so that an error in it is reported once.
+    let glue = hidden(&actor.attrs, &actor.args, &quote!(type __Returned = #returned; #glue));
+    quote!(#items #glue)
+}
 
+/// Items that nobody names. They know `actor_core` as `__actor_core`, wherever it is.
+fn hidden(attrs: &Attrs, args: &Args, items: &TokenStream) -> TokenStream {
+    let (cfgs, quiet) = (&attrs.cfgs, quiet(attrs));
+    let actor_core = args.krate.as_ref().map_or_else(|| quote!(::actor_core), ToTokens::to_token_stream);
+    quote! {
         #(#cfgs)*
         #quiet
         const _: () = {
-            // The glue names the user's type here alone, so that an error in it is told once.
-            type __Returned = #returned;
-            #glue
+            use #actor_core as __actor_core;
+            #items
         };
     }
 }
@@ -67,7 +75,7 @@ fn name(args: &Args, ident: &Ident) -> String {
 /// `line!()` would be that of the attribute.
 fn location(ident: &Ident) -> TokenStream {
     quote_spanned! {ident.span()=>
-        ::actor_core::__private::Location::new(
+        __actor_core::__private::Location::new(
             ::core::env!("CARGO_PKG_NAME"),
             ::core::env!("CARGO_PKG_VERSION"),
             ::core::module_path!(),
@@ -90,7 +98,7 @@ fn outcome(actor: &Actor, item: &str) -> TokenStream {
     let (first, last) = ends(&returned(actor));
     let item = Ident::new(item, last);
     let open = quote_spanned!(first=> <__Returned);
-    let close = quote_spanned!(last=> as ::actor_core::__private::IntoOutcome>::#item);
+    let close = quote_spanned!(last=> as __actor_core::__private::IntoOutcome>::#item);
     quote!(#open #close)
 }
 

@@ -16,7 +16,7 @@ use crate::param::{DefaultValue, Kind, Param};
 /// The glue of a body that stands at its declaration.
 pub(super) fn of_whole(actor: &Actor) -> TokenStream {
     let (ident, body) = (&actor.sig.ident, body_name(actor));
-    glue(actor, &quote!(<Self as ::actor_core::Actor>::DEF), &quote!(#ident::#body))
+    glue(actor, &quote!(<Self as __actor_core::Actor>::DEF), &quote!(#ident::#body))
 }
 
 /// Output, for `async fn welcome(cx: &Context, to: String, #[state] pool: &Pool)`:
@@ -46,26 +46,26 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
     let ident = &actor.sig.ident;
     let location = location(ident);
     let states = actor.params.iter().filter_map(|param| match &param.kind {
-        Kind::State(ty) => Some(quote!(::actor_core::__private::StateDef::of::<#ty>())),
+        Kind::State(ty) => Some(quote!(__actor_core::__private::StateDef::of::<#ty>())),
         Kind::Context | Kind::Argument { .. } => None,
     });
     let run = run(actor, function);
     let kind = if actor.sig.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
     quote! {
-        impl ::actor_core::actor::Implementation for #ident {
-            const IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
-                &::actor_core::__private::ImplementationDef::new(
+        impl __actor_core::actor::Implementation for #ident {
+            const IMPLEMENTATION: &'static __actor_core::__private::ImplementationDef =
+                &__actor_core::__private::ImplementationDef::new(
                     #declared,
                     #location,
                     &[#(#states),*],
-                    ::actor_core::__private::Handler::#kind(__run),
+                    __actor_core::__private::Handler::#kind(__run),
                 );
         }
 
-        #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
-        #[linkme(crate = ::actor_core::__private::linkme)]
-        static __IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
-            <#ident as ::actor_core::actor::Implementation>::IMPLEMENTATION;
+        #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
+        #[linkme(crate = __actor_core::__private::linkme)]
+        static __IMPLEMENTATION: &'static __actor_core::__private::ImplementationDef =
+            <#ident as __actor_core::actor::Implementation>::IMPLEMENTATION;
 
         #run
     }
@@ -96,18 +96,18 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     let outcome = quote_spanned! {last=>
         let #show = {
             #[allow(unused_imports)]
-            use ::actor_core::__private::{ShowError as _, ShowOther as _, ShowPointer as _};
-            (&&&::actor_core::__private::ErrorType::<#error>::NEW).show()
+            use __actor_core::__private::{ShowError as _, ShowOther as _, ShowPointer as _};
+            (&&&__actor_core::__private::ErrorType::<#error>::NEW).show()
         };
         match #into_outcome(#returned, #retry_if, #show) {
             ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
             ::core::result::Result::Err(__failure) => {
-                ::core::result::Result::Err(::actor_core::__private::RunError::Failed(__failure))
+                ::core::result::Result::Err(__actor_core::__private::RunError::Failed(__failure))
             }
         }
     };
     let steps = quote! {
-        let mut #args = ::actor_core::__private::ArgReader::new(#call.args())?;
+        let mut #args = __actor_core::__private::ArgReader::new(#call.args())?;
         #(#reads)*
         #args.finish()?;
         let #returned = #function(#(#passed),*) #awaited;
@@ -115,15 +115,15 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     };
     if actor.sig.asyncness.is_some() {
         quote_spanned! {at=>
-            fn __run(#call: ::actor_core::__private::Call) -> ::actor_core::__private::Running {
-                ::actor_core::__private::actor_future_must_be_send(async move { #steps })
+            fn __run(#call: __actor_core::__private::Call) -> __actor_core::__private::Running {
+                __actor_core::__private::actor_future_must_be_send(async move { #steps })
             }
         }
     } else {
         quote! {
             fn __run(
-                #call: ::actor_core::__private::Call,
-            ) -> ::core::result::Result<(), ::actor_core::__private::RunError> {
+                #call: __actor_core::__private::Call,
+            ) -> ::core::result::Result<(), __actor_core::__private::RunError> {
                 #steps
             }
         }

@@ -29,6 +29,9 @@ fn no_function() -> Result<(), String> {
 #[actor(implements = "tasks::process_video")]
 fn text_path() {}
 
+#[actor(crate = "my_crate::actor_core")]
+fn re_exported() {}
+
 fn main() {
     let _ = QUEUE;
 }
