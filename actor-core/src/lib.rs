@@ -110,7 +110,6 @@ pub mod __private {
     pub use crate::args::{ArgReader, ArgWriter};
     pub use crate::argument::Borrowed;
     pub use crate::call::{Call, IntoOutcome, RunError};
-    pub use crate::causes::{ErrorType, ShowError, ShowOther, ShowPointer};
     pub use crate::implements::{HasBody, arguments_match, is_called, is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
 }

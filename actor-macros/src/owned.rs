@@ -1,8 +1,12 @@
 //! What a type in an actor's signature may not hold: borrowed data, or no type at all.
 
-use syn::{GenericArgument, Lifetime, PathArguments, ReturnType, Type, TypeReference};
+use syn::{
+    GenericArgument, Lifetime, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, TypeReference,
+    TypeTraitObject,
+};
 
 use crate::errors::Errors;
+use crate::written::written;
 
 /// Checks the type of an argument, or what is behind its `&`: it is decoded anew in each run.
 pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) {
@@ -13,7 +17,7 @@ pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) {
         Part::Lifetime(lifetime) if lifetime.ident != "static" => {
             errors.add(lifetime, "an actor owns its arguments: write a type without a lifetime, or with `'static`");
         }
-        Part::Lifetime(_) => {}
+        Part::Lifetime(_) | Part::Object(_) => {}
         Part::NoType(odd) => errors.add(odd, "write the argument's type: a message is decoded into it"),
     });
 }
@@ -43,6 +47,15 @@ pub(crate) fn check_return(output: &ReturnType, errors: &mut Errors) {
         Part::Reference(reference) => errors.add(reference, OWN),
         Part::Lifetime(lifetime) if lifetime.ident == "static" => {}
         Part::Lifetime(lifetime) => errors.add(lifetime, OWN),
+        Part::Object(object) => {
+            let is_error = |last: &PathSegment| last.ident == "Error";
+            if let [TypeParamBound::Trait(only)] = object.bounds.iter().collect::<Vec<_>>()[..]
+                && only.path.segments.last().is_some_and(is_error)
+            {
+                let what = "an error leaves the thread of its run";
+                errors.add(object, format!("{what}: write `{} + Send + Sync`", written(object)));
+            }
+        }
         Part::NoType(Type::Never(never)) => {
             errors.add(never, "a run of an actor ends: return `()` or `Result<T, E>`");
         }
@@ -63,6 +76,7 @@ pub(crate) fn bare(ty: &Type) -> &Type {
 enum Part<'a> {
     Reference(&'a TypeReference),
     Lifetime(&'a Lifetime),
+    Object(&'a TypeTraitObject),
     /// `impl Trait`, `_` or `!`.
     NoType(&'a Type),
 }
@@ -70,6 +84,7 @@ enum Part<'a> {
 fn walk<'a>(ty: &'a Type, report: &mut impl FnMut(Part<'a>)) {
     match ty {
         Type::Reference(reference) => report(Part::Reference(reference)),
+        Type::TraitObject(object) => report(Part::Object(object)),
         Type::ImplTrait(_) | Type::Infer(_) | Type::Never(_) => report(Part::NoType(ty)),
         Type::Array(array) => walk(&array.elem, report),
         Type::Slice(slice) => walk(&slice.elem, report),

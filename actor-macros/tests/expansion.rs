@@ -19,6 +19,8 @@ impl fmt::Display for MailError {
     }
 }
 
+impl std::error::Error for MailError {}
+
 impl MailError {
     fn is_transient(&self) -> bool {
         *self == Self

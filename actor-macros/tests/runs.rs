@@ -197,6 +197,8 @@ impl fmt::Display for Missing {
     }
 }
 
+impl std::error::Error for Missing {}
+
 #[tokio::test]
 async fn a_declaration_is_run_by_its_implementation() {
     mod tasks {

@@ -35,8 +35,7 @@ pub(super) fn of_whole(actor: &Actor) -> TokenStream {
 ///         args.finish()?;
 ///         let pool = call.state::<Pool>()?;
 ///         let returned = welcome::welcome(call.context(), to, pool).await;
-///         let show = (&&&ErrorType::<MailError>::NEW).show();
-///         match IntoOutcome::into_outcome(returned, None, show) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
+///         match IntoOutcome::into_outcome(returned, None) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
 ///     })
 /// }
 /// ```
@@ -92,14 +91,8 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     };
     let into_outcome = outcome(actor, "into_outcome");
     let returned = local("__returned", last);
-    let (error, show) = (outcome(actor, "Error"), local("__show", last));
     let outcome = quote_spanned! {last=>
-        let #show = {
-            #[allow(unused_imports)]
-            use __actor_core::__private::{ShowError as _, ShowOther as _, ShowPointer as _};
-            (&&&__actor_core::__private::ErrorType::<#error>::NEW).show()
-        };
-        match #into_outcome(#returned, #retry_if, #show) {
+        match #into_outcome(#returned, #retry_if) {
             ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
             ::core::result::Result::Err(__failure) => {
                 ::core::result::Result::Err(__actor_core::__private::RunError::Failed(__failure))

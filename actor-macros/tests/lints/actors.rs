@@ -15,6 +15,8 @@ impl fmt::Display for MailError {
     }
 }
 
+impl std::error::Error for MailError {}
+
 /// Welcomes somebody.
 ///
 /// # Errors
