@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::entry::{Content, EntryId};
 use crate::error::RequestError;
 use crate::keys::Level;
+use crate::place::Place;
 use crate::queue::{Queue, Queues};
 use crate::reading::Reading;
 use crate::request::{Request, Verb};
@@ -118,8 +119,8 @@ impl Subscription {
         let deliver = |Delivered { level, id, body, count }| {
             held.insert((level.place(), id.0));
             let DeliveryCount { crashes, interruptions } = count;
-            let receipt = Receipt::new(level.rank(out_of_turn), id.0);
-            Delivery::new(receipt, body, crashes).interrupted(interruptions)
+            let delivery = Delivery::new(Place { level, id }.receipt(), body).ranked(level.rank(out_of_turn));
+            delivery.recovered(crashes, interruptions)
         };
         entries.map(deliver).collect()
     }
@@ -214,9 +215,9 @@ impl Subscriptions {
         let mut held = subscription.held();
         for ((receipt, _), answer) in settlements.iter().zip(answers) {
             if answer.is_ok()
-                && let Some(level) = Level::of_rank(receipt.rank())
+                && let Some(Place { level, id }) = Place::of(receipt)
             {
-                held.remove(&(level.place(), receipt.number()));
+                held.remove(&(level.place(), id.0));
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::item::{Broken, Form, Item};
 /// ```text
 /// struct resize;
 /// const _: () = {
-///     impl resize { fn send<A0, A1>(self, _: A0, _: A1) -> Sending<'static> { loop {} } .. }
+///     impl resize { fn send<A0, A1>(self, _: A0, _: A1) -> Sending<'static, Self> { loop {} } .. }
 ///     impl ::actor_core::Actor for resize { .. }
 ///     fn resize<T>(a: T, b: &mut u8) { body }
 /// };
@@ -82,7 +82,7 @@ fn methods(item: &Item) -> TokenStream {
         impl #ident {
             #getters
 
-            #vis fn send<#(#types),*>(self, #(_: #types),*) -> __actor_core::Sending<'static> {
+            #vis fn send<#(#types),*>(self, #(_: #types),*) -> __actor_core::Sending<'static, Self> {
                 loop {}
             }
 
@@ -90,7 +90,7 @@ fn methods(item: &Item) -> TokenStream {
                 self,
                 _: &'broker dyn __actor_core::Broker,
                 #(_: #types),*
-            ) -> __actor_core::Sending<'broker> {
+            ) -> __actor_core::Sending<'broker, Self> {
                 loop {}
             }
 
@@ -98,7 +98,7 @@ fn methods(item: &Item) -> TokenStream {
                 loop {}
             }
 
-            #vis fn send_many<T>(self, _: T) -> __actor_core::SendingMany<'static> {
+            #vis fn send_many<T>(self, _: T) -> __actor_core::SendingMany<'static, Self> {
                 loop {}
             }
 
@@ -106,7 +106,7 @@ fn methods(item: &Item) -> TokenStream {
                 self,
                 _: &dyn __actor_core::Broker,
                 _: T,
-            ) -> __actor_core::SendingMany<'_> {
+            ) -> __actor_core::SendingMany<'_, Self> {
                 loop {}
             }
         }

@@ -29,11 +29,11 @@ use crate::item::{Actor, Form};
 ///
 /// ```text
 /// pub struct welcome;
-/// macro_rules! __actor_declared_twice_welcome { () => {}; }
+/// macro_rules! __two_actors_named_welcome__set_the_option_name_on_one { () => {}; }
 /// impl welcome { async fn welcome(to: String) -> Result<(), MailError> { body } }
 /// const _: () = {
 ///     use ::actor_core as __actor_core;
-///     impl welcome { pub fn send(self, to: String) -> Sending<'static>; .. }
+///     impl welcome { pub fn send(self, to: String) -> Sending<'static, Self>; .. }
 ///     impl Actor for welcome { .. }  /* the registry's elements, the handler */
 /// };
 /// ```
