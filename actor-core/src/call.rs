@@ -37,15 +37,13 @@ impl Call {
     /// It was not given. Only a test's worker gets here: any other leaves what lacks a state to those
     /// that have it.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, RunError> {
-        self.context.state().ok_or_else(|| missing_state(std::any::type_name::<T>()))
+        self.context.state().ok_or_else(|| self.missing_state(std::any::type_name::<T>()))
     }
-}
 
-#[inline(never)]
-fn missing_state(name: &str) -> RunError {
-    RunError::Failed(Failure::do_not_retry(format!(
-        "the worker was given no state `{name}`: give it with `.state(..)`"
-    )))
+    #[inline(never)]
+    fn missing_state(&self, name: &str) -> RunError {
+        RunError::Failed(Failure::do_not_retry(format!("the worker lacks {}", self.context.states().missing(name))))
+    }
 }
 
 /// Why a run did not succeed.
