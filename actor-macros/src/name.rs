@@ -1,6 +1,6 @@
-//! What an actor or a queue may be called. `actor_core::QueueName` obeys the same rule.
+//! Checks the names of actors and queues, by the same rule as `actor_core::QueueName`.
 
-/// Says why `name` may name neither a queue nor an actor.
+/// Checks a name. The error says what to write.
 pub(crate) fn check(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a name has at least one character".to_owned());
@@ -14,8 +14,8 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
     }
 }
 
-/// A Rust identifier that no two actor names share. The compiler shows it where two actors do, so it
-/// says what to do.
+/// A Rust identifier that no two actor names share. The compiler shows it if two actors have one name,
+/// so it says what to do.
 pub(crate) fn guard(name: &str) -> String {
     let odd: String = name
         .char_indices()
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_differ_have_guards_that_differ() {
+    fn different_names_have_different_guards() {
         let names = ["a_b", "a-b", "a.b", "a__b", "a_-b", "a-_b", "with_dash1_named_a_b"];
         for one in names {
             for other in names {

@@ -1,4 +1,4 @@
-//! What `#[actor]` makes of a function, as far as the compiler knows it.
+//! What `#[actor]` generates: names, types and elements of the registry.
 
 use std::any::TypeId;
 use std::convert::Infallible;

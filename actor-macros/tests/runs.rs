@@ -1,4 +1,4 @@
-//! What was sent arrives: from the caller's arguments, through a message, to the body's parameters.
+//! What is sent arrives: from the caller's arguments, through a message, to the body's parameters.
 #![allow(clippy::unwrap_used)] // Each one is an assertion.
 
 use std::fmt;
@@ -206,7 +206,7 @@ async fn a_declaration_is_run_by_its_implementation() {
         pub(super) async fn process_video(id: u64, title: &str) -> Result<String, super::Missing>;
     }
 
-    // Blocking, called otherwise, with parameters of its own and a default that the sender need not know.
+    // A plain `fn` of another name, with parameters of its own and a default that the sender need not know.
     #[actor(implements = tasks::process_video, retry_if = |missing| missing.for_now)]
     fn transcode(
         id: u64,

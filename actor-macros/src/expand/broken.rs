@@ -1,5 +1,5 @@
-//! What stands in for an actor with an error in its signature, so that the error is the only
-//! error: whoever names the actor or sends it a message compiles.
+//! Stands in for an actor with an error in its signature, so that it is the only error: code that
+//! names the actor or sends it a message compiles.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -21,13 +21,13 @@ use crate::item::{Broken, Form, Item};
 /// };
 /// ```
 pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
-    // A function with a receiver stands in an `impl` or a trait, where nothing else may stand.
+    // A function with a receiver is in an `impl` or a trait, where no other item is allowed.
     if item.sig.receiver().is_some() {
         return item.plain(&item.vis);
     }
     let ident = &item.sig.ident;
     if let Form::Implementation(path) = form {
-        // Two items of one name would be further errors.
+        // It collides with the actor that was probably imported.
         if path.is_ident(ident) {
             return hidden(&item.attrs, args, &item.plain(&Visibility::Inherited));
         }
@@ -68,7 +68,7 @@ pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
     quote!(#unit #guard #glue)
 }
 
-/// Methods that take as many arguments as were written, of any types.
+/// Methods that take as many arguments as the function does, of any types.
 fn methods(item: &Item) -> TokenStream {
     let (ident, vis) = (&item.sig.ident, &item.vis);
     let arguments = item.sig.inputs.iter().filter(|param| match param {

@@ -1,4 +1,4 @@
-//! The implementation as the worker sees it: decode the arguments, run the body, say how it ended.
+//! What the worker calls: it decodes the arguments, runs the body and returns the outcome.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
@@ -13,7 +13,7 @@ use super::{call_site, ends, local, location, outcome};
 use crate::item::Actor;
 use crate::param::{DefaultValue, Kind, Param};
 
-/// The glue of a body that stands at its declaration.
+/// The glue of an actor that is declared with its body.
 pub(super) fn of_whole(actor: &Actor) -> TokenStream {
     let (ident, body) = (&actor.sig.ident, body_name(actor));
     glue(actor, &quote!(<Self as __actor_core::Actor>::DEF), &quote!(#ident::#body))
@@ -76,7 +76,7 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     let reads = actor.params.iter().map(|param| read(param, &call, &args));
     let passed = actor.params.iter().map(|param| pass(param, &call));
     let awaited = actor.sig.asyncness.map(|_| quote!(.await));
-    // Everything that needs the returned type to be an outcome stands where the type is written.
+    // If the returned type cannot be an outcome, the errors point at it.
     let last = ends(&super::returned(actor)).1;
     let retry_if = match &actor.args.retry_if {
         Some(retry_if) => {
@@ -123,7 +123,7 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     }
 }
 
-/// Takes a parameter's value from the message or from the worker.
+/// Reads a parameter's value from the message, or takes it from the worker.
 fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
     let (name, wire) = (value_of(param), wire_name(&param.name));
     let at = call_site(param.name.span());
@@ -165,7 +165,7 @@ fn value(default: &DefaultValue, ty: &Type, borrowed: Option<&Type>) -> TokenStr
     }
 }
 
-/// Hands a parameter's value to the body.
+/// Passes a parameter's value to the body.
 fn pass(param: &Param, call: &Ident) -> TokenStream {
     let (name, at) = (value_of(param), call_site(param.name.span()));
     match &param.kind {

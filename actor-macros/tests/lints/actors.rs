@@ -1,4 +1,4 @@
-//! Actors of every form, in the words of a user who denies himself much.
+//! Actors of every form, in code that denies all lints.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Where there is no body, there is nothing to call.
+//! A declaration without a body has nothing to call.
 use actor_core::actor;
 
 #[actor]

@@ -1,4 +1,4 @@
-//! An implementation cannot name its declaration as it is called itself.
+//! An implementation cannot name its declaration by its own name.
 use actor_core::actor;
 use tasks::charge;
 

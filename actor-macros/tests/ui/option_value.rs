@@ -1,4 +1,4 @@
-//! A value of another kind is refused.
+//! A value of the wrong kind is refused.
 use actor_core::actor;
 
 const QUEUE: &str = "mail";

@@ -1,4 +1,4 @@
-//! What a public actor returns is public too.
+//! What a public actor returns is public.
 use actor_core::actor;
 
 #[derive(Debug)]

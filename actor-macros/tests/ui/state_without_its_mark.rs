@@ -1,4 +1,4 @@
-//! What the worker holds is marked, or it is taken for an argument.
+//! A state without its mark is taken for an argument.
 use std::sync::Arc;
 
 use actor_core::actor;
