@@ -31,6 +31,18 @@ impl<T, E> SameReturn<T, E> for Result<T, E> {}
 
 impl SameReturn<(), std::convert::Infallible> for () {}
 
+/// Implemented for nothing: `call` asks for it where an actor is declared without a body, so that the
+/// error says what to write. The lifetime has the compiler ask the caller, and not the declaration.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is declared without a body, so there is nothing to call",
+    label = "no body here",
+    note = "send it a message with `.send(..)`, or call the function below `#[actor(implements = ..)]`"
+)]
+pub trait HasBody<'caller> {
+    /// What the body would return.
+    fn call<T>() -> T;
+}
+
 /// That the declaration has no body.
 #[track_caller]
 pub const fn is_without_body(declared: &ActorDef) {

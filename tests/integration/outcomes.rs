@@ -46,6 +46,8 @@ impl std::fmt::Display for Cause {
     }
 }
 
+impl std::error::Error for Cause {}
+
 fn is_passing(cause: &Cause) -> bool {
     *cause == Cause::Passing
 }

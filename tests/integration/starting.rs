@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::inspect::State;
@@ -73,6 +74,15 @@ async fn every_mistake_is_named_at_once() {
     let text = error.to_string();
     assert_eq!(format!("{error:?}"), text, "a `main` that returns it shows something else");
     assert!(text.contains("Mailer") && !text.contains("Pool"), "{text}");
+}
+
+#[tokio::test]
+async fn a_state_in_an_arc_that_the_actor_wants_without_is_named_beside_what_it_wants() {
+    let text = refusal(&["needy"], |builder| builder.state(Arc::new(Pool)).state(Mailer)).await.to_string();
+    let advice = "needs the state `integration::starting::Pool`, but `alloc::sync::Arc<integration::starting::Pool>` was \
+                  given: give a `integration::starting::Pool` with `.state(..)`, or write `#[state] name: \
+                  &alloc::sync::Arc<integration::starting::Pool>`";
+    assert!(text.contains(advice), "{text}");
 }
 
 #[tokio::test]

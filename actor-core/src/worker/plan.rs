@@ -103,7 +103,7 @@ fn nothing_to_run(linker_drops: bool, declared: usize) -> Problem {
 fn missing_states(found: &'static ImplementationDef, states: &States) -> impl Iterator<Item = Problem> {
     found.states.iter().filter(|state| !states.has((state.id)())).map(|state| Problem::MissingState {
         actor: found.actor.name,
-        state: (state.name)(),
+        state: states.missing((state.name)()),
         at: found.at,
     })
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use actor_core::inspect::Counts;
-use actor_core::{Actor, BrokerError, Inspect, MessageId, SendError};
+use actor_core::{BrokerError, Inspect, MessageId, SendError};
 use actor_redis::RedisBroker;
 use uuid::Uuid;
 use video_tasks::process_video;
@@ -29,6 +29,6 @@ impl VideoQueue {
 
     /// How many messages the queue holds.
     pub(crate) async fn counts(&self) -> Result<Counts, BrokerError> {
-        self.broker.counts(&<process_video as Actor>::DEF.queue_name()).await
+        self.broker.counts(&process_video.queue()).await
     }
 }
