@@ -5,7 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A workspace of four crates: a shared one, two that contradict each other, and a program that uses all.
+/// A shared crate, two that contradict each other, and a program of both: name, version, and the crates it depends on.
+const PACKAGES: [(&str, &str, &[&str]); 4] = [
+    ("tasks", "1.2.3", &[]),
+    ("mail", "1.2.3", &["tasks"]),
+    ("news", "4.5.6", &["tasks"]),
+    ("program", "1.2.3", &["mail", "news"]),
+];
+
 const FILES: &[(&str, &str)] = &[
     (
         "Cargo.toml",
@@ -14,7 +21,6 @@ resolver = "3"
 members = ["tasks", "mail", "news", "program"]
 
 [workspace.package]
-version = "1.2.3"
 edition = "2024"
 
 [workspace.dependencies]
@@ -26,34 +32,11 @@ debug = "line-tables-only"
 "#,
     ),
     (
-        "tasks/Cargo.toml",
-        r#"[package]
-name = "tasks"
-version.workspace = true
-edition.workspace = true
-
-[dependencies]
-actor-core.workspace = true
-"#,
-    ),
-    (
         "tasks/src/lib.rs",
         r#"use actor_core::actor;
 
 #[actor(queue = "reports")]
 pub async fn report(day: u32) -> Result<(), String>;
-"#,
-    ),
-    (
-        "mail/Cargo.toml",
-        r#"[package]
-name = "mail"
-version.workspace = true
-edition.workspace = true
-
-[dependencies]
-actor-core.workspace = true
-tasks.path = "../tasks"
 "#,
     ),
     (
@@ -72,18 +55,6 @@ async fn report(day: u32) -> Result<(), String> {
 "#,
     ),
     (
-        "news/Cargo.toml",
-        r#"[package]
-name = "news"
-version = "4.5.6"
-edition.workspace = true
-
-[dependencies]
-actor-core.workspace = true
-tasks.path = "../tasks"
-"#,
-    ),
-    (
         "news/src/lib.rs",
         r#"//! It begins some lines later.
 
@@ -98,19 +69,6 @@ pub fn deliver(number: u8) {
 async fn report(day: u32) -> Result<(), String> {
     Err(day.to_string())
 }
-"#,
-    ),
-    (
-        "program/Cargo.toml",
-        r#"[package]
-name = "program"
-version.workspace = true
-edition.workspace = true
-
-[dependencies]
-actor-core.workspace = true
-mail.path = "../mail"
-news.path = "../news"
 "#,
     ),
     (
@@ -165,7 +123,9 @@ fn write_workspace() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duplicate");
     let core = root.join("actor-core");
-    for (path, text) in FILES {
+    let manifests = PACKAGES.map(|(name, version, uses)| (format!("{name}/Cargo.toml"), manifest(name, version, uses)));
+    let files = FILES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    for (path, text) in files.chain(manifests) {
         let (path, text) = (workspace.join(path), text.replace("ACTOR_CORE", core.to_str().unwrap()));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         if std::fs::read_to_string(&path).is_ok_and(|written| written == text) {
@@ -176,6 +136,14 @@ fn write_workspace() -> PathBuf {
     // Uses the versions that are on this machine already.
     std::fs::copy(root.join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
     workspace
+}
+
+fn manifest(name: &str, version: &str, uses: &[&str]) -> String {
+    let uses: String = uses.iter().map(|name| format!("{name}.path = \"../{name}\"\n")).collect();
+    format!(
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition.workspace = true\n\n\
+         [dependencies]\nactor-core.workspace = true\n{uses}"
+    )
 }
 
 /// Where this test was built.
