@@ -122,7 +122,7 @@ async fn scripts_missing_from_redis_are_reloaded_under_load() {
 }
 
 #[tokio::test]
-async fn a_redis_that_was_emptied_by_hand_is_used_as_a_new_one() {
+async fn an_emptied_redis_is_used_like_a_new_one() {
     let mut stage = Stage::redis().await;
     let (probe, mut reports) = probe();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(Gate::opened()));
