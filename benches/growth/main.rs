@@ -6,7 +6,7 @@
 mod queues;
 mod standing;
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Growth<'_> {
         let (broker, messages) = (self.server.broker().await?, self.args.messages(MESSAGES));
         library::send_many(&broker, 0..messages, TEXT).await?;
         let tally = Arc::new(Tally::of(0..messages));
-        let worker = library::worker(&broker, QUEUE, &tally).concurrency(slots_of(slots));
+        let worker = library::worker(&broker, QUEUE, &tally).concurrency(slots);
         library::drain(&self.server, worker, QUEUE, &tally).await
     }
 
@@ -79,7 +79,7 @@ impl Growth<'_> {
         waits.send_many_with(&broker, (0..messages).map(|n| (n, TEXT))).await?;
         let tally = Arc::new(Tally::of(0..messages));
         let queue = "bench-waits";
-        let worker = library::worker(&broker, queue, &tally).concurrency(slots_of(slots));
+        let worker = library::worker(&broker, queue, &tally).concurrency(slots);
         library::drain(&self.server, worker, queue, &tally).await
     }
 
@@ -204,8 +204,4 @@ impl Growth<'_> {
         }
         Ok(())
     }
-}
-
-fn slots_of(count: usize) -> NonZeroUsize {
-    NonZeroUsize::new(count).expect("every size is greater than zero")
 }

@@ -120,7 +120,7 @@ async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result
     let send = meter.stop(server, ids.end - ids.start).await?;
     let tally = Arc::new(Tally::of(ids));
     let mut worker = library::worker(&broker, work::QUEUE, &tally);
-    if let Some(slots) = scenario.concurrency.and_then(std::num::NonZeroUsize::new) {
+    if let Some(slots) = scenario.concurrency {
         worker = worker.concurrency(slots);
     }
     let drain = library::drain(server, worker, work::QUEUE, &tally).await?;

@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -112,8 +111,8 @@ on_every_broker! {
         let (probe, mut reports) = probe();
         let (gate, most_wide, most_narrow) = (Gate::closed(), Wide::default(), Narrow::default());
         let queues = [name("wide"), name("narrow")];
-        let builder = Worker::builder(stage.another().await).queues(queues).concurrency(NonZeroUsize::new(3).unwrap());
-        let builder = builder.queue_concurrency(name("narrow"), NonZeroUsize::MIN).state(gate.clone());
+        let builder = Worker::builder(stage.another().await).queues(queues).concurrency(3);
+        let builder = builder.queue_concurrency("narrow", 1).state(gate.clone());
         let worker = RunningWorker::start(builder.state(probe).state(most_wide.clone()).state(most_narrow.clone()));
         for _ in 0..30 {
             wide.send_with(&stage.broker).await.unwrap();
@@ -135,7 +134,7 @@ on_every_broker! {
         let (gate, both) = (Gate::closed(), Meter::default());
         let queues = [name("wide"), name("narrow")];
         let builder = Worker::builder(stage.another().await).queues(queues);
-        let builder = builder.total_concurrency(NonZeroUsize::new(3).unwrap()).state(gate.clone()).state(probe);
+        let builder = builder.total_concurrency(3).state(gate.clone()).state(probe);
         let worker = RunningWorker::start(builder.state(Wide(both.clone())).state(Narrow(both.clone())));
         for _ in 0..30 {
             wide.send_with(&stage.broker).await.unwrap();
@@ -210,7 +209,7 @@ on_every_broker! {
         let (probe, mut reports) = probe();
         let gate = Gate::closed();
         slow.send_many_with(&stage.broker, 0..2 * FAST_UNTIL).await.unwrap();
-        let one = NonZeroUsize::MIN;
+        let one = 1;
         let builder = stage.worker("slow").await.concurrency(one).state(probe.clone());
         let first = RunningWorker::for_ever(builder.state(gate.clone()));
         while reports.next().await != "blocked" {}

@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actor_core::{Actor, Context, actor};
@@ -62,7 +61,7 @@ on_every_broker! {
     async fn a_sync_actor_over_its_limit_is_cancelled_and_keeps_its_slot_and_its_end_counts(stage: Stage) {
         let (probe, mut reports) = probe();
         let gate = Gate::closed();
-        let builder = stage.worker("stuck").await.concurrency(NonZeroUsize::MIN);
+        let builder = stage.worker("stuck").await.concurrency(1);
         let worker = RunningWorker::start(builder.state(probe).state(gate.clone()));
         for _ in 0..2 {
             stuck.send_with(&stage.broker).await.unwrap();

@@ -9,6 +9,8 @@ mod clocks;
 mod concurrency;
 /// What an idle worker asks of Redis.
 mod costs;
+/// What surrounds a run, what it carries, and what it sends.
+mod layers;
 /// Time limits, and how sync actors handle them.
 mod limits;
 /// Actors that were moved to another queue.

@@ -1,10 +1,9 @@
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actor_core::{Context, Failure, Worker, actor};
 
 use crate::on_every_broker;
-use crate::support::{Probe, RunningWorker, Stage, by_hand, probe, stage::name};
+use crate::support::{Probe, RunningWorker, Stage, by_hand, probe};
 
 /// The new version. The old one, and senders that are not deployed yet, still use `moved_from`.
 #[actor(queue = "moved_to")]
@@ -37,7 +36,7 @@ on_every_broker! {
             stage.put("moved_from", by_hand("moved", "moved_from", &format!("[{number}]"))).await;
         }
         moved.send_with(&stage.broker, 3).await.unwrap();
-        let builder = stage.worker("moved_to").await.also_serve(name("moved_from"));
+        let builder = stage.worker("moved_to").await.also_serve("moved_from");
         let worker = RunningWorker::start(builder.state(probe));
         let ran = reports.next_sorted(3).await;
         assert_eq!(ran, ["1 of moved_from attempt 1", "2 of moved_from attempt 2", "3 of moved_to attempt 1"]);
@@ -68,8 +67,8 @@ async fn a_former_queue_may_have_slots_of_its_own_and_be_the_only_one() {
     let stage = Stage::memory();
     let (probe, mut reports) = probe();
     stage.put("moved_from", by_hand("moved", "moved_from", "[1]")).await;
-    let builder = Worker::builder(stage.another().await).queues([]).also_serve(name("moved_from"));
-    let builder = builder.queue_concurrency(name("moved_from"), NonZeroUsize::MIN);
+    let builder = Worker::builder(stage.another().await).queues([""; 0]).also_serve("moved_from");
+    let builder = builder.queue_concurrency("moved_from", 1);
     let worker = RunningWorker::start(builder.state(probe));
     assert_eq!(reports.next().await, "1 of moved_from attempt 1");
     worker.stop().await;

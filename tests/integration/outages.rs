@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -141,7 +140,7 @@ async fn a_busy_worker_works_again_within_a_second_of_the_cut_of_every_connectio
     let (probe, mut reports) = probe();
     cut.send_many_with(&stage.broker, 0..BACKLOG).await.unwrap();
     let gate = Gate::closed();
-    let builder = stage.worker("cut").await.concurrency(NonZeroUsize::new(16).unwrap());
+    let builder = stage.worker("cut").await.concurrency(16);
     let worker = RunningWorker::start(builder.state(probe).state(gate.clone()));
     let mut runs = vec![0; BACKLOG as usize];
     for round in 0..3 {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -150,7 +149,7 @@ async fn what_runs_while_redis_is_emptied_runs_to_its_end_and_work_goes_on() {
     let gate = Gate::closed();
     let mut workers = Vec::new();
     for number in 0..2 {
-        let builder = stage.worker("emptied").await.concurrency(NonZeroUsize::MIN);
+        let builder = stage.worker("emptied").await.concurrency(1);
         workers.push(RunningWorker::start(builder.state(probe.clone()).state(gate.clone())));
         outlives.send_with(&stage.broker, number).await.unwrap();
     }

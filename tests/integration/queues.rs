@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime};
 
 use actor_core::inspect::State;
@@ -91,7 +90,7 @@ on_every_broker! {
         for _ in 0..100 {
             ordinary.send_with(&stage.broker).await.unwrap();
         }
-        let builder = stage.worker("urgent").await.concurrency(NonZeroUsize::new(SLOTS).unwrap());
+        let builder = stage.worker("urgent").await.concurrency(SLOTS);
         let worker = RunningWorker::start(builder.state(probe).state(gate.clone()));
         assert_eq!(reports.next_sorted(SLOTS).await, ["ordinary"; SLOTS]);
         for _ in 0..50 {
@@ -156,6 +155,6 @@ on_every_broker! {
 }
 
 async fn one_at_a_time(stage: &Stage, queue: &str, probe: Probe, gate: Gate) -> RunningWorker {
-    let builder = stage.worker(queue).await.concurrency(NonZeroUsize::MIN);
+    let builder = stage.worker(queue).await.concurrency(1);
     RunningWorker::start(builder.state(probe).state(gate))
 }

@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use actor_core::delivery::{Consumer, Wait, WorkerId};
@@ -174,7 +173,7 @@ on_every_broker! {
         assert_eq!(broker.claim(&dead, 1, &Wait::new(Duration::ZERO)).await.unwrap().len(), 1);
         let gate = Gate::closed();
         let queues = ["isolated", "aside"].map(name);
-        let successor = stage.worker("isolated").await.queues(queues).concurrency(NonZeroUsize::MIN);
+        let successor = stage.worker("isolated").await.queues(queues).concurrency(1);
         let successor = RunningWorker::start(successor.state(probe.clone()).state(gate.clone()));
         assert_eq!(reports.next().await, "start 2");
         broker.renew(&dead.worker, &[name("aside")], Duration::ZERO).await.unwrap();
@@ -237,7 +236,7 @@ async fn nobody_is_declared_dead_by_a_worker_that_has_just_started() {
     let gate = Gate::closed();
     let mut workers = Vec::new();
     for number in 0..4 {
-        let builder = stage.worker("held").await.concurrency(NonZeroUsize::MIN);
+        let builder = stage.worker("held").await.concurrency(1);
         workers.push(RunningWorker::start(builder.state(probe.clone()).state(gate.clone())));
         held.send_with(&stage.broker, number).await.unwrap();
         reports.next().await;
@@ -269,7 +268,7 @@ async fn nobody_is_declared_dead_after_an_outage_of_almost_a_lease() {
     let mut workers = Vec::new();
     // Their heartbeats are spread evenly: after the outage some leases have ended and others have not.
     for number in 0..6 {
-        let builder = stage.worker("held").await.lease(lease).concurrency(NonZeroUsize::new(2).unwrap());
+        let builder = stage.worker("held").await.lease(lease).concurrency(2);
         workers.push(RunningWorker::with_own_lease(builder.state(probe.clone()).state(gate.clone())));
         held.send_with(&stage.broker, number).await.unwrap();
         reports.next().await;

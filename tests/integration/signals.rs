@@ -11,7 +11,6 @@ use tokio::time::sleep;
 
 use crate::support::Stage;
 use crate::support::probe::within;
-use crate::support::stage::name;
 
 /// Makes a test the worker's process, and names its Redis.
 const REDIS: &str = "ACTOR_TEST_SIGNALLED_WORKER";
@@ -81,7 +80,7 @@ impl Drop for Process {
 async fn a_worker_that_listens_for_signals() {
     let Ok(url) = std::env::var(REDIS) else { return };
     let broker = RedisBroker::connect(&url).await.unwrap();
-    Worker::builder(broker).queues([name("signalled")]).run().await.unwrap();
+    Worker::builder(broker).queues(["signalled"]).run().await.unwrap();
 }
 
 /// The same, with the signal before the worker runs.
@@ -92,7 +91,7 @@ async fn a_worker_that_listens_before_it_connects() {
     println!("listening");
     std::io::stdin().read_line(&mut String::new()).unwrap();
     let broker = RedisBroker::connect(&url).await.unwrap();
-    Worker::builder(broker).queues([name("signalled")]).signals(signals).run().await.unwrap();
+    Worker::builder(broker).queues(["signalled"]).signals(signals).run().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

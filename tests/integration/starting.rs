@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actor_core::inspect::State;
@@ -97,13 +96,32 @@ async fn a_worker_without_a_queue_is_refused() {
 
 #[tokio::test]
 async fn a_setting_for_a_queue_that_no_actor_here_has_is_refused() {
-    let set = |builder: actor_core::Builder| {
-        let slots = NonZeroUsize::MIN;
-        builder.queue_concurrency(name("instaled"), slots).queue_concurrency(name("sized"), slots)
-    };
+    let set = |builder: actor_core::Builder| builder.queue_concurrency("instaled", 1).queue_concurrency("sized", 1);
     let text = refusal(&["installed"], set).await.to_string();
     assert!(text.contains("no actor of queue `instaled` is implemented here"), "{text}");
     assert!(!text.contains("sized"), "a queue that another worker of this program may serve: {text}");
+}
+
+#[tokio::test]
+async fn a_worker_whose_slots_could_run_nothing_is_refused() {
+    for setting in ["concurrency", "queue_concurrency", "total_concurrency"] {
+        let set = |builder: actor_core::Builder| match setting {
+            "concurrency" => builder.concurrency(0),
+            "queue_concurrency" => builder.queue_concurrency("installed", 0),
+            _ => builder.total_concurrency(0),
+        };
+        let text = refusal(&["installed"], set).await.to_string();
+        assert!(text.contains(&format!("`.{setting}(..)` allows 0 runs at once")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_cannot_name_a_queue_is_refused_at_start() {
+    let text = refusal(&["installed"], |builder| builder.also_serve("in stalled")).await.to_string();
+    assert!(text.contains("not a queue: ' ' in \"in stalled\""), "{text}");
+    let text = refusal(&["installed"], |builder| builder.queues([""])).await.to_string();
+    assert!(text.contains("not a queue: a name must not be empty"), "{text}");
+    assert!(!text.contains("was given none"), "one mistake is reported as two: {text}");
 }
 
 #[tokio::test]
@@ -115,7 +133,7 @@ async fn a_state_that_is_given_twice_is_refused() {
 #[tokio::test]
 async fn the_largest_number_of_slots_is_accepted() {
     let stage = Stage::memory();
-    let worker = RunningWorker::start(stage.worker("installed").await.concurrency(NonZeroUsize::MAX));
+    let worker = RunningWorker::start(stage.worker("installed").await.concurrency(usize::MAX));
     installed.send_with(&stage.broker, 1).await.unwrap();
     stage.until_empty("installed").await;
     worker.stop().await;

@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use actor_core::inspect::State;
@@ -85,7 +84,7 @@ on_every_broker! {
         let numbers = 0..BACKLOG;
         backlog.send_many_with(&stage.broker, numbers).await.unwrap();
         let gate = Gate::closed();
-        let builder = stage.worker("backlog").await.concurrency(NonZeroUsize::MIN);
+        let builder = stage.worker("backlog").await.concurrency(1);
         let mut first = RunningWorker::for_ever(builder.state(probe.clone()).state(gate.clone()));
         let mut done = vec![0; BACKLOG as usize];
         let mut note = |run: &str| {
@@ -105,7 +104,7 @@ on_every_broker! {
         assert_eq!(counts.ready, u64::from(BACKLOG - QUICK - 1));
 
         // The first still waits for its run, and nothing ended by a lease.
-        let builder = stage.worker("backlog").await.concurrency(NonZeroUsize::MIN);
+        let builder = stage.worker("backlog").await.concurrency(1);
         let second = RunningWorker::for_ever(builder.state(probe).state(Gate::opened()));
         let released = format!("{} attempt 1 crashes 0 token 2", QUICK + 1);
         for n in 1..BACKLOG - QUICK {

@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actor_core::actor;
@@ -48,7 +47,7 @@ on_every_broker! {
         let gate = Gate::closed();
         let numbers = 0..u32::try_from(SLOTS).unwrap();
         takes_a_slot.send_many_with(&stage.broker, numbers).await.unwrap();
-        let builder = stage.worker("slots").await.concurrency(NonZeroUsize::new(SLOTS).unwrap());
+        let builder = stage.worker("slots").await.concurrency(SLOTS);
         let worker = RunningWorker::for_ever(builder.state(probe).state(gate.clone()));
         for _ in 0..SLOTS {
             assert_eq!(reports.next().await, "start");

@@ -1,7 +1,6 @@
 //! A worker process.
 
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +26,13 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
     }
     runtime.build()?.block_on(async {
         let broker = orders.broker(&journal)?;
-        let slots = NonZeroUsize::new(orders.slots).unwrap_or(NonZeroUsize::MIN);
+        let slots = orders.slots.max(1);
         let worker = Worker::builder(broker)
             .name(&orders.name)
             .lease(orders.lease())
             .concurrency(slots)
             .shutdown_timeout(orders.shutdown_timeout())
-            .queues(QUEUES.map(|queue| queue.parse().expect("the queues have proper names")))
+            .queues(QUEUES)
             .state(Site { journal, ledger });
         let worker = if orders.older { worker } else { worker.state(NewestState(NEWEST_RUN)) };
         worker.run().await?;

@@ -87,7 +87,7 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("worker.live", Role::Worker, LOAD, 1),
     ("worker.recovered", Role::Worker, DEATH, 1),
     ("worker.unparked", Role::Worker, PARKED, 2),
-    ("worker.giving_back", Role::Worker, STOP, 1),
+    ("worker.releasing", Role::Worker, STOP, 1),
     ("worker.runs_over", Role::Worker, STOP, 1),
     ("worker.all_settled", Role::Worker, STOP, 1),
     ("worker.deregistered", Role::Worker, STOP, 1),
