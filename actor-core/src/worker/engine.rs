@@ -17,6 +17,7 @@ use super::plan::{Plan, Selection};
 use super::queue_session::ServedQueue;
 use super::session::{End, Session};
 use super::slots::Slots;
+use super::stall::Pulse;
 use super::threads::Threads;
 use crate::Broker;
 
@@ -39,6 +40,7 @@ pub(crate) struct Engine {
     pub(crate) queues: Vec<Arc<ServedQueue>>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) outage: Outage,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) runs: TaskTracker,
     pub(crate) settlers: TaskTracker,
     /// Ends the settlers' tries while the broker is away.
@@ -70,6 +72,7 @@ impl Engine {
         };
         let queues = plan.queues.iter().map(serve).collect();
         let executor = Executor::new(plan.implementations, builder.states, builder.max_crashes, Threads::new());
+        let pulse = Pulse::new(executor.implementations.values().map(|found| found.actor));
         Ok(Self {
             broker: builder.broker,
             name: builder.name,
@@ -77,7 +80,8 @@ impl Engine {
             shutdown_timeout: builder.shutdown_timeout,
             queues,
             executor: Arc::new(executor),
-            outage: Outage::default(),
+            outage: Outage::on_the_runtime(&pulse),
+            pulse,
             runs: TaskTracker::new(),
             settlers: TaskTracker::new(),
             give_up: CancellationToken::new(),

@@ -15,6 +15,7 @@ use super::panic::{Caught, catch, caught, shielded};
 use super::repeats::Repeats;
 use super::report::{self, Report};
 use super::run::{self, interrupted};
+use super::stall;
 use super::suspects::{Admission, Suspects};
 use super::threads::Threads;
 use crate::actor::{Handler, ImplementationDef};
@@ -159,7 +160,9 @@ impl Executor {
         match implementation.handler {
             Handler::Async(run) => match catch(|| run(call)) {
                 Ok(running) => {
-                    run::on_the_runtime(trace::carrying(trace, Caught::new(running)), context, limit, stop).await
+                    let body = trace::carrying(trace, Caught::new(running));
+                    let body = stall::noted(implementation.actor, context.id(), body);
+                    run::on_the_runtime(body, context, limit, stop).await
                 }
                 Err(what) => Outcome::Panicked(what),
             },

@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::outage::{Backoff, Outage};
 use super::panic::caught;
 use super::service::{Service, supervise};
+use super::stall::Pulse;
 use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
@@ -131,6 +132,7 @@ impl Heartbeat {
         queues: Vec<QueueName>,
         lease: Duration,
         outage: Outage,
+        pulse: Arc<Pulse>,
     ) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
@@ -166,10 +168,7 @@ impl Heartbeat {
                     }
                     // Dropped without a stop, so runs may go on: others must wait for the lease's end.
                     () = abandoned.cancelled() => {}
-                    () = async {
-                        supervise(renewer).await;
-                        std::future::pending::<()>().await;
-                    } => {}
+                    _ = async { tokio::join!(supervise(renewer), pulse.watch()) } => {}
                 }
             });
             drop(runtime);

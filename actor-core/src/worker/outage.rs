@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::field::display;
 
+use super::stall::Pulse;
 use crate::causes::chain;
 use crate::{BrokerError, QueueName};
 
@@ -19,6 +20,8 @@ pub(crate) struct Outage {
     away: AtomicBool,
     refused: AtomicBool,
     worker: Arc<Absence>,
+    /// What is known of the runtime that it runs on, where user code may block that.
+    pulse: Option<Arc<Pulse>>,
 }
 
 /// How many parts of a worker cannot reach the broker.
@@ -31,25 +34,39 @@ struct Absence {
 }
 
 impl Outage {
+    /// A worker's, whose parts are on the runtime.
+    pub(crate) fn on_the_runtime(pulse: &Arc<Pulse>) -> Self {
+        Self::new(None, Some(pulse), &Arc::default())
+    }
+
     /// The same worker's, for a part of its own.
     pub(crate) fn part(&self) -> Self {
-        self.sharing(None)
+        Self::new(None, self.pulse.as_ref(), &self.worker)
+    }
+
+    /// The same worker's, for a part of its own on a thread that nobody blocks.
+    pub(crate) fn on_a_thread(&self) -> Self {
+        Self::new(None, None, &self.worker)
     }
 
     /// The same worker's, for a part of its own that serves a queue.
     pub(crate) fn part_of(&self, queue: &QueueName) -> Self {
-        self.sharing(Some(queue.clone()))
+        Self::new(Some(queue.clone()), self.pulse.as_ref(), &self.worker)
     }
 
-    fn sharing(&self, queue: Option<QueueName>) -> Self {
+    fn new(queue: Option<QueueName>, pulse: Option<&Arc<Pulse>>, worker: &Arc<Absence>) -> Self {
         let (away, refused) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { queue, away, refused, worker: Arc::clone(&self.worker) }
+        Self { queue, away, refused, worker: Arc::clone(worker), pulse: pulse.cloned() }
     }
 
     /// Notes that a call failed.
     pub(crate) fn failed(&self, error: &BrokerError) {
         let queue = || self.queue.as_ref().map(display);
         if error.is_unavailable() {
+            if self.pulse.as_ref().is_some_and(|pulse| pulse.stands_still()) {
+                tracing::debug!(queue = queue(), error = %chain(error), "no answer while the runtime was blocked");
+                return;
+            }
             if self.away.swap(true, Ordering::Relaxed) {
                 return;
             }

@@ -14,6 +14,7 @@ use super::recover::Recover;
 use super::repeats::LogRepeats;
 use super::session::Session;
 use super::settle::Settler;
+use super::stall::Answer;
 use super::unpark::Unpark;
 use crate::BrokerError;
 use crate::delivery::Consumer;
@@ -44,6 +45,7 @@ pub(crate) fn start(session: &Session, engine: &Engine) {
         session,
         LogRepeats::new(Arc::clone(&engine.executor), session.status(), engine.outage.part(), session.halt.clone()),
     );
+    spawn(session, Answer::new(Arc::clone(&engine.pulse), engine.outage.part(), session.halt.clone()));
     for served in &engine.queues {
         serve(session, engine, served);
     }
