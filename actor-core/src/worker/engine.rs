@@ -71,6 +71,9 @@ impl Engine {
             Arc::new(ServedQueue::new(queue.clone(), Slots::new(slots, total.clone())))
         };
         let queues = plan.queues.iter().map(serve).collect();
+        if !plan.not_served.is_empty() {
+            tracing::info!(queues = ?plan.not_served, "actors not served: this worker does not serve their queues");
+        }
         let executor = Executor::new(plan.implementations, builder.states, builder.max_crashes, Threads::new());
         let pulse = Pulse::new(executor.implementations.values().map(|found| found.actor));
         Ok(Self {
@@ -138,7 +141,11 @@ impl Engine {
     /// Ends in good order: nothing new starts, runs may finish for a while, the rest is released, and only then does
     /// the lease end.
     async fn stop(&self, session: Option<Session>, again: impl Future<Output = ()>) {
-        tracing::info!("worker stopping");
+        tracing::info!(
+            runs = self.runs.len(),
+            at_most = ?self.shutdown_timeout,
+            "worker stopping: it waits for its runs, and claims no more"
+        );
         let asked_again = CancellationToken::new();
         let stopping = async {
             match session {

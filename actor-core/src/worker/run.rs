@@ -53,7 +53,8 @@ pub(crate) async fn on_a_thread(
             ended = running.ended() => return ended.map_or(Outcome::NoThread, outcome),
             limit = &mut late, if !stuck => {
                 context.tell_time_limit();
-                tracing::warn!(?limit, "sync actor stuck");
+                let (queue, actor, id) = (context.queue(), context.actor(), context.id());
+                tracing::warn!(%queue, actor, %id, attempt = context.attempt(), ?limit, "sync actor stuck");
                 stuck = true;
             }
             reason = stop.aborted() => break reason,

@@ -22,6 +22,9 @@ use crate::actor::ActorDef;
 /// How often the heartbeat asks.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often it is logged, at most.
+const LOGGED_AGAIN: Duration = Duration::from_secs(60);
+
 /// Without an answer for so long, the runtime stands still. A busy one answers within milliseconds.
 const STANDS: Duration = Duration::from_millis(500);
 
@@ -89,9 +92,17 @@ struct State {
     /// Whether a task is there to answer.
     listens: bool,
     asked: Option<Instant>,
+    /// Whether the log's last word is that the runtime is blocked.
     is_logged: bool,
+    logged: Option<Instant>,
     /// When the runtime last ran again.
     resumed: Option<Instant>,
+}
+
+impl State {
+    fn may_log(&self) -> bool {
+        !self.is_logged && self.logged.is_none_or(|logged| logged.elapsed() >= LOGGED_AGAIN)
+    }
 }
 
 impl Pulse {
@@ -120,8 +131,8 @@ impl Pulse {
                         self.ask.notify_one();
                         None
                     }
-                    Some(asked) if asked.elapsed() >= TICK && !state.is_logged => {
-                        state.is_logged = true;
+                    Some(asked) if asked.elapsed() >= TICK && state.may_log() => {
+                        (state.is_logged, state.logged) = (true, Some(Instant::now()));
                         Some(asked.elapsed())
                     }
                     Some(_) => None,
