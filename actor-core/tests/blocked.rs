@@ -129,7 +129,7 @@ impl Visit for Line {
     }
 }
 
-/// Its subscriber hears the whole process, so it is the only test here.
+/// Its subscriber is the whole process's, so it is the only test here.
 #[test]
 fn a_runtime_that_actors_block_is_named_and_the_broker_is_not_blamed() {
     let logged = Logged::default();

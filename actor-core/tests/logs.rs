@@ -34,7 +34,7 @@ async fn succeeds() {}
 #[actor(queue = "held")]
 async fn held(#[state] began: &UnboundedSender<()>) {
     began.send(()).unwrap();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What is logged by this thread.

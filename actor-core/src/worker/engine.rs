@@ -1,4 +1,4 @@
-//! What a worker is made of, and its life: sessions one after the other, and an orderly end.
+//! What a worker is made of, and how it works: in sessions, one after the other, to an orderly end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Checks the settings and the program's actors, and says what is served.
+    /// Checks the settings and the program's actors, and logs what is served.
     pub(super) fn new(builder: Builder) -> Result<Self, WorkerError> {
         let mut problems = builder.problems;
         problems.extend((builder.lease < SHORTEST_LEASE).then_some(Problem::ShortLease));

@@ -62,7 +62,7 @@ impl Executor {
         }
     }
 
-    /// Runs a delivery, and says what is to be settled; `None` where it is no longer ours to settle.
+    /// Runs a delivery. Returns what is to be settled; `None` where it is no longer this worker's.
     ///
     /// `now` is the broker's clock. `admission` is the right to run a suspect, where the caller has it.
     pub(crate) async fn run(
@@ -209,7 +209,7 @@ impl Executor {
             Undecodable::Invalid(what) => (Outcome::Undecodable(what), None),
             Undecodable::Newer(version) => (Outcome::NewerVersion(version), Some(ability::of_format(version))),
         };
-        // What the message itself says of its attempts may not be where this version expects it.
+        // The message may count its attempts where this version does not expect it.
         let verdict = decide(&outcome, &Policy::default(), &mut fastrand::Rng::new());
         let (id, body) = (wire::id(body), body.clone());
         shielded(|| report::log_undecodable(&outcome, verdict, queue, id, ability.as_deref(), &self.repeats));

@@ -88,7 +88,7 @@ impl Grace {
         if gap <= beat.mul_f64(1.25) {
             return self;
         }
-        // After a lease, whoever lives has come back and renewed in time.
+        // After a lease, every worker that is alive has come back and renewed in time.
         Self { away: self.at(now) + gap - beat + COMING_BACK, until: now + lease + COMING_BACK }
     }
 

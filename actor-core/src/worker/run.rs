@@ -37,7 +37,7 @@ pub(crate) async fn on_the_runtime(
     }
 }
 
-/// Runs a sync actor. A thread cannot be cancelled: over its limit it is told, reported, and keeps its slot.
+/// Runs a sync actor. A thread cannot be cancelled: over its limit it is signalled and logged, and keeps its slot.
 pub(crate) async fn on_a_thread(
     mut running: Running<Ended>,
     context: &Context,

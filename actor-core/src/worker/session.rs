@@ -154,7 +154,7 @@ impl Drop for Session {
     }
 }
 
-/// Waits until `reached`, or says how the session ended before; `None` where it was reached.
+/// Waits until `reached`: then `None`; or how the session ended before.
 async fn until(status: &mut watch::Receiver<Status>, reached: impl Fn(&Status) -> bool) -> Option<End> {
     loop {
         match &*status.borrow_and_update() {

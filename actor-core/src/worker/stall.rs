@@ -57,7 +57,7 @@ impl Polled {
     }
 }
 
-/// Drives an actor's body, and has its thread say so while it is polled.
+/// Drives an actor's body, and notes it while a thread polls it.
 pub(super) async fn noted<F: Future>(actor: &'static ActorDef, id: MessageId, body: F) -> F::Output {
     let mut body = pin!(body);
     let (high, low) = id.as_uuid().as_u64_pair();

@@ -14,7 +14,7 @@ use super::service::Service;
 use crate::failpoint;
 
 /// How soon to ask again after something was found: while old and new workers run side by side, more is
-/// parked all the time. With nothing found, the next heartbeat says whether to ask.
+/// parked all the time. With nothing found, the next heartbeat decides.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// How many heartbeats are skipped at most after nothing was found: what is parked may be nobody's here, and be
