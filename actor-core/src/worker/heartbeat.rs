@@ -118,10 +118,6 @@ struct Renewer {
     outage: Outage,
     status: watch::Sender<Status>,
     stopping: CancellationToken,
-    /// When the lease began, where it has.
-    since: Option<Instant>,
-    renewed: Instant,
-    grace: Grace,
 }
 
 impl Heartbeat {
@@ -137,7 +133,6 @@ impl Heartbeat {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let (renewed, grace) = (Instant::now(), Grace::none(Instant::now()));
         let renewer = Renewer {
             broker: Arc::clone(&broker),
             worker: worker.clone(),
@@ -146,9 +141,6 @@ impl Heartbeat {
             outage,
             status: sender,
             stopping: stopping.clone(),
-            since: None,
-            renewed,
-            grace,
         };
         let stopped = stop.clone();
         let abandoned = CancellationToken::new();
@@ -203,21 +195,19 @@ impl Service for Renewer {
     }
 
     async fn work(&mut self) {
-        let since = match self.since {
-            Some(since) => since,
-            None if !self.register().await => return,
-            None => Instant::now(),
-        };
-        if self.since.is_none() {
-            (self.since, self.renewed) = (Some(since), since);
-            self.live(since, Renewal::held());
+        if matches!(*self.status.borrow(), Status::Starting) && !self.register().await {
+            return;
         }
+        let (since, mut renewed, mut grace) = match &*self.status.borrow() {
+            Status::Live { since, renewed, grace, .. } => (*since, *renewed, *grace),
+            _ => return,
+        };
         let beat = self.lease / BEATS;
         let mut backoff = Backoff::default();
         let (mut has_tried, mut is_noted) = (false, false);
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(self.renewed + beat) => {}
+                () = tokio::time::sleep_until(renewed + beat) => {}
                 () = self.stopping.cancelled(), if !has_tried => {}
             }
             let asked = Instant::now();
@@ -227,18 +217,17 @@ impl Service for Renewer {
                 Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
             };
             match answer {
-                Ok(renewal) if renewal.held => {
+                Ok(Renewal { held: true, deaths, parked, forgotten }) => {
                     backoff.reset();
-                    self.grace = self.grace.after(self.renewed, Instant::now(), self.lease);
-                    self.renewed = asked;
-                    let forgotten = renewal.forgotten;
-                    self.live(since, renewal);
+                    grace = grace.after(renewed, Instant::now(), self.lease);
+                    renewed = asked;
+                    self.status.send_replace(Status::Live { since, renewed, grace, deaths, parked });
                     self.outage.ended();
                     if forgotten {
                         self.log_forgotten();
                     }
                 }
-                Ok(_) => {
+                Ok(Renewal { held: false, .. }) => {
                     self.status.send_replace(Status::Lost);
                     return;
                 }
@@ -256,11 +245,6 @@ impl Service for Renewer {
 }
 
 impl Renewer {
-    fn live(&self, since: Instant, renewal: Renewal) {
-        let Renewal { deaths, parked, .. } = renewal;
-        self.status.send_replace(Status::Live { since, renewed: self.renewed, grace: self.grace, deaths, parked });
-    }
-
     fn log_forgotten(&self) {
         tracing::error!(
             worker = %self.worker,
@@ -281,6 +265,9 @@ impl Renewer {
         loop {
             match self.broker.register(&self.worker, &self.queues, self.lease).await {
                 Ok(()) => {
+                    let (since, grace) = (Instant::now(), Grace::none(Instant::now()));
+                    let live = Status::Live { since, renewed: since, grace, deaths: false, parked: Vec::new() };
+                    self.status.send_replace(live);
                     self.outage.ended();
                     return true;
                 }

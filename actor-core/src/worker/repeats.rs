@@ -122,23 +122,12 @@ impl Repeats {
 }
 
 /// Logs the sums of a worker when they are due.
-pub(crate) struct LogRepeats {
-    executor: Arc<Executor>,
-    status: watch::Receiver<Status>,
-    outage: Outage,
-    halt: CancellationToken,
-}
-
-impl LogRepeats {
-    /// `status` changes with each heartbeat, and sets the pace.
-    pub(crate) fn new(
-        executor: Arc<Executor>,
-        status: watch::Receiver<Status>,
-        outage: Outage,
-        halt: CancellationToken,
-    ) -> Self {
-        Self { executor, status, outage, halt }
-    }
+pub(super) struct LogRepeats {
+    pub(super) executor: Arc<Executor>,
+    /// It changes with each heartbeat, and sets the pace.
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) outage: Outage,
+    pub(super) halt: CancellationToken,
 }
 
 impl Service for LogRepeats {

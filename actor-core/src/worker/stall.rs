@@ -189,17 +189,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Answers on the runtime.
-pub(crate) struct Answer {
-    pulse: Arc<Pulse>,
-    outage: Outage,
-    halt: CancellationToken,
-}
-
-impl Answer {
-    pub(crate) fn new(pulse: Arc<Pulse>, outage: Outage, halt: CancellationToken) -> Self {
-        pulse.listen(true);
-        Self { pulse, outage, halt }
-    }
+pub(super) struct Answer {
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) outage: Outage,
+    pub(super) halt: CancellationToken,
 }
 
 impl Drop for Answer {
@@ -214,6 +207,7 @@ impl Service for Answer {
     }
 
     async fn work(&mut self) {
+        self.pulse.listen(true);
         loop {
             tokio::select! {
                 () = self.pulse.ask.notified() => self.pulse.answer(),

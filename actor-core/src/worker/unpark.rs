@@ -25,15 +25,9 @@ const MOST_SKIPPED: u32 = 3;
 const MOST_AT_ONCE: usize = 64;
 
 /// Unparks until its session is halted.
-pub(crate) struct Unpark {
-    session: Arc<QueueSession>,
-    status: watch::Receiver<Status>,
-}
-
-impl Unpark {
-    pub(crate) fn new(session: Arc<QueueSession>, status: watch::Receiver<Status>) -> Self {
-        Self { session, status }
-    }
+pub(super) struct Unpark {
+    pub(super) session: Arc<QueueSession>,
+    pub(super) status: watch::Receiver<Status>,
 }
 
 impl Service for Unpark {
