@@ -10,6 +10,7 @@ use super::error::{Problem, WorkerError};
 use super::signal::{Signals, stop_requested, stop_requested_again};
 use crate::actor::{Implementation, ImplementationDef};
 use crate::context::States;
+use crate::layer::Layer;
 use crate::{Broker, QueueName};
 
 /// Slots for each queue. Most actors wait for others' answers, so there are many more than cores.
@@ -31,6 +32,7 @@ const MAX_CRASHES: u32 = 3;
 pub struct Builder {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) states: States,
+    pub(super) layers: Vec<Arc<dyn Layer>>,
     pub(super) registered: Vec<&'static ImplementationDef>,
     pub(super) queues: Option<BTreeSet<QueueName>>,
     pub(super) also_served: BTreeSet<QueueName>,
@@ -51,6 +53,7 @@ impl Builder {
         Self {
             broker: Arc::new(broker),
             states: States::default(),
+            layers: Vec::new(),
             registered: Vec::new(),
             queues: None,
             also_served: BTreeSet::new(),
@@ -70,6 +73,13 @@ impl Builder {
     /// one of each type: wrap two of the same type in types of their own.
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.states.insert(state);
+        self
+    }
+
+    /// Surrounds every run with middleware: see [`layer`](crate::layer). The first that is added is the
+    /// outermost. Default: none.
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
         self
     }
 

@@ -74,7 +74,13 @@ impl Engine {
         if !plan.not_served.is_empty() {
             tracing::info!(queues = ?plan.not_served, "actors not served: this worker does not serve their queues");
         }
-        let executor = Executor::new(plan.implementations, builder.states, builder.max_crashes, Threads::new());
+        let executor = Executor::new(
+            plan.implementations,
+            builder.states,
+            builder.max_crashes,
+            builder.layers.into(),
+            Threads::new(),
+        );
         let pulse = Pulse::new(executor.implementations.values().map(|found| found.actor));
         Ok(Self {
             broker: builder.broker,
@@ -172,7 +178,7 @@ impl Engine {
         self.runs.close();
         tokio::select! {
             () = self.runs.wait() => {}
-            () = self.time_for_runs(asked_again) => self.executor.closing.cancel(),
+            () = self.time_for_runs(asked_again) => self.executor.sync.closing.cancel(),
         }
         self.runs.wait().await;
         self.settle(asked_again).await;

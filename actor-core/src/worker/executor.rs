@@ -6,22 +6,23 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, field};
+use tracing::{Span, field};
 
 use super::ability;
 use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict, decide};
-use super::panic::{Caught, catch, caught, shielded};
+use super::panic::{catch, caught, shielded};
 use super::repeats::Repeats;
 use super::report::{self, Report};
-use super::run::{self, interrupted};
+use super::run::{Run, SyncRuns, interrupted};
 use super::stall;
 use super::suspects::{Admission, Suspects};
 use super::threads::Threads;
-use crate::actor::{Handler, ImplementationDef};
-use crate::call::Call;
+use crate::actor::ImplementationDef;
+use crate::call::{RunError, RunResult};
 use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
+use crate::layer::Layers;
 use crate::settlement::{self, Settlement};
 use crate::wire::{self, Undecodable};
 use crate::{MessageId, QueueName, trace};
@@ -35,10 +36,8 @@ pub(crate) struct Executor {
     pub(crate) states: Arc<States>,
     pub(crate) max_crashes: u32,
     pub(crate) suspects: Suspects,
-    /// For sync actors.
-    pub(crate) threads: Threads,
-    /// The worker's end: nothing is waited for any more.
-    pub(crate) closing: CancellationToken,
+    pub(crate) layers: Layers,
+    pub(crate) sync: Arc<SyncRuns>,
     /// What happened here too often to be logged each time.
     pub(crate) repeats: Repeats,
 }
@@ -48,6 +47,7 @@ impl Executor {
         implementations: HashMap<&'static str, &'static ImplementationDef>,
         states: States,
         max_crashes: u32,
+        layers: Layers,
         threads: Threads,
     ) -> Self {
         Self {
@@ -56,8 +56,8 @@ impl Executor {
             states: Arc::new(states),
             max_crashes,
             suspects: Suspects::new(),
-            threads,
-            closing: CancellationToken::new(),
+            layers,
+            sync: Arc::new(SyncRuns { threads, closing: CancellationToken::new() }),
             repeats: Repeats::default(),
         }
     }
@@ -83,9 +83,7 @@ impl Executor {
         let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
         let outcome = match self.admit(&message, implementation, now, stop, admission) {
             // The admission is held to the end of the run.
-            Ok((implementation, _admission)) => {
-                caught(self.call(implementation, queue, &message, stop, &span)).await.unwrap_or_else(Outcome::Panicked)
-            }
+            Ok((implementation, _admission)) => self.call(implementation, queue, &message, stop, &span).await.into(),
             Err(outcome) => outcome,
         };
         let policy = message.policy(implementation);
@@ -108,7 +106,7 @@ impl Executor {
         let crashes = message.crashes;
         if let Some(reason) = stop.reason() {
             // What was claimed at the last moment does not begin.
-            return Err(interrupted(reason));
+            return Err(Outcome::Failed(interrupted(reason)));
         }
         if crashes >= self.max_crashes {
             return Err(Outcome::Poison { crashes });
@@ -124,7 +122,7 @@ impl Executor {
         admission.map(|admission| (implementation, Some(admission))).ok_or(Outcome::Deferred)
     }
 
-    /// Calls the actor's body. What is to surround every run stands around `invoke`.
+    /// Calls the actor's body, within the worker's layers.
     async fn call(
         &self,
         implementation: &'static ImplementationDef,
@@ -132,7 +130,8 @@ impl Executor {
         message: &Message<'_>,
         stop: &Arc<Stop>,
         span: &Span,
-    ) -> Outcome {
+    ) -> RunResult {
+        let limit = message.time_limit(implementation);
         let info = RunInfo {
             id: message.envelope.id,
             actor: implementation.actor.name,
@@ -141,41 +140,22 @@ impl Executor {
             crashes: message.crashes,
             token: message.token,
             trace: message.envelope.trace,
+            headers: message.envelope.headers.clone(),
+            retries_left: message.envelope.attempt < message.max_retries(implementation),
+            sent_at: wire::to_time(message.envelope.sent_at),
+            deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
         };
-        let context = Context::new(info, Arc::clone(&self.states), Arc::clone(stop));
-        self.invoke(implementation, message, &context, stop, span).instrument(span.clone()).await
-    }
-
-    async fn invoke(
-        &self,
-        implementation: &'static ImplementationDef,
-        message: &Message<'_>,
-        context: &Context,
-        stop: &Stop,
-        span: &Span,
-    ) -> Outcome {
-        let args = message.body.slice_ref(message.envelope.args.as_bytes());
-        let (call, limit, trace) =
-            (Call::new(args, context.clone()), message.time_limit(implementation), context.trace());
-        match implementation.handler {
-            Handler::Async(run) => match catch(|| run(call)) {
-                Ok(running) => {
-                    let body = trace::carrying(trace, Caught::new(running));
-                    let body = stall::noted(implementation.actor, context.id(), body);
-                    run::on_the_runtime(body, context, limit, stop).await
-                }
-                Err(what) => Outcome::Panicked(what),
-            },
-            Handler::Blocking(run) => {
-                let inner = span.clone();
-                let body = move || {
-                    catch(move || inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))).flatten()
-                };
-                #[cfg(feature = "testing")]
-                let body = crate::testing::carry(body);
-                run::on_a_thread(self.threads.run(body), context, limit, stop, &self.closing).await
-            }
-        }
+        let run = Run {
+            implementation,
+            args: message.body.slice_ref(message.envelope.args.as_bytes()),
+            context: Context::new(info, Arc::clone(&self.states), Arc::clone(stop)),
+            limit,
+            stop: Arc::clone(stop),
+            sync: Arc::clone(&self.sync),
+            span: span.clone(),
+        };
+        let run = stall::noted(implementation.actor, message.envelope.id, run.within(&self.layers));
+        caught(run).await.unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
     }
 
     /// Whether a message whose workers died so often runs with no other suspect beside it: its next

@@ -58,6 +58,11 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// How often it may be tried again.
+    pub(super) fn max_retries(&self, implementation: &ImplementationDef) -> u32 {
+        self.envelope.max_retries.unwrap_or(implementation.actor.options.max_retries)
+    }
+
     /// How long a run of it may take.
     pub(super) fn time_limit(&self, implementation: &ImplementationDef) -> Option<Duration> {
         match self.envelope.time_limit_ms {

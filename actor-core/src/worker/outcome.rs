@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::Failure;
+use crate::call::{RunError, RunResult};
 use crate::failure::Next;
 
 /// How a delivery ended.
@@ -11,13 +11,9 @@ use crate::failure::Next;
 pub(crate) enum Outcome {
     /// The actor returned without an error.
     Succeeded,
-    /// The actor returned an error.
-    Failed(Failure),
-    /// The actor panicked.
-    Panicked(String),
-    /// An async actor took its time limit and was dropped.
-    TimedOut(Duration),
-    /// The message, or its arguments, could not be decoded.
+    /// The run did not succeed.
+    Failed(RunError),
+    /// The message could not be decoded.
     Undecodable(String),
     /// The message was too old to start.
     Expired,
@@ -32,21 +28,19 @@ pub(crate) enum Outcome {
     NewerVersion(u64),
     /// It is a suspect, and may not run beside what runs here now.
     Deferred,
-    /// The operating system refused a thread for a sync actor, so that its body never began.
-    NoThread,
-    /// The worker stopped before the run ended, or before it began.
-    Interrupted,
-    /// The worker was declared dead: the message is no longer its own.
-    LeaseLost,
+}
+
+impl From<RunResult> for Outcome {
+    fn from(result: RunResult) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Succeeded)
+    }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Succeeded => f.write_str("done"),
-            Self::Failed(failure) => f.write_str(failure.error()),
-            Self::Panicked(what) => write!(f, "the actor panicked: {what}"),
-            Self::TimedOut(limit) => write!(f, "the actor took longer than its time limit of {limit:?}"),
+            Self::Failed(error) => error.fmt(f),
             Self::Undecodable(what) => f.write_str(what),
             Self::Expired => f.write_str("the message reached its maximum age before it could start"),
             Self::Poison { crashes } => {
@@ -57,9 +51,6 @@ impl fmt::Display for Outcome {
                 write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
             }
             Self::Deferred => f.write_str("it may not run beside what runs here now: its workers died"),
-            Self::NoThread => f.write_str("the operating system refused a thread for it"),
-            Self::Interrupted => f.write_str("the worker stopped"),
-            Self::LeaseLost => f.write_str("the worker's lease was lost"),
         }
     }
 }
@@ -70,7 +61,7 @@ const LONGEST_ERROR: usize = 2_000;
 impl Outcome {
     /// Whether an attempt was made, and failed.
     pub(crate) fn is_failure(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Panicked(_) | Self::TimedOut(_))
+        matches!(self, Self::Failed(RunError::Failed(_) | RunError::Panicked(_) | RunError::TimedOut(_)))
     }
 
     /// What is kept of it with its message.
@@ -86,7 +77,9 @@ impl Outcome {
     /// The same for a log, in which no message's arguments stand: a decoder's error quotes them.
     pub(crate) fn log_text(&self) -> String {
         match self {
-            Self::Undecodable(_) => "it cannot be decoded: its dead letter says why".to_owned(),
+            Self::Undecodable(_) | Self::Failed(RunError::Arguments(_)) => {
+                "it cannot be decoded: its dead letter says why".to_owned()
+            }
             _ => self.text(),
         }
     }
@@ -140,13 +133,15 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng
     };
     match outcome {
         Outcome::Succeeded => Verdict::Done,
-        Outcome::Failed(failure) => match failure.next() {
+        Outcome::Failed(RunError::Failed(failure)) => match failure.next() {
             Next::Never => Verdict::DeadLetter { why: "its error forbids a retry" },
             Next::In(after) => may_retry(after),
             Next::AsConfigured => may_retry(policy.backoff(rng)),
         },
-        Outcome::Panicked(_) | Outcome::TimedOut(_) => may_retry(policy.backoff(rng)),
-        Outcome::Undecodable(_) => Verdict::DeadLetter { why: "it cannot be decoded" },
+        Outcome::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => may_retry(policy.backoff(rng)),
+        Outcome::Undecodable(_) | Outcome::Failed(RunError::Arguments(_)) => {
+            Verdict::DeadLetter { why: "it cannot be decoded" }
+        }
         Outcome::Expired => Verdict::DeadLetter { why: "it expired" },
         Outcome::Poison { .. } => Verdict::DeadLetter { why: "its workers died" },
         Outcome::UnknownActor | Outcome::NewerVersion(_) => {
@@ -158,8 +153,8 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng
             let longest = ceiling(DEFERRED.0, DEFERRED.1, policy.deferrals());
             Verdict::Reschedule { after: longest.mul_f64(0.5 + rng.f64() / 2.0) }
         }
-        Outcome::NoThread | Outcome::Interrupted => Verdict::Release,
-        Outcome::LeaseLost => Verdict::Leave,
+        Outcome::Failed(RunError::NoThread | RunError::Interrupted) => Verdict::Release,
+        Outcome::Failed(RunError::LeaseLost) => Verdict::Leave,
     }
 }
 
@@ -187,6 +182,11 @@ fn ceiling(first: Duration, longest: Duration, doublings: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Failure;
+
+    fn failed(failure: Failure) -> Outcome {
+        Outcome::Failed(RunError::Failed(failure))
+    }
 
     const POLICY: Policy = Policy {
         max_retries: 3,
@@ -209,23 +209,23 @@ mod tests {
             Outcome::Undecodable("argument 1 (`card`): invalid type: string \"4111\", expected u64".to_owned());
         assert!(mismatch.text().contains("4111"));
         assert!(!mismatch.log_text().contains("4111"));
-        let long = Outcome::Failed(Failure::from("€".repeat(LONGEST_ERROR)));
+        let long = failed(Failure::from("€".repeat(LONGEST_ERROR)));
         assert!(long.log_text().len() < LONGEST_ERROR + 4 && long.log_text().ends_with("€…"));
     }
 
     #[test]
     fn a_failure_of_the_last_retry_dead_letters() {
-        let failed = Outcome::Failed(Failure::from("no"));
+        let failed = failed(Failure::from("no"));
         assert!(matches!(verdict(&failed, &Policy { attempts: 2, ..POLICY }), Verdict::Reschedule { .. }));
         assert_eq!(verdict(&failed, &Policy { attempts: 3, ..POLICY }), SPENT);
     }
 
     #[test]
     fn a_failure_may_forbid_a_retry_or_set_its_time_but_not_exceed_the_number() {
-        let never = Outcome::Failed(Failure::do_not_retry("no"));
+        let never = failed(Failure::do_not_retry("no"));
         assert_eq!(verdict(&never, &POLICY), Verdict::DeadLetter { why: "its error forbids a retry" });
         let after = Duration::from_secs(7);
-        let later = Outcome::Failed(Failure::retry_in(after, "no"));
+        let later = failed(Failure::retry_in(after, "no"));
         assert_eq!(verdict(&later, &POLICY), Verdict::Reschedule { after });
         assert_eq!(verdict(&later, &Policy { attempts: 3, ..POLICY }), SPENT);
     }

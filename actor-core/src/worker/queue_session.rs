@@ -15,7 +15,7 @@ use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
 use crate::settlement::{Outcome, Settlement};
-use crate::{Broker, QueueName, failpoint};
+use crate::{Broker, QueueName, failpoint, install};
 
 /// One queue's slots. They outlive a lost lease, since a run that cannot be dropped keeps its slot.
 #[derive(Debug)]
@@ -87,7 +87,8 @@ impl QueueSession {
             failpoint::pass("worker.starting");
             let now = session.broker.now();
             let queue = &session.served.queue;
-            let settlement = session.executor.run(queue, &delivery, now, &session.stop, admission).await;
+            let run = session.executor.run(queue, &delivery, now, &session.stop, admission);
+            let settlement = install::within(Arc::clone(&session.broker), run).await;
             failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {
                 // A worker that does not stop releases a message only where the run got no thread.

@@ -9,6 +9,7 @@ use super::ability;
 use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict};
 use super::repeats::{Repeated, Repeats};
+use crate::call::RunError;
 use crate::{MessageId, QueueName};
 
 /// A delivery that has ended.
@@ -60,7 +61,9 @@ impl Report<'_> {
                 );
             }
             // Logged once for all of them, where the thread was refused.
-            Verdict::Release if matches!(outcome, Outcome::NoThread) => tracing::debug!("message released"),
+            Verdict::Release if matches!(outcome, Outcome::Failed(RunError::NoThread)) => {
+                tracing::debug!("message released");
+            }
             Verdict::Release => tracing::info!("message released"),
             Verdict::Leave => {
                 tracing::warn!(%queue, actor, id, attempt, "message left to the worker that holds it now");

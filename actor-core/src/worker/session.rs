@@ -110,7 +110,7 @@ impl Session {
                 () = &mut ended => break,
                 () = &mut time_is_up => {
                     self.stop.abort(Cancellation::Shutdown);
-                    engine.executor.closing.cancel();
+                    engine.executor.sync.closing.cancel();
                     ended.await;
                     break;
                 }

@@ -8,12 +8,12 @@ use actor_core::Worker;
 
 use crate::ledger::Client;
 use crate::process::{Extra, Orders, QUEUES};
-use crate::tasks::{Novelty, Site};
+use crate::tasks::{NewestState, Site};
 
-/// How soon a thread without work ends, where the pool must be empty often.
+/// How soon an idle thread ends, where the pool must often be empty.
 const THREADS_END: Duration = Duration::from_millis(20);
 /// How long a run of the newest actor takes.
-const NOVEL: Duration = Duration::from_millis(5);
+const NEWEST_RUN: Duration = Duration::from_millis(5);
 
 /// Works until it is asked to stop, or killed.
 pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
@@ -34,7 +34,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
             .shutdown_timeout(orders.shutdown_timeout())
             .queues(QUEUES)
             .state(Site { journal, ledger });
-        let worker = if orders.older { worker } else { worker.state(Novelty(NOVEL)) };
+        let worker = if orders.older { worker } else { worker.state(NewestState(NEWEST_RUN)) };
         worker.run().await?;
         Ok(())
     })
