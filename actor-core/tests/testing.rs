@@ -188,3 +188,16 @@ async fn a_paused_clock_does_not_run_ahead_of_a_sync_actor() {
     assert_eq!(worker.drain().await.done, 1);
     assert_eq!(before.elapsed(), Duration::ZERO, "its time limit was over at once");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_send_on_another_thread_than_the_tests_says_why_no_broker_is_installed() {
+    let broker = TestBroker::new();
+    let _installed = broker.install();
+    let error = tokio::spawn(async { note.send("spawned".to_owned()).await }).await.unwrap().unwrap_err();
+    assert!(error.is_not_installed());
+    let text = error.to_string();
+    assert!(
+        text.contains("a `TestBroker` is installed on another") && text.contains("`send_with(&broker, ..)`"),
+        "{text}"
+    );
+}
