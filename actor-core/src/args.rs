@@ -3,12 +3,15 @@
 //! Nothing here is generic over all arguments of an actor: a struct or a tuple for each would multiply
 //! the compile time and the size of a crate with many actors.
 
+mod argument;
+
 use std::fmt;
 
 use serde::de::value::Error as MissingError;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor};
 
-use crate::argument::{Argument, OwnedArgument};
+pub use self::argument::Borrowed;
+use self::argument::{Argument, OwnedArgument};
 use crate::call::RunError;
 use crate::size::Size;
 use crate::strict;
