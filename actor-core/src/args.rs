@@ -181,8 +181,8 @@ impl<'a> ArgReader<'a> {
         let text = error.to_string();
         // The position is relative to the argument, which would mislead.
         let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-        // To see which variant it is, serde buffers a value, without 128 bits. `send` cannot refuse it: nothing
-        // tells it how a type is read, and code that reads all arguments back doubles a sender's build.
+        // To find the variant, serde buffers the value, and its buffer has no 128-bit numbers. `send` cannot
+        // see this, and reading each argument back would double the build time of senders.
         let buffered = what.contains("untagged enum") || what.ends_with("128 is not supported");
         let hint = if buffered { " (serde reads no `u128` or `i128` within such a type: send a text)" } else { "" };
         RunError::Arguments(format!("argument {} (`{name}`): {what}{hint}", self.read))

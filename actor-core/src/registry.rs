@@ -19,7 +19,7 @@ pub static ACTOR_CORE_DECLARATIONS: [&'static ActorDef];
 #[distributed_slice]
 pub static ACTOR_CORE_IMPLEMENTATIONS: [&'static ImplementationDef];
 
-/// Whether this platform's linker drops the registry, unless it is told to keep all sections.
+/// Whether this platform's linker drops the registry, unless it is set to keep all sections.
 ///
 /// Known by the platform's name: to detect it, this crate would need an element of its own, and
 /// `#[link_section]` is `unsafe` here.
