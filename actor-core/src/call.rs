@@ -1,4 +1,4 @@
-//! One run's input and end, between the executor and the code that `#[actor]` generates.
+//! The input and the outcome of a run, between the executor and the code that `#[actor]` generates.
 
 use std::fmt;
 use std::time::Duration;
@@ -37,8 +37,8 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// It was not given. Only a test's worker gets here: any other leaves what lacks a state to those
-    /// that have it.
+    /// It was not given. This happens only in a test's worker: any other leaves such messages to workers
+    /// that have the state.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, RunError> {
         self.context.state().ok_or_else(|| self.missing_state(std::any::type_name::<T>()))
     }
@@ -56,7 +56,7 @@ pub type RunResult = Result<(), RunError>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The arguments are not those of this implementation: no retry will help.
+    /// The arguments are not those of this implementation, so no retry will help.
     Arguments(String),
     /// The body returned an error.
     Failed(Failure),

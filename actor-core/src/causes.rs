@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::iter::successors;
 
-/// How many causes are shown. An error may be its own cause, by mistake, and would have no end.
+/// How many causes are shown. By mistake, an error may be its own cause without end.
 const MOST_CAUSES: usize = 64;
 
 /// An error's text with its causes, each of which says only its own level.
@@ -16,11 +16,11 @@ pub(crate) fn chain<E: StdError + ?Sized>(error: &E) -> String {
 #[inline(never)]
 fn append(text: &mut String, first: Option<&dyn StdError>) {
     for cause in successors(first, |&cause| cause.source()).take(MOST_CAUSES) {
-        let told = cause.to_string();
-        // Many an error shows its cause itself, at its end.
-        if !text.ends_with(&told) {
+        let shown = cause.to_string();
+        // Many errors end with the text of their cause.
+        if !text.ends_with(&shown) {
             text.push_str(": ");
-            text.push_str(&told);
+            text.push_str(&shown);
         }
     }
 }

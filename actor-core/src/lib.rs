@@ -49,7 +49,6 @@
 
 pub mod actor;
 mod args;
-mod argument;
 pub mod broker;
 mod call;
 mod causes;
@@ -112,8 +111,7 @@ pub mod __private {
     pub use crate::actor::{
         ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef, actor_future_must_be_send,
     };
-    pub use crate::args::{ArgReader, ArgWriter};
-    pub use crate::argument::Borrowed;
+    pub use crate::args::{ArgReader, ArgWriter, Borrowed};
     pub use crate::call::{Call, IntoOutcome, RunError};
     pub use crate::implements::{HasBody, arguments_match, is_called, is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};

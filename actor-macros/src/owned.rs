@@ -57,7 +57,7 @@ pub(crate) fn check_return(output: &ReturnType, errors: &mut Errors) {
             }
         }
         Part::NoType(Type::Never(never)) => {
-            errors.add(never, "an actor returns: write `()` or `Result<T, E>`");
+            errors.add(never, "an actor must return: write `()` or `Result<T, E>`");
         }
         Part::NoType(odd) => errors.add(odd, "write the type: an actor returns `()` or `Result<T, E>`"),
     });
