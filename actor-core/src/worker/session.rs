@@ -141,6 +141,7 @@ impl Session {
         // leaves the rest to others.
         let _ = timeout(engine.lease, self.services.wait()).await;
         self.leave.cancel();
+        self.services.wait().await;
         self.heartbeat.stop().await;
         failpoint::pass("worker.abandoned");
     }
