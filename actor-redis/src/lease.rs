@@ -12,7 +12,7 @@ use crate::connection::{ANSWER, Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::RequestError;
 use crate::queue::Queues;
-use crate::request::{Request, Verb};
+use crate::request::Request;
 use crate::script;
 
 /// The shortest time that a renewal waits for its answer.
@@ -54,7 +54,7 @@ impl Leases {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let lease_connection = self.connection(worker);
         let connections = &lease_connection.connections;
-        let mut request = Request::new(Verb::Register);
+        let mut request = Request::new("register");
         for queue in &queues {
             request.call(script::open(&queue.keys));
             request.call(script::register(&queue.keys, worker.as_str(), lease));
@@ -86,7 +86,7 @@ impl Leases {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let lease_connection = self.connection(worker);
         let connections = &lease_connection.connections;
-        let mut request = Request::with_capacity(Verb::Renew, queues.len());
+        let mut request = Request::with_capacity("renew", queues.len());
         for queue in &queues {
             request.call(script::renew(&queue.keys, worker.as_str(), lease));
         }
@@ -123,7 +123,7 @@ impl Leases {
         names: &[QueueName],
     ) -> Result<(), RequestError> {
         let lease_connection = self.connection(worker);
-        let mut request = Request::with_capacity(Verb::Stopping, names.len());
+        let mut request = Request::with_capacity("stopping", names.len());
         for name in names {
             request.call(script::stopping(&known.get(name).keys, worker.as_str()));
         }
@@ -148,7 +148,7 @@ impl Leases {
         let lease_connection = self.connection(worker);
         self.lock().remove(worker);
         let connections = &lease_connection.connections;
-        let mut request = Request::with_capacity(Verb::Deregister, names.len());
+        let mut request = Request::with_capacity("deregister", names.len());
         for name in names {
             request.call(script::deregister(&known.get(name).keys, worker.as_str()));
         }

@@ -17,7 +17,7 @@ use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::queue::Queue;
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, Request};
 use crate::script::{self, DeadLetter, Place, Release, Reschedule, Retention};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
@@ -77,7 +77,7 @@ async fn settle_part(
     // A receipt that this broker did not make settles nothing.
     let mut settled: Vec<Outcome> = settlements.iter().map(|_| Ok(Settled::Stale)).collect();
     let sorted = Sorted::new(settlements, &mut settled);
-    let mut request = Request::new(sorted.verb());
+    let mut request = Request::new(sorted.name());
     let mut steps = Vec::new();
     sorted.write(queue, worker, retention, &mut request, &mut steps);
     if steps.is_empty() {
@@ -150,12 +150,12 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    fn verb(&self) -> Verb {
+    fn name(&self) -> &'static str {
         match (self.releases.is_empty(), self.dead_letters.is_empty(), self.retries.is_empty()) {
-            (false, ..) => Verb::Release,
-            (_, false, _) => Verb::DeadLetter,
-            (.., false) => Verb::Reschedule,
-            _ => Verb::Done,
+            (false, ..) => "release",
+            (_, false, _) => "dead_letter",
+            (.., false) => "reschedule",
+            _ => "done",
         }
     }
 

@@ -9,7 +9,7 @@ use super::{ask, run};
 use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::keys::Keys;
-use crate::request::{Request, Verb};
+use crate::request::Request;
 use crate::script::{self, Indexed, time};
 
 /// A message of an index.
@@ -119,7 +119,7 @@ pub(super) async fn read(
     let commands = std::iter::once(score).chain(indexed.hashes(keys).into_iter().map(value));
     // What HMGET answers is an array of one.
     let mut parts = vec![Value::BulkString(name.into())];
-    for answer in connections.request(&Request::of(Verb::Inspect, commands), ANSWER).await? {
+    for answer in connections.request(&Request::of("inspect", commands), ANSWER).await? {
         parts.push(match answer? {
             Value::Array(mut values) => values.pop().unwrap_or(Value::Nil),
             Value::Double(score) => Value::BulkString(score.to_string().into()),

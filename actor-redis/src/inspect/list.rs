@@ -10,10 +10,10 @@ use redis::{Cmd, Value};
 
 use super::{entry_handle, index, read_entry_handle, run};
 use crate::connection::{ANSWER, Connections};
-use crate::entry::{Content, Entry, EntryId};
+use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, Keys, Level};
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, Request};
 use crate::script::{self, Indexed, Place, time};
 
 /// The longest page.
@@ -85,14 +85,12 @@ async fn ready(
             let count = PART.min(limit - messages.len());
             let answer = run(connections, script::list_entries(keys, level, after, count)).await?;
             let part = script::listed(answer).ok_or_else(|| connections.strange("to list_entries"))?;
-            for Entry { id, content } in part.lines.into_iter().filter_map(|entry| Entry::read(level, entry)) {
+            for Entry { id, body } in part.lines.into_iter().filter_map(Entry::read) {
                 after = Some(id);
-                if let Content::Message(body) = content {
-                    bytes += body.len();
-                    let (_, mut listed) = ready_place(level, id);
-                    listed.body = body;
-                    messages.push(listed);
-                }
+                bytes += body.len();
+                let (_, mut listed) = ready_place(level, id);
+                listed.body = body;
+                messages.push(listed);
             }
             match after {
                 Some(last) if messages.len() >= limit || bytes >= PAGE_BYTES => {
@@ -145,7 +143,7 @@ async fn delivered(
         };
         pending_command(keys, level, &from, "+", limit + 1)
     };
-    let request = Request::of(Verb::Inspect, Level::ALL.into_iter().map(command));
+    let request = Request::of("inspect", Level::ALL.into_iter().map(command));
     let mut all = Vec::new();
     for (level, answer) in Level::ALL.into_iter().zip(connections.request(&request, ANSWER).await?) {
         all.extend(pending(connections, answer)?.into_iter().map(|pending| pending.placed(level)));
@@ -200,9 +198,8 @@ async fn bodies(
     if answers.is_empty() || answers.len() > places.len() {
         return Err(strange());
     }
-    let read = |((place, mut listed), answer): ((Place, Listed), Value)| {
-        let Content::Message(body) = Entry::read(place.level, answer)?.content else { return None };
-        listed.body = body;
+    let read = |((_, mut listed), answer): ((Place, Listed), Value)| {
+        listed.body = Entry::read(answer)?.body;
         Some(listed)
     };
     let count = answers.len();

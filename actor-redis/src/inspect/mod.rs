@@ -14,7 +14,7 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{self, Level, PAUSED};
-use crate::request::{Request, Verb};
+use crate::request::Request;
 use crate::script::{self, Call};
 
 #[async_trait]
@@ -94,7 +94,7 @@ async fn ask<T: FromRedisValue>(connections: &Connections, command: &Cmd) -> Res
 
 /// Runs one script.
 async fn run(connections: &Connections, call: Call) -> Result<Value, RequestError> {
-    let mut request = Request::new(Verb::Inspect);
+    let mut request = Request::new("inspect");
     request.call(call);
     connections.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(connections.strange("to a script")))
 }

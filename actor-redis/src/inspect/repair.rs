@@ -10,7 +10,7 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{Keys, Level};
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, Request};
 use crate::script::{self, Indexed, Replay};
 
 /// How many messages one step deletes or replays. Those that are replayed pass through here, and are bounded in
@@ -25,7 +25,7 @@ pub(crate) async fn replay_one(connections: &Connections, keys: &Keys, handle: H
     let bodies: Vec<Option<Vec<u8>>> = ask(connections, &get).await?;
     let mut revival = Revival::default();
     revival.add(handle.0.into_bytes(), bodies.into_iter().next().flatten().map(Bytes::from));
-    let mut request = Request::new(Verb::Inspect);
+    let mut request = Request::new("inspect");
     revival.write(keys, &mut request);
     revival.replayed(connections, &mut connections.request(&request, ANSWER).await?.into_iter())
 }
@@ -38,7 +38,7 @@ pub(crate) async fn replay_all(connections: &Connections, keys: &Keys) -> Result
     let (mut replayed, mut revival) = (0, Revival::default());
     loop {
         // What was read is replayed in the round trip that reads what comes after it.
-        let mut request = Request::new(Verb::Inspect);
+        let mut request = Request::new("inspect");
         revival.write(keys, &mut request);
         request.call(script::list_index(keys, Indexed::Dead, 0, STEP));
         let mut answers = connections.request(&request, ANSWER).await?.into_iter();

@@ -1,7 +1,6 @@
--- Makes a queue's ready streams and their consumer group, where they are missing.
+-- Makes the streams that a worker reads and their consumer group, where they are missing.
 --
--- KEYS  ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  wake, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low
 -- ARGV  group
 -- Returns how many groups it made.
 

@@ -84,14 +84,7 @@ for stream, count in pairs(filled) do
   for _, of_stream in ipairs(read and not read.err and read or {}) do
     for _, entry in ipairs(of_stream[2]) do
       local id, fields = entry[1], entry[2]
-      if levels[stream] == 0 and fields[1] == 'w' and #fields == 2 then
-        -- A mark that only wakes is for whoever reads next.
-        redis.call('XADD', stream, '*', 'w', '1')
-        redis.call('XACK', stream, group, id)
-        redis.call('XDEL', stream, id)
-      else
-        delivered[#delivered + 1] = { levels[stream], id, 1, fields }
-      end
+      delivered[#delivered + 1] = { levels[stream], id, 1, fields }
     end
   end
 end

@@ -300,7 +300,7 @@ async fn a_claim_that_was_dropped_while_it_told_others_what_is_due_loses_nothing
     });
     server.until_a_read_waits().await;
     send(&elsewhere, vec![message("due").after(Duration::from_secs(8))]).await;
-    server.until_no_mark_is_left().await;
+    server.until_woken().await;
     server.until_a_read_waits().await;
     proxy.hold_the_next_request();
     send(&elsewhere, vec![message("a")]).await;

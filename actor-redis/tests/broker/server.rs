@@ -1,5 +1,6 @@
 //! A `redis-server` of a test's own, and the worker that a test plays.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -121,11 +122,24 @@ impl Server {
         self.until_reads_wait(|count| count == 2).await;
     }
 
-    /// Waits until a worker has taken note of what woke it.
-    pub(crate) async fn until_no_mark_is_left(&self) {
-        while self.run::<i64>("XLEN {actor:mail}:ready:high:released") > 0 {
+    /// Waits until a worker was woken, and has looked at what for.
+    pub(crate) async fn until_woken(&self) {
+        while self.is_wake_unread() || self.holds_a_wake() {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Whether nobody was woken yet by what was written last to wake somebody.
+    pub(crate) fn is_wake_unread(&self) -> bool {
+        let [last]: [(String, redis::Value); 1] = self.run("XREVRANGE {actor:mail}:wake + - COUNT 1");
+        let [group]: [HashMap<String, redis::Value>; 1] = self.run("XINFO GROUPS {actor:mail}:wake");
+        group["last-delivered-id"] != redis::Value::BulkString(last.0.into())
+    }
+
+    /// Whether somebody was woken, and has not looked at what for.
+    pub(crate) fn holds_a_wake(&self) -> bool {
+        let pending: (i64, redis::Value, redis::Value, redis::Value) = self.run("XPENDING {actor:mail}:wake workers");
+        pending.0 > 0
     }
 
     /// Holds back whatever writes, as a server does that hands over to its replica.

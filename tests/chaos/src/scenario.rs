@@ -315,7 +315,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("lose-workers", "the index of leases is deleted", &[LoseWorkers]).dense(),
         Scenario {
             excused: &[(judge::WAITS, "the times were in the index: what had one starts early, rather than never")],
-            ..one("lose-later", "the index of scheduled messages is deleted", &[LoseLater]).dense()
+            ..one("lose-later", "the index of scheduled messages is deleted, and repaired", &[LoseLater]).dense()
         },
         Scenario {
             excused: UNKNOWN_HOLDERS,
@@ -325,7 +325,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             excused: UNKNOWN_HOLDERS,
             ..one("lose-groups", "the consumer group of a stream is deleted", &[LoseGroups]).dense()
         },
-        one("lose-dead", "the index of dead letters is deleted", &[LoseDead]).dense(),
+        one("lose-dead", "the index of dead letters is deleted, and repaired", &[LoseDead]).dense(),
         one("lose-queues", "the list of queues is deleted", &[LoseQueues]).dense(),
         one("cut", "connections are cut and refused", &[Cut]),
         one("one-way", "the network passes one way only", &[Mute, Deaf]),

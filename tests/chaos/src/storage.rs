@@ -22,7 +22,7 @@ pub(crate) struct Storage {
     pub(crate) left: Vec<MessageId>,
     /// Those of a newer format among them, as they stand there: they are for workers of tomorrow.
     pub(crate) tomorrow: HashMap<MessageId, String>,
-    /// How many entries the groups believe in flight. The last worker that stops may hold a mark that woke it.
+    /// How many entries the groups believe in flight.
     pub(crate) in_flight: u64,
     /// What should not be there.
     pub(crate) strange: Vec<String>,
@@ -50,8 +50,7 @@ pub(crate) fn key(queue: &str, name: &str) -> String {
     format!("{{{NAMESPACE}:{queue}}}:{name}")
 }
 
-/// How many messages are not at their end. Marks that only wake a worker are none, and what is for a
-/// newer worker has none to wait for.
+/// How many messages are not at their end. What is for a newer worker has none to wait for.
 pub(crate) fn left(server: &Server) -> RedisResult<u64> {
     let mut connection = server.connection()?;
     let mut left = 0;
@@ -100,11 +99,10 @@ impl Storage {
             let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
                 cmd("XRANGE").arg(&stream).arg("-").arg("+").query(connection)?;
             entries.iter().filter_map(|(_, fields)| fields.get("m")).for_each(|body| self.not_at_its_end(body));
-            let is_mark = |id: &str| entries.iter().any(|(entry, fields)| entry == id && fields.contains_key("w"));
             // A stream that was deleted has no group.
             let pending = cmd("XPENDING").arg(&stream).arg("workers").arg("-").arg("+").arg(MANY).query(connection);
             let pending: Vec<(String, String, u64, u64)> = pending.unwrap_or_default();
-            self.in_flight += pending.iter().filter(|(id, ..)| !is_mark(id)).count() as u64;
+            self.in_flight += pending.len() as u64;
         }
         Ok(())
     }
@@ -126,7 +124,7 @@ impl Storage {
 
     /// Looks for keys that `docs/redis-keys.md` does not name.
     fn look_for_strangers(&mut self, connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "scheduled",
             "scheduled:bodies",
             "dead",
@@ -134,6 +132,7 @@ impl Storage {
             "dead:reasons",
             "dead:pruned",
             "parked",
+            "wake",
             "workers",
         ];
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);

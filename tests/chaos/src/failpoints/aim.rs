@@ -24,8 +24,8 @@ pub(crate) enum Act {
     Burst,
     /// It hears nothing of what Redis answers.
     Deaf,
-    /// Redis has a few marks that only wake whoever reads.
-    Marks,
+    /// Redis believes an entry in flight whose body is gone.
+    LoseBody,
     /// Its connections end.
     Cut,
     Clear,
@@ -49,7 +49,7 @@ const CROWD: Stir = &[(600, Act::Burst)];
 const STOP_IN_CROWD: Stir = &[(1_500, Act::Burst), (60, Act::Stop)];
 /// For longer than the lease, which is 1.5 s.
 const FREEZE: Stir = &[(1_000, Act::Freeze), (2_800, Act::Thaw)];
-const NETWORK: Stir = &[(700, Act::Deaf), (0, Act::Marks), (200, Act::Cut), (60, Act::Clear)];
+const NETWORK: Stir = &[(700, Act::Deaf), (0, Act::LoseBody), (200, Act::Cut), (60, Act::Clear)];
 /// An answer that is lost then holds several messages.
 const CROWDED_NETWORK: Stir = &[(700, Act::Burst), (30, Act::Deaf), (200, Act::Cut), (60, Act::Clear)];
 /// Who is killed then holds enough for everybody to recover some.
@@ -70,7 +70,6 @@ const WAYS: &[(&str, Role, Stir, u64)] = &[
     ("stopping", Role::Worker, STOP, 1),
     ("deregister", Role::Worker, STOP, 1),
     ("look", Role::Worker, LOAD, 4),
-    ("wake", Role::Worker, LOAD, 2),
     ("unblock", Role::Worker, STOP, 1),
     ("open", Role::Worker, GROUP, 1),
     ("reclaim", Role::Worker, NETWORK, 2),
