@@ -7,7 +7,7 @@ use redis::{Cmd, Value};
 use tokio::sync::watch;
 
 use super::delivered::{Delivered, DeliveryCount};
-use super::state::{Reading, Standing, Step};
+use super::state::{Reading, State, Step};
 use super::weight::ENOUGH;
 use super::{MOST, QueueConsumer};
 use crate::connection::{ANSWER, Connections};
@@ -158,13 +158,13 @@ impl Claim<'_> {
         let is_busy = delivered.len() == self.max || self.reading.is_full || self.wait.is_stopped();
         if !surplus.is_empty() || (is_busy && self.must_pass_on()) {
             // If the claim is dropped here, nobody holds what it was delivered.
-            let standing = std::mem::replace(&mut self.reading.standing, Standing::Behind);
+            let state = std::mem::replace(&mut self.reading.state, State::Behind);
             let are_released = surplus.is_empty() || self.release(&surplus).await;
             if is_busy && self.must_pass_on() {
                 self.pass_on().await;
             }
             if are_released {
-                self.reading.standing = standing;
+                self.reading.state = state;
             }
         }
         self.consumer.hold(delivered, out_of_turn)
@@ -209,14 +209,14 @@ impl Claim<'_> {
             request.call(script::promote(keys, PROMOTED_AT_ONCE, woken));
         }
         request.command(self.command(step, count));
-        let before = std::mem::replace(&mut self.reading.standing, Standing::Reading);
+        let before = std::mem::replace(&mut self.reading.state, State::Reading);
         let answers = self.answers(&request, step).await?;
         // Who answers now may be a replica that was promoted, or a server that was started again, and have
         // forgotten a settlement: what it then still believes in flight would stay so with this living worker.
         let connection = self.consumer.reads.made();
         let is_another = self.reading.answered_by != 0 && self.reading.answered_by != connection;
         self.reading.answered_by = connection;
-        self.reading.standing = if is_another { Standing::Behind } else { before };
+        self.reading.state = if is_another { State::Behind } else { before };
         self.take(step, count, answers)
     }
 
@@ -283,7 +283,7 @@ impl Claim<'_> {
             Some(Value::Nil) => Vec::new(),
             Some(Value::Map(streams)) => streams,
             _ => {
-                self.reading.standing = Standing::Behind;
+                self.reading.state = State::Behind;
                 return Err(self.commands.strange("to XREADGROUP"));
             }
         };

@@ -17,7 +17,7 @@ use redis::Value;
 use tokio::sync::Notify;
 
 use self::delivered::{Delivered, DeliveryCount};
-use self::state::{Reading, Standing};
+use self::state::{Reading, State};
 use crate::connection::{ANSWER, Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::RequestError;
@@ -47,7 +47,7 @@ pub(crate) struct QueueConsumer {
     reading: tokio::sync::Mutex<Reading>,
     /// Held while what is in flight here changes other than by a read: by a recovery, and by a reclaim. Else that
     /// would find what a running recovery is about to return.
-    taking: tokio::sync::Mutex<Standing>,
+    taking: tokio::sync::Mutex<State>,
     /// Wakes a claim that waits once a recovery got no answer: the next one reclaims.
     doubt: Notify,
 }
@@ -59,8 +59,7 @@ impl QueueConsumer {
 
     /// Whether a claim may read. A recovery under way is waited for by nobody.
     fn is_in_step(&self, reading: &Reading) -> bool {
-        reading.standing == Standing::InStep
-            && self.taking.try_lock().map_or(true, |taking| *taking == Standing::InStep)
+        reading.state == State::InStep && self.taking.try_lock().map_or(true, |taking| *taking == State::InStep)
     }
 
     /// Delivers what dead workers held.
@@ -101,12 +100,12 @@ impl QueueConsumer {
     async fn take(
         &self,
         commands: &Connections,
-        mut taking: tokio::sync::MutexGuard<'_, Standing>,
+        mut taking: tokio::sync::MutexGuard<'_, State>,
         name: &'static str,
         call: script::Call,
     ) -> Result<Vec<Delivery>, RequestError> {
         // Until the answer is here it may be lost. An answer that was lost before is still to be looked for.
-        let before = std::mem::replace(&mut *taking, Standing::Behind);
+        let before = std::mem::replace(&mut *taking, State::Behind);
         let mut request = Request::new(name);
         request.call(call);
         let answer = commands.request(&request, ANSWER).await.map(|mut answers| answers.pop());

@@ -10,7 +10,7 @@ use redis::{Cmd, Value};
 
 use super::QueueConsumer;
 use super::delivered::{Delivered, DeliveryCount};
-use super::state::{Reading, Standing};
+use super::state::{Reading, State};
 use crate::connection::{ANSWER, Connections};
 use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
@@ -44,7 +44,7 @@ impl QueueConsumer {
             return Ok(Vec::new());
         }
         let mut taking = self.taking.lock().await;
-        if reading.standing == Standing::Reading {
+        if reading.state == State::Reading {
             self.reads.give_up();
         }
         self.reads.ready().await.map_err(RequestError::NotConnected)?;
@@ -81,7 +81,7 @@ impl QueueConsumer {
                 after = last;
             }
         }
-        (reading.standing, *taking) = (Standing::InStep, Standing::InStep);
+        (reading.state, *taking) = (State::InStep, State::InStep);
         if !found.is_empty() {
             tracing::info!(queue = %self.queue.name, found = found.len(), "lost deliveries were found");
         }

@@ -11,7 +11,7 @@ const BLIND_WAIT: Duration = Duration::from_millis(500);
 
 /// Whether this process and Redis agree on what is in flight here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum State {
     /// They agree: a claim may read.
     #[default]
     InStep,
@@ -26,7 +26,7 @@ pub(super) enum Standing {
 /// What a consumer's claims know from one to the next.
 #[derive(Debug)]
 pub(super) struct Reading {
-    pub(super) standing: Standing,
+    pub(super) state: State,
     /// Which connection answered last, of all that were made.
     pub(super) answered_by: u64,
     /// The lowest level to ask. A read counts for each level by itself, so that without it a backlog
@@ -52,7 +52,7 @@ impl Default for Reading {
     fn default() -> Self {
         let now = Instant::now();
         Self {
-            standing: Standing::InStep,
+            state: State::InStep,
             answered_by: 0,
             cut: Level::High,
             is_full: false,
