@@ -8,7 +8,7 @@ use actor_core::{Context, Failure, SendError, actor};
 use tokio::time::sleep;
 
 use crate::support::probe::within;
-use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
+use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
 
 #[actor(queue = "pressure")]
 async fn succeeds(#[state] probe: &Probe, #[state] gate: &Gate) {
@@ -73,7 +73,7 @@ async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
 
 #[tokio::test]
 async fn a_read_only_redis_is_waited_for_and_then_all_goes_on() {
-    let mut stage = Stage::redis().await;
+    let mut stage = Stage::on(RedisServer::alone()).await;
     let (probe, mut heard) = probe();
     let gate = Gate::closed();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(gate.clone()));

@@ -82,7 +82,8 @@ async fn indexes_that_were_deleted_are_named_and_a_repair_puts_back_all_that_was
     for delivery in claim(&broker, &consumer, 300).await {
         settle(&broker, &consumer, delivery.receipt, dead_letter("dead", "why")).await;
     }
-    let _: i64 = server.run("DEL {actor:mail}:scheduled {actor:mail}:dead {actor}:queues");
+    let _: i64 = server.run("DEL {actor:mail}:scheduled {actor:mail}:dead");
+    let _: i64 = server.run("DEL {actor}:queues");
     // What is stored meanwhile has its place, and keeps it.
     send(&broker, vec![later(2_000)]).await;
     let text = found(&broker).await;

@@ -21,6 +21,7 @@ pub(crate) struct Server {
     child: Child,
     args: Vec<String>,
     dir: TempDir,
+    is_cluster: bool,
 }
 
 impl Server {
@@ -29,11 +30,23 @@ impl Server {
     }
 
     /// With more settings, as on `redis-server`'s command line.
+    ///
+    /// Where the variable `ACTOR_TEST_CLUSTER` is set, it is a cluster of one, which refuses whatever touches two hash
+    /// slots.
     pub(crate) fn with(args: &[&str]) -> Self {
+        Self::launched(args, std::env::var_os("ACTOR_TEST_CLUSTER").is_some())
+    }
+
+    /// With settings that no cluster has, or that show what is said of one that is none.
+    pub(crate) fn alone(args: &[&str]) -> Self {
+        Self::launched(args, false)
+    }
+
+    fn launched(args: &[&str], is_cluster: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let child = launch(&dir, &args, "eady to accept connections");
-        Self { child, args, dir }
+        let child = launch(&dir, &args, is_cluster, "eady to accept connections");
+        Self { child, args, dir, is_cluster }
     }
 
     /// On a port too, with the settings that go with it.
@@ -82,12 +95,12 @@ impl Server {
 
     /// Starts it again where it was, with what it had saved.
     pub(crate) fn start_again(&mut self) {
-        self.child = launch(&self.dir, &self.args, "eady to accept connections");
+        self.child = launch(&self.dir, &self.args, self.is_cluster, "eady to accept connections");
     }
 
     /// Starts it again, and does not wait until it has loaded what it had saved.
     pub(crate) fn start_loading(&mut self) {
-        self.child = launch(&self.dir, &self.args, "Loading RDB");
+        self.child = launch(&self.dir, &self.args, self.is_cluster, "Loading RDB");
     }
 
     /// Stops it from doing anything, with its connections open.
@@ -180,10 +193,26 @@ impl Drop for Server {
     }
 }
 
+/// Has a cluster of one serve every slot, and waits until it does, which takes two seconds.
+fn serve_all_slots(dir: &TempDir) {
+    let mut raw = redis::Client::open(format!("redis+unix://{}", dir.path().join("s").display()))
+        .and_then(|client| client.get_connection())
+        .unwrap();
+    // Refused where it was started again and has them.
+    let _ = redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).exec(&mut raw);
+    while !redis::cmd("CLUSTER").arg("INFO").query::<String>(&mut raw).unwrap().contains("cluster_state:ok") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Starts a server, and waits until its log says `until`.
-fn launch(dir: &TempDir, args: &[String], until: &str) -> Child {
+fn launch(dir: &TempDir, args: &[String], is_cluster: bool, until: &str) -> Child {
     let mut command = Command::new("redis-server");
     command.current_dir(dir.path()).args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no"]);
+    if is_cluster {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        command.args(["--cluster-enabled", "yes", "--cluster-port", &free.to_string()]);
+    }
     let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
         panic!("redis-server cannot be run ({error}): install Redis 6.2 or newer (apt, dnf or brew install redis)")
     });
@@ -199,6 +228,9 @@ fn launch(dir: &TempDir, args: &[String], until: &str) -> Child {
     }
     // So that it never waits for someone to read its log.
     std::thread::spawn(move || log.for_each(drop));
+    if is_cluster {
+        serve_all_slots(dir);
+    }
     child
 }
 
