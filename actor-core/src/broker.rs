@@ -43,9 +43,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// For each message: [`BrokerError::is_unknown`] tells whether it may have been stored all the
     /// same; every other error means that it was not.
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>>;
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>>;
 
-    /// Begins a worker's lease on these queues. An worker id is registered once.
+    /// Begins a worker's lease on these queues. A worker id is registered once.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Delivers up to `max` messages of a queue that are ready or due, the higher priority first, and
     /// within one priority in the order they became ready. With none there it waits as `wait` says.
     ///
-    /// It may return more than `max` where several priorities are waiting, by a small factor, fewer than
-    /// there are where their bodies come to 256 KiB or more, and none at any time. A paused queue delivers nothing.
+    /// It may return fewer than there are, where their bodies come to 256 KiB or more, and none at any time. A
+    /// paused queue delivers nothing.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// a later claim of the same consumer.
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
 
-    /// Delivers up to `max` messages of the queue that were [parked](Settlement::Park) until somebody comes
+    /// Delivers up to `max` messages of the queue that were [parked](crate::settlement::Outcome::Park) until somebody comes
     /// who has one of `abilities`, those parked under the first of them first, and of one the oldest first.
     /// In place of some it may deliver others that are ready and go before them. A paused queue delivers nothing.
     ///
@@ -113,8 +113,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Ends deliveries, each with everything that follows from it, in one step each. The answers
     /// stand in the settlements' order.
     ///
-    /// [`Settlement::Done`] counts while the message is delivered to anyone: the work is done, whoever
-    /// did it. Every other settlement counts only while it is delivered to this consumer. Settling twice
+    /// [`Outcome::Done.into()`] counts while the message is delivered to anyone: the work is done, whoever
+    /// did it. Every other outcome applies only while it is delivered to this consumer. Settling twice
     /// changes nothing.
     ///
     /// # Errors
@@ -142,6 +142,16 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     fn max_message_bytes(&self) -> usize {
         1 << 20
     }
+}
+
+/// What became of a message to store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Enqueued {
+    /// It was stored.
+    Stored,
+    /// It was not stored, since the message of this id stands for it.
+    Existing(MessageId),
 }
 
 /// One message to store, as a broker sees it.
@@ -187,7 +197,7 @@ impl Enqueue {
 
 #[async_trait]
 impl<B: Broker + ?Sized> Broker for Arc<B> {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         (**self).enqueue(queue, messages).await
     }
 

@@ -75,6 +75,8 @@ pub struct Delivery {
     pub receipt: Receipt,
     /// The message, encoded.
     pub body: Bytes,
+    /// Of the messages that a worker holds, one of a smaller rank starts first. Default: 0.
+    pub rank: u8,
     /// How many deliveries of this stored copy have ended with their worker's death. A copy's
     /// earlier deaths, from before it was last stored, are counted in the message itself.
     pub crashes: u32,
@@ -85,55 +87,58 @@ pub struct Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { receipt, body, crashes, interruptions } = self;
+        let Self { receipt, body, rank, crashes, interruptions } = self;
         let body = Size(body.len());
         let mut shown = f.debug_struct("Delivery");
-        shown.field("receipt", receipt).field("body", &body);
+        shown.field("receipt", receipt).field("body", &body).field("rank", rank);
         shown.field("crashes", crashes).field("interruptions", interruptions).finish()
     }
 }
 
 impl Delivery {
-    /// A delivery, as a broker makes it, of a copy that no stopping worker held.
+    /// A first delivery of a copy.
     #[must_use]
-    pub fn new(receipt: Receipt, body: Bytes, crashes: u32) -> Self {
-        Self { receipt, body, crashes, interruptions: 0 }
+    pub fn new(receipt: Receipt, body: Bytes) -> Self {
+        Self { receipt, body, rank: 0, crashes: 0, interruptions: 0 }
     }
 
-    /// The same, where so many deliveries of the copy ended with a worker that had begun to stop.
+    /// The same delivery with this rank.
     #[must_use]
-    pub fn interrupted(self, interruptions: u32) -> Self {
-        Self { interruptions, ..self }
+    pub fn ranked(self, rank: u8) -> Self {
+        Self { rank, ..self }
+    }
+
+    /// The same, where so many deliveries of the copy ended with their worker's death, and so many with a
+    /// worker that had begun to stop.
+    #[must_use]
+    pub fn recovered(self, crashes: u32, interruptions: u32) -> Self {
+        Self { crashes, interruptions, ..self }
     }
 }
 
-/// The right to settle one delivery, spent by settling.
+/// The right to settle one delivery, once.
 ///
-/// What it holds is the broker's own address of the delivery, and means nothing to anyone else.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Receipt {
-    rank: u8,
-    number: u128,
-}
+/// It holds the broker's own name of the delivery, which means nothing to anyone else.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Receipt(Bytes);
 
 impl Receipt {
-    /// The receipt of what stands under `number`. Of two messages in a worker's hands, the one of the
-    /// smaller `rank` starts first: a broker counts its priorities with it.
+    /// The receipt of the delivery that the broker names so.
     #[must_use]
-    pub const fn new(rank: u8, number: u128) -> Self {
-        Self { rank, number }
+    pub fn new(name: impl Into<Bytes>) -> Self {
+        Self(name.into())
     }
 
-    /// The rank that it was made with.
+    /// The name that it was made with.
     #[must_use]
-    pub const fn rank(&self) -> u8 {
-        self.rank
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
+}
 
-    /// The number that it was made with.
-    #[must_use]
-    pub const fn number(&self) -> u128 {
-        self.number
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receipt({})", self.0.escape_ascii())
     }
 }
 

@@ -93,7 +93,7 @@ pub use install::{InstallError, install};
 pub use memory::MemoryBroker;
 pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
-pub use send::{SendError, Sending};
+pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
 pub use worker::{Builder, Signals, Worker, WorkerError};

@@ -198,7 +198,7 @@ impl<A: Actor> Message<A> {
         self
     }
 
-    /// Sends the message through the installed broker, and returns its identity once it is stored.
+    /// Sends the message through the installed broker, and returns once it is stored.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl<A: Actor> Message<A> {
     /// # Cancel safety
     ///
     /// A future dropped before it completes may or may not have sent the message.
-    pub fn send(self) -> Sending<'static> {
+    pub fn send(self) -> Sending<'static, A> {
         Sending::installed(self.call)
     }
 
@@ -220,7 +220,7 @@ impl<A: Actor> Message<A> {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
-    pub fn send_with(self, broker: &dyn Broker) -> Sending<'_> {
+    pub fn send_with(self, broker: &dyn Broker) -> Sending<'_, A> {
         Sending::through(broker, self.call)
     }
 }

@@ -3,16 +3,66 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::args::ArgumentError;
-use crate::broker::Broker;
+use crate::broker::{Broker, Enqueued};
 use crate::causes::chain;
 use crate::install::installed;
 use crate::message::Outgoing;
 use crate::{BrokerError, MessageId};
+
+/// A message that was sent: what awaiting a `send` returns. It displays as the message's id.
+pub struct Sent<A> {
+    id: MessageId,
+    is_new: bool,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A> Sent<A> {
+    pub(crate) fn new(id: MessageId, enqueued: Enqueued) -> Self {
+        let (id, is_new) = match enqueued {
+            Enqueued::Stored => (id, true),
+            Enqueued::Existing(existing) => (existing, false),
+        };
+        Self { id, is_new, actor: PhantomData }
+    }
+
+    /// The id of the stored message.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Whether this call stored the message; otherwise an earlier one stands for it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+}
+
+impl<A> Clone for Sent<A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Sent<A> {}
+
+impl<A> fmt::Display for Sent<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+impl<A> fmt::Debug for Sent<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sent").field("id", &self.id).field("is_new", &self.is_new).finish()
+    }
+}
 
 /// A message on its way: the future of every `send`.
 ///
@@ -20,12 +70,11 @@ use crate::{BrokerError, MessageId};
 ///
 /// A future dropped before it completes may or may not have sent the message.
 #[must_use = "nothing is sent until the future is awaited"]
-pub struct Sending<'a>(Pin<Box<dyn Future<Output = Result<MessageId, SendError>> + Send + 'a>>);
+pub struct Sending<'a, A>(Pin<Box<dyn Future<Output = Result<Sent<A>, SendError>> + Send + 'a>>);
 
-impl Sending<'static> {
+impl<A: 'static> Sending<'static, A> {
     pub(crate) fn installed(call: Outgoing) -> Self {
-        // Which broker is installed is asked here, not at the first poll: the future may be
-        // polled on another thread.
+        // The broker is looked up here, not at the first poll: the future may be polled on another thread.
         let broker = installed();
         Self(Box::pin(async move {
             let broker: Arc<dyn Broker> = broker.ok_or_else(SendError::not_installed)?;
@@ -34,31 +83,31 @@ impl Sending<'static> {
     }
 }
 
-impl<'a> Sending<'a> {
+impl<'a, A: 'static> Sending<'a, A> {
     pub(crate) fn through(broker: &'a dyn Broker, call: Outgoing) -> Self {
         Self(Box::pin(send_one(broker, call)))
     }
 }
 
-impl Future for Sending<'_> {
-    type Output = Result<MessageId, SendError>;
+impl<A> Future for Sending<'_, A> {
+    type Output = Result<Sent<A>, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
     }
 }
 
-impl fmt::Debug for Sending<'_> {
+impl<A> fmt::Debug for Sending<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sending")
     }
 }
 
-async fn send_one(broker: &dyn Broker, call: Outgoing) -> Result<MessageId, SendError> {
+async fn send_one<A>(broker: &dyn Broker, call: Outgoing) -> Result<Sent<A>, SendError> {
     let (id, queue) = (call.id(), call.def().queue_name());
     let message = call.encode(broker)?;
     match broker.enqueue(&queue, vec![message]).await.pop() {
-        Some(Ok(())) => Ok(id),
+        Some(Ok(enqueued)) => Ok(Sent::new(id, enqueued)),
         Some(Err(error)) => Err(SendError::broker(error)),
         None => Err(SendError::broker(unanswered())),
     }

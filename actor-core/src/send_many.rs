@@ -13,7 +13,7 @@ use crate::broker::{Broker, Enqueue};
 use crate::causes::chain;
 use crate::install::installed;
 use crate::message::Outgoing;
-use crate::send::unanswered;
+use crate::send::{Sent, unanswered};
 use crate::{MessageId, SendError};
 
 /// How much `send_many` hands to the broker at a time. The memory it needs is bounded by this.
@@ -26,11 +26,13 @@ const CHUNK_BYTES: usize = 1 << 20;
 ///
 /// A future dropped before it completes may have sent some of the messages.
 #[must_use = "nothing is sent until the future is awaited"]
-pub struct SendingMany<'a>(Pin<Box<dyn Future<Output = Result<Vec<MessageId>, SendManyError>> + Send + 'a>>);
+pub struct SendingMany<'a, A>(Pin<Box<dyn Future<Output = Answer<A>> + Send + 'a>>);
 
-impl<'a> SendingMany<'a> {
+type Answer<A> = Result<Vec<Sent<A>>, SendManyError>;
+
+impl<'a, A: Actor> SendingMany<'a, A> {
     #[doc(hidden)]
-    pub fn installed<A: Actor>(calls: impl Iterator<Item = ArgWriter> + Send + 'a) -> Self {
+    pub fn installed(calls: impl Iterator<Item = ArgWriter> + Send + 'a) -> Self {
         let broker = installed();
         let calls = Box::new(calls.map(|args| Outgoing::new(A::DEF, args)));
         Self(Box::pin(async move {
@@ -41,21 +43,21 @@ impl<'a> SendingMany<'a> {
     }
 
     #[doc(hidden)]
-    pub fn through<A: Actor>(broker: &'a dyn Broker, calls: impl Iterator<Item = ArgWriter> + Send + 'a) -> Self {
+    pub fn through(broker: &'a dyn Broker, calls: impl Iterator<Item = ArgWriter> + Send + 'a) -> Self {
         let calls = Box::new(calls.map(|args| Outgoing::new(A::DEF, args)));
         Self(Box::pin(send_many(broker, calls)))
     }
 }
 
-impl Future for SendingMany<'_> {
-    type Output = Result<Vec<MessageId>, SendManyError>;
+impl<A> Future for SendingMany<'_, A> {
+    type Output = Answer<A>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
     }
 }
 
-impl fmt::Debug for SendingMany<'_> {
+impl<A> fmt::Debug for SendingMany<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SendingMany")
     }
@@ -63,7 +65,7 @@ impl fmt::Debug for SendingMany<'_> {
 
 type Calls<'a> = Box<dyn Iterator<Item = Outgoing> + Send + 'a>;
 
-async fn send_many(broker: &dyn Broker, calls: Calls<'_>) -> Result<Vec<MessageId>, SendManyError> {
+async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
     let mut calls = calls.peekable();
     let mut sent = Vec::with_capacity(calls.size_hint().0.min(CHUNK_MESSAGES * 100));
     while let Some(first) = calls.peek() {
@@ -90,7 +92,7 @@ async fn send_many(broker: &dyn Broker, calls: Calls<'_>) -> Result<Vec<MessageI
         let mut answers = answers.into_iter();
         for id in ids {
             match answers.next().unwrap_or_else(|| Err(unanswered())) {
-                Ok(()) => sent.push(id),
+                Ok(enqueued) => sent.push(Sent::new(id, enqueued)),
                 Err(error) => {
                     if error.is_unknown() {
                         unknown.push((position, id));
@@ -108,7 +110,7 @@ async fn send_many(broker: &dyn Broker, calls: Calls<'_>) -> Result<Vec<MessageI
         }
         if let Some(error) = first_error.map(SendError::broker).or(refused) {
             return Err(SendManyError {
-                sent: at_their_positions(sent, &unknown, &not_sent),
+                sent: at_their_positions(&sent, &unknown, &not_sent),
                 unknown,
                 not_sent,
                 taken: position,
@@ -121,15 +123,15 @@ async fn send_many(broker: &dyn Broker, calls: Calls<'_>) -> Result<Vec<MessageI
 
 /// The messages that were stored, at the positions that the others leave. Asked for only after an
 /// error, so that a position costs nothing where all goes well.
-fn at_their_positions(
-    sent: Vec<MessageId>,
+fn at_their_positions<A>(
+    sent: &[Sent<A>],
     unknown: &[(usize, MessageId)],
     not_sent: &[usize],
 ) -> Vec<(usize, MessageId)> {
     let stored = |position: &usize| {
         not_sent.binary_search(position).is_err() && unknown.binary_search_by_key(position, |(at, _)| *at).is_err()
     };
-    (0..).filter(stored).zip(sent).collect()
+    (0..).filter(stored).zip(sent.iter().map(Sent::id)).collect()
 }
 
 /// Why `send_many` ended early, and what became of each item.

@@ -8,10 +8,34 @@ use bytes::Bytes;
 use crate::size::Size;
 use crate::{MessageId, Priority};
 
-/// What becomes of a delivery.
+/// What becomes of a delivery, and what follows from it.
+///
+/// A broker applies both in one step, or neither.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// What becomes of the message.
+    pub outcome: Outcome,
+    /// What else happens if the settlement is applied, in this order. A broker refuses a settlement that has
+    /// a consequence unknown to it, and changes nothing.
+    pub consequences: Vec<Consequence>,
+}
+
+impl From<Outcome> for Settlement {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, consequences: Vec::new() }
+    }
+}
+
+/// What follows from a settlement. There is none yet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Consequence {}
+
+/// What becomes of a message.
 #[derive(Clone)]
 #[non_exhaustive]
-pub enum Settlement {
+pub enum Outcome {
     /// The work is done: the message ends.
     Done,
     /// The message is scheduled again, in this new form.
@@ -36,7 +60,7 @@ pub enum Settlement {
         body: Bytes,
         /// From now to when it is ready for any worker again, if nobody asks for it before.
         after: Duration,
-        /// What a worker must have to run it, as `actor:welcome`: 1 to 256 bytes, none of them a blank.
+        /// What a worker must have to run it, as `actor:welcome`: 1 to 256 bytes, without blanks.
         ability: String,
     },
     /// The message is kept for a person, as a dead letter.
@@ -55,7 +79,19 @@ pub enum Settlement {
     },
 }
 
-impl fmt::Debug for Settlement {
+impl Outcome {
+    /// The message's new form, where it is stored again.
+    #[must_use]
+    pub fn body(&self) -> Option<&Bytes> {
+        match self {
+            Self::Done => None,
+            Self::Reschedule { body, .. } | Self::Park { body, .. } => Some(body),
+            Self::DeadLetter { body, .. } | Self::Release { body } => Some(body),
+        }
+    }
+}
+
+impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("Done"),
@@ -70,7 +106,7 @@ impl fmt::Debug for Settlement {
                 shown.field("after", after).field("ability", ability).finish()
             }
             Self::DeadLetter { id, body, .. } => {
-                // Why it is dead-lettered may quote it.
+                // The reason may quote the message.
                 f.debug_struct("DeadLetter").field("id", id).field("body", &Size(body.len())).finish_non_exhaustive()
             }
             Self::Release { body } => f.debug_struct("Release").field("body", &Size(body.len())).finish(),
@@ -78,15 +114,12 @@ impl fmt::Debug for Settlement {
     }
 }
 
-/// What settling found.
+/// What became of a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Settled {
-    /// The settlement counts.
+    /// It was applied. Of several [done](Outcome::Done) messages that a broker ends together, it may say so of
+    /// one that another worker had ended before.
     Applied,
-    /// The delivery was settled before, or is no longer held by this worker. Nothing changed.
+    /// It changed nothing: the delivery was settled before, or this worker no longer holds it.
     Stale,
-    /// Of a batch settled in one step, some counted and some did not, and the storage only tells how
-    /// many. Each of them is settled now, by this worker or by another.
-    Unclear,
 }

@@ -20,7 +20,7 @@ mod tests {
     use crate::args::ArgWriter;
     use crate::broker::Enqueue;
     use crate::delivery::{Delivery, Receipt};
-    use crate::settlement::Settlement;
+    use crate::settlement::Outcome;
     use crate::{MessageId, Priority};
 
     #[test]
@@ -32,10 +32,10 @@ mod tests {
         let all: [&dyn std::fmt::Debug; 6] = [
             &args,
             &Enqueue::new(id, Priority::High, body.clone()),
-            &Delivery::new(Receipt::new(1, 1), body.clone(), 0),
-            &Settlement::Reschedule { id, priority: Priority::High, body: body.clone(), after: Duration::ZERO },
-            &Settlement::DeadLetter { id: None, body: body.clone(), reason: "why".to_owned() },
-            &Settlement::Release { body },
+            &Delivery::new(Receipt::new("it"), body.clone()),
+            &Outcome::Reschedule { id, priority: Priority::High, body: body.clone(), after: Duration::ZERO },
+            &Outcome::DeadLetter { id: None, body: body.clone(), reason: "why".to_owned() },
+            &Outcome::Release { body },
         ];
         for shown in all {
             let shown = format!("{shown:?}");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::broker::{Broker, Enqueue};
+use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, QueueName, Worker, actor};
@@ -30,7 +30,7 @@ struct Late {
 
 #[async_trait]
 impl Broker for Late {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.memory.enqueue(queue, messages).await
     }
 

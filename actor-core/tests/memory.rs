@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Wait, WorkerId};
 use actor_core::inspect::{Cursor, Handle, Inspect, Page, State, Which};
-use actor_core::settlement::Settlement;
+use actor_core::settlement::Outcome;
 use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
 
 /// Longer than any test.
@@ -98,7 +98,7 @@ async fn a_replayed_dead_letter_wakes_a_claim() {
     let (broker, consumer) = (MemoryBroker::new(), consumer());
     send(&broker, Duration::ZERO).await;
     let delivered = broker.claim(&consumer, 1, &Wait::new(PATIENCE)).await.unwrap().pop().unwrap();
-    let dead_letter = Settlement::DeadLetter { id: None, body: delivered.body, reason: "for a test".to_owned() };
+    let dead_letter = Outcome::DeadLetter { id: None, body: delivered.body, reason: "for a test".to_owned() }.into();
     broker.settle(&consumer, &[(delivered.receipt, dead_letter)]).await;
     let replay = async {
         tokio::task::yield_now().await;
@@ -182,7 +182,7 @@ async fn dead_letter(broker: &MemoryBroker, count: usize) {
     }
     let worker = consumer();
     let delivered = broker.claim(&worker, count, &Wait::new(Duration::ZERO)).await.expect("it does everything");
-    let dead_letter = |body| Settlement::DeadLetter { id: None, body, reason: "for a test".to_owned() };
+    let dead_letter = |body| Outcome::DeadLetter { id: None, body, reason: "for a test".to_owned() }.into();
     let settlements: Vec<_> =
         delivered.into_iter().map(|delivery| (delivery.receipt, dead_letter(delivery.body))).collect();
     assert_eq!(settlements.len(), count);

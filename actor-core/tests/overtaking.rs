@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use actor_core::broker::{Broker, Enqueue};
+use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Context, MemoryBroker, MessageId, QueueName, Worker, actor};
@@ -125,7 +125,7 @@ async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
 
 #[async_trait]
 impl Broker for Delivering {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.memory.enqueue(queue, messages).await
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use actor_core::broker::{Broker, Enqueue};
+use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::inspect::{Page, State};
 use actor_core::settlement::{Settled, Settlement};
@@ -60,7 +60,7 @@ fn id(body: &[u8]) -> MessageId {
 
 #[async_trait]
 impl Broker for Failing {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let mut answers = Vec::new();
         for message in messages {
             let failure = self.fails.lock().unwrap().remove(&account(&message.body));
@@ -68,7 +68,7 @@ impl Broker for Failing {
             if failure.as_ref().is_none_or(BrokerError::is_unknown) {
                 self.memory.enqueue(queue, vec![message]).await.remove(0).unwrap();
             }
-            answers.push(failure.map_or(Ok(()), Err));
+            answers.push(failure.map_or(Ok(Enqueued::Stored), Err));
         }
         answers
     }

@@ -151,15 +151,15 @@ fn a_message_on_its_way_borrows_the_broker_alone() {
     fn is_send<T: Send>(sending: T) -> T {
         sending
     }
-    fn one(through: &dyn Broker) -> Sending<'_> {
+    fn one(through: &dyn Broker) -> Sending<'_, borrowed> {
         let (name, numbers) = ("ada".to_owned(), vec![1, 2]);
         is_send(borrowed.send_with(through, &name, &numbers))
     }
-    fn installed() -> Sending<'static> {
+    fn installed() -> Sending<'static, borrowed> {
         let name = "ada".to_owned();
         is_send(borrowed.send(&name, &[1, 2]))
     }
-    fn many<'a>(through: &'a dyn Broker, names: &'a [String]) -> SendingMany<'a> {
+    fn many<'a>(through: &'a dyn Broker, names: &'a [String]) -> SendingMany<'a, borrowed> {
         let numbers: &'static [u8] = &[1];
         is_send(borrowed.send_many_with(through, names.iter().map(move |name| (name.as_str(), numbers))))
     }

@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actor_core::BrokerError;
-use actor_core::broker::Enqueue;
+use actor_core::broker::{Enqueue, Enqueued};
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
 use crate::RedisBroker;
 use crate::queue::Queue;
 
-type Stored = Result<(), BrokerError>;
+type Stored = Result<Enqueued, BrokerError>;
 
 /// Where the messages of one queue wait for the next flush.
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ async fn flush(broker: RedisBroker, pending: Flush) {
     }
 }
 
-/// The duty to send what a runtime has in an batcher. Where the runtime ends before, what waits is answered all
+/// The duty to send what a runtime has in a batcher. Where the runtime ends before, what waits is answered all
 /// the same.
 struct Flush(Option<(Arc<Queue>, runtime::Id)>);
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actor_core::broker::{Broker, Enqueue};
+use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, QueueName};
@@ -90,7 +90,7 @@ impl RedisBroker {
     }
 
     /// Stores messages in requests of their own.
-    pub(crate) async fn store(&self, queue: &Queue, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    pub(crate) async fn store(&self, queue: &Queue, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         enqueue::enqueue(&self.0.commands, queue, self.0.queues.namespace(), messages).await
     }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for RedisBroker {
 
 #[async_trait]
 impl Broker for RedisBroker {
-    async fn enqueue(&self, queue: &QueueName, mut messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, mut messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let queue = self.0.queues.get(queue);
         match messages.pop() {
             Some(message) if messages.is_empty() => batcher::enqueue(self, &queue, message).await,

@@ -1,7 +1,7 @@
 //! Storing messages: ready ones by plain `XADD`, scheduled ones by a script.
 
 use actor_core::BrokerError;
-use actor_core::broker::Enqueue;
+use actor_core::broker::{Enqueue, Enqueued};
 use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// What one call of a script takes at most, so that it does not hold up the server.
 const CALL_MESSAGES: usize = 100;
 
-type Answers = Vec<Result<(), RequestError>>;
+type Answers = Vec<Result<Enqueued, RequestError>>;
 
 /// Stores messages. The answers stand in their order; none is sent twice.
 pub(crate) async fn enqueue(
@@ -26,7 +26,7 @@ pub(crate) async fn enqueue(
     queue: &Queue,
     namespace: &str,
     messages: Vec<Enqueue>,
-) -> Vec<Result<(), BrokerError>> {
+) -> Vec<Result<Enqueued, BrokerError>> {
     let mut answers = Answers::with_capacity(messages.len());
     let mut rest = messages.as_slice();
     while !rest.is_empty() {
@@ -63,7 +63,7 @@ async fn store(
         let answer = connections.command(&add(queue, message), ANSWER).await?;
         pass("enqueue_one.answered");
         return match answer {
-            Value::BulkString(_) => Ok(vec![Ok(())]),
+            Value::BulkString(_) => Ok(vec![Ok(Enqueued::Stored)]),
             _ => Err(connections.strange("to XADD")),
         };
     }
@@ -99,7 +99,7 @@ async fn store(
         whole => vec![whole; batch.len()],
     });
     let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
-        Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(()),
+        Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(Enqueued::Stored),
         Some(Ok(Value::ServerError(source))) => Err(connections.refusal(source)),
         Some(Err(error)) => Err(error),
         _ => Err(connections.strange("to XADD or schedule")),

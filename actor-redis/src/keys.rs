@@ -27,7 +27,7 @@ pub(crate) enum Level {
 /// How many levels there are.
 pub(crate) const LEVELS: usize = 6;
 
-/// What the ranks of receipts have that were claimed in the order of the levels.
+/// What the ranks of deliveries have that were claimed in the order of the levels.
 const IN_TURN: u8 = 0x40;
 
 impl Level {
@@ -47,14 +47,9 @@ impl Level {
         Self::ALL.get(usize::from(place)).copied()
     }
 
-    /// The rank of a receipt of this level: what was claimed out of turn starts before all others.
+    /// The rank of a delivery of this level: what was claimed out of turn starts before all others.
     pub(crate) fn rank(self, out_of_turn: bool) -> u8 {
         if out_of_turn { self.place() } else { IN_TURN | self.place() }
-    }
-
-    /// The level that a receipt's rank names.
-    pub(crate) fn of_rank(rank: u8) -> Option<Self> {
-        Self::at(rank & !IN_TURN)
     }
 
     /// The lowest level to ask once this one has no more: both of the next priority; of the last, itself.

@@ -57,6 +57,7 @@ pub mod failpoint;
 mod inspect;
 mod keys;
 mod lease;
+mod place;
 mod presence;
 mod queue;
 mod request;

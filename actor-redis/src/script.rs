@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redis::{Cmd, Script, Value};
 
-use crate::entry::EntryId;
 use crate::keys::{GROUP, Keys, Level};
+use crate::place::Place;
 
 /// Workers look for scheduled messages at least this often. What is due sooner wakes one of them.
 pub(crate) const LOOK: Duration = Duration::from_secs(15);
@@ -234,13 +234,6 @@ pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]
         UNPARK.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]);
     call.arg(worker).arg(GROUP).arg(limit).arg(abilities);
     call
-}
-
-/// Where an in-flight message stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) level: Level,
-    pub(crate) id: EntryId,
 }
 
 /// A message to retry. All settling calls answer one value for each message: 1, 0 or an error.

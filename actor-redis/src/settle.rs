@@ -8,7 +8,7 @@
 //! time and delivers again, though it is done.
 
 use actor_core::delivery::Receipt;
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled, Settlement};
 use actor_core::{MessageId, Priority};
 use redis::{Cmd, Value};
 
@@ -16,9 +16,10 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
+use crate::place::Place;
 use crate::queue::Queue;
 use crate::request::{Answer, Request};
-use crate::script::{self, DeadLetter, Place, Release, Reschedule, Retention};
+use crate::script::{self, DeadLetter, Release, Reschedule, Retention};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
 const DONE_AT_ONCE: usize = 256;
@@ -27,7 +28,7 @@ const CALL_MESSAGES: usize = 64;
 /// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
 const PART_BYTES: usize = 1 << 20;
 
-type Outcome = Result<Settled, RequestError>;
+type Answered = Result<Settled, RequestError>;
 
 /// Settles deliveries of one worker. The answers stand in their order.
 pub(crate) async fn settle(
@@ -36,7 +37,7 @@ pub(crate) async fn settle(
     worker: &str,
     retention: Retention,
     settlements: &[(Receipt, Settlement)],
-) -> Vec<Outcome> {
+) -> Vec<Answered> {
     let mut settled = Vec::with_capacity(settlements.len());
     let mut rest = settlements;
     while !rest.is_empty() {
@@ -57,11 +58,7 @@ pub(crate) async fn settle(
 fn part_len(settlements: &[(Receipt, Settlement)]) -> usize {
     let mut bytes = 0;
     let fits = settlements.iter().take_while(|(_, settlement)| {
-        bytes += match settlement {
-            Settlement::Reschedule { body, .. } | Settlement::Park { body, .. } => body.len(),
-            Settlement::DeadLetter { body, .. } | Settlement::Release { body } => body.len(),
-            _ => 0,
-        };
+        bytes += settlement.outcome.body().map_or(0, bytes::Bytes::len);
         bytes <= PART_BYTES
     });
     fits.count().max(1)
@@ -73,9 +70,9 @@ async fn settle_part(
     worker: &str,
     retention: Retention,
     settlements: &[(Receipt, Settlement)],
-) -> Result<Vec<Outcome>, RequestError> {
+) -> Result<Vec<Answered>, RequestError> {
     // A receipt that this broker did not make settles nothing.
-    let mut settled: Vec<Outcome> = settlements.iter().map(|_| Ok(Settled::Stale)).collect();
+    let mut settled: Vec<Answered> = settlements.iter().map(|_| Ok(Settled::Stale)).collect();
     let sorted = Sorted::new(settlements, &mut settled);
     let mut request = Request::new(sorted.name());
     let mut steps = Vec::new();
@@ -122,27 +119,30 @@ enum Kind {
 }
 
 impl<'a> Sorted<'a> {
-    fn new(settlements: &'a [(Receipt, Settlement)], settled: &mut [Outcome]) -> Self {
+    fn new(settlements: &'a [(Receipt, Settlement)], settled: &mut [Answered]) -> Self {
         let mut sorted = Self::default();
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
-            let Some(level) = Level::of_rank(receipt.rank()) else { continue };
-            let place = Place { level, id: EntryId(receipt.number()) };
-            match settlement {
-                Settlement::Done => sorted.done[usize::from(level.place())].push((index, place.id)),
-                Settlement::Reschedule { id, priority, body, after } => {
+            let Some(place) = Place::of(receipt) else { continue };
+            if !settlement.consequences.is_empty() {
+                settled[index] = Err(RequestError::Unsupported("this consequence"));
+                continue;
+            }
+            match &settlement.outcome {
+                Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
+                Outcome::Reschedule { id, priority, body, after } => {
                     let member = scheduled_member(*priority, *id);
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability: None }));
                 }
-                Settlement::Park { id, priority, body, after, ability } => {
+                Outcome::Park { id, priority, body, after, ability } => {
                     let (member, ability) = (scheduled_member(*priority, *id), Some(&**ability));
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability }));
                 }
-                Settlement::DeadLetter { id, body, reason } => {
+                Outcome::DeadLetter { id, body, reason } => {
                     sorted
                         .dead_letters
                         .push((index, DeadLetter { place, member: dead_member(*id, place), body, reason }));
                 }
-                Settlement::Release { body } => sorted.releases.push((index, Release { place, body })),
+                Outcome::Release { body } => sorted.releases.push((index, Release { place, body })),
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
         }
@@ -227,19 +227,19 @@ impl Step {
         }
     }
 
-    fn read(self, connections: &Connections, answers: &mut [Answer], settled: &mut [Outcome]) {
+    fn read(self, connections: &Connections, answers: &mut [Answer], settled: &mut [Answered]) {
         match self.kind {
             Kind::Done => self.read_done(connections, answers, settled),
             Kind::Call | Kind::DeadLetter => self.read_call(connections, &mut answers[self.at], settled),
         }
     }
 
-    fn read_done(&self, connections: &Connections, answers: &[Answer], settled: &mut [Outcome]) {
+    fn read_done(&self, connections: &Connections, answers: &[Answer], settled: &mut [Answered]) {
         let outcome = match (&answers[self.at - 1], &answers[self.at]) {
             (Err(error), _) | (_, Err(error)) => Err(error.clone()),
             (Ok(_), Ok(Value::Int(0))) => Ok(Settled::Stale),
-            (Ok(_), Ok(Value::Int(count))) if usize::try_from(*count) == Ok(self.indexes.len()) => Ok(Settled::Applied),
-            (Ok(_), Ok(Value::Int(_))) => Ok(Settled::Unclear),
+            // Of a lower count nobody can say which they were: each has ended now, by this worker or by another.
+            (Ok(_), Ok(Value::Int(_))) => Ok(Settled::Applied),
             _ => Err(connections.strange("to XACK")),
         };
         for index in &self.indexes {
@@ -247,7 +247,7 @@ impl Step {
         }
     }
 
-    fn read_call(&self, connections: &Connections, answer: &mut Answer, settled: &mut [Outcome]) {
+    fn read_call(&self, connections: &Connections, answer: &mut Answer, settled: &mut [Answered]) {
         let parts = match std::mem::replace(answer, Ok(Value::Nil)) {
             Ok(Value::Array(parts)) if parts.len() == self.indexes.len() => parts.into_iter().map(Ok).collect(),
             whole => vec![whole; self.indexes.len()],

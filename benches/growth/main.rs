@@ -15,7 +15,7 @@ use actor_bench::work::{QUEUE, TEXT, noop, waits};
 use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Proxy, Report, Result, Server, Tally, WorkerProcess};
 use actor_core::delivery::{Consumer, Delivery, Wait, WorkerId};
 use actor_core::inspect::Which;
-use actor_core::settlement::Settlement;
+use actor_core::settlement::Outcome;
 use actor_core::{Broker, Inspect, MessageId};
 use actor_redis::RedisBroker;
 use serde_json::{Value, json};
@@ -142,7 +142,10 @@ impl Growth<'_> {
             let delivered = keeping.claim(&consumer, 512, &Wait::new(Duration::from_secs(1))).await?;
             dead += delivered.len() as u64;
             let dead_letter = |Delivery { receipt, body, .. }: Delivery| {
-                (receipt, Settlement::DeadLetter { id: Some(MessageId::new()), body, reason: "for a bench".to_owned() })
+                (
+                    receipt,
+                    Outcome::DeadLetter { id: Some(MessageId::new()), body, reason: "for a bench".to_owned() }.into(),
+                )
             };
             let settlements: Vec<_> = delivered.into_iter().map(dead_letter).collect();
             for answer in keeping.settle(&consumer, &settlements).await {

@@ -16,10 +16,10 @@ use tokio::time::sleep;
 
 use self::clock::{Clock, Moment};
 use self::queue::{Queue, Renewed, Retention};
-use crate::broker::{Broker, Enqueue};
+use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
-use crate::settlement::{Settled, Settlement};
+use crate::settlement::{Outcome, Settled, Settlement};
 use crate::worker::panic::shielded;
 use crate::{BrokerError, QueueName};
 
@@ -217,11 +217,11 @@ impl Shared {
 
 #[async_trait]
 impl Broker for MemoryBroker {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.change_and_wake(queue, |queue, now| {
             let store = |message| {
                 queue.enqueue(message, now);
-                Ok(())
+                Ok(Enqueued::Stored)
             };
             messages.into_iter().map(store).collect()
         })
@@ -302,7 +302,9 @@ impl Broker for MemoryBroker {
             let settle = |(receipt, settlement): &_| Ok(queue.settle(&consumer.worker, receipt, settlement, now));
             settlements.iter().map(settle).collect()
         };
-        let returns = |(_, end): &_| matches!(end, Settlement::Reschedule { .. } | Settlement::Release { .. });
+        let returns = |(_, settlement): &(Receipt, Settlement)| {
+            matches!(settlement.outcome, Outcome::Reschedule { .. } | Outcome::Release { .. })
+        };
         if settlements.iter().any(returns) {
             self.change_and_wake(&consumer.queue, settle)
         } else {

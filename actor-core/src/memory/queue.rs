@@ -12,7 +12,7 @@ use super::clock::Moment;
 use crate::Priority;
 use crate::broker::Enqueue;
 use crate::delivery::{Delivery, Receipt, WorkerId};
-use crate::settlement::{Settled, Settlement};
+use crate::settlement::{Outcome, Settled, Settlement};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +177,7 @@ impl Queue {
             let Key { rank: level, number } = key;
             // What was claimed out of turn starts before all others.
             let rank = if out_of_turn { 0 } else { level };
-            deliveries.push(Delivery::new(receipt(rank, number), body.clone(), 0));
+            deliveries.push(delivery(number, rank, body.clone()));
             self.deliver(worker, number, level, body, now);
         }
         deliveries
@@ -202,7 +202,7 @@ impl Queue {
                 let (_, number, key) = found;
                 let Some(Scheduled { body, priority }) = self.scheduled.remove(&key) else { continue };
                 let level = released(level(priority));
-                deliveries.push(Delivery::new(receipt(level, number), body.clone(), 0));
+                deliveries.push(delivery(number, level, body.clone()));
                 self.deliver(worker, number, level, body, now);
             }
         }
@@ -289,9 +289,8 @@ impl Queue {
             *counted = counted.saturating_add(1);
             in_flight.worker = worker.clone();
             in_flight.since = now;
-            let delivery =
-                Delivery::new(receipt(in_flight.level, key.number), in_flight.body.clone(), in_flight.crashes);
-            Some(delivery.interrupted(in_flight.interruptions))
+            let delivery = delivery(key.number, in_flight.level, in_flight.body.clone());
+            Some(delivery.recovered(in_flight.crashes, in_flight.interruptions))
         };
         let deliveries = taken.into_iter().filter_map(deliver).collect();
         self.forget_who_left();
@@ -305,12 +304,11 @@ impl Queue {
         settlement: &Settlement,
         now: Moment,
     ) -> Settled {
-        let Some(key) = u64::try_from(receipt.number()).ok().map(|number| Key { rank: 0, number }) else {
-            return Settled::Stale;
-        };
-        let counts = match (self.in_flight.get(&key), settlement) {
+        let Ok(number) = receipt.as_bytes().try_into().map(u64::from_be_bytes) else { return Settled::Stale };
+        let key = Key { rank: 0, number };
+        let counts = match (self.in_flight.get(&key), &settlement.outcome) {
             (None, _) => false,
-            (Some(_), Settlement::Done) => true,
+            (Some(_), Outcome::Done) => true,
             // A zombie's failure says nothing about the run of the worker that has the message now.
             (Some(in_flight), _) => in_flight.worker == *worker,
         };
@@ -318,20 +316,20 @@ impl Queue {
             return Settled::Stale;
         }
         let Some(in_flight) = self.in_flight.remove(&key) else { return Settled::Stale };
-        match settlement {
-            Settlement::Done => {}
-            Settlement::Reschedule { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
-            Settlement::Park { priority, body, after, ability, .. } => {
+        match &settlement.outcome {
+            Outcome::Done => {}
+            Outcome::Reschedule { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
+            Outcome::Park { priority, body, after, ability, .. } => {
                 let key = self.schedule(*priority, body.clone(), *after, now);
                 self.parked.insert((ability.clone(), key.number, key));
             }
-            Settlement::DeadLetter { body, reason, .. } => {
+            Outcome::DeadLetter { body, reason, .. } => {
                 let dead = Dead { body: body.clone(), reason: reason.clone() };
                 let key = self.key(now.0);
                 self.dead.insert(key, dead);
                 self.tick(now);
             }
-            Settlement::Release { body } => self.push_ready(released(in_flight.level), body.clone(), now),
+            Outcome::Release { body } => self.push_ready(released(in_flight.level), body.clone(), now),
         }
         Settled::Applied
     }
@@ -362,8 +360,9 @@ impl Queue {
     }
 }
 
-fn receipt(level: u64, number: u64) -> Receipt {
-    Receipt::new(u8::try_from(level).unwrap_or(u8::MAX), number.into())
+fn delivery(number: u64, level: u64, body: Bytes) -> Delivery {
+    let receipt = Receipt::new(number.to_be_bytes().to_vec());
+    Delivery::new(receipt, body).ranked(u8::try_from(level).unwrap_or(u8::MAX))
 }
 
 impl Key {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::sent::Sent;
 use super::worker::TestWorker;
-use crate::broker::{Broker, Enqueue};
+use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::{BrokerError, MemoryBroker, QueueName};
@@ -105,7 +105,7 @@ impl Drop for Installed {
 
 #[async_trait]
 impl Broker for TestBroker {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).extend(messages.iter().filter_map(Sent::of));
         self.memory.enqueue(queue, messages).await
     }

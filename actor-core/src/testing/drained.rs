@@ -1,6 +1,6 @@
 //! What a test's worker did.
 
-use crate::settlement::Settlement;
+use crate::settlement::{Outcome, Settlement};
 use crate::wire::Envelope;
 
 /// What a [`TestWorker`](super::TestWorker) did.
@@ -29,9 +29,9 @@ impl Drained {
     pub(super) fn note(&mut self, message: &[u8], end: &Settlement) {
         let before = Envelope::decode(message).ok();
         let actor = before.as_ref().map_or("(unreadable)", |message| &message.actor);
-        match end {
-            Settlement::Done => self.done += 1,
-            Settlement::Reschedule { body, .. } | Settlement::Park { body, .. } => {
+        match &end.outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Reschedule { body, .. } | Outcome::Park { body, .. } => {
                 self.retried += 1;
                 let after = Envelope::decode(body).ok();
                 let attempted =
@@ -39,11 +39,11 @@ impl Drained {
                 let error = after.as_ref().and_then(|message| message.last_error.as_deref()).filter(|_| attempted);
                 self.errors.push(format!("{actor}: {}", error.unwrap_or("left for a worker that can run it")));
             }
-            Settlement::DeadLetter { reason, .. } => {
+            Outcome::DeadLetter { reason, .. } => {
                 self.dead_lettered += 1;
                 self.errors.push(format!("{actor}: {reason}"));
             }
-            Settlement::Release { .. } => {}
+            Outcome::Release { .. } => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Wait, WorkerId};
 use crate::inspect::{Inspect, Page, State};
-use crate::settlement::Settlement;
+use crate::settlement::Outcome;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
 use crate::worker::repeats::Repeats;
@@ -91,7 +91,7 @@ impl TestWorker {
                     let settlement = settlement.expect("nobody declares a test's worker dead");
                     drained.note(&delivery.body, &settlement);
                     // Only what the operating system refused a thread is released: it would be so again.
-                    let is_released = matches!(settlement, Settlement::Release { .. });
+                    let is_released = matches!(settlement.outcome, Outcome::Release { .. });
                     for settled in self.broker.settle(&consumer, &[(delivery.receipt, settlement)]).await {
                         settled.expect(IN_PROCESS);
                     }

@@ -19,7 +19,7 @@ use crate::actor::{Handler, ImplementationDef};
 use crate::call::Call;
 use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
-use crate::settlement::Settlement;
+use crate::settlement::{self, Settlement};
 use crate::wire::{self, Change, Envelope, Undecodable};
 use crate::{MessageId, QueueName, trace};
 
@@ -109,7 +109,9 @@ impl Executor {
         let policy = policy(&message, implementation);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         let settlement = settlement(&message, &delivery.body, &outcome, verdict);
-        if let Some(Settlement::Park { ability, .. }) = &settlement {
+        if let Some(settlement::Outcome::Park { ability, .. }) =
+            settlement.as_ref().map(|settlement| &settlement.outcome)
+        {
             shielded(|| self.log_parked(queue, ability, &outcome));
         }
         shielded(move || span.in_scope(|| tell(&outcome, verdict, queue)));
@@ -164,10 +166,11 @@ impl Executor {
             (Verdict::Park { after }, Some(ability)) => {
                 shielded(|| self.log_parked(queue, &ability, &outcome));
                 let (id, priority) = (id.unwrap_or_else(MessageId::new), wire::priority(&body));
-                Settlement::Park { id, priority, body, after, ability }
+                settlement::Outcome::Park { id, priority, body, after, ability }
             }
-            _ => Settlement::DeadLetter { id, body, reason: outcome.text() },
+            _ => settlement::Outcome::DeadLetter { id, body, reason: outcome.text() },
         }
+        .into()
     }
 
     /// Logs the first of those that are parked alike, and later how many more there were.
@@ -258,34 +261,36 @@ fn policy(message: &Message<'_>, implementation: Option<&'static ImplementationD
     }
 }
 
-fn settlement(message: &Message<'_>, body: &Bytes, outcome: &Outcome, verdict: Verdict) -> Option<Settlement> {
+fn settlement(message: &Message<'_>, body: &Bytes, ended: &Outcome, verdict: Verdict) -> Option<Settlement> {
+    use settlement::Outcome;
     let (id, priority) = (message.envelope.id, message.envelope.priority.unwrap_or_default());
-    Some(match verdict {
-        Verdict::Done => Settlement::Done,
+    let outcome = match verdict {
+        Verdict::Done => Outcome::Done,
         Verdict::Retry { after } => {
-            let error = outcome.text();
+            let error = ended.text();
             let body = wire::rewrite(body, &message.change(true, Some(&error)));
-            Settlement::Reschedule { id, priority, body, after }
+            Outcome::Reschedule { id, priority, body, after }
         }
         Verdict::Postpone { after } => {
-            Settlement::Reschedule { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
+            Outcome::Reschedule { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
         }
         Verdict::Park { after } => {
             let body = wire::rewrite(body, &message.change(false, None));
             match ability::of_actor(&message.envelope.actor) {
-                Some(ability) => Settlement::Park { id, priority, body, after, ability },
-                None => Settlement::Reschedule { id, priority, body, after },
+                Some(ability) => Outcome::Park { id, priority, body, after, ability },
+                None => Outcome::Reschedule { id, priority, body, after },
             }
         }
         Verdict::DeadLetter { attempted } => {
-            let reason = outcome.text();
+            let reason = ended.text();
             let last_error = attempted.then_some(&*reason);
             let body = wire::rewrite(body, &message.change(attempted, last_error));
-            Settlement::DeadLetter { id: Some(id), body, reason }
+            Outcome::DeadLetter { id: Some(id), body, reason }
         }
-        Verdict::Release => Settlement::Release { body: wire::rewrite(body, &message.change(false, None)) },
+        Verdict::Release => Outcome::Release { body: wire::rewrite(body, &message.change(false, None)) },
         Verdict::Leave => return None,
-    })
+    };
+    Some(outcome.into())
 }
 
 /// The settlement that releases a message which has not started.
@@ -294,7 +299,7 @@ pub(crate) fn release(delivery: &Delivery) -> Settlement {
         Ok(message) => wire::rewrite(&delivery.body, &message.change(false, None)),
         Err(_) => delivery.body.clone(),
     };
-    Settlement::Release { body }
+    settlement::Outcome::Release { body }.into()
 }
 
 /// Reports how a delivery ended. The names stand in `docs/observability.md`.

@@ -169,7 +169,7 @@ impl Fetch {
             self.demand.observe_round_trip(claim.began.elapsed());
         }
         let in_order = match (self.buffer.back(), deliveries.first()) {
-            (Some((_, last)), Some(first)) => last.receipt.rank() <= first.receipt.rank(),
+            (Some((_, last)), Some(first)) => last.rank <= first.rank,
             _ => true,
         };
         let now = Instant::now();
@@ -180,7 +180,7 @@ impl Fetch {
         }
         if !in_order {
             // Stable: within a rank the order stays.
-            self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.receipt.rank());
+            self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.rank);
         }
         // A broker may deliver more than was asked for where several priorities wait. Kept, the lower ones
         // would start before the higher ones that are still to come.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::panic::caught;
-use crate::broker::Enqueue;
+use crate::broker::{Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::{Broker, BrokerError, QueueName};
@@ -27,7 +27,7 @@ fn panicked(what: &str) -> BrokerError {
 
 #[async_trait]
 impl Broker for Guarded {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.0.enqueue(queue, messages).await
     }
 

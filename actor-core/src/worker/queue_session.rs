@@ -13,7 +13,7 @@ use super::slots::{Slot, Slots};
 use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
-use crate::settlement::Settlement;
+use crate::settlement::{Outcome, Settlement};
 use crate::{Broker, QueueName, failpoint};
 
 /// One queue's slots. They outlive a lost lease, since a run that cannot be dropped keeps its slot.
@@ -90,7 +90,7 @@ impl QueueSession {
             failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {
                 // A worker that does not stop releases a message only where the run got no thread.
-                if matches!(settlement, Settlement::Release { .. }) && session.stop.reason().is_none() {
+                if matches!(settlement.outcome, Outcome::Release { .. }) && session.stop.reason().is_none() {
                     session.served.without_thread.store(true, Ordering::Relaxed);
                 }
                 session.settle(delivery.receipt, settlement);

@@ -122,11 +122,7 @@ impl Settler {
 }
 
 fn report(consumer: &Consumer, receipt: &Receipt, settled: Settled) {
-    match settled {
-        Settled::Applied => {}
-        Settled::Stale => {
-            tracing::info!(queue = %consumer.queue, ?receipt, "settlement without effect: this worker no longer held the message");
-        }
-        Settled::Unclear => tracing::debug!(queue = %consumer.queue, ?receipt, "settled, here or by another"),
+    if settled == Settled::Stale {
+        tracing::info!(queue = %consumer.queue, ?receipt, "settlement without effect: this worker no longer held the message");
     }
 }

@@ -14,7 +14,7 @@ use crate::item::{Broken, Form, Item};
 /// ```text
 /// struct resize;
 /// const _: () = {
-///     impl resize { fn send<A0, A1>(self, _: A0, _: A1) -> Sending<'static> { loop {} } .. }
+///     impl resize { fn send<A0, A1>(self, _: A0, _: A1) -> Sending<'static, Self> { loop {} } .. }
 ///     impl ::actor_core::Actor for resize { .. }
 ///     fn resize<T>(a: T, b: &mut u8) { body }
 /// };
@@ -80,7 +80,7 @@ fn methods(item: &Item) -> TokenStream {
     quote! {
         #[allow(clippy::empty_loop, non_camel_case_types, clippy::too_many_arguments)]
         impl #ident {
-            #vis fn send<#(#types),*>(self, #(_: #types),*) -> ::actor_core::Sending<'static> {
+            #vis fn send<#(#types),*>(self, #(_: #types),*) -> ::actor_core::Sending<'static, Self> {
                 loop {}
             }
 
@@ -88,7 +88,7 @@ fn methods(item: &Item) -> TokenStream {
                 self,
                 _: &'broker dyn ::actor_core::Broker,
                 #(_: #types),*
-            ) -> ::actor_core::Sending<'broker> {
+            ) -> ::actor_core::Sending<'broker, Self> {
                 loop {}
             }
 
@@ -96,7 +96,7 @@ fn methods(item: &Item) -> TokenStream {
                 loop {}
             }
 
-            #vis fn send_many<T>(self, _: T) -> ::actor_core::SendingMany<'static> {
+            #vis fn send_many<T>(self, _: T) -> ::actor_core::SendingMany<'static, Self> {
                 loop {}
             }
 
@@ -104,7 +104,7 @@ fn methods(item: &Item) -> TokenStream {
                 self,
                 _: &dyn ::actor_core::Broker,
                 _: T,
-            ) -> ::actor_core::SendingMany<'_> {
+            ) -> ::actor_core::SendingMany<'_, Self> {
                 loop {}
             }
         }

@@ -18,11 +18,11 @@ pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many"
 ///
 /// ```text
 /// impl welcome {
-///     pub fn send(self, to: String) -> Sending<'static> { self.message(to).send() }
-///     pub fn send_with<'broker>(self, via_broker: &'broker dyn Broker, to: String) -> Sending<'broker> { .. }
+///     pub fn send(self, to: String) -> Sending<'static, Self> { self.message(to).send() }
+///     pub fn send_with<'broker>(self, via_broker: &'broker dyn Broker, to: String) -> Sending<'broker, Self> { .. }
 ///     pub fn message(self, to: String) -> Message<Self> { Message::new(Self::__write(to)) }
-///     pub fn send_many<'calls>(self, each_call: impl IntoIterator<..>) -> SendingMany<'calls> { .. }
-///     pub fn send_many_with<'calls>(self, via_broker: &'calls dyn Broker, each_call: ..) -> SendingMany<'calls> { .. }
+///     pub fn send_many<'calls>(self, each_call: impl IntoIterator<..>) -> SendingMany<'calls, Self> { .. }
+///     pub fn send_many_with<'calls>(self, via_broker: &'calls dyn Broker, each_call: ..) -> SendingMany<'calls, Self> { .. }
 ///     pub async fn call(self, to: String) -> Result<(), MailError> { Self::welcome(to).await }
 ///     fn __write(to: String) -> ArgWriter { .. }
 /// }
@@ -61,7 +61,7 @@ fn one(actor: &Actor) -> TokenStream {
     let message_docs = docs("Makes a message to this actor, to be sent with settings of its own.");
     quote! {
         #send_docs
-        #vis fn #send(self, #(#names: #types),*) -> ::actor_core::Sending<'static> {
+        #vis fn #send(self, #(#names: #types),*) -> ::actor_core::Sending<'static, Self> {
             self.message(#(#names),*).send()
         }
 
@@ -70,7 +70,7 @@ fn one(actor: &Actor) -> TokenStream {
             self,
             #broker: &'broker dyn ::actor_core::Broker,
             #(#names: #types),*
-        ) -> ::actor_core::Sending<'broker> {
+        ) -> ::actor_core::Sending<'broker, Self> {
             self.message(#(#names),*).send_with(#broker)
         }
 
@@ -122,8 +122,8 @@ fn many(actor: &Actor) -> TokenStream {
     quote! {
         #send_many_docs
         #single_use
-        #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> ::actor_core::SendingMany<'calls> {
-            ::actor_core::SendingMany::installed::<Self>(#written)
+        #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> ::actor_core::SendingMany<'calls, Self> {
+            ::actor_core::SendingMany::installed(#written)
         }
 
         #send_many_with_docs
@@ -132,8 +132,8 @@ fn many(actor: &Actor) -> TokenStream {
             self,
             #broker: &'calls dyn ::actor_core::Broker,
             #calls: #iterator,
-        ) -> ::actor_core::SendingMany<'calls> {
-            ::actor_core::SendingMany::through::<Self>(#broker, #written)
+        ) -> ::actor_core::SendingMany<'calls, Self> {
+            ::actor_core::SendingMany::through(#broker, #written)
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::item::{Actor, Form};
 /// ```text
 /// pub struct welcome;
 /// macro_rules! __actor_declared_twice_welcome { () => {}; }
-/// impl welcome { pub fn send(self, to: String) -> Sending<'static>; .. }
+/// impl welcome { pub fn send(self, to: String) -> Sending<'static, Self>; .. }
 /// impl welcome { async fn welcome(to: String) -> Result<(), MailError> { body } }
 /// const _: () = { impl Actor for welcome { .. }  /* the registry's elements, the handler */ };
 /// ```

@@ -4,13 +4,12 @@ use redis::Value;
 
 use crate::entry::{self, EntryId};
 use crate::keys::Level;
-use crate::script::Place;
+use crate::place::Place;
 
 /// A message that is in flight here.
 #[derive(Debug)]
 pub(super) struct Delivered {
-    pub(super) level: Level,
-    pub(super) id: EntryId,
+    pub(super) place: Place,
     pub(super) body: bytes::Bytes,
     pub(super) count: DeliveryCount,
 }
@@ -21,13 +20,8 @@ impl Delivered {
         let Value::Array(parts) = entry else { return None };
         let [level, id, count, fields] = <[Value; 4]>::try_from(parts).ok()?;
         let (Value::Int(level), Value::BulkString(id), Value::Int(count)) = (level, id, count) else { return None };
-        let level = Level::at(u8::try_from(level).ok()?)?;
-        let body = entry::body(fields)?;
-        Some(Self { level, id: EntryId::parse(&id)?, body, count: DeliveryCount::read(count) })
-    }
-
-    pub(super) fn place(&self) -> Place {
-        Place { level: self.level, id: self.id }
+        let place = Place { level: Level::at(u8::try_from(level).ok()?)?, id: EntryId::parse(&id)? };
+        Some(Self { place, body: entry::body(fields)?, count: DeliveryCount::read(count) })
     }
 }
 

@@ -21,7 +21,7 @@ use self::state::{Reading, State};
 use crate::connection::{ANSWER, Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::RequestError;
-use crate::keys::Level;
+use crate::place::Place;
 use crate::queue::{Queue, Queues};
 use crate::request::Request;
 use crate::script;
@@ -42,7 +42,7 @@ pub(crate) struct QueueConsumer {
     weighted: bool,
     /// What was delivered to this worker and is not settled. What else Redis believes in flight with it was in
     /// an answer that never arrived. Written by claims, recoveries and settlements.
-    held: Mutex<HashSet<(u8, u128)>>,
+    held: Mutex<HashSet<Place>>,
     /// Held by the one claim that may run.
     reading: tokio::sync::Mutex<Reading>,
     /// Held while what is in flight here changes other than by a read: by a recovery, and by a reclaim. Else that
@@ -129,17 +129,17 @@ impl QueueConsumer {
     /// Makes deliveries of what was claimed out of turn or not, and remembers that they are held.
     fn hold(&self, entries: impl IntoIterator<Item = Delivered>, out_of_turn: bool) -> Vec<Delivery> {
         let mut held = self.held();
-        let deliver = |Delivered { level, id, body, count }| {
-            held.insert((level.place(), id.0));
+        let deliver = |Delivered { place, body, count }| {
+            held.insert(place);
             let DeliveryCount { crashes, interruptions } = count;
-            let receipt = Receipt::new(level.rank(out_of_turn), id.0);
-            Delivery::new(receipt, body, crashes).interrupted(interruptions)
+            let delivery = Delivery::new(place.receipt(), body).ranked(place.level.rank(out_of_turn));
+            delivery.recovered(crashes, interruptions)
         };
         entries.into_iter().map(deliver).collect()
     }
 
-    /// What was delivered and is not settled, as place and entry.
-    fn held(&self) -> MutexGuard<'_, HashSet<(u8, u128)>> {
+    /// What was delivered and is not settled.
+    fn held(&self) -> MutexGuard<'_, HashSet<Place>> {
         // Nothing panics while it is held.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,9 +188,9 @@ impl Consumers {
         let mut held = consumer.held();
         for ((receipt, _), answer) in settlements.iter().zip(answers) {
             if answer.is_ok()
-                && let Some(level) = Level::of_rank(receipt.rank())
+                && let Some(place) = Place::of(receipt)
             {
-                held.remove(&(level.place(), receipt.number()));
+                held.remove(&place);
             }
         }
     }

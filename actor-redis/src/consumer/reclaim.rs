@@ -15,6 +15,7 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, Level};
+use crate::place::Place;
 use crate::request::Request;
 
 /// How many entries in flight are listed at a time.
@@ -64,7 +65,7 @@ impl QueueConsumer {
                 let page = self.page(commands, level, after).await?;
                 let (len, last) = (page.len(), page.last().map(|lost| lost.id));
                 let lost: Vec<_> =
-                    page.into_iter().filter(|lost| !held.contains(&(level.place(), lost.id.0))).collect();
+                    page.into_iter().filter(|lost| !held.contains(&Place { level, id: lost.id })).collect();
                 let mut rest = lost.as_slice();
                 while !rest.is_empty() {
                     if found.len() == max {
@@ -132,7 +133,7 @@ impl QueueConsumer {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
             let entry = entries.pop().and_then(Entry::read);
             match entry {
-                Some(Entry { body, .. }) => delivered.push(Delivered { level, id, body, count }),
+                Some(Entry { body, .. }) => delivered.push(Delivered { place: Place { level, id }, body, count }),
                 None => {
                     let (mut ack, mut del) = (Cmd::new(), Cmd::new());
                     ack.arg("XACK").arg(key).arg(GROUP).arg(id);

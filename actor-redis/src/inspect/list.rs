@@ -13,8 +13,9 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, Keys, Level};
+use crate::place::Place;
 use crate::request::{Answer, Request};
-use crate::script::{self, Indexed, Place, time};
+use crate::script::{self, Indexed, time};
 
 /// The longest page.
 pub(crate) const LONGEST_PAGE: usize = 1_000;

@@ -6,9 +6,10 @@ use actor_core::inspect::Counts;
 use bytes::Bytes;
 use redis::Value;
 
-use super::{Call, Place, Source, before_ready, dead, integers};
+use super::{Call, Source, before_ready, dead, integers};
 use crate::entry::EntryId;
 use crate::keys::{GROUP, Keys, Level};
+use crate::place::Place;
 
 static COUNT: Source = source!("count");
 static REPLAY: Source = source!("pruned", "replay");

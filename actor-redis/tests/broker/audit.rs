@@ -63,7 +63,7 @@ async fn what_nobody_holds_any_more_is_found_and_then_delivered_again() {
         taken += recovered.len();
         for delivery in recovered.drain(..) {
             assert_eq!(delivery.crashes, 1);
-            settle(&broker, &consumer, delivery.receipt, actor_core::settlement::Settlement::Done).await;
+            settle(&broker, &consumer, delivery.receipt, actor_core::settlement::Outcome::Done.into()).await;
         }
     }
     assert_eq!(taken, 247, "250 were in flight, and 3 were settled");

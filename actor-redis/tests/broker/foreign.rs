@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_core::{Inspect, MessageId, Priority};
 
 use crate::server::{Server, bodies, claim, message, queue, send, wait_and_claim, worker};
@@ -27,7 +27,7 @@ async fn an_entry_of_another_shape_between_two_good_ones_is_delivered_as_it_is()
     let delivered = claim(&broker, &consumer, 10).await;
     assert_eq!(bodies(&delivered), ["good", "body {} by me", "inside", "also good"]);
     for delivery in delivered {
-        let done = broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await;
+        let done = broker.settle(&consumer, &[(delivery.receipt, Outcome::Done.into())]).await;
         assert_eq!(*done[0].as_ref().unwrap(), Settled::Applied);
     }
 }
@@ -49,9 +49,9 @@ async fn any_bytes_come_back_as_they_were() {
         let body = delivery.body;
         let settlement = if body.len() % 2 == 0 {
             let after = Duration::from_millis(1);
-            Settlement::Reschedule { id: MessageId::new(), priority: Priority::Low, body, after }
+            Outcome::Reschedule { id: MessageId::new(), priority: Priority::Low, body, after }.into()
         } else {
-            Settlement::DeadLetter { id: None, body, reason: "odd".to_owned() }
+            Outcome::DeadLetter { id: None, body, reason: "odd".to_owned() }.into()
         };
         settlements.push((delivery.receipt, settlement));
     }
@@ -85,8 +85,8 @@ async fn two_messages_with_one_identity_do_not_replace_one_another() {
         .map(|(index, delivery)| {
             let (body, after) = (delivery.body, Duration::from_millis(1));
             let settlement = match index {
-                0 | 1 => Settlement::Reschedule { id, priority: Priority::Normal, body, after },
-                _ => Settlement::DeadLetter { id: Some(id), body, reason: "why".to_owned() },
+                0 | 1 => Outcome::Reschedule { id, priority: Priority::Normal, body, after }.into(),
+                _ => Outcome::DeadLetter { id: Some(id), body, reason: "why".to_owned() }.into(),
             };
             (delivery.receipt, settlement)
         })

@@ -4,7 +4,7 @@ use std::time::Duration;
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Delivery, Wait};
 use actor_core::inspect::{Inspect, Page, State, Which};
-use actor_core::settlement::Settlement;
+use actor_core::settlement::{Outcome, Settlement};
 use actor_core::{MessageId, Priority};
 use actor_redis::RedisBroker;
 
@@ -30,12 +30,12 @@ fn large(priority: Priority) -> Enqueue {
 
 fn dead_letter(delivery: Delivery) -> (actor_core::delivery::Receipt, Settlement) {
     let Delivery { receipt, body, .. } = delivery;
-    (receipt, Settlement::DeadLetter { id: Some(MessageId::new()), body, reason: "why".to_owned() })
+    (receipt, Outcome::DeadLetter { id: Some(MessageId::new()), body, reason: "why".to_owned() }.into())
 }
 
 fn retry(delivery: Delivery) -> (actor_core::delivery::Receipt, Settlement) {
     let Delivery { receipt, body, .. } = delivery;
-    (receipt, Settlement::Reschedule { id: MessageId::new(), priority: Priority::Normal, body, after: HOUR })
+    (receipt, Outcome::Reschedule { id: MessageId::new(), priority: Priority::Normal, body, after: HOUR }.into())
 }
 
 /// A queue of the largest messages, and how long each verb's longest command took.
@@ -148,11 +148,11 @@ impl Heavy {
         let delivered = self.claim("claim").await;
         assert_eq!(delivered.len(), MANY);
         self.look("list of those in flight", State::InFlight).await;
-        let release = |Delivery { receipt, body, .. }: Delivery| (receipt, Settlement::Release { body });
+        let release = |Delivery { receipt, body, .. }: Delivery| (receipt, Outcome::Release { body }.into());
         self.settle("release", delivered, release).await;
         self.look("list of the ready", State::Ready).await;
         let delivered = self.claim("claim").await;
-        self.settle("done", delivered, |delivery| (delivery.receipt, Settlement::Done)).await;
+        self.settle("done", delivered, |delivery| (delivery.receipt, Outcome::Done.into())).await;
         self.fill(|_| large(Priority::Low)).await;
         self.purge("purge of the ready", State::Ready).await;
     }
@@ -196,7 +196,7 @@ impl Heavy {
             };
             let delivered = self.time("find what was lost", claim).await.unwrap_or_default();
             found += delivered.len();
-            self.settle("done", delivered, |delivery| (delivery.receipt, Settlement::Done)).await;
+            self.settle("done", delivered, |delivery| (delivery.receipt, Outcome::Done.into())).await;
         }
     }
 
@@ -230,10 +230,7 @@ impl Heavy {
             while let recovered @ [_, ..] =
                 &mut *self.broker.recover(&self.consumer, 256, Duration::ZERO).await.unwrap()
             {
-                delivered.extend(recovered.iter_mut().map(|one| {
-                    let receipt = actor_core::delivery::Receipt::new(one.receipt.rank(), one.receipt.number());
-                    Delivery::new(receipt, one.body.clone(), 0)
-                }));
+                delivered.extend(recovered.iter_mut().map(|one| Delivery::new(one.receipt.clone(), one.body.clone())));
             }
         }
         delivered

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::broker::Broker;
 use actor_core::inspect::{Handle, Listed, Page, State, Which};
-use actor_core::settlement::Settlement;
+use actor_core::settlement::Outcome;
 use actor_core::{Inspect, MessageId, Priority, QueueName};
 use actor_redis::RedisBroker;
 
@@ -57,7 +57,7 @@ async fn every_message_is_counted_and_listed_in_its_state() {
             assert_eq!((read.body, read.reason), (listed.body, listed.reason));
         }
     }
-    settle(&broker, &consumer, held, Settlement::Done).await;
+    settle(&broker, &consumer, held, Outcome::Done.into()).await;
     assert!(broker.read(&queue(), State::InFlight, &delivered.handle).await.unwrap().is_none());
 }
 
@@ -141,7 +141,7 @@ async fn a_replayed_dead_letter_is_ready_again_and_new() {
     assert_eq!(broker.replay(&queue(), Which::One(dead_letter.handle.clone())).await.unwrap(), 1);
     assert_eq!(broker.replay(&queue(), Which::One(dead_letter.handle)).await.unwrap(), 0);
     let delivered = claim(&broker, &consumer, 1).await.remove(0);
-    assert_eq!(delivered.receipt.rank() & 0x3f, 1, "it has its priority again");
+    assert_eq!(delivered.rank & 0x3f, 1, "it has its priority again");
     let body: serde_json::Value = serde_json::from_slice(&delivered.body).unwrap();
     assert_eq!((&body["attempt"], &body["crashes"], &body["mine"]), (&0.into(), &0.into(), &true.into()));
     assert!(body.get("last_error").is_none() && body.get("expires_at").is_none());
@@ -165,7 +165,7 @@ async fn every_dead_letter_is_replayed_by_one_call() {
         .map(|delivery| {
             (
                 delivery.receipt,
-                Settlement::DeadLetter { id: Some(MessageId::new()), body: delivery.body, reason: String::new() },
+                Outcome::DeadLetter { id: Some(MessageId::new()), body: delivery.body, reason: String::new() }.into(),
             )
         })
         .collect();
@@ -198,7 +198,7 @@ async fn what_is_deleted_is_gone_and_what_is_in_flight_is_left() {
     }
     let counts = broker.counts(&queue()).await.unwrap();
     assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead), (0, 1, 0, 0));
-    assert_eq!(settle(&broker, &consumer, held, Settlement::Done).await, actor_core::settlement::Settled::Applied);
+    assert_eq!(settle(&broker, &consumer, held, Outcome::Done.into()).await, actor_core::settlement::Settled::Applied);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use actor_core::Inspect;
 use actor_core::broker::Broker;
-use actor_core::delivery::{Consumer, Receipt, Renewal, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::delivery::{Consumer, Renewal, WorkerId};
+use actor_core::settlement::{Outcome, Settled};
 
 use crate::server::{
     LEASE, Server, bodies, claim, dead_letter, end_lease, message, queue, release, retry, send, settle, worker,
@@ -52,32 +52,31 @@ async fn a_zombies_late_success_counts_and_its_late_failure_does_not() {
     end_lease(&server, &zombie);
     let mut held = broker.recover(&alive, 10, Duration::ZERO).await.unwrap();
     assert_eq!(held.len(), 4);
-    assert_eq!(settle(&broker, &zombie, late.next().unwrap(), Settlement::Done).await, Settled::Applied);
+    assert_eq!(settle(&broker, &zombie, late.next().unwrap(), Outcome::Done.into()).await, Settled::Applied);
     for failure in [retry("late", Duration::ZERO), dead_letter("late", "late"), release("late")] {
         assert_eq!(settle(&broker, &zombie, late.next().unwrap(), failure).await, Settled::Stale);
     }
     // What the zombie did is done; what it failed at is still the other's.
     let done = held.remove(0).receipt;
-    assert_eq!(settle(&broker, &alive, done, Settlement::Done).await, Settled::Stale);
+    assert_eq!(settle(&broker, &alive, done, Outcome::Done.into()).await, Settled::Stale);
     for delivery in held {
-        assert_eq!(settle(&broker, &alive, delivery.receipt, Settlement::Done).await, Settled::Applied);
+        assert_eq!(settle(&broker, &alive, delivery.receipt, Outcome::Done.into()).await, Settled::Applied);
     }
     assert!(claim(&broker, &alive, 10).await.is_empty());
     assert_eq!(server.run::<i64>("EXISTS {actor:mail}:scheduled {actor:mail}:dead"), 0);
 }
 
 #[tokio::test]
-async fn of_a_batch_that_is_partly_settled_it_is_said_that_it_is_unclear() {
+async fn a_batch_that_is_partly_settled_is_applied() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, ["a", "b", "c"].map(message).into()).await;
     let receipts: Vec<_> = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt).collect();
-    let copy = |receipt: &Receipt| Receipt::new(receipt.rank(), receipt.number());
-    assert_eq!(settle(&broker, &consumer, copy(&receipts[1]), Settlement::Done).await, Settled::Applied);
-    let batch: Vec<_> = receipts.iter().map(|receipt| (copy(receipt), Settlement::Done)).collect();
+    assert_eq!(settle(&broker, &consumer, receipts[1].clone(), Outcome::Done.into()).await, Settled::Applied);
+    let batch: Vec<_> = receipts.iter().map(|receipt| (receipt.clone(), Outcome::Done.into())).collect();
     for answer in broker.settle(&consumer, &batch).await {
-        assert_eq!(answer.unwrap(), Settled::Unclear);
+        assert_eq!(answer.unwrap(), Settled::Applied);
     }
     for answer in broker.settle(&consumer, &batch).await {
         assert_eq!(answer.unwrap(), Settled::Stale);
@@ -96,7 +95,7 @@ async fn every_kind_of_settlement_goes_in_one_call() {
         .enumerate()
         .map(|(index, delivery)| {
             let settlement = match index % 4 {
-                0 => Settlement::Done,
+                0 => Outcome::Done.into(),
                 1 => retry("again", Duration::from_secs(3600)),
                 2 => dead_letter("dead", "why"),
                 _ => release("back"),

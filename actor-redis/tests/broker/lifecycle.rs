@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actor_core::Priority;
 use actor_core::broker::Broker;
-use actor_core::delivery::{Receipt, Renewal, Wait};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::delivery::{Renewal, Wait};
+use actor_core::settlement::{Outcome, Settled};
 
 use crate::server::{
     LEASE, Server, bodies, claim, dead_letter, end_lease, message, message_of, queue, release, retry, send, settle,
@@ -22,9 +22,9 @@ async fn a_message_that_is_done_leaves_nothing_behind() {
     assert_eq!(bodies(&delivered), ["one"]);
     assert_eq!(delivered[0].crashes, 0);
     let receipt = delivered.remove(0).receipt;
-    let again = Receipt::new(receipt.rank(), receipt.number());
-    assert_eq!(settle(&broker, &consumer, receipt, Settlement::Done).await, Settled::Applied);
-    assert_eq!(settle(&broker, &consumer, again, Settlement::Done).await, Settled::Stale);
+    let again = receipt.clone();
+    assert_eq!(settle(&broker, &consumer, receipt, Outcome::Done.into()).await, Settled::Applied);
+    assert_eq!(settle(&broker, &consumer, again, Outcome::Done.into()).await, Settled::Stale);
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 0);
     assert!(claim(&broker, &consumer, 10).await.is_empty());
 }
@@ -131,7 +131,7 @@ async fn a_deregistered_worker_leaves_no_trace() {
     let consumer = worker(&broker).await;
     send(&broker, vec![message("a")]).await;
     let delivered = claim(&broker, &consumer, 1).await.remove(0);
-    settle(&broker, &consumer, delivered.receipt, Settlement::Done).await;
+    settle(&broker, &consumer, delivered.receipt, Outcome::Done.into()).await;
     broker.deregister(&consumer.worker, &[queue()]).await.unwrap();
     assert_eq!(server.run::<i64>("ZCARD {actor:mail}:workers"), 0);
     let consumers: Vec<redis::Value> = server.run("XINFO CONSUMERS {actor:mail}:ready:normal workers");

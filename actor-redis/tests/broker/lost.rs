@@ -3,7 +3,7 @@ use std::time::Duration;
 use actor_core::Inspect;
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Receipt, Renewal, Wait};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_redis::RedisBroker;
 
 use crate::proxy::Proxy;
@@ -171,7 +171,8 @@ async fn what_is_too_much_for_one_request_of_a_slow_network_goes_in_several() {
     let consumer = worker(&broker).await;
     send(&broker, large()).await;
     let delivered = claim(&broker, &consumer, 12).await;
-    let back = delivered.into_iter().map(|delivery| (delivery.receipt, Settlement::Release { body: delivery.body }));
+    let back =
+        delivered.into_iter().map(|delivery| (delivery.receipt, Outcome::Release { body: delivery.body }.into()));
     proxy.be_slow();
     for settled in broker.settle(&consumer, &back.collect::<Vec<_>>()).await {
         assert_eq!(settled.unwrap(), Settled::Applied);
@@ -210,7 +211,7 @@ async fn a_settlement_whose_answer_was_lost_can_be_repeated() {
     let settlements: Vec<_> = claim(&broker, &consumer, 2)
         .await
         .into_iter()
-        .zip([Settlement::Done, retry("again", LEASE)])
+        .zip([Outcome::Done.into(), retry("again", LEASE)])
         .map(|(delivery, settlement)| (delivery.receipt, settlement))
         .collect();
     proxy.swallow_the_next_answer();
@@ -339,7 +340,7 @@ async fn a_receipt_of_another_broker_settles_nothing() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
-    let strange = [(Receipt::new(9, 1), Settlement::Done), (Receipt::new(2, 1), Settlement::Done)];
+    let strange = [(Receipt::new("another"), Outcome::Done.into()), (Receipt::new(vec![0; 16]), Outcome::Done.into())];
     for answer in broker.settle(&consumer, &strange).await {
         assert_eq!(answer.unwrap(), Settled::Stale);
     }
@@ -352,7 +353,7 @@ async fn a_message_whose_settlement_redis_has_forgotten_is_delivered_again() {
     let consumer = worker(&broker).await;
     send(&broker, vec![message("a")]).await;
     let settled = claim(&broker, &consumer, 1).await.remove(0).receipt;
-    settle(&broker, &consumer, settled, Settlement::Done).await;
+    settle(&broker, &consumer, settled, Outcome::Done.into()).await;
     // As a replica that was promoted, or a server on an older file, would have it: delivered to this worker.
     let _: String = server.run("XADD {actor:mail}:ready:normal * m a");
     let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:normal >", consumer.worker);

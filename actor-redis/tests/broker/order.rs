@@ -3,7 +3,7 @@ use std::time::Duration;
 use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
 use actor_core::inspect::State;
-use actor_core::settlement::Settlement;
+use actor_core::settlement::Outcome;
 use actor_core::{Inspect, Priority};
 use actor_redis::RedisBroker;
 
@@ -64,7 +64,7 @@ async fn a_hundred_thousand_messages_go_through_one_call_and_come_back_in_order(
             assert_eq!(delivery.body, next.to_string().as_bytes());
             next += 1;
         }
-        let done: Vec<_> = delivered.into_iter().map(|delivery| (delivery.receipt, Settlement::Done)).collect();
+        let done: Vec<_> = delivered.into_iter().map(|delivery| (delivery.receipt, Outcome::Done.into())).collect();
         for answer in broker.settle(&consumer, &done).await {
             answer.unwrap();
         }
@@ -102,9 +102,9 @@ async fn with_weighted_priorities_low_ones_have_a_share_beside_high_ones_that_ne
                 *shares.entry(String::from_utf8(delivery.body.to_vec()).unwrap()).or_insert(0) += 1;
             }
             // What came out of turn starts before what a worker has fetched, and settles as any other.
-            let before = delivered.iter().filter(|delivery| delivery.receipt.rank() < 0x40).count();
+            let before = delivered.iter().filter(|delivery| delivery.rank < 0x40).count();
             assert_eq!(before, delivered.iter().filter(|delivery| delivery.body != "high").count());
-            let done: Vec<_> = delivered.into_iter().map(|delivery| (delivery.receipt, Settlement::Done)).collect();
+            let done: Vec<_> = delivered.into_iter().map(|delivery| (delivery.receipt, Outcome::Done.into())).collect();
             for answer in broker.settle(&consumer, &done).await {
                 answer.unwrap();
             }

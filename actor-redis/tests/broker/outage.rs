@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use actor_core::broker::Broker;
 use actor_core::delivery::{Renewal, Wait};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_core::{Inspect, Priority};
 use actor_redis::RedisBroker;
 
@@ -23,7 +23,7 @@ async fn round(broker: &RedisBroker) -> bool {
         let delivered = broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await;
         works &= delivered.is_ok();
         for delivery in delivered.into_iter().flatten() {
-            works &= broker.settle(&consumer, &[(delivery.receipt, Settlement::Done)]).await[0].is_ok();
+            works &= broker.settle(&consumer, &[(delivery.receipt, Outcome::Done.into())]).await[0].is_ok();
         }
     }
     works &= broker.recover(&consumer, 10, Duration::ZERO).await.is_ok();
@@ -107,8 +107,8 @@ async fn a_server_that_is_back_is_found_within_a_second() {
         tokio::task::yield_now().await;
     }
     let settled = loop {
-        let receipt = actor_core::delivery::Receipt::new(delivered.receipt.rank(), delivered.receipt.number());
-        match broker.settle(&consumer, &[(receipt, Settlement::Done)]).await.remove(0) {
+        let receipt = delivered.receipt.clone();
+        match broker.settle(&consumer, &[(receipt, Outcome::Done.into())]).await.remove(0) {
             Ok(settled) => break settled,
             Err(_) => tokio::task::yield_now().await,
         }
@@ -141,7 +141,7 @@ async fn without_a_server_every_call_fails_soon_and_says_that_nothing_happened()
     }
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(
-        broker.settle(&consumer, &[(delivered.receipt, Settlement::Done)]).await[0]
+        broker.settle(&consumer, &[(delivered.receipt, Outcome::Done.into())]).await[0]
             .as_ref()
             .unwrap_err()
             .is_transient()
@@ -173,7 +173,7 @@ async fn scripts_that_the_server_forgot_are_given_to_it_again() {
         assert_eq!(settle(&broker, &consumer, next(), settlement).await, Settled::Applied);
     }
     forget();
-    let both = [(next(), Settlement::Done)];
+    let both = [(next(), Outcome::Done.into())];
     assert_eq!(*broker.settle(&consumer, &both).await[0].as_ref().unwrap(), Settled::Applied);
     forget();
     assert!(round(&broker).await);

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use actor_core::Inspect;
 use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_redis::RedisBroker;
 
 use crate::proxy::Proxy;
@@ -39,7 +39,7 @@ async fn what_is_sent_after_a_quiet_time_is_stored_once_where_the_connection_was
             tokio::time::sleep(PAUSE).await; // Time itself makes the wire forget.
         }
         let sent = quickly(broker.enqueue(&queue(), vec![message(&number.to_string())])).await;
-        sent.into_iter().for_each(|sent| sent.unwrap());
+        sent.into_iter().for_each(|sent| assert_eq!(sent.unwrap(), actor_core::broker::Enqueued::Stored));
     }
     assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:normal"), 4);
     assert_eq!(proxy.forgotten(), 3);
@@ -69,7 +69,7 @@ async fn whoever_asks_after_a_quiet_time_is_answered() {
     let consumer = worker(&broker).await;
     send(&broker, ["done", "retry"].map(message).into()).await;
     let delivered = claim(&broker, &consumer, 2).await;
-    let mut settlements = [Settlement::Done, retry("again", LEASE)].into_iter();
+    let mut settlements = [Outcome::Done.into(), retry("again", LEASE)].into_iter();
     for delivery in delivered {
         tokio::time::sleep(PAUSE).await;
         let settled = quickly(settle(&broker, &consumer, delivery.receipt, settlements.next().unwrap())).await;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use actor_core::broker::Broker;
 use actor_core::delivery::{Delivery, Renewal};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_core::{Inspect, Priority};
 
 use crate::server::{
@@ -116,7 +116,7 @@ async fn what_a_deregistered_worker_still_held_is_recovered_at_once() {
     assert!(deaths(&broker, &alive).await);
     assert_eq!(bodies(&broker.recover(&alive, 1, Duration::ZERO).await.unwrap()), ["a"]);
     assert!(!deaths(&broker, &alive).await);
-    assert_eq!(settle(&broker, &alive, delivered.receipt, Settlement::Done).await, Settled::Applied);
+    assert_eq!(settle(&broker, &alive, delivered.receipt, Outcome::Done.into()).await, Settled::Applied);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use std::time::Duration;
 use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
 use actor_core::inspect::{Page, State, Which};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_core::{BrokerError, Inspect, Priority};
 use actor_redis::{Error, RedisBroker};
 
@@ -179,8 +179,9 @@ async fn a_user_with_the_documented_permissions_can_do_everything_and_no_more_is
     crate::server::end_lease(&server, &dead);
     assert_eq!(broker.recover(&consumer, 1, Duration::ZERO).await.unwrap().len(), 1);
     let mut delivered = claim(&broker, &consumer, 10).await.into_iter().map(|delivery| delivery.receipt);
-    for settlement in [Settlement::Done, retry("r", LEASE), park("p", "a"), dead_letter("b", "why"), release("back")] {
-        assert_eq!(settle(&broker, &consumer, delivered.next().unwrap(), settlement).await, Settled::Applied);
+    let done = Outcome::Done.into();
+    for end in [done, retry("r", LEASE), park("p", "a"), dead_letter("b", "why"), release("back")] {
+        assert_eq!(settle(&broker, &consumer, delivered.next().unwrap(), end).await, Settled::Applied);
     }
     assert_eq!(broker.unpark(&consumer, &["a"], 10).await.unwrap().len(), 1);
     assert!(!wait_and_claim(&broker, &consumer).await.is_empty());
@@ -236,10 +237,9 @@ async fn out_of_memory_nothing_new_is_stored_and_what_is_there_is_worked_off() {
     // A worker can still live, start, and settle, or the memory would stay full for ever.
     broker.renew(&before.worker, &[queue()], LEASE).await.unwrap();
     let after = worker(&broker).await;
-    let again = Duration::from_millis(1);
     for (delivery, settlement) in delivered.into_iter().zip([
-        Settlement::Done,
-        retry("retried", again),
+        Outcome::Done.into(),
+        retry("retried", Duration::from_millis(1)),
         dead_letter("dead-lettered", "why"),
         release("released"),
     ]) {
@@ -280,7 +280,7 @@ async fn a_read_only_replica_is_named() {
     let error = refused(&broker).await;
     assert!(error.is_transient() && !error.is_unknown());
     says(&error, "read-only replica");
-    let error = broker.settle(&consumer, &[(delivered.receipt, Settlement::Done)]).await.remove(0).unwrap_err();
+    let error = broker.settle(&consumer, &[(delivered.receipt, Outcome::Done.into())]).await.remove(0).unwrap_err();
     says(&error, "read-only replica");
     says(broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap_err(), "read-only replica");
 }
@@ -328,8 +328,8 @@ async fn a_failure_that_cannot_be_stored_keeps_its_message_and_fails_no_other() 
     let _: String = server.run("SET {actor:mail}:scheduled:bodies mine");
     let _: String = server.run("SET {actor:mail}:dead:reasons mine");
     let delivered = claim(&broker, &consumer, 4).await.into_iter().map(|delivery| delivery.receipt);
-    let settlements: Vec<_> =
-        delivered.zip([Settlement::Done, retry("r", LEASE), dead_letter("b", "w"), release("back")]).collect();
+    let ends = [Outcome::Done.into(), retry("r", LEASE), dead_letter("b", "w"), release("back")];
+    let settlements: Vec<_> = delivered.zip(ends).collect();
     let answers = broker.settle(&consumer, &settlements).await;
     assert_eq!(*answers[0].as_ref().unwrap(), Settled::Applied);
     assert_eq!(*answers[3].as_ref().unwrap(), Settled::Applied);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use actor_core::broker::Broker;
 use actor_core::delivery::Wait;
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_redis::RedisBroker;
 use tokio::runtime::{Builder, Runtime};
 
@@ -63,7 +63,7 @@ fn a_message_passes_through_a_runtime_for_each_step() {
         runtimes[1].block_on(send(&broker, vec![message("a")]));
         let mut delivered = runtimes[2].block_on(claim(&broker, &consumer, 1));
         assert_eq!(bodies(&delivered), ["a"]);
-        let settled = settle(&broker, &consumer, delivered.remove(0).receipt, Settlement::Done);
+        let settled = settle(&broker, &consumer, delivered.remove(0).receipt, Outcome::Done.into());
         assert_eq!(runtimes[3].block_on(settled), Settled::Applied);
         assert!(began.elapsed() < 2 * QUICK, "{:?}", began.elapsed());
     }

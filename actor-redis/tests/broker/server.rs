@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Wait, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled, Settlement};
 use actor_core::{MessageId, Priority, QueueName};
 use actor_redis::RedisBroker;
 use redis::{Cmd, FromRedisValue};
@@ -292,20 +292,20 @@ pub(crate) async fn settle(
 }
 
 pub(crate) fn retry(body: &str, after: Duration) -> Settlement {
-    Settlement::Reschedule { id: MessageId::new(), priority: Priority::Normal, body: body.to_owned().into(), after }
+    Outcome::Reschedule { id: MessageId::new(), priority: Priority::Normal, body: body.to_owned().into(), after }.into()
 }
 
 pub(crate) fn park(body: &str, ability: &str) -> Settlement {
     let (body, ability) = (body.to_owned().into(), ability.to_owned());
-    Settlement::Park { id: MessageId::new(), priority: Priority::Normal, body, after: LEASE, ability }
+    Outcome::Park { id: MessageId::new(), priority: Priority::Normal, body, after: LEASE, ability }.into()
 }
 
 pub(crate) fn dead_letter(body: &str, reason: &str) -> Settlement {
-    Settlement::DeadLetter { id: Some(MessageId::new()), body: body.to_owned().into(), reason: reason.to_owned() }
+    Outcome::DeadLetter { id: Some(MessageId::new()), body: body.to_owned().into(), reason: reason.to_owned() }.into()
 }
 
 pub(crate) fn release(body: &str) -> Settlement {
-    Settlement::Release { body: body.to_owned().into() }
+    Outcome::Release { body: body.to_owned().into() }.into()
 }
 
 /// Ends a worker's lease, as its death would.

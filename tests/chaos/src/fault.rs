@@ -268,9 +268,9 @@ impl Fault {
         let broker: Arc<dyn Broker> = Arc::clone(&stage.sender);
         tokio::spawn(async move {
             match self {
-                Self::Poison => tasks::poison.message().send_with(&*broker).await,
-                Self::Hog => tasks::hog.message(9_000).send_with(&*broker).await,
-                _ => tasks::leaky.message().send_with(&*broker).await,
+                Self::Poison => drop(tasks::poison.message().send_with(&*broker).await),
+                Self::Hog => drop(tasks::hog.message(9_000).send_with(&*broker).await),
+                _ => drop(tasks::leaky.message().send_with(&*broker).await),
             }
         });
     }

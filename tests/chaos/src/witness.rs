@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actor_core::broker::{Broker, Enqueue};
+use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, MessageId, QueueName};
@@ -71,13 +71,7 @@ impl<B> Witness<B> {
 
     fn note_settled(&self, settlement: &Settlement) {
         // What is done has begun.
-        let (Settlement::Reschedule { body, .. }
-        | Settlement::Park { body, .. }
-        | Settlement::DeadLetter { body, .. }
-        | Settlement::Release { body }) = settlement
-        else {
-            return;
-        };
+        let Some(body) = settlement.outcome.body() else { return };
         if let Ok(Counted { id, attempt, deliveries, last_error, .. }) = serde_json::from_slice(body) {
             self.journal.note(&What::Settled { id, token: deliveries, spent: attempt, error: last_error });
         }
@@ -86,7 +80,7 @@ impl<B> Witness<B> {
 
 #[async_trait]
 impl<B: Broker> Broker for Witness<B> {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<(), BrokerError>> {
+    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         for message in &messages {
             let actor =
@@ -108,8 +102,8 @@ impl<B: Broker> Broker for Witness<B> {
         };
         for (id, answer) in ids.into_iter().zip(&answers) {
             self.journal.note(&match answer {
-                Ok(()) if is_safe => What::Acknowledged { id },
-                Ok(()) => What::Unknown { id, why: "stored, and perhaps by no replica".to_owned() },
+                Ok(_) if is_safe => What::Acknowledged { id },
+                Ok(_) => What::Unknown { id, why: "stored, and perhaps by no replica".to_owned() },
                 Err(error) if error.is_unknown() => What::Unknown { id, why: error.to_string() },
                 Err(error) => What::Refused { id, why: error.to_string() },
             });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Wait, WorkerId};
 use actor_core::inspect::Inspect;
-use actor_core::settlement::{Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled};
 use actor_core::{MessageId, Priority, QueueName};
 
 use super::reference::{End, Number, Reference};
@@ -240,23 +240,23 @@ impl<'a, S: Stage> Player<'a, S> {
 
     async fn settle(&mut self, session: usize, at: usize, end: &End) -> Result<(), String> {
         let (_, receipt, delivery) = &self.deliveries[at];
-        let (receipt, delivery) = (Receipt::new(receipt.rank(), receipt.number()), *delivery);
+        let (receipt, delivery) = (receipt.clone(), *delivery);
         let number = self.reference.number(delivery);
         let id = self.ids[number];
         self.settlements += 1;
         let body = format!("{number} settled {}", self.settlements);
         let bytes = bytes::Bytes::from(body.clone());
         let settlement = match *end {
-            End::Done => Settlement::Done,
-            End::RetryNow(priority) => Settlement::Reschedule { id, priority, body: bytes, after: Duration::ZERO },
-            End::RetryLater(priority) => Settlement::Reschedule { id, priority, body: bytes, after: LATER },
+            End::Done => Outcome::Done.into(),
+            End::RetryNow(priority) => Outcome::Reschedule { id, priority, body: bytes, after: Duration::ZERO }.into(),
+            End::RetryLater(priority) => Outcome::Reschedule { id, priority, body: bytes, after: LATER }.into(),
             End::Park(priority) => {
-                Settlement::Park { id, priority, body: bytes, after: LATER, ability: ABILITY.to_owned() }
+                Outcome::Park { id, priority, body: bytes, after: LATER, ability: ABILITY.to_owned() }.into()
             }
             End::DeadLetter => {
-                Settlement::DeadLetter { id: Some(id), body: bytes, reason: "it was played so".to_owned() }
+                Outcome::DeadLetter { id: Some(id), body: bytes, reason: "it was played so".to_owned() }.into()
             }
-            End::Release => Settlement::Release { body: bytes },
+            End::Release => Outcome::Release { body: bytes }.into(),
         };
         let answers = self.stage.broker().settle(&self.sessions[session], &[(receipt, settlement)]).await;
         let answers: Vec<Settled> = answers.into_iter().map(|answer| answer.expect(REACHED)).collect();

@@ -21,7 +21,7 @@ fn dead_letter(queue: &mut Queue, body: &'static str, now: Moment) {
     let worker = WorkerId::new("w");
     queue.store(Priority::Normal, body.into(), Duration::ZERO, now);
     let delivery = queue.claim(&worker, 1, now).pop().unwrap();
-    let dead_letter = Settlement::DeadLetter { id: None, body: delivery.body, reason: "for a test".to_owned() };
+    let dead_letter = Outcome::DeadLetter { id: None, body: delivery.body, reason: "for a test".to_owned() }.into();
     assert_eq!(queue.settle(&worker, &delivery.receipt, &dead_letter, now), Settled::Applied);
 }
 

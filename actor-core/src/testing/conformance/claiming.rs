@@ -42,19 +42,19 @@ pub async fn a_higher_priority_goes_first<H: Harness>(harness: &H) {
 }
 
 /// So that a worker starts them in that order too, when it claimed the lower one before.
-pub async fn a_receipt_ranks_its_message_by_priority<H: Harness>(harness: &H) {
+pub async fn a_delivery_ranks_its_message_by_priority<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;
     let mut ranks = Vec::new();
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
         scene.enqueue(vec![message("it", priority)]).await;
-        ranks.push(scene.claim_one(&worker).await.receipt.rank());
+        ranks.push(scene.claim_one(&worker).await.rank);
     }
     assert!(ranks.is_sorted_by(|lower, higher| lower > higher), "{ranks:?}");
     scene.enqueue(vec![message("released", Priority::Low)]).await;
     let delivery = scene.claim_one(&worker).await;
     assert_eq!(scene.settle(&worker, &delivery, release("released")).await, Settled::Applied);
-    let again = scene.claim_one(&worker).await.receipt.rank();
+    let again = scene.claim_one(&worker).await.rank;
     assert!(again <= ranks[0] && again > ranks[1], "what was released ranks {again}, of {ranks:?}");
 }
 

@@ -8,7 +8,7 @@ use super::Harness;
 use super::scene::{Scene, dead_lettered, message, text, texts};
 use crate::broker::{Broker, Enqueue};
 use crate::inspect::{Inspect, Page, State, Which};
-use crate::settlement::{Settled, Settlement};
+use crate::settlement::{Outcome, Settled};
 use crate::{MessageId, Priority, QueueName, wire};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -124,7 +124,7 @@ pub async fn a_listed_message_is_read_again_until_it_moves_on<H: Harness>(harnes
     let delivery = scene.claim_one(&worker).await;
     assert!(scene.broker.read(&scene.queue, State::Ready, &handle).await.expect(REACHED).is_none());
     let handles = scene.list(State::InFlight).await.into_iter().map(|listed| listed.handle);
-    assert_eq!(scene.settle(&worker, &delivery, Settlement::Done).await, Settled::Applied);
+    assert_eq!(scene.settle(&worker, &delivery, Outcome::Done.into()).await, Settled::Applied);
     let mut left = 0;
     for handle in handles {
         let read = scene.broker.read(&scene.queue, State::InFlight, &handle).await.expect(REACHED);

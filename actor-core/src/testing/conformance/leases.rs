@@ -8,7 +8,7 @@ use super::Harness;
 use super::scene::{LEASE, Scene, dead_lettered, message, release, retry, texts};
 use crate::broker::Broker;
 use crate::delivery::Renewal;
-use crate::settlement::{Settled, Settlement};
+use crate::settlement::{Outcome, Settled};
 use crate::{Priority, QueueName};
 
 /// A worker that was killed says nothing more; its lease ends, and the next takes what it held.
@@ -26,7 +26,7 @@ pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(harn
     assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);
     scene.counts([1, 3, 0, 0]).await;
     for delivery in &recovered {
-        assert_eq!(scene.settle(&other, delivery, Settlement::Done).await, Settled::Applied);
+        assert_eq!(scene.settle(&other, delivery, Outcome::Done.into()).await, Settled::Applied);
     }
 }
 
@@ -229,10 +229,10 @@ pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(harn
     let recovered = scene.recover(&other, 100).await;
     assert_eq!(texts(&recovered), ["1", "2"]);
     for delivery in &late {
-        assert_eq!(scene.settle(&zombie, delivery, Settlement::Done).await, Settled::Applied);
+        assert_eq!(scene.settle(&zombie, delivery, Outcome::Done.into()).await, Settled::Applied);
     }
     scene.counts([0, 0, 0, 0]).await;
-    assert_eq!(scene.settle(&other, &recovered[0], Settlement::Done).await, Settled::Stale);
+    assert_eq!(scene.settle(&other, &recovered[0], Outcome::Done.into()).await, Settled::Stale);
     assert_eq!(scene.settle(&other, &recovered[1], retry("2", Duration::ZERO)).await, Settled::Stale);
     scene.counts([0, 0, 0, 0]).await;
 }
@@ -250,7 +250,7 @@ pub async fn a_late_failure_changes_nothing<H: Harness>(harness: &H) {
     }
     scene.counts([0, 1, 0, 0]).await;
     assert_eq!(scene.settle(&other, &recovered[0], retry("it", LEASE)).await, Settled::Applied);
-    assert_eq!(scene.settle(&zombie, &late, Settlement::Done).await, Settled::Stale);
+    assert_eq!(scene.settle(&zombie, &late, Outcome::Done.into()).await, Settled::Stale);
     scene.counts([0, 0, 1, 0]).await;
 }
 

@@ -111,7 +111,7 @@ macro_rules! conformance_tests {
             claiming {
                 messages_of_one_priority_are_delivered_in_their_order
                 a_higher_priority_goes_first
-                a_receipt_ranks_its_message_by_priority
+                a_delivery_ranks_its_message_by_priority
                 a_claim_of_one_priority_keeps_to_its_maximum
                 a_claim_of_none_delivers_none
                 a_claim_on_an_empty_queue_ends_at_its_limit

@@ -9,7 +9,7 @@ use super::scene::{Scene, release, texts};
 use crate::broker::Broker;
 use crate::delivery::{Consumer, Delivery};
 use crate::inspect::{Inspect, State};
-use crate::settlement::{Settled, Settlement};
+use crate::settlement::{Outcome, Settled, Settlement};
 use crate::{MessageId, Priority};
 
 /// Far more than the rest of a test takes.
@@ -21,7 +21,7 @@ const DELAY: Duration = Duration::from_millis(200);
 fn parked(body: &str, ability: &str, after: Duration) -> Settlement {
     let body = Bytes::copy_from_slice(body.as_bytes());
     let ability = ability.to_owned();
-    Settlement::Park { id: MessageId::new(), priority: Priority::Normal, body, after, ability }
+    Outcome::Park { id: MessageId::new(), priority: Priority::Normal, body, after, ability }.into()
 }
 
 impl<H: Harness> Scene<'_, H> {
@@ -133,7 +133,7 @@ pub async fn what_is_unparked_can_be_settled_and_recovered<H: Harness>(harness: 
     scene.park(&old, &[("1", "a"), ("2", "a"), ("3", "a")], HOUR).await;
     let delivered = scene.unpark(&new, &["a"], 10).await;
     assert_eq!(texts(&delivered), ["1", "2", "3"]);
-    assert_eq!(scene.settle(&new, &delivered[0], Settlement::Done).await, Settled::Applied);
+    assert_eq!(scene.settle(&new, &delivered[0], Outcome::Done.into()).await, Settled::Applied);
     assert_eq!(scene.settle(&new, &delivered[1], release("2")).await, Settled::Applied);
     scene.end_lease(&new).await;
     let recovered = scene.recover(&other, 10).await;

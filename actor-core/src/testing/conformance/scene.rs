@@ -9,7 +9,7 @@ use super::Harness;
 use crate::broker::{Broker, Enqueue};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Inspect, Listed, Page, State};
-use crate::settlement::{Settled, Settlement};
+use crate::settlement::{Outcome, Settled, Settlement};
 use crate::{MessageId, Priority, QueueName};
 
 /// Longer than any test: a lease ends only where the harness ends it.
@@ -102,7 +102,7 @@ impl<'a, H: Harness> Scene<'a, H> {
     }
 
     pub(super) async fn settle(&self, consumer: &Consumer, delivery: &Delivery, end: Settlement) -> Settled {
-        let mut answers = self.settle_all(consumer, &[(copy(&delivery.receipt), end)]).await;
+        let mut answers = self.settle_all(consumer, &[(delivery.receipt.clone(), end)]).await;
         answers.pop().expect("one settlement gets one answer")
     }
 
@@ -154,20 +154,15 @@ pub(super) fn message(body: &str, priority: Priority) -> Enqueue {
 
 pub(super) fn retry(body: &str, after: Duration) -> Settlement {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    Settlement::Reschedule { id: MessageId::new(), priority: Priority::Normal, body, after }
+    Outcome::Reschedule { id: MessageId::new(), priority: Priority::Normal, body, after }.into()
 }
 
 pub(super) fn dead_lettered(body: Bytes, reason: &str) -> Settlement {
-    Settlement::DeadLetter { id: Some(MessageId::new()), body, reason: reason.to_owned() }
+    Outcome::DeadLetter { id: Some(MessageId::new()), body, reason: reason.to_owned() }.into()
 }
 
 pub(super) fn release(body: &str) -> Settlement {
-    Settlement::Release { body: Bytes::copy_from_slice(body.as_bytes()) }
-}
-
-/// A receipt is spent by settling; whoever settles twice has made a second one.
-pub(super) fn copy(receipt: &Receipt) -> Receipt {
-    Receipt::new(receipt.rank(), receipt.number())
+    Outcome::Release { body: Bytes::copy_from_slice(body.as_bytes()) }.into()
 }
 
 pub(super) fn text(body: &Bytes) -> String {

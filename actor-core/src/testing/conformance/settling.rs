@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Harness;
-use super::scene::{Scene, copy, dead_lettered, message, release, retry, text, texts};
+use super::scene::{Scene, dead_lettered, message, release, retry, text, texts};
 use crate::broker::Broker;
 use crate::inspect::State;
-use crate::settlement::{Settled, Settlement};
+use crate::settlement::{Outcome, Settled};
 use crate::{MessageId, Priority};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -22,7 +22,7 @@ pub async fn done_ends_a_message<H: Harness>(harness: &H) {
     let worker = scene.worker("worker").await;
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&worker).await;
-    assert_eq!(scene.settle(&worker, &delivery, Settlement::Done).await, Settled::Applied);
+    assert_eq!(scene.settle(&worker, &delivery, Outcome::Done.into()).await, Settled::Applied);
     scene.counts([0, 0, 0, 0]).await;
     scene.delivers_nothing(&worker).await;
 }
@@ -33,7 +33,8 @@ pub async fn settling_twice_changes_nothing<H: Harness>(harness: &H) {
     let worker = scene.worker("worker").await;
     scene.send(&["done", "retried", "dead-lettered", "released"]).await;
     let delivered = scene.deliver(&worker, 4).await;
-    let ends = || [Settlement::Done, retry("retried", HOUR), dead_lettered(Bytes::from("dead-lettered"), "it failed")];
+    let ends =
+        || [Outcome::Done.into(), retry("retried", HOUR), dead_lettered(Bytes::from("dead-lettered"), "it failed")];
     let ends = || ends().into_iter().chain([release("released")]);
     for (delivery, first) in delivered.iter().zip(ends()) {
         assert_eq!(scene.settle(&worker, delivery, first).await, Settled::Applied);
@@ -67,7 +68,7 @@ pub async fn a_retry_goes_to_its_priority<H: Harness>(harness: &H) {
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&worker).await;
     let body = Bytes::from("it, again");
-    let retry = Settlement::Reschedule { id: MessageId::new(), priority: Priority::High, body, after: DELAY };
+    let retry = Outcome::Reschedule { id: MessageId::new(), priority: Priority::High, body, after: DELAY }.into();
     assert_eq!(scene.settle(&worker, &delivery, retry).await, Settled::Applied);
     scene.enqueue(vec![message("normal", Priority::Normal).after(DELAY / 2)]).await;
     scene.advance(DELAY * 2).await;
@@ -91,7 +92,7 @@ pub async fn a_dead_lettered_message_is_kept_with_its_reason<H: Harness>(harness
     scene.send(&["first", "second"]).await;
     let delivered = scene.deliver(&worker, 2).await;
     let undecodable =
-        Settlement::DeadLetter { id: None, body: Bytes::from("\u{1f4a9}"), reason: "no message".to_owned() };
+        Outcome::DeadLetter { id: None, body: Bytes::from("\u{1f4a9}"), reason: "no message".to_owned() }.into();
     assert_eq!(scene.settle(&worker, &delivered[0], undecodable).await, Settled::Applied);
     assert_eq!(
         scene.settle(&worker, &delivered[1], dead_lettered("new form".into(), "it failed")).await,
@@ -125,7 +126,8 @@ pub async fn messages_given_back_keep_their_order<H: Harness>(harness: &H) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["1", "2", "3", "4"]).await;
     let delivered = scene.deliver(&one, 3).await;
-    let ends = delivered.into_iter().map(|delivered| (delivered.receipt, Settlement::Release { body: delivered.body }));
+    let ends =
+        delivered.into_iter().map(|delivered| (delivered.receipt, Outcome::Release { body: delivered.body }.into()));
     assert_eq!(scene.settle_all(&one, &ends.collect::<Vec<_>>()).await, [Settled::Applied; 3]);
     assert_eq!(texts(&scene.deliver(&other, 4).await), ["1", "2", "3", "4"]);
 }
@@ -166,16 +168,16 @@ pub async fn a_batch_settles_each_delivery_its_own_way<H: Harness>(harness: &H) 
     let worker = scene.worker("worker").await;
     scene.send(&["1", "2", "3", "4", "5", "6"]).await;
     let delivered = scene.deliver(&worker, 6).await;
-    assert_eq!(scene.settle(&worker, &delivered[5], Settlement::Done).await, Settled::Applied);
+    assert_eq!(scene.settle(&worker, &delivered[5], Outcome::Done.into()).await, Settled::Applied);
     let ends = [
-        Settlement::Done,
+        Outcome::Done.into(),
         retry("retried", HOUR),
         dead_lettered("dead-lettered".into(), "it failed"),
         release("released"),
-        Settlement::Done,
+        Outcome::Done.into(),
         retry("settled before", HOUR),
     ];
-    let ends: Vec<_> = delivered.iter().map(|delivered| copy(&delivered.receipt)).zip(ends).collect();
+    let ends: Vec<_> = delivered.iter().map(|delivered| delivered.receipt.clone()).zip(ends).collect();
     let answers = scene.settle_all(&worker, &ends).await;
     assert_eq!(answers, [[Settled::Applied; 5].as_slice(), &[Settled::Stale]].concat());
     scene.counts([1, 0, 1, 1]).await;
@@ -195,7 +197,7 @@ pub async fn only_the_holder_says_that_a_run_failed<H: Harness>(harness: &H) {
         assert_eq!(scene.settle(&other, &delivery, end).await, Settled::Stale);
     }
     scene.counts([0, 1, 0, 0]).await;
-    assert_eq!(scene.settle(&holder, &delivery, Settlement::Done).await, Settled::Applied);
+    assert_eq!(scene.settle(&holder, &delivery, Outcome::Done.into()).await, Settled::Applied);
 }
 
 /// The death of its worker comes too late to matter.
@@ -204,7 +206,7 @@ pub async fn a_settled_message_is_never_recovered<H: Harness>(harness: &H) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["done", "retried", "dead-lettered", "released"]).await;
     let delivered = scene.deliver(&one, 4).await;
-    let ends = [Settlement::Done, retry("it", HOUR), dead_lettered("it".into(), "it failed"), release("it")];
+    let ends = [Outcome::Done.into(), retry("it", HOUR), dead_lettered("it".into(), "it failed"), release("it")];
     for (delivery, end) in delivered.iter().zip(ends) {
         assert_eq!(scene.settle(&one, delivery, end).await, Settled::Applied);
     }

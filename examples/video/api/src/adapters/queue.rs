@@ -24,7 +24,7 @@ impl VideoQueue {
 
     /// Has a worker process a video.
     pub(crate) async fn enqueue_video_processing(&self, video_id: Uuid) -> Result<MessageId, SendError> {
-        process_video.send(video_id).await
+        Ok(process_video.send(video_id).await?.id())
     }
 
     /// How many messages the queue holds.

@@ -1,0 +1,46 @@
+//! Where a delivered message stands, and the receipt that names it so.
+
+use actor_core::delivery::Receipt;
+use bytes::{BufMut, BytesMut};
+
+use crate::entry::EntryId;
+use crate::keys::Level;
+
+/// A level's place, and an entry's two numbers.
+const RECEIPT_BYTES: usize = 17;
+
+/// Where an in-flight message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) level: Level,
+    pub(crate) id: EntryId,
+}
+
+impl Place {
+    pub(crate) fn receipt(self) -> Receipt {
+        let mut name = BytesMut::with_capacity(RECEIPT_BYTES);
+        name.put_u8(self.level.place());
+        name.put_u128(self.id.0);
+        Receipt::new(name)
+    }
+
+    /// `None` for a receipt that this broker did not make.
+    pub(crate) fn of(receipt: &Receipt) -> Option<Self> {
+        let (level, id) = receipt.as_bytes().split_first()?;
+        Some(Self { level: Level::at(*level)?, id: EntryId(u128::from_be_bytes(id.try_into().ok()?)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_names_its_place_and_no_foreign_receipt_does() {
+        let place = Place { level: Level::Low, id: EntryId(7 << 64 | 3) };
+        assert_eq!(Place::of(&place.receipt()), Some(place));
+        for foreign in [&b""[..], b"8 bytes.", &[0xff; RECEIPT_BYTES], &[0; RECEIPT_BYTES + 1]] {
+            assert_eq!(Place::of(&Receipt::new(foreign.to_vec())), None);
+        }
+    }
+}
