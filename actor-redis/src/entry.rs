@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use redis::{RedisWrite, ToRedisArgs, Value};
 
-use crate::keys::MESSAGE;
+use crate::keys::{MESSAGE, SUSPECT};
 
 /// Two numbers of 64 bits, and the dash between them.
 const LONGEST_ID: usize = 20 + 1 + 20;
@@ -81,6 +81,8 @@ pub(crate) struct Entry {
     pub(crate) id: EntryId,
     /// A message, or what a foreign producer put in place of one. The worker says what it is.
     pub(crate) body: Bytes,
+    /// Whether a worker has died with it, as an entry before this one.
+    pub(crate) suspect: bool,
 }
 
 impl Entry {
@@ -88,19 +90,20 @@ impl Entry {
     pub(crate) fn read(value: Value) -> Option<Self> {
         let id = EntryId::of(&value)?;
         let Value::Array(mut parts) = value else { return None };
-        Some(Self { id, body: body(parts.pop()?)? })
+        Self::of_fields(id, parts.pop()?)
     }
-}
 
-/// Reads `[field, value, ..]`. `None` where there is nothing.
-pub(crate) fn body(fields: Value) -> Option<Bytes> {
-    let Value::Array(mut fields) = fields else { return None };
-    if let [Value::BulkString(field), Value::BulkString(value)] = fields.as_mut_slice()
-        && field == MESSAGE
-    {
-        return Some(std::mem::take(value).into());
+    /// The same of an entry whose fields are `[field, value, ..]`.
+    pub(crate) fn of_fields(id: EntryId, fields: Value) -> Option<Self> {
+        let Value::Array(mut fields) = fields else { return None };
+        if let [Value::BulkString(field), Value::BulkString(value)] = fields.as_mut_slice()
+            && field == MESSAGE
+        {
+            return Some(Self { id, body: std::mem::take(value).into(), suspect: false });
+        }
+        let suspect = matches!(fields.get(2), Some(Value::BulkString(field)) if field == SUSPECT);
+        Some(Self { id, body: foreign(fields), suspect })
     }
-    Some(foreign(fields))
 }
 
 /// The message in an entry of an unknown shape: its message field, else all that it holds, so that
@@ -151,8 +154,10 @@ mod tests {
             (&["m", "{}"] as &[&str], "{}"),
             (&["from", "me", "m", "{}"], "{}"),
             (&["body", "{}", "x", "y"], "body {} x y"),
+            (&["m", "{}", "suspect", "1"], "{}"),
         ] {
-            assert_eq!(body(fields(texts)).expect("fields"), message);
+            let entry = Entry::of_fields(EntryId(0), fields(texts)).expect("fields");
+            assert_eq!((&*entry.body, entry.suspect), (message.as_bytes(), texts.contains(&"suspect")));
         }
     }
 }

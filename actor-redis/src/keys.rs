@@ -6,6 +6,8 @@ use actor_core::{Priority, QueueName};
 pub(crate) const GROUP: &str = "workers";
 /// The field of a stream entry that holds a message.
 pub(crate) const MESSAGE: &[u8] = b"m";
+/// The field beside it that says that a worker has died with the message, as an entry before this one.
+pub(crate) const SUSPECT: &[u8] = b"suspect";
 /// The member of `workers` that says that the queue is paused. Every worker's id has a colon.
 pub(crate) const PAUSED: &str = "paused";
 /// How the other members of `workers` end that are no worker's lease. A worker's id ends with 32 digits.

@@ -289,13 +289,14 @@ pub(crate) fn dead_letter<'a>(
 pub(crate) struct Release<'a> {
     pub(crate) place: Place,
     pub(crate) body: &'a [u8],
+    pub(crate) suspect: bool,
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
     let mut call = RELEASE.call(&before_ready(keys, &[]));
     call.arg(worker).arg(GROUP);
-    for Release { place, body } in messages {
-        call.arg(place.level.place()).arg(place.id).arg(body);
+    for Release { place, body, suspect } in messages {
+        call.arg(place.level.place()).arg(place.id).arg(body).arg(u8::from(suspect));
     }
     call
 }

@@ -76,7 +76,7 @@ impl Inspect for MemoryBroker {
             };
             for Dead { body, .. } in &dead_lettered {
                 let revived = wire::revive(body);
-                queue.store(revived.priority, revived.body, Duration::ZERO, now);
+                queue.store(revived.priority, revived.body, false, Duration::ZERO, now);
             }
             queue.forget_pruned();
             dead_lettered.len() as u64

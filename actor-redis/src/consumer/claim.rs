@@ -14,7 +14,6 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
-use crate::place::Place;
 use crate::request::{Answer, Request};
 use crate::script::{self, LOOK, Promoted, Release};
 
@@ -176,7 +175,11 @@ impl Claim<'_> {
     async fn release(&self, surplus: &[Delivered]) -> bool {
         let mut request = Request::new("release");
         for some in surplus.chunks(RELEASED_AT_ONCE) {
-            let releases = some.iter().map(|delivered| Release { place: delivered.place, body: &delivered.body });
+            let releases = some.iter().map(|delivered| Release {
+                place: delivered.place,
+                body: &delivered.body,
+                suspect: delivered.suspect,
+            });
             request.call(script::release(&self.consumer.queue.keys, self.consumer.worker(), releases));
         }
         let is_error = |part: &Value| matches!(part, Value::ServerError(_));
@@ -305,8 +308,7 @@ impl Claim<'_> {
             if entries.len() >= count {
                 full = Some(full.map_or(level, |full: Level| full.min(level)));
             }
-            let deliver =
-                |Entry { id, body }| Delivered { place: Place { level, id }, body, count: DeliveryCount::default() };
+            let deliver = |entry| Delivered::new(level, entry, DeliveryCount::default());
             delivered[usize::from(level.place())] = entries.into_iter().filter_map(Entry::read).map(deliver).collect();
         }
         // A level that gave all that was asked for probably has more: what is below it must wait. One

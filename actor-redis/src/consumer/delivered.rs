@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use crate::entry::{self, EntryId};
+use crate::entry::{Entry, EntryId};
 use crate::keys::Level;
 use crate::place::Place;
 
@@ -12,16 +12,23 @@ pub(super) struct Delivered {
     pub(super) place: Place,
     pub(super) body: bytes::Bytes,
     pub(super) count: DeliveryCount,
+    /// Whether a worker has died with it, as this entry or as one before it.
+    pub(super) suspect: bool,
 }
 
 impl Delivered {
+    /// What an entry of this level is, delivered so often.
+    pub(super) fn new(level: Level, Entry { id, body, suspect }: Entry, count: DeliveryCount) -> Self {
+        Self { place: Place { level, id }, body, count, suspect: suspect || count.crashes > 0 }
+    }
+
     /// Reads level, entry, delivery count, fields.
     pub(super) fn read(entry: Value) -> Option<Self> {
         let Value::Array(parts) = entry else { return None };
         let [level, id, count, fields] = <[Value; 4]>::try_from(parts).ok()?;
         let (Value::Int(level), Value::BulkString(id), Value::Int(count)) = (level, id, count) else { return None };
-        let place = Place { level: Level::at(u8::try_from(level).ok()?)?, id: EntryId::parse(&id)? };
-        Some(Self { place, body: entry::body(fields)?, count: DeliveryCount::read(count) })
+        let level = Level::at(u8::try_from(level).ok()?)?;
+        Some(Self::new(level, Entry::of_fields(EntryId::parse(&id)?, fields)?, DeliveryCount::read(count)))
     }
 }
 

@@ -129,10 +129,10 @@ impl QueueConsumer {
     /// Makes deliveries of what was claimed out of turn or not, and remembers that they are held.
     fn hold(&self, entries: impl IntoIterator<Item = Delivered>, out_of_turn: bool) -> Vec<Delivery> {
         let mut held = self.held();
-        let deliver = |Delivered { place, body, count }| {
+        let deliver = |Delivered { place, body, count, suspect }| {
             held.insert(place);
             let DeliveryCount { crashes, interruptions } = count;
-            let delivery = Delivery::new(place.receipt(), body).ranked(place.level.rank(out_of_turn));
+            let delivery = Delivery::new(place.receipt(suspect), body).ranked(place.level.rank(out_of_turn));
             delivery.recovered(crashes, interruptions)
         };
         entries.into_iter().map(deliver).collect()

@@ -133,7 +133,7 @@ impl QueueConsumer {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
             let entry = entries.pop().and_then(Entry::read);
             match entry {
-                Some(Entry { body, .. }) => delivered.push(Delivered { place: Place { level, id }, body, count }),
+                Some(entry) => delivered.push(Delivered::new(level, entry, count)),
                 None => {
                     let (mut ack, mut del) = (Cmd::new(), Cmd::new());
                     ack.arg("XACK").arg(key).arg(GROUP).arg(id);

@@ -86,7 +86,7 @@ async fn ready(
             let count = PART.min(limit - messages.len());
             let answer = run(connections, script::list_entries(keys, level, after, count)).await?;
             let part = script::listed(answer).ok_or_else(|| connections.strange("to list_entries"))?;
-            for Entry { id, body } in part.lines.into_iter().filter_map(Entry::read) {
+            for Entry { id, body, .. } in part.lines.into_iter().filter_map(Entry::read) {
                 after = Some(id);
                 bytes += body.len();
                 let (_, mut listed) = ready_place(level, id);

@@ -44,8 +44,9 @@ for _, member in ipairs(members) do
   local body = redis.call('HMGET', bodies, member)[1]
   if body then
     note_read(body)
-    local stream = ready[string.match(member, '^(%a+):')] or ready.normal
-    local added = redis.pcall('XADD', stream, '*', 'm', body)
+    local level, suspect = string.match(member, '^(%a+)(%+?):')
+    local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+    local added = redis.pcall('XADD', ready[level] or ready.normal, '*', unpack(fields))
     if type(added) == 'table' then
       refusal = added
       break

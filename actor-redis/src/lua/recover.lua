@@ -56,10 +56,9 @@ local function took(fields)
   end
 end
 
--- Whether another worker died with it, as this entry or as one before it, of which the message itself tells.
--- Text that only looks so does no harm: the message is delivered alone.
+-- Whether another worker died with it, as this entry or as one before it, of which a field tells.
 local function is_suspect(count, fields)
-  return count % INTERRUPTION > 1 or string.find(fields[2] or '', '"crashes"%s*:%s*[1-9]') ~= nil
+  return count % INTERRUPTION > 1 or fields[3] == 'suspect'
 end
 
 -- Entries of one worker looked at in each stream: what is no suspect must not wait for those that are.

@@ -34,8 +34,10 @@ local function move(hints)
     local body = redis.call('HMGET', bodies, member)[1]
     if body then
       note_read(body)
-      local stream = streams[string.match(member, '^(%a+):')] or streams.normal
-      local added = redis.pcall('XADD', stream, '*', 'm', body)
+      local level, suspect = string.match(member, '^(%a+)(%+?):')
+      local stream = streams[level] or streams.normal
+      local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+      local added = redis.pcall('XADD', stream, '*', unpack(fields))
       if type(added) == 'table' then
         refusal = added
         break

@@ -49,7 +49,7 @@ pub(crate) fn audit_twice(keys: &Keys, level: Level, after: &str) -> Call {
     let mut call = TWICE.call(&[keys.ready(level), &keys.scheduled_bodies, &keys.dead_bodies]);
     call.arg(after).arg(PAGE);
     for level in [Level::High, Level::Normal, Level::Low] {
-        call.arg(format!("{}:", level.name()));
+        call.arg(format!("{}:", level.name())).arg(format!("{}+:", level.name()));
     }
     call
 }

@@ -92,10 +92,12 @@ async fn a_recovery_reads_few_of_many_suspects() {
     let before = reads();
     assert_eq!(recover(&alive).await, 1);
     assert_eq!(reads() - before, 1);
-    // Of these, only the messages tell: they are read, and are not small.
-    let large = format!("{}{}", r#"{"crashes":1}"#, " ".repeat(256 << 10));
+    // Of these, only their entries tell: they are read, and are not small.
     let third = worker(&broker).await;
-    send(&broker, (0..100).map(|_| message(&large)).collect()).await;
+    let fields = format!("m {} suspect 1", "x".repeat(256 << 10));
+    for _ in 0..100 {
+        let _: String = server.run(&format!("XADD {{actor:mail}}:ready:normal * {fields}"));
+    }
     assert_eq!(claim(&broker, &third, 100).await.len(), 100);
     end_lease(&server, &third);
     let before = reads();

@@ -81,20 +81,6 @@ async fn a_message_in_a_lost_answer_to_a_recovery_is_delivered_by_the_next_claim
 }
 
 #[tokio::test]
-async fn a_message_that_tells_of_a_crash_is_recovered_last_and_alone() {
-    let server = Server::start();
-    let broker = server.broker().await;
-    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    let [a, suspect, b] = [r#"{"id":1,"crashes":0}"#, r#"{"id":2,"crashes" : 12}"#, r#"{"id":3,"crashes":0}"#];
-    send(&broker, [a, a, suspect, b, b].map(message).into()).await;
-    claim(&broker, &dead, 5).await;
-    end_lease(&server, &dead);
-    for step in [&[a, a, b, b][..], &[suspect], &[]] {
-        assert_eq!(bodies(&broker.recover(&alive, 10, Duration::ZERO).await.unwrap()), step);
-    }
-}
-
-#[tokio::test]
 async fn more_messages_than_one_claim_takes_are_found_by_several() {
     let (_server, proxy, broker) = spoiled().await;
     let consumer = worker(&broker).await;
