@@ -23,6 +23,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
+        self.known(queue)?;
         Ok(self.view(queue, |queue| Counts {
             paused: queue.paused,
             pruned: queue.pruned.map_or(0, |pruned| pruned.count),
@@ -37,6 +38,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
+        self.known(queue)?;
         let after = match &page.after {
             Some(Cursor(text)) => {
                 let key = text.parse::<Key>();
@@ -66,6 +68,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
+        self.known(queue)?;
         Ok(self.change_and_wake(queue, |queue, now| {
             let dead_lettered = match which {
                 Which::All => std::mem::take(&mut queue.dead).into_values().collect(),
@@ -100,6 +103,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
+        self.known(queue)?;
         Ok(self.change(queue, |queue, _| match state {
             State::Ready => std::mem::take(&mut queue.ready).len() as u64,
             State::InFlight => 0,

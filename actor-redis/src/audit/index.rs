@@ -34,7 +34,7 @@ pub(super) const DEAD: Words = Words {
 pub(super) const REASONS: Words = Words {
     bare: (
         "is a dead letter without a reason",
-        "its reason was deleted by hand: the letter can be replayed all the same",
+        "its reason was deleted by hand: the message can be replayed all the same",
     ),
     lost: ("is a dead letter's reason that belongs to none", "HDEL {hash} {name}"),
 };

@@ -24,8 +24,8 @@ use crate::queue::Queue;
 use crate::request::Request;
 use crate::script::{self, Call, time};
 
-/// How many violations of one kind under one key are told one by one.
-const TOLD: usize = 20;
+/// How many violations of one kind under one key are named one by one.
+const NAMED: usize = 20;
 
 /// What an audit of one queue found.
 #[derive(Clone, Debug)]
@@ -215,11 +215,11 @@ impl Auditor<'_> {
 
     /// Notes the same of many, the first of them by name.
     fn violations(&mut self, key: &str, found: &[String], what: &str, remedy: &str) {
-        for name in found.iter().take(TOLD) {
+        for name in found.iter().take(NAMED) {
             self.violation(key, format!("`{name}` {what}"), remedy.replace("{name}", name));
         }
-        if found.len() > TOLD {
-            self.violation(key, format!("{} more like these", found.len() - TOLD), "as above");
+        if found.len() > NAMED {
+            self.violation(key, format!("{} more like these", found.len() - NAMED), "as above");
         }
     }
 }

@@ -19,11 +19,11 @@ use crate::script::{self, LOOK, Promoted, Release};
 
 /// How many due messages one look moves at most.
 const PROMOTED_AT_ONCE: usize = 128;
-/// How often a read that should end is told so.
+/// How soon a read that should end is unblocked again.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How soon a look that failed is repeated.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How often a busy consumer passes on what it knows at most.
+/// How often a busy consumer wakes another worker at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
 /// Where priorities are weighted, one claim of so many takes the lowest first.
 const WEIGHT: u32 = 8;
@@ -238,7 +238,7 @@ impl Claim<'_> {
                 () = due(step.due) => {}
             }
             if let Some(client) = consumer.reads.client() {
-                // It may come before the read has reached the server: then it is told again.
+                // It may come before the read has reached the server: then it is unblocked again.
                 let _ = self.commands.request(&self.unblock(client), ANSWER).await;
             }
             if let Ok(answers) = tokio::time::timeout(UNBLOCK_AGAIN, &mut answer).await {
@@ -270,7 +270,7 @@ impl Claim<'_> {
     /// Ends a read that waits.
     ///
     /// A server whose writers are paused, as while it hands over to its replica, holds the read back, and
-    /// many versions die of being told to unblock what is held back (redis/redis#14164). So a write that
+    /// many versions crash when what is held back is unblocked (redis/redis#14164). So a write that
     /// changes nothing goes before: where writers are paused, it waits for the end of that.
     fn unblock(&self, client: i64) -> Request {
         let (mut write, mut unblock) = (Cmd::new(), Cmd::new());

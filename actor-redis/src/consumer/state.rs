@@ -6,7 +6,7 @@ use super::weight::Weight;
 use crate::keys::Level;
 use crate::script::LOOK;
 
-/// How long a read waits where the server does not tell by which id to end it.
+/// How long a read waits where the server has not given the id by which to unblock it.
 const BLIND_WAIT: Duration = Duration::from_millis(500);
 
 /// Whether this process and Redis agree on what is in flight here.
@@ -38,7 +38,7 @@ pub(super) struct Reading {
     pub(super) in_turn: u32,
     /// What messages weigh.
     pub(super) weight: Weight,
-    /// When to look at what is due, or for scheduled messages that no one told this consumer about.
+    /// When to look at what is due, also for what this consumer was not woken for.
     pub(super) look_at: Instant,
     /// Whether a message is due then, as far as this consumer alone may know.
     pub(super) due: bool,

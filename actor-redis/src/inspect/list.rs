@@ -34,7 +34,7 @@ pub(crate) async fn list(
     let after = after.map(|cursor| cursor.0.as_str());
     match state {
         State::Ready => ready(connections, keys, after, limit).await,
-        State::InFlight => delivered(connections, keys, after, limit).await,
+        State::InFlight => in_flight(connections, keys, after, limit).await,
         State::Scheduled => index::list(connections, keys, Indexed::Scheduled, after, limit).await,
         State::Dead => index::list(connections, keys, Indexed::Dead, after, limit).await,
         _ => Err(RequestError::Unsupported("this state")),
@@ -58,7 +58,7 @@ pub(crate) async fn read(
                 connections.command(&pending_command(keys, level, &only, &only, 1), ANSWER).await,
             )?;
             let mut place = match (state, found.into_iter().next()) {
-                (State::InFlight, Some(pending)) => VecDeque::from([pending.placed(level)]),
+                (State::InFlight, Some(pending)) => VecDeque::from([pending.placed(level, connections.clock().now())]),
                 (State::Ready, None) => VecDeque::from([ready_place(level, id)]),
                 _ => return Ok(None),
             };
@@ -111,7 +111,7 @@ fn ready_place(level: Level, id: EntryId) -> (Place, Listed) {
     (Place { level, id }, listed)
 }
 
-/// A in flight message, without its body.
+/// A message in flight, without its body.
 struct Pending {
     id: EntryId,
     worker: String,
@@ -119,16 +119,17 @@ struct Pending {
 }
 
 impl Pending {
-    fn placed(self, level: Level) -> (Place, Listed) {
+    /// `now` is Redis's clock.
+    fn placed(self, level: Level, now: SystemTime) -> (Place, Listed) {
         let mut listed = Listed::new(Handle(entry_handle(level, self.id)), Bytes::new());
-        listed.time = SystemTime::now().checked_sub(self.in_flight_for);
+        listed.time = now.checked_sub(self.in_flight_for);
         listed.worker = Some(self.worker);
         (Place { level, id: self.id }, listed)
     }
 }
 
-/// Delivered messages of all levels, by when they became ready.
-async fn delivered(
+/// Messages in flight, of all levels, by when they became ready.
+async fn in_flight(
     connections: &Connections,
     keys: &Keys,
     after: Option<&str>,
@@ -145,9 +146,10 @@ async fn delivered(
         pending_command(keys, level, &from, "+", limit + 1)
     };
     let request = Request::of("inspect", Level::ALL.into_iter().map(command));
-    let mut all = Vec::new();
-    for (level, answer) in Level::ALL.into_iter().zip(connections.request(&request, ANSWER).await?) {
-        all.extend(pending(connections, answer)?.into_iter().map(|pending| pending.placed(level)));
+    let answers = connections.request(&request, ANSWER).await?;
+    let (mut all, now) = (Vec::new(), connections.clock().now());
+    for (level, answer) in Level::ALL.into_iter().zip(answers) {
+        all.extend(pending(connections, answer)?.into_iter().map(|pending| pending.placed(level, now)));
     }
     all.sort_by_key(|(place, _)| (place.id, place.level));
     let more = all.len() > limit;

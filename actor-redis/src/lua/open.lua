@@ -7,7 +7,7 @@
 local group = ARGV[1]
 
 -- A script whose first write only frees may go on where Redis is out of memory: workers must be
--- able to start then, for they are what makes room.
+-- able to start then, for they are what frees memory.
 redis.call('XDEL', KEYS[1], '0-0')
 
 local made = 0

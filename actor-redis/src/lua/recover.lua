@@ -1,6 +1,6 @@
--- Delivers what dead workers held to a living one. The consumer groups say who holds what; a consumer
+-- Recovers what dead workers held for a living one. The consumer groups say who holds what; a consumer
 -- without a live lease is dead, also where its entry in `workers` is gone. Where nobody dead holds
--- anything, what is in nobody's hands is in flight: the group's knowledge of it was deleted by hand. A
+-- anything, what was delivered and is held by nobody is delivered: the group's knowledge of it was deleted. A
 -- worker whose own lease has ended receives nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
@@ -56,7 +56,7 @@ local function took(fields)
   end
 end
 
--- Whether another worker died with it, as this entry or as one before it, of which a field tells.
+-- Whether another worker died with it, as this entry or as one before it, which a field says.
 local function is_suspect(count, fields)
   return count % INTERRUPTION > 1 or fields[3] == 'suspect'
 end

@@ -59,11 +59,11 @@ for i = FIRST, #ARGV do
   local from, to = '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!'
   local hints = {}
   repeat
-    local room = math.min(limit - moved, PAGE)
-    if room <= 0 or is_read_enough() or pages == PAGES then
+    local want = math.min(limit - moved, PAGE)
+    if want <= 0 or is_read_enough() or pages == PAGES then
       break
     end
-    hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', 0, room)
+    hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', 0, want)
     if #hints > 0 then
       pages = pages + 1
       local refusal = move(hints)

@@ -181,6 +181,7 @@ macro_rules! conformance_tests {
             inspecting {
                 messages_are_counted_in_every_state
                 a_queue_that_was_used_is_known
+                a_queue_that_was_never_used_is_an_error_and_stays_unknown
                 pages_show_every_message_once
                 a_listed_message_says_what_it_is
                 a_listed_message_is_read_again_until_it_moves_on
