@@ -31,6 +31,7 @@ enum Kind {
     Unknown,
     Busy,
     Refused,
+    NoSuchQueue,
 }
 
 impl BrokerError {
@@ -64,9 +65,9 @@ impl BrokerError {
             _ => {}
         }
         let known = names.join(", ");
-        Self::refused(format!(
-            "no queue `{queue}` is known: nothing was sent to it and no worker served it; known: {known}"
-        ))
+        let what =
+            format!("no queue `{queue}` is known: nothing was sent to it and no worker served it; known: {known}");
+        Self::new(Kind::NoSuchQueue, what)
     }
 
     /// The same error with its cause.
@@ -93,6 +94,12 @@ impl BrokerError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Unavailable | Kind::Unknown | Kind::Busy)
+    }
+
+    /// Whether no queue of this name was ever used.
+    #[must_use]
+    pub fn is_no_such_queue(&self) -> bool {
+        self.kind == Kind::NoSuchQueue
     }
 
     fn new(kind: Kind, what: impl Into<String>) -> Self {

@@ -45,7 +45,7 @@ async fn an_idle_worker_costs_less_than_three_commands_a_second() {
     let recovered = calls(&server);
     let heartbeat = between(&start, &renewed);
     let recovery = between(&renewed, &recovered);
-    // A subscription's first claim looks for itself. Its connection asks for the time once.
+    // A consumer's first claim looks for itself. Its connection asks for the time once.
     let other = worker(&broker).await;
     let before = calls(&server);
     assert!(claim(&broker, &other, 1).await.is_empty());

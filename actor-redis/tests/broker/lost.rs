@@ -33,7 +33,7 @@ async fn beside_the_dead(server: &Server, broker: &RedisBroker) -> Consumer {
 async fn a_message_in_a_lost_answer_to_a_claim_is_delivered_by_the_next() {
     let (server, proxy, broker) = spoiled().await;
     let consumer = worker(&broker).await;
-    // The subscription is connected before the answer is lost.
+    // The consumer is connected before the answer is lost.
     assert!(claim(&broker, &consumer, 1).await.is_empty());
     let before = server.broker().await;
     send(&before, vec![message("held")]).await;
@@ -346,7 +346,7 @@ async fn a_message_whose_settlement_redis_has_forgotten_is_delivered_again() {
     let _: redis::Value = server.run(&read);
     assert!(claim(&broker, &consumer, 1).await.is_empty(), "nobody has been away");
     server.cut_all();
-    // The subscription learns of it while it claims nothing: no answer is in doubt.
+    // The consumer learns of it while it claims nothing: no answer is in doubt.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }

@@ -234,7 +234,7 @@ async fn a_busy_worker_does_not_pass_on_for_ever_what_it_has_seen_to() {
     // It has not looked for this yet.
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
     assert!(server.is_wake_unread(), "what it was woken for, it has passed on");
-    // Busy subscriptions pass on once a second at most: now this one may again.
+    // Busy consumers wake others once a second at most: now this one may again.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
@@ -277,7 +277,7 @@ async fn what_is_due_is_not_missed_where_the_answer_that_told_of_it_was_lost() {
     proxy.swallow_the_next_answer();
     send(&server.broker().await, vec![message("soon").after(Duration::from_millis(1))]).await;
     assert!(claiming.await.unwrap().is_err());
-    // By itself the subscription looks at what is due no sooner than after eleven seconds.
+    // By itself the consumer looks at what is due no sooner than after eleven seconds.
     let claimed = tokio::time::timeout(Duration::from_secs(8), wait_and_claim(&broker, &consumer)).await;
     assert_eq!(bodies(&claimed.expect("it looks")), ["soon"]);
 }

@@ -70,7 +70,13 @@ pub async fn a_queue_that_was_never_used_is_an_error_and_stays_unknown<H: Harnes
     for refusal in refusals {
         let error = refusal.expect_err("there is no such queue");
         let text = error.to_string();
-        assert!(!error.is_transient() && text.contains("`conformanse`") && text.contains("`conformance`"), "{text}");
+        assert!(
+            error.is_no_such_queue()
+                && !error.is_transient()
+                && text.contains("`conformanse`")
+                && text.contains("`conformance`"),
+            "{text}"
+        );
     }
     assert_eq!(broker.queues().await.expect(REACHED), std::slice::from_ref(&scene.queue));
     scene.counts([0, 0, 0, 0]).await;
