@@ -1,9 +1,9 @@
-//! What the macro costs its users: compile time and size of a crate with many actors, beside the same
-//! functions boxed and put into a map by hand.
+//! What the macro costs its users: compile time and size of a crate with many actors, beside the same functions boxed
+//! and put into a map by hand.
 //!
-//! `cargo bench --bench compile`. Both crates stand in a workspace of their own, with all dependencies
-//! built before the first measurement. A crate is compiled as after a change of its file, without what
-//! an incremental build remembers; what cargo itself takes when nothing has changed is taken off.
+//! `cargo bench --bench compile`. Both crates are in their own workspace, and all dependencies are built before the
+//! first measurement. A crate is compiled as after a change of its file, without incremental state; the time cargo
+//! takes when nothing has changed is subtracted.
 
 use std::fmt::Write;
 use std::fs;
@@ -25,7 +25,7 @@ async fn main() -> Result {
     let workspace = Workspace::write(actors)?;
     let settings = json!({"actors": actors});
     let stages: &[(&str, &[&str])] = &[("check", &["check"]), ("release", &["build", "--release"])];
-    // Only to see that it works, checking is enough.
+    // To see that it works, checking is enough.
     let stages = if args.smoke { &stages[..1] } else { stages };
     for (name, command) in stages.iter().filter(|(name, _)| args.wants(name)) {
         for krate in ["actors", "by-hand"] {
@@ -37,17 +37,17 @@ async fn main() -> Result {
         report.show(&Figure::beside(metric, "s", &pairs, |seconds| *seconds, "by hand", &settings));
     }
     if args.wants("size") && !args.smoke {
-        // Of what each crate is, as much as one more actor adds.
+        // As much as one more actor adds to each crate.
         for (metric, file) in [("size/library", library as fn(&str) -> String), ("size/program", program)] {
             let [ours, by_hand] = ["actors", "by-hand"].map(|krate| workspace.size_each(krate, file, actors));
-            let figure = Figure::alone(metric, "bytes each", Spread::one(ours?), &settings);
+            let figure = Figure::single(metric, "bytes each", Spread::one(ours?), &settings);
             report.show(&figure.within("by hand", by_hand?));
         }
     }
     Ok(())
 }
 
-/// The generated crates: `actors` and `by-hand`, and each with one actor alone.
+/// The generated crates: `actors` and `by-hand`, and each with a single actor.
 struct Workspace(PathBuf);
 
 impl Workspace {
@@ -64,7 +64,7 @@ impl Workspace {
         let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\"actors\", \"actors-1\", \"by-hand\", \"by-hand-1\"]\n\n\
                         [profile.release]\nstrip = true\n";
         fs::write(workspace.0.join("Cargo.toml"), manifest)?;
-        // The versions that are on this machine already.
+        // Uses the versions that are on this machine already.
         fs::copy(root.join("Cargo.lock"), workspace.0.join("Cargo.lock"))?;
         Ok(workspace)
     }
@@ -80,21 +80,21 @@ impl Workspace {
         Ok(fs::write(source.join("main.rs"), main.replace("LIBRARY", &name.replace('-', "_")))?)
     }
 
-    /// Compiles a library anew, and returns the seconds that it took.
+    /// Recompiles a library, and returns the seconds it took.
     fn compile(&self, krate: &str, command: &[&str]) -> Result<f64> {
         let lib = self.0.join(krate).join("src/lib.rs");
         fs::write(&lib, fs::read(&lib)?)?;
         Ok(self.cargo(krate, command)? - self.cargo(krate, command)?)
     }
 
-    /// Runs cargo on a library, and returns the seconds that it took.
+    /// Runs cargo on a library, and returns the seconds it took.
     fn cargo(&self, krate: &str, command: &[&str]) -> Result<f64> {
         let began = Instant::now();
         self.run(command, &["--package", krate, "--lib"])?;
         Ok(began.elapsed().as_secs_f64())
     }
 
-    /// What each actor but the first adds to a file of a release build, in bytes.
+    /// The bytes that each actor after the first adds to a file of a release build.
     fn size_each(&self, krate: &str, file: fn(&str) -> String, actors: usize) -> Result<f64> {
         let one = format!("{krate}-1");
         let mut sizes = Vec::new();
@@ -137,7 +137,7 @@ const SIGNATURES: [Signature; 4] = [
     (&[("width", "u32"), ("height", "u32"), ("title", "String")], false),
 ];
 
-/// A function that hides from the compiler that it does nothing.
+/// A function whose emptiness the compiler cannot see.
 fn function(n: usize) -> String {
     let (parameters, fails) = SIGNATURES[n % SIGNATURES.len()];
     let typed: Vec<_> = parameters.iter().map(|(name, of)| format!("{name}: {of}")).collect();

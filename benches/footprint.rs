@@ -1,4 +1,4 @@
-//! What it takes: Redis's memory, the worker's memory, commands when idle, allocations.
+//! Footprint: Redis's memory, the worker's memory, commands when idle, allocations.
 //!
 //! `cargo bench --bench footprint`.
 
@@ -39,7 +39,7 @@ struct Footprint<'a> {
 }
 
 impl Footprint<'_> {
-    /// Redis's memory for each waiting message, keys and all.
+    /// Redis's memory for each waiting message, including keys.
     async fn redis_memory(&self) -> Result {
         let text: Arc<str> = floor::text_for_body(311).into();
         let messages = self.args.messages(100_000);
@@ -75,7 +75,7 @@ impl Footprint<'_> {
         Ok(())
     }
 
-    /// A worker process's memory: idle, draining a large backlog, and with a slow actor before one.
+    /// A worker process's memory: idle, draining a large backlog, and running a slow actor before one.
     async fn worker_memory(&self) -> Result {
         let backlog = self.args.messages(1_000_000);
         if self.args.wants("memory_idle") {
@@ -98,7 +98,7 @@ impl Footprint<'_> {
             let tally = Tally::of(0..backlog);
             worker.stop(&tally)?;
             tally.verify()?;
-            // The tally is the harness's own, not the worker's.
+            // The tally belongs to the harness, not to the worker.
             let settings = json!({"backlog": backlog, "of it the tally's": format!("{} MiB", (backlog * 8) >> 20)});
             self.show_memory("memory_draining", &measured, &settings);
         }
@@ -108,7 +108,7 @@ impl Footprint<'_> {
         Ok(())
     }
 
-    /// The memory of a worker whose actor is slow, when it has its slots full, and from then on.
+    /// The memory of a worker with a slow actor, once its slots are full and from then on.
     async fn slow_worker(&self, backlog: u64) -> Result {
         let broker = self.connect().await?;
         slow.send_many_with(&broker, (0..backlog).map(|n| (n, TEXT))).await?;
@@ -130,17 +130,17 @@ impl Footprint<'_> {
         }
         let settings = json!({"backlog": backlog, "each message": "takes 1 s", "watched_s": watch});
         let last = Spread::of(measured);
-        let figure = Figure::alone("memory_slow/last", "MiB", Spread::one(last.high / MIB), &settings);
+        let figure = Figure::single("memory_slow/last", "MiB", Spread::one(last.high / MIB), &settings);
         self.report.show(&figure.within("when its slots were full", at_first / MIB));
         Ok(())
     }
 
     fn show_memory(&self, name: &str, measured: &[f64], settings: &serde_json::Value) {
         let value = Spread::of(measured.iter().map(|bytes| bytes / MIB));
-        self.report.show(&Figure::alone(format!("{name}/rss"), "MiB", value, settings));
+        self.report.show(&Figure::single(format!("{name}/rss"), "MiB", value, settings));
     }
 
-    /// Commands a second, for each of some idle workers. Those within scripts count.
+    /// Commands a second for each of some idle workers, including those within scripts.
     async fn idle_commands(&self) -> Result {
         for workers in [1_u32, 10, 100] {
             let name = format!("idle_commands_{workers}");
@@ -160,37 +160,37 @@ impl Footprint<'_> {
             }
             tally.verify()?;
             let settings = json!({"workers": workers, "watched_s": watched.as_secs()});
-            let figure = Figure::alone(format!("{name}/each"), "/s", Spread::one(each), &settings);
+            let figure = Figure::single(format!("{name}/each"), "/s", Spread::one(each), &settings);
             self.report.show(&figure.within("bound", 3.0));
         }
         Ok(())
     }
 
-    /// Counts the commands of idle workers until there was one look for dead workers for each of them: the rarest of
-    /// what they ask for, and the dearest.
+    /// Counts the commands of idle workers until each has checked for dead workers once: this is the rarest of their
+    /// requests, and the most expensive.
     async fn watch_idle(&self, workers: u64) -> Result<(Duration, f64)> {
         let settle = if self.args.smoke { 1 } else { 10 };
         tokio::time::sleep(Duration::from_secs(settle)).await;
         if !self.args.smoke {
-            self.until_looked(1).await?;
+            self.until_checked(1).await?;
         }
         let (began, before) = (Instant::now(), self.server.commands().await?);
         let asked = if self.args.smoke {
             tokio::time::sleep(Duration::from_secs(1)).await;
             0.0
         } else {
-            self.until_looked(workers).await?
+            self.until_checked(workers).await?
         };
-        // Without the questions themselves.
+        // Without the harness's own requests.
         let commands = self.server.commands().await? - before - 1.0 - asked;
         Ok((began.elapsed(), commands))
     }
 
-    /// Waits for so many looks for dead workers. Returns how often it asked.
-    async fn until_looked(&self, looks: u64) -> Result<f64> {
-        /// A look asks for each stream of what is ready.
+    /// Waits for so many checks for dead workers. Returns how often it asked.
+    async fn until_checked(&self, checks: u64) -> Result<f64> {
+        /// A check asks for each ready stream.
         const STREAMS: u64 = 6;
-        let until = self.server.calls("xinfo").await? + looks * STREAMS;
+        let until = self.server.calls("xinfo").await? + checks * STREAMS;
         let mut asked = 1.0;
         while self.server.calls("xinfo").await? < until {
             asked += 1.0;
@@ -199,7 +199,7 @@ impl Footprint<'_> {
         Ok(asked + 1.0)
     }
 
-    /// Allocations a message: sent one by one, in bulk, and worked off.
+    /// Allocations a message: sent one by one, sent in bulk, and drained.
     async fn allocations(&self) -> Result {
         let messages = self.args.messages(20_000);
         if self.args.wants("allocations") {
@@ -238,7 +238,7 @@ impl Footprint<'_> {
         Ok([send, send_many, (drain.0 / 2.0, drain.1 / 2.0)])
     }
 
-    /// What each of the messages takes, all of which must be there.
+    /// What each message takes. All must be there.
     async fn bytes_each(&self, before: f64, messages: u64) -> Result<f64> {
         let held = self.server.held(QUEUE).await?;
         if held != messages {
@@ -256,10 +256,10 @@ impl Footprint<'_> {
 
 const MIB: f64 = 1_048_576.0;
 
-/// Allocations and their bytes, of `send`, of `send_many` and of a drain.
+/// Allocations and bytes of `send`, of `send_many` and of a drain.
 type Stages = [(f64, f64); 3];
 
-/// The allocations of all threads while `stage` runs, and their bytes.
+/// Allocations of all threads while `stage` runs, and their bytes.
 async fn counted<T>(stage: impl Future<Output = Result<T>>) -> Result<(f64, f64)> {
     let region = Region::new(ALLOCATOR);
     stage.await?;
@@ -269,5 +269,5 @@ async fn counted<T>(stage: impl Future<Output = Result<T>>) -> Result<(f64, f64)
 }
 
 fn memory(worker: &WorkerProcess) -> Result<f64> {
-    worker.memory().ok_or_else(|| "this system does not tell a process's memory".into())
+    worker.memory().ok_or_else(|| "this system does not say how much memory a process has".into())
 }

@@ -1,7 +1,7 @@
 //! How long messages take from `send` to the start of their run, in an open loop: see [`Pace`].
 //!
-//! `cargo bench --bench latency`. Sender and worker share this process; every message goes through
-//! Redis. Times count from when a message was due to be sent, or by its schedule due to start.
+//! `cargo bench --bench latency`. Sender and worker share this process; every message goes through Redis. Latency
+//! counts from when a message was due to be sent, or to start if scheduled.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use actor_redis::RedisBroker;
 use serde_json::json;
 use tokio::runtime::Handle;
 
-/// So few a second that each finds the worker idle, and in step with no timer of a round number.
+/// Slow enough that each message finds the worker idle, and out of step with timers of round numbers.
 const IDLE_RATE: f64 = 97.0;
 
 #[tokio::main]
@@ -79,7 +79,7 @@ impl Latencies<'_> {
         self.by_hand(floor, &tally, rate, messages).await
     }
 
-    /// A bare blocking read that is woken by `XADD`.
+    /// A bare blocking read, woken by `XADD`.
     async fn bare_read(&self, rate: f64, seconds: f64) -> Result<Latency> {
         self.server.clear().await?;
         let floor = Floor::connect(&self.server.url()).await?;
@@ -100,7 +100,7 @@ impl Latencies<'_> {
         Latency::of(tally, messages, |n| pace.due(n))
     }
 
-    /// Messages that are scheduled from 100 ms to 2 s ahead, idle or beside others at this pace.
+    /// Messages scheduled 100 ms to 2 s ahead, by themselves or beside others at this pace.
     async fn scheduled(&self, name: &str, beside: Option<f64>) -> Result {
         let mut measured = Vec::new();
         for _ in 0..self.args.pairs {
@@ -109,7 +109,7 @@ impl Latencies<'_> {
         let settings = json!({"beside": beside.unwrap_or_default().round(), "ahead_ms": "100 to 2000"});
         for (figure, part) in Latency::FIGURES {
             let value = Spread::of(measured.iter().map(|latency| latency.ms(part)));
-            self.report.show(&Figure::alone(format!("{name}/{figure}"), "ms", value, &settings));
+            self.report.show(&Figure::single(format!("{name}/{figure}"), "ms", value, &settings));
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Latencies<'_> {
     async fn lateness(&self, beside: Option<f64>) -> Result<Latency> {
         let broker = self.connect().await?;
         let messages = self.args.messages(1_000).min(1_000);
-        // Those after them are the others, which are sent as long as scheduled ones may be due.
+        // The rest are the others, sent as long as scheduled messages may be due.
         let others = beside.map_or(0, |rate| (rate * if self.args.smoke { 0.2 } else { 4.0 }) as u64);
         let tally = Arc::new(Tally::of(0..messages + others));
         let worker = Running::start(library::worker(&broker, QUEUE, &tally));
@@ -142,7 +142,7 @@ impl Latencies<'_> {
         Latency::of(&tally, messages, |n| due[n as usize])
     }
 
-    /// How many messages a second go through at most, sent by 64 senders while a worker runs.
+    /// The maximum rate, with 64 senders and a worker.
     async fn most(&self) -> Result<f64> {
         let broker = self.connect().await?;
         let messages = self.args.messages(200_000);
@@ -176,8 +176,8 @@ impl Latencies<'_> {
     }
 }
 
-/// Begins to send at this pace, and returns it. A lone message is sent by the pace's own thread, so
-/// that it waits for no other; many by tasks, so that they wait for no answer.
+/// Starts to send at this pace, and returns it. At a slow pace its own thread sends, so that no message waits for
+/// another. At a fast one tasks send, so that none waits for an answer.
 fn send_at<F: Future<Output = ()> + Send + 'static>(
     rate: f64,
     messages: u64,

@@ -1,9 +1,8 @@
-//! What this project wants to reach, and whether it does: `cargo bench --bench verdict`.
+//! The targets of this project, and whether they are met: `cargo bench --bench verdict`.
 //!
-//! Runs the other benchmarks for the figures that it needs, about ten minutes, and prints one line for
-//! each thing wanted, with the floor of the same run beside it. It ends well when everything could be
-//! measured, whatever the verdict; with `--strict`, only when everything is also reached.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // The table is what it is run for.
+//! Runs the other benchmarks for about ten minutes, and prints one line for each target, beside the floor of the same
+//! run. It succeeds if everything could be measured; with `--strict`, only if every target is met too.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Printing the table is its purpose.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -20,19 +19,19 @@ options, after `--`:
   --only NAME   measures only the lines whose figure begins so; may be repeated
   --pairs N     how many alternated pairs a figure is the median of (default: 5)
   --smoke       one pair with small numbers: checks the harness, measures nothing
-  --strict      fails also where a line is not reached
+  --strict      fails also if a target is missed
   --into FILE   also writes the table into this file, between the lines `<!-- verdict -->` and `<!-- end -->`";
 
 /// The benchmarks, in the order in which they run.
 const BENCHES: [&str; 4] = ["throughput", "latency", "footprint", "growth"];
 
-/// One thing that is wanted.
+/// A target.
 struct Line {
     what: &'static str,
     /// The benchmark, and its figure.
     bench: &'static str,
     metric: &'static str,
-    /// Which number of it is judged.
+    /// The number that is judged.
     of: Of,
     limit: Limit,
 }
@@ -42,7 +41,7 @@ struct Line {
 enum Of {
     /// The figure itself.
     Value,
-    /// What it is of the base beside it.
+    /// Its ratio to the base.
     Ratio,
 }
 
@@ -56,7 +55,7 @@ const fn line(what: &'static str, bench: &'static str, metric: &'static str, of:
     Line { what, bench, metric, of, limit }
 }
 
-/// Bytes of a message's body where Redis's cost of it is measured.
+/// The size of a body for which Redis's cost is measured, in bytes.
 const BODY: f64 = 311.0;
 
 #[rustfmt::skip] // A table.
@@ -78,14 +77,14 @@ const LINES: &[Line] = &[
     line("idle commands, 1 worker, each", "footprint", "idle_commands_1/each", Value, AtMost(3.0)),
     line("idle commands, 10 workers, each", "footprint", "idle_commands_10/each", Value, AtMost(3.0)),
     line("idle commands, 100 workers, each", "footprint", "idle_commands_100/each", Value, AtMost(3.0)),
-    // Flat: no more than an allocator's own ups and downs.
+    // Flat, within the allocator's variation.
     line("memory, slow actor, 1 million ready", "footprint", "memory_slow/last", Ratio, AtMost(1.05)),
 ];
 
 /// What the command line asks for.
 struct Options {
     only: Vec<String>,
-    /// What the other benchmarks are told.
+    /// Options passed on to the other benchmarks.
     passed: Vec<String>,
     strict: bool,
     into: Option<PathBuf>,
@@ -93,14 +92,14 @@ struct Options {
 
 fn main() -> Result {
     let options = Options::read()?;
-    let wanted: Vec<&Line> = LINES.iter().filter(|line| options.wants(line)).collect();
-    if wanted.is_empty() {
+    let lines: Vec<&Line> = LINES.iter().filter(|line| options.wants(line)).collect();
+    if lines.is_empty() {
         return Err(format!("no such line\n{HELP}").into());
     }
     let mut figures = Vec::new();
     let mut failures = Vec::new();
     for bench in BENCHES {
-        let of_bench = wanted.iter().filter(|line| line.bench == bench);
+        let of_bench = lines.iter().filter(|line| line.bench == bench);
         let scenarios: BTreeSet<&str> = of_bench.filter_map(|line| line.metric.split('/').next()).collect();
         if scenarios.is_empty() {
             continue;
@@ -111,7 +110,7 @@ fn main() -> Result {
             failures.push(error.to_string());
         }
     }
-    let (table, reached) = judge(&wanted, &figures);
+    let (table, met) = judge(&lines, &figures);
     println!("{table}");
     if let Some(path) = &options.into {
         insert(path, &table)?;
@@ -119,13 +118,13 @@ fn main() -> Result {
     if !failures.is_empty() {
         return Err(failures.join("; ").into());
     }
-    if options.strict && reached < wanted.len() {
-        return Err("not everything is reached".into());
+    if options.strict && met < lines.len() {
+        return Err("not every target is met".into());
     }
     Ok(())
 }
 
-/// Runs a benchmark, and says on the way what it finds.
+/// Runs a benchmark, and prints its figures as they come.
 fn measure(bench: &str, arguments: &[String], figures: &mut Vec<Figure>) -> Result {
     collect::figures(Path::new(env!("CARGO_MANIFEST_DIR")), bench, arguments, |figure| {
         eprintln!("{}: {} {}", figure.metric, number(figure.value), figure.unit);
@@ -133,49 +132,49 @@ fn measure(bench: &str, arguments: &[String], figures: &mut Vec<Figure>) -> Resu
     })
 }
 
-/// The table, and how many lines are reached.
+/// The table, and how many targets are met.
 fn judge(lines: &[&Line], figures: &[Figure]) -> (String, usize) {
     let mut table = format!("On {}, by `cargo bench --bench verdict`:\n\n", machine());
-    table += "| what | value | beside | ratio | wanted | verdict |\n|---|---|---|---|---|---|\n";
-    let mut reached = 0;
+    table += "| what | value | beside | ratio | target | verdict |\n|---|---|---|---|---|---|\n";
+    let mut met = 0;
     for line in lines {
         let figure = figures.iter().find(|figure| figure.metric == line.metric);
         let verdict = match figure.and_then(|figure| line.number(figure)) {
             Some(number) if line.limit.holds(number) => {
-                reached += 1;
-                "reached"
+                met += 1;
+                "met"
             }
-            Some(_) => "**not reached**",
+            Some(_) => "**missed**",
             None => "**not measured**",
         };
         let [value, beside, ratio] = figure.map(cells).unwrap_or_default();
         let _ =
-            writeln!(table, "| {} | {value} | {beside} | {ratio} | {} | {verdict} |", line.what, line.wanted(figure));
+            writeln!(table, "| {} | {value} | {beside} | {ratio} | {} | {verdict} |", line.what, line.target(figure));
     }
-    let _ = write!(table, "\n{reached} of {} reached.", lines.len());
+    let _ = write!(table, "\n{met} of {} met.", lines.len());
     if lines.len() < LINES.len() {
-        let _ = write!(table, " {} others were not asked for.", LINES.len() - lines.len());
+        let _ = write!(table, " {} others were not selected.", LINES.len() - lines.len());
     }
-    (table, reached)
+    (table, met)
 }
 
-/// A figure's value, what it stands beside, and their ratio with its range.
+/// A figure's value, its base, and their ratio with its range.
 fn cells(figure: &Figure) -> [String; 3] {
     let value = with_unit(figure.value, &figure.unit);
     let Some(base) = &figure.base else { return [value, String::new(), String::new()] };
     let [low, high] = base.ratio_range;
     let beside = format!("{}: {}", base.name, with_unit(base.value, &figure.unit));
-    // With one digit more than the limits have, so that the verdict can be seen.
+    // One digit more than the limits have, so that the verdict is visible.
     [value, beside, format!("{:.3} ({low:.2} to {high:.2})", base.ratio)]
 }
 
 fn with_unit(value: f64, unit: &str) -> String {
-    // A rate's unit stands at its number, any other apart.
+    // A rate's unit follows its number directly, any other after a space.
     let space = if unit.starts_with('/') { "" } else { " " };
     format!("{}{space}{unit}", number(value))
 }
 
-/// Replaces what stands between the marks of a file.
+/// Replaces the text between the marks of a file.
 fn insert(path: &Path, table: &str) -> Result {
     const MARKS: [&str; 2] = ["<!-- verdict -->\n", "<!-- end -->\n"];
     let page = std::fs::read_to_string(path)?;
@@ -192,7 +191,7 @@ impl Line {
         }
     }
 
-    fn wanted(&self, figure: Option<&Figure>) -> String {
+    fn target(&self, figure: Option<&Figure>) -> String {
         let (words, limit) = match self.limit {
             AtLeast(limit) => ("at least", limit),
             AtMost(limit) => ("at most", limit),

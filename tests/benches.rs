@@ -1,4 +1,4 @@
-//! The benchmarks in small. Nothing is timed here: see `docs/performance.md`.
+//! The benchmarks with small numbers. Nothing is timed here: see `docs/performance.md`.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::collections::BTreeSet;
@@ -7,8 +7,8 @@ use std::process::Command;
 
 use actor_bench::{Figure, collect};
 
-/// Runs a benchmark in small. Each of its runs verifies that every message was run exactly once, or
-/// the benchmark fails; every line that it prints must be a figure of JSON.
+/// Runs a benchmark with small numbers. It fails unless every message runs exactly once. Every line it prints must be a
+/// JSON figure.
 fn smoke(bench: &str, scenarios: &str) {
     let mut found = BTreeSet::new();
     collect::figures(root(), bench, ["--smoke"], |figure| {
@@ -75,6 +75,6 @@ fn the_verdict_judges_what_it_was_asked_for() {
     let output = Command::new(env!("CARGO")).args(arguments).args(asked).current_dir(root()).output().unwrap();
     let (table, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{errors}");
-    let verdicts = table.lines().filter(|line| line.ends_with("reached |") || line.ends_with("reached** |"));
+    let verdicts = table.lines().filter(|line| line.ends_with("met |") || line.ends_with("missed** |"));
     assert_eq!(verdicts.count(), 2, "{table}");
 }

@@ -1,11 +1,11 @@
-//! Two crates that declare the same actor, or implement it, in one program: it refuses to start, and
-//! names both places. Within one crate the compiler refuses, which `actor-macros/tests/ui` shows.
+//! A program of two crates that declare or implement the same actor refuses to start, and names both places. Within one
+//! crate the compiler refuses it: see `actor-macros/tests/ui`.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A workspace of four crates: what is shared, two that contradict each other, and a program of both.
+/// A workspace of four crates: a shared one, two that contradict each other, and a program that uses all.
 const FILES: &[(&str, &str)] = &[
     (
         "Cargo.toml",
@@ -126,7 +126,7 @@ fn main() {
     println!("check:\n{}", registry::check().unwrap_err());
     println!("install:\n{}", actor_core::install(MemoryBroker::new()).unwrap_err());
     let worker = pin!(Worker::builder(MemoryBroker::new()).run_until(pending()));
-    // It is refused before it waits for anything.
+    // The error comes before any wait.
     let Poll::Ready(Err(error)) = worker.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it started") };
     println!("worker:\n{error}");
 }
@@ -147,7 +147,7 @@ actor `report` is implemented twice:
 fn a_program_of_two_crates_that_contradict_each_other_does_not_start_and_names_both_places() {
     let workspace = write_workspace();
     let output = Command::new(env!("CARGO"))
-        // What the tests' own build has fetched and built is enough.
+        // Everything needed was fetched and built with the tests.
         .args(["run", "--quiet", "--offline", "--package", "program"])
         .current_dir(workspace)
         .env("CARGO_TARGET_DIR", target())
@@ -173,12 +173,12 @@ fn write_workspace() -> PathBuf {
         }
         std::fs::write(path, text).unwrap();
     }
-    // The versions that are on this machine already.
+    // Uses the versions that are on this machine already.
     std::fs::copy(root.join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
     workspace
 }
 
-/// Where this very test was built.
+/// Where this test was built.
 fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
 }

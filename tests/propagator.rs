@@ -1,5 +1,5 @@
-//! A program with a tracing system of its own: which trace a message carries, and whose span its run
-//! continues. The propagator is one for the whole process, so this is one test.
+//! A program with its own tracing system: which trace a message carries, and whose span its run continues. A process
+//! has one propagator, so this is a single test.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ async fn traced(cx: &Context, #[state] seen: &Seen) {
     seen.0.lock().unwrap().push(format!("ran with {:?}", cx.trace()));
 }
 
-/// What happened, in its order.
+/// What happened, in order.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<String>>>);
 

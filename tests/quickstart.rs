@@ -1,4 +1,4 @@
-//! The first program that a reader runs shows what the README says that it shows.
+//! The quickstart prints what the README shows.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 use std::process::{Command, Output};
@@ -14,12 +14,12 @@ fn the_quickstart_prints_what_the_readme_shows_and_ends_within_ten_seconds() {
     let took = began.elapsed();
     let printed = String::from_utf8(output.stdout).unwrap();
     let shown = README.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    assert_eq!(told(&printed), told(shown), "it printed:\n{printed}");
+    assert_eq!(lines(&printed), lines(shown), "it printed:\n{printed}");
     assert!(took < Duration::from_secs(10), "it took {took:?}");
 }
 
-/// What is told, without the times, and in no order: what runs at the same time is told as it comes.
-fn told(text: &str) -> Vec<&str> {
+/// The lines without times, sorted: concurrent runs print in any order.
+fn lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> =
         text.lines().map(|line| line.split_once(" s  ").map_or(line, |(_, line)| line)).collect();
     lines.sort_unstable();

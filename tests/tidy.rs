@@ -6,16 +6,16 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A file is one idea, and one idea fits here.
+/// A file holds one idea, which fits here.
 const LONGEST_FILE: usize = 400;
 
 /// A crate's root is its table of contents.
 const LONGEST_ROOT: usize = 120;
 
-/// Drawers, in which what belongs nowhere collects.
+/// Names for files without a subject.
 const DRAWERS: [&str; 7] = ["util", "utils", "helper", "helpers", "common", "misc", "prelude"];
 
-/// What is not finished, or not run. Written in parts, so that this file does not find itself.
+/// Markers of unfinished or skipped work, in parts, so that this file does not find itself.
 const UNFINISHED: [&str; 5] = [
     concat!("#[", "ignore"),
     concat!("todo", "!("),
@@ -39,7 +39,7 @@ fn no_file_is_longer_than_one_idea() {
 fn no_file_is_a_drawer() {
     let drawers = sources().filter_map(|(path, _)| {
         let name = path.with_extension("").file_name()?.to_str()?.to_owned();
-        DRAWERS.contains(&name.as_str()).then(|| format!("{}: name it by what is in it", path.display()))
+        DRAWERS.contains(&name.as_str()).then(|| format!("{}: name it by its subject", path.display()))
     });
     assert_none(drawers);
 }
@@ -72,7 +72,7 @@ fn every_promise_names_a_test_that_exists() {
     let path = root().join("docs/guarantees.md");
     let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let functions = functions();
-    // Where scenarios and failpoints are listed.
+    // The files that list scenarios and failpoints.
     let played = ["tests/chaos/src/scenario.rs", "actor-core/src/failpoint.rs", "actor-redis/src/failpoint.rs"]
         .map(|path| fs::read_to_string(root().join(path)).unwrap())
         .concat();
@@ -80,7 +80,7 @@ fn every_promise_names_a_test_that_exists() {
     for (at, line) in page.lines().enumerate() {
         let Some(row) = line.strip_prefix('|').filter(|_| is_promise(&page, at)) else { continue };
         promises += 1;
-        // A cell too many is not shown: it would be the proof.
+        // Markdown drops an extra cell, which would be the proof.
         let cells: Vec<&str> = row.trim_end().trim_end_matches('|').split('|').collect();
         let [_, breakers, proof] = cells[..] else {
             broken.push(format!("line {}: {} cells instead of three", at + 1, cells.len()));
@@ -91,7 +91,7 @@ fn every_promise_names_a_test_that_exists() {
                 broken.push(format!("line {}: there is no scenario or failpoint {name}", at + 1));
             }
         }
-        // What is between every other pair of backticks.
+        // The text between every other pair of backticks.
         let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
         if names.is_empty() {
             broken.push(format!("line {}: no test is named", at + 1));
@@ -102,22 +102,23 @@ fn every_promise_names_a_test_that_exists() {
             }
         }
     }
-    assert!(promises > 20, "only {promises} promises were found: is it a table no more?");
+    assert!(promises > 20, "only {promises} promises were found: is it still a table?");
     assert_none(broken.into_iter());
 }
 
 #[test]
 fn every_event_is_documented() {
     let page = fs::read_to_string(root().join("docs/observability.md")).unwrap();
-    // The page may leave away the end of a text.
+    // The page may omit the end of a text.
     let known: Vec<&str> =
         page.split('`').skip(1).step_by(2).map(|name| name.trim_end_matches([' ', '.', ':'])).collect();
     let (mut events, mut unknown) = (0, Vec::new());
-    let of_crates = |path: &Path| ["actor-core/src", "actor-redis/src"].iter().any(|room| path.starts_with(room));
+    let of_crates =
+        |path: &Path| ["actor-core/src", "actor-redis/src"].iter().any(|directory| path.starts_with(directory));
     for (path, text) in sources().filter(|(path, _)| of_crates(path)) {
         for level in ["error", "warn", "info", "debug"] {
             for event in text.split(&format!("tracing::{level}!(")).skip(1) {
-                // Fields hold no text.
+                // No field's value is a literal text.
                 let Some(name) = event.split('"').nth(1) else { continue };
                 events += 1;
                 let is_known = |known: &&str| known.len() > 3 && name.starts_with(known);
@@ -167,13 +168,13 @@ fn every_failpoint_is_passed_in_one_place() {
     );
 }
 
-/// Whether a line is a row of a table, and neither its head nor the rule below that.
+/// Whether a line is a row of a table, below its head and the rule.
 fn is_promise(page: &str, at: usize) -> bool {
     let is_rule = |at: usize| page.lines().nth(at).is_some_and(|line| line.starts_with("|--"));
     !is_rule(at) && !is_rule(at + 1)
 }
 
-/// The name of every function. That it is a test is seen when it runs.
+/// The name of every function. Running the tests shows which are tests.
 fn functions() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, text) in sources() {
@@ -203,7 +204,7 @@ fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         let (path, name) = (entry.path(), entry.file_name());
-        // What is built, hidden or never committed is not this repository's text.
+        // Skips what is built, hidden or never committed.
         if name == "target" || name == "wip" || name.to_string_lossy().starts_with('.') {
             continue;
         }

@@ -1,5 +1,8 @@
 //! One run's input and end, between the executor and the code that `#[actor]` generates.
 
+use std::fmt;
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -49,15 +52,44 @@ fn missing_state(name: &str) -> RunError {
     )))
 }
 
+/// How a run ended.
+pub type RunResult = Result<(), RunError>;
+
 /// Why a run did not succeed.
-#[doc(hidden)]
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RunError {
     /// The arguments are not those of this implementation: no retry will help.
     Arguments(String),
     /// The body returned an error.
     Failed(Failure),
+    /// The body panicked.
+    Panicked(String),
+    /// An async actor reached its time limit, and was dropped.
+    TimedOut(Duration),
+    /// The worker stopped before the run ended. The message is released.
+    Interrupted,
+    /// The worker lost its lease. The message is another worker's, and this outcome is not stored.
+    LeaseLost,
+    /// The operating system refused a thread for a sync actor. The message is released.
+    NoThread,
 }
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(what) => f.write_str(what),
+            Self::Failed(failure) => f.write_str(failure.error()),
+            Self::Panicked(what) => write!(f, "the actor panicked: {what}"),
+            Self::TimedOut(limit) => write!(f, "the actor took longer than its time limit of {limit:?}"),
+            Self::Interrupted => f.write_str("the worker stopped"),
+            Self::LeaseLost => f.write_str("the worker's lease was lost"),
+            Self::NoThread => f.write_str("the operating system refused a thread for it"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
 
 impl From<Failure> for RunError {
     fn from(failure: Failure) -> Self {
@@ -104,7 +136,7 @@ impl IntoFailure for Failure {
 }
 
 // Coherent because `Failure` is of this crate and does not implement `Display`.
-impl<E: std::fmt::Display> IntoFailure for E {
+impl<E: fmt::Display> IntoFailure for E {
     fn into_failure(self) -> Failure {
         Failure::shown(&self)
     }

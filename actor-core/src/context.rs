@@ -4,10 +4,12 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::headers::Headers;
 use crate::{MessageId, QueueName, TraceParent};
 
 /// What a run knows of itself: a parameter `cx: &Context` of an actor.
@@ -36,6 +38,10 @@ struct Inner {
     crashes: u32,
     token: u64,
     trace: Option<TraceParent>,
+    headers: Headers,
+    retries_left: bool,
+    sent_at: SystemTime,
+    deadline: Option<Instant>,
     states: Arc<States>,
     cancel: Cancel,
 }
@@ -50,13 +56,35 @@ pub(crate) struct RunInfo {
     pub(crate) crashes: u32,
     pub(crate) token: u64,
     pub(crate) trace: Option<TraceParent>,
+    pub(crate) headers: Headers,
+    /// Whether the message is tried again if this attempt fails.
+    pub(crate) retries_left: bool,
+    pub(crate) sent_at: SystemTime,
+    /// When its time limit ends.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Context {
     pub(crate) fn new(info: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
         let cancel = Cancel { worker, own: OnceLock::new(), told: Notify::new() };
-        let RunInfo { id, actor, queue, attempt, crashes, token, trace } = info;
-        Self(Arc::new(Inner { id, actor, queue, attempt, crashes, token, trace, states, cancel }))
+        let RunInfo { id, actor, queue, attempt, crashes, token, trace, headers, retries_left, sent_at, deadline } =
+            info;
+        let run = Inner {
+            id,
+            actor,
+            queue,
+            attempt,
+            crashes,
+            token,
+            trace,
+            headers,
+            retries_left,
+            sent_at,
+            deadline,
+            states,
+            cancel,
+        };
+        Self(Arc::new(run))
     }
 
     /// The message's identity, the same in every attempt.
@@ -81,6 +109,36 @@ impl Context {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.attempt
+    }
+
+    /// Whether the message becomes a dead letter if this attempt fails: its retries are spent.
+    #[must_use]
+    pub fn is_last_attempt(&self) -> bool {
+        !self.0.retries_left
+    }
+
+    /// When the message was sent, by the broker's clock.
+    #[must_use]
+    pub fn sent_at(&self) -> SystemTime {
+        self.0.sent_at
+    }
+
+    /// When this run reaches its time limit; `None` where it has none.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline
+    }
+
+    /// A header of the message, as [`Message::header`](crate::Message::header) or a hook of
+    /// [`on_send`](crate::on_send) set it.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.headers.get(name)
+    }
+
+    /// All headers of the message, by name.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.headers.iter()
     }
 
     /// How many deliveries of this message ended with their worker's death.

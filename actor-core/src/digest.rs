@@ -22,16 +22,6 @@ impl Digest {
         if self.sum == 0 { None } else { self.at(Instant::now()) }
     }
 
-    /// What is still to be logged, where its time need not come any more.
-    pub(crate) fn rest(&mut self) -> Option<u64> {
-        Some(std::mem::take(&mut self.sum)).filter(|rest| *rest > 0)
-    }
-
-    /// Whether nothing is still to be logged, and the next would be at once.
-    pub(crate) fn is_over(&self) -> bool {
-        self.sum == 0 && self.quiet_until.is_none_or(|until| until <= Instant::now())
-    }
-
     fn at(&mut self, now: Instant) -> Option<u64> {
         if self.sum == 0 || self.quiet_until.is_some_and(|until| now < until) {
             return None;

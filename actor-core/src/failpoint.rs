@@ -23,7 +23,7 @@ pub const POINTS: &[&str] = &[
     // What was parked is delivered, and has not started.
     "worker.unparked",
     // The worker stops, and has not released what has not started.
-    "worker.giving_back",
+    "worker.releasing",
     // The worker stops, its runs are over, and their last settlements are under way.
     "worker.runs_over",
     // The worker stops, everything is settled, and the lease still stands.

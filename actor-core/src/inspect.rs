@@ -1,10 +1,12 @@
 //! The second seam: what people and screens read and repair. It costs the path of a message nothing.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use crate::stored::{DecodeError, StoredMessage};
 use crate::{BrokerError, QueueName};
 
 /// Reading and repairing a storage's queues.
@@ -24,7 +26,7 @@ pub trait Inspect: Send + Sync + 'static {
     /// How many messages of a queue are in each state.
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError>;
 
-    /// One page of the messages in `state`: ready ones in the order they will be in flight, those in flight by
+    /// One page of the messages in `state`: ready ones in the order of their delivery, those in flight by
     /// age, scheduled ones by due time, dead letters by the time they were dead-lettered, the oldest first.
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError>;
 
@@ -35,7 +37,7 @@ pub trait Inspect: Send + Sync + 'static {
     /// Returns how many.
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError>;
 
-    /// Deletes one message that is ready, scheduled or dead. A in flight one is left to its worker.
+    /// Deletes one message that is ready, scheduled or dead. One in flight is left to its worker.
     /// Returns whether it was there.
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError>;
 
@@ -49,6 +51,45 @@ pub trait Inspect: Send + Sync + 'static {
 
     /// Delivers a paused queue's messages again.
     async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError>;
+}
+
+#[async_trait]
+impl<I: Inspect + ?Sized> Inspect for Arc<I> {
+    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        (**self).queues().await
+    }
+
+    async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
+        (**self).counts(queue).await
+    }
+
+    async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
+        (**self).list(queue, state, page).await
+    }
+
+    async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
+        (**self).read(queue, state, handle).await
+    }
+
+    async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
+        (**self).replay(queue, which).await
+    }
+
+    async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
+        (**self).delete(queue, state, handle).await
+    }
+
+    async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
+        (**self).purge(queue, state).await
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        (**self).pause(queue).await
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        (**self).resume(queue).await
+    }
 }
 
 /// A message's state.
@@ -126,7 +167,21 @@ impl Page {
 
 /// Where a page ended: opaque, and good for the listing that it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(pub String);
+pub struct Cursor(String);
+
+impl Cursor {
+    /// The cursor that a broker writes so, or a page's link.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text that it was made of.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// One page of messages.
 #[derive(Clone, Debug)]
@@ -152,7 +207,7 @@ impl Listing {
 pub struct Listed {
     /// What to name it by in a further call.
     pub handle: Handle,
-    /// The message, encoded; `docs/wire-format.md` says how.
+    /// The message as it is stored. [`message`](Self::message) decodes it.
     pub body: Bytes,
     /// Since when it is ready or in flight, when it is due, or when it was dead-lettered.
     pub time: Option<SystemTime>,
@@ -168,11 +223,34 @@ impl Listed {
     pub fn new(handle: Handle, body: Bytes) -> Self {
         Self { handle, body, time: None, worker: None, reason: None }
     }
+
+    /// The message, decoded: its actor, id, arguments, attempts, times and last error.
+    ///
+    /// # Errors
+    ///
+    /// What is stored is not a message, or is of a newer version of the format.
+    pub fn message(&self) -> Result<StoredMessage, DecodeError> {
+        StoredMessage::decode(&self.body)
+    }
 }
 
 /// A storage's own name of one message in one state: opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Handle(pub String);
+pub struct Handle(String);
+
+impl Handle {
+    /// The handle that a broker writes so, or a page's link.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text that it was made of.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Which dead letters to replay.
 #[derive(Clone, Debug)]

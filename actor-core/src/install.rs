@@ -11,6 +11,9 @@ static INSTALLED: OnceLock<Arc<dyn Broker>> = OnceLock::new();
 
 /// Makes `broker` the one that `send` uses, once for the whole process, when the program starts.
 ///
+/// A worker's runs need it only to send through another broker than the worker's: without it, what an actor
+/// sends goes through the broker of the worker that runs it. A task that an actor spawns is not part of its run.
+///
 /// # Errors
 ///
 /// A broker is installed already, or two linked crates declare the same actor.
@@ -45,11 +48,35 @@ impl fmt::Debug for InstallError {
     }
 }
 
-/// The broker that `send` uses here: a test's own on its thread, else the process's.
+tokio::task_local! {
+    // The broker of the worker whose run the current task is.
+    static WORKERS: Arc<dyn Broker>;
+}
+
+/// Drives a worker's run, so that what it sends goes through the worker's broker.
+#[cfg(feature = "worker")]
+pub(crate) async fn within<F: Future>(broker: Arc<dyn Broker>, run: F) -> F::Output {
+    WORKERS.scope(broker, run).await
+}
+
+/// Has what `run` sends go where the current task's would, on whatever thread it runs.
+#[cfg(feature = "worker")]
+pub(crate) fn carry<T>(run: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let broker = WORKERS.try_with(Arc::clone).ok();
+    #[cfg(feature = "testing")]
+    let run = crate::testing::carry(run);
+    move || match broker {
+        Some(broker) => WORKERS.sync_scope(broker, run),
+        None => run(),
+    }
+}
+
+/// The broker that `send` uses here: a test's own on its thread, else the process's, else that of the worker
+/// whose run this is.
 pub(crate) fn installed() -> Option<Arc<dyn Broker>> {
     #[cfg(feature = "testing")]
     if let Some(broker) = crate::testing::installed() {
         return Some(broker);
     }
-    INSTALLED.get().cloned()
+    INSTALLED.get().cloned().or_else(|| WORKERS.try_with(Arc::clone).ok())
 }

@@ -1,15 +1,14 @@
 //! A typed task queue: declare an actor once, send from one service, work in another.
 //!
-//! A function is declared as an actor exactly once, in a crate that the producer and the worker
-//! share. The producer calls `send` and never compiles or runs the work; the worker runs it at least
-//! once, and retries it when it fails.
+//! An actor is a function: one task, not an actor of the actor model. It is declared once, in a crate that
+//! producer and worker share. Workers run each message at least once, and retry failures.
 //!
 //! ```
 //! use std::time::Duration;
 //! use actor_core::{Context, MemoryBroker, Worker, actor};
 //!
 //! #[actor(queue = "mail", max_retries = 3)]
-//! async fn welcome(cx: &Context, address: String) {
+//! async fn welcome(cx: &Context, address: &str) {
 //!     println!("{}: welcome, {address}", cx.id());
 //! }
 //!
@@ -18,38 +17,35 @@
 //! let broker = MemoryBroker::new();
 //! actor_core::install(broker.clone())?;
 //!
-//! welcome.send("ada@example.com".to_owned()).await?;
-//!
+//! welcome.send("ada@example.com").await?;
 //! // `run()` would work until SIGTERM or SIGINT.
-//! let worked = Worker::builder(broker).run_until(tokio::time::sleep(Duration::from_millis(50)));
-//! worked.await?;
+//! Worker::builder(broker).run_until(tokio::time::sleep(Duration::from_millis(50))).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Where to look
 //!
-//! - [`actor`](macro@actor): declaring and implementing, with every option.
-//! - [`Message`]: delay, expiry, priority and the rest, message by message.
-//! - [`Worker`] and [`Builder`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
+//! - [`actor`](macro@actor): declaring and implementing, with every option. [`Message`]: settings by message.
+//! - [`Worker`], [`Builder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
 //!   error that says what to do next.
-//! - [`install`]: the broker that `send` uses. [`MemoryBroker`] is the one in this process; the crate
-//!   `actor-redis` has the one for production.
-//! - [`Inspect`]: counting, listing, replaying, purging and pausing.
-//! - `testing` (feature `testing`): testing actors, and the suite for whoever writes a [`Broker`].
+//! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
+//! - [`Inspect`]: counting, listing, replaying, pausing. `testing` (a feature): for your tests, and for writing a [`Broker`].
+//!
+//! A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
 //!
 //! # Cancel safety
 //!
-//! Dropping the future of a `send` leaves it open whether the message was sent. Dropping a worker's
-//! future is the worker's death: what it held runs elsewhere once its lease has ended. Give it a
-//! `shutdown` instead, with [`Builder::run_until`].
+//! Dropping the future of a `send` leaves it open whether the message was sent. Dropping a worker's future is
+//! the worker's death: what it held runs elsewhere once its lease has ended. Use [`Builder::run_until`].
 //!
 //! # Platforms
 //!
-//! Actors are collected by the linker (with [`linkme`](https://docs.rs/linkme)): Linux, macOS and
-//! Windows with MSVC work. Where a linker drops the registry (windows-gnu), start the worker with
-//! [`Builder::register`]. A crate that has only actors is linked only where a program names it:
-//! `use tasks as _;`.
+//! The linker collects actors (with [`linkme`](https://docs.rs/linkme)) on Linux, macOS and Windows with MSVC.
+//! Where it drops the registry (windows-gnu), start the worker with [`Builder::register`]. A crate that has only
+//! actors is linked only where a program names it: `use tasks as _;`.
+
+#![cfg_attr(not(feature = "worker"), allow(dead_code, unreachable_pub))]
 
 pub mod actor;
 mod args;
@@ -64,22 +60,29 @@ mod error;
 #[doc(hidden)]
 pub mod failpoint;
 mod failure;
+mod headers;
 mod implements;
 pub mod inspect;
 mod install;
+#[cfg(feature = "worker")]
+pub mod layer;
+#[cfg(feature = "worker")]
 mod memory;
 mod message;
 mod name;
+mod on_send;
 pub mod registry;
 mod send;
 mod send_many;
 pub mod settlement;
 mod size;
+mod stored;
 mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
 pub mod wire;
+#[cfg(feature = "worker")]
 mod worker;
 
 pub use actor::Actor;
@@ -90,16 +93,19 @@ pub use error::BrokerError;
 pub use failure::Failure;
 pub use inspect::Inspect;
 pub use install::{InstallError, install};
-pub use memory::MemoryBroker;
 pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
+pub use on_send::{OutgoingMessage, on_send};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
-pub use worker::{Builder, Signals, Worker, WorkerError};
+#[cfg(feature = "worker")]
+pub use {
+    memory::MemoryBroker,
+    worker::{Builder, Signals, Worker, WorkerError},
+};
 
-/// What `#[actor]` expands to. Not for people: it changes with every release.
-#[doc(hidden)]
+#[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {
     pub use linkme;
 

@@ -11,9 +11,10 @@ use uuid::Uuid;
 use crate::actor::{Actor, ActorDef};
 use crate::args::ArgWriter;
 use crate::broker::{Broker, Enqueue};
+use crate::headers::Headers;
 use crate::send::{SendError, Sending};
 use crate::wire::{self, Backoff, Envelope};
-use crate::{TraceParent, trace};
+use crate::{TraceParent, on_send, trace};
 
 /// A message's identity: a UUID of version 7, so that ids sort by the time they were made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,18 +62,18 @@ impl fmt::Debug for MessageId {
     }
 }
 
-/// Which of a queue's ready messages goes first. The order is strict: a lower priority waits as
-/// long as a higher one is there, unless the broker was told to weight priorities.
+/// Which of a queue's ready messages goes first. The order is strict: a lower priority waits as long as
+/// a higher one is there, unless the broker weights priorities. `High` is the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// Before all others.
-    High,
+    /// After all others.
+    Low,
     /// The default.
     #[default]
     Normal,
-    /// After all others.
-    Low,
+    /// Before all others.
+    High,
 }
 
 /// A call of `A`, not yet sent: what `actor.message(..)` returns.
@@ -121,6 +122,7 @@ pub(crate) struct Outgoing {
     max_backoff: Option<Duration>,
     time_limit: Option<Option<Duration>>,
     trace: Option<TraceParent>,
+    pub(crate) headers: Headers,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -198,6 +200,13 @@ impl<A: Actor> Message<A> {
         self
     }
 
+    /// Carries a text that the run reads with [`Context::header`](crate::Context::header), through every
+    /// retry. One of this name that was set before is replaced.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.call.headers.set(name, value);
+        self
+    }
+
     /// Sends the message through the installed broker, and returns once it is stored.
     ///
     /// # Errors
@@ -245,6 +254,7 @@ impl Outgoing {
             max_backoff: None,
             time_limit: None,
             trace: None,
+            headers: Headers::default(),
         }
     }
 
@@ -257,7 +267,8 @@ impl Outgoing {
     }
 
     /// Encodes the message for `broker`, whose clock and limit it obeys.
-    pub(crate) fn encode(self, broker: &dyn Broker) -> Result<Enqueue, SendError> {
+    pub(crate) fn encode(mut self, broker: &dyn Broker) -> Result<Enqueue, SendError> {
+        on_send::apply(&mut self)?;
         let options = &self.def.options;
         let now = broker.now();
         let delay = match self.when {
@@ -289,6 +300,7 @@ impl Outgoing {
             expires_at,
             priority: (priority != Priority::Normal).then_some(priority),
             trace: self.trace.or_else(trace::current),
+            headers: self.headers,
             last_error: None,
         }
         .encode();

@@ -134,6 +134,7 @@ enum Kind {
     NotInstalled,
     Argument(ArgumentError),
     TooLarge { bytes: usize, limit: usize },
+    Refused(Box<dyn StdError + Send + Sync>),
     Broker(BrokerError),
 }
 
@@ -148,6 +149,10 @@ impl SendError {
 
     pub(crate) fn too_large(bytes: usize, limit: usize) -> Self {
         Self(Box::new(Kind::TooLarge { bytes, limit }))
+    }
+
+    pub(crate) fn refused(by: Box<dyn StdError + Send + Sync>) -> Self {
+        Self(Box::new(Kind::Refused(by)))
     }
 
     pub(crate) fn broker(error: BrokerError) -> Self {
@@ -173,6 +178,12 @@ impl SendError {
         matches!(&*self.0, Kind::NotInstalled)
     }
 
+    /// Whether a hook of [`on_send`](crate::on_send) refused the message. Its error is the source.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(&*self.0, Kind::Refused(_))
+    }
+
     /// Whether the message itself cannot be sent: an argument that JSON cannot hold, or too large.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
@@ -193,6 +204,7 @@ impl fmt::Display for SendError {
                 "the message has {bytes} bytes, and the broker takes at most {limit}: send a reference to \
                  the data instead, or raise the broker's `max_message_bytes`"
             ),
+            Kind::Refused(_) => f.write_str("the message was refused before it was sent"),
             Kind::Broker(error) if error.is_unknown() => f.write_str("the message may or may not have been stored"),
             Kind::Broker(_) => f.write_str("the message was not stored"),
         }
@@ -203,6 +215,7 @@ impl StdError for SendError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             Kind::Broker(error) => Some(error),
+            Kind::Refused(by) => Some(&**by),
             _ => None,
         }
     }

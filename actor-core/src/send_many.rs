@@ -179,7 +179,8 @@ pub struct SendManyError {
     /// The messages that may or may not have been stored, each with its item's position.
     pub unknown: Vec<(usize, MessageId)>,
     /// The positions of the items that were taken and not stored. Where the error is
-    /// [`is_invalid`](SendError::is_invalid), the last of them is the item that cannot be sent.
+    /// [`is_invalid`](SendError::is_invalid) or [`is_refused`](SendError::is_refused), the last of them is the item
+    /// that cannot be sent.
     pub not_sent: Vec<usize>,
     /// How many items were taken.
     pub taken: usize,

@@ -20,6 +20,7 @@ mod tests {
     use crate::args::ArgWriter;
     use crate::broker::Enqueue;
     use crate::delivery::{Delivery, Receipt};
+    use crate::headers::Headers;
     use crate::settlement::Outcome;
     use crate::{MessageId, Priority};
 
@@ -29,6 +30,9 @@ mod tests {
         let id = MessageId::new();
         let mut args = ArgWriter::new();
         args.push("card", "4111111111111111");
+        let mut headers = Headers::default();
+        headers.set("card", "4111111111111111");
+        assert_eq!(format!("{headers:?}"), r#"{"card"}"#);
         let all: [&dyn std::fmt::Debug; 6] = [
             &args,
             &Enqueue::new(id, Priority::High, body.clone()),

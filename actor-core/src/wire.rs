@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::headers::Headers;
 use crate::{MessageId, Priority, TraceParent};
 
 /// The version that this library writes, and the newest that it reads.
@@ -52,6 +53,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) priority: Option<Priority>,
     #[serde(default, deserialize_with = "known_trace")]
     pub(crate) trace: Option<TraceParent>,
+    #[serde(default)]
+    pub(crate) headers: Headers,
     #[serde(borrow, default)]
     pub(crate) last_error: Option<Cow<'a, str>>,
 }
@@ -127,6 +130,7 @@ impl<'a> Envelope<'a> {
         member(&mut body, "expires_at", self.expires_at.as_ref());
         member(&mut body, "priority", self.priority.as_ref());
         member(&mut body, "trace", self.trace.as_ref());
+        member(&mut body, "headers", (!self.headers.is_empty()).then_some(&self.headers));
         member(&mut body, "last_error", self.last_error.as_ref());
         body.push(b'}');
         body.into()
@@ -215,6 +219,11 @@ pub fn revive(body: &Bytes) -> Revived {
 pub(crate) fn to_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time of the wire's.
+pub(crate) fn to_time(ms: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
 }
 
 /// A duration as the wire has it.

@@ -135,10 +135,10 @@ async fn no_duration_is_too_long_for_it() {
 async fn a_foreign_cursor_or_handle_is_no_panic() {
     let broker = MemoryBroker::new();
     send(&broker, Duration::ZERO).await;
-    let page = Page::after(Cursor("of another broker".to_owned()), 0);
+    let page = Page::after(Cursor::new("of another broker".to_owned()), 0);
     let error = broker.list(&queue(), State::Ready, page).await.unwrap_err();
     assert!(!error.is_transient());
-    let handle = Handle("of another broker".to_owned());
+    let handle = Handle::new("of another broker".to_owned());
     assert!(broker.read(&queue(), State::Ready, &handle).await.unwrap().is_none());
     assert!(!broker.delete(&queue(), State::Ready, &handle).await.unwrap());
 }

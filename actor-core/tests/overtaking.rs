@@ -1,7 +1,6 @@
 //! What is urgent goes before what a worker has fetched already.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -89,7 +88,7 @@ async fn with_weighted_priorities_what_is_low_runs_while_a_worker_is_never_witho
         patient.send_many_with(&broker, (0..LOW).map(|_| ())).await.unwrap();
         pressing.send_many_with(&broker, (0..20 * BACKLOG).map(|_| ())).await.unwrap();
         let shares = Arc::new(Shares::default());
-        let builder = Worker::builder(broker).queues(["shared".parse().unwrap()]).concurrency(NonZeroUsize::MIN);
+        let builder = Worker::builder(broker).queues(["shared"]).concurrency(1);
         let builder = builder.state(Arc::clone(&shares));
         let stop = CancellationToken::new();
         let worker = tokio::spawn(builder.run_until(stop.clone().cancelled_owned()));
@@ -105,8 +104,8 @@ async fn with_weighted_priorities_what_is_low_runs_while_a_worker_is_never_witho
 async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
     let (broker, ran) = (Arc::new(Delivering::default()), Arc::new(Ran::default()));
     waits.send_many_with(&broker, 0..BACKLOG).await.unwrap();
-    let worker = Worker::builder(Arc::clone(&broker)).concurrency(NonZeroUsize::MIN);
-    let worker = worker.queues(["overtaking".parse().unwrap()]);
+    let worker = Worker::builder(Arc::clone(&broker)).concurrency(1);
+    let worker = worker.queues(["overtaking"]);
     let worker = worker.state(Arc::clone(&broker)).state(Arc::clone(&ran));
     let all = ran.all.clone();
     tokio::time::timeout(HANG, worker.run_until(async move { all.cancelled().await })).await.unwrap().unwrap();

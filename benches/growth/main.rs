@@ -1,12 +1,12 @@
-//! What grows with the number of waiting messages, queues, slots, processes, and with the way to Redis.
+//! Growth with the number of waiting messages, queues, slots and processes, and with the distance to Redis.
 //!
-//! `cargo bench --bench growth`. Each figure stands beside the library's own at the smallest size, but
-//! for the way to Redis, which stands beside no way.
+//! `cargo bench --bench growth`. Each figure is compared with the library's own at the smallest size, and those at a
+//! distance with the same without latency.
 
 mod queues;
 mod standing;
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use actor_core::{Broker, Inspect, MessageId};
 use actor_redis::RedisBroker;
 use serde_json::{Value, json};
 
-/// How many messages a drain has.
+/// The number of messages in a drain.
 const MESSAGES: u64 = 100_000;
 
-/// The one latency whose cost is measured.
+/// The latency whose cost is measured.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 
 #[tokio::main]
@@ -48,7 +48,7 @@ pub(crate) struct Growth<'a> {
 }
 
 impl Growth<'_> {
-    /// One worker with few slots and with many: actors that do nothing, and actors that wait.
+    /// One worker with few slots and with many, for actors that do nothing and actors that wait.
     async fn concurrency(&self) -> Result {
         for slots in [8, 64, 256, 2_000] {
             let base = async || self.drain_noop(1).await;
@@ -69,17 +69,17 @@ impl Growth<'_> {
         let (broker, messages) = (self.connect().await?, self.args.messages(MESSAGES));
         library::send_many(&broker, 0..messages, TEXT).await?;
         let tally = Arc::new(Tally::of(0..messages));
-        let worker = library::worker(&broker, QUEUE, &tally).concurrency(slots_of(slots));
+        let worker = library::worker(&broker, QUEUE, &tally).concurrency(slots);
         library::drain(&self.server, worker, QUEUE, &tally).await
     }
 
-    /// As many messages as take two seconds, were nothing lost.
+    /// As many messages as would take two seconds at full speed.
     async fn drain_waits(&self, slots: usize) -> Result<Cost> {
         let (broker, messages) = (self.connect().await?, self.args.messages(slots as u64 * 200));
         waits.send_many_with(&broker, (0..messages).map(|n| (n, TEXT))).await?;
         let tally = Arc::new(Tally::of(0..messages));
         let queue = "bench-waits";
-        let worker = library::worker(&broker, queue, &tally).concurrency(slots_of(slots));
+        let worker = library::worker(&broker, queue, &tally).concurrency(slots);
         library::drain(&self.server, worker, queue, &tally).await
     }
 
@@ -127,7 +127,7 @@ impl Growth<'_> {
         self.pairs(name, ours, base, "near", settings).await
     }
 
-    /// The replay of all dead letters by whoever reaches Redis at `url`.
+    /// The replay of all dead letters, over `url`.
     async fn replay_from(&self, url: &str) -> Result<Cost> {
         let (near, messages) = (self.connect().await?, self.args.messages(MESSAGES / 5));
         let keep = NonZeroU64::new(messages).ok_or("none is replayed")?;
@@ -210,8 +210,4 @@ impl Growth<'_> {
         self.server.clear().await?;
         Ok(RedisBroker::connect(&self.server.url()).await?)
     }
-}
-
-fn slots_of(count: usize) -> NonZeroUsize {
-    NonZeroUsize::new(count).expect("every size is greater than zero")
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{Growth, MESSAGES};
 
-/// Runs the scenarios that are asked for.
+/// Runs the selected scenarios.
 pub(crate) async fn run(growth: &Growth<'_>) -> Result {
     for count in [10, 100] {
         let (ours, base) = (async || drain(growth, count).await, async || drain(growth, 1).await);
@@ -47,7 +47,7 @@ async fn drain(growth: &Growth<'_>, count: u64) -> Result<Cost> {
 
 type SendMany = fn(&RedisBroker, Range<u64>) -> Pin<Box<dyn Future<Output = Result> + '_>>;
 
-/// Declares an actor on a queue of its own for each name.
+/// Declares for each name an actor with a queue of its own.
 macro_rules! queues {
     ($($name:ident $queue:tt)*) => {
         $(

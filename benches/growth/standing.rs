@@ -1,5 +1,5 @@
-//! What a message costs while many others wait: through enqueue, claim and settle, or for scheduled
-//! ones through schedule, promote, claim and settle.
+//! What a message costs while many others wait: through enqueue, claim and settle, or for scheduled ones through
+//! schedule, promote, claim and settle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use actor_redis::RedisBroker;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-/// The smallest backlog, which the others stand beside.
+/// The smallest backlog, with which the others are compared.
 const FEW: u64 = 10_000;
 
 /// What waits.
@@ -21,7 +21,7 @@ enum Kind {
     Scheduled,
 }
 
-/// Runs the scenarios that are asked for.
+/// Runs the selected scenarios.
 pub(crate) async fn run(args: &Args, report: &Report) -> Result {
     for (kind, kind_name) in [(Kind::Ready, "ready"), (Kind::Scheduled, "scheduled")] {
         for (size, size_name) in [(100_000, "100k"), (1_000_000, "1m")] {
@@ -72,7 +72,7 @@ impl Backlog {
         Ok(Self { kind, server, broker, size, each, tally, next: size })
     }
 
-    /// Adds messages, and works off as many, those that waited longest.
+    /// Adds messages, and drains as many of the oldest.
     async fn cycle(&mut self) -> Result<Cost> {
         let ids = self.next..self.next + self.each;
         self.next = ids.end;
@@ -89,7 +89,7 @@ impl Backlog {
         let worker = Running::start(library::worker(&self.broker, QUEUE, &self.tally));
         self.tally.reached().await?;
         self.server.settled(QUEUE, self.size).await?;
-        // A few more may have begun, which the next cycle does not have to run.
+        // A few more may have started, which the next cycle need not run.
         let cost = meter.stop(&self.server, self.tally.started() - before).await?;
         worker.stop().await?;
         self.tally.verify_once()?;

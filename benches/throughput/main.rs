@@ -1,7 +1,7 @@
-//! How many messages a second: sent, worked off, and both at once.
+//! Messages a second: sending, draining, and both at once.
 //!
-//! `cargo bench --bench throughput`. Each run sends messages and then works them off, in this process,
-//! and verifies that each was run exactly once; a row below is one way of doing so.
+//! `cargo bench --bench throughput`. Each run sends messages and then drains them in this process, and verifies that
+//! each ran exactly once. Each row below is a variant.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use serde_json::{Value, json};
 
 mod special;
 
-/// What the library's worker is set to where it should be at its best.
+/// The settings with which the library's worker is at its best.
 const BEST_CONCURRENCY: usize = 256;
 
 /// How messages are sent.
 #[derive(Clone, Copy)]
 enum Sending {
-    /// One after the other.
+    /// One after another.
     Each,
-    /// From 64 senders at once, each one after the other.
+    /// From 64 concurrent senders.
     From64,
     /// In bulk.
     Many,
 }
 
-/// One way of sending and working off.
+/// A variant of sending and draining.
 struct Scenario {
     name: &'static str,
     messages: u64,
@@ -39,12 +39,12 @@ struct Scenario {
     shows: &'static [Shown],
 }
 
-/// How long a message is.
+/// The length of a message.
 #[derive(Clone, Copy)]
 enum Text {
     /// Arguments of so many bytes.
     Arguments(usize),
-    /// A whole body of so many bytes.
+    /// A body of so many bytes.
     Body(usize),
 }
 
@@ -53,14 +53,14 @@ enum Text {
 enum Shown {
     Send,
     Drain,
-    /// Redis's CPU a message, sending and working off together.
+    /// Redis's CPU a message, for sending and draining together.
     Redis,
 }
 
 use Sending::{Each, From64, Many};
 use Shown::{Drain, Redis, Send};
 
-/// What most scenarios have in common.
+/// The settings of most scenarios.
 const PLAIN: Scenario = Scenario {
     name: "",
     messages: 200_000,
@@ -84,7 +84,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "aof_always", messages: 50_000, sending: From64, persistence: Persistence::Always, ..PLAIN },
 ];
 
-/// A run's two stages.
+/// The two stages of a run.
 struct Run {
     send: Cost,
     drain: Cost,
@@ -123,7 +123,7 @@ async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result
     let send = meter.stop(server, ids.end - ids.start).await?;
     let tally = Arc::new(Tally::of(ids));
     let mut worker = library::worker(&broker, work::QUEUE, &tally);
-    if let Some(slots) = scenario.concurrency.and_then(std::num::NonZeroUsize::new) {
+    if let Some(slots) = scenario.concurrency {
         worker = worker.concurrency(slots);
     }
     let drain = library::drain(server, worker, work::QUEUE, &tally).await?;

@@ -1,5 +1,5 @@
-//! What is not plain: sending and working at once, retries, scheduled messages, plain functions,
-//! priorities, tracing, and a file that is written beside.
+//! Special scenarios: sending and draining at once, retries, scheduled messages, plain functions, priorities, tracing,
+//! and persistence.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
-/// How many messages a scenario has.
+/// The number of messages in a scenario.
 const MESSAGES: u64 = 100_000;
 
 const NORMAL: &[Priority] = &[Priority::Normal];
@@ -29,7 +29,7 @@ struct Special<'a> {
     messages: u64,
 }
 
-/// Runs those that are asked for.
+/// Runs the selected scenarios.
 pub(crate) async fn run(args: &Args, report: &Report) -> Result {
     let server = Server::start(Persistence::Off).await?;
     let special = Special { args, report, server: &server, messages: args.messages(MESSAGES) };
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &Args, report: &Report) -> Result {
     Ok(())
 }
 
-/// Spans and events at a level that can be changed, written to nowhere.
+/// Spans and events at a level that can be changed, discarded.
 fn install_tracing() -> reload::Handle<LevelFilter, Registry> {
     let (level, handle) = reload::Layer::new(LevelFilter::OFF);
     tracing_subscriber::registry().with(level).with(fmt::layer().with_writer(std::io::sink)).init();
@@ -86,7 +86,7 @@ impl Special<'_> {
         Arc::new(Tally::of(0..self.messages))
     }
 
-    /// A backlog with these priorities in turns.
+    /// A backlog with alternating priorities.
     async fn drain(&self, server: &Server, priorities: &'static [Priority]) -> Result<Cost> {
         let broker = connect(server).await?;
         let message = move |n: u64| noop.message(n, TEXT).priority(priorities[n as usize % priorities.len()]);
@@ -134,10 +134,10 @@ impl Special<'_> {
         library::drain(self.server, library::worker(&broker, queue, &tally), queue, &tally).await
     }
 
-    /// All messages fall due at once, while the worker waits: measured from when they are due.
+    /// All messages fall due at once, while the worker waits. Time counts from then.
     async fn scheduled(&self) -> Result<Cost> {
         let broker = connect(self.server).await?;
-        // Time enough to send them all before.
+        // Enough time to send all of them first.
         let wait = Duration::from_secs(2) + Duration::from_micros(40 * self.messages);
         let due = SystemTime::now() + wait;
         let at = tokio::time::Instant::now() + wait;
@@ -152,7 +152,7 @@ impl Special<'_> {
         self.finish(meter, worker, work::QUEUE, &tally).await
     }
 
-    /// A plain function, on a thread of the worker's.
+    /// A plain function, on a thread of the worker.
     async fn sync(&self) -> Result<Cost> {
         let broker = connect(self.server).await?;
         noop_sync.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT))).await?;

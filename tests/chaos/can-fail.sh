@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Shows that the suite can fail: breaks the library in each of the ways that stand in `broken/`, in a copy of the
-# tree, and plays the scenario that must notice. Exits with 0 only if each was caught.
+# Tests the suite itself: applies each patch in `broken/` to a copy of the tree, and plays the scenario that must catch
+# it. Exits with 0 only if each was caught.
 #
 # usage: tests/chaos/can-fail.sh [SECONDS] [SEED] [WAY]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# A zombie must fail while another runs its message: it takes some freezes until one does.
+# A zombie must fail while another runs its message, which takes some freezes.
 seconds=${1:-60} seed=${2:-1} only=${3:-}
-# Which scenario must notice, and the rules of which it must find one broken.
+# patch;scenario;rules, one of which must be found broken
 ways=(
     "no-owner-check;freeze-worker;tokens of a message grow|two workers whose leases both held"
     "settle-before-work;kill-worker;every acknowledged message came to an end"
@@ -29,7 +29,7 @@ if [ -n "$only" ]; then mapfile -t ways < <(printf '%s\n' "${ways[@]}" | grep "^
 root=$PWD
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-# Outside of the copy, so that the dependencies are compiled once.
+# Outside the copy, so that dependencies are compiled once.
 export CARGO_TARGET_DIR=${CAN_FAIL_TARGET:-$root/target/can-fail}
 git ls-files --cached --others --exclude-standard | tar --create --files-from=- | tar --extract --directory "$copy"
 
@@ -39,7 +39,7 @@ for way in "${ways[@]}"; do
     IFS=';' read -r name scenario rule <<<"$way"
     patch="$root/tests/chaos/broken/$name.patch"
     echo "== $name: $(head -n 1 "$patch")"
-    # A patch that does not fit any more ends this script.
+    # A patch that no longer applies ends this script.
     patch --directory "$copy" --strip 1 --fuzz 0 --quiet <"$patch"
     (cd "$copy" && cargo build --quiet --release --package chaos)
     status=0
@@ -48,7 +48,7 @@ for way in "${ways[@]}"; do
     echo "$output"
     rm -rf "$(sed -n 's/^histories: //p' <<<"$output")"
     patch --directory "$copy" --strip 1 --fuzz 0 --quiet --reverse <"$patch"
-    # 1 is a verdict; anything else is a run that came to none.
+    # 1 is a false verdict; anything else means that there is none.
     if [ "$status" = 1 ] && rules=$(grep -oE "BROKEN.*($rule)" <<<"$output"); then
         caught=$((caught + 1)) verdict="false, as it must be: $(sed -E 's/^BROKEN +//' <<<"$rules" | paste -sd ';')"
     else

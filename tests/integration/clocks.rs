@@ -7,18 +7,18 @@ use tokio::time::sleep;
 use crate::support::worker::LEASE;
 use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
 
-/// Tells a test that its clock differs from the one of Redis by this many seconds.
+/// The environment variable for how many seconds the clock differs from Redis's.
 const WRONG_BY: &str = "ACTOR_TEST_CLOCK_WRONG_BY";
 
-/// Names the file that says by how much faketime makes the clock wrong, whenever it is asked.
-const WRONG_AS_TOLD_BY: &str = "FAKETIME_TIMESTAMP_FILE";
+/// The variable of faketime for the file that holds the offset of the clock, which may change.
+const OFFSET_FILE: &str = "FAKETIME_TIMESTAMP_FILE";
 
 /// Far less than the clocks differ.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
 #[actor(queue = "clocked")]
 async fn clocked(cx: &Context, name: String, #[state] probe: &Probe) -> Result<(), Failure> {
-    probe.tell(format!("{name} {}", cx.attempt()));
+    probe.report(format!("{name} {}", cx.attempt()));
     if name == "retried" && cx.attempt() == 1 {
         return Err(Failure::retry_in(Duration::from_millis(200), "not yet"));
     }
@@ -27,9 +27,9 @@ async fn clocked(cx: &Context, name: String, #[state] probe: &Probe) -> Result<(
 
 #[actor(queue = "kept")]
 async fn kept(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
-    probe.tell(format!("crashes {}", cx.crashes()));
+    probe.report(format!("crashes {}", cx.crashes()));
     gate.pass().await;
-    probe.tell("end");
+    probe.report("end");
 }
 
 /// Runs a test again, on a host whose clock is wrong.
@@ -39,13 +39,13 @@ fn with_a_wrong_clock(seconds: i64, test: &str) {
     assert!(run_again(faketime, test), "{test} fails where the clock is wrong by {seconds} s");
 }
 
-/// Whether a test passes below `faketime`.
+/// Whether a test passes under `faketime`.
 fn run_again(mut faketime: Command, test: &str) -> bool {
     let itself = std::env::current_exe().expect("a test knows its own program");
     let status = faketime
         .arg(itself)
         .args(["--exact", test])
-        // Only the time of day is wrong: how time passes is the same everywhere.
+        // Only the time of day is wrong; time passes at the same rate.
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .status();
     let status = status.unwrap_or_else(|error| {
@@ -76,35 +76,35 @@ fn leases_hold_on_a_host_whose_clock_is_slow() {
 
 #[test]
 fn times_hold_on_a_host_whose_clock_is_put_right() {
-    let told = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&told, "+0s").unwrap();
+    let offset = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&offset, "+0s").unwrap();
     let mut faketime = Command::new("faketime");
-    // The wrapper's own setting would go before the file's.
+    // The wrapper's own setting would override the file's.
     faketime.args(["-f", "+0s", "env", "-u", "FAKETIME"]).env("FAKETIME_NO_CACHE", "1");
-    faketime.env(WRONG_AS_TOLD_BY, told.path());
+    faketime.env(OFFSET_FILE, offset.path());
     assert!(run_again(faketime, "clocks::a_connected_sender_goes_by_the_clock_of_redis_while_its_own_is_put_right"));
 }
 
 #[tokio::test]
 async fn a_connected_sender_goes_by_the_clock_of_redis_while_its_own_is_put_right() {
     let stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let worker = RunningWorker::start(stage.worker("clocked").await.state(probe));
     let (delay, age) = (Duration::from_secs(1), Duration::from_secs(60));
     let at = stage.broker.now() + delay;
     let began = Instant::now();
-    // By itself this test is run on a host whose clock is right, and stays so.
-    for step in std::env::var(WRONG_AS_TOLD_BY).map_or(vec!["+0s"], |_| vec!["+3600s", "-3600s"]) {
-        if let Ok(told) = std::env::var(WRONG_AS_TOLD_BY) {
+    // Run directly, this test has a clock that is and stays right.
+    for step in std::env::var(OFFSET_FILE).map_or(vec!["+0s"], |_| vec!["+3600s", "-3600s"]) {
+        if let Ok(offset) = std::env::var(OFFSET_FILE) {
             let before = SystemTime::now();
-            std::fs::write(told, step).unwrap();
+            std::fs::write(offset, step).unwrap();
             let after = SystemTime::now();
             let moved = after.duration_since(before).unwrap_or_else(|back| back.duration());
             assert!(moved > Duration::from_secs(3_000), "the clock moved by {moved:?} only");
         }
         clocked.message(step.to_owned()).at(at).expires_in(age).send_with(&stage.broker).await.unwrap();
     }
-    heard.next().await;
+    reports.next().await;
     let took = began.elapsed();
     assert!(took + Duration::from_millis(50) >= delay && took < AT_ONCE, "after {took:?}");
     assert_eq!(stage.until_empty("clocked").await.dead, 0);
@@ -114,8 +114,8 @@ async fn a_connected_sender_goes_by_the_clock_of_redis_while_its_own_is_put_righ
 
 #[tokio::test]
 async fn delays_retries_and_ages_go_by_the_clock_of_redis() {
-    let stage = with_a_clock_as_told().await;
-    let (probe, mut heard) = probe();
+    let stage = with_an_offset_clock().await;
+    let (probe, mut reports) = probe();
     let worker = RunningWorker::start(stage.worker("clocked").await.state(probe));
     let send = async |name: &str, delay, age| {
         let message = clocked.message(name.to_owned()).delay(delay).expires_in(age);
@@ -124,36 +124,36 @@ async fn delays_retries_and_ages_go_by_the_clock_of_redis() {
     let began = Instant::now();
     let (no_delay, long) = (Duration::ZERO, Duration::from_secs(60));
     send("at once", no_delay, long).await;
-    assert_eq!(heard.next().await, "at once 1");
+    assert_eq!(reports.next().await, "at once 1");
 
     let delay = Duration::from_millis(300);
     send("delayed", delay, long).await;
     let sent = Instant::now();
-    assert_eq!(heard.next().await, "delayed 1");
+    assert_eq!(reports.next().await, "delayed 1");
     assert!(sent.elapsed() + Duration::from_millis(5) >= delay, "after {:?}", sent.elapsed());
 
     let at = stage.broker.now() + delay;
     clocked.message("at".to_owned()).at(at).send_with(&stage.broker).await.unwrap();
     let sent = Instant::now();
-    assert_eq!(heard.next().await, "at 1");
+    assert_eq!(reports.next().await, "at 1");
     assert!(sent.elapsed() + Duration::from_millis(50) >= delay, "after {:?}", sent.elapsed());
 
     send("retried", no_delay, long).await;
-    assert_eq!(heard.next().await, "retried 1");
-    assert_eq!(heard.next().await, "retried 2");
+    assert_eq!(reports.next().await, "retried 1");
+    assert_eq!(reports.next().await, "retried 2");
 
     send("too old", delay, Duration::from_millis(100)).await;
-    let reason = stage.epitaph("clocked").await;
+    let reason = stage.dead_reason("clocked").await;
     assert_eq!(reason, "the message reached its maximum age before it could start");
     assert!(began.elapsed() < AT_ONCE, "it took {:?}", began.elapsed());
     worker.stop().await;
-    assert_eq!(heard.rest(), [""; 0]);
+    assert_eq!(reports.rest(), [""; 0]);
 }
 
 #[tokio::test]
 async fn leases_go_by_the_clock_of_redis() {
-    let stage = with_a_clock_as_told().await;
-    let (probe, mut heard) = probe();
+    let stage = with_an_offset_clock().await;
+    let (probe, mut reports) = probe();
     let gate = Gate::closed();
     let worker = async || {
         let builder = stage.worker("kept").await;
@@ -161,22 +161,22 @@ async fn leases_go_by_the_clock_of_redis() {
     };
     let holder = worker().await;
     kept.send_with(&stage.broker).await.unwrap();
-    assert_eq!(heard.next().await, "crashes 0");
-    let heir = worker().await;
-    sleep(LEASE * 3).await; // That a living worker keeps what it has is no event.
-    assert_eq!(heard.rest(), [""; 0]);
+    assert_eq!(reports.next().await, "crashes 0");
+    let successor = worker().await;
+    sleep(LEASE * 3).await; // No event shows that a live worker keeps its messages.
+    assert_eq!(reports.rest(), [""; 0]);
     let killed = Instant::now();
     holder.kill();
-    assert_eq!(heard.next().await, "crashes 1");
+    assert_eq!(reports.next().await, "crashes 1");
     assert!(killed.elapsed() < AT_ONCE, "it took {:?}", killed.elapsed());
     gate.open();
-    assert_eq!(heard.next().await, "end");
+    assert_eq!(reports.next().await, "end");
     stage.until_empty("kept").await;
-    heir.stop().await;
+    successor.stop().await;
 }
 
-/// A stage, and the proof that its clock differs from ours as much as the test was told.
-async fn with_a_clock_as_told() -> Stage {
+/// A stage, after checking that this clock differs from Redis's by the expected offset.
+async fn with_an_offset_clock() -> Stage {
     let mut stage = Stage::redis().await;
     let wrong_by: i64 = std::env::var(WRONG_BY).map_or(0, |seconds| seconds.parse().unwrap());
     let time = stage.server().cli(&["TIME"]);

@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,9 +11,9 @@ use crate::on_every_broker;
 use crate::support::{Gate, Probe, RunningWorker, probe, stage::name};
 
 /// How many messages wait when the worker starts.
-const CROWD: u32 = 100_000;
+const BACKLOG: u32 = 100_000;
 
-/// Counts what runs at the same time.
+/// Counts concurrent runs.
 #[derive(Clone, Default)]
 struct Meter(Arc<[AtomicUsize; 2]>);
 
@@ -42,7 +41,7 @@ async fn wide(#[state] meter: &Wide, #[state] gate: &Gate, #[state] probe: &Prob
     meter
         .0
         .measure(async {
-            probe.tell("wide");
+            probe.report("wide");
             gate.pass().await;
             sleep(Duration::from_millis(1)).await;
         })
@@ -54,14 +53,14 @@ async fn narrow(#[state] meter: &Narrow, #[state] gate: &Gate, #[state] probe: &
     meter
         .0
         .measure(async {
-            probe.tell("narrow");
+            probe.report("narrow");
             gate.pass().await;
             sleep(Duration::from_millis(1)).await;
         })
         .await;
 }
 
-/// How often each message of a crowd ran, and how many are left.
+/// How often each message of the backlog ran, and how many are left.
 #[derive(Clone)]
 struct Tally(Arc<(Vec<AtomicU8>, AtomicUsize)>);
 
@@ -83,10 +82,10 @@ impl Tally {
     }
 }
 
-#[actor(queue = "crowd")]
-async fn crowd(number: u32, #[state] tally: &Tally, #[state] probe: &Probe) {
+#[actor(queue = "bulk")]
+async fn bulk(number: u32, #[state] tally: &Tally, #[state] probe: &Probe) {
     if tally.count(number) {
-        probe.tell("all ran");
+        probe.report("all ran");
     }
 }
 
@@ -95,35 +94,35 @@ async fn many(name: &str, weight: f64) {
     let _ = (name, weight);
 }
 
-/// Where a worker that was fast until here is stopped.
-const HOARD: u32 = 400;
+/// The message at which a fast worker is held.
+const FAST_UNTIL: u32 = 400;
 
-#[actor(queue = "hoard")]
-async fn hoard(number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
-    if number == HOARD {
-        probe.tell("blocked");
+#[actor(queue = "slow")]
+async fn slow(number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
+    if number == FAST_UNTIL {
+        probe.report("blocked");
         gate.pass().await;
     }
-    probe.tell(number.to_string());
+    probe.report(number.to_string());
 }
 
 on_every_broker! {
     async fn a_queue_runs_as_many_at_once_as_it_may_and_no_more(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let (gate, most_wide, most_narrow) = (Gate::closed(), Wide::default(), Narrow::default());
         let queues = [name("wide"), name("narrow")];
-        let builder = Worker::builder(stage.another().await).queues(queues).concurrency(NonZeroUsize::new(3).unwrap());
-        let builder = builder.queue_concurrency(name("narrow"), NonZeroUsize::MIN).state(gate.clone());
+        let builder = Worker::builder(stage.another().await).queues(queues).concurrency(3);
+        let builder = builder.queue_concurrency("narrow", 1).state(gate.clone());
         let worker = RunningWorker::start(builder.state(probe).state(most_wide.clone()).state(most_narrow.clone()));
         for _ in 0..30 {
             wide.send_with(&stage.broker).await.unwrap();
             narrow.send_with(&stage.broker).await.unwrap();
         }
-        assert_eq!(heard.next_sorted(4).await, ["narrow", "wide", "wide", "wide"]);
-        sleep(Duration::from_millis(100)).await; // That no more start has no event.
-        assert_eq!(heard.rest(), [""; 0]);
+        assert_eq!(reports.next_sorted(4).await, ["narrow", "wide", "wide", "wide"]);
+        sleep(Duration::from_millis(100)).await; // No event shows that nothing more starts.
+        assert_eq!(reports.rest(), [""; 0]);
         gate.open();
-        heard.next_sorted(56).await;
+        reports.next_sorted(56).await;
         stage.until_empty("wide").await;
         stage.until_empty("narrow").await;
         worker.stop().await;
@@ -131,30 +130,30 @@ on_every_broker! {
     }
 
     async fn a_worker_runs_as_many_at_once_over_all_queues_as_it_may_and_no_more(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let (gate, both) = (Gate::closed(), Meter::default());
         let queues = [name("wide"), name("narrow")];
         let builder = Worker::builder(stage.another().await).queues(queues);
-        let builder = builder.total_concurrency(NonZeroUsize::new(3).unwrap()).state(gate.clone()).state(probe);
+        let builder = builder.total_concurrency(3).state(gate.clone()).state(probe);
         let worker = RunningWorker::start(builder.state(Wide(both.clone())).state(Narrow(both.clone())));
         for _ in 0..30 {
             wide.send_with(&stage.broker).await.unwrap();
         }
-        assert_eq!(heard.next_sorted(3).await, ["wide"; 3]);
+        assert_eq!(reports.next_sorted(3).await, ["wide"; 3]);
         for _ in 0..30 {
             narrow.send_with(&stage.broker).await.unwrap();
         }
-        // What was claimed before the last slot was taken is released after a second, and no more is claimed.
+        // What was claimed before the last slot was taken is released after a second, and nothing more is claimed.
         stage.until("narrow", |counts| counts.in_flight == 0 && counts.ready == 30).await;
         stage.until("wide", |counts| counts.in_flight == 3 && counts.ready == 27).await;
-        sleep(Duration::from_millis(100)).await; // That no more start has no event.
-        assert_eq!(heard.rest(), [""; 0]);
+        sleep(Duration::from_millis(100)).await; // No event shows that nothing more starts.
+        assert_eq!(reports.rest(), [""; 0]);
         assert_eq!(stage.counts("narrow").await.in_flight, 0);
-        // Both queues are served, whichever the slots were taken by.
+        // Both queues are served, whichever had taken the slots.
         gate.let_pass(30);
-        assert!(heard.next_sorted(30).await.contains(&"narrow".to_owned()));
+        assert!(reports.next_sorted(30).await.contains(&"narrow".to_owned()));
         gate.open();
-        heard.next_sorted(27).await;
+        reports.next_sorted(27).await;
         stage.until_empty("wide").await;
         stage.until_empty("narrow").await;
         worker.stop().await;
@@ -162,14 +161,14 @@ on_every_broker! {
     }
 
     async fn a_hundred_thousand_messages_that_wait_at_start_are_each_run_once(stage: Stage) {
-        let (probe, mut heard) = probe();
-        let tally = Tally::of(CROWD);
-        let ids = crowd.send_many_with(&stage.broker, 0..CROWD).await.unwrap();
-        assert_eq!(ids.len(), CROWD as usize);
-        assert_eq!(stage.counts("crowd").await.ready, u64::from(CROWD));
-        let worker = RunningWorker::start(stage.worker("crowd").await.state(tally.clone()).state(probe));
-        assert_eq!(heard.next().await, "all ran");
-        assert_eq!(stage.until_empty("crowd").await.dead, 0);
+        let (probe, mut reports) = probe();
+        let tally = Tally::of(BACKLOG);
+        let ids = bulk.send_many_with(&stage.broker, 0..BACKLOG).await.unwrap();
+        assert_eq!(ids.len(), BACKLOG as usize);
+        assert_eq!(stage.counts("bulk").await.ready, u64::from(BACKLOG));
+        let worker = RunningWorker::start(stage.worker("bulk").await.state(tally.clone()).state(probe));
+        assert_eq!(reports.next().await, "all ran");
+        assert_eq!(stage.until_empty("bulk").await.dead, 0);
         worker.stop().await;
         assert!(tally.each_ran_once(), "some ran twice");
     }
@@ -206,29 +205,29 @@ on_every_broker! {
         }
     }
 
-    async fn a_worker_that_became_slow_hoards_nothing(stage: Stage) {
-        let (probe, mut heard) = probe();
+    async fn a_worker_that_became_slow_holds_nothing_it_will_not_start_soon(stage: Stage) {
+        let (probe, mut reports) = probe();
         let gate = Gate::closed();
-        hoard.send_many_with(&stage.broker, 0..2 * HOARD).await.unwrap();
-        let one = NonZeroUsize::MIN;
-        let builder = stage.worker("hoard").await.concurrency(one).state(probe.clone());
-        let slow = RunningWorker::for_ever(builder.state(gate.clone()));
-        while heard.next().await != "blocked" {}
-        stage.until("hoard", |counts| counts.in_flight > 1).await;
-        let builder = stage.worker("hoard").await.concurrency(one).state(probe);
+        slow.send_many_with(&stage.broker, 0..2 * FAST_UNTIL).await.unwrap();
+        let one = 1;
+        let builder = stage.worker("slow").await.concurrency(one).state(probe.clone());
+        let first = RunningWorker::for_ever(builder.state(gate.clone()));
+        while reports.next().await != "blocked" {}
+        stage.until("slow", |counts| counts.in_flight > 1).await;
+        let builder = stage.worker("slow").await.concurrency(one).state(probe);
         let other = RunningWorker::for_ever(builder.state(gate.clone()));
-        // All but the one that waits, also what the first had fetched ahead while it was fast.
+        // All but the held one, including what the first worker had fetched ahead while it was fast.
         let mut rest: Vec<u32> = Vec::new();
-        while rest.len() < HOARD as usize - 1 {
-            rest.push(heard.next().await.parse().unwrap());
+        while rest.len() < FAST_UNTIL as usize - 1 {
+            rest.push(reports.next().await.parse().unwrap());
         }
         rest.sort_unstable();
-        assert_eq!(rest, (HOARD + 1..2 * HOARD).collect::<Vec<_>>());
-        assert_eq!(stage.until("hoard", |counts| counts.in_flight == 1).await.ready, 0);
+        assert_eq!(rest, (FAST_UNTIL + 1..2 * FAST_UNTIL).collect::<Vec<_>>());
+        assert_eq!(stage.until("slow", |counts| counts.in_flight == 1).await.ready, 0);
         gate.open();
-        assert_eq!(heard.next().await, HOARD.to_string());
-        stage.until_empty("hoard").await;
-        slow.stop().await;
+        assert_eq!(reports.next().await, FAST_UNTIL.to_string());
+        stage.until_empty("slow").await;
+        first.stop().await;
         other.stop().await;
     }
 }

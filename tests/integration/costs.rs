@@ -4,9 +4,9 @@ use actor_core::{Worker, actor};
 
 use crate::support::{RunningWorker, Stage, stage::name};
 
-/// What a worker may ask of Redis while there is nothing to do, for each of its queues.
+/// How many commands an idle worker may send, for each of its queues.
 const COMMANDS_PER_SECOND: f64 = 3.0;
-/// What is ready stands in so many streams of each queue.
+/// The number of ready streams of a queue.
 const STREAMS: u64 = 6;
 
 #[actor(queue = "quiet")]
@@ -19,7 +19,7 @@ async fn silent() {}
 async fn an_idle_worker_costs_at_most_three_commands_a_second_and_queue() {
     let mut stage = Stage::redis().await;
     let queues = ["quiet", "silent"];
-    // The lease is the default one: a shorter one costs more.
+    // The default lease: a shorter one costs more.
     let builder = Worker::builder(stage.another().await).queues(queues.map(name));
     let worker = RunningWorker::with_own_lease(builder);
     quiet.send_with(&stage.broker).await.unwrap();
@@ -27,18 +27,18 @@ async fn an_idle_worker_costs_at_most_three_commands_a_second_and_queue() {
     for queue in queues {
         stage.until_empty(queue).await;
     }
-    // The first look for dead workers has told Redis the last of the scripts, which is done once.
+    // The first check for dead workers has loaded the last script, which happens once.
     stage.server().until_called("xinfo", 1).await;
     let (before, began) = (stage.server().calls(), Instant::now());
-    // The rarest that it asks for is such a look: one for each queue, which asks for each of its streams.
+    // The rarest request is this check: once for each queue, for each of its streams.
     stage.server().until_called("xinfo", 2 * STREAMS).await;
     let (after, span) = (stage.server().calls(), began.elapsed());
     worker.stop().await;
 
-    // What a script calls counts beside the script. INFO is this test's.
+    // Commands within scripts count separately. INFO is this test's own.
     let calls = after.iter().filter(|(command, _)| *command != "info");
     let calls: u64 = calls.map(|(command, calls)| calls - before.get(command).unwrap_or(&0)).sum();
-    #[allow(clippy::cast_precision_loss)] // A rate needs no more digits than a float has.
+    #[allow(clippy::cast_precision_loss)] // A float is precise enough for a rate.
     let rate = calls as f64 / span.as_secs_f64() / queues.len() as f64;
     let allowed = COMMANDS_PER_SECOND;
     assert!(rate <= allowed, "{rate} a second and queue: from {before:?} to {after:?}");

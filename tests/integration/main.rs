@@ -1,46 +1,48 @@
-//! Behaviours of the whole: actors, a worker and a broker, each on every broker.
+//! End-to-end behaviour: actors, a worker and a broker. Most tests run on every broker.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // A test's name is its document.
 
 mod support;
 
 /// Hosts whose clocks differ.
 mod clocks;
-/// Numbers: how many at once, how many at all, and who gets them.
+/// Limits: how many at once, how many at all, and on which queue.
 mod concurrency;
-/// What a worker asks of Redis while there is nothing to do.
+/// What an idle worker asks of Redis.
 mod costs;
-/// How long a run may take, and what a sync actor makes of it.
+/// What surrounds a run, what it carries, and what it sends.
+mod layers;
+/// Time limits, and how sync actors handle them.
 mod limits;
 /// Actors that were moved to another queue.
 mod moved_queues;
-/// Redis that is away: killed, cut off, not there yet.
+/// Redis that is unreachable: killed, cut off, or not started yet.
 mod outages;
 /// How a run ends, and what becomes of its message.
 mod outcomes;
-/// Redis that refuses for a while, or forgets.
+/// Redis that refuses for a while, or loses its data.
 mod pressure;
 /// Order, delay and age.
 mod queues;
 /// Workers that die, and what they held.
 mod recovery;
-/// Reading and repairing what is stored.
+/// Listing and repairing what is stored.
 mod repairs;
-/// Old and new workers side by side, while a deploy is under way.
+/// Old and new workers side by side, during a deploy.
 mod rolling;
-/// What an actor is given, and what its message may ask for.
+/// What an actor receives, and what its message may set.
 mod running;
-/// Random calls of the seam, compared with what it promises.
+/// Random calls of `Broker`, compared with a reference.
 mod sequences;
-/// What asks a process to stop.
+/// Signals that stop a process.
 #[cfg(unix)]
 mod signals;
-/// What a worker refuses to start with.
+/// What makes a worker refuse to start.
 mod starting;
-/// Stopping in good order.
+/// Orderly stops.
 mod stopping;
 /// The threads of sync actors.
 mod threads;
-/// What a run tells, and whose trace it continues.
+/// What a run logs, and which trace it continues.
 mod traces;
-/// Messages that cannot be run here, or at all.
+/// Messages that cannot be run, here or anywhere.
 mod unrunnable;

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,10 +8,10 @@ use tokio::time::sleep;
 
 use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, by_hand, probe};
 
-/// What the user waits for at most, from a cut to the next run.
+/// The longest time from a cut to the next run.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How many messages each of the senders sends.
+/// How many messages each sender sends.
 const LOAD: u32 = 500;
 const SENDERS: u32 = 4;
 
@@ -44,7 +43,7 @@ async fn load(cx: &Context, number: u32, #[state] runs: &Runs) -> Result<(), Str
 #[actor(queue = "cut")]
 async fn cut(number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
     gate.pass().await;
-    probe.tell(number.to_string());
+    probe.report(number.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +83,7 @@ async fn redis_killed_and_restarted_under_load_loses_nothing_and_nothing_is_stuc
     assert!(lost.is_empty(), "stored, and never done: {lost:?}");
 }
 
-/// Sends each number until it is stored, or may have been stored.
+/// Sends each number until it is stored, or may have been.
 async fn send_all(broker: Arc<dyn Broker>, numbers: std::ops::Range<u32>, stored: mpsc::UnboundedSender<u32>) {
     for number in numbers {
         loop {
@@ -101,7 +100,7 @@ async fn send_all(broker: Arc<dyn Broker>, numbers: std::ops::Range<u32>, stored
 #[tokio::test]
 async fn an_idle_worker_works_again_within_a_second_of_the_cut_of_every_connection() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let worker = RunningWorker::start(stage.worker("cut").await.state(probe).state(Gate::opened()));
     for round in 0..5 {
         stage.server().until_waiting(1).await;
@@ -109,7 +108,7 @@ async fn an_idle_worker_works_again_within_a_second_of_the_cut_of_every_connecti
         stage.server().cut_connections();
         let stream = "{actor:cut}:ready:normal";
         stage.server().cli(&["XADD", stream, "*", "m", &by_hand("cut", "cut", &format!("[{round}]"))]);
-        assert_eq!(heard.next().await, round.to_string());
+        assert_eq!(reports.next().await, round.to_string());
         let took = began.elapsed();
         assert!(took < SOON, "it took {took:?} from the cut to the next run");
         stage.until_empty("cut").await;
@@ -138,20 +137,20 @@ async fn a_sender_sends_again_within_a_second_of_the_cut_of_every_connection() {
 async fn a_busy_worker_works_again_within_a_second_of_the_cut_of_every_connection() {
     const BACKLOG: u32 = 3_000;
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     cut.send_many_with(&stage.broker, 0..BACKLOG).await.unwrap();
     let gate = Gate::closed();
-    let builder = stage.worker("cut").await.concurrency(NonZeroUsize::new(16).unwrap());
+    let builder = stage.worker("cut").await.concurrency(16);
     let worker = RunningWorker::start(builder.state(probe).state(gate.clone()));
     let mut runs = vec![0; BACKLOG as usize];
     for round in 0..3 {
-        // What the worker had in its hands when the cut came is no proof that it works again.
+        // What the worker held at the cut does not prove that it works again.
         let in_hand = usize::try_from(stage.counts("cut").await.in_flight).unwrap();
         let began = Instant::now();
         stage.server().cut_connections();
         gate.let_pass(1_000);
         for nth in 0..1_000 {
-            runs[heard.next().await.parse::<usize>().unwrap()] += 1;
+            runs[reports.next().await.parse::<usize>().unwrap()] += 1;
             let took = began.elapsed();
             assert!(nth != in_hand || took < SOON, "round {round}: it took {took:?} from the cut to the next run");
         }
@@ -202,14 +201,14 @@ async fn what_was_in_flight_when_the_connection_broke_may_have_been_stored() {
 #[tokio::test]
 async fn a_worker_that_starts_while_redis_is_away_begins_when_it_is_there() {
     let mut stage = Stage::on(RedisServer::durable()).await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let builder = stage.worker("cut").await.state(probe).state(Gate::opened());
     cut.send_with(&stage.broker, 1).await.unwrap();
     stage.server().kill();
     let worker = RunningWorker::start(builder);
-    sleep(Duration::from_millis(200)).await; // That it does not give up has no event.
+    sleep(Duration::from_millis(200)).await; // No event shows that it does not give up.
     stage.server().revive();
-    assert_eq!(heard.next().await, "1");
+    assert_eq!(reports.next().await, "1");
     worker.stop().await;
 }
 

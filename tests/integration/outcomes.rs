@@ -9,7 +9,7 @@ use crate::support::{Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "fails_twice", max_retries = 5, min_backoff = "20ms", max_backoff = "50ms")]
 async fn fails_twice(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
-    probe.tell(format!("attempt {} token {}", cx.attempt(), cx.fencing_token()));
+    probe.report(format!("attempt {} token {}", cx.attempt(), cx.fencing_token()));
     if cx.attempt() < 3 { Err("not yet".to_owned()) } else { Ok(()) }
 }
 
@@ -20,13 +20,13 @@ async fn always_fails(what: String) -> Result<(), String> {
 
 #[actor(queue = "gives_up", max_retries = 9)]
 async fn gives_up(#[state] probe: &Probe) -> Result<(), Failure> {
-    probe.tell("run");
+    probe.report("run");
     Err(Failure::do_not_retry("there is no such video"))
 }
 
 #[actor(queue = "asks_for_later", max_retries = 1)]
 async fn asks_for_later(cx: &Context, #[state] probe: &Probe) -> Result<(), Failure> {
-    probe.tell(format!("attempt {}", cx.attempt()));
+    probe.report(format!("attempt {}", cx.attempt()));
     if cx.attempt() == 1 {
         // The actor's own backoff would be 15 seconds.
         return Err(Failure::retry_in(Duration::from_millis(30), "the limit is reached"));
@@ -52,7 +52,7 @@ fn is_passing(cause: &Cause) -> bool {
 
 #[actor(queue = "chooses", max_retries = 9, min_backoff = "1ms", max_backoff = "1ms", retry_if = is_passing)]
 async fn chooses(cx: &Context, #[state] probe: &Probe) -> Result<(), Cause> {
-    probe.tell(format!("attempt {}", cx.attempt()));
+    probe.report(format!("attempt {}", cx.attempt()));
     Err(if cx.attempt() == 1 { Cause::Passing } else { Cause::Lasting })
 }
 
@@ -72,14 +72,14 @@ async fn takes_too_long(#[state] probe: &Probe) {
     struct Dropped(Probe);
     impl Drop for Dropped {
         fn drop(&mut self) {
-            self.0.tell("dropped");
+            self.0.report("dropped");
         }
     }
     let _dropped = Dropped(probe.clone());
     std::future::pending::<()>().await;
 }
 
-/// Panics when it is dropped, which no error of anybody's can be.
+/// Panics when dropped, as no actor's error may.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -88,18 +88,18 @@ impl Drop for Bomb {
     }
 }
 
-#[actor(queue = "drops_a_bomb", max_retries = 0, time_limit = "50ms")]
-async fn drops_a_bomb() {
+#[actor(queue = "panics_when_dropped", max_retries = 0, time_limit = "50ms")]
+async fn panics_when_dropped() {
     let _bomb = Bomb;
     std::future::pending::<()>().await;
 }
 
-#[actor(queue = "throws_a_bomb", max_retries = 0)]
-async fn throws_a_bomb() {
+#[actor(queue = "panics_with_a_bomb", max_retries = 0)]
+async fn panics_with_a_bomb() {
     std::panic::panic_any(Bomb);
 }
 
-/// An error that says only its own level.
+/// An error whose text leaves out its cause.
 #[derive(Debug)]
 struct Upload(std::num::ParseIntError);
 
@@ -115,29 +115,29 @@ impl std::error::Error for Upload {
     }
 }
 
-#[actor(queue = "tells_why", max_retries = 0)]
-async fn tells_why(size: &str) -> Result<u32, Upload> {
+#[actor(queue = "fails_with_causes", max_retries = 0)]
+async fn fails_with_causes(size: &str) -> Result<u32, Upload> {
     size.parse().map_err(Upload)
 }
 
-#[actor(queue = "tells_why_in_a_box", max_retries = 0)]
-fn tells_why_in_a_box(size: &str) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
+#[actor(queue = "fails_with_a_boxed_error", max_retries = 0)]
+fn fails_with_a_boxed_error(size: &str) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
     Ok(size.parse().map_err(Upload)?)
 }
 
-#[actor(queue = "tells_why_as_a_failure")]
-async fn tells_why_as_a_failure(size: &str) -> Result<u32, Failure> {
+#[actor(queue = "fails_with_a_failure")]
+async fn fails_with_a_failure(size: &str) -> Result<u32, Failure> {
     Ok(size.parse().map_err(Upload)?)
 }
 
 on_every_broker! {
     async fn a_failed_message_is_retried_until_it_succeeds(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "fails_twice", probe).await;
         fails_twice.send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "attempt 1 token 1");
-        assert_eq!(heard.next().await, "attempt 2 token 2");
-        assert_eq!(heard.next().await, "attempt 3 token 3");
+        assert_eq!(reports.next().await, "attempt 1 token 1");
+        assert_eq!(reports.next().await, "attempt 2 token 2");
+        assert_eq!(reports.next().await, "attempt 3 token 3");
         let counts = stage.until_empty("fails_twice").await;
         assert_eq!(counts.dead, 0);
         worker.stop().await;
@@ -147,7 +147,7 @@ on_every_broker! {
         let (probe, _heard) = probe();
         let worker = worker(&stage, "always_fails", probe).await;
         always_fails.send_with(&stage.broker, "luck".to_owned()).await.unwrap();
-        assert_eq!(stage.epitaph("always_fails").await, "no luck");
+        assert_eq!(stage.dead_reason("always_fails").await, "no luck");
         let dead_letter = stage.list("always_fails", State::Dead).await.pop().unwrap();
         let body: Value = serde_json::from_slice(&dead_letter.body).unwrap();
         assert_eq!(body["attempt"], 3);
@@ -157,46 +157,46 @@ on_every_broker! {
     }
 
     async fn an_error_may_forbid_the_retry(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "gives_up", probe).await;
         gives_up.send_with(&stage.broker).await.unwrap();
-        assert_eq!(stage.epitaph("gives_up").await, "there is no such video");
+        assert_eq!(stage.dead_reason("gives_up").await, "there is no such video");
         worker.stop().await;
-        assert_eq!(heard.rest(), ["run"]);
+        assert_eq!(reports.rest(), ["run"]);
     }
 
     async fn an_error_may_set_the_time_of_the_retry(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "asks_for_later", probe).await;
         asks_for_later.send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "attempt 1");
-        assert_eq!(heard.next().await, "attempt 2");
+        assert_eq!(reports.next().await, "attempt 1");
+        assert_eq!(reports.next().await, "attempt 2");
         worker.stop().await;
     }
 
     async fn retry_if_decides_by_the_error(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "chooses", probe).await;
         chooses.send_with(&stage.broker).await.unwrap();
-        assert_eq!(stage.epitaph("chooses").await, "Lasting");
+        assert_eq!(stage.dead_reason("chooses").await, "Lasting");
         worker.stop().await;
-        assert_eq!(heard.rest(), ["attempt 1", "attempt 2"]);
+        assert_eq!(reports.rest(), ["attempt 1", "attempt 2"]);
     }
 
     async fn a_panic_is_a_failure_with_its_message_and_its_place(stage: Stage) {
         let (probe, _heard) = probe();
         let worker = worker(&stage, "panics", probe).await;
         panics.send_with(&stage.broker, 7).await.unwrap();
-        let epitaph = stage.epitaph("panics").await;
-        assert!(epitaph.starts_with("the actor panicked: the number is 7 at "), "{epitaph}");
-        assert!(epitaph.contains("outcomes.rs:"), "{epitaph}");
+        let reason = stage.dead_reason("panics").await;
+        assert!(reason.starts_with("the actor panicked: the number is 7 at "), "{reason}");
+        assert!(reason.contains("outcomes.rs:"), "{reason}");
         worker.stop().await;
     }
 
-    async fn a_panicking_actor_gives_its_slot_back(stage: Stage) {
+    async fn a_panicking_actor_frees_its_slot(stage: Stage) {
         let (probe, _heard) = probe();
         let builder = stage.worker("panics").await.state(probe);
-        let worker = RunningWorker::start(builder.concurrency(std::num::NonZeroUsize::MIN));
+        let worker = RunningWorker::start(builder.concurrency(1));
         for number in [1, 2, 0] {
             panics.send_with(&stage.broker, number).await.unwrap();
         }
@@ -209,49 +209,49 @@ on_every_broker! {
         let (probe, _heard) = probe();
         let worker = worker(&stage, "panics_at_once", probe).await;
         panics_at_once.send_with(&stage.broker).await.unwrap();
-        let epitaph = stage.epitaph("panics_at_once").await;
-        assert!(epitaph.starts_with("the actor panicked: a sync panic at "), "{epitaph}");
+        let reason = stage.dead_reason("panics_at_once").await;
+        assert!(reason.starts_with("the actor panicked: a sync panic at "), "{reason}");
         worker.stop().await;
     }
 
     async fn an_errors_causes_are_kept_with_it(stage: Stage) {
         let (probe, _heard) = probe();
         let why = "the upload has no size: invalid digit found in string";
-        let named = worker(&stage, "tells_why", probe.clone()).await;
-        tells_why.send_with(&stage.broker, "x").await.unwrap();
-        assert_eq!(stage.epitaph("tells_why").await, why);
+        let named = worker(&stage, "fails_with_causes", probe.clone()).await;
+        fails_with_causes.send_with(&stage.broker, "x").await.unwrap();
+        assert_eq!(stage.dead_reason("fails_with_causes").await, why);
         named.stop().await;
-        let boxed = worker(&stage, "tells_why_in_a_box", probe.clone()).await;
-        tells_why_in_a_box.send_with(&stage.broker, "x").await.unwrap();
-        assert_eq!(stage.epitaph("tells_why_in_a_box").await, why);
+        let boxed = worker(&stage, "fails_with_a_boxed_error", probe.clone()).await;
+        fails_with_a_boxed_error.send_with(&stage.broker, "x").await.unwrap();
+        assert_eq!(stage.dead_reason("fails_with_a_boxed_error").await, why);
         boxed.stop().await;
-        let failing = worker(&stage, "tells_why_as_a_failure", probe).await;
-        tells_why_as_a_failure.message("x").max_retries(0).send_with(&stage.broker).await.unwrap();
-        assert_eq!(stage.epitaph("tells_why_as_a_failure").await, why);
+        let failing = worker(&stage, "fails_with_a_failure", probe).await;
+        fails_with_a_failure.message("x").max_retries(0).send_with(&stage.broker).await.unwrap();
+        assert_eq!(stage.dead_reason("fails_with_a_failure").await, why);
         failing.stop().await;
     }
 
     async fn what_panics_when_it_is_dropped_leaves_no_message_behind(stage: Stage) {
         let (probe, _heard) = probe();
-        let dropper = worker(&stage, "drops_a_bomb", probe.clone()).await;
-        drops_a_bomb.send_with(&stage.broker).await.unwrap();
-        let epitaph = stage.epitaph("drops_a_bomb").await;
-        assert_eq!(epitaph, "the actor took longer than its time limit of 50ms");
+        let dropper = worker(&stage, "panics_when_dropped", probe.clone()).await;
+        panics_when_dropped.send_with(&stage.broker).await.unwrap();
+        let reason = stage.dead_reason("panics_when_dropped").await;
+        assert_eq!(reason, "the actor took longer than its time limit of 50ms");
         dropper.stop().await;
-        let thrower = worker(&stage, "throws_a_bomb", probe).await;
-        throws_a_bomb.send_with(&stage.broker).await.unwrap();
-        let epitaph = stage.epitaph("throws_a_bomb").await;
-        assert!(epitaph.starts_with("the actor panicked: a panic without a text at "), "{epitaph}");
+        let thrower = worker(&stage, "panics_with_a_bomb", probe).await;
+        panics_with_a_bomb.send_with(&stage.broker).await.unwrap();
+        let reason = stage.dead_reason("panics_with_a_bomb").await;
+        assert!(reason.starts_with("the actor panicked: a panic without a text at "), "{reason}");
         thrower.stop().await;
     }
 
     async fn an_async_actor_over_its_time_limit_is_dropped(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "takes_too_long", probe).await;
         takes_too_long.send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "dropped");
-        let epitaph = stage.epitaph("takes_too_long").await;
-        assert_eq!(epitaph, "the actor took longer than its time limit of 50ms");
+        assert_eq!(reports.next().await, "dropped");
+        let reason = stage.dead_reason("takes_too_long").await;
+        assert_eq!(reason, "the actor took longer than its time limit of 50ms");
         worker.stop().await;
     }
 }

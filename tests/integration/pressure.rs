@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,25 +11,25 @@ use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
 
 #[actor(queue = "pressure")]
 async fn succeeds(#[state] probe: &Probe, #[state] gate: &Gate) {
-    probe.tell("start");
+    probe.report("start");
     gate.pass().await;
 }
 
 #[actor(queue = "pressure")]
 async fn fails_first(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) -> Result<(), Failure> {
-    probe.tell(if cx.attempt() == 1 { "start" } else { "again" });
+    probe.report(if cx.attempt() == 1 { "start" } else { "again" });
     gate.pass().await;
     if cx.attempt() == 1 { Err(Failure::retry_in(Duration::from_millis(1), "not yet")) } else { Ok(()) }
 }
 
 #[actor(queue = "emptied")]
 async fn outlives(cx: &Context, number: u32, #[state] probe: &Probe, #[state] gate: &Gate) {
-    probe.tell(format!("{number} starts"));
+    probe.report(format!("{number} starts"));
     let cancelled = tokio::select! {
         why = cx.cancelled() => Some(why),
         () = gate.pass() => None,
     };
-    probe.tell(format!("{number} ends: {cancelled:?}"));
+    probe.report(format!("{number} ends: {cancelled:?}"));
 }
 
 /// How often each message ran.
@@ -50,14 +49,14 @@ async fn scripted(cx: &Context, number: u32, #[state] attempts: &Attempts) -> Re
 #[tokio::test]
 async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let gate = Gate::closed();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(gate.clone()));
     for _ in 0..10 {
         succeeds.send_with(&stage.broker).await.unwrap();
         fails_first.send_with(&stage.broker).await.unwrap();
     }
-    heard.next_sorted(20).await;
+    reports.next_sorted(20).await;
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "1"]);
 
     let refused = succeeds.send_with(&stage.broker).await.unwrap_err();
@@ -68,32 +67,32 @@ async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(stage.until_empty("pressure").await.dead, 0);
     worker.stop().await;
-    assert_eq!(heard.rest(), ["again"; 10], "each that failed was tried again, once");
+    assert_eq!(reports.rest(), ["again"; 10], "each that failed was tried again, once");
 }
 
 #[tokio::test]
 async fn a_read_only_redis_is_waited_for_and_then_all_goes_on() {
     let mut stage = Stage::on(RedisServer::alone()).await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let gate = Gate::closed();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(gate.clone()));
     for _ in 0..10 {
         succeeds.send_with(&stage.broker).await.unwrap();
         fails_first.send_with(&stage.broker).await.unwrap();
     }
-    heard.next_sorted(20).await;
+    reports.next_sorted(20).await;
     stage.server().cli(&["REPLICAOF", "127.0.0.1", "1"]);
 
     let refused = succeeds.send_with(&stage.broker).await.unwrap_err();
     assert_refused(&refused, "read-only");
 
     gate.open();
-    sleep(Duration::from_millis(300)).await; // Nothing can be settled meanwhile, and that has no event.
+    sleep(Duration::from_millis(300)).await; // No event shows that nothing can be settled meanwhile.
     assert_eq!(stage.counts("pressure").await.in_flight, 20);
     stage.server().cli(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(stage.until_empty("pressure").await.dead, 0);
     succeeds.send_with(&stage.broker).await.unwrap();
-    let mut rest = heard.next_sorted(11).await;
+    let mut rest = reports.next_sorted(11).await;
     assert_eq!(rest.pop().as_deref(), Some("start"), "what was sent when it could be written again");
     assert_eq!(rest, ["again"; 10], "each that failed was tried again, once");
     stage.until_empty("pressure").await;
@@ -101,7 +100,7 @@ async fn a_read_only_redis_is_waited_for_and_then_all_goes_on() {
 }
 
 #[tokio::test]
-async fn scripts_that_redis_forgets_under_load_are_told_again() {
+async fn scripts_missing_from_redis_are_reloaded_under_load() {
     const MESSAGES: u32 = 900;
     let mut stage = Stage::redis().await;
     let attempts = Attempts::default();
@@ -126,18 +125,18 @@ async fn scripts_that_redis_forgets_under_load_are_told_again() {
 #[tokio::test]
 async fn a_redis_that_was_emptied_by_hand_is_used_as_a_new_one() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(Gate::opened()));
     for _ in 0..3 {
         succeeds.send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "start");
+        assert_eq!(reports.next().await, "start");
         stage.until_empty("pressure").await;
         assert_eq!(stage.server().cli(&["FLUSHALL"]), "OK");
     }
     worker.stop().await;
 }
 
-/// That nothing was stored, that it may be tried again, and why.
+/// Nothing was stored, it may be sent again, and the error says why.
 fn assert_refused(error: &SendError, why: &str) {
     assert!(error.is_transient() && !error.is_unknown(), "{error:?}");
     assert_eq!(error.to_string(), "the message was not stored");
@@ -148,15 +147,15 @@ fn assert_refused(error: &SendError, why: &str) {
 #[tokio::test]
 async fn what_runs_while_redis_is_emptied_runs_to_its_end_and_work_goes_on() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let gate = Gate::closed();
     let mut workers = Vec::new();
     for number in 0..2 {
-        let builder = stage.worker("emptied").await.concurrency(NonZeroUsize::MIN);
+        let builder = stage.worker("emptied").await.concurrency(1);
         workers.push(RunningWorker::start(builder.state(probe.clone()).state(gate.clone())));
         outlives.send_with(&stage.broker, number).await.unwrap();
     }
-    assert_eq!(heard.next_sorted(2).await, ["0 starts", "1 starts"]);
+    assert_eq!(reports.next_sorted(2).await, ["0 starts", "1 starts"]);
     stage.server().cli(&["FLUSHALL"]);
     within(async {
         while stage.server().cli(&["ZCARD", "{actor:emptied}:workers"]) != "2" {
@@ -164,13 +163,13 @@ async fn what_runs_while_redis_is_emptied_runs_to_its_end_and_work_goes_on() {
         }
     })
     .await;
-    // Longer than any lease: who had lost one would have dropped what it ran.
+    // Longer than any lease: a worker that had lost its lease would have dropped its runs.
     stage.server().until_called("zadd", 12).await;
-    assert_eq!(heard.rest(), [""; 0]);
+    assert_eq!(reports.rest(), [""; 0]);
     gate.open();
-    assert_eq!(heard.next_sorted(2).await, ["0 ends: None", "1 ends: None"]);
+    assert_eq!(reports.next_sorted(2).await, ["0 ends: None", "1 ends: None"]);
     outlives.send_with(&stage.broker, 2).await.unwrap();
-    assert_eq!(heard.next_sorted(2).await, ["2 ends: None", "2 starts"]);
+    assert_eq!(reports.next_sorted(2).await, ["2 ends: None", "2 starts"]);
     stage.until_empty("emptied").await;
     for worker in workers {
         worker.stop().await;

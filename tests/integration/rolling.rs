@@ -11,12 +11,12 @@ use tracing_subscriber::registry::Registry;
 
 use crate::on_every_broker;
 use crate::support::probe::within;
-use crate::support::{Ears, Probe, RedisServer, RunningWorker, Stage, by_hand, probe, stage::name};
+use crate::support::{LogCapture, Probe, RedisServer, RunningWorker, Stage, by_hand, probe, stage::name};
 
 /// How many messages wait for the deploy that brings their actor.
 const WAITING: u64 = 10_000;
 
-/// What parking a message until somebody comes who knows its actor may cost Redis, beyond the message itself.
+/// The cost in Redis of parking a message until a worker with its actor starts, beyond the message's own.
 const MOST_COMMANDS: f64 = 5.0;
 
 /// Counts its runs, under whatever name it is implemented.
@@ -26,13 +26,13 @@ struct Runs(Arc<AtomicU64>);
 #[actor(queue = "rollout")]
 async fn counted(#[state] runs: &Runs, #[state] probe: &Probe) {
     if (runs.0.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(WAITING) {
-        probe.tell("all ran");
+        probe.report("all ran");
     }
 }
 
 #[actor(queue = "rollout")]
 async fn known(#[state] probe: &Probe) {
-    probe.tell("known");
+    probe.report("known");
 }
 
 /// An actor that only new workers have.
@@ -57,7 +57,7 @@ async fn send_to_the_newcomer(stage: &Stage, count: u64) {
     }
 }
 
-/// Waits until so many messages are scheduled, and asks no more for it than it must.
+/// Waits until so many messages are scheduled, with as few requests as possible.
 async fn until_scheduled(server: &RedisServer, count: u64) {
     within(async {
         while server.cli(&["ZCARD", "{actor:rollout}:scheduled"]) != count.to_string() {
@@ -68,16 +68,16 @@ async fn until_scheduled(server: &RedisServer, count: u64) {
 }
 
 on_every_broker! {
-    async fn what_an_old_worker_does_not_know_runs_as_soon_as_a_new_one_comes(stage: Stage) {
-        let (probe, mut heard) = probe();
+    async fn what_an_old_worker_does_not_know_runs_as_soon_as_a_new_one_starts(stage: Stage) {
+        let (probe, mut reports) = probe();
         let runs = Runs::default();
         let old = RunningWorker::start(builder(&stage, &runs, &probe).await);
         send_to_the_newcomer(&stage, WAITING).await;
         known.send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "known", "what it does not know holds up nobody");
+        assert_eq!(reports.next().await, "known", "what it does not know holds up nobody");
         stage.until("rollout", |counts| counts.scheduled == WAITING && counts.in_flight == 0).await;
         let new = RunningWorker::start(builder(&stage, &runs, &probe).await.register::<Newcomer>());
-        assert_eq!(heard.next().await, "all ran");
+        assert_eq!(reports.next().await, "all ran");
         stage.until_empty("rollout").await;
         for worker in [old, new] {
             worker.stop().await;
@@ -86,14 +86,14 @@ on_every_broker! {
     }
 
     async fn old_and_new_workers_side_by_side_leave_nothing_waiting(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let runs = Runs::default();
         let old = RunningWorker::start(builder(&stage, &runs, &probe).await);
         let new = RunningWorker::start(builder(&stage, &runs, &probe).await.register::<Newcomer>());
         for _ in 0..100 {
             send_to_the_newcomer(&stage, WAITING / 100).await;
         }
-        assert_eq!(heard.next().await, "all ran");
+        assert_eq!(reports.next().await, "all ran");
         stage.until_empty("rollout").await;
         for worker in [old, new] {
             worker.stop().await;
@@ -102,12 +102,12 @@ on_every_broker! {
     }
 
     async fn what_is_parked_is_logged_together(stage: Stage) {
-        let ears = Ears::default();
-        // With a single subscriber, tracing asks whatever thread first comes by whether anybody listens
-        // there, and remembers the answer for all.
+        let log = LogCapture::default();
+        // With a single subscriber, tracing asks the first thread that comes by whether anybody listens, and caches the
+        // answer for all threads.
         let _second = tracing::Dispatch::new(Registry::default());
-        let _listening = tracing::subscriber::set_default(Registry::default().with(ears.clone()));
-        let (probe, _heard) = probe();
+        let _listening = tracing::subscriber::set_default(Registry::default().with(log.clone()));
+        let (probe, _reports) = probe();
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = builder(&stage, &Runs::default(), &probe).await.run_until(async {
             let _ = stopped.await;
@@ -118,17 +118,17 @@ on_every_broker! {
             let _ = stop.send(());
         });
         ended.unwrap();
-        let heard = ears.events("messages parked: no actor here can run them");
-        let told: Vec<_> = heard.iter().map(|fields| (&*fields["queue"], &*fields["ability"], &*fields["count"])).collect();
-        assert_eq!(told, [("rollout", "actor:newcomer", "1"), ("rollout", "actor:newcomer", "499")]);
-        assert_eq!(heard[0]["reason"], "no actor of this name is implemented here, with all its states");
+        let parked = log.events("messages parked: no actor here can run them");
+        let shown: Vec<_> = parked.iter().map(|fields| (&*fields["queue"], &*fields["ability"], &*fields["count"])).collect();
+        assert_eq!(shown, [("rollout", "actor:newcomer", "1"), ("rollout", "actor:newcomer", "499")]);
+        assert_eq!(parked[0]["reason"], "no actor of this name is implemented here, with all its states");
     }
 }
 
 #[tokio::test]
 async fn a_message_that_waits_for_a_deploy_costs_a_few_commands() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let runs = Runs::default();
     let commands = |stage: &mut Stage| stage.server().calls().into_iter().filter(|(command, _)| command != "info");
     let total = |stage: &mut Stage| commands(stage).map(|(_, calls)| calls).sum::<u64>();
@@ -136,7 +136,7 @@ async fn a_message_that_waits_for_a_deploy_costs_a_few_commands() {
     send_to_the_newcomer(&stage, WAITING).await;
     until_scheduled(stage.server(), WAITING).await;
     let new = RunningWorker::with_own_lease(builder(&stage, &runs, &probe).await.register::<Newcomer>());
-    assert_eq!(heard.next().await, "all ran");
+    assert_eq!(reports.next().await, "all ran");
     until_scheduled(stage.server(), 0).await;
     let with_deploy = total(&mut stage);
     for worker in [old, new] {
@@ -146,10 +146,10 @@ async fn a_message_that_waits_for_a_deploy_costs_a_few_commands() {
     let mut plain = Stage::redis().await;
     let new = RunningWorker::with_own_lease(builder(&plain, &runs, &probe).await.register::<Newcomer>());
     send_to_the_newcomer(&plain, WAITING).await;
-    assert_eq!(heard.next().await, "all ran");
+    assert_eq!(reports.next().await, "all ran");
     let without = total(&mut plain);
     new.stop().await;
-    #[allow(clippy::cast_precision_loss)] // A number of commands needs no more digits than a float has.
+    #[allow(clippy::cast_precision_loss)] // A float is precise enough for a number of commands.
     let extra = with_deploy.saturating_sub(without) as f64 / WAITING as f64;
     assert!(extra <= MOST_COMMANDS, "{extra} commands more for each message");
 }

@@ -7,13 +7,13 @@ use actor_core::{Context, actor};
 use crate::on_every_broker;
 use crate::support::{Probe, RunningWorker, Stage, by_hand, probe};
 
-#[actor(queue = "facts", name = "facts_of_a_run", min_backoff = "1ms", max_backoff = "1ms")]
-async fn facts(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
+#[actor(queue = "context", name = "context_of_a_run", min_backoff = "1ms", max_backoff = "1ms")]
+async fn context_of_run(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
     report_info(cx, probe);
     if cx.attempt() == 1 { Err("once more".to_owned()) } else { Ok(()) }
 }
 
-#[actor(queue = "facts")]
+#[actor(queue = "context")]
 fn sync_info(#[state] probe: &Probe, cx: &Context) {
     report_info(cx, probe);
 }
@@ -22,7 +22,7 @@ fn report_info(cx: &Context, probe: &Probe) {
     let (id, actor, queue) = (cx.id(), cx.actor(), cx.queue());
     let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.fencing_token());
     let cancelled = cx.cancellation();
-    probe.tell(format!(
+    probe.report(format!(
         "{id} {actor} of {queue}: attempt {attempt} crashes {crashes} token {token} cancelled {cancelled:?}"
     ));
 }
@@ -33,13 +33,13 @@ struct Greeting(&'static str);
 async fn greets(cx: &Context, name: String, #[state] greeting: &Greeting, #[state] probe: &Probe) {
     let same = cx.state::<Greeting>().is_some_and(|state| std::ptr::eq(state, greeting));
     let none = cx.state::<u8>().is_none();
-    probe.tell(format!("{}, {name}: {same} {none}", greeting.0));
+    probe.report(format!("{}, {name}: {same} {none}", greeting.0));
 }
 
 #[actor(queue = "borrows")]
 async fn borrows(text: &str, numbers: &[u32], path: &Path, #[state] probe: &Probe) {
     tokio::task::yield_now().await;
-    probe.tell(format!("{text} {numbers:?} {}", path.display()));
+    probe.report(format!("{text} {numbers:?} {}", path.display()));
 }
 
 #[actor(queue = "grown")]
@@ -50,7 +50,7 @@ async fn grown(
     #[default = 7] fourth: u8,
     #[state] probe: &Probe,
 ) {
-    probe.tell(format!("{first} {second:?} {third:?} {fourth}"));
+    probe.report(format!("{first} {second:?} {third:?} {fourth}"));
 }
 
 #[actor(queue = "greets")]
@@ -67,55 +67,55 @@ mod declared {
 
 #[actor(implements = declared::apart)]
 async fn apart(cx: &Context, number: u32, #[state] probe: &Probe) -> Result<(), String> {
-    probe.tell(format!("{number} attempt {}", cx.attempt()));
+    probe.report(format!("{number} attempt {}", cx.attempt()));
     Err("as always".to_owned())
 }
 
 #[actor(queue = "patient", max_retries = 0, min_backoff = "1h", max_backoff = "1h")]
 async fn patient(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
-    probe.tell(format!("attempt {}", cx.attempt()));
+    probe.report(format!("attempt {}", cx.attempt()));
     Err("no".to_owned())
 }
 
 #[actor(queue = "stubborn", min_backoff = "1ms", max_backoff = "1ms")]
 async fn stubborn(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
-    probe.tell(format!("attempt {}", cx.attempt()));
+    probe.report(format!("attempt {}", cx.attempt()));
     Err("no".to_owned())
 }
 
 on_every_broker! {
     async fn the_context_says_what_a_run_is(stage: Stage) {
-        let (probe, mut heard) = probe();
-        let worker = worker(&stage, "facts", probe).await;
-        let id = facts.send_with(&stage.broker).await.unwrap();
+        let (probe, mut reports) = probe();
+        let worker = worker(&stage, "context", probe).await;
+        let id = context_of_run.send_with(&stage.broker).await.unwrap();
         for n in [1, 2] {
-            let told = format!("{id} facts_of_a_run of facts: attempt {n} crashes 0 token {n} cancelled None");
-            assert_eq!(heard.next().await, told);
+            let expected = format!("{id} context_of_a_run of context: attempt {n} crashes 0 token {n} cancelled None");
+            assert_eq!(reports.next().await, expected);
         }
         let id = sync_info.send_with(&stage.broker).await.unwrap();
-        let told = format!("{id} sync_info of facts: attempt 1 crashes 0 token 1 cancelled None");
-        assert_eq!(heard.next().await, told);
+        let expected = format!("{id} sync_info of context: attempt 1 crashes 0 token 1 cancelled None");
+        assert_eq!(reports.next().await, expected);
         worker.stop().await;
     }
 
     async fn a_run_is_given_what_the_worker_was_given(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "greets", probe).await;
         greets.send_with(&stage.broker, "Ada".to_owned()).await.unwrap();
-        assert_eq!(heard.next().await, "hello, Ada: true true");
+        assert_eq!(reports.next().await, "hello, Ada: true true");
         worker.stop().await;
     }
 
     async fn arguments_may_be_borrowed(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "borrows", probe).await;
         borrows.send_with(&stage.broker, "a \"text\"", &[1, 2], Path::new("/tmp/ä")).await.unwrap();
-        assert_eq!(heard.next().await, "a \"text\" [1, 2] /tmp/ä");
+        assert_eq!(reports.next().await, "a \"text\" [1, 2] /tmp/ä");
         worker.stop().await;
     }
 
     async fn an_older_message_lacks_the_newest_arguments_and_runs(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "grown", probe).await;
         for (args, run) in [
             ("[1]", "1 None [] 7"),
@@ -124,49 +124,49 @@ on_every_broker! {
             ("[1,null,[],4]", "1 None [] 4"),
         ] {
             stage.put("grown", by_hand("grown", "grown", args)).await;
-            assert_eq!(heard.next().await, run);
+            assert_eq!(reports.next().await, run);
         }
         worker.stop().await;
     }
 
     async fn an_implementation_may_stand_apart_from_its_declaration(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = worker(&stage, "apart", probe).await;
         declared::apart.send_with(&stage.broker, 5).await.unwrap();
-        assert_eq!(stage.epitaph("apart").await, "as always");
+        assert_eq!(stage.dead_reason("apart").await, "as always");
         worker.stop().await;
-        assert_eq!(heard.rest(), ["5 attempt 1", "5 attempt 2"]);
+        assert_eq!(reports.rest(), ["5 attempt 1", "5 attempt 2"]);
     }
 
     async fn a_messages_settings_win_over_its_actors(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let soon = Duration::from_millis(1);
         let eager = worker(&stage, "patient", probe.clone()).await;
         patient.message().max_retries(2).min_backoff(soon).max_backoff(soon).send_with(&stage.broker).await.unwrap();
-        assert_eq!(stage.epitaph("patient").await, "no");
+        assert_eq!(stage.dead_reason("patient").await, "no");
         eager.stop().await;
-        assert_eq!(heard.rest(), ["attempt 1", "attempt 2", "attempt 3"]);
+        assert_eq!(reports.rest(), ["attempt 1", "attempt 2", "attempt 3"]);
 
         let brief = worker(&stage, "stubborn", probe).await;
         stubborn.message().max_retries(0).send_with(&stage.broker).await.unwrap();
-        assert_eq!(stage.epitaph("stubborn").await, "no");
+        assert_eq!(stage.dead_reason("stubborn").await, "no");
         brief.stop().await;
-        assert_eq!(heard.rest(), ["attempt 1"]);
+        assert_eq!(reports.rest(), ["attempt 1"]);
     }
 
     async fn a_messages_backoff_wins_over_its_actors(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let day = Duration::from_secs(86_400);
         let worker = worker(&stage, "stubborn", probe).await;
         stubborn.message().min_backoff(day).max_backoff(day).send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "attempt 1");
+        assert_eq!(reports.next().await, "attempt 1");
         stage.until("stubborn", |counts| counts.scheduled == 1).await;
         let retry = stage.list("stubborn", State::Scheduled).await.pop().unwrap();
         let wait = retry.time.unwrap().duration_since(stage.broker.now()).unwrap_or_default();
-        // Full jitter: anything up to the ceiling. The actor's own ceiling is a thousandth of a second.
+        // Full jitter: anything up to the ceiling. The actor's own ceiling is a millisecond.
         assert!(wait <= day, "{wait:?}");
         worker.stop().await;
-        assert_eq!(heard.rest(), [""; 0]);
+        assert_eq!(reports.rest(), [""; 0]);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Each worker here listens for signals, which the whole process hears, so it is in a process of its own.
-#![allow(clippy::print_stdout)] // It says by its output how far it is.
+//! Each worker here listens for signals, which reach the whole process, so each has a process of its own.
+#![allow(clippy::print_stdout)] // Its output shows how far it is.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -11,15 +11,14 @@ use tokio::time::sleep;
 
 use crate::support::Stage;
 use crate::support::probe::within;
-use crate::support::stage::name;
 
-/// Tells a test that it is the process of a worker, and where its Redis is.
+/// Makes a test the worker's process, and names its Redis.
 const REDIS: &str = "ACTOR_TEST_SIGNALLED_WORKER";
 
 /// How far apart a platform may send the two signals of one stop.
-const TWINS: Duration = Duration::from_millis(20);
+const SAME_STOP: Duration = Duration::from_millis(20);
 
-/// More than a stop takes that waits for nobody, and far less than one that waits for a broker's answers.
+/// More than a stop takes that waits for nothing, and far less than one that waits for a broker's answers.
 const SOON: Duration = Duration::from_secs(6);
 
 #[actor(queue = "signalled", max_retries = 0)]
@@ -32,7 +31,7 @@ async fn signalled(seconds: u64) {
 struct Process(Child);
 
 impl Process {
-    /// Starts one, and waits until it has said something.
+    /// Starts it, and waits for its first output.
     fn start(stage: &mut Stage, test: &str, says: &str) -> Self {
         let itself = std::env::current_exe().expect("a test knows its own program");
         let mut child = Command::new(itself)
@@ -53,7 +52,7 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// Waits until it has ended, in good order.
+    /// Waits until it exits in good order.
     async fn ended(&mut self) -> Duration {
         let began = Instant::now();
         let ended = within(async {
@@ -76,15 +75,15 @@ impl Drop for Process {
     }
 }
 
-/// The process of the others here; by itself it does nothing.
+/// The process of the other tests here; run directly, it does nothing.
 #[tokio::test]
 async fn a_worker_that_listens_for_signals() {
     let Ok(url) = std::env::var(REDIS) else { return };
     let broker = RedisBroker::connect(&url).await.unwrap();
-    Worker::builder(broker).queues([name("signalled")]).run().await.unwrap();
+    Worker::builder(broker).queues(["signalled"]).run().await.unwrap();
 }
 
-/// The same, where the signal comes before the worker runs.
+/// The same, with the signal before the worker runs.
 #[tokio::test]
 async fn a_worker_that_listens_before_it_connects() {
     let Ok(url) = std::env::var(REDIS) else { return };
@@ -92,7 +91,7 @@ async fn a_worker_that_listens_before_it_connects() {
     println!("listening");
     std::io::stdin().read_line(&mut String::new()).unwrap();
     let broker = RedisBroker::connect(&url).await.unwrap();
-    Worker::builder(broker).queues([name("signalled")]).signals(signals).run().await.unwrap();
+    Worker::builder(broker).queues(["signalled"]).signals(signals).run().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -100,7 +99,7 @@ async fn a_signal_from_before_the_worker_runs_stops_it_as_soon_as_it_does() {
     let mut stage = Stage::redis().await;
     let mut worker = Process::start(&mut stage, "signals::a_worker_that_listens_before_it_connects", "listening");
     worker.terminate();
-    sleep(TWINS).await; // Until it is delivered, which nobody hears.
+    sleep(SAME_STOP).await; // Until it is delivered, without an event.
     worker.0.stdin.take().unwrap().write_all(b"\n").unwrap();
     let took = worker.ended().await;
     assert!(took < SOON, "it took {took:?}");
@@ -114,9 +113,9 @@ async fn two_signals_of_one_moment_are_one() {
     }
     let mut worker = Process::start(&mut stage, "signals::a_worker_that_listens_for_signals", "begun");
     stage.until("signalled", |counts| counts.in_flight == 3).await;
-    sleep(Duration::from_millis(100)).await; // Until the last has begun, which nobody hears.
+    sleep(Duration::from_millis(100)).await; // Until the last has begun, without an event.
     worker.terminate();
-    sleep(TWINS).await;
+    sleep(SAME_STOP).await;
     worker.terminate();
     worker.ended().await;
     let counts = stage.counts("signalled").await;

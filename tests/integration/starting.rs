@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actor_core::inspect::State;
@@ -22,7 +21,7 @@ async fn needy(#[state] pool: &Pool, #[state] mailer: &Mailer) {
 
 #[actor(queue = "sized")]
 async fn sized(text: String, #[state] probe: &Probe) {
-    probe.tell(text.len().to_string());
+    probe.report(text.len().to_string());
 }
 
 #[actor(queue = "unsendable")]
@@ -35,7 +34,7 @@ async fn installed(number: u32) {
     let _ = number;
 }
 
-/// Why a worker of these queues does not start.
+/// The error with which a worker of these queues refuses to start.
 async fn refusal(queues: &[&str], set: impl FnOnce(actor_core::Builder) -> actor_core::Builder) -> WorkerError {
     let builder = Worker::builder(MemoryBroker::new()).queues(queues.iter().map(|queue| name(queue)));
     within(set(builder).run_until(std::future::pending())).await.expect_err("the worker started")
@@ -59,7 +58,7 @@ async fn a_queue_that_no_actor_here_has_is_named() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_at_once() {
+async fn every_mistake_is_named_at_once() {
     let text = refusal(&["needy", "unimplemented", "nowhere"], |builder| builder).await.to_string();
     for wrong in [
         "- actor `needy`, implemented at tests/integration/starting.rs:",
@@ -68,7 +67,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
         "- actor `declared_only`, declared at ",
         "- no actor of queue `nowhere` is implemented here",
     ] {
-        assert!(text.contains(wrong), "{wrong:?} is not told in:\n{text}");
+        assert!(text.contains(wrong), "{wrong:?} is not in:\n{text}");
     }
     let error = refusal(&["needy"], |builder| builder.state(Pool)).await;
     let text = error.to_string();
@@ -85,7 +84,7 @@ async fn a_lease_that_nobody_can_want_is_refused() {
         let error = refusal(&["installed", "nowhere"], |builder| builder.lease(lease)).await;
         assert!(error.is_misconfigured());
         assert!(error.to_string().contains(why), "{error}");
-        assert!(error.to_string().contains("`nowhere`"), "only one of two mistakes is told: {error}");
+        assert!(error.to_string().contains("`nowhere`"), "only one of two mistakes is named: {error}");
     }
 }
 
@@ -97,13 +96,32 @@ async fn a_worker_without_a_queue_is_refused() {
 
 #[tokio::test]
 async fn a_setting_for_a_queue_that_no_actor_here_has_is_refused() {
-    let set = |builder: actor_core::Builder| {
-        let slots = NonZeroUsize::MIN;
-        builder.queue_concurrency(name("instaled"), slots).queue_concurrency(name("sized"), slots)
-    };
+    let set = |builder: actor_core::Builder| builder.queue_concurrency("instaled", 1).queue_concurrency("sized", 1);
     let text = refusal(&["installed"], set).await.to_string();
     assert!(text.contains("no actor of queue `instaled` is implemented here"), "{text}");
     assert!(!text.contains("sized"), "a queue that another worker of this program may serve: {text}");
+}
+
+#[tokio::test]
+async fn a_worker_whose_slots_could_run_nothing_is_refused() {
+    for setting in ["concurrency", "queue_concurrency", "total_concurrency"] {
+        let set = |builder: actor_core::Builder| match setting {
+            "concurrency" => builder.concurrency(0),
+            "queue_concurrency" => builder.queue_concurrency("installed", 0),
+            _ => builder.total_concurrency(0),
+        };
+        let text = refusal(&["installed"], set).await.to_string();
+        assert!(text.contains(&format!("`.{setting}(..)` allows 0 runs at once")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_cannot_name_a_queue_is_refused_at_start() {
+    let text = refusal(&["installed"], |builder| builder.also_serve("in stalled")).await.to_string();
+    assert!(text.contains("not a queue: ' ' in \"in stalled\""), "{text}");
+    let text = refusal(&["installed"], |builder| builder.queues([""])).await.to_string();
+    assert!(text.contains("not a queue: a name must not be empty"), "{text}");
+    assert!(!text.contains("was given none"), "one mistake is reported as two: {text}");
 }
 
 #[tokio::test]
@@ -115,7 +133,7 @@ async fn a_state_that_is_given_twice_is_refused() {
 #[tokio::test]
 async fn as_many_slots_as_there_are_numbers_are_no_mistake() {
     let stage = Stage::memory();
-    let worker = RunningWorker::start(stage.worker("installed").await.concurrency(NonZeroUsize::MAX));
+    let worker = RunningWorker::start(stage.worker("installed").await.concurrency(usize::MAX));
     installed.send_with(&stage.broker, 1).await.unwrap();
     stage.until_empty("installed").await;
     worker.stop().await;
@@ -158,16 +176,16 @@ async fn sending_needs_a_broker_that_is_installed_once() {
 
 on_every_broker! {
     async fn a_message_over_the_limit_is_refused_and_one_below_it_goes_through(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let worker = RunningWorker::start(stage.worker("sized").await.state(probe));
         let limit = 1 << 20;
         let error = sized.send_with(&stage.broker, "x".repeat(limit)).await.unwrap_err();
         assert!(error.is_invalid() && !error.is_transient() && !error.is_unknown());
         let text = error.to_string();
         assert!(text.contains("bytes, and the broker takes at most 1048576: send a reference"), "{text}");
-        let large = limit - 500; // Room for the other members.
+        let large = limit - 500; // The rest is for the other members.
         sized.send_with(&stage.broker, "x".repeat(large)).await.unwrap();
-        assert_eq!(heard.next().await, large.to_string());
+        assert_eq!(reports.next().await, large.to_string());
         assert_eq!(stage.until_empty("sized").await.dead, 0);
         worker.stop().await;
     }

@@ -19,9 +19,9 @@ use crate::support::{Probe, RunningWorker, Stage, by_hand, probe, stage::name};
 /// How many random entries there are.
 const RANDOM: usize = 2_000;
 
-#[actor(queue = "strangers")]
+#[actor(queue = "unrunnable")]
 async fn neighbour(number: u32, flag: bool, #[state] probe: &Probe) {
-    probe.tell(format!("{number} {flag}"));
+    probe.report(format!("{number} {flag}"));
 }
 
 /// Counts its runs, for messages that may be damaged.
@@ -32,17 +32,17 @@ struct Done(Arc<AtomicU64>);
 async fn survivor(number: u32, #[state] done: &Done, #[state] probe: &Probe) {
     done.0.fetch_add(1, Ordering::Relaxed);
     if number == u32::MAX {
-        probe.tell("still here");
+        probe.report("still here");
     }
 }
 
 #[actor(queue = "rolling")]
 async fn early(cx: &Context, #[state] probe: &Probe) {
     let (attempt, crashes, token) = (cx.attempt(), cx.crashes(), cx.fencing_token());
-    probe.tell(format!("{} attempt {attempt} crashes {crashes} token {token}", cx.actor()));
+    probe.report(format!("{} attempt {attempt} crashes {crashes} token {token}", cx.actor()));
 }
 
-/// An actor that only those workers have that it is given to, as while a deploy is under way.
+/// An actor that only some workers have, as during a deploy.
 struct Late;
 
 impl Implementation for Late {
@@ -61,28 +61,28 @@ async fn postpones(cx: &Context) -> Result<(), Failure> {
 /// The actor of the example in `docs/wire-format.md`.
 #[actor(queue = "video_processing")]
 async fn process_video(video_id: Uuid, #[state] probe: &Probe) {
-    probe.tell(format!("processed {video_id}"));
+    probe.report(format!("processed {video_id}"));
 }
 
 on_every_broker! {
     async fn an_undecodable_message_between_two_good_ones_is_dead_lettered_untouched_and_they_are_done(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
-        let strange = Bytes::from_static(b"\xff\x00 {\"v\":1} is no message");
-        stage.put("strangers", strange.clone()).await;
+        let malformed = Bytes::from_static(b"\xff\x00 {\"v\":1} is no message");
+        stage.put("unrunnable", malformed.clone()).await;
         neighbour.send_with(&stage.broker, 2, true).await.unwrap();
-        let worker = worker(&stage, "strangers", probe).await;
-        assert_eq!(heard.next_sorted(2).await, ["1 true", "2 true"]);
-        let reason = stage.epitaph("strangers").await;
+        let worker = worker(&stage, "unrunnable", probe).await;
+        assert_eq!(reports.next_sorted(2).await, ["1 true", "2 true"]);
+        let reason = stage.dead_reason("unrunnable").await;
         assert!(reason.starts_with("the message cannot be decoded: it is not UTF-8"), "{reason}");
-        assert_eq!(stage.list("strangers", State::Dead).await.pop().unwrap().body, strange);
-        stage.until_empty("strangers").await;
+        assert_eq!(stage.list("unrunnable", State::Dead).await.pop().unwrap().body, malformed);
+        stage.until_empty("unrunnable").await;
         worker.stop().await;
     }
 
     async fn arguments_of_another_type_or_number_are_dead_lettered_by_name(stage: Stage) {
-        let (probe, mut heard) = probe();
-        let worker = worker(&stage, "strangers", probe).await;
+        let (probe, mut reports) = probe();
+        let worker = worker(&stage, "unrunnable", probe).await;
         for (args, reason) in [
             (r#"["x",true]"#, r#"argument 1 (`number`): invalid type: string "x", expected u32"#),
             ("[-1,true]", "argument 1 (`number`): invalid value: integer `-1`, expected u32"),
@@ -94,31 +94,31 @@ on_every_broker! {
             ),
             (r#"{"number":1}"#, "`args` is not a JSON array"),
         ] {
-            stage.put("strangers", by_hand("neighbour", "strangers", args)).await;
-            assert_eq!(stage.epitaph("strangers").await, reason);
-            let dead_letter = stage.list("strangers", State::Dead).await.pop().unwrap();
+            stage.put("unrunnable", by_hand("neighbour", "unrunnable", args)).await;
+            assert_eq!(stage.dead_reason("unrunnable").await, reason);
+            let dead_letter = stage.list("unrunnable", State::Dead).await.pop().unwrap();
             let body: Value = serde_json::from_slice(&dead_letter.body).unwrap();
             assert_eq!(body["attempt"], 0, "what never ran is no attempt");
-            assert!(stage.inspect.delete(&name("strangers"), State::Dead, &dead_letter.handle).await.unwrap());
+            assert!(stage.inspect.delete(&name("unrunnable"), State::Dead, &dead_letter.handle).await.unwrap());
         }
         neighbour.send_with(&stage.broker, 3, false).await.unwrap();
-        assert_eq!(heard.next().await, "3 false");
+        assert_eq!(reports.next().await, "3 false");
         worker.stop().await;
     }
 
     async fn an_unknown_actor_is_left_for_a_worker_that_has_it(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let old = worker(&stage, "rolling", probe.clone()).await;
         stage.put("rolling", by_hand("late", "rolling", "[]")).await;
         early.send_with(&stage.broker).await.unwrap();
-        assert_eq!(heard.next().await, "early attempt 1 crashes 0 token 1", "it holds up nobody");
+        assert_eq!(reports.next().await, "early attempt 1 crashes 0 token 1", "it holds up nobody");
         let counts = stage.until("rolling", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
         old.stop().await;
 
         let builder = stage.worker("rolling").await.register::<Late>();
         let new = RunningWorker::start(builder.state(probe));
-        let run = heard.next().await;
+        let run = reports.next().await;
         assert!(run.starts_with("late attempt 1 crashes 0 token "), "being left counts nothing: {run}");
         assert!(!run.ends_with("token 1"), "{run}");
         stage.until_empty("rolling").await;
@@ -126,18 +126,18 @@ on_every_broker! {
     }
 
     async fn a_message_of_a_newer_version_is_left_for_a_newer_worker(stage: Stage) {
-        let (probe, mut heard) = probe();
-        let worker = worker(&stage, "strangers", probe).await;
-        let newer = with_members("neighbour", "strangers", r#"{"by_name":{"number":1}}"#, r#""v":2,"attempt":"none""#);
-        stage.put("strangers", newer.clone()).await;
+        let (probe, mut reports) = probe();
+        let worker = worker(&stage, "unrunnable", probe).await;
+        let newer = with_members("neighbour", "unrunnable", r#"{"by_name":{"number":1}}"#, r#""v":2,"attempt":"none""#);
+        stage.put("unrunnable", newer.clone()).await;
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
-        assert_eq!(heard.next().await, "1 true");
-        let counts = stage.until("strangers", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
+        assert_eq!(reports.next().await, "1 true");
+        let counts = stage.until("unrunnable", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
-        let left = stage.list("strangers", State::Scheduled).await.pop().unwrap();
+        let left = stage.list("unrunnable", State::Scheduled).await.pop().unwrap();
         assert_eq!(left.body, newer, "nobody changes what he cannot read");
         let wait = left.time.unwrap().duration_since(stage.broker.now()).unwrap();
-        assert!((100..=300).contains(&wait.as_secs()), "it is looked at again in {wait:?}");
+        assert!((100..=300).contains(&wait.as_secs()), "it is tried again in {wait:?}");
         worker.stop().await;
     }
 
@@ -156,14 +156,14 @@ on_every_broker! {
     }
 
     async fn random_bytes_are_all_dead_lettered_untouched(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let builder = stage.worker("random").await;
         let worker = RunningWorker::start(builder.state(probe).state(Done::default()));
         let mut rng = Rng::with_seed(1);
         let entries: Vec<Bytes> = (0..RANDOM).map(|_| random(&mut rng)).collect();
         store(&stage, "random", &entries).await;
         survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
-        assert_eq!(heard.next().await, "still here");
+        assert_eq!(reports.next().await, "still here");
         stage.until_empty("random").await;
         let mut expected = BTreeMap::new();
         for entry in entries {
@@ -179,7 +179,7 @@ on_every_broker! {
     }
 
     async fn a_damaged_message_is_done_dead_lettered_or_left_and_never_lost(stage: Stage) {
-        let (probe, mut heard) = probe();
+        let (probe, mut reports) = probe();
         let done = Done::default();
         let builder = stage.worker("random").await;
         let worker = RunningWorker::start(builder.state(probe).state(done.clone()));
@@ -187,7 +187,7 @@ on_every_broker! {
         let entries: Vec<Bytes> = (0..RANDOM).map(|_| damaged(&mut rng)).collect();
         store(&stage, "random", &entries).await;
         survivor.send_with(&stage.broker, u32::MAX).await.unwrap();
-        assert_eq!(heard.next().await, "still here");
+        assert_eq!(reports.next().await, "still here");
         let counts = stage.until("random", |counts| counts.ready == 0 && counts.in_flight == 0).await;
         let done = done.0.load(Ordering::Relaxed) - 1;
         assert_eq!(done + counts.dead + counts.scheduled, RANDOM as u64, "{done} done, {counts:?}");
@@ -198,14 +198,14 @@ on_every_broker! {
 #[tokio::test]
 async fn a_message_from_plain_redis_cli_is_run() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
+    let (probe, mut reports) = probe();
     let worker = worker(&stage, "video_processing", probe).await;
-    // The command that the document shows, as it stands there.
+    // The documented command, verbatim.
     let document = include_str!("../../docs/wire-format.md");
     let command = document.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     assert!(command.starts_with("redis-cli XADD "), "{command}");
     stage.server().shell(command);
-    assert_eq!(heard.next().await, "processed 5f0c2a1e-9a3b-4a52-8f0e-3a1b7a3f9a10");
+    assert_eq!(reports.next().await, "processed 5f0c2a1e-9a3b-4a52-8f0e-3a1b7a3f9a10");
     stage.until_empty("video_processing").await;
     worker.stop().await;
 }
@@ -213,21 +213,21 @@ async fn a_message_from_plain_redis_cli_is_run() {
 #[tokio::test]
 async fn an_entry_of_any_other_shape_is_dead_lettered_and_holds_up_nobody() {
     let mut stage = Stage::redis().await;
-    let (probe, mut heard) = probe();
-    let stream = "{actor:strangers}:ready:normal";
+    let (probe, mut reports) = probe();
+    let stream = "{actor:unrunnable}:ready:normal";
     neighbour.send_with(&stage.broker, 1, true).await.unwrap();
     stage.server().cli(&["XADD", stream, "*", "body", "what is this"]);
     stage.server().cli(&["XADD", stream, "*", "m", "not a message"]);
     stage.server().cli(&["XADD", stream, "*", "", ""]);
-    let good = by_hand("neighbour", "strangers", "[2,false]");
+    let good = by_hand("neighbour", "unrunnable", "[2,false]");
     stage.server().cli(&["XADD", stream, "*", "from", "me", "m", &good]);
     neighbour.send_with(&stage.broker, 3, true).await.unwrap();
-    let worker = worker(&stage, "strangers", probe).await;
-    assert_eq!(heard.next_sorted(3).await, ["1 true", "2 false", "3 true"]);
-    let counts = stage.until_empty("strangers").await;
+    let worker = worker(&stage, "unrunnable", probe).await;
+    assert_eq!(reports.next_sorted(3).await, ["1 true", "2 false", "3 true"]);
+    let counts = stage.until_empty("unrunnable").await;
     assert_eq!(counts.dead, 3);
     let texts: Vec<_> =
-        stage.list("strangers", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
+        stage.list("unrunnable", State::Dead).await.into_iter().map(|dead_letter| dead_letter.body).collect();
     for text in ["body what is this", "not a message"] {
         assert!(texts.iter().any(|dead_lettered| dead_lettered == text), "{text:?} is not among {texts:?}");
     }
@@ -245,7 +245,7 @@ async fn store(stage: &Stage, queue: &str, entries: &[Bytes]) {
     }
 }
 
-/// No message: bytes of any value, or what looks like JSON from afar.
+/// No message: random bytes, or bytes that resemble JSON.
 fn random(rng: &mut Rng) -> Bytes {
     let length = rng.usize(0..200);
     if rng.bool() {
@@ -255,7 +255,7 @@ fn random(rng: &mut Rng) -> Bytes {
     std::iter::repeat_with(|| like_json[rng.usize(..like_json.len())]).take(length).collect()
 }
 
-/// A good message with a few bytes changed, taken away or added.
+/// A valid message with a few bytes changed, removed or added.
 fn damaged(rng: &mut Rng) -> Bytes {
     let mut bytes = by_hand("survivor", "random", "[12345]").into_bytes();
     for _ in 0..rng.usize(1..4) {

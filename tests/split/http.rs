@@ -1,4 +1,4 @@
-//! As much of HTTP as these tests speak.
+//! The part of HTTP that these tests need.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Against a hang only.
+/// Only ends a test that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A status, and a body of JSON.
+/// A status, and a JSON body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request on its own connection.
 pub(crate) fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -32,7 +32,7 @@ pub(crate) fn request(address: &str, method: &str, path: &str, body: &[u8]) -> A
     Answer { status, body: serde_json::from_str(body).unwrap_or_else(|_| panic!("not JSON: {answer}")) }
 }
 
-/// Asks until the answer is yes, for what nobody announces.
+/// Polls until the answer is yes.
 pub(crate) fn until(ask: impl Fn() -> bool) {
     let begun = Instant::now();
     while !ask() {

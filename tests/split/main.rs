@@ -1,6 +1,6 @@
 //! The split example as real processes: an API, and workers built from other code, with Redis between.
 
-// A test's unwrap is its assertion, also in what tests share.
+// In tests, and what they share, an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
 
 mod http;
@@ -24,10 +24,10 @@ use crate::server::RedisServer;
 /// The first example of FIPS 180-2.
 const SHA256_OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/// Longer than any test: a run that takes so long is surely in the middle when its worker is killed.
+/// Longer than any test, so that a killed worker is certainly amid a run.
 const FOREVER_MS: &str = "3600000";
 
-/// An API that listens, the directory it stores uploads in, and the Redis it was told of.
+/// A listening API, its directory of uploads, and its Redis.
 struct Api {
     process: Process,
     address: String,
@@ -65,7 +65,7 @@ impl Api {
         http::request(&self.address, "POST", "/videos", content)
     }
 
-    /// Uploads a video that must be accepted, and returns its id.
+    /// Uploads a video, which must be accepted, and returns its id.
     fn accepted(&self, content: &[u8]) -> String {
         let answer = self.upload(content);
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -83,7 +83,7 @@ impl Api {
         answer.body
     }
 
-    /// Asks until a video is done.
+    /// Polls until a video is done.
     fn until_done(&self, id: &str) {
         let began = Instant::now();
         while self.video(id)["status"] != "done" {
@@ -92,23 +92,23 @@ impl Api {
         }
     }
 
-    /// How many files the uploads' directory has.
+    /// The number of files in the directory of uploads.
     fn files(&self) -> usize {
         std::fs::read_dir(self.uploads.path()).unwrap().count()
     }
 }
 
 #[test]
-fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds() {
+fn what_a_killed_worker_ran_is_done_by_another_within_ten_seconds() {
     let redis = RedisServer::durable();
     let api = Api::start(&redis);
-    let mut doomed = api.worker(&[("CONCURRENCY", "2"), ("SLOWDOWN_MS", FOREVER_MS)]);
+    let mut victim = api.worker(&[("CONCURRENCY", "2"), ("SLOWDOWN_MS", FOREVER_MS)]);
     let held = [api.accepted(b"abc"), api.accepted(b"a second video")];
     for _ in &held {
-        doomed.wait_for("processing video");
+        victim.wait_for("processing video");
     }
 
-    // Both of its hands are full, so the rest is the other's.
+    // Both of its slots are taken, so the rest is for the other.
     let mut other = api.worker(&[]);
     let free: Vec<String> = (0..4).map(|n| api.accepted(format!("video {n}").as_bytes())).collect();
     for _ in &free {
@@ -118,7 +118,7 @@ fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds()
         assert_eq!(api.video(id)["status"], "processing");
     }
 
-    doomed.kill();
+    victim.kill();
     let killed = Instant::now();
     for _ in &held {
         let begun = other.wait_for("processing video");
@@ -126,7 +126,7 @@ fn what_a_killed_worker_had_in_its_hands_is_done_by_another_within_ten_seconds()
         let took = killed.elapsed();
         assert!(took < Duration::from_secs(10), "it was taken up after {took:?}");
     }
-    // Both run at once, so the one may end before the other begins to be heard of.
+    // Both run at once, so that one may end before the other has logged anything.
     for id in &held {
         api.until_done(id);
     }
@@ -176,7 +176,7 @@ fn while_redis_is_away_the_api_runs_and_says_so_and_when_it_is_back_it_goes_on()
     assert!(health.body["error"].is_string(), "{health:?}");
 
     redis.revive();
-    // Only asking tells when the API has found Redis again.
+    // Only a request shows that the API has found Redis again.
     http::until(|| api.get("/health").status == 200);
     let mut worker = api.worker(&[]);
     let id = api.accepted(b"abc");
@@ -185,7 +185,7 @@ fn while_redis_is_away_the_api_runs_and_says_so_and_when_it_is_back_it_goes_on()
 }
 
 #[test]
-fn an_upload_that_redis_did_not_answer_for_is_kept_and_the_client_is_told() {
+fn an_upload_with_an_unknown_send_is_kept_and_the_client_learns_it() {
     let redis = RedisServer::durable();
     let api = Api::start(&redis);
     let mut worker = api.worker(&[]);
@@ -198,7 +198,7 @@ fn an_upload_that_redis_did_not_answer_for_is_kept_and_the_client_is_told() {
     signal("-CONT", pid);
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.body["message_may_be_stored"], true, "{answer:?}");
-    // It was stored: a Redis that was stopped reads what was sent to it when it goes on.
+    // It was stored: a frozen Redis reads its requests when it goes on.
     worker.wait_for("video processed");
     assert_eq!(api.video(answer.body["video_id"].as_str().unwrap())["status"], "done");
 }

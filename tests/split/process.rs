@@ -18,7 +18,7 @@ pub(crate) enum Service {
     Worker,
 }
 
-/// A running service. It ends with the test.
+/// A running service, which ends with the test.
 pub(crate) struct Process {
     service: Service,
     child: Child,
@@ -39,7 +39,7 @@ impl Process {
         let (sender, log) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {
-            // Read to the end, also when nobody listens any more: a full pipe would stop the process.
+            // Reads to the end, even when nobody listens: a full pipe would block the process.
             for line in output.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
@@ -47,7 +47,7 @@ impl Process {
         Self { service, child, log, seen: Vec::new() }
     }
 
-    /// The next line of the log that has `text`.
+    /// The next log line that contains `text`.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         loop {
             let Ok(line) = self.log.recv_timeout(PATIENCE) else {
@@ -60,13 +60,13 @@ impl Process {
         }
     }
 
-    /// Ends it by SIGKILL, in the middle of whatever it does.
+    /// Kills it by SIGKILL, amid whatever it does.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Asks it to end, by SIGTERM, and waits until it has.
+    /// Asks it to stop, by SIGTERM, and waits until it has.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         signal("-TERM", self.child.id());
         self.child.wait().unwrap()
@@ -91,7 +91,7 @@ impl Service {
     }
 }
 
-/// Builds both services as this test was built, and returns where they are.
+/// Builds both services as this test was built, and returns their paths.
 fn build() -> [PathBuf; 2] {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--package", "video-api", "--package", "video-worker", "--message-format", "json"]);

@@ -1,4 +1,4 @@
-//! The API must not compile what only the work needs.
+//! The API must not compile what only the worker needs.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -40,8 +40,8 @@ impl Inspect for MemoryBroker {
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
         self.known(queue)?;
         let after = match &page.after {
-            Some(Cursor(text)) => {
-                let key = text.parse::<Key>();
+            Some(cursor) => {
+                let key = cursor.as_str().parse::<Key>();
                 Some(key.map_err(|()| BrokerError::refused("the cursor is not one of this broker's"))?)
             }
             None => None,
@@ -56,7 +56,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
-        let Ok(key) = handle.0.parse::<Key>() else {
+        let Ok(key) = handle.as_str().parse::<Key>() else {
             return Ok(None);
         };
         Ok(self.view(queue, |queue| match state {
@@ -72,8 +72,8 @@ impl Inspect for MemoryBroker {
         Ok(self.change_and_wake(queue, |queue, now| {
             let dead_lettered = match which {
                 Which::All => std::mem::take(&mut queue.dead).into_values().collect(),
-                Which::One(Handle(handle)) => {
-                    let dead_lettered = handle.parse::<Key>().ok().and_then(|key| queue.dead.remove(&key));
+                Which::One(handle) => {
+                    let dead_lettered = handle.as_str().parse::<Key>().ok().and_then(|key| queue.dead.remove(&key));
                     Vec::from_iter(dead_lettered)
                 }
             };
@@ -87,7 +87,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
-        let Ok(key) = handle.0.parse::<Key>() else {
+        let Ok(key) = handle.as_str().parse::<Key>() else {
             return Ok(false);
         };
         Ok(self.change(queue, |queue, _| match state {
@@ -132,12 +132,12 @@ fn listing<T>(messages: &BTreeMap<Key, T>, after: Option<Key>, limit: usize, sho
     let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = messages.range((begin, Bound::Unbounded));
     let page: Vec<(&Key, &T)> = rest.by_ref().take(limit).collect();
-    let next = page.last().filter(|_| rest.next().is_some()).map(|(key, _)| Cursor(key.to_string()));
+    let next = page.last().filter(|_| rest.next().is_some()).map(|(key, _)| Cursor::new(key.to_string()));
     Listing::new(page.into_iter().map(|(key, message)| show(*key, message)).collect(), next)
 }
 
 fn listed(key: Key, body: &Bytes, time: Moment) -> Listed {
-    Listed { time: Some(time.time()), ..Listed::new(Handle(key.to_string()), body.clone()) }
+    Listed { time: Some(time.time()), ..Listed::new(Handle::new(key.to_string()), body.clone()) }
 }
 
 fn ready(key: Key, message: &Ready) -> Listed {

@@ -11,6 +11,7 @@ use super::sent::Sent;
 use super::worker::TestWorker;
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use crate::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::settlement::{Settled, Settlement};
 use crate::{BrokerError, MemoryBroker, QueueName};
 
@@ -152,5 +153,44 @@ impl Broker for TestBroker {
 
     fn max_message_bytes(&self) -> usize {
         self.memory.max_message_bytes()
+    }
+}
+
+#[async_trait]
+impl Inspect for TestBroker {
+    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        self.memory.queues().await
+    }
+
+    async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
+        self.memory.counts(queue).await
+    }
+
+    async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
+        self.memory.list(queue, state, page).await
+    }
+
+    async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
+        self.memory.read(queue, state, handle).await
+    }
+
+    async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
+        self.memory.replay(queue, which).await
+    }
+
+    async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
+        self.memory.delete(queue, state, handle).await
+    }
+
+    async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
+        self.memory.purge(queue, state).await
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.memory.pause(queue).await
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.memory.resume(queue).await
     }
 }

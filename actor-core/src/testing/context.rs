@@ -1,9 +1,11 @@
 //! A context without a run, for a test that calls an actor's body itself.
 
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use crate::actor::Actor;
 use crate::context::{RunInfo, States, Stop};
+use crate::headers::Headers;
 use crate::{Context, MessageId};
 
 /// A context for calling a body that takes one: that of the first attempt of a message to `actor`, which
@@ -36,6 +38,10 @@ pub fn context<A: Actor>(_: A) -> Context {
         crashes: 0,
         token: 1,
         trace: None,
+        headers: Headers::default(),
+        retries_left: A::DEF.options.max_retries > 0,
+        sent_at: SystemTime::now(),
+        deadline: A::DEF.options.time_limit.and_then(|limit| Instant::now().checked_add(limit)),
     };
     Context::new(info, Arc::new(States::default()), Arc::new(Stop::default()))
 }

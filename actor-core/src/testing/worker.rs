@@ -3,20 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio_util::sync::CancellationToken;
-
 use super::broker::TestBroker;
 use super::drained::Drained;
 use crate::actor::Implementation;
 use crate::broker::Broker;
-use crate::context::Stop;
+use crate::context::{States, Stop};
 use crate::delivery::{Consumer, Wait, WorkerId};
 use crate::inspect::{Inspect, Page, State};
+use crate::layer::Layers;
 use crate::settlement::Outcome;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
-use crate::worker::repeats::Repeats;
-use crate::worker::suspects::Suspects;
 use crate::worker::threads::Threads;
 use crate::{QueueName, registry};
 
@@ -39,17 +36,9 @@ pub struct TestWorker {
 impl TestWorker {
     pub(super) fn new(broker: TestBroker) -> Self {
         note_places();
-        let executor = Executor {
-            implementations: registry::implementations().map(|found| (found.actor.name, found)).collect(),
-            // Nobody else is there who could park something for it.
-            abilities: Vec::new(),
-            parked: Repeats::default(),
-            states: Arc::default(),
-            max_crashes: u32::MAX,
-            suspects: Suspects::new(),
-            threads: Threads::of_the_runtime(),
-            closing: CancellationToken::new(),
-        };
+        let implementations = registry::implementations().map(|found| (found.actor.name, found)).collect();
+        let executor =
+            Executor::new(implementations, States::default(), u32::MAX, Layers::default(), Threads::of_the_runtime());
         Self { broker, executor, worker: WorkerId::new("test") }
     }
 

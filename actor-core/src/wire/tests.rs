@@ -62,7 +62,7 @@ fn the_least_that_a_foreign_sender_writes_is_a_message() {
     assert_eq!((envelope.attempt, envelope.crashes, envelope.deliveries, envelope.sent_at), (0, 0, 0, 0));
     assert_eq!((envelope.max_retries, envelope.backoff, envelope.time_limit_ms), (None, None, None));
     assert_eq!((envelope.expires_at, envelope.priority, envelope.trace), (None, None, None));
-    assert_eq!(envelope.last_error, None);
+    assert!(envelope.headers.is_empty() && envelope.last_error.is_none());
 }
 
 #[test]
@@ -75,6 +75,7 @@ fn every_member_is_read_and_written_byte_for_byte() {
     assert_eq!(envelope.priority, Some(Priority::High));
     let trace = envelope.trace.map(|trace| trace.to_string());
     assert_eq!(trace.as_deref(), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    assert_eq!(envelope.headers.iter().collect::<Vec<_>>(), [("sent-by", "shop-api"), ("tenant", "acme")]);
     assert_eq!(envelope.last_error.as_deref(), Some("the codec said \"no\""));
     assert_eq!(envelope.encode(), FULL.trim_end());
 }

@@ -1,32 +1,16 @@
 //! A worker's settings, each with its default and the reason for it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
-use std::num::NonZeroUsize;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use super::ability;
+use super::engine::Engine;
 use super::error::{Problem, WorkerError};
-use super::executor::Executor;
-use super::guard::Guarded;
-use super::outage::{Backoff, Outage};
-use super::panic::{self, shielded};
-use super::plan::{Plan, Selection};
-use super::queue_session::ServedQueue;
-use super::repeats::Repeats;
-use super::session::{End, Engine, Session};
 use super::signal::{Signals, stop_requested, stop_requested_again};
-use super::slots::Slots;
-use super::suspects::Suspects;
-use super::threads::Threads;
 use crate::actor::{Implementation, ImplementationDef};
 use crate::context::States;
+use crate::layer::Layer;
 use crate::{Broker, QueueName};
 
 /// Slots for each queue. Most actors wait for others' answers, so there are many more than cores.
@@ -35,12 +19,6 @@ const CONCURRENCY: usize = 64;
 /// A dead worker's messages run elsewhere within a lease, a heartbeat (a third of it) and a moment:
 /// with this, within 10 s. Much shorter would take a busy machine's pauses for deaths.
 const LEASE: Duration = Duration::from_secs(6);
-
-/// Below this, a scheduler's ordinary pause ends a lease.
-const SHORTEST_LEASE: Duration = Duration::from_millis(100);
-
-/// Above this, what a dead worker held waits longer than anybody would want to.
-const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Kubernetes and Heroku kill a process 30 s after they asked it to stop. What is dropped before can still be
 /// released, and the lease be ended, in the rest.
@@ -52,19 +30,22 @@ const MAX_CRASHES: u32 = 3;
 /// A worker, about to run. See [`Worker::builder`](super::Worker::builder).
 #[must_use = "a worker does nothing until it runs"]
 pub struct Builder {
-    broker: Arc<dyn Broker>,
-    states: States,
-    registered: Vec<&'static ImplementationDef>,
-    queues: Option<BTreeSet<QueueName>>,
-    also_served: BTreeSet<QueueName>,
-    concurrency: usize,
-    queue_concurrency: HashMap<QueueName, usize>,
-    total_concurrency: Option<usize>,
-    name: String,
-    lease: Duration,
-    shutdown_timeout: Duration,
-    max_crashes: u32,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) states: States,
+    pub(super) layers: Vec<Arc<dyn Layer>>,
+    pub(super) registered: Vec<&'static ImplementationDef>,
+    pub(super) queues: Option<BTreeSet<QueueName>>,
+    pub(super) also_served: BTreeSet<QueueName>,
+    pub(super) concurrency: usize,
+    pub(super) queue_concurrency: HashMap<QueueName, usize>,
+    pub(super) total_concurrency: Option<usize>,
+    pub(super) name: String,
+    pub(super) lease: Duration,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) max_crashes: u32,
     signals: Option<Signals>,
+    /// Names that are none: the worker refuses to start with them.
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Builder {
@@ -72,6 +53,7 @@ impl Builder {
         Self {
             broker: Arc::new(broker),
             states: States::default(),
+            layers: Vec::new(),
             registered: Vec::new(),
             queues: None,
             also_served: BTreeSet::new(),
@@ -83,6 +65,7 @@ impl Builder {
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             max_crashes: MAX_CRASHES,
             signals: None,
+            problems: Vec::new(),
         }
     }
 
@@ -90,6 +73,13 @@ impl Builder {
     /// one of each type: wrap two of the same type in types of their own.
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.states.insert(state);
+        self
+    }
+
+    /// Surrounds every run with middleware: see [`layer`](crate::layer). The first that is added is the
+    /// outermost. Default: none.
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
         self
     }
 
@@ -103,36 +93,29 @@ impl Builder {
     /// Serves only these queues, and what [`also_serve`](Self::also_serve) names. Default: every queue of
     /// the actors that are implemented here.
     ///
+    /// The worker refuses to start with what is no name, and with a queue of which no actor is implemented here.
+    ///
     /// ```
-    /// use actor_core::{Actor, MemoryBroker, QueueName, Worker, actor};
+    /// use actor_core::{MemoryBroker, Worker};
     ///
-    /// #[actor(queue = "mail")]
-    /// async fn welcome(address: String) {
-    ///     println!("welcome, {address}");
-    /// }
-    ///
-    /// # fn main() -> Result<(), actor_core::NameError> {
-    /// let queues = [welcome::DEF.queue_name(), QueueName::new("reports")?];
-    /// let worker = Worker::builder(MemoryBroker::new()).queues(queues);
+    /// let worker = Worker::builder(MemoryBroker::new()).queues(["mail", "reports"]);
     /// # drop(worker);
-    /// # Ok(())
-    /// # }
     /// ```
-    pub fn queues(mut self, queues: impl IntoIterator<Item = QueueName>) -> Self {
-        self.queues = Some(queues.into_iter().collect());
+    pub fn queues<N: TryInto<QueueName, Error: Display>>(mut self, queues: impl IntoIterator<Item = N>) -> Self {
+        self.queues = Some(queues.into_iter().filter_map(|queue| self.queue_name(queue)).collect());
         self
     }
 
-    /// Serves this queue too, though no actor here need be declared with it: where an actor was moved to
-    /// another queue, what was sent before waits in its former one.
+    /// Also serves this queue, for which no actor here need be declared: where an actor was moved to another
+    /// queue, messages that were sent before wait in its former one.
     ///
-    /// Whatever waits there is run by its actor's name, and tried again there. Leave this away once nobody
-    /// sends to that queue any more, and all its [counts](crate::Inspect::counts) but the dead letters are 0; one
-    /// that is replayed waits there again. No declaration vouches for a name given here: one with a
-    /// mistake is that of a queue which is always empty.
+    /// The worker runs whatever waits there by its actor's name, and retries it there. Remove this once nobody
+    /// sends to that queue any more, and all its [counts](crate::Inspect::counts) but the dead letters are 0; a dead
+    /// letter that is replayed waits there again. No declaration vouches for the name: a mistyped one is that of
+    /// a queue which is always empty.
     ///
     /// ```
-    /// use actor_core::{MemoryBroker, QueueName, Worker, actor};
+    /// use actor_core::{MemoryBroker, Worker, actor};
     ///
     /// // Was: #[actor(queue = "default")]
     /// #[actor(queue = "mail")]
@@ -140,27 +123,26 @@ impl Builder {
     ///     println!("welcome, {address}");
     /// }
     ///
-    /// # fn main() -> Result<(), actor_core::NameError> {
-    /// let worker = Worker::builder(MemoryBroker::new()).also_serve(QueueName::new("default")?);
+    /// let worker = Worker::builder(MemoryBroker::new()).also_serve("default");
     /// # drop(worker);
-    /// # Ok(())
-    /// # }
     /// ```
-    pub fn also_serve(mut self, queue: QueueName) -> Self {
-        self.also_served.insert(queue);
+    pub fn also_serve(mut self, queue: impl TryInto<QueueName, Error: Display>) -> Self {
+        let queue = self.queue_name(queue);
+        self.also_served.extend(queue);
         self
     }
 
-    /// Runs at most this many messages of each queue at once. Default: 64.
-    pub fn concurrency(mut self, slots: NonZeroUsize) -> Self {
-        self.concurrency = slots.get();
+    /// Runs at most this many messages of each queue at once. Default: 64. The worker refuses to start with 0.
+    pub fn concurrency(mut self, slots: usize) -> Self {
+        self.concurrency = slots;
         self
     }
 
     /// Runs at most this many messages of one queue at once, where that queue is served. Default: as
     /// [`concurrency`](Self::concurrency).
-    pub fn queue_concurrency(mut self, queue: QueueName, slots: NonZeroUsize) -> Self {
-        self.queue_concurrency.insert(queue, slots.get());
+    pub fn queue_concurrency(mut self, queue: impl TryInto<QueueName, Error: Display>, slots: usize) -> Self {
+        let queue = self.queue_name(queue);
+        self.queue_concurrency.extend(queue.map(|queue| (queue, slots)));
         self
     }
 
@@ -168,8 +150,8 @@ impl Builder {
     /// [`concurrency`](Self::concurrency). Default: no such bound.
     ///
     /// Where all slots are taken, the queues that have something are served in turns.
-    pub fn total_concurrency(mut self, slots: NonZeroUsize) -> Self {
-        self.total_concurrency = Some(slots.get());
+    pub fn total_concurrency(mut self, slots: usize) -> Self {
+        self.total_concurrency = Some(slots);
         self
     }
 
@@ -189,11 +171,11 @@ impl Builder {
         self
     }
 
-    /// How long a stopping worker waits for what runs, before it drops it and releases it.
+    /// How long a stopping worker waits for runs, before it drops them and releases their messages.
     /// Default: 25 s.
     ///
-    /// The process needs a few seconds more than this before it is killed, or what was to be released counts
-    /// as a crash. The default is for platforms that kill after 30 s, as Kubernetes
+    /// The platform must kill the process a few seconds later than this, or what was to be released counts
+    /// as a crash. The default suits platforms that kill after 30 s, as Kubernetes
     /// (`terminationGracePeriodSeconds`) and Heroku do. Docker kills after 10 s: set 7 s, or raise its
     /// `stop_grace_period`.
     ///
@@ -213,14 +195,14 @@ impl Builder {
     /// Has [`run`](Self::run) heed signals that came since [`Signals::listen`]. Default: those that come once
     /// it runs.
     ///
-    /// A container's first process is best told so: what comes while it connects is lost otherwise.
+    /// A container's first process needs this: a signal that comes while it connects is lost otherwise.
     pub fn signals(mut self, signals: Signals) -> Self {
         self.signals = Some(signals);
         self
     }
 
     /// Works until SIGTERM or SIGINT (Ctrl-C elsewhere), then stops in good order. A second signal, a second
-    /// or more after the first, ends its waiting for what runs, as the shutdown timeout does.
+    /// or more after the first, ends the wait for runs, as the shutdown timeout does.
     ///
     /// # Errors
     ///
@@ -231,130 +213,28 @@ impl Builder {
     /// As [`run_until`](Self::run_until).
     pub async fn run(mut self) -> Result<(), WorkerError> {
         let signals = self.signals.take().map_or_else(Signals::listen, Ok);
-        self.work(stop_requested(signals), stop_requested_again()).await
+        Engine::new(self)?.run(stop_requested(signals), stop_requested_again()).await
     }
 
     /// Works until `shutdown` completes, then stops in good order: claims no more, releases what
-    /// has not started, waits for what runs, and returns when the last delivery is settled.
+    /// has not started, waits for runs, and returns when the last delivery is settled.
     ///
     /// # Errors
     ///
-    /// Something is missing or wrong in the program ([`WorkerError::is_misconfigured`]), which is told
-    /// before anything is claimed; or the broker refused the worker. A broker that is away is no
-    /// error: the worker keeps trying.
+    /// Something is missing or wrong in the program ([`WorkerError::is_misconfigured`]): the worker checks it
+    /// before it claims anything. Or the broker refused the worker. A broker that is away is no error: the worker
+    /// keeps trying.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future is a worker's death: what it held is run by others once its lease ended.
     /// Let `shutdown` complete instead.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
-        self.work(shutdown, std::future::pending()).await
+        Engine::new(self)?.run(shutdown, std::future::pending()).await
     }
 
-    async fn work(
-        self,
-        shutdown: impl Future<Output = ()>,
-        hurry: impl Future<Output = ()>,
-    ) -> Result<(), WorkerError> {
-        let engine = self.engine()?;
-        let mut shutdown = std::pin::pin!(shutdown);
-        let mut session = Session::begin(&engine).map_err(WorkerError::heartbeat)?;
-        loop {
-            match session.work(&engine, &mut shutdown).await {
-                End::Asked => {
-                    tracing::info!("worker stopping");
-                    session.stop(&engine, hurry).await;
-                    tracing::info!("worker stopped");
-                    return Ok(());
-                }
-                End::Lost => {
-                    session.abandon(&engine).await;
-                    match again(&engine, &mut shutdown).await {
-                        Some(next) => session = next,
-                        None => {
-                            tracing::info!("worker stopping");
-                            engine.stop(hurry).await;
-                            tracing::info!("worker stopped");
-                            return Ok(());
-                        }
-                    }
-                }
-                End::Refused(error) => return Err(WorkerError::refused(error)),
-            }
-        }
-    }
-
-    fn engine(self) -> Result<Engine, WorkerError> {
-        let mut problems = Vec::new();
-        if self.lease < SHORTEST_LEASE {
-            problems.push(Problem::Setting("the lease is shorter than 100 ms"));
-        }
-        if self.lease > LONGEST_LEASE {
-            problems.push(Problem::Setting("the lease is longer than a day"));
-        }
-        let named = self.queue_concurrency.keys().cloned().collect();
-        let (only, former) = (self.queues.as_ref(), &self.also_served);
-        let selection = Selection { only, former, named: &named, states: &self.states };
-        let plan = Plan::make(&self.registered, &selection, problems)?;
-        panic::note_places();
-        panic::warn_of_abort();
-        let slots = |queue: &QueueName| self.queue_concurrency.get(queue).copied().unwrap_or(self.concurrency);
-        let total = self.total_concurrency.map(|slots| Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))));
-        let queues: Vec<_> = plan
-            .queues
-            .iter()
-            .map(|queue| {
-                let slots = slots(queue).min(Semaphore::MAX_PERMITS);
-                let actors: Vec<_> = plan.actors(queue).collect();
-                tracing::info!(%queue, concurrency = slots, ?actors, "queue served");
-                Arc::new(ServedQueue::new(queue.clone(), Slots::new(slots, total.clone())))
-            })
-            .collect();
-        let executor = Executor {
-            abilities: ability::of_worker(plan.implementations.keys()),
-            parked: Repeats::default(),
-            implementations: plan.implementations,
-            states: Arc::new(self.states),
-            max_crashes: self.max_crashes,
-            suspects: Suspects::new(),
-            threads: Threads::new(),
-            closing: CancellationToken::new(),
-        };
-        Ok(Engine {
-            broker: Arc::new(Guarded(self.broker)),
-            name: self.name,
-            lease: self.lease,
-            shutdown_timeout: self.shutdown_timeout,
-            queues,
-            executor: Arc::new(executor),
-            outage: Outage::default(),
-            runs: TaskTracker::new(),
-            settlers: TaskTracker::new(),
-            give_up: CancellationToken::new(),
-        })
-    }
-}
-
-/// Begins the session after a lost lease, however long the operating system refuses its thread: `None` where the
-/// worker was asked to stop first.
-async fn again(engine: &Engine, shutdown: &mut (impl Future<Output = ()> + Unpin)) -> Option<Session> {
-    let mut backoff = Backoff::default();
-    let mut said = false;
-    loop {
-        match Session::begin(engine) {
-            Ok(session) => return Some(session),
-            Err(error) => {
-                if !std::mem::replace(&mut said, true) {
-                    shielded(|| {
-                        tracing::warn!(%error, "no thread for the heartbeat: nothing is claimed until there is one");
-                    });
-                }
-            }
-        }
-        tokio::select! {
-            () = &mut *shutdown => return None,
-            () = sleep(backoff.next()) => {}
-        }
+    fn queue_name<N: TryInto<QueueName, Error: Display>>(&mut self, name: N) -> Option<QueueName> {
+        name.try_into().map_err(|error| self.problems.push(Problem::QueueName(error.to_string()))).ok()
     }
 }
 

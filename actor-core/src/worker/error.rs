@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Heartbeat(#[from] std::io::Error),
 }
 
-/// One thing that is wrong with a worker's setting up.
+/// One thing that is wrong with a worker's settings or actors.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error(transparent)]
@@ -51,7 +51,7 @@ pub(crate) enum Problem {
          this one with `.also_serve(..)`"
     )]
     EmptyQueue(QueueName),
-    #[error("there is no queue to serve: `.queues(..)` was given none; leave it away to serve every queue")]
+    #[error("there is no queue to serve: `.queues(..)` was given none; remove it to serve every queue")]
     NoQueue,
     #[error("the state `{0}` is given twice: wrap each in a type of its own")]
     StateTwice(&'static str),
@@ -62,8 +62,14 @@ pub(crate) enum Problem {
     Unimplemented { actor: &'static str, at: Location },
     #[error("actor `{actor}`, implemented at {at}, needs the state `{state}`: give it with `.state(..)`")]
     MissingState { actor: &'static str, state: &'static str, at: Location },
-    #[error("{0}")]
-    Setting(&'static str),
+    #[error("not a queue: {0}")]
+    QueueName(String),
+    #[error("`.{0}(..)` allows 0 runs at once, so that nothing would run: give it 1 or more")]
+    NoSlots(&'static str),
+    #[error("the lease is shorter than 100 ms")]
+    ShortLease,
+    #[error("the lease is longer than a day")]
+    LongLease,
 }
 
 impl WorkerError {

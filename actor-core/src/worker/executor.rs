@@ -1,26 +1,29 @@
-//! Runs one delivery: decode, check, run, decide. It knows no broker.
+//! Runs one delivery, step by step: decode, admit, call, judge; its caller settles. It knows no broker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, field};
+use tracing::{Span, field};
 
 use super::ability;
+use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict, decide};
-use super::panic::{Caught, catch, caught, shielded};
+use super::panic::{catch, caught, shielded};
 use super::repeats::Repeats;
-use super::run::{self, interrupted};
+use super::report::{self, Report};
+use super::run::{Run, SyncRuns, interrupted};
 use super::suspects::{Admission, Suspects};
 use super::threads::Threads;
-use crate::actor::{Handler, ImplementationDef};
-use crate::call::Call;
+use crate::actor::ImplementationDef;
+use crate::call::{RunError, RunResult};
 use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
+use crate::layer::Layers;
 use crate::settlement::{self, Settlement};
-use crate::wire::{self, Change, Envelope, Undecodable};
+use crate::wire::{self, Undecodable};
 use crate::{MessageId, QueueName, trace};
 
 /// What every run of a worker shares.
@@ -29,41 +32,35 @@ pub(crate) struct Executor {
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
     /// What a message that is parked elsewhere may need and find here.
     pub(crate) abilities: Vec<String>,
-    /// What was parked here and is not logged yet.
-    pub(crate) parked: Repeats,
     pub(crate) states: Arc<States>,
     pub(crate) max_crashes: u32,
     pub(crate) suspects: Suspects,
-    /// For sync actors.
-    pub(crate) threads: Threads,
-    /// The worker's end: nothing is waited for any more.
-    pub(crate) closing: CancellationToken,
-}
-
-/// A delivery's message, decoded, with what the delivery adds to it.
-struct Message<'a> {
-    envelope: Envelope<'a>,
-    crashes: u32,
-    /// Which delivery of the message this is, over all its stored copies.
-    token: u64,
-}
-
-impl<'a> Message<'a> {
-    fn of(delivery: &'a Delivery) -> Result<Self, Undecodable> {
-        let envelope = Envelope::decode(&delivery.body)?;
-        let before = u64::from(delivery.crashes).saturating_add(delivery.interruptions.into());
-        let token = envelope.deliveries.saturating_add(before).saturating_add(1);
-        let crashes = envelope.crashes.saturating_add(delivery.crashes);
-        Ok(Self { envelope, crashes, token })
-    }
-
-    fn change<'b>(&self, attempted: bool, last_error: Option<&'b str>) -> Change<'b> {
-        let attempt = self.envelope.attempt.saturating_add(u32::from(attempted));
-        Change { attempt, crashes: self.crashes, deliveries: self.token, last_error }
-    }
+    pub(crate) layers: Layers,
+    pub(crate) sync: Arc<SyncRuns>,
+    /// What happened here too often to be logged each time.
+    pub(crate) repeats: Repeats,
 }
 
 impl Executor {
+    pub(crate) fn new(
+        implementations: HashMap<&'static str, &'static ImplementationDef>,
+        states: States,
+        max_crashes: u32,
+        layers: Layers,
+        threads: Threads,
+    ) -> Self {
+        Self {
+            abilities: ability::of_worker(implementations.keys()),
+            implementations,
+            states: Arc::new(states),
+            max_crashes,
+            suspects: Suspects::new(),
+            layers,
+            sync: Arc::new(SyncRuns { threads, closing: CancellationToken::new() }),
+            repeats: Repeats::default(),
+        }
+    }
+
     /// Runs a delivery, and says what is to be settled; `None` where it is no longer ours to settle.
     ///
     /// `now` is the broker's clock. `admission` is the right to run a suspect, where the caller has it.
@@ -75,96 +72,127 @@ impl Executor {
         stop: &Arc<Stop>,
         admission: Option<Admission>,
     ) -> Option<Settlement> {
-        let message = match Message::of(delivery) {
+        let began = Instant::now();
+        let message = match Message::decode(delivery) {
             Ok(message) => message,
-            Err(undecodable) => return Some(self.unread(queue, &delivery.body, undecodable)),
+            Err(undecodable) => return Some(self.judge_undecodable(queue, &delivery.body, undecodable)),
         };
         let implementation = self.implementations.get(&*message.envelope.actor).copied();
-        // What hears of a run is the program's own code: a panic in it must not keep the message from being
-        // settled.
+        // The program's own subscriber may panic.
         let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
-        shielded(|| trace::restore(&span, message.envelope.trace));
-        let outcome = if let Some(reason) = stop.reason() {
-            // What was claimed at the last moment does not begin.
-            interrupted(reason)
-        } else if message.crashes >= self.max_crashes {
-            Outcome::Poison { crashes: message.crashes }
-        } else if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
-            Outcome::Expired
-        } else if let Some(implementation) = implementation {
-            let alone = self.runs_alone(message.crashes);
-            let suspect = message.crashes > 0;
-            let admission = admission.or_else(|| if suspect { self.suspects.admit(alone) } else { None });
-            if suspect && admission.is_none() {
-                Outcome::Deferred
-            } else {
-                // Held to the end of the run.
-                let _admission = admission;
-                let run = self.call(implementation, queue, delivery, &message, stop, &span);
-                caught(run).await.unwrap_or_else(Outcome::Panicked)
-            }
-        } else {
-            Outcome::UnknownActor
+        let outcome = match self.admit(&message, implementation, now, stop, admission) {
+            // The admission is held to the end of the run.
+            Ok((implementation, _admission)) => self.call(implementation, queue, &message, stop, &span).await.into(),
+            Err(outcome) => outcome,
         };
-        let policy = policy(&message, implementation);
+        let policy = message.policy(implementation);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-        let settlement = settlement(&message, &delivery.body, &outcome, verdict);
-        if let Some(settlement::Outcome::Park { ability, .. }) =
-            settlement.as_ref().map(|settlement| &settlement.outcome)
-        {
-            shielded(|| self.log_parked(queue, ability, &outcome));
-        }
-        shielded(move || span.in_scope(|| tell(&outcome, verdict, queue)));
+        let settlement = judge(&message, &outcome, verdict);
+        let report = Report { queue, message: &message, policy: &policy, duration: began.elapsed() };
+        shielded(move || report.log(&outcome, verdict, &self.repeats, &span));
         settlement
+    }
+
+    /// What may run now, with the right to run it where it is a suspect; else how its delivery ends.
+    fn admit(
+        &self,
+        message: &Message<'_>,
+        implementation: Option<&'static ImplementationDef>,
+        now: SystemTime,
+        stop: &Stop,
+        admission: Option<Admission>,
+    ) -> Result<(&'static ImplementationDef, Option<Admission>), Outcome> {
+        let crashes = message.crashes;
+        if let Some(reason) = stop.reason() {
+            // What was claimed at the last moment does not begin.
+            return Err(Outcome::Failed(interrupted(reason)));
+        }
+        if crashes >= self.max_crashes {
+            return Err(Outcome::Poison { crashes });
+        }
+        if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
+            return Err(Outcome::Expired);
+        }
+        let implementation = implementation.ok_or(Outcome::UnknownActor)?;
+        if crashes == 0 {
+            return Ok((implementation, admission));
+        }
+        let admission = admission.or_else(|| self.suspects.admit(self.isolates(crashes)));
+        admission.map(|admission| (implementation, Some(admission))).ok_or(Outcome::Deferred)
+    }
+
+    /// Calls the actor's body, within the worker's layers.
+    async fn call(
+        &self,
+        implementation: &'static ImplementationDef,
+        queue: &QueueName,
+        message: &Message<'_>,
+        stop: &Arc<Stop>,
+        span: &Span,
+    ) -> RunResult {
+        let limit = message.time_limit(implementation);
+        let info = RunInfo {
+            id: message.envelope.id,
+            actor: implementation.actor.name,
+            queue: queue.clone(),
+            attempt: message.attempt(),
+            crashes: message.crashes,
+            token: message.token,
+            trace: message.envelope.trace,
+            headers: message.envelope.headers.clone(),
+            retries_left: message.envelope.attempt < message.max_retries(implementation),
+            sent_at: wire::to_time(message.envelope.sent_at),
+            deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
+        };
+        let run = Run {
+            implementation,
+            args: message.body.slice_ref(message.envelope.args.as_bytes()),
+            context: Context::new(info, Arc::clone(&self.states), Arc::clone(stop)),
+            limit,
+            stop: Arc::clone(stop),
+            sync: Arc::clone(&self.sync),
+            span: span.clone(),
+        };
+        caught(run.within(&self.layers)).await.unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
     }
 
     /// Whether a message whose workers died so often runs with no other suspect beside it: its next
     /// crash would dead-letter it.
-    fn runs_alone(&self, crashes: u32) -> bool {
+    fn isolates(&self, crashes: u32) -> bool {
         crashes > 0 && crashes.saturating_add(1) >= self.max_crashes
     }
 
     /// Whether this worker recovers one message at a time: already the second crash dead-letters.
     pub(crate) fn recovers_singly(&self) -> bool {
-        self.runs_alone(1)
+        self.isolates(1)
     }
 
     /// The admissions of messages that were recovered, for the one that was needed to take them.
     pub(crate) fn readmit(&self, recovered: &[Delivery], entered: Admission) -> Vec<Option<Admission>> {
-        let crashes = |delivery: &Delivery| Message::of(delivery).map_or(0, |found| found.crashes);
-        let alone = |delivery: &Delivery| self.runs_alone(crashes(delivery));
+        let isolates = |delivery: &Delivery| self.isolates(Message::decode(delivery).map_or(0, |found| found.crashes));
         if let [only] = recovered {
-            if !alone(only) {
+            if !isolates(only) {
                 return vec![Some(entered)];
             }
             drop(entered);
             return vec![self.suspects.admit(true)];
         }
-        // `entered` is held until all are admitted, so that none comes to run alone in between.
-        recovered.iter().map(|delivery| self.suspects.admit(alone(delivery))).collect()
+        // `entered` is held until all are admitted, so that none is isolated in between.
+        recovered.iter().map(|delivery| self.suspects.admit(isolates(delivery))).collect()
     }
 
     /// What becomes of a message that this version cannot read: it is never changed.
-    fn unread(&self, queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settlement {
+    fn judge_undecodable(&self, queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settlement {
         let (outcome, ability) = match undecodable {
             Undecodable::Invalid(what) => (Outcome::Undecodable(what), None),
             Undecodable::Newer(version) => (Outcome::NewerVersion(version), Some(ability::of_format(version))),
         };
+        // What the message itself says of its attempts may not be where this version expects it.
+        let verdict = decide(&outcome, &Policy::default(), &mut fastrand::Rng::new());
         let (id, body) = (wire::id(body), body.clone());
-        // What the message itself says of its attempts cannot be trusted to be where this version expects it.
-        let policy = Policy {
-            max_retries: 0,
-            attempts: 0,
-            crashes: 0,
-            deliveries: 1,
-            min_backoff: Duration::ZERO,
-            max_backoff: Duration::ZERO,
-        };
-        let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-        shielded(|| tell(&outcome, verdict, queue));
+        shielded(|| report::log_undecodable(&outcome, verdict, queue, id, ability.as_deref(), &self.repeats));
         match (verdict, ability) {
             (Verdict::Park { after }, Some(ability)) => {
-                shielded(|| self.log_parked(queue, &ability, &outcome));
                 let (id, priority) = (id.unwrap_or_else(MessageId::new), wire::priority(&body));
                 settlement::Outcome::Park { id, priority, body, after, ability }
             }
@@ -172,151 +200,38 @@ impl Executor {
         }
         .into()
     }
-
-    /// Logs the first of those that are parked alike, and later how many more there were.
-    fn log_parked(&self, queue: &QueueName, ability: &str, outcome: &Outcome) {
-        if let Some(count) = self.parked.note(queue, ability) {
-            let reason = outcome.told();
-            tracing::warn!(%queue, ability, count, reason, "messages parked: no actor here can run them");
-        }
-    }
-
-    async fn call(
-        &self,
-        implementation: &'static ImplementationDef,
-        queue: &QueueName,
-        delivery: &Delivery,
-        message: &Message<'_>,
-        stop: &Arc<Stop>,
-        span: &Span,
-    ) -> Outcome {
-        let envelope = &message.envelope;
-        let info = RunInfo {
-            id: envelope.id,
-            actor: implementation.actor.name,
-            queue: queue.clone(),
-            attempt: envelope.attempt.saturating_add(1),
-            crashes: message.crashes,
-            token: message.token,
-            trace: envelope.trace,
-        };
-        let context = Context::new(info, Arc::clone(&self.states), Arc::clone(stop));
-        let args = delivery.body.slice_ref(envelope.args.as_bytes());
-        let limit = match envelope.time_limit_ms {
-            Some(0) => None,
-            Some(ms) => Some(Duration::from_millis(ms)),
-            None => implementation.actor.options.time_limit,
-        };
-        let call = Call::new(args, context.clone());
-        match implementation.handler {
-            Handler::Async(run) => {
-                let running = catch(|| run(call));
-                match running {
-                    Ok(running) => {
-                        let running = trace::carrying(envelope.trace, Caught::new(running));
-                        run::on_the_runtime(running, &context, limit, stop).instrument(span.clone()).await
-                    }
-                    Err(what) => Outcome::Panicked(what),
-                }
-            }
-            Handler::Blocking(run) => {
-                let (inner, trace) = (span.clone(), envelope.trace);
-                let body = move || {
-                    catch(move || inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))).flatten()
-                };
-                #[cfg(feature = "testing")]
-                let body = crate::testing::carry(body);
-                let running = self.threads.run(body);
-                run::on_a_thread(running, &context, limit, stop, &self.closing).instrument(span.clone()).await
-            }
-        }
-    }
 }
 
 fn span(queue: &QueueName, message: &Message<'_>) -> Span {
-    tracing::info_span!(
+    let span = tracing::info_span!(
         "actor.run",
         actor = %message.envelope.actor,
         queue = %queue,
         id = %message.envelope.id,
-        attempt = message.envelope.attempt.saturating_add(1),
+        attempt = message.attempt(),
         crashes = message.crashes,
         trace = message.envelope.trace.map(field::display),
-    )
+    );
+    trace::restore(&span, message.envelope.trace);
+    span
 }
 
-fn policy(message: &Message<'_>, implementation: Option<&'static ImplementationDef>) -> Policy {
-    let options = implementation.map_or(crate::actor::Options::DEFAULT, |found| found.actor.options);
-    let (min_backoff, max_backoff) = match message.envelope.backoff {
-        Some(backoff) => (Duration::from_millis(backoff.min_ms), Duration::from_millis(backoff.max_ms)),
-        None => (options.min_backoff, options.max_backoff),
-    };
-    Policy {
-        max_retries: message.envelope.max_retries.unwrap_or(options.max_retries),
-        attempts: message.envelope.attempt,
-        crashes: message.crashes,
-        deliveries: message.token,
-        min_backoff,
-        max_backoff,
-    }
-}
-
-fn settlement(message: &Message<'_>, body: &Bytes, ended: &Outcome, verdict: Verdict) -> Option<Settlement> {
+/// The settlement that a verdict comes to; `None` where the message is no longer this worker's.
+fn judge(message: &Message<'_>, ended: &Outcome, verdict: Verdict) -> Option<Settlement> {
     use settlement::Outcome;
     let (id, priority) = (message.envelope.id, message.envelope.priority.unwrap_or_default());
+    let error = ended.is_failure().then(|| ended.text());
+    let body = || message.rewritten(error.as_deref());
     let outcome = match verdict {
         Verdict::Done => Outcome::Done,
-        Verdict::Retry { after } => {
-            let error = ended.text();
-            let body = wire::rewrite(body, &message.change(true, Some(&error)));
-            Outcome::Reschedule { id, priority, body, after }
-        }
-        Verdict::Postpone { after } => {
-            Outcome::Reschedule { id, priority, body: wire::rewrite(body, &message.change(false, None)), after }
-        }
-        Verdict::Park { after } => {
-            let body = wire::rewrite(body, &message.change(false, None));
-            match ability::of_actor(&message.envelope.actor) {
-                Some(ability) => Outcome::Park { id, priority, body, after, ability },
-                None => Outcome::Reschedule { id, priority, body, after },
-            }
-        }
-        Verdict::DeadLetter { attempted } => {
-            let reason = ended.text();
-            let last_error = attempted.then_some(&*reason);
-            let body = wire::rewrite(body, &message.change(attempted, last_error));
-            Outcome::DeadLetter { id: Some(id), body, reason }
-        }
-        Verdict::Release => Outcome::Release { body: wire::rewrite(body, &message.change(false, None)) },
+        Verdict::Reschedule { after } => Outcome::Reschedule { id, priority, body: body(), after },
+        Verdict::Park { after } => match ability::of_actor(&message.envelope.actor) {
+            Some(ability) => Outcome::Park { id, priority, body: body(), after, ability },
+            None => Outcome::Reschedule { id, priority, body: body(), after },
+        },
+        Verdict::DeadLetter { .. } => Outcome::DeadLetter { id: Some(id), body: body(), reason: ended.text() },
+        Verdict::Release => Outcome::Release { body: body() },
         Verdict::Leave => return None,
     };
     Some(outcome.into())
-}
-
-/// The settlement that releases a message which has not started.
-pub(crate) fn release(delivery: &Delivery) -> Settlement {
-    let body = match Message::of(delivery) {
-        Ok(message) => wire::rewrite(&delivery.body, &message.change(false, None)),
-        Err(_) => delivery.body.clone(),
-    };
-    settlement::Outcome::Release { body }.into()
-}
-
-/// Reports how a delivery ended. The names stand in `docs/observability.md`.
-fn tell(outcome: &Outcome, verdict: Verdict, queue: &QueueName) {
-    match verdict {
-        Verdict::Done => tracing::debug!("message done"),
-        Verdict::Retry { after } => tracing::warn!(error = %outcome.told(), ?after, "message failed, will be retried"),
-        // As soon as nothing else is suspected it runs, here or elsewhere.
-        Verdict::Postpone { after } => {
-            tracing::debug!(%queue, reason = %outcome.told(), ?after, "message left for another worker");
-        }
-        // They are logged together, by how many there are.
-        Verdict::Park { after } => tracing::debug!(%queue, reason = %outcome.told(), ?after, "message parked"),
-        Verdict::DeadLetter { .. } => tracing::error!(%queue, reason = %outcome.told(), "message dead-lettered"),
-        // Said once for all of them, where the thread was refused.
-        Verdict::Release if matches!(outcome, Outcome::NoThread) => tracing::debug!("message released"),
-        Verdict::Release => tracing::info!("message released"),
-        Verdict::Leave => tracing::warn!("message left to the worker that holds it now"),
-    }
 }

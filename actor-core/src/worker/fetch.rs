@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::demand::Demand;
-use super::outage::{Backoff, until};
+use super::outage::{Backoff, Outage, until};
 use super::queue_session::QueueSession;
+use super::service::Service;
 use crate::delivery::{Delivery, Wait};
 use crate::{BrokerError, failpoint};
 
@@ -17,7 +18,7 @@ use crate::{BrokerError, failpoint};
 pub(super) const IDLE_WAIT: Duration = Duration::from_secs(15);
 
 /// How long a fetched message may wait for a slot before it is released for others to run.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// A broker may end a claim early where what it delivers has grown to this: then there may be more.
 const LARGE: usize = 256 << 10;
@@ -34,9 +35,10 @@ struct Claim {
     began: Instant,
 }
 
-/// One queue's fetching, in one session of the worker.
-struct Fetch {
+/// One queue's fetching, in one session of the worker: until it is halted, then it releases what has not started.
+pub(crate) struct Fetch {
     session: Arc<QueueSession>,
+    claim: Option<Claim>,
     /// What waits for a slot, and since when.
     buffer: VecDeque<(Instant, Delivery)>,
     demand: Demand,
@@ -47,71 +49,18 @@ struct Fetch {
     not_before: Option<Instant>,
 }
 
-/// Fetches until the post is halted, then releases what has not started.
-pub(crate) async fn fetch(session: Arc<QueueSession>) {
-    let now = Instant::now();
-    let observed = (session.served.finished(), now);
-    let fetch = Fetch {
-        session,
-        buffer: VecDeque::new(),
-        demand: Demand::default(),
-        observed,
-        drained: false,
-        backoff: Backoff::default(),
-        not_before: None,
-    };
-    fetch.run().await;
-}
-
 impl Fetch {
-    async fn run(mut self) {
-        let mut claim: Option<Claim> = None;
-        let slots = self.session.served.slots.clone();
-        let halt = self.session.halt.clone();
-        loop {
-            if self.session.served.lacked_a_thread() {
-                self.not_before = Some(Instant::now() + WITHOUT_THREAD);
-                self.release();
-            }
-            if self.start_what_fits() {
-                // What was started goes first: then many slots are free at once, where this task would
-                // else be woken for each of them, and a message need not wait for the next claim's sending.
-                tokio::task::yield_now().await;
-            }
-            let halted = halt.is_cancelled();
-            if halted {
-                // Others run it while the claim comes back.
-                failpoint::pass("worker.giving_back");
-                self.release();
-                if claim.is_none() {
-                    return;
-                }
-            }
-            let want = self.want(halted || claim.is_some(), slots.free());
-            if want > 0 {
-                claim = Some(self.claim(want));
-            }
-            let needs_slot = !self.buffer.is_empty() || (claim.is_none() && self.not_before.is_none());
-            tokio::select! {
-                claimed = ended(&mut claim) => self.take(claimed),
-                slot = slots.acquire(), if needs_slot && !halted => match self.buffer.pop_front() {
-                    Some((_, delivery)) => self.session.start(delivery, slot, None),
-                    None => {
-                        // Given up before it was claimed for, a slot of all queues would go round among those
-                        // that wait for it. It is not kept: while this claim waits, others may need it.
-                        let want = self.want(claim.is_some(), slots.free() + 1);
-                        if want > 0 {
-                            claim = Some(self.claim(want));
-                        }
-                    }
-                },
-                () = until(self.buffer.front().map(|(since, _)| *since + PATIENCE)) => {
-                    self.demand.forget();
-                    self.release();
-                }
-                () = until(self.not_before), if claim.is_none() => self.not_before = None,
-                () = halt.cancelled(), if !halted => {}
-            }
+    pub(crate) fn new(session: Arc<QueueSession>) -> Self {
+        let observed = (session.served.finished(), Instant::now());
+        Self {
+            session,
+            claim: None,
+            buffer: VecDeque::new(),
+            demand: Demand::default(),
+            observed,
+            drained: false,
+            backoff: Backoff::default(),
+            not_before: None,
         }
     }
 
@@ -139,7 +88,12 @@ impl Fetch {
         self.demand.claim(free, self.buffer.len())
     }
 
-    fn claim(&mut self, asked: usize) -> Claim {
+    /// Claims what is free, unless there is a reason to wait.
+    fn claim_for(&mut self, halted: bool, free: usize) {
+        let asked = self.want(halted || self.claim.is_some(), free);
+        if asked == 0 {
+            return;
+        }
         let began = Instant::now();
         let finished = self.session.served.finished();
         self.demand.observe(finished - self.observed.0, began - self.observed.1);
@@ -149,19 +103,18 @@ impl Fetch {
         let wait = Wait::until(limit, &self.session.halt);
         let session = Arc::clone(&self.session);
         let running = Box::pin(async move { session.broker.claim(&session.consumer, asked, &wait).await });
-        Claim { running, asked, waits, began }
+        self.claim = Some(Claim { running, asked, waits, began });
     }
 
     fn take(&mut self, (claimed, claim): (Result<Vec<Delivery>, BrokerError>, Claim)) {
         let deliveries = match claimed {
             Ok(deliveries) => deliveries,
             Err(error) => {
-                self.session.outage.failed(&error);
                 self.not_before = Some(Instant::now() + self.backoff.next());
+                self.session.outage.failed(&error);
                 return;
             }
         };
-        self.session.outage.ended();
         self.backoff.reset();
         let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
         self.drained = deliveries.len() < claim.asked && bytes < LARGE;
@@ -173,7 +126,6 @@ impl Fetch {
             _ => true,
         };
         let now = Instant::now();
-        let most = self.buffer.len() + claim.asked;
         self.buffer.extend(deliveries.into_iter().map(|delivery| (now, delivery)));
         if !self.buffer.is_empty() {
             failpoint::pass("worker.claimed");
@@ -182,17 +134,63 @@ impl Fetch {
             // Stable: within a rank the order stays.
             self.buffer.make_contiguous().sort_by_key(|(_, delivery)| delivery.rank);
         }
-        // A broker may deliver more than was asked for where several priorities wait. Kept, the lower ones
-        // would start before the higher ones that are still to come.
-        for (_, delivery) in self.buffer.split_off(most.min(self.buffer.len())) {
-            self.session.release(delivery);
-        }
+        self.session.outage.ended();
     }
 
     /// Releases what has not started, for any worker to run.
     fn release(&mut self) {
         for (_, delivery) in self.buffer.drain(..) {
             self.session.release(delivery);
+        }
+    }
+}
+
+impl Service for Fetch {
+    fn outage(&self) -> &Outage {
+        &self.session.outage
+    }
+
+    async fn work(&mut self) {
+        // One that panicked cannot go on.
+        drop(self.claim.take());
+        let slots = self.session.served.slots.clone();
+        let halt = self.session.halt.clone();
+        loop {
+            if self.session.served.lacked_a_thread() {
+                self.not_before = Some(Instant::now() + WITHOUT_THREAD);
+                self.release();
+            }
+            if self.start_what_fits() {
+                // What was started goes first: then many slots are free at once, where this task would
+                // else be woken for each of them, and a message need not wait for the next claim's sending.
+                tokio::task::yield_now().await;
+            }
+            let halted = halt.is_cancelled();
+            if halted {
+                // Others run it while the claim comes back.
+                failpoint::pass("worker.releasing");
+                self.release();
+                if self.claim.is_none() {
+                    return;
+                }
+            }
+            self.claim_for(halted, slots.free());
+            let needs_slot = !self.buffer.is_empty() || (self.claim.is_none() && self.not_before.is_none());
+            tokio::select! {
+                claimed = ended(&mut self.claim) => self.take(claimed),
+                slot = slots.acquire(), if needs_slot && !halted => match self.buffer.pop_front() {
+                    Some((_, delivery)) => self.session.start(delivery, slot, None),
+                    // Given up before it was claimed for, a slot of all queues would go round among those
+                    // that wait for it. It is not kept: while this claim waits, others may need it.
+                    None => self.claim_for(false, slots.free() + 1),
+                },
+                () = until(self.buffer.front().map(|(since, _)| *since + LONGEST_WAIT)) => {
+                    self.demand.forget();
+                    self.release();
+                }
+                () = until(self.not_before), if self.claim.is_none() => self.not_before = None,
+                () = halt.cancelled(), if !halted => {}
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::outage::{Backoff, Outage};
-use super::panic::shielded;
+use super::panic::caught;
+use super::service::{Service, supervise};
 use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
@@ -107,7 +108,7 @@ pub(crate) struct Heartbeat {
     _abandon: DropGuard,
 }
 
-/// What the heartbeat's thread works with.
+/// Registers the worker, and renews its lease from then on.
 struct Renewer {
     broker: Arc<dyn Broker>,
     worker: WorkerId,
@@ -116,6 +117,10 @@ struct Renewer {
     outage: Outage,
     status: watch::Sender<Status>,
     stopping: CancellationToken,
+    /// When the lease began, where it has.
+    since: Option<Instant>,
+    renewed: Instant,
+    grace: Grace,
 }
 
 impl Heartbeat {
@@ -130,7 +135,19 @@ impl Heartbeat {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let renewer = Renewer { broker, worker, queues, lease, outage, status: sender, stopping: stopping.clone() };
+        let (renewed, grace) = (Instant::now(), Grace::none(Instant::now()));
+        let renewer = Renewer {
+            broker: Arc::clone(&broker),
+            worker: worker.clone(),
+            queues: queues.clone(),
+            lease,
+            outage,
+            status: sender,
+            stopping: stopping.clone(),
+            since: None,
+            renewed,
+            grace,
+        };
         let stopped = stop.clone();
         let abandoned = CancellationToken::new();
         let abandon = abandoned.clone().drop_guard();
@@ -144,14 +161,13 @@ impl Heartbeat {
                 tokio::select! {
                     biased;
                     () = stopped.cancelled() => {
-                        let deregistered = renewer.broker.deregister(&renewer.worker, &renewer.queues);
-                        // Where the broker is away, the lease ends by itself.
-                        let _ = tokio::time::timeout(renewer.lease, deregistered).await;
+                        // Where the broker is away or panics, the lease ends by itself.
+                        let _ = caught(tokio::time::timeout(lease, broker.deregister(&worker, &queues))).await;
                     }
                     // Dropped without a stop, so runs may go on: others must wait for the lease's end.
                     () = abandoned.cancelled() => {}
                     () = async {
-                        renewer.keep().await;
+                        supervise(renewer).await;
                         std::future::pending::<()>().await;
                     } => {}
                 }
@@ -182,25 +198,28 @@ impl Heartbeat {
     }
 }
 
-impl Renewer {
-    async fn keep(&self) {
-        if !self.register().await {
-            return;
+impl Service for Renewer {
+    fn outage(&self) -> &Outage {
+        &self.outage
+    }
+
+    async fn work(&mut self) {
+        let since = match self.since {
+            Some(since) => since,
+            None if !self.register().await => return,
+            None => Instant::now(),
+        };
+        if self.since.is_none() {
+            (self.since, self.renewed) = (Some(since), since);
+            self.live(since, Renewal::held());
         }
         let beat = self.lease / BEATS;
-        let since = Instant::now();
-        let (mut renewed, mut grace) = (since, Grace::none(since));
         let mut backoff = Backoff::default();
-        self.status.send_replace(Status::Live { since, renewed, grace, deaths: false, parked: Vec::new() });
         let (mut has_tried, mut is_noted) = (false, false);
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(renewed + beat) => {}
+                () = tokio::time::sleep_until(self.renewed + beat) => {}
                 () = self.stopping.cancelled(), if !has_tried => {}
-            }
-            if !is_noted && self.stopping.is_cancelled() {
-                has_tried = true;
-                is_noted = self.note_stopping().await;
             }
             let asked = Instant::now();
             let renewal = self.broker.renew(&self.worker, &self.queues, self.lease);
@@ -209,17 +228,18 @@ impl Renewer {
                 Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
             };
             match answer {
-                Ok(Renewal { held: true, deaths, parked, forgotten }) => {
-                    self.outage.ended();
+                Ok(renewal) if renewal.held => {
                     backoff.reset();
+                    self.grace = self.grace.after(self.renewed, Instant::now(), self.lease);
+                    self.renewed = asked;
+                    let forgotten = renewal.forgotten;
+                    self.live(since, renewal);
+                    self.outage.ended();
                     if forgotten {
-                        shielded(|| self.log_forgotten());
+                        self.log_forgotten();
                     }
-                    grace = grace.after(renewed, Instant::now(), self.lease);
-                    renewed = asked;
-                    self.status.send_replace(Status::Live { since, renewed, grace, deaths, parked });
                 }
-                Ok(Renewal { held: false, .. }) => {
+                Ok(_) => {
                     self.status.send_replace(Status::Lost);
                     return;
                 }
@@ -228,7 +248,18 @@ impl Renewer {
                     tokio::time::sleep(backoff.next()).await;
                 }
             }
+            if !is_noted && self.stopping.is_cancelled() {
+                has_tried = true;
+                is_noted = self.note_stopping().await;
+            }
         }
+    }
+}
+
+impl Renewer {
+    fn live(&self, since: Instant, renewal: Renewal) {
+        let Renewal { deaths, parked, .. } = renewal;
+        self.status.send_replace(Status::Live { since, renewed: self.renewed, grace: self.grace, deaths, parked });
     }
 
     fn log_forgotten(&self) {

@@ -1,4 +1,4 @@
-//! Whether the broker can be reached: said once when it changes, whoever notices.
+//! Whether the broker can be reached: logged once when it changes, whoever notices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::field::display;
 
-use super::panic::shielded;
 use crate::causes::chain;
 use crate::{BrokerError, QueueName};
 
@@ -27,8 +26,8 @@ pub(crate) struct Outage {
 struct Absence {
     // Taken where a part's state changes, and never while something is logged.
     parts: Mutex<usize>,
-    /// Whether it was said that the broker is away. It changes under the lock.
-    said: AtomicBool,
+    /// Whether the log's last word is that the broker is away. It changes under the lock.
+    is_logged: AtomicBool,
 }
 
 impl Outage {
@@ -55,15 +54,13 @@ impl Outage {
                 return;
             }
             let is_first = self.worker.count(|parts| *parts += 1);
-            shielded(|| {
-                if is_first {
-                    tracing::warn!(queue = queue(), error = %chain(error), "broker unreachable");
-                } else {
-                    tracing::debug!(queue = queue(), error = %chain(error), "broker unreachable");
-                }
-            });
+            if is_first {
+                tracing::warn!(queue = queue(), error = %chain(error), "broker unreachable");
+            } else {
+                tracing::debug!(queue = queue(), error = %chain(error), "broker unreachable");
+            }
         } else if !self.refused.swap(true, Ordering::Relaxed) {
-            shielded(|| tracing::error!(queue = queue(), error = %chain(error), "broker refuses"));
+            tracing::error!(queue = queue(), error = %chain(error), "broker refuses");
         }
     }
 
@@ -72,15 +69,13 @@ impl Outage {
         // Read first: this is called for every batch, and almost always finds nothing to do.
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
             self.worker.count(|parts| *parts -= 1);
-            shielded(|| {
-                tracing::debug!(queue = self.queue.as_ref().map(display), "this part reaches the broker again");
-            });
+            tracing::debug!(queue = self.queue.as_ref().map(display), "this part reaches the broker again");
         }
-        if self.worker.said.load(Ordering::Relaxed) && self.worker.is_over() {
-            shielded(|| tracing::info!("broker reachable again"));
+        if self.worker.is_logged.load(Ordering::Relaxed) && self.worker.is_over() {
+            tracing::info!("broker reachable again");
         }
         if self.refused.load(Ordering::Relaxed) && self.refused.swap(false, Ordering::Relaxed) {
-            shielded(|| tracing::info!(queue = self.queue.as_ref().map(display), "broker refuses no longer"));
+            tracing::info!(queue = self.queue.as_ref().map(display), "broker refuses no longer");
         }
     }
 }
@@ -99,13 +94,13 @@ impl Absence {
     fn count(&self, change: impl FnOnce(&mut usize)) -> bool {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut parts);
-        *parts > 0 && !self.said.swap(true, Ordering::Relaxed)
+        *parts > 0 && !self.is_logged.swap(true, Ordering::Relaxed)
     }
 
     /// Whether every part reaches the broker again, asked by one that does.
     fn is_over(&self) -> bool {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        *parts == 0 && self.said.swap(false, Ordering::Relaxed)
+        *parts == 0 && self.is_logged.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -133,23 +128,5 @@ pub(crate) async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_closed_terminal_ends_no_part_of_the_worker() {
-        let closed = || -> std::io::Empty { panic!("the terminal is closed") };
-        let listening = tracing_subscriber::fmt().with_writer(closed).finish();
-        tracing::subscriber::with_default(listening, || {
-            let outage = Outage::default();
-            for error in [BrokerError::unavailable("it is away"), BrokerError::refused("it is read-only")] {
-                outage.failed(&error);
-                outage.ended();
-            }
-        });
     }
 }

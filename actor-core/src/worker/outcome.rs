@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::Failure;
+use crate::call::{RunError, RunResult};
 use crate::failure::Next;
 
 /// How a delivery ended.
@@ -11,13 +11,9 @@ use crate::failure::Next;
 pub(crate) enum Outcome {
     /// The actor returned without an error.
     Succeeded,
-    /// The actor returned an error.
-    Failed(Failure),
-    /// The actor panicked.
-    Panicked(String),
-    /// An async actor took its time limit and was dropped.
-    TimedOut(Duration),
-    /// The message, or its arguments, could not be decoded.
+    /// The run did not succeed.
+    Failed(RunError),
+    /// The message could not be decoded.
     Undecodable(String),
     /// The message was too old to start.
     Expired,
@@ -32,21 +28,19 @@ pub(crate) enum Outcome {
     NewerVersion(u64),
     /// It is a suspect, and may not run beside what runs here now.
     Deferred,
-    /// The operating system refused a thread for a sync actor, so that its body never began.
-    NoThread,
-    /// The worker stopped before the run ended, or before it began.
-    Interrupted,
-    /// The worker was declared dead: the message is no longer its own.
-    LeaseLost,
+}
+
+impl From<RunResult> for Outcome {
+    fn from(result: RunResult) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Succeeded)
+    }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Succeeded => f.write_str("done"),
-            Self::Failed(failure) => f.write_str(failure.error()),
-            Self::Panicked(what) => write!(f, "the actor panicked: {what}"),
-            Self::TimedOut(limit) => write!(f, "the actor took longer than its time limit of {limit:?}"),
+            Self::Failed(error) => error.fmt(f),
             Self::Undecodable(what) => f.write_str(what),
             Self::Expired => f.write_str("the message reached its maximum age before it could start"),
             Self::Poison { crashes } => {
@@ -57,9 +51,6 @@ impl fmt::Display for Outcome {
                 write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
             }
             Self::Deferred => f.write_str("it may not run beside what runs here now: its workers died"),
-            Self::NoThread => f.write_str("the operating system refused a thread for it"),
-            Self::Interrupted => f.write_str("the worker stopped"),
-            Self::LeaseLost => f.write_str("the worker's lease was lost"),
         }
     }
 }
@@ -68,6 +59,11 @@ impl fmt::Display for Outcome {
 const LONGEST_ERROR: usize = 2_000;
 
 impl Outcome {
+    /// Whether an attempt was made, and failed.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(RunError::Failed(_) | RunError::Panicked(_) | RunError::TimedOut(_)))
+    }
+
     /// What is kept of it with its message.
     pub(crate) fn text(&self) -> String {
         let mut text = self.to_string();
@@ -79,9 +75,11 @@ impl Outcome {
     }
 
     /// The same for a log, in which no message's arguments stand: what a decoder says quotes them.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         match self {
-            Self::Undecodable(_) => "it cannot be decoded: its dead letter says why".to_owned(),
+            Self::Undecodable(_) | Self::Failed(RunError::Arguments(_)) => {
+                "it cannot be decoded: its dead letter says why".to_owned()
+            }
             _ => self.text(),
         }
     }
@@ -92,22 +90,20 @@ impl Outcome {
 pub(crate) enum Verdict {
     /// It ends.
     Done,
-    /// It is tried again; the attempt counts.
-    Retry { after: Duration },
-    /// It is tried again later; nothing counts.
-    Postpone { after: Duration },
+    /// It is tried again: as its next attempt after a [failure](Outcome::is_failure), else with nothing counted.
+    Reschedule { after: Duration },
     /// It waits for a worker that can run it; nothing counts.
     Park { after: Duration },
     /// It becomes a dead letter; an attempt counts where there was one.
-    DeadLetter { attempted: bool },
+    DeadLetter { why: &'static str },
     /// It is released; nothing counts.
     Release,
-    /// It is left alone: it is no longer this worker's.
+    /// It is no longer this worker's.
     Leave,
 }
 
 /// What the decision depends on, beside the outcome.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Policy {
     /// How often the message may be tried again.
     pub(crate) max_retries: u32,
@@ -131,35 +127,40 @@ const DEFERRED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 
 /// Decides what becomes of a message.
 pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng) -> Verdict {
-    let exhausted = policy.attempts >= policy.max_retries;
+    let may_retry = |after: Duration| {
+        let is_spent = policy.attempts >= policy.max_retries;
+        if is_spent { Verdict::DeadLetter { why: "its retries are spent" } } else { Verdict::Reschedule { after } }
+    };
     match outcome {
         Outcome::Succeeded => Verdict::Done,
-        Outcome::Failed(failure) => match failure.next() {
-            Next::Never => Verdict::DeadLetter { attempted: true },
-            _ if exhausted => Verdict::DeadLetter { attempted: true },
-            Next::In(after) => Verdict::Retry { after },
-            Next::AsConfigured => Verdict::Retry { after: policy.backoff(rng) },
+        Outcome::Failed(RunError::Failed(failure)) => match failure.next() {
+            Next::Never => Verdict::DeadLetter { why: "its error forbids a retry" },
+            Next::In(after) => may_retry(after),
+            Next::AsConfigured => may_retry(policy.backoff(rng)),
         },
-        Outcome::Panicked(_) | Outcome::TimedOut(_) if exhausted => Verdict::DeadLetter { attempted: true },
-        Outcome::Panicked(_) | Outcome::TimedOut(_) => Verdict::Retry { after: policy.backoff(rng) },
-        Outcome::Undecodable(_) | Outcome::Expired | Outcome::Poison { .. } => Verdict::DeadLetter { attempted: false },
+        Outcome::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => may_retry(policy.backoff(rng)),
+        Outcome::Undecodable(_) | Outcome::Failed(RunError::Arguments(_)) => {
+            Verdict::DeadLetter { why: "it cannot be decoded" }
+        }
+        Outcome::Expired => Verdict::DeadLetter { why: "it expired" },
+        Outcome::Poison { .. } => Verdict::DeadLetter { why: "its workers died" },
         Outcome::UnknownActor | Outcome::NewerVersion(_) => {
             // Half of it is random, so that those which were parked together do not come back together.
             Verdict::Park { after: PARKED.mul_f64(0.5 + rng.f64() / 2.0) }
         }
         // Half of it is random, so that those which were refused together do not come back together.
         Outcome::Deferred => {
-            let longest = ceiling(DEFERRED.0, DEFERRED.1, policy.put_off());
-            Verdict::Postpone { after: longest.mul_f64(0.5 + rng.f64() / 2.0) }
+            let longest = ceiling(DEFERRED.0, DEFERRED.1, policy.deferrals());
+            Verdict::Reschedule { after: longest.mul_f64(0.5 + rng.f64() / 2.0) }
         }
-        Outcome::NoThread | Outcome::Interrupted => Verdict::Release,
-        Outcome::LeaseLost => Verdict::Leave,
+        Outcome::Failed(RunError::NoThread | RunError::Interrupted) => Verdict::Release,
+        Outcome::Failed(RunError::LeaseLost) => Verdict::Leave,
     }
 }
 
 impl Policy {
     /// How often it was delivered before without having been tried.
-    fn put_off(&self) -> u32 {
+    fn deferrals(&self) -> u32 {
         let tried = u64::from(self.attempts) + u64::from(self.crashes) + 1;
         u32::try_from(self.deliveries.saturating_sub(tried)).unwrap_or(u32::MAX)
     }
@@ -181,6 +182,11 @@ fn ceiling(first: Duration, longest: Duration, doublings: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Failure;
+
+    fn failed(failure: Failure) -> Outcome {
+        Outcome::Failed(RunError::Failed(failure))
+    }
 
     const POLICY: Policy = Policy {
         max_retries: 3,
@@ -191,6 +197,8 @@ mod tests {
         max_backoff: Duration::from_secs(100),
     };
 
+    const SPENT: Verdict = Verdict::DeadLetter { why: "its retries are spent" };
+
     fn verdict(outcome: &Outcome, policy: &Policy) -> Verdict {
         decide(outcome, policy, &mut fastrand::Rng::with_seed(1))
     }
@@ -200,26 +208,26 @@ mod tests {
         let mismatch =
             Outcome::Undecodable("argument 1 (`card`): invalid type: string \"4111\", expected u64".to_owned());
         assert!(mismatch.text().contains("4111"));
-        assert!(!mismatch.told().contains("4111"));
-        let long = Outcome::Failed(Failure::from("€".repeat(LONGEST_ERROR)));
-        assert!(long.told().len() < LONGEST_ERROR + 4 && long.told().ends_with("€…"));
+        assert!(!mismatch.log_text().contains("4111"));
+        let long = failed(Failure::from("€".repeat(LONGEST_ERROR)));
+        assert!(long.log_text().len() < LONGEST_ERROR + 4 && long.log_text().ends_with("€…"));
     }
 
     #[test]
-    fn the_last_retry_is_followed_by_the_grave() {
-        let failed = Outcome::Failed(Failure::from("no"));
-        assert!(matches!(verdict(&failed, &Policy { attempts: 2, ..POLICY }), Verdict::Retry { .. }));
-        assert_eq!(verdict(&failed, &Policy { attempts: 3, ..POLICY }), Verdict::DeadLetter { attempted: true });
+    fn a_failure_of_the_last_retry_dead_letters() {
+        let failed = failed(Failure::from("no"));
+        assert!(matches!(verdict(&failed, &Policy { attempts: 2, ..POLICY }), Verdict::Reschedule { .. }));
+        assert_eq!(verdict(&failed, &Policy { attempts: 3, ..POLICY }), SPENT);
     }
 
     #[test]
     fn a_failure_may_forbid_a_retry_or_set_its_time_but_not_exceed_the_number() {
-        let never = Outcome::Failed(Failure::do_not_retry("no"));
-        assert_eq!(verdict(&never, &POLICY), Verdict::DeadLetter { attempted: true });
+        let never = failed(Failure::do_not_retry("no"));
+        assert_eq!(verdict(&never, &POLICY), Verdict::DeadLetter { why: "its error forbids a retry" });
         let after = Duration::from_secs(7);
-        let later = Outcome::Failed(Failure::retry_in(after, "no"));
-        assert_eq!(verdict(&later, &POLICY), Verdict::Retry { after });
-        assert_eq!(verdict(&later, &Policy { attempts: 3, ..POLICY }), Verdict::DeadLetter { attempted: true });
+        let later = failed(Failure::retry_in(after, "no"));
+        assert_eq!(verdict(&later, &POLICY), Verdict::Reschedule { after });
+        assert_eq!(verdict(&later, &Policy { attempts: 3, ..POLICY }), SPENT);
     }
 
     #[test]
@@ -245,12 +253,12 @@ mod tests {
 
     #[test]
     fn a_suspect_among_others_waits_longer_each_time_and_never_long() {
-        for (put_off, ceiling) in [(0, 1.0), (1, 2.0), (2, 4.0), (3, 5.0), (1_000, 5.0)] {
-            let policy = Policy { attempts: 1, crashes: 2, deliveries: 4 + put_off, ..POLICY };
-            let Verdict::Postpone { after } = verdict(&Outcome::Deferred, &policy) else {
-                panic!("it was not put off")
+        for (deferrals, ceiling) in [(0, 1.0), (1, 2.0), (2, 4.0), (3, 5.0), (1_000, 5.0)] {
+            let policy = Policy { attempts: 1, crashes: 2, deliveries: 4 + deferrals, ..POLICY };
+            let Verdict::Reschedule { after } = verdict(&Outcome::Deferred, &policy) else {
+                panic!("it was not deferred")
             };
-            assert!((ceiling / 2.0..=ceiling).contains(&after.as_secs_f64()), "{put_off}: {after:?}");
+            assert!((ceiling / 2.0..=ceiling).contains(&after.as_secs_f64()), "{deferrals}: {after:?}");
         }
     }
 

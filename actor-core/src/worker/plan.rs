@@ -16,13 +16,13 @@ pub(crate) struct Plan {
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
 }
 
-/// What a worker was told to serve, and to serve with.
+/// What a worker is to serve, and with what.
 #[derive(Debug)]
 pub(crate) struct Selection<'a> {
     /// The queues to serve; `None` for all that have an implementation.
     pub(crate) only: Option<&'a BTreeSet<QueueName>>,
     /// The queues to serve besides, which need not be any actor's.
-    pub(crate) former: &'a BTreeSet<QueueName>,
+    pub(crate) also: &'a BTreeSet<QueueName>,
     /// The queues that have a setting of their own.
     pub(crate) named: &'a BTreeSet<QueueName>,
     pub(crate) states: &'a States,
@@ -55,12 +55,13 @@ impl Plan {
         }
         let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
         let mut queues = selection.only.cloned().unwrap_or_else(|| implemented.clone());
-        queues.extend(selection.former.iter().cloned());
-        if selection.only.is_some() && queues.is_empty() {
+        queues.extend(selection.also.iter().cloned());
+        let names_are_right = !problems.iter().any(|problem| matches!(problem, Problem::QueueName(_)));
+        if selection.only.is_some() && queues.is_empty() && names_are_right {
             problems.push(Problem::NoQueue);
         }
         // A queue with a setting may be served by another worker of this program, but not by none.
-        let known = |queue: &QueueName| implemented.contains(queue) || selection.former.contains(queue);
+        let known = |queue: &QueueName| implemented.contains(queue) || selection.also.contains(queue);
         for queue in queues.union(selection.named).filter(|queue| !known(queue)) {
             problems.push(Problem::EmptyQueue(queue.clone()));
         }
@@ -112,9 +113,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_without_actors_is_told_from_a_linker_that_drops_them() {
+    fn a_program_without_actors_is_distinguished_from_a_linker_that_drops_them() {
         let none = BTreeSet::new();
-        let selection = Selection { only: None, former: &none, named: &none, states: &States::default() };
+        let selection = Selection { only: None, also: &none, named: &none, states: &States::default() };
         let error = Plan::make(&[], &selection, Vec::new()).unwrap_err();
         assert!(error.is_misconfigured());
         let text = error.to_string();

@@ -1,4 +1,4 @@
-//! A worker's place at one queue, in one session: what fetching, recovering and running share.
+//! One queue in one session of a worker: what its services and its runs share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::executor::{Executor, release};
+use super::executor::Executor;
+use super::message::release;
 use super::outage::Outage;
 use super::settle::Settlements;
 use super::slots::{Slot, Slots};
@@ -14,7 +15,7 @@ use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
 use crate::settlement::{Outcome, Settlement};
-use crate::{Broker, QueueName, failpoint};
+use crate::{Broker, QueueName, failpoint, install};
 
 /// One queue's slots. They outlive a lost lease, since a run that cannot be dropped keeps its slot.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl ServedQueue {
     }
 }
 
-/// A worker's place at one queue.
+/// One queue in one session.
 pub(crate) struct QueueSession {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) consumer: Consumer,
@@ -86,7 +87,8 @@ impl QueueSession {
             failpoint::pass("worker.starting");
             let now = session.broker.now();
             let queue = &session.served.queue;
-            let settlement = session.executor.run(queue, &delivery, now, &session.stop, admission).await;
+            let run = session.executor.run(queue, &delivery, now, &session.stop, admission);
+            let settlement = install::within(Arc::clone(&session.broker), run).await;
             failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {
                 // A worker that does not stop releases a message only where the run got no thread.
@@ -100,7 +102,7 @@ impl QueueSession {
         });
     }
 
-    /// Waits for something, unless the post is halted first: then there is `None`.
+    /// Waits for something, unless the session is halted first: then there is `None`.
     pub(crate) async fn unless_halted<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             waited = wait => Some(waited),
@@ -114,10 +116,10 @@ impl QueueSession {
         self.settle(delivery.receipt, settlement);
     }
 
-    /// Hands a settlement to the settler, which outlives every post.
+    /// Hands a settlement to the settler, which outlives the session.
     pub(crate) fn settle(&self, receipt: Receipt, settlement: Settlement) {
         self.served.unsettled.fetch_add(1, Ordering::Relaxed);
         let handed = self.settlements.send((receipt, settlement));
-        debug_assert!(handed.is_ok(), "the settler ended before the last post");
+        debug_assert!(handed.is_ok(), "the settler ended before the last service");
     }
 }

@@ -9,58 +9,79 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fetch::IDLE_WAIT;
 use super::heartbeat::Status;
+use super::outage::Outage;
 use super::queue_session::QueueSession;
+use super::service::Service;
 use super::slots::Slot;
 use super::suspects::Admission;
 use crate::failpoint;
 
-/// How often to look without a hint: the hint is an index, and an index may be lost. That is rare, and
-/// a look is the dearest of what an idle worker asks for.
-const LOOK: Duration = Duration::from_secs(30);
+/// How often to ask without a hint: the hint is an index, and an index may be lost. That is rare, and
+/// this is the most expensive thing that an idle worker asks for.
+const WITHOUT_HINT: Duration = Duration::from_secs(30);
 
-/// How soon after a death to look again. A worker that was cut off rather than killed leaves a waiting
-/// claim behind, which may be in flight something until its time is up, after everything else was taken.
-const LOOK_AGAIN: Duration = IDLE_WAIT.saturating_add(Duration::from_secs(1));
+/// How soon after a death to ask again. A worker that was cut off rather than killed leaves a waiting
+/// claim behind, which may be delivered something until its time is up, after everything else was taken.
+const AFTER_DEATH: Duration = IDLE_WAIT.saturating_add(Duration::from_secs(1));
 
-/// How soon to look again where the broker could not be asked, at least.
+/// How soon to ask again where the broker could not be asked, at least.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How many messages are recovered in one step. A step costs an answer of the storage, which may have to
 /// wait for its disk, and what a dead worker had fetched ahead may be a thousand.
 const MOST_AT_ONCE: usize = 32;
 
-/// Recovers until the post is halted.
-pub(crate) async fn recover(session: Arc<QueueSession>, mut status: watch::Receiver<Status>, lease: Duration) {
-    let mut look = Instant::now() + lease;
-    let mut awaits_renewal = true;
-    loop {
-        tokio::select! {
-            changed = status.changed() => if changed.is_err() { return },
-            () = sleep_until(look), if !awaits_renewal => {}
-            () = session.halt.cancelled() => return,
-        }
-        let (hinted, may_judge) = {
-            let status = status.borrow_and_update();
-            (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease).is_some())
-        };
-        awaits_renewal = !may_judge;
-        if may_judge && (hinted || look <= Instant::now()) {
-            match recover_all(&session, &status, lease).await {
-                Took::All => {
-                    let wait = if hinted { LOOK_AGAIN } else { LOOK };
-                    // Workers that began together must not look together.
-                    look = Instant::now() + wait.mul_f64(1.0 + fastrand::f64() / 4.0);
+/// Recovers until its session is halted.
+pub(crate) struct Recover {
+    session: Arc<QueueSession>,
+    status: watch::Receiver<Status>,
+    lease: Duration,
+}
+
+impl Recover {
+    pub(crate) fn new(session: Arc<QueueSession>, status: watch::Receiver<Status>, lease: Duration) -> Self {
+        Self { session, status, lease }
+    }
+}
+
+impl Service for Recover {
+    fn outage(&self) -> &Outage {
+        &self.session.outage
+    }
+
+    async fn work(&mut self) {
+        let (session, status, lease) = (&self.session, &mut self.status, self.lease);
+        let mut next = Instant::now() + lease;
+        let mut awaits_renewal = true;
+        loop {
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                () = sleep_until(next), if !awaits_renewal => {}
+                () = session.halt.cancelled() => return,
+            }
+            let (hinted, may_judge) = {
+                let status = status.borrow_and_update();
+                (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease).is_some())
+            };
+            awaits_renewal = !may_judge;
+            if may_judge && (hinted || next <= Instant::now()) {
+                match recover_all(session, status, lease).await {
+                    Recovered::All => {
+                        let wait = if hinted { AFTER_DEATH } else { WITHOUT_HINT };
+                        // Workers that began together must not ask together.
+                        next = Instant::now() + wait.mul_f64(1.0 + fastrand::f64() / 4.0);
+                    }
+                    Recovered::MayNotJudge => awaits_renewal = true,
+                    Recovered::Failed => next = Instant::now() + AGAIN.mul_f64(1.0 + fastrand::f64()),
                 }
-                Took::MayNotJudge => awaits_renewal = true,
-                Took::Failed => look = Instant::now() + AGAIN.mul_f64(1.0 + fastrand::f64()),
             }
         }
     }
 }
 
-/// How a recovering ended.
-enum Took {
-    /// None is left that can be taken for now.
+/// How recovering ended.
+enum Recovered {
+    /// None is left that can be recovered for now.
     All,
     /// This worker may declare nobody dead until its next renewal.
     MayNotJudge,
@@ -69,22 +90,22 @@ enum Took {
 }
 
 /// Runs what the dead held, as slots are free, until none is left.
-async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Status>, lease: Duration) -> Took {
-    // Most looks find nothing, and must not keep slots meanwhile.
+async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Status>, lease: Duration) -> Recovered {
+    // Most of the time nothing is found, and no slots may be kept meanwhile.
     let mut at_once = 1;
     loop {
-        let Some((slot, entered)) = session.unless_halted(room(session)).await else { return Took::All };
+        let Some((slot, entered)) = session.unless_halted(admitted_slot(session)).await else { return Recovered::All };
         // A slot may be long in coming, and the broker have been away meanwhile.
-        let Some(grace) = status.borrow().may_judge(lease) else { return Took::MayNotJudge };
-        // What is recovered starts at once: a message that waits in the hands of a worker is blamed for
-        // its death. So no more than there are slots.
+        let Some(grace) = status.borrow().may_judge(lease) else { return Recovered::MayNotJudge };
+        // What is recovered starts at once, so no more than there are slots: a worker's death counts against each
+        // message that it holds, also one that has not started.
         let more = iter::from_fn(|| session.served.slots.try_acquire());
         let slots: Vec<_> = iter::once(slot).chain(more).take(at_once).collect();
         match session.broker.recover(&session.consumer, slots.len(), grace).await {
             Ok(recovered) => {
-                session.outage.ended();
                 if recovered.is_empty() {
-                    return Took::All;
+                    session.outage.ended();
+                    return Recovered::All;
                 }
                 failpoint::pass("worker.recovered");
                 let admissions = session.executor.readmit(&recovered, entered);
@@ -98,22 +119,22 @@ async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Statu
             }
             Err(error) => {
                 session.outage.failed(&error);
-                return Took::Failed;
+                return Recovered::Failed;
             }
         }
         at_once = if session.executor.recovers_singly() { 1 } else { MOST_AT_ONCE };
     }
 }
 
-/// A slot, and the right to run a suspect in it. Neither is held while the other is waited for: a suspect of
-/// another queue may run alone for hours.
-async fn room(session: &QueueSession) -> (Slot, Admission) {
+/// A slot, and the right to run a suspect in it. Neither is held while the other is waited for: an isolated suspect
+/// of another queue may run for hours.
+async fn admitted_slot(session: &QueueSession) -> (Slot, Admission) {
     loop {
         let slot = session.served.slots.acquire().await;
         if let Some(entered) = session.executor.suspects.admit(false) {
             return (slot, entered);
         }
         drop(slot);
-        session.executor.suspects.until_none_is_alone().await;
+        session.executor.suspects.until_none_is_isolated().await;
     }
 }

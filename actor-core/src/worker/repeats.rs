@@ -1,46 +1,159 @@
-//! Sums up what happens to many messages of a queue, so that it is logged once a minute and not for each of them.
+//! Sums up what happens to many messages of a queue, so that it is logged a few times a minute and not for each of
+//! them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::executor::Executor;
+use super::heartbeat::Status;
+use super::outage::Outage;
+use super::service::Service;
 use crate::QueueName;
-use crate::digest::Digest;
 
-/// How many different things are told apart: their names come with the messages, from anybody.
+/// How many different things are kept apart: their names come with the messages, from anybody.
 const MOST: usize = 1_000;
 
 /// What stands for all others once there are too many.
 const OTHERS: &str = "others";
 
-/// How often something happened since it was last logged, by queue and by what it happened to.
+/// How long one of a kind is counted before it is logged again.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What is summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Repeated {
+    /// Messages that no actor here can run, by ability.
+    Parked,
+    /// Messages that failed and are retried, by actor.
+    Failed,
+    /// Dead letters, by actor.
+    DeadLettered,
+}
+
+impl Repeated {
+    /// How many of one kind are logged in full each minute.
+    fn in_full(self) -> u32 {
+        match self {
+            Self::Parked => 1,
+            Self::Failed | Self::DeadLettered => 10,
+        }
+    }
+}
+
+/// How often something happened beyond what was logged in full, by what it was, its queue, and the name of what it
+/// happened to.
 #[derive(Debug, Default)]
-pub(crate) struct Repeats(Mutex<HashMap<(QueueName, String), Digest>>);
+pub(crate) struct Repeats(Mutex<HashMap<(Repeated, QueueName, String), Repeat>>);
+
+#[derive(Debug)]
+struct Repeat {
+    minute_ends: Instant,
+    logged: u32,
+    summed: u64,
+}
+
+/// So many were not logged in full.
+pub(crate) type Sum = (Repeated, QueueName, String, u64);
 
 impl Repeats {
-    /// Notes that it happened once more. How often it did since it was last logged, where it is to be logged now.
-    pub(crate) fn note(&self, queue: &QueueName, what: &str) -> Option<u64> {
+    /// Notes that it happened once more. Whether it is to be logged in full; else it is summed up.
+    pub(crate) fn note(&self, what: Repeated, queue: &QueueName, name: &str) -> bool {
+        let now = Instant::now();
         let mut repeats = self.lock();
-        let mut key = (queue.clone(), what.to_owned());
+        let mut key = (what, queue.clone(), name.to_owned());
         if repeats.len() >= MOST && !repeats.contains_key(&key) {
-            repeats.retain(|_, digest| !digest.is_over());
+            repeats.retain(|_, repeat| repeat.summed > 0 || now < repeat.minute_ends);
             if repeats.len() >= MOST {
-                OTHERS.clone_into(&mut key.1);
+                OTHERS.clone_into(&mut key.2);
             }
         }
-        repeats.entry(key).or_default().add(1)
+        let begins = || Repeat { minute_ends: now + MINUTE, logged: 0, summed: 0 };
+        let repeat = repeats.entry(key).or_insert_with(begins);
+        if repeat.summed == 0 && now >= repeat.minute_ends {
+            *repeat = begins();
+        }
+        let in_full = repeat.logged < what.in_full();
+        if in_full {
+            repeat.logged += 1;
+        } else {
+            repeat.summed += 1;
+        }
+        in_full
     }
 
-    /// What of a queue has waited long enough to be logged, with how often it happened; all of it, `at_once`.
-    pub(crate) fn due(&self, queue: &QueueName, at_once: bool) -> Vec<(String, u64)> {
+    /// The sums whose minute is over; all of them, `at_once`.
+    pub(crate) fn due(&self, at_once: bool) -> Vec<Sum> {
+        let now = Instant::now();
         let mut repeats = self.lock();
-        let of_queue = repeats.iter_mut().filter(|((of, _), _)| of == queue);
-        let due = of_queue.map(|((_, what), digest)| (what, if at_once { digest.rest() } else { digest.add(0) }));
-        due.filter_map(|(what, count)| Some((what.clone(), count?))).collect()
+        let due = repeats.iter_mut().filter(|(_, repeat)| repeat.summed > 0 && (at_once || now >= repeat.minute_ends));
+        due.map(|((what, queue, name), repeat)| {
+            // Those of the next minute are summed up too, as long as they keep coming.
+            repeat.minute_ends = now + MINUTE;
+            (*what, queue.clone(), name.clone(), std::mem::take(&mut repeat.summed))
+        })
+        .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(QueueName, String), Digest>> {
+    /// Logs the sums that are due.
+    pub(crate) fn log(&self, at_once: bool) {
+        for (what, queue, name, count) in self.due(at_once) {
+            match what {
+                Repeated::Parked => {
+                    tracing::warn!(%queue, ability = name, count, "messages parked: no actor here can run them");
+                }
+                Repeated::Failed => {
+                    tracing::warn!(%queue, actor = name, count, "more messages failed, will be retried");
+                }
+                Repeated::DeadLettered => {
+                    tracing::error!(%queue, actor = name, count, "more messages dead-lettered");
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Repeated, QueueName, String), Repeat>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs the sums of a worker when they are due.
+pub(crate) struct LogRepeats {
+    executor: Arc<Executor>,
+    status: watch::Receiver<Status>,
+    outage: Outage,
+    halt: CancellationToken,
+}
+
+impl LogRepeats {
+    /// `status` changes with each heartbeat, and sets the pace.
+    pub(crate) fn new(
+        executor: Arc<Executor>,
+        status: watch::Receiver<Status>,
+        outage: Outage,
+        halt: CancellationToken,
+    ) -> Self {
+        Self { executor, status, outage, halt }
+    }
+}
+
+impl Service for LogRepeats {
+    fn outage(&self) -> &Outage {
+        &self.outage
+    }
+
+    async fn work(&mut self) {
+        loop {
+            tokio::select! {
+                changed = self.status.changed() => if changed.is_err() { return },
+                () = self.halt.cancelled() => return,
+            }
+            self.executor.repeats.log(false);
+        }
     }
 }
 
@@ -49,26 +162,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_each_is_logged_at_once_and_the_rest_by_its_number() {
+    fn the_first_of_each_are_logged_in_full_and_the_rest_by_their_number() {
         let (repeats, queue) = (Repeats::default(), QueueName::declared("mail"));
-        assert_eq!(repeats.note(&queue, "late"), Some(1));
-        for _ in 0..500 {
-            assert_eq!(repeats.note(&queue, "late"), None);
+        assert!(repeats.note(Repeated::Parked, &queue, "late"));
+        for number in 0..500 {
+            assert!(!repeats.note(Repeated::Parked, &queue, "late"));
+            assert_eq!(repeats.note(Repeated::Failed, &queue, "late"), number < 10);
         }
-        assert_eq!(repeats.note(&queue, "other"), Some(1));
-        assert_eq!(repeats.due(&queue, false), []);
-        assert_eq!(repeats.due(&QueueName::declared("reports"), true), []);
-        assert_eq!(repeats.due(&queue, true), [("late".to_owned(), 500)]);
-        assert_eq!(repeats.due(&queue, true), []);
+        assert!(repeats.note(Repeated::Parked, &queue, "other"));
+        assert_eq!(repeats.due(false), []);
+        let mut due = repeats.due(true);
+        due.sort_by_key(|(.., count)| *count);
+        let late = |what, count| (what, queue.clone(), "late".to_owned(), count);
+        assert_eq!(due, [late(Repeated::Failed, 490), late(Repeated::Parked, 500)]);
+        assert_eq!(repeats.due(true), []);
     }
 
     #[test]
     fn names_without_end_take_no_memory_without_end() {
         let (repeats, queue) = (Repeats::default(), QueueName::declared("mail"));
         for number in 0..10 * MOST {
-            repeats.note(&queue, &number.to_string());
+            repeats.note(Repeated::Parked, &queue, &number.to_string());
         }
         assert!(repeats.lock().len() <= MOST + 1);
-        assert_eq!(repeats.due(&queue, true), [(OTHERS.to_owned(), 9 * MOST as u64 - 1)]);
+        let others = (Repeated::Parked, queue, OTHERS.to_owned(), 9 * MOST as u64 - 1);
+        assert_eq!(repeats.due(true), [others]);
     }
 }

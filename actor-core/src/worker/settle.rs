@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::outage::{Backoff, Outage, until};
-use super::panic::shielded;
 use super::queue_session::ServedQueue;
+use super::service::Service;
 use crate::delivery::{Consumer, Receipt};
 use crate::settlement::{Settled, Settlement};
 use crate::{Broker, BrokerError, failpoint};
@@ -26,21 +26,20 @@ pub(crate) struct Settler {
     served: Arc<ServedQueue>,
     outage: Outage,
     inbox: UnboundedReceiver<Pair>,
+    is_closed: bool,
+    /// What is settled now.
+    batch: Vec<Pair>,
+    /// What the broker did not take, and when to try it again.
+    refused: Vec<Pair>,
+    again: Option<Instant>,
+    backoff: Backoff,
     give_up: CancellationToken,
 }
 
 type Pair = (Receipt, Settlement);
 
-/// What the broker did not take, and when to try it again.
-#[derive(Default)]
-struct Refused {
-    settlements: Vec<Pair>,
-    backoff: Backoff,
-    again: Option<Instant>,
-}
-
 impl Settler {
-    /// `give_up` ends the trying while the broker is away.
+    /// `give_up` ends the tries while the broker is away.
     pub(crate) fn new(
         broker: Arc<dyn Broker>,
         consumer: Consumer,
@@ -49,80 +48,109 @@ impl Settler {
         give_up: CancellationToken,
     ) -> (Settlements, Self) {
         let (sender, inbox) = unbounded_channel();
-        (sender, Self { broker, consumer, served, outage, inbox, give_up })
+        let (batch, refused, backoff) = (Vec::with_capacity(LARGEST_BATCH), Vec::new(), Backoff::default());
+        (
+            sender,
+            Self {
+                broker,
+                consumer,
+                served,
+                outage,
+                inbox,
+                is_closed: false,
+                batch,
+                refused,
+                again: None,
+                backoff,
+                give_up,
+            },
+        )
     }
 
-    /// What fails is tried until it succeeds: the work is done, and a message that nobody settles
-    /// would be run again after this worker's end. It does not hold up what comes after it.
-    pub(crate) async fn run(mut self) {
-        let mut refused = Refused::default();
-        let mut batch = Vec::with_capacity(LARGEST_BATCH);
-        let mut closed = false;
-        while !(closed && refused.settlements.is_empty()) {
-            tokio::select! {
-                received = self.inbox.recv_many(&mut batch, LARGEST_BATCH), if !closed => {
-                    closed = received == 0;
-                    self.settle(&mut batch, &mut refused).await;
-                }
-                () = until(refused.again) => {
-                    refused.again = None;
-                    batch.append(&mut refused.settlements);
-                    self.settle(&mut batch, &mut refused).await;
-                }
-                () = self.give_up.cancelled(), if closed => {
-                    let lost = refused.settlements.len();
-                    self.served.settled(lost);
-                    shielded(|| tracing::error!(
-                        queue = %self.consumer.queue,
-                        settlements = lost,
-                        "settlements lost: their messages will be run again once the lease has ended"
-                    ));
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Settles a batch, and puts aside what the broker did not take.
-    async fn settle(&self, batch: &mut Vec<Pair>, refused: &mut Refused) {
-        if batch.is_empty() {
+    /// Settles the batch, and puts aside what the broker did not take.
+    async fn settle(&mut self) {
+        if self.batch.is_empty() {
             return;
         }
         let answers = tokio::select! {
             biased;
-            answers = self.broker.settle(&self.consumer, batch) => answers,
+            answers = self.broker.settle(&self.consumer, &self.batch) => answers,
             // It may or may not have happened, and nobody waits for the answer any more.
             () = self.give_up.cancelled() => Vec::new(),
         };
         let mut answers = answers.into_iter();
-        let mut first_error = None;
-        let mut settled = 0;
-        for (receipt, settlement) in batch.drain(..) {
+        let (mut first_error, mut settled, mut stale) = (None, 0, 0_usize);
+        for pair in self.batch.drain(..) {
             match answers.next().unwrap_or_else(|| Err(BrokerError::unknown("the broker gave no answer"))) {
                 Ok(answer) => {
                     settled += 1;
-                    shielded(|| report(&self.consumer, &receipt, answer));
+                    stale += usize::from(answer == Settled::Stale);
                 }
                 Err(error) => {
                     first_error.get_or_insert(error);
-                    refused.settlements.push((receipt, settlement));
+                    self.refused.push(pair);
                 }
             }
         }
         failpoint::pass("worker.settled");
         self.served.settled(settled);
+        if first_error.is_some() {
+            self.try_again_later();
+        }
+        if stale > 0 {
+            tracing::info!(
+                queue = %self.consumer.queue,
+                settlements = stale,
+                "settlements without effect: this worker no longer held the messages"
+            );
+        }
         if let Some(error) = first_error {
             self.outage.failed(&error);
-            refused.again.get_or_insert_with(|| Instant::now() + refused.backoff.next());
-        } else if refused.settlements.is_empty() {
+        } else if self.refused.is_empty() {
+            self.backoff.reset();
             self.outage.ended();
-            refused.backoff.reset();
         }
+    }
+
+    fn try_again_later(&mut self) {
+        self.again.get_or_insert_with(|| Instant::now() + self.backoff.next());
     }
 }
 
-fn report(consumer: &Consumer, receipt: &Receipt, settled: Settled) {
-    if settled == Settled::Stale {
-        tracing::info!(queue = %consumer.queue, ?receipt, "settlement without effect: this worker no longer held the message");
+impl Service for Settler {
+    fn outage(&self) -> &Outage {
+        &self.outage
+    }
+
+    /// What fails is tried until it succeeds: the work is done, and a message that nobody settles
+    /// would be run again after this worker's end. It does not hold up what comes after it.
+    async fn work(&mut self) {
+        if !self.batch.is_empty() {
+            // Nobody knows what became of it when the broker panicked.
+            self.refused.append(&mut self.batch);
+            self.try_again_later();
+        }
+        while !(self.is_closed && self.refused.is_empty()) {
+            tokio::select! {
+                received = self.inbox.recv_many(&mut self.batch, LARGEST_BATCH), if !self.is_closed => {
+                    self.is_closed = received == 0;
+                    self.settle().await;
+                }
+                () = until(self.again) => {
+                    self.again = None;
+                    self.batch.append(&mut self.refused);
+                    self.settle().await;
+                }
+                () = self.give_up.cancelled(), if self.is_closed => {
+                    let lost = std::mem::take(&mut self.refused).len();
+                    self.served.settled(lost);
+                    tracing::error!(
+                        queue = %self.consumer.queue,
+                        settlements = lost,
+                        "settlements lost: their messages will be run again once the lease has ended"
+                    );
+                }
+            }
+        }
     }
 }

@@ -1,15 +1,14 @@
 //! Which messages may run beside one another, once their workers have died.
 //!
 //! A message whose worker died is a suspect. Suspects run beside one another, so that what a killed
-//! worker held runs elsewhere soon; but one whose next crash would dead-letter it runs with no other suspect
-//! beside it. So a poison message takes its neighbours along until then, and no further: in the end it
-//! dies alone.
+//! worker held runs elsewhere soon; but one whose next crash would dead-letter it is isolated: it runs with no
+//! other suspect beside it. So a poison message takes its neighbours along until then, and no further.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// All permits together: a suspect that runs alone takes them all.
+/// All permits together: an isolated suspect takes them all.
 const ALL: u32 = 1 << 20;
 
 /// The suspects that run on a worker, over all its queues.
@@ -24,15 +23,15 @@ impl Suspects {
         Self(Arc::new(Semaphore::new(ALL as usize)))
     }
 
-    /// Waits until no suspect runs alone.
-    pub(crate) async fn until_none_is_alone(&self) {
+    /// Waits until no isolated suspect runs.
+    pub(crate) async fn until_none_is_isolated(&self) {
         // It is never closed.
         let _ = self.0.acquire().await;
     }
 
-    /// Admits a suspect now, beside others or alone; `None` where it may not run now.
-    pub(crate) fn admit(&self, alone: bool) -> Option<Admission> {
-        let permits = if alone { ALL } else { 1 };
+    /// Admits a suspect now, beside others or isolated; `None` where it may not run now.
+    pub(crate) fn admit(&self, isolated: bool) -> Option<Admission> {
+        let permits = if isolated { ALL } else { 1 };
         Arc::clone(&self.0).try_acquire_many_owned(permits).ok()
     }
 }
@@ -42,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suspects_run_together_and_the_one_on_its_last_delivery_alone() {
+    fn suspects_run_together_and_one_on_its_last_delivery_is_isolated() {
         let suspects = Suspects::new();
         let first = suspects.admit(false).unwrap();
         let second = suspects.admit(false).unwrap();

@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::heartbeat::Status;
-use super::panic::shielded;
+use super::outage::Outage;
 use super::queue_session::QueueSession;
+use super::service::Service;
 use crate::failpoint;
 
 /// How soon to ask again after something was found: while old and new workers run side by side, more is
@@ -23,34 +24,49 @@ const MOST_SKIPPED: u32 = 3;
 /// How many messages one call delivers at most.
 const MOST_AT_ONCE: usize = 64;
 
-/// Unparks until the post is halted, and logs what was parked here.
-pub(crate) async fn unpark(session: Arc<QueueSession>, mut status: watch::Receiver<Status>) {
-    let queue = session.served.queue.clone();
-    let (mut skip, mut found_nothing) = (0, 0);
-    loop {
-        tokio::select! {
-            changed = status.changed() => if changed.is_err() { return },
-            () = session.halt.cancelled() => break,
-        }
-        log_parked(&session, false);
-        let is_parked = match &*status.borrow_and_update() {
-            Status::Live { parked, .. } => parked.contains(&queue),
-            _ => false,
-        };
-        if !is_parked {
-            (skip, found_nothing) = (0, 0);
-        } else if skip > 0 {
-            skip -= 1;
-        } else {
-            let Some(count) = take_all(&session).await else { break };
-            found_nothing = if count > 0 { 0 } else { found_nothing + 1 };
-            skip = found_nothing.min(MOST_SKIPPED);
-        }
-    }
-    log_parked(&session, true);
+/// Unparks until its session is halted.
+pub(crate) struct Unpark {
+    session: Arc<QueueSession>,
+    status: watch::Receiver<Status>,
 }
 
-/// Runs what is parked and can run here, until nothing is left. How many there were; `None` where the post was
+impl Unpark {
+    pub(crate) fn new(session: Arc<QueueSession>, status: watch::Receiver<Status>) -> Self {
+        Self { session, status }
+    }
+}
+
+impl Service for Unpark {
+    fn outage(&self) -> &Outage {
+        &self.session.outage
+    }
+
+    async fn work(&mut self) {
+        let (session, status) = (&self.session, &mut self.status);
+        let (mut skip, mut found_nothing) = (0, 0);
+        loop {
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                () = session.halt.cancelled() => return,
+            }
+            let is_parked = match &*status.borrow_and_update() {
+                Status::Live { parked, .. } => parked.contains(&session.served.queue),
+                _ => false,
+            };
+            if !is_parked {
+                (skip, found_nothing) = (0, 0);
+            } else if skip > 0 {
+                skip -= 1;
+            } else {
+                let Some(count) = take_all(session).await else { return };
+                found_nothing = if count > 0 { 0 } else { found_nothing + 1 };
+                skip = found_nothing.min(MOST_SKIPPED);
+            }
+        }
+    }
+}
+
+/// Runs what is parked and can run here, until nothing is left. How many there were; `None` where it was
 /// halted.
 async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
     let mut all = 0;
@@ -59,7 +75,7 @@ async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
         let more = iter::from_fn(|| session.served.slots.try_acquire());
         let mut slots: Vec<_> = iter::once(slot).chain(more).take(MOST_AT_ONCE).collect();
         let abilities: Vec<_> = session.executor.abilities.iter().map(String::as_str).collect();
-        // It may hold deliveries, so it is driven to its end, also where the post is halted meanwhile.
+        // It may hold deliveries, so it is driven to its end, also where it is halted meanwhile.
         let found = match session.broker.unpark(&session.consumer, &abilities, slots.len()).await {
             Ok(found) => found,
             Err(error) => {
@@ -67,7 +83,6 @@ async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
                 return Some(all);
             }
         };
-        session.outage.ended();
         if !found.is_empty() {
             failpoint::pass("worker.unparked");
         }
@@ -79,6 +94,7 @@ async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
             }
         }
         drop(slots);
+        session.outage.ended();
         all += count;
         if count == 0 {
             return Some(all);
@@ -86,13 +102,5 @@ async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
         if count < asked {
             session.unless_halted(sleep(AGAIN)).await?;
         }
-    }
-}
-
-/// Logs what was parked here since that was last logged.
-fn log_parked(session: &QueueSession, at_once: bool) {
-    let queue = &session.served.queue;
-    for (ability, count) in session.executor.parked.due(queue, at_once) {
-        shielded(|| tracing::warn!(%queue, ability, count, "messages parked: no actor here can run them"));
     }
 }

@@ -43,7 +43,7 @@ impl IndexedMessage {
 
     /// As a listing shows it; `None` where its body is gone.
     fn listed(self) -> Option<Listed> {
-        let mut listed = Listed::new(Handle(self.name()), self.body?);
+        let mut listed = Listed::new(Handle::new(self.name()), self.body?);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A cast of a float keeps within bounds.
         let ms = self.score.max(0.0) as u64;
         listed.time = Some(time(ms));
@@ -74,7 +74,7 @@ pub(super) async fn list(
         let (dead_letters, more) = read_part(connections, answer)?;
         rank += dead_letters.len();
         let last =
-            dead_letters.last().map(|dead_letter| Cursor(format!("{}:{}", dead_letter.score, dead_letter.name())));
+            dead_letters.last().map(|dead_letter| Cursor::new(format!("{}:{}", dead_letter.score, dead_letter.name())));
         for listed in dead_letters.into_iter().filter_map(IndexedMessage::listed) {
             bytes += listed.body.len();
             messages.push(listed);
@@ -108,7 +108,7 @@ pub(super) async fn read(
     indexed: Indexed,
     handle: &Handle,
 ) -> Result<Option<Listed>, RequestError> {
-    let name = handle.0.as_str();
+    let name = handle.as_str();
     let mut score = Cmd::new();
     score.arg("ZSCORE").arg(indexed.index(keys)).arg(name);
     let value = |hash: &str| {

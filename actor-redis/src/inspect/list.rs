@@ -31,7 +31,7 @@ pub(crate) async fn list(
     after: Option<&Cursor>,
     limit: usize,
 ) -> Result<Listing, RequestError> {
-    let after = after.map(|cursor| cursor.0.as_str());
+    let after = after.map(Cursor::as_str);
     match state {
         State::Ready => ready(connections, keys, after, limit).await,
         State::InFlight => in_flight(connections, keys, after, limit).await,
@@ -51,7 +51,7 @@ pub(crate) async fn read(
         State::Scheduled => index::read(connections, keys, Indexed::Scheduled, handle).await,
         State::Dead => index::read(connections, keys, Indexed::Dead, handle).await,
         State::Ready | State::InFlight => {
-            let Some((level, id)) = read_entry_handle(&handle.0) else { return Ok(None) };
+            let Some((level, id)) = read_entry_handle(handle.as_str()) else { return Ok(None) };
             let only = id.to_string();
             let found = pending(
                 connections,
@@ -95,7 +95,7 @@ async fn ready(
             }
             match after {
                 Some(last) if messages.len() >= limit || bytes >= PAGE_BYTES => {
-                    return Ok(Listing::new(messages, Some(Cursor(entry_handle(level, last)))));
+                    return Ok(Listing::new(messages, Some(Cursor::new(entry_handle(level, last)))));
                 }
                 Some(_) if part.more => {}
                 _ => break,
@@ -106,7 +106,7 @@ async fn ready(
 }
 
 fn ready_place(level: Level, id: EntryId) -> (Place, Listed) {
-    let mut listed = Listed::new(Handle(entry_handle(level, id)), Bytes::new());
+    let mut listed = Listed::new(Handle::new(entry_handle(level, id)), Bytes::new());
     listed.time = Some(time(id.ms()));
     (Place { level, id }, listed)
 }
@@ -121,7 +121,7 @@ struct Pending {
 impl Pending {
     /// `now` is Redis's clock.
     fn placed(self, level: Level, now: SystemTime) -> (Place, Listed) {
-        let mut listed = Listed::new(Handle(entry_handle(level, self.id)), Bytes::new());
+        let mut listed = Listed::new(Handle::new(entry_handle(level, self.id)), Bytes::new());
         listed.time = now.checked_sub(self.in_flight_for);
         listed.worker = Some(self.worker);
         (Place { level, id: self.id }, listed)
@@ -159,14 +159,14 @@ async fn in_flight(
     while !all.is_empty() {
         if bytes >= PAGE_BYTES {
             // Not by the last that was read: it may have been settled meanwhile, as may all of them.
-            let next = messages.last().map(|listed: &Listed| Cursor(listed.handle.0.clone()));
+            let next = messages.last().map(|listed: &Listed| Cursor::new(listed.handle.as_str()));
             return Ok(Listing::new(messages, next));
         }
         let some = bodies(connections, keys, &mut all).await?;
         bytes += some.iter().map(|listed| listed.body.len()).sum::<usize>();
         messages.extend(some);
     }
-    Ok(Listing::new(messages, last.filter(|_| more).map(|handle| Cursor(handle.0))))
+    Ok(Listing::new(messages, last.filter(|_| more).map(|handle| Cursor::new(handle.as_str()))))
 }
 
 fn pending_command(keys: &Keys, level: Level, from: &str, to: &str, count: usize) -> Cmd {

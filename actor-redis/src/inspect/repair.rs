@@ -21,10 +21,10 @@ const PURGED: usize = 250;
 
 pub(crate) async fn replay_one(connections: &Connections, keys: &Keys, handle: Handle) -> Result<u64, RequestError> {
     let mut get = Cmd::new();
-    get.arg("HMGET").arg(&keys.dead_bodies).arg(&handle.0);
+    get.arg("HMGET").arg(&keys.dead_bodies).arg(handle.as_str());
     let bodies: Vec<Option<Vec<u8>>> = ask(connections, &get).await?;
     let mut replays = Replays::default();
-    replays.add(handle.0.into_bytes(), bodies.into_iter().next().flatten().map(Bytes::from));
+    replays.add(handle.as_str().as_bytes().to_vec(), bodies.into_iter().next().flatten().map(Bytes::from));
     let mut request = Request::new("inspect");
     replays.write(keys, &mut request);
     replays.replayed(connections, &mut connections.request(&request, ANSWER).await?.into_iter())
@@ -114,7 +114,7 @@ pub(crate) async fn delete(
     let indexed = match state {
         State::InFlight => return Ok(false),
         State::Ready => {
-            let Some((level, id)) = read_entry_handle(&handle.0) else { return Ok(false) };
+            let Some((level, id)) = read_entry_handle(handle.as_str()) else { return Ok(false) };
             let (count, _) = delete_range(connections, keys, level, &id.to_string(), id, 1).await?;
             return Ok(count == 1);
         }
@@ -122,7 +122,7 @@ pub(crate) async fn delete(
         State::Dead => Indexed::Dead,
         _ => return Err(RequestError::Unsupported("this state")),
     };
-    let member = handle.0.clone().into_bytes();
+    let member = handle.as_str().as_bytes().to_vec();
     Ok(count(connections, &run(connections, script::remove(keys, indexed, &[member])).await?)? == 1)
 }
 

@@ -144,17 +144,17 @@ impl Heavy {
     async fn ready(&mut self) {
         let some = |number| large(if number % 3 == 0 { Priority::High } else { Priority::Normal });
         self.time("enqueue", async |broker, _| send(broker, (0..MANY).map(some).collect()).await).await;
-        self.look("list of the ready", State::Ready).await;
+        self.look("list ready messages", State::Ready).await;
         let delivered = self.claim("claim").await;
         assert_eq!(delivered.len(), MANY);
-        self.look("list of those in flight", State::InFlight).await;
+        self.look("list in-flight messages", State::InFlight).await;
         let release = |Delivery { receipt, body, .. }: Delivery| (receipt, Outcome::Release { body }.into());
         self.settle("release", delivered, release).await;
-        self.look("list of the ready", State::Ready).await;
+        self.look("list ready messages", State::Ready).await;
         let delivered = self.claim("claim").await;
         self.settle("done", delivered, |delivery| (delivery.receipt, Outcome::Done.into())).await;
         self.fill(|_| large(Priority::Low)).await;
-        self.purge("purge of the ready", State::Ready).await;
+        self.purge("purge ready messages", State::Ready).await;
     }
 
     /// What a dead worker held, what nobody holds, and what was delivered by an answer that was lost.
@@ -194,7 +194,7 @@ impl Heavy {
             let claim = async |broker: &RedisBroker, consumer: &Consumer| {
                 broker.claim(consumer, 512, &Wait::new(Duration::ZERO)).await
             };
-            let delivered = self.time("find what was lost", claim).await.unwrap_or_default();
+            let delivered = self.time("find lost deliveries", claim).await.unwrap_or_default();
             found += delivered.len();
             self.settle("done", delivered, |delivery| (delivery.receipt, Outcome::Done.into())).await;
         }
@@ -203,7 +203,7 @@ impl Heavy {
     async fn scheduled(&mut self) {
         let later = |_| large(Priority::Normal).after(HOUR);
         self.time("schedule", async |broker, _| send(broker, (0..MANY).map(later).collect()).await).await;
-        self.look("list of the scheduled", State::Scheduled).await;
+        self.look("list scheduled messages", State::Scheduled).await;
         let members: Vec<String> = self.server.run("ZRANGE {actor:mail}:scheduled 0 -1");
         for member in members {
             let _: i64 = self.server.run(&format!("ZADD {{actor:mail}}:scheduled 1 {member}"));
@@ -214,7 +214,7 @@ impl Heavy {
         self.repair().await;
         let delivered = self.promote("promote what was put back").await;
         self.settle("retry", delivered, retry).await;
-        self.purge("purge of the scheduled", State::Scheduled).await;
+        self.purge("purge scheduled messages", State::Scheduled).await;
     }
 
     /// Claims as workers do that look for themselves, until all are claimed.
@@ -240,7 +240,7 @@ impl Heavy {
         self.fill(|_| large(Priority::Normal)).await;
         let delivered = self.claim("claim").await;
         self.settle("dead-letter", delivered, dead_letter).await;
-        self.look("list of the dead", State::Dead).await;
+        self.look("list dead letters", State::Dead).await;
         let replay = async |broker: &RedisBroker, _: &_| broker.replay(&queue(), Which::All).await.unwrap();
         assert_eq!(self.time("replay", replay).await, MANY as u64);
         let mut delivered = self.claim("claim").await;
@@ -257,7 +257,7 @@ impl Heavy {
         self.fill(|_| large(Priority::Normal)).await;
         let delivered = self.claim("claim").await;
         self.settle("dead-letter", delivered, dead_letter).await;
-        self.purge("purge of the dead", State::Dead).await;
+        self.purge("purge dead letters", State::Dead).await;
     }
 
     async fn repair(&mut self) {

@@ -194,7 +194,7 @@ async fn what_is_deleted_is_gone_and_what_is_in_flight_is_left() {
         let handle = all(&broker, state, 1).await.remove(0).handle;
         assert!(broker.delete(&queue(), state, &handle).await.unwrap(), "{state:?}");
         assert!(!broker.delete(&queue(), state, &handle).await.unwrap(), "{state:?}");
-        assert!(!broker.delete(&queue(), state, &Handle("nonsense".to_owned())).await.unwrap());
+        assert!(!broker.delete(&queue(), state, &Handle::new("nonsense".to_owned())).await.unwrap());
     }
     let counts = broker.counts(&queue()).await.unwrap();
     assert_eq!((counts.ready, counts.in_flight, counts.scheduled, counts.dead), (0, 1, 0, 0));
@@ -244,7 +244,7 @@ async fn a_queue_that_is_served_is_known_also_where_the_list_of_queues_was_lost(
     assert_eq!(broker.counts(&queue()).await.unwrap().outstanding(), 0);
     for state in [State::Ready, State::InFlight, State::Scheduled, State::Dead] {
         assert!(all(&broker, state, 10).await.is_empty());
-        assert!(broker.read(&queue(), state, &Handle("normal:1-1".to_owned())).await.unwrap().is_none());
+        assert!(broker.read(&queue(), state, &Handle::new("normal:1-1".to_owned())).await.unwrap().is_none());
         assert_eq!(broker.purge(&queue(), state).await.unwrap(), 0);
     }
     assert_eq!(broker.replay(&queue(), Which::All).await.unwrap(), 0);

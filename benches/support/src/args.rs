@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The command line.
 
 use lexopt::prelude::{Long, ValueExt};
 
@@ -11,14 +11,14 @@ options, after `--`:
   --pairs N     how many alternated pairs a figure is the median of (default: 5)
   --smoke       one pair with small numbers: checks the harness, measures nothing";
 
-/// What the command line asks for.
+/// The options of a benchmark.
 #[derive(Clone, Debug)]
 pub struct Args {
     /// JSON lines instead of a table.
     pub json: bool,
-    /// Small numbers: only to see that everything works.
+    /// Small numbers, to check that everything works.
     pub smoke: bool,
-    /// How many alternated pairs to run.
+    /// The number of alternated pairs.
     pub pairs: usize,
     only: Vec<String>,
 }
@@ -28,7 +28,7 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// It asks for something unknown: the error is the help.
+    /// An unknown option: the error is the help.
     pub fn read() -> Result<Self> {
         let mut args = Self { json: false, smoke: false, pairs: 5, only: Vec::new() };
         let mut parser = lexopt::Parser::from_env();
@@ -46,7 +46,7 @@ impl Args {
         Ok(args)
     }
 
-    /// Whether a scenario, or a figure `scenario/figure`, is asked for.
+    /// Whether a scenario, or a figure `scenario/figure`, is selected.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
         let asks = |only: &String| {
@@ -56,7 +56,7 @@ impl Args {
         self.only.is_empty() || self.only.iter().any(asks)
     }
 
-    /// How many messages to use: `full`, or in a smoke run no more than a thousand.
+    /// The number of messages: `full`, or at most a thousand in a smoke run.
     #[must_use]
     pub fn messages(&self, full: u64) -> u64 {
         if self.smoke { full.min(1_000) } else { full }

@@ -1,4 +1,4 @@
-//! Runs another benchmark and reads the figures that it prints.
+//! Runs another benchmark and reads the figures it prints.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -6,22 +6,22 @@ use std::process::{Command, Stdio};
 
 use crate::{Figure, Result};
 
-/// Runs a benchmark of the workspace at `root`, built as this program was, and calls `each` with each
-/// of its figures as it comes. `arguments` are what stands after `--`; `--json` is one of them already.
+/// Runs a benchmark of the workspace at `root`, built as this program was, and calls `each` with each figure as it
+/// comes. `arguments` follow `--`, after `--json`.
 ///
 /// # Errors
 ///
-/// Cargo cannot build it, it failed, or what it printed is no figure.
+/// Cargo cannot build it, it failed, or it printed something that is no figure.
 pub fn figures(
     root: &Path,
     bench: &str,
     arguments: impl IntoIterator<Item = impl AsRef<str>>,
     mut each: impl FnMut(Figure),
 ) -> Result {
-    // Cargo tells its own path to what it runs.
+    // Cargo passes its own path to what it runs.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // A test was built with the other tests' features: nothing is built twice for it.
+    // A test uses the features of the other tests, so that nothing is built twice.
     let how: &[&str] =
         if cfg!(debug_assertions) { &["test", "--quiet", "--workspace", "--all-features"] } else { &["bench"] };
     command.args(how).args(["--bench", bench, "--", "--json"]).current_dir(root);
@@ -33,7 +33,7 @@ pub fn figures(
     let mut wrong = None;
     for line in BufReader::new(output).lines() {
         let line = line?;
-        // To its end in any case: it must not wait for a reader.
+        // Reads to the end even after an error, so that the benchmark does not block on a full pipe.
         match serde_json::from_str(&line) {
             Ok(figure) => each(figure),
             Err(error) => wrong = wrong.or(Some(format!("{bench} printed what is no figure ({error}): {line}"))),

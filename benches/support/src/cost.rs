@@ -1,10 +1,10 @@
-//! What a run cost: time, Redis's CPU and this process's own.
+//! The cost of a run: time, Redis's CPU and this process's own.
 
 use std::time::{Duration, Instant};
 
 use crate::{Result, Server};
 
-/// What some messages cost.
+/// The cost of some messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     messages: u64,

@@ -1,6 +1,6 @@
-//! The floor: what a program reaches that does the same by hand, with the same `redis` crate, on a
-//! stream with a consumer group, and with real acknowledgements. It has no leases, retries,
-//! priorities, time limits, atomic settling or reconnecting: that is what the library adds.
+//! The floor: a program that does the same by hand, with the same `redis` crate, on a stream with a consumer group,
+//! with real acknowledgements. It has no leases, retries, priorities, time limits, atomic settling or reconnecting:
+//! these are what the library adds.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use uuid::Uuid;
 
 use crate::{Cost, Meter, Result, Server, Tally};
 
-/// The stream, named as the library names its own, so that commands are as long.
+/// The stream. Its name is as long as the library's, and so are the commands.
 const STREAM: &str = "{actor:bench}:ready:normal";
 const GROUP: &str = "workers";
-/// As the library, which sends as many in one pipeline.
+/// The library sends as many in one pipeline.
 const PIPELINE: u64 = 1_000;
-/// How many messages one read asks for, and how many are settled together.
+/// How many messages a read asks for, and how many are settled together.
 const BATCH: usize = 256;
 
-/// The same members as the library's message has, written and read by derived code.
+/// The members of the library's message, with derived code.
 #[derive(Serialize, Deserialize)]
 struct Body<'a, T> {
     v: u32,
@@ -36,16 +36,16 @@ struct Body<'a, T> {
     sent_at: u64,
 }
 
-/// The text that makes a message's whole body so many bytes long, whatever its number below a million.
+/// The text that makes a message's body so many bytes long, for any number below a million.
 #[must_use]
 pub fn text_for_body(bytes: usize) -> String {
     "x".repeat(bytes.saturating_sub(body(FIRST, "").len()))
 }
 
-/// Numbers begin here in [`text_for_body`]'s messages, so that all have as many digits.
+/// Numbers in [`text_for_body`]'s messages start here, so that all have as many digits.
 pub const FIRST: u64 = 100_000;
 
-/// How long the body of such a message is.
+/// The length of such a message's body.
 #[must_use]
 pub fn body_len(n: u64, text: &str) -> usize {
     body(n, text).len()
@@ -73,14 +73,14 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Connects to an empty server, and makes the stream and its group.
+    /// Connects to an empty server, and creates the stream and its group.
     ///
     /// # Errors
     ///
     /// Redis did not answer.
     pub async fn connect(url: &str) -> Result<Self> {
-        // With the crate's own TCP settings, without `TCP_NODELAY`: small requests that wait for the
-        // answer of the one before go out together, and the floor is a fifth higher for it.
+        // With the crate's default TCP settings, without `TCP_NODELAY`: small requests then go out together, which
+        // makes the floor a fifth faster.
         let client = redis::Client::open(url)?;
         let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let mut commands = client.get_multiplexed_async_connection_with_config(&patient).await?;
@@ -99,7 +99,7 @@ impl Floor {
         Ok(add(n, text).exec_async(&mut self.commands.clone()).await?)
     }
 
-    /// Sends one message after the other.
+    /// Sends messages one after another.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Sends from so many asynchronous tasks at once, each one message after the other.
+    /// Sends from so many concurrent tasks, each one message after another.
     ///
     /// # Errors
     ///
@@ -145,8 +145,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Works until the value is dropped: reads in batches, runs each message in a task of its own,
-    /// and settles what is done in batches.
+    /// Works until dropped: reads in batches, runs each message in a task of its own, and settles in batches.
     #[must_use]
     pub fn work(&self, tally: &Arc<Tally>) -> JoinSet<Result> {
         let (done, settled) = unbounded_channel();
@@ -156,7 +155,7 @@ impl Floor {
         worker
     }
 
-    /// Empties the stream, and measures it.
+    /// Drains the stream, and measures it.
     ///
     /// # Errors
     ///
@@ -171,7 +170,7 @@ impl Floor {
         Ok(cost)
     }
 
-    /// The barest receiver: a blocking read, whose messages start where it returns.
+    /// The simplest receiver: a blocking read, whose messages start when it returns.
     ///
     /// # Errors
     ///
@@ -221,7 +220,7 @@ fn read() -> Cmd {
 }
 
 fn start(body: &[u8], tally: &Tally) {
-    // A body that cannot be read is missed by the tally.
+    // The tally misses a body that cannot be read.
     if let Ok(body) = serde_json::from_slice::<Body<'_, String>>(body) {
         tally.start(body.args.0);
     }

@@ -1,4 +1,4 @@
-//! How long messages took, in a histogram with three digits.
+//! Latencies, in a histogram with three digits.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::{Result, Tally};
 pub struct Latency(Histogram<u64>);
 
 impl Latency {
-    /// From when each was due to its start. The first tenth is left out: connections warm up.
+    /// The time from when each was due to its start. The first tenth is left out, while connections warm up.
     ///
     /// # Errors
     ///
@@ -26,10 +26,10 @@ impl Latency {
         Ok(Self(histogram))
     }
 
-    /// Which part of a run's messages each figure shows, and its name.
+    /// The parts of a run's messages that are shown, and their names.
     pub const FIGURES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
-    /// In milliseconds, how late the latest of this part of the messages was.
+    /// How late the latest of this part of the messages was, in milliseconds.
     #[must_use]
     pub fn ms(&self, part: f64) -> f64 {
         Duration::from_nanos(self.0.value_at_quantile(part)).as_secs_f64() * 1e3

@@ -1,9 +1,8 @@
-//! What the benchmarks share, in the order in which a run uses it.
+//! What the benchmarks share, in the order a run uses it.
 //!
-//! A scenario measures the library beside a *base*, most often the [`floor`]: the same work done by
-//! hand, with the same `redis` crate and no library. Both are run in alternated pairs on one private
-//! [`Server`], every run verifies by its [`Tally`] that each message was run exactly once, and the
-//! [`Report`] shows the medians, their ranges and the ratio of the two.
+//! A scenario compares the library with a *base*, most often the [`floor`]: the same work done by hand, with the same
+//! `redis` crate. Both run in alternated pairs on one private [`Server`]. Every run verifies with its [`Tally`] that
+//! each message ran exactly once. The [`Report`] shows the medians, their ranges and their ratio.
 
 mod args;
 pub mod collect;
@@ -34,5 +33,5 @@ pub use server::{Persistence, Server};
 pub use spread::Spread;
 pub use tally::Tally;
 
-/// What a benchmark ends with. It is a program: whatever goes wrong is shown to its user.
+/// The result of a benchmark. It is a program, so errors are shown to its user.
 pub type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

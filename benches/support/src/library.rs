@@ -1,4 +1,4 @@
-//! The library, used as its users use it.
+//! The library, as its users use it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::{Cost, Meter, Result, Server, Tally};
 ///
 /// # Panics
 ///
-/// The queue's name is no name.
+/// The queue's name is invalid.
 pub fn worker(broker: &RedisBroker, queue: &str, tally: &Arc<Tally>) -> Builder {
     let queue: QueueName = queue.parse().expect("a benchmark's queue has a proper name");
     Worker::builder(broker.clone()).state(Arc::clone(tally)).queues([queue])
 }
 
-/// Sends one message after the other.
+/// Sends messages one after another.
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ pub async fn send_each(broker: &RedisBroker, ids: Range<u64>, text: &str) -> Res
     Ok(())
 }
 
-/// Sends from so many asynchronous tasks at once, each one message after the other.
+/// Sends from so many concurrent tasks, each one message after another.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub async fn send_many(broker: &RedisBroker, ids: Range<u64>, text: &str) -> Res
     Ok(())
 }
 
-/// Runs a worker until it has emptied the queue of the tally's messages, and measures it.
+/// Runs a worker until the tally's messages are drained, and measures it.
 ///
 /// # Errors
 ///
@@ -107,14 +107,14 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// It had failed.
+    /// The worker failed.
     pub async fn stop(self) -> Result {
         let _ = self.stop.send(());
         Ok(self.done.await??)
     }
 }
 
-/// Divides numbers into so many shares, as even as can be.
+/// Divides numbers into so many shares, as evenly as possible.
 pub fn shares(ids: Range<u64>, shares: u64) -> impl Iterator<Item = Range<u64>> {
     let (first, count) = (ids.start, ids.end - ids.start);
     (0..shares).map(move |share| first + count * share / shares..first + count * (share + 1) / shares)

@@ -1,9 +1,9 @@
-//! Which machine a figure was measured on.
+//! The machine that figures were measured on.
 
 use std::fs::read_to_string;
 use std::process::Command;
 
-/// The processor, its cores, the kernel and the Redis of this machine, as far as it tells.
+/// The processor, its cores, the kernel and the Redis of this machine, as far as known.
 #[must_use]
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
@@ -22,7 +22,7 @@ fn processor() -> Option<String> {
 
 fn kernel() -> Option<String> {
     let release = read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    // What follows the number is its builder's.
+    // The rest describes the build.
     let number = release.trim().split(['-', '+']).next()?;
     Some(format!("Linux {number}"))
 }

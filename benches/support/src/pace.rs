@@ -1,13 +1,13 @@
-//! An open loop: messages are sent when they are due, whether or not the ones before are through.
+//! An open loop: messages are sent when they are due, whether or not earlier ones are through.
 //!
-//! A closed loop, which sends the next when the last has come through, sends nothing while the system
-//! stalls, and so leaves out just the messages that would have waited ("coordinated omission"). Here
-//! latency counts from when a message was due, not from when it was sent.
+//! A closed loop sends the next message when the last is through. It sends nothing while the system stalls, and so
+//! omits the very messages that would have waited ("coordinated omission"). Here latency counts from when a message was
+//! due, not from when it was sent.
 
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Threads are woken late by about this much: a lone message is waited for awake from here on.
+/// Threads wake late by about this much: from here on, a lone message is awaited in a busy loop.
 const WAKE: Duration = Duration::from_micros(150);
 
 /// When each message is due: some every tick.
@@ -19,8 +19,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many messages a second, from a moment ahead on. Above 200 a second they come in small
-    /// bunches, a bunch every millisecond.
+    /// So many messages a second, starting in a moment. Above 200 a second they come in small bunches, one every
+    /// millisecond.
     #[must_use]
     pub fn new(per_second: f64) -> Self {
         let tick = if per_second <= 200.0 { 1.0 / per_second } else { 0.001 };
@@ -35,8 +35,8 @@ impl Pace {
         self.began + self.tick.mul_f64((n / self.each) as f64)
     }
 
-    /// Calls `send` with `0..messages`, each when it is due, from a thread of its own: timers of an
-    /// asynchronous runtime are a millisecond coarse.
+    /// Calls `send` with `0..messages`, each when it is due, on its own thread: timers of an async runtime have a
+    /// resolution of a millisecond.
     pub fn run(self, messages: u64, mut send: impl FnMut(u64) + Send + 'static) -> JoinHandle<()> {
         let awake = if self.each == 1 { WAKE } else { Duration::ZERO };
         thread::spawn(move || {

@@ -1,8 +1,8 @@
-//! Alternated pairs: the only fair way to compare two things on a machine whose speed drifts.
+//! Alternated pairs: the only fair comparison on a machine whose speed drifts.
 
 use crate::{Args, Result, Spread};
 
-/// Measurements of the library and of a base, taken in turns.
+/// Measurements of the library and of a base, alternated.
 #[derive(Debug)]
 pub struct Pairs<T> {
     ours: Vec<T>,
@@ -10,7 +10,7 @@ pub struct Pairs<T> {
 }
 
 impl<T> Pairs<T> {
-    /// Measures both in turns. Each goes first in every other pair, so that a drift favours neither.
+    /// Measures both in turns. Each goes first in every other pair, so that drift favours neither.
     ///
     /// # Errors
     ///
@@ -33,12 +33,12 @@ impl<T> Pairs<T> {
         Ok(pairs)
     }
 
-    /// One number of every measurement of the library.
+    /// One number of each measurement of the library.
     pub fn ours(&self, number: impl Fn(&T) -> f64) -> Spread {
         Spread::of(self.ours.iter().map(number))
     }
 
-    /// One number of every measurement of the base.
+    /// One number of each measurement of the base.
     pub fn base(&self, number: impl Fn(&T) -> f64) -> Spread {
         Spread::of(self.base.iter().map(number))
     }

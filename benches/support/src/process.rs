@@ -11,14 +11,14 @@ use crate::{Result, Server, Tally, library};
 /// The first argument of a program that is started as a worker.
 const AS_WORKER: &str = "--worker-process";
 
-/// What tells it to work.
+/// The line that makes it work.
 const BEGIN: &[u8] = b"begin\n";
 
 /// A worker in a process of its own, with default settings.
 #[derive(Debug)]
 pub struct WorkerProcess {
     process: Child,
-    /// The worker stops when it is closed.
+    /// Closing it stops the worker.
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
@@ -28,18 +28,18 @@ impl WorkerProcess {
     ///
     /// # Errors
     ///
-    /// The program cannot be started, or ended at once.
+    /// The program cannot be started, or exited at once.
     pub fn start(server: &Server, queue: &str, messages: u64) -> Result<Self> {
         let mut worker = Self::prepare(server, queue, messages)?;
         worker.begin()?;
         Ok(worker)
     }
 
-    /// Starts the process and connects it. It does not work yet.
+    /// Starts and connects the process. It does not work yet.
     ///
     /// # Errors
     ///
-    /// The program cannot be started, or ended at once.
+    /// The program cannot be started, or exited at once.
     pub fn prepare(server: &Server, queue: &str, messages: u64) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args([AS_WORKER, &server.url(), queue, &messages.to_string()])
@@ -53,17 +53,17 @@ impl WorkerProcess {
         if line == "connected\n" { Ok(worker) } else { Err("a worker process did not start".into()) }
     }
 
-    /// Lets it work.
+    /// Makes it work.
     ///
     /// # Errors
     ///
-    /// It has ended.
+    /// It has exited.
     pub fn begin(&mut self) -> Result {
         let input = self.input.as_mut().ok_or("a worker without an input")?;
         Ok(input.write_all(BEGIN)?)
     }
 
-    /// Its memory, in bytes; `None` where the system does not tell.
+    /// Its memory in bytes, or `None` if the system does not say.
     #[must_use]
     pub fn memory(&self) -> Option<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
@@ -71,11 +71,11 @@ impl WorkerProcess {
         Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? * 1024.0)
     }
 
-    /// Stops it in good order, and notes what it has run in `tally`.
+    /// Stops it in good order, and records what it has run in `tally`.
     ///
     /// # Errors
     ///
-    /// It did not end well.
+    /// It failed.
     pub fn stop(mut self, tally: &Tally) -> Result {
         drop(self.input.take());
         let mut ran = String::new();
@@ -90,8 +90,8 @@ impl WorkerProcess {
         Ok(())
     }
 
-    /// Is the worker, and returns true when it has stopped, where the program was started as one.
-    /// A benchmark calls it first.
+    /// Runs as the worker if the program was started as one, and returns true once it has stopped. A benchmark calls
+    /// this first.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl WorkerProcess {
         }
         let tally = Arc::new(Tally::of(0..messages.parse()?));
         let broker = RedisBroker::connect(url).await?;
-        tell("connected\n")?;
+        say("connected\n")?;
         let mut begin = [0; BEGIN.len()];
         std::io::stdin().read_exact(&mut begin)?;
         let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
@@ -115,20 +115,20 @@ impl WorkerProcess {
             })
             .await?;
         tally.verify_once()?;
-        tell(&tally.ids().map(|n| format!("{n}\n")).collect::<String>())?;
+        say(&tally.ids().map(|n| format!("{n}\n")).collect::<String>())?;
         Ok(true)
     }
 }
 
 impl Drop for WorkerProcess {
     fn drop(&mut self) {
-        // After a proper stop there is nothing to kill.
+        // After an orderly stop there is nothing to kill.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-fn tell(text: &str) -> Result {
+fn say(text: &str) -> Result {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes())?;
     Ok(output.flush()?)

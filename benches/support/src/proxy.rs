@@ -1,4 +1,4 @@
-//! A way to Redis with latency: a TCP proxy that holds back what passes, in each direction.
+//! A TCP proxy that adds latency in each direction.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::{Result, Server};
 
-/// A proxy. Its threads end with its connections; the one that listens, with the program.
+/// A proxy. Its threads end with its connections; the listening one ends with the program.
 ///
-/// It has threads, because an asynchronous runtime's timers are a millisecond coarse.
+/// It uses threads, because timers of an async runtime have a resolution of a millisecond.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
 }
 
-/// Bytes, and when they may go on.
+/// Bytes, and when to pass them on.
 type Held = (Instant, Vec<u8>);
 
 impl Proxy {
@@ -30,7 +30,7 @@ impl Proxy {
         let (port, behind) = (listener.local_addr()?.port(), server.port());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // A connection that cannot be passed on is closed, which its client sees.
+                // A connection that cannot be passed on is closed, so its client notices.
                 let _ = pass(client, behind, round_trip / 2);
             }
         });

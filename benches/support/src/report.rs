@@ -1,5 +1,5 @@
-//! The figures, as a table for people or as JSON lines for programs.
-#![allow(clippy::print_stdout)] // It is what a benchmark is run for.
+//! Figures, as a table for people or as JSON lines for programs.
+#![allow(clippy::print_stdout)] // Printing is a benchmark's purpose.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,20 +16,20 @@ pub struct Figure {
     pub value: f64,
     /// The lowest and the highest.
     pub range: [f64; 2],
-    /// What `value` counts.
+    /// The unit of `value`.
     pub unit: String,
-    /// What it stands beside.
+    /// What it is compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
-    /// What it was measured with.
+    /// The settings of the measurement.
     pub settings: Value,
 }
 
-/// What a figure stands beside.
+/// What a figure is compared with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Base {
-    /// What it is: the floor, or the library with other settings.
+    /// Its name: the floor, or the library with other settings.
     pub name: String,
     /// The median of the same figure there.
     pub value: f64,
@@ -40,8 +40,8 @@ pub struct Base {
 }
 
 impl Figure {
-    /// A figure that stands alone.
-    pub fn alone(metric: impl Into<String>, unit: &str, value: Spread, settings: &Value) -> Self {
+    /// A figure without a base.
+    pub fn single(metric: impl Into<String>, unit: &str, value: Spread, settings: &Value) -> Self {
         Self {
             metric: metric.into(),
             value: value.median,
@@ -52,7 +52,7 @@ impl Figure {
         }
     }
 
-    /// One number of every measurement, beside the same number of the base.
+    /// One number of each measurement, compared with the same number of the base.
     pub fn beside<T>(
         metric: impl Into<String>,
         unit: &str,
@@ -68,10 +68,10 @@ impl Figure {
             ratio: ratio.median,
             ratio_range: [ratio.low, ratio.high],
         };
-        Self { base: Some(base), ..Self::alone(metric, unit, pairs.ours(&number), settings) }
+        Self { base: Some(base), ..Self::single(metric, unit, pairs.ours(&number), settings) }
     }
 
-    /// The same figure beside a number that it should keep to.
+    /// The same figure beside a bound that it should keep.
     #[must_use]
     pub fn within(mut self, name: &str, bound: f64) -> Self {
         let ratio_range = self.range.map(|value| value / bound);
@@ -80,14 +80,14 @@ impl Figure {
     }
 }
 
-/// Shows figures as they come.
+/// Prints figures as they come.
 #[derive(Debug)]
 pub struct Report {
     args: Args,
 }
 
 impl Report {
-    /// Begins with the table's head.
+    /// Starts with the table's head.
     #[must_use]
     pub fn new(args: &Args, title: &str) -> Self {
         if !args.json {
@@ -97,7 +97,7 @@ impl Report {
         Self { args: args.clone() }
     }
 
-    /// Shows a figure, if it was asked for.
+    /// Prints a figure, if it is selected.
     pub fn show(&self, figure: &Figure) {
         if !self.args.wants(&figure.metric) {
             return;
@@ -116,7 +116,7 @@ impl Report {
         println!("| {metric} | {value} {unit} | {low} to {high} | {beside} | {ratio} | {} |", words(settings));
     }
 
-    /// Shows what one stage of every measurement cost: messages a second, and the CPU of each.
+    /// Prints what one stage of each measurement cost: messages a second, and the CPU of each.
     pub fn cost<T>(&self, metric: &str, pairs: &Pairs<T>, stage: impl Fn(&T) -> Cost, base: &str, settings: &Value) {
         let show = |suffix: &str, unit, number: fn(&Cost) -> f64| {
             let metric = format!("{metric}{suffix}");
@@ -128,7 +128,7 @@ impl Report {
     }
 }
 
-/// Settings in words: `messages 1000, persistence off`.
+/// Settings as text: `messages 1000, persistence off`.
 fn words(settings: &Value) -> String {
     let members = settings.as_object().into_iter().flatten().map(|(name, value)| match value {
         Value::String(text) => format!("{name} {text}"),
@@ -137,7 +137,7 @@ fn words(settings: &Value) -> String {
     members.collect::<Vec<_>>().join(", ")
 }
 
-/// A number with three digits, or all that stand before its point.
+/// A number with three digits, or all digits before its point.
 #[must_use]
 pub fn number(value: f64) -> String {
     match value.abs() {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_figure_is_read_as_it_was_written() -> Result<(), serde_json::Error> {
         let figure =
-            Figure::alone("a/b", "us", Spread::one(2.0), &serde_json::json!({"messages": 3})).within("bound", 4.0);
+            Figure::single("a/b", "us", Spread::one(2.0), &serde_json::json!({"messages": 3})).within("bound", 4.0);
         let read: Figure = serde_json::from_str(&serde_json::to_string(&figure)?)?;
         assert_eq!((read.metric, read.value, read.base.map(|base| base.ratio)), ("a/b".to_owned(), 2.0, Some(0.5)));
         Ok(())

@@ -1,4 +1,4 @@
-//! A redis-server of a benchmark's own, and what it knows about itself.
+//! A private redis-server, and what it reports.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -12,19 +12,19 @@ use crate::Result;
 /// Longer than anything here takes.
 const HANG: Duration = Duration::from_secs(300);
 
-/// What Redis keeps on disk.
+/// Redis's persistence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
     /// Nothing.
     Off,
-    /// An append-only file, forced to disk once a second.
+    /// An append-only file, synced once a second.
     EverySecond,
-    /// An append-only file, forced to disk before every answer.
+    /// An append-only file, synced before every answer.
     Always,
 }
 
 impl Persistence {
-    /// As Redis calls it.
+    /// Redis's name for it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,14 +43,13 @@ impl Persistence {
     }
 }
 
-/// A redis-server that ends with this value. It listens on a free port of this host, as users reach
-/// theirs over TCP.
+/// A redis-server that ends with this value. It listens on a free local port, since users reach theirs over TCP.
 #[derive(Debug)]
 pub struct Server {
     process: Child,
     port: u16,
     persistence: Persistence,
-    /// For the harness's own questions.
+    /// For the harness's own requests.
     admin: MultiplexedConnection,
     _directory: TempDir,
 }
@@ -84,7 +83,7 @@ impl Server {
         }
     }
 
-    /// The port that it listens on.
+    /// The port it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -96,7 +95,7 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What it keeps on disk.
+    /// Its persistence.
     #[must_use]
     pub fn persistence(&self) -> Persistence {
         self.persistence
@@ -111,7 +110,7 @@ impl Server {
         Ok(redis::cmd("FLUSHALL").arg("SYNC").exec_async(&mut self.admin.clone()).await?)
     }
 
-    /// The CPU time that it has used, in user and in kernel mode, background threads included.
+    /// The CPU time it has used, in user and kernel mode, including background threads.
     ///
     /// # Errors
     ///
@@ -122,7 +121,7 @@ impl Server {
         Ok(Duration::from_secs_f64(seconds))
     }
 
-    /// The memory that it uses, in bytes.
+    /// The memory it uses, in bytes.
     ///
     /// # Errors
     ///
@@ -131,7 +130,7 @@ impl Server {
         field(&self.info("memory").await?, "used_memory")
     }
 
-    /// How many commands it has processed, those within scripts included.
+    /// How many commands it has processed, including those within scripts.
     ///
     /// # Errors
     ///
@@ -140,7 +139,7 @@ impl Server {
         field(&self.info("stats").await?, "total_commands_processed")
     }
 
-    /// How often a command was called, with its subcommands.
+    /// How often a command and its subcommands were called.
     ///
     /// # Errors
     ///
@@ -169,7 +168,7 @@ impl Server {
         Ok(lengths.iter().sum())
     }
 
-    /// Waits until a queue holds at most `left` messages: all others are settled.
+    /// Waits until a queue holds at most `left` messages, and all others are settled.
     ///
     /// # Errors
     ///
@@ -203,7 +202,7 @@ impl Drop for Server {
 
 async fn answering(port: u16, process: &mut Child) -> Result<MultiplexedConnection> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
-    // Taking the memory of a million messages away takes longer than the crate's default of 500 ms.
+    // Deleting a million messages takes longer than the crate's default of 500 ms.
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(HANG));
     let began = Instant::now();
     loop {

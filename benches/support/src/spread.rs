@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The median of several measurements, with the lowest and the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// The middle one; of an even number, the mean of the middle two.
+    /// The middle one; for an even number, the mean of the middle two.
     pub median: f64,
     /// The lowest.
     pub low: f64,
@@ -14,7 +14,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these measurements.
+    /// The spread of these measurements.
     ///
     /// # Panics
     ///
@@ -28,7 +28,7 @@ impl Spread {
         Self { median, low, high }
     }
 
-    /// Of one measurement.
+    /// The spread of one measurement.
     #[must_use]
     pub fn one(value: f64) -> Self {
         Self { median: value, low: value, high: value }

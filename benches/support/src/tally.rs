@@ -1,4 +1,4 @@
-//! Which messages were run, and when: the proof that each was run exactly once.
+//! Which messages ran, and when: the proof that each ran exactly once.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,13 @@ use crate::Result;
 /// Longer than any run takes: it ends a benchmark that hangs.
 const HANG: Duration = Duration::from_secs(120);
 
-/// Which of a run's messages were run, and when. A worker hands it to its actors.
+/// Which messages of a run started, and when. A worker gives it to its actors as state.
 #[derive(Debug)]
 pub struct Tally {
     began: Instant,
     /// The number of the first message.
     first: u64,
-    /// Nanoseconds from `began` to each message's start; 0 for one that has not started.
+    /// Nanoseconds from `began` to each message's start; 0 if it has not started.
     starts: Vec<AtomicU64>,
     started: AtomicU64,
     duplicates: AtomicU64,
@@ -26,7 +26,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// For the messages of these numbers, all of which are wanted.
+    /// For messages with these numbers, all of which must start.
     #[must_use]
     pub fn of(ids: Range<u64>) -> Self {
         let messages = ids.end - ids.start;
@@ -41,7 +41,7 @@ impl Tally {
         }
     }
 
-    /// Notes that message `n` has started.
+    /// Records that message `n` has started.
     pub fn start(&self, n: u64) {
         let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
         let cell = self.cell(n);
@@ -54,16 +54,16 @@ impl Tally {
         }
     }
 
-    /// Wants so many more to start than have started so far.
+    /// Expects so many more to start.
     pub fn want_more(&self, messages: u64) {
         self.wanted.store(self.started() + messages, Ordering::Relaxed);
     }
 
-    /// Waits until as many as wanted have started.
+    /// Waits until as many as expected have started.
     ///
     /// # Errors
     ///
-    /// They do not start.
+    /// They did not start in time.
     pub async fn reached(&self) -> Result {
         let waited = tokio::time::timeout(HANG, async {
             while self.started() < self.wanted.load(Ordering::Relaxed) {
@@ -96,18 +96,18 @@ impl Tally {
         self.starts.get(usize::try_from(n.checked_sub(self.first)?).ok()?)
     }
 
-    /// That every message was run exactly once.
+    /// Checks that every message ran exactly once.
     ///
     /// # Errors
     ///
-    /// Some were not run, or more than once, or were never sent.
+    /// Some did not run, ran more than once, or were never sent.
     pub fn verify(&self) -> Result {
         self.verify_once()?;
         let (started, sent) = (self.started(), self.starts.len() as u64);
         if started == sent { Ok(()) } else { Err(format!("{started} of {sent} messages were run").into()) }
     }
 
-    /// That no message was run more than once.
+    /// Checks that no message ran more than once.
     ///
     /// # Errors
     ///

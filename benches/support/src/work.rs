@@ -1,5 +1,4 @@
-//! The actors that are measured. Each notes its message's number in the worker's [`Tally`], and does
-//! nothing else.
+//! The measured actors. Each records its message's number in the worker's [`Tally`], and does nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +14,21 @@ pub const QUEUE: &str = "bench";
 pub const TEXT: &str =
     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
-/// No work at all. `text` only makes the message as long as it should be.
+/// Does nothing. `text` only sets the size of the message.
 #[actor(queue = "bench")]
 pub async fn noop(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     let _ = text;
     tally.start(n);
 }
 
-/// No work, in a plain function: it runs on a thread of the worker's.
+/// Does nothing, in a plain function: it runs on a thread of the worker.
 #[actor(queue = "bench-sync")]
 pub fn noop_sync(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     let _ = text;
     tally.start(n);
 }
 
-/// Fails at its first attempt and is retried within a few milliseconds.
+/// Fails its first attempt, and is retried within a few milliseconds.
 #[actor(queue = "bench-retries", max_retries = 3, min_backoff = "1ms", max_backoff = "1ms")]
 pub async fn fails_once(cx: &Context, n: u64, text: &str, #[state] tally: &Arc<Tally>) -> Result<(), String> {
     let _ = text;
@@ -40,7 +39,7 @@ pub async fn fails_once(cx: &Context, n: u64, text: &str, #[state] tally: &Arc<T
     Ok(())
 }
 
-/// Waits for 10 ms, as for somebody's answer.
+/// Waits for 10 ms, as for another service.
 #[actor(queue = "bench-waits")]
 pub async fn waits(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     let _ = text;
@@ -48,7 +47,7 @@ pub async fn waits(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     tally.start(n);
 }
 
-/// Takes a second: slow beside any fetch.
+/// Takes a second: slow, compared with a claim.
 #[actor(queue = "bench-slow")]
 pub async fn slow(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     let _ = text;

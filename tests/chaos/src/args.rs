@@ -6,31 +6,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::failpoints;
 use crate::process::Orders;
 
-/// What the program was asked to do.
+/// The command to run.
 #[derive(Debug)]
 pub(crate) enum Command {
     Run(Options),
     List,
     Worker(Orders),
     Producer(Orders),
-    /// Run a program that must die with the harness.
+    /// Runs a program that dies with the harness.
     Guard(Vec<String>),
 }
 
-/// How to play.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) seconds: u64,
-    /// Names with commas between, or `all` for each in turn.
+    /// Names separated by commas, or `all`.
     pub(crate) scenario: String,
-    /// Where the verdicts are written.
+    /// The file for the verdicts.
     pub(crate) json: Option<PathBuf>,
-    /// The one failpoint to play; else all are.
+    /// Plays only this failpoint.
     pub(crate) point: Option<String>,
-    /// Whether the histories and Redis's files are left where they are.
+    /// Keeps the histories and Redis's files.
     pub(crate) keep: bool,
-    /// Whether what is late breaks no rule: where other work is done on the machine.
+    /// Excuses broken time rules, for machines that do other work.
     pub(crate) untimed: bool,
 }
 

@@ -1,5 +1,4 @@
-//! The clock of every history: one for all processes of this machine, and out of reach of a fault
-//! that sets a host's clock.
+//! The clock of every history. All processes of this machine share it, and no fault can set it.
 
 use rustix::time::{ClockId, clock_gettime};
 

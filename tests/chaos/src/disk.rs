@@ -1,4 +1,4 @@
-//! A small disk of the run's own, which can be filled.
+//! A small disk that a fault can fill.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use std::process::Command;
 
 /// Enough for what one scenario writes.
 const SIZE: &str = "size=256m";
-/// How much is written at a time.
+/// The size of one write.
 const PIECE: usize = 1 << 16;
 
-/// A file system in memory, which goes with its value.
+/// A file system in memory, unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct Disk {
     path: PathBuf,
@@ -21,7 +21,7 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// Mounting is not permitted here: the error says what was answered.
+    /// Mounting is not permitted here. The error contains the answer.
     pub(crate) fn mount(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let answer = Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "chaos"]).arg(path).output()?;
@@ -31,12 +31,12 @@ impl Disk {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Takes all the room there is.
+    /// Fills the disk.
     pub(crate) fn fill(&self) -> io::Result<()> {
         let mut ballast = File::options().create(true).append(true).open(self.ballast())?;
         let mut piece = vec![0; PIECE];
         while !piece.is_empty() {
-            // What no longer fits as a whole may still fit in parts.
+            // A smaller piece may still fit.
             match ballast.write(&piece) {
                 Ok(written) if written == piece.len() => {}
                 Ok(_) | Err(_) => piece.truncate(piece.len() / 2),
@@ -45,7 +45,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives the room back.
+    /// Frees the space again.
     pub(crate) fn free(&self) -> io::Result<()> {
         std::fs::remove_file(self.ballast())
     }
@@ -57,7 +57,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Whoever still writes there was killed a moment ago.
+        // The writer was killed a moment ago.
         let _ = Command::new("umount").arg("--lazy").arg(&self.path).output();
     }
 }

@@ -1,4 +1,4 @@
-//! The faults: what each does, and what it takes to end it.
+//! The faults: how each begins and ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::fleet::{Role, Slot};
 use crate::foreign;
 use crate::history::What;
 use crate::process::{NAMESPACE, QUEUES};
-use crate::proxy::Weather;
+use crate::proxy::Condition;
 use crate::stage::Stage;
 use crate::{storage, tasks, threads};
 
-/// Something that goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Fault {
@@ -37,7 +37,7 @@ pub(crate) enum Fault {
     FlushScripts,
     KillClients,
     LoseWorkers,
-    LoseLater,
+    LoseScheduled,
     LoseConsumers,
     LoseGroups,
     LoseDead,
@@ -87,22 +87,22 @@ impl Fault {
         }
     }
 
-    /// How long it lasts, at least and at most, in ms; zero for what is over at once.
+    /// Its minimum and maximum duration in ms; zero for an instant.
     pub(crate) fn hold_ms(self, lease: Duration) -> (u64, u64) {
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         match self {
-            // Long enough that the others have declared it dead.
+            // Long enough for the others to declare it dead.
             Self::FreezeWorker => (lease * 4 / 3 + 500, lease * 2 + 2_000),
-            // The grace: longer than the shutdown timeout of the scenario, which is 2.5 s, and shorter.
+            // The grace period: longer, and shorter, than the scenario's shutdown timeout of 2.5 s.
             Self::Deploy => (3_000, 3_000),
             Self::HastyDeploy => (800, 2_000),
             Self::RollBack => (1_000, 5_000),
-            // Long enough for a message to be delivered several times, if it is put off again and again.
+            // Long enough for several deliveries of a message that is parked again and again.
             Self::RollBackAll => (3_000, 8_000),
             Self::FewThreads => (500, 8_000),
             Self::KillRedis => (50, 2_000),
-            // Up to longer than any lease, which nobody can have kept then. Before that, the leases of some
-            // have ended and those of others have not.
+            // Up to longer than any lease, so that none can be kept. In shorter outages some leases end and others do
+            // not.
             Self::LongOutage => (lease * 2 / 3, lease + 3_000),
             Self::FreezeRedis => (300, 3_500),
             Self::HandOver | Self::FailOver => (300, 1_000),
@@ -115,25 +115,25 @@ impl Fault {
         }
     }
 
-    fn weather(self) -> Weather {
+    fn condition(self) -> Condition {
         match self {
-            Self::Cut => Weather::Cut,
-            Self::Mute => Weather::Mute,
-            Self::Deaf => Weather::Deaf,
-            Self::Snap => Weather::Snap,
-            Self::Lag => Weather::Lag,
-            Self::Drip => Weather::Drip,
-            _ => Weather::Clear,
+            Self::Cut => Condition::Cut,
+            Self::Mute => Condition::Mute,
+            Self::Deaf => Condition::Deaf,
+            Self::Snap => Condition::Snap,
+            Self::Lag => Condition::Lag,
+            Self::Drip => Condition::Drip,
+            _ => Condition::Clear,
         }
     }
 
-    /// Whether it leaves workers, their network and their leases alone.
+    /// Whether it spares workers, their network and their leases.
     pub(crate) fn spares_workers(self) -> bool {
         let loses_leases = matches!(self, Self::LoseWorkers | Self::HandOver | Self::FailOver);
         self.track() == Track::Redis && !loses_leases
     }
 
-    /// Whether Redis cannot be used by anyone meanwhile.
+    /// Whether nobody can use Redis meanwhile.
     fn takes_redis_away(self) -> bool {
         matches!(
             self,
@@ -147,7 +147,7 @@ impl Fault {
         )
     }
 
-    /// Begins it. `dice` chooses its victim.
+    /// Begins the fault. `dice` chooses the victim.
     pub(crate) fn begin(self, stage: &mut Stage, rng: u64) -> Result<Victim, Box<dyn std::error::Error>> {
         let victim = self.victim(stage, rng);
         let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
@@ -162,7 +162,7 @@ impl Fault {
             (Self::RollBack, Some(slot)) => slot.replace(true),
             (Self::FewThreads, Some(slot)) => slot.pid().map_or(Ok(()), |pid| threads::refuse(pid, true))?,
             (Self::Deploy, _) => stage.of(Role::Worker).skip(1).for_each(Slot::cycle),
-            // Nobody is spared, so that a message may be befallen again and again.
+            // No worker is spared, so that a message can lose several workers.
             (Self::HastyDeploy, _) => stage.of(Role::Worker).for_each(Slot::cycle),
             (Self::RollBackAll, _) => stage.of(Role::Worker).for_each(|slot| slot.replace(true)),
             (Self::FreezeWorker, Some(slot)) => slot.freeze(),
@@ -178,12 +178,12 @@ impl Fault {
                 stage.server.launch(&["--key-load-delay", "100"])?;
             }
             (Self::OutOfMemory, _) => stage.redis("CONFIG SET maxmemory 1")?,
-            // A replica of nobody: it keeps what it has, and takes no writes.
+            // A replica without a master keeps its data and refuses writes.
             (Self::ReadOnly, _) => stage.redis("REPLICAOF 127.0.0.1 1")?,
             (Self::FlushScripts, _) => stage.redis("SCRIPT FLUSH")?,
             (Self::KillClients, _) => stage.redis("CLIENT KILL TYPE normal")?,
             (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(rng, "workers")))?,
-            (Self::LoseLater, _) => lose_index(stage, rng, "scheduled")?,
+            (Self::LoseScheduled, _) => lose_index(stage, rng, "scheduled")?,
             (Self::LoseConsumers, _) => lose_consumers(stage, rng)?,
             (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(rng)))?,
             (Self::LoseDead, _) => lose_index(stage, 0, "dead")?,
@@ -193,18 +193,18 @@ impl Fault {
             (Self::FillDisk, _) => stage.disk.as_ref().map_or(Ok(()), Disk::fill)?,
             (Self::Foreign, _) => foreign::send(stage, rng)?,
             (Self::Poison | Self::Hog | Self::Leak, _) => self.send(stage),
-            (fault, Some(slot)) => slot.proxy.set(fault.weather()),
-            // A fault of single processes, where there is none to befall.
+            (fault, Some(slot)) => slot.proxy.set(fault.condition()),
+            // A fault of single processes, without a process to hit.
             (_, None) => {}
         }
         Ok(victim)
     }
 
-    /// Ends it.
+    /// Ends the fault.
     pub(crate) fn end(self, stage: &mut Stage, victim: &Victim) -> Result<(), Box<dyn std::error::Error>> {
         if let Some(slot) = victim.0.map(|slot| &mut stage.slots[slot]) {
             slot.thaw();
-            slot.proxy.set(Weather::Clear);
+            slot.proxy.set(Condition::Clear);
         }
         match self {
             Self::KillRedis | Self::LongOutage => {
@@ -212,7 +212,7 @@ impl Fault {
                 stage.server.wait_ready()?;
             }
             Self::Deploy | Self::HastyDeploy => stage.of(Role::Worker).for_each(Slot::end_grace),
-            // The first is of the older version to the end.
+            // The first worker runs the older version to the end.
             Self::RollBack | Self::RollBackAll => stage.of(Role::Worker).skip(1).for_each(|slot| slot.replace(false)),
             Self::FewThreads => {
                 let pid = victim.0.and_then(|slot| stage.slots[slot].pid());
@@ -222,7 +222,7 @@ impl Fault {
             Self::FailOver => stage.fail_over()?,
             Self::FillDisk => {
                 stage.disk.as_ref().map_or(Ok(()), Disk::free)?;
-                // One that must write before it answers ends itself where it cannot.
+                // A Redis that must write before it answers exits if it cannot.
                 if !stage.server.is_running() {
                     stage.server.launch(&[])?;
                 }
@@ -245,7 +245,7 @@ impl Fault {
         Ok(())
     }
 
-    /// The first worker is spared by all that befalls single ones, so that somebody can always recover.
+    /// Faults of single workers spare the first, so that one can always recover.
     fn victim(self, stage: &Stage, rng: u64) -> Victim {
         let wanted: &[Role] = match self {
             Self::KillWorker | Self::CycleWorker | Self::FreezeWorker | Self::RollBack | Self::FewThreads => {
@@ -263,7 +263,7 @@ impl Fault {
         Victim((count > 0).then(|| victims[(rng % count) as usize]))
     }
 
-    /// Sends a message that is a fault itself. Redis may be away, so nothing waits for it.
+    /// Sends a message that is a fault itself. Redis may be unavailable, so nothing waits for the answer.
     fn send(self, stage: &Stage) {
         let broker: Arc<dyn Broker> = Arc::clone(&stage.sender);
         tokio::spawn(async move {
@@ -280,7 +280,7 @@ impl Fault {
     }
 }
 
-/// Whom a fault befell: a slot, or Redis.
+/// The victim: a slot, or Redis.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Victim(pub(crate) Option<usize>);
 
@@ -309,7 +309,7 @@ fn stream(rng: u64) -> String {
     key(rng, ["ready:normal", "ready:normal", "ready:high", "ready:low"][(rng / 2 % 4) as usize])
 }
 
-/// Deletes the consumers of a stream, with what the group knew of their messages.
+/// Deletes the consumers of a stream, and the group's knowledge of their messages.
 fn lose_consumers(stage: &Stage, rng: u64) -> redis::RedisResult<()> {
     let stream = stream(rng);
     let mut connection = stage.server.connection()?;

@@ -1,5 +1,4 @@
-//! The processes of a run: workers and producers, each behind a proxy of its own, restarted when they
-//! die.
+//! The processes of a run: workers and producers, each behind its own proxy, restarted when they die.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -11,10 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::history::{Journal, What};
 use crate::memory::Memory;
-use crate::process::{Fate, Orders};
+use crate::process::{Failpoint, Orders};
 use crate::proxy::Proxy;
 
-/// What a process is for.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Worker,
@@ -30,26 +29,26 @@ impl Role {
     }
 }
 
-/// What a process runs under.
+/// How a process is launched.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Under {
-    /// A program and its arguments, which the process's own follow.
+    /// A program and its arguments, followed by the process's own command line.
     pub(crate) program: &'static [&'static str],
     pub(crate) variables: &'static [(&'static str, &'static str)],
 }
 
-/// A place for one process after another.
+/// A slot for one process after another.
 #[derive(Debug)]
 pub(crate) struct Slot {
     role: Role,
     number: usize,
     sessions: usize,
     orders: Orders,
-    /// What it runs under, as `prlimit` or `faketime`.
+    /// A wrapper such as `prlimit` or `faketime`.
     under: Under,
     pub(crate) proxy: Proxy,
     child: Option<(String, Child)>,
-    /// Whether it is meant to run.
+    /// Whether a process is wanted here.
     wanted: bool,
     /// Whether it was asked to stop.
     ordered: bool,
@@ -94,9 +93,9 @@ impl Slot {
         format!("{}-{}", self.role.name(), self.number)
     }
 
-    /// Says where the processes that are started from now on die.
-    pub(crate) fn doom(&mut self, fate: Option<Fate>) {
-        self.orders.fate = fate;
+    /// Sets the failpoint for processes started from now on.
+    pub(crate) fn arm(&mut self, failpoint: Option<Failpoint>) {
+        self.orders.failpoint = failpoint;
     }
 
     /// Starts a process.
@@ -150,22 +149,22 @@ impl Slot {
         self.signal(Signal::CONT);
     }
 
-    /// Asks it to stop, to be started again once it has.
+    /// Asks the process to stop; it is restarted afterwards.
     pub(crate) fn cycle(&mut self) {
-        // A second signal means that it must wait for nothing: no deploy sends that to a worker that stops.
+        // A second signal would end the wait for runs. No deploy sends one.
         if !self.ordered {
             self.ask();
         }
     }
 
-    /// Kills it if it was asked to stop and has not: the grace is over. Who has come after it lives.
+    /// Kills the process if it was asked to stop and has not. Its successor lives.
     pub(crate) fn end_grace(&mut self) {
         if self.ordered {
             self.kill();
         }
     }
 
-    /// Has a process of an older version, or of the newest, take the place of this one.
+    /// Replaces the process by one of the older or the newest version.
     pub(crate) fn replace(&mut self, older: bool) {
         if self.orders.older != older {
             self.orders.older = older;
@@ -181,7 +180,7 @@ impl Slot {
         self.signal(Signal::TERM);
     }
 
-    /// Asks it to stop for good.
+    /// Asks the process to stop for good.
     pub(crate) fn dismiss(&mut self) {
         self.wanted = false;
         self.ask();
@@ -202,7 +201,7 @@ impl Slot {
         }
     }
 
-    /// Notes a process that ended, and starts the next where one is wanted.
+    /// Records a process that ended, and restarts it if wanted.
     pub(crate) fn tend(&mut self) -> io::Result<()> {
         if let Some((_, child)) = &mut self.child
             && let Some(status) = child.try_wait()?

@@ -1,5 +1,5 @@
-//! Messages that no sender of this library wrote: today's format with only what it must have, and a
-//! format of tomorrow, which waits for tomorrow's workers.
+//! Messages that this library did not write: minimal ones in today's format, and ones in a newer format that wait for
+//! newer workers.
 
 use actor_core::{Actor, MessageId};
 use redis::{RedisResult, cmd};
@@ -10,10 +10,10 @@ use crate::stage::Stage;
 use crate::storage::key;
 use crate::tasks::plain;
 
-/// How many of each kind go together.
+/// The number of each kind in a batch.
 const EACH: usize = 5;
 
-/// When what is parked here is due by itself, in ms since 1970: long after any test.
+/// The due time of messages parked here, in ms since 1970: long after any test.
 const FAR_MS: u64 = 4_000_000_000_000;
 
 /// Adds some of both kinds to the ready streams.
@@ -32,13 +32,13 @@ pub(crate) fn send(stage: &Stage, rng: u64) -> RedisResult<()> {
 
         let id = MessageId::new();
         let body = format!(r#"{{"v":2,"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"lane":[1,2]}}"#);
-        stage.journal.note(&What::Tomorrow { id, body: body.clone() });
+        stage.journal.note(&What::NewerFormat { id, body: body.clone() });
         cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
     }
     Ok(())
 }
 
-/// Parks some messages until a worker comes that can run them, as one that cannot would have.
+/// Parks some messages, as a worker does that cannot run them.
 pub(crate) fn park(stage: &Stage) -> RedisResult<()> {
     let mut connection = stage.server.connection()?;
     let actor = <plain as Actor>::DEF.name;

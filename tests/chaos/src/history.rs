@@ -1,4 +1,4 @@
-//! What happened, as every process wrote it down: one file for each process, one line for each event.
+//! The history of a run: one file for each process, one line for each event.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::now_us;
 
-/// One thing that happened.
+/// An event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "e", rename_all = "snake_case")]
 pub(crate) enum What {
@@ -24,24 +24,24 @@ pub(crate) enum What {
     Unknown { id: MessageId, why: String },
 
     /// A message of a newer format was added by hand.
-    Tomorrow { id: MessageId, body: String },
+    NewerFormat { id: MessageId, body: String },
 
-    /// A worker was in flight a message, and may run it.
+    /// A message was delivered to a worker, which may run it.
     Delivered { id: MessageId, attempt: u32, crashes: u32, token: u64 },
     /// A run began.
     Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
     /// A run ended.
     End { id: MessageId, token: u64, how: How },
-    /// A worker is about to settle a message, and not as done: `spent` attempts are counted from here on.
+    /// A worker is about to settle a message, but not as done. `spent` attempts count from here on.
     Settled { id: MessageId, token: u64, spent: u32, error: Option<String> },
 
     /// A session began: its lease was asked for at `asked`.
     Registered { worker: String, asked: u64 },
-    /// The lease was prolonged.
+    /// The lease was renewed.
     Renewed { worker: String, asked: u64 },
     /// The worker learned that it was declared dead.
     Lost { worker: String },
-    /// The lease was ended in good order.
+    /// The lease ended in good order.
     Deregistered { worker: String },
 
     /// The effect of a message was written to the ledger.
@@ -51,33 +51,33 @@ pub(crate) enum What {
 
     /// A process was started.
     Spawned { process: String, pid: u32 },
-    /// The process that starts next is of an older version, which lacks the newest actor.
+    /// The next process started runs the older version, which lacks the newest actor.
     Older { process: String },
     /// A process was asked to stop.
     Asked { process: String },
-    /// A process ended; `ordered` where it was asked to and obeyed.
+    /// A process ended. `ordered` if it was asked to, and obeyed.
     Died { process: String, how: String, ordered: bool },
-    /// A process passed the point at which it was told to die, and is about to.
+    /// A process reached the failpoint it must die at, and is about to.
     Reached { point: String },
     /// A fault began.
     Fault { name: String, on: String },
     /// A fault was ended.
     Healed { name: String, on: String },
-    /// Redis cannot be used from here on.
+    /// Redis becomes unavailable.
     Away,
-    /// Redis can be used again.
+    /// Redis is available again.
     Back,
-    /// The network forgot a connection that was quiet, and swallows whatever comes on it.
+    /// The network dropped an idle connection and discards what arrives on it.
     Forgot { on: String },
-    /// The whole machine stood still until now.
+    /// The whole machine stalled until now.
     Stalled { since: u64 },
     /// What Redis stores from here on may be lost with its master.
     Parted,
-    /// The master died, and its replica is to take its place.
+    /// The master died; its replica takes its place.
     MasterLost,
-    /// All faults are over, and messages are still sent.
+    /// All faults are over; messages are still sent.
     Calm,
-    /// No message is sent any more.
+    /// No more messages are sent.
     Draining,
 }
 
@@ -91,13 +91,13 @@ pub(crate) enum How {
     DoneBefore,
     /// It failed on purpose.
     Failed,
-    /// It failed since another run of the message has a newer token.
+    /// It failed because another run of the message has a newer token.
     Stale,
     /// It was dropped before its end.
     Dropped,
 }
 
-/// An event, when it happened, and which process wrote it.
+/// An event, its time, and the process that wrote it.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) at: u64,
@@ -105,7 +105,7 @@ pub(crate) struct Event {
     pub(crate) what: What,
 }
 
-/// A process's history, while it writes it.
+/// A process's history, open for writing.
 #[derive(Debug)]
 pub(crate) struct Journal {
     directory: PathBuf,
@@ -119,12 +119,12 @@ impl Journal {
         Ok(Self { directory: directory.to_owned(), file: Mutex::new(file) })
     }
 
-    /// Which process of the same run died at a point.
+    /// The process of this run that died at a point.
     pub(crate) fn reached(&self, point: &str) -> io::Result<Option<String>> {
         Ok(History::read(&self.directory)?.reached(point))
     }
 
-    /// Writes an event down before it returns, so that not even a kill takes it back.
+    /// Writes an event before it returns, so that a kill cannot undo it.
     pub(crate) fn note(&self, what: &What) {
         let mut line = serde_json::to_vec(&(now_us(), what)).expect("events always serialize");
         line.push(b'\n');
@@ -133,7 +133,7 @@ impl Journal {
     }
 }
 
-/// All that was written, by time.
+/// All events, by time.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) processes: Vec<String>,
@@ -152,7 +152,7 @@ impl History {
             let process = history.processes.len();
             history.processes.push(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
             for line in BufReader::new(File::open(path)?).lines() {
-                // A kill may tear the last line of a file.
+                // A kill may truncate the last line of a file.
                 if let Ok((at, what)) = serde_json::from_str(&line?) {
                     history.events.push(Event { at, process, what });
                 }
@@ -162,7 +162,7 @@ impl History {
         Ok(history)
     }
 
-    /// Which process died at a point.
+    /// The process that died at a point.
     pub(crate) fn reached(&self, point: &str) -> Option<String> {
         let reached = |event: &&Event| matches!(&event.what, What::Reached { point: reached } if reached == point);
         self.events.iter().find(reached).map(|event| self.processes[event.process].clone())

@@ -1,7 +1,7 @@
-//! The world outside: effects, each guarded by the fencing token of the run that wants it.
+//! The outside world: effects, each guarded by the fencing token of its run.
 //!
-//! It is what a user's database would be, as the documentation of `Context::fencing_token` tells: it refuses
-//! a token that is smaller than the last it saw, and an effect that is there already.
+//! It stands for a user's database, as in the documentation of `Context::fencing_token`. It refuses tokens that are
+//! smaller than the last it saw, and effects that exist already.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,11 +13,11 @@ use actor_core::MessageId;
 
 use crate::history::{Journal, What};
 
-/// What the ledger says to a run.
+/// The ledger's answer to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Granted,
-    /// The effect is there already.
+    /// The effect exists already.
     Done,
     /// A newer run was seen.
     Stale,
@@ -31,7 +31,7 @@ struct Row {
 
 type Rows = Arc<Mutex<HashMap<MessageId, Row>>>;
 
-/// Serves the ledger at `path`, from threads of its own, as long as the process lives.
+/// Serves the ledger at `path`, on its own threads, as long as the process lives.
 pub(crate) fn serve(path: &Path, journal: Arc<Journal>) -> io::Result<()> {
     let listener = UnixListener::bind(path)?;
     let rows = Rows::default();
@@ -99,7 +99,7 @@ impl Client {
         self.ask("begin", id, token)
     }
 
-    /// Asks for a run's effect.
+    /// Requests a run's effect.
     pub(crate) fn commit(&self, id: MessageId, token: u64) -> Answer {
         self.ask("commit", id, token)
     }

@@ -1,6 +1,6 @@
-//! Kills processes, servers and networks, and judges what became of every message.
+//! Kills processes, servers and networks, and checks what became of every message.
 //!
-//! `docs/chaos.md` says how to run, read and extend it.
+//! `docs/chaos.md` explains how to run, read and extend it.
 
 mod args;
 mod clock;
@@ -17,6 +17,7 @@ mod plan;
 mod process;
 mod producer;
 mod proxy;
+mod recorder;
 mod report;
 mod run;
 mod scenario;
@@ -28,7 +29,6 @@ mod storage;
 mod tasks;
 mod threads;
 mod waiting;
-mod witness;
 mod worker;
 
 use std::error::Error;
@@ -44,18 +44,18 @@ use scenario::Scenario;
 use stage::NotArranged;
 use tokio::runtime::Runtime;
 
-/// What a run of this program comes to.
+/// The result of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Holds,
     Broken,
-    /// All that was played holds, and something could not be played here.
+    /// Everything that was played holds; something could not be played here.
     NotArranged,
-    /// Something came to no verdict.
+    /// A scenario reached no verdict.
     BrokeOff,
 }
 
-#[allow(clippy::print_stderr)] // A program's last words.
+#[allow(clippy::print_stderr)] // The program's last output.
 fn main() -> ExitCode {
     let done = match args::read(std::env::args().skip(1)) {
         Ok(command) => perform(command),
@@ -86,7 +86,7 @@ fn perform(command: Command) -> Result<End, Box<dyn Error>> {
     }
 }
 
-/// Becomes another program, which then dies with the harness.
+/// Becomes another program, which dies with the harness.
 fn guard(words: &[String]) -> Box<dyn Error> {
     let Some((program, args)) = words.split_first() else { return "guard needs a program".into() };
     match process::die_with_the_harness() {
@@ -131,7 +131,7 @@ fn play(options: &Options) -> Result<End, Box<dyn Error>> {
         .json
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join(format!("chaos-{}-{}.json", options.seed, std::process::id())));
-    // Saved before the points are played too: whoever ends that early still has these.
+    // Saved before the points are played, so that an early end keeps these.
     report::save(&reports, None, &path)?;
     let points = wanted.contains(&"all") || wanted.contains(&failpoints::NAME);
     let points = points.then(|| play_points(options)).transpose()?;
@@ -153,7 +153,7 @@ fn play_points(options: &Options) -> Result<Table, Box<dyn Error>> {
     let directory = directory(failpoints::NAME, options.seed)?;
     let table = runtime()?.block_on(failpoints::play(options, &directory))?;
     table.finish();
-    put_away(&directory, options.keep || !table.holds())?;
+    tidy_up(&directory, options.keep || !table.holds())?;
     Ok(table)
 }
 
@@ -162,7 +162,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 #[allow(clippy::print_stdout)]
-fn put_away(directory: &Path, keep: bool) -> std::io::Result<()> {
+fn tidy_up(directory: &Path, keep: bool) -> std::io::Result<()> {
     if keep {
         println!("histories: {}", directory.display());
         return Ok(());
@@ -181,7 +181,7 @@ fn play_one(scenario: &Scenario, options: &Options) -> Result<Report, Box<dyn Er
             Err(error) => report.broke_off = Some(error.to_string()),
         },
     }
-    put_away(&directory, options.keep || !(report.holds() || report.not_arranged.is_some()))?;
+    tidy_up(&directory, options.keep || !(report.holds() || report.not_arranged.is_some()))?;
     Ok(report)
 }
 

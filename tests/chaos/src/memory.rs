@@ -1,4 +1,4 @@
-//! What a NAT or a balancer remembers of a connection, and forgets when it is quiet.
+//! How a NAT or load balancer drops connections that are idle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::now_us;
 use crate::history::{Journal, What};
 
-/// How long a network remembers a connection on which nothing comes, and whose network it is.
+/// How long a network keeps an idle connection, and whose network it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) after: Duration,
@@ -15,7 +15,7 @@ pub(crate) struct Memory {
     pub(crate) journal: Arc<Journal>,
 }
 
-/// One connection, as its network remembers it.
+/// One connection, as the network tracks it.
 pub(crate) struct Remembered {
     memory: Option<Memory>,
     last: AtomicU64,
@@ -27,8 +27,8 @@ impl Remembered {
         Self { memory, last: AtomicU64::new(now_us()), forgotten: AtomicBool::new(false) }
     }
 
-    /// Whether the network knows nothing of the connection by now. What comes on it is swallowed then, and so is that
-    /// an end closed it: the other end hears nothing any more, however often it is called. Else it is remembered anew.
+    /// Whether the network has dropped the connection. It then discards what arrives, and does not pass on that an end
+    /// closed it, however often this is called. Otherwise the connection counts as active again.
     pub(crate) fn forgets(&self) -> bool {
         let Some(memory) = &self.memory else { return false };
         if self.forgotten.load(Ordering::Relaxed) {

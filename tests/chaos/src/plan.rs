@@ -1,4 +1,4 @@
-//! The schedule of a run's faults, which follows from the seed alone.
+//! The schedule of a run's faults, which depends only on the seed.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use fastrand::Rng;
 use crate::fault::{Fault, Track};
 use crate::scenario::Scenario;
 
-/// After an outage of Redis this long, the next such one waits: a worker grants others the time of an outage for
-/// a lease, which outages in close order would put off for ever.
+/// Minimum distance between outages of this length. Workers extend others' leases by an outage, for a lease; frequent
+/// outages would postpone every death.
 const LONG: Duration = Duration::from_millis(1_500);
 
-/// A fault that will begin.
+/// A planned fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planned {
     pub(crate) at: Duration,
@@ -21,7 +21,7 @@ pub(crate) struct Planned {
     pub(crate) rng: u64,
 }
 
-/// Plans the faults of the time between the beginning and `span`, by time.
+/// Plans the faults of the first `span`, by time.
 pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planned> {
     let mut planned = Vec::new();
     for (number, track) in [Track::Process, Track::Redis, Track::Network].into_iter().enumerate() {
@@ -31,7 +31,7 @@ pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planne
             continue;
         }
         let mut rng = Rng::with_seed(seed.wrapping_mul(3).wrapping_add(number as u64));
-        // The processes have their first seconds to themselves.
+        // The processes get their first seconds without faults.
         let mut at = Duration::from_secs(2);
         loop {
             at += Duration::from_millis(rng.u64(scenario.gap_ms.0..=scenario.gap_ms.1));

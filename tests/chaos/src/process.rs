@@ -1,4 +1,4 @@
-//! What a child process is told, and how it starts.
+//! The orders of a child process, and how it starts.
 
 use std::fs::File;
 use std::io;
@@ -12,18 +12,18 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Journal, What};
+use crate::recorder::Recorder;
 use crate::waiting::Waiting;
-use crate::witness::Witness;
 
-/// The namespace of everything that a run keeps in Redis.
+/// The namespace of all keys of a run.
 pub(crate) const NAMESPACE: &str = "chaos";
 /// The queues of the actors.
 pub(crate) const QUEUES: [&str; 2] = ["work", "threads"];
 
-/// What a worker or producer process is told.
+/// Orders for a worker or producer process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Orders {
-    /// Its name, and its history's.
+    /// The name of the process and its history.
     pub(crate) name: String,
     pub(crate) directory: PathBuf,
     pub(crate) url: String,
@@ -36,7 +36,7 @@ pub(crate) struct Orders {
     pub(crate) threads: usize,
     /// Producers: messages a second.
     pub(crate) rate: f64,
-    /// Whether the actors may take their time.
+    /// Whether actors take long.
     pub(crate) long_runs: bool,
     /// What producers send besides the usual.
     pub(crate) extra: Extra,
@@ -44,12 +44,12 @@ pub(crate) struct Orders {
     pub(crate) pauses: bool,
     /// Workers: ms of the shutdown timeout.
     pub(crate) stop_ms: u64,
-    /// Workers: whether they are of an older version, which lacks the newest actor.
+    /// Workers: whether they run the older version, which lacks the newest actor.
     pub(crate) older: bool,
-    /// Producers: whether only what a replica has counts as acknowledged.
+    /// Producers: whether a message counts as acknowledged only once a replica has it.
     pub(crate) waits: bool,
-    /// Where it dies, if it comes there.
-    pub(crate) fate: Option<Fate>,
+    /// The failpoint it dies at, if it gets there.
+    pub(crate) failpoint: Option<Failpoint>,
 }
 
 /// What producers send besides the usual.
@@ -61,24 +61,24 @@ pub(crate) enum Extra {
     /// Short runs of the actor that holds a thread.
     Sync,
     /// Messages of the newest actor.
-    Novel,
+    Newest,
 }
 
-/// A failpoint, and at which pass through it a process dies.
+/// A failpoint, and the pass at which a process dies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Fate {
+pub(crate) struct Failpoint {
     pub(crate) point: String,
     pub(crate) passes: u64,
 }
 
-impl Fate {
-    /// Has this process die as told.
+impl Failpoint {
+    /// Makes this process die there.
     fn accept(&self, journal: &Arc<Journal>) {
         let journal = Arc::clone(journal);
         failpoint::arm(&self.point, self.passes, move |point| {
             journal.note(&What::Reached { point: point.to_owned() });
             let _ = kill_process(getpid(), Signal::KILL);
-            // Until the kill arrives nothing may come after the point.
+            // Nothing may happen after the point until the kill arrives.
             loop {
                 std::thread::park();
             }
@@ -91,7 +91,7 @@ impl Orders {
         Duration::from_millis(self.lease_ms)
     }
 
-    /// How long a worker waits for what runs when it stops.
+    /// How long a stopping worker waits for its runs.
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.stop_ms)
     }
@@ -106,21 +106,21 @@ impl Orders {
         let log = File::create(self.directory.join(format!("{}.log", self.name)))?;
         tracing_subscriber::fmt().with_ansi(false).with_writer(log).init();
         let journal = Arc::new(Journal::open(&self.directory, &self.name)?);
-        if let Some(fate) = &self.fate {
-            fate.accept(&journal);
+        if let Some(failpoint) = &self.failpoint {
+            failpoint.accept(&journal);
         }
         Ok(journal)
     }
 
-    /// The broker of this process. It need not be there yet.
-    pub(crate) fn broker(&self, journal: &Arc<Journal>) -> Result<Witness<RedisBroker>, actor_redis::Error> {
+    /// The broker of this process. It need not be reachable yet.
+    pub(crate) fn broker(&self, journal: &Arc<Journal>) -> Result<Recorder<RedisBroker>, actor_redis::Error> {
         let broker = RedisBroker::builder(&self.url)?.namespace(NAMESPACE).connect_lazy()?;
         let waiting = self.waits.then(|| Waiting::new(&self.url)).transpose().expect("the broker took the same URL");
-        Ok(Witness { broker, journal: Arc::clone(journal), waiting })
+        Ok(Recorder { broker, journal: Arc::clone(journal), waiting })
     }
 }
 
-/// Has this process killed when the harness ends. Elsewhere than on Linux it is left behind.
+/// Makes the kernel kill this process when the harness ends. On other systems than Linux it is left behind.
 pub(crate) fn die_with_the_harness() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;

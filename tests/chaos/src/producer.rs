@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::process::{Extra, Orders};
-use crate::tasks::{doomed, jumpy, novel, patient, plain, stubborn};
+use crate::tasks::{always_fails, jumpy, newest, patient, plain, stubborn};
 
-/// How many sends are under way at most.
+/// The maximum number of sends under way.
 const LANES: u32 = 8;
-/// How long a stream pauses where the broker takes nothing.
+/// How long a stream pauses when the broker refuses.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long the streams send, and how long they then pause, in ms, where producers pause.
+/// How long pausing producers send, and how long they pause, in ms.
 const BURST_MS: std::ops::Range<u64> = 200..1_500;
 const QUIET_MS: std::ops::Range<u64> = 2_000..6_000;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
         let broker: Arc<dyn Broker> = Arc::new(orders.broker(&journal)?);
         let mut terminate = signal(SignalKind::terminate())?;
         let (stop, stopped) = watch::channel(false);
-        let open = turnstile(orders);
+        let open = pauses(orders);
         let streams: Vec<_> = (0..LANES)
             .map(|stream| {
                 let rng = Rng::with_seed(orders.seed ^ u64::from(stream) << 32);
@@ -50,7 +50,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                         if sent.is_err() {
                             sleep(PAUSE).await;
                         }
-                        // What an outage held up is not made up for.
+                        // Sends missed in an outage are not made up for.
                         next = (next + pace).max(Instant::now());
                         sleep_until(next).await;
                     }
@@ -66,8 +66,8 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Lets all streams send, or none: where producers pause, the connection that they share is quiet then.
-fn turnstile(orders: &Orders) -> watch::Receiver<bool> {
+/// Opens or closes all streams together, so that the shared connection is idle in a pause.
+fn pauses(orders: &Orders) -> watch::Receiver<bool> {
     let (turn, open) = watch::channel(true);
     let (pauses, mut rng) = (orders.pauses, Rng::with_seed(orders.seed));
     tokio::spawn(async move {
@@ -84,23 +84,23 @@ fn turnstile(orders: &Orders) -> watch::Receiver<bool> {
     open
 }
 
-/// Sends one message, of a kind that the dice choose, or a batch of the plain kind.
+/// Sends one random message, or a batch of `plain`.
 async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> Result<(), SendError> {
     match extra {
         // Some of them run at any time, so that each deploy interrupts some.
         Extra::Long if rng.u32(0..100) == 0 => {
             return plain.message(rng.u64(4_000..9_000), 0).send_with(broker).await.map(drop);
         }
-        // Few and short enough that a worker is often without a thread, and must ask for one.
+        // Few and short, so that a worker often has no thread left and needs a new one.
         Extra::Sync if rng.u32(0..20) == 0 => {
             return stubborn.message(rng.u64(0..30), 0).send_with(broker).await.map(drop);
         }
-        // And now and then so many at once that it needs more threads than it may have kept.
+        // Now and then so many that it needs more threads than it kept.
         Extra::Sync if rng.u32(0..1_000) == 0 => {
             let calls: Vec<_> = (0..60).map(|_| (rng.u64(100..400), 0)).collect();
             return stubborn.send_many_with(broker, calls).await.map(drop).map_err(|error| error.error);
         }
-        Extra::Novel if rng.u32(0..5) == 0 => return novel.message().send_with(broker).await.map(drop),
+        Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }
     let quick = rng.u64(0..15);
@@ -116,9 +116,9 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let priority = if rng.bool() { Priority::High } else { Priority::Low };
             plain.message(quick, 0).priority(priority).send_with(broker).await.map(drop)
         }
-        // Long enough to be frozen in the middle, and half of them fail afterwards.
+        // Long enough to be frozen midway; half of them fail afterwards.
         760..800 => plain.message(slow, rng.u32(0..2)).send_with(broker).await.map(drop),
-        800..830 => doomed.message().send_with(broker).await.map(drop),
+        800..830 => always_fails.message().send_with(broker).await.map(drop),
         830..860 => patient.message().send_with(broker).await.map(drop),
         860..880 => jumpy.message().send_with(broker).await.map(drop),
         880..900 => {

@@ -1,4 +1,4 @@
-//! The network between one process and Redis: a TCP proxy with weather.
+//! The network between one process and Redis: a TCP proxy that can misbehave.
 
 use std::io;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use tokio::time::sleep;
 
 use crate::memory::{Memory, Remembered};
 
-/// What the network does.
+/// The network's behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weather {
-    /// It passes everything on.
+pub(crate) enum Condition {
+    /// Passes everything on.
     Clear,
-    /// It ends every connection, and lets none through.
+    /// Cuts every connection, and refuses new ones.
     Cut,
-    /// What the process sends is held until the weather changes, as by TCP when packets are lost.
+    /// Holds back what the process sends until the condition changes, as TCP does with lost packets.
     Mute,
-    /// What Redis sends is held until the weather changes.
+    /// Holds back what Redis sends until the condition changes.
     Deaf,
-    /// It passes on a part of an answer, and resets the connection.
+    /// Passes on part of an answer, then resets the connection.
     Snap,
-    /// It holds everything for 1 to 500 ms.
+    /// Delays everything by 1 to 500 ms.
     Lag,
-    /// It passes a few bytes at a time.
+    /// Passes a few bytes at a time.
     Drip,
 }
 
@@ -35,17 +35,17 @@ enum Way {
     FromRedis,
 }
 
-/// What the network does, and where it leads.
+/// The network's behaviour, and the server it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sky {
-    weather: Weather,
+struct Route {
+    condition: Condition,
     target: u16,
 }
 
-impl Sky {
+impl Route {
     /// Whether a connection to `target` must end.
     fn cuts(self, target: u16) -> bool {
-        self.weather == Weather::Cut || self.target != target
+        self.condition == Condition::Cut || self.target != target
     }
 }
 
@@ -61,40 +61,40 @@ impl Over {
     }
 }
 
-/// One process's way to Redis.
+/// One process's route to Redis.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) port: u16,
-    sky: watch::Sender<Sky>,
+    route: watch::Sender<Route>,
 }
 
 impl Proxy {
-    /// Listens on a port of its own. A network with a memory forgets each connection that is quiet for too long.
+    /// Listens on its own port. A network with a memory drops connections that are idle for too long.
     pub(crate) async fn start(target: u16, memory: Option<Memory>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let (sky, now) = watch::channel(Sky { weather: Weather::Clear, target });
+        let (route, now) = watch::channel(Route { condition: Condition::Clear, target });
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(carry(client, Remembered::new(memory.clone()), now.clone()));
             }
         });
-        Ok(Self { port, sky })
+        Ok(Self { port, route })
     }
 
-    pub(crate) fn set(&self, weather: Weather) {
-        self.sky.send_modify(|sky| sky.weather = weather);
+    pub(crate) fn set(&self, condition: Condition) {
+        self.route.send_modify(|route| route.condition = condition);
     }
 
-    /// Leads to another server from now on. What led to the former one is reset.
+    /// Routes to another server from now on, and resets connections to the old one.
     pub(crate) fn point(&self, target: u16) {
-        self.sky.send_modify(|sky| sky.target = target);
+        self.route.send_modify(|route| route.target = target);
     }
 }
 
-async fn carry(mut client: TcpStream, remembered: Remembered, sky: watch::Receiver<Sky>) {
-    let Sky { weather, target } = *sky.borrow();
-    if weather == Weather::Cut {
+async fn carry(mut client: TcpStream, remembered: Remembered, route: watch::Receiver<Route>) {
+    let Route { condition, target } = *route.borrow();
+    if condition == Condition::Cut {
         return;
     }
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
@@ -104,9 +104,10 @@ async fn carry(mut client: TcpStream, remembered: Remembered, sky: watch::Receiv
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let mut there =
-            std::pin::pin!(pump(&mut from_client, &mut to_server, Way::ToRedis, target, &remembered, sky.clone()));
-        let mut back = std::pin::pin!(pump(&mut from_server, &mut to_client, Way::FromRedis, target, &remembered, sky));
-        // Of a connection that was forgotten, the other end does not hear that it was closed.
+            std::pin::pin!(pump(&mut from_client, &mut to_server, Way::ToRedis, target, &remembered, route.clone()));
+        let mut back =
+            std::pin::pin!(pump(&mut from_server, &mut to_client, Way::FromRedis, target, &remembered, route));
+        // The other end does not learn that a dropped connection was closed.
         tokio::select! {
             over = &mut there => if over.is_heard(&remembered) { over } else { back.await },
             over = &mut back => if over.is_heard(&remembered) { over } else { there.await },
@@ -124,13 +125,13 @@ async fn pump(
     way: Way,
     target: u16,
     remembered: &Remembered,
-    mut sky: watch::Receiver<Sky>,
+    mut route: watch::Receiver<Route>,
 ) -> Over {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read,
-            _ = sky.wait_for(|sky| sky.cuts(target)) => return Over::Reset,
+            _ = route.wait_for(|route| route.cuts(target)) => return Over::Reset,
         };
         let Ok(count @ 1..) = read else { return Over::Closed };
         if remembered.forgets() {
@@ -138,27 +139,27 @@ async fn pump(
         }
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
-            let now = *sky.borrow_and_update();
+            let now = *route.borrow_and_update();
             if now.cuts(target) {
                 return Over::Reset;
             }
-            let part = match (now.weather, way) {
-                (Weather::Mute, Way::ToRedis) | (Weather::Deaf, Way::FromRedis) => {
-                    if sky.changed().await.is_err() {
+            let part = match (now.condition, way) {
+                (Condition::Mute, Way::ToRedis) | (Condition::Deaf, Way::FromRedis) => {
+                    if route.changed().await.is_err() {
                         return Over::Closed;
                     }
                     continue;
                 }
-                (Weather::Snap, Way::FromRedis) => {
+                (Condition::Snap, Way::FromRedis) => {
                     let part = fastrand::usize(..rest.len());
                     let _ = to.write_all(&rest[..part]).await;
                     return Over::Reset;
                 }
-                (Weather::Lag, _) => {
+                (Condition::Lag, _) => {
                     sleep(Duration::from_millis(fastrand::u64(1..=500))).await;
                     rest.len()
                 }
-                (Weather::Drip, _) => {
+                (Condition::Drip, _) => {
                     sleep(Duration::from_millis(20)).await;
                     rest.len().min(8)
                 }

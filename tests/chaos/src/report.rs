@@ -1,5 +1,5 @@
 //! The verdict, as a table and as JSON.
-#![allow(clippy::print_stdout)] // It is what the program is for.
+#![allow(clippy::print_stdout)] // Printing is its purpose.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::failpoints::Table;
 use crate::judge::Verdict;
 
-/// Shows many verdicts in one table.
+/// Prints many verdicts as one table.
 pub(crate) fn show_all(reports: &[Report]) {
     println!();
     println!(
@@ -53,7 +53,7 @@ pub(crate) struct Report {
     /// Why it could not be played here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_arranged: Option<String>,
-    /// Why it came to no verdict.
+    /// Why it reached no verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) broke_off: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Of a scenario that came to no end yet.
+    /// For a scenario that has not ended yet.
     pub(crate) fn of(scenario: impl Into<String>, seed: u64, seconds: u64) -> Self {
         Self { scenario: scenario.into(), seed, seconds, not_arranged: None, broke_off: None, verdict: None }
     }
@@ -78,7 +78,7 @@ impl Report {
         }
     }
 
-    /// Shows it as a table.
+    /// Prints it as a table.
     pub(crate) fn show(&self) {
         println!("scenario {}, seed {}, {} s of faults", self.scenario, self.seed, self.seconds);
         let Some(verdict) = &self.verdict else {

@@ -1,4 +1,4 @@
-//! One run: set the stage, play the faults, let it drain, and read what was written.
+//! One run: start the processes, play the faults, drain, and read the histories.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,24 +14,24 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::storage::{self, Storage};
 
-/// How often processes and the schedule are looked at.
+/// How often processes and the schedule are checked.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// How often a queue in full use is audited, where nothing is wrong.
+/// How often a busy queue is audited, where nothing is wrong.
 const AUDIT: Duration = Duration::from_secs(1);
-/// How long messages are still sent once all faults are over: whoever lives must work then.
+/// How long messages are sent after the last fault. Every live worker must work then.
 const CALM: Duration = Duration::from_secs(8);
 /// How long the drain may take without any progress.
 const STUCK: Duration = Duration::from_secs(45);
 
-/// What a run left behind.
+/// The results of a run.
 pub(crate) struct Played {
     pub(crate) history: History,
     pub(crate) storage: Storage,
-    /// Whether every message came to its end.
+    /// Whether the queues ran empty.
     pub(crate) drained: bool,
     /// What the auditor found after the drain.
     pub(crate) audit: Vec<String>,
-    /// What the auditor found while nothing was wrong; not asked where something was.
+    /// What the auditor found while nothing was wrong. Not asked during faults.
     pub(crate) live_audit: Option<Vec<String>>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn play(
     Ok(Played { live_audit, ..end(stage, directory).await? })
 }
 
-/// Ends the sending, lets everything drain, and reads what was written.
+/// Stops the producers, drains the queues, and reads the histories.
 pub(crate) async fn end(mut stage: Stage, directory: &Path) -> Result<Played, Box<dyn Error>> {
     stage.journal.note(&What::Draining);
     dismiss(&mut stage, Role::Producer).await?;
@@ -83,7 +83,7 @@ async fn harm(
     let mut lasting: Vec<(Duration, Fault, Victim)> = Vec::new();
     while began.elapsed() < span || !lasting.is_empty() {
         let now = began.elapsed();
-        // Ends first: a track's next fault may not begin before its last one has ended.
+        // Ends come first: a track's next fault must not begin before its last one has ended.
         let (over, on): (Vec<_>, Vec<_>) = lasting.into_iter().partition(|(until, ..)| *until <= now);
         lasting = on;
         for (_, fault, victim) in over {
@@ -119,7 +119,7 @@ async fn dismiss(stage: &mut Stage, role: Role) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Waits until nothing is left to do. Whether that was reached.
+/// Waits until nothing is left to do, and returns whether that was reached.
 async fn drain(stage: &mut Stage) -> Result<bool, Box<dyn Error>> {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     loop {

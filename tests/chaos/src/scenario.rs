@@ -1,4 +1,4 @@
-//! The scenarios, by name: which faults, among which processes.
+//! The scenarios, by name: which faults hit which processes.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::process::Extra;
 use crate::standby::Promoter;
 use crate::threads;
 
-/// What the server writes to.
+/// The server's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    Plenty,
+pub(crate) enum DiskSize {
+    Unlimited,
     /// A small disk of its own.
-    CanBeFilled,
+    Small,
 }
 
 /// A scenario.
@@ -22,36 +22,36 @@ pub(crate) enum Room {
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    /// Each with its weight.
+    /// The faults with their weights.
     pub(crate) faults: Vec<(Fault, u32)>,
-    /// Between two faults of one track, in ms, at least and at most.
+    /// Minimum and maximum time between two faults of one track, in ms.
     pub(crate) gap_ms: (u64, u64),
     pub(crate) workers: usize,
     pub(crate) producers: usize,
     pub(crate) lease_ms: u64,
     pub(crate) slots: usize,
     pub(crate) threads: usize,
-    /// Sends a second, of each producer.
+    /// Sends per second of each producer.
     pub(crate) rate: f64,
     pub(crate) long_runs: bool,
     /// What producers send besides the usual.
     pub(crate) extra: Extra,
     /// Of each worker, in ms.
     pub(crate) stop_ms: u64,
-    /// Whether the first worker is of an older version, which lacks the newest actor.
+    /// Whether the first worker runs the older version, which lacks the newest actor.
     pub(crate) first_is_older: bool,
-    /// After how long without a byte the network forgets a connection; producers pause for longer then.
+    /// After which idle time the network drops a connection. Producers then pause for longer.
     pub(crate) memory: Option<fn(Role) -> Duration>,
-    /// What each process is run under.
+    /// How each process is launched.
     pub(crate) under: fn(Role, usize) -> Under,
     /// Further options of the server.
     pub(crate) redis: &'static [&'static str],
-    pub(crate) disk: Room,
+    pub(crate) disk: DiskSize,
     /// Whether there is a second server, and who promotes it.
     pub(crate) promoter: Option<Promoter>,
-    /// Whether producers call stored only what a replica has.
+    /// Whether producers count only what a replica has as stored.
     pub(crate) waits: bool,
-    /// Whether what is late breaks a rule.
+    /// Whether time rules apply.
     pub(crate) timed: bool,
     /// Rules that need not hold here, and why.
     pub(crate) excused: &'static [(&'static str, &'static str)],
@@ -66,7 +66,7 @@ impl Scenario {
             gap_ms: (500, 2_500),
             workers: 3,
             producers: 2,
-            // The default: the bound of recovery is its promise.
+            // The default, for which the bound of recovery is promised.
             lease_ms: 6_000,
             slots: 32,
             threads: 2,
@@ -78,7 +78,7 @@ impl Scenario {
             memory: None,
             under: |_, _| Under::default(),
             redis: &[],
-            disk: Room::Plenty,
+            disk: DiskSize::Unlimited,
             promoter: None,
             waits: false,
             timed: true,
@@ -86,12 +86,12 @@ impl Scenario {
         }
     }
 
-    /// Whether nothing at all goes wrong.
+    /// Whether there are no faults at all.
     pub(crate) fn is_calm(&self) -> bool {
         self.faults.is_empty() && self.memory.is_none()
     }
 
-    /// Why a rule need not hold here; `None` where it must.
+    /// Why a rule need not hold here, or `None`.
     pub(crate) fn excuse(&self, rule: &str) -> Option<&'static str> {
         if !self.timed && judge::TIMES.contains(&rule) {
             return Some("--untimed: other work on this machine may be what made it late");
@@ -99,7 +99,7 @@ impl Scenario {
         self.excused.iter().find(|(excused, _)| *excused == rule).map(|(_, why)| *why)
     }
 
-    /// With a short lease, so that more happens in the same time.
+    /// Sets a short lease, so that more happens in the same time.
     pub(crate) fn dense(self) -> Self {
         Self { lease_ms: 1_500, ..self }
     }
@@ -108,7 +108,7 @@ impl Scenario {
         Duration::from_millis(self.lease_ms)
     }
 
-    /// Whether nothing befalls workers, their network, or what Redis knows of them.
+    /// Whether faults spare workers, their network, and Redis's indexes.
     pub(crate) fn disrupts_only_redis(&self) -> bool {
         self.promoter.is_none()
             && !self.faults.is_empty()
@@ -124,9 +124,8 @@ const UNKNOWN_HOLDERS: &[(&str, &str)] = &[
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
 
-/// What a master had not yet passed on when it died is gone with it: that something was in flight, settled or
-/// retried. Messages that were acknowledged and are gone too are counted apart, and never excused
-/// outside of the time in which the replica was parted from its master.
+/// What a dead master had not replicated is lost: that a message was in flight, settled or retried. Lost acknowledged
+/// messages are counted separately; they are excused only if sent while the replica was disconnected.
 const FAILED_OVER: &[(&str, &str)] = &[
     (judge::EXCLUSION, "that it was in flight was lost with the master: it is delivered again while it still runs"),
     (judge::TOKENS, "how often it was in flight was lost with the master"),
@@ -135,17 +134,17 @@ const FAILED_OVER: &[(&str, &str)] = &[
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
 
-/// All workers have a limit: without one the machine ends, and not the worker.
+/// All workers are limited: otherwise the machine runs out of memory, not the worker.
 fn limited(role: Role, _: usize) -> Under {
     match role {
-        // Of address space, which is what the limit counts.
+        // The limit counts address space.
         Role::Worker => Under { program: &["prlimit", "--as=1500000000"], variables: &[] },
         Role::Producer => Under::default(),
     }
 }
 
-/// The connection of a producer is forgotten in each pause that is worth the name. Those of a worker are quiet for a
-/// waiting read, which takes up to 15 s: a network that forgets sooner lets no worker wait, and none is known that does.
+/// A producer's connection is dropped in each longer pause. Workers' connections are idle for a waiting read of up to
+/// 15 s; no known network drops them sooner.
 fn forgetful(role: Role) -> Duration {
     match role {
         Role::Worker => Duration::from_secs(20),
@@ -153,7 +152,7 @@ fn forgetful(role: Role) -> Duration {
     }
 }
 
-/// All workers are a user's whose threads can be limited.
+/// All workers run as a user whose threads can be limited.
 fn limited_in_threads(role: Role, _: usize) -> Under {
     match role {
         Role::Worker => Under { program: threads::PROGRAM, variables: &[] },
@@ -161,9 +160,9 @@ fn limited_in_threads(role: Role, _: usize) -> Under {
     }
 }
 
-/// Half of the hosts go an hour before, or an hour after, the others.
+/// Of three hosts, one is an hour ahead and one an hour behind.
 fn wrong_clock(_: Role, number: usize) -> Under {
-    // Only the time of day is wrong: how time passes is the same everywhere.
+    // Only the time of day is wrong; time passes at the same rate.
     let variables = &[("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
     match number % 3 {
         1 => Under { program: &["faketime", "-f", "+3600s"], variables },
@@ -172,8 +171,8 @@ fn wrong_clock(_: Role, number: usize) -> Under {
     }
 }
 
-/// All of them; the mixed one is the first.
-#[allow(clippy::enum_glob_use)] // The table reads better without the name before each.
+/// All scenarios; the mixed one comes first.
+#[allow(clippy::enum_glob_use)] // The table reads better without prefixes.
 pub(crate) fn all() -> Vec<Scenario> {
     use Fault::*;
     let one = Scenario::of;
@@ -211,7 +210,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("kill-worker", "SIGKILL of workers", &[KillWorker]),
         one("kill-producer", "SIGKILL of producers", &[KillProducer]),
         Scenario {
-            // A few live long enough to recover; else ever more is left for the last ones' slots.
+            // Some deaths apart, so that messages are recovered before the next: otherwise ever more would wait for the
+            // last workers' slots.
             gap_ms: (1_000, 14_000),
             ..one("kill-all-workers", "SIGKILL of all workers at once", &[KillAllWorkers])
         },
@@ -231,7 +231,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         },
         Scenario {
             first_is_older: true,
-            extra: Extra::Novel,
+            extra: Extra::Newest,
             faults: vec![(RollBack, 3), (RollBackAll, 2)],
             workers: 4,
             gap_ms: (500, 2_500),
@@ -286,14 +286,14 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..one("failover-wait", "the same, where producers WAIT for the replica: nothing may be lost", &[FailOver])
         },
         Scenario {
-            disk: Room::CanBeFilled,
+            disk: DiskSize::Small,
             ..one("disk-full", "the disk is full: Redis, which must write before it answers, ends itself", &[FillDisk])
         },
         Scenario {
-            disk: Room::CanBeFilled,
+            disk: DiskSize::Small,
             redis: &["--appendfsync", "everysec"],
             ..one(
-                "disk-full-later",
+                "disk-full-everysec",
                 "the disk is full: Redis, which writes every second, refuses with MISCONF",
                 &[FillDisk],
             )
@@ -315,7 +315,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("lose-workers", "the index of leases is deleted", &[LoseWorkers]).dense(),
         Scenario {
             excused: &[(judge::WAITS, "the times were in the index: what had one starts early, rather than never")],
-            ..one("lose-later", "the index of scheduled messages is deleted, and repaired", &[LoseLater]).dense()
+            ..one("lose-scheduled", "the index of scheduled messages is deleted, and repaired", &[LoseScheduled])
+                .dense()
         },
         Scenario {
             excused: UNKNOWN_HOLDERS,

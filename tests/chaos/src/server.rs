@@ -1,4 +1,4 @@
-//! A redis-server of the run's own, that can be killed, frozen and started again on its files.
+//! A redis-server that can be killed, frozen and restarted on its files.
 
 use std::io;
 use std::net::TcpListener;
@@ -22,8 +22,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server whose every answer is on its disk. With `everysec` a server may answer up to
-    /// two seconds before it writes, and a kill then loses what it had said.
+    /// Starts a server that writes to disk before it answers. With `everysec` it may answer up to two seconds before,
+    /// and a kill loses those writes.
     pub(crate) fn start(directory: &Path, name: &str, options: &[&str]) -> io::Result<Self> {
         let directory = directory.join(name);
         std::fs::create_dir_all(&directory)?;
@@ -36,7 +36,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Ends it without a chance to clean up.
+    /// Kills it without a chance to clean up.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -44,10 +44,10 @@ impl Server {
         }
     }
 
-    /// Starts it on its files, with more options, and does not wait for it.
+    /// Starts it on its files, with more options, and does not wait.
     pub(crate) fn launch(&mut self, more: &[&str]) -> io::Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.directory.join("log"))?;
-        // Through this program, so that the server dies with it.
+        // Launched through this program, so that the server dies with it.
         let child = Command::new(std::env::current_exe()?)
             .args(["guard", "redis-server", "--bind", "127.0.0.1", "--port", &self.port.to_string(), "--dir"])
             .arg(&self.directory)
@@ -61,7 +61,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until it takes commands.
+    /// Waits until it answers commands.
     pub(crate) fn wait_ready(&self) -> io::Result<()> {
         let began = Instant::now();
         loop {
@@ -73,7 +73,7 @@ impl Server {
         }
     }
 
-    /// Whether it runs. Where it ended by itself, that is noted.
+    /// Whether it runs. An exit is recorded.
     pub(crate) fn is_running(&mut self) -> bool {
         let ended = self.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
         if ended {
@@ -97,7 +97,7 @@ impl Server {
         }
     }
 
-    /// A connection past every proxy.
+    /// A connection that bypasses every proxy.
     pub(crate) fn connection(&self) -> RedisResult<redis::Connection> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port))?;
         let connection = client.get_connection_with_timeout(Duration::from_secs(15))?;

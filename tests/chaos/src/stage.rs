@@ -1,4 +1,4 @@
-//! What a run is played on: a server, its processes, and the histories.
+//! The environment of a run: a server, its processes, and the histories.
 
 use std::fmt;
 use std::io;
@@ -16,27 +16,27 @@ use crate::history::{Journal, What};
 use crate::ledger;
 use crate::process::{NAMESPACE, Orders, QUEUES};
 use crate::proxy::Proxy;
-use crate::scenario::{Room, Scenario};
+use crate::recorder::Recorder;
+use crate::scenario::{DiskSize, Scenario};
 use crate::server::Server;
 use crate::stall;
 use crate::standby::{self, Standby};
 use crate::threads;
-use crate::witness::Witness;
 
-/// A server, its processes, and where they write.
+/// A server, its processes, and their histories.
 pub(crate) struct Stage {
     pub(crate) journal: Arc<Journal>,
-    /// The master, where there are two.
+    /// The master, if there are two.
     pub(crate) server: Server,
     pub(crate) standby: Option<Standby>,
     pub(crate) disk: Option<Disk>,
-    /// Workers first: the one that is spared stands before all others.
+    /// Workers come first, and the spared one before all others.
     pub(crate) slots: Vec<Slot>,
-    /// The harness's own way to look.
+    /// The harness's broker for inspection.
     pub(crate) broker: RedisBroker,
-    /// The harness's own way to send.
+    /// The harness's broker for sending.
     pub(crate) sender: Arc<dyn Broker>,
-    /// The harness's own way to Redis, where the weather is always fine.
+    /// The harness's own connection to Redis, past every proxy.
     way: Proxy,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for NotArranged {
 impl std::error::Error for NotArranged {}
 
 impl Stage {
-    /// Sets the stage. No process runs yet but Redis.
+    /// Prepares a run. Only Redis runs yet.
     pub(crate) async fn set(
         directory: &Path,
         scenario: &Scenario,
@@ -62,8 +62,8 @@ impl Stage {
         let journal = Arc::new(Journal::open(directory, "harness")?);
         stall::watch(&journal)?;
         let disk = match scenario.disk {
-            Room::Plenty => None,
-            Room::CanBeFilled => Some(Disk::mount(&directory.join("redis")).map_err(|error| {
+            DiskSize::Unlimited => None,
+            DiskSize::Small => Some(Disk::mount(&directory.join("redis")).map_err(|error| {
                 NotArranged(format!("a disk of its own, which can be filled, could not be mounted: {error}"))
             })?),
         };
@@ -89,7 +89,7 @@ impl Stage {
             stop_ms: scenario.stop_ms,
             older: false,
             waits: scenario.waits,
-            fate: None,
+            failpoint: None,
         };
         ledger::serve(&orders.ledger(), Arc::clone(&journal))?;
         let mut slots = Vec::new();
@@ -105,20 +105,20 @@ impl Stage {
         let way = Proxy::start(server.port, None).await?;
         let broker = RedisBroker::builder(&format!("redis://127.0.0.1:{}", way.port))?;
         let broker = broker.namespace(NAMESPACE).connect().await?;
-        let sender = Arc::new(Witness { broker: broker.clone(), journal: Arc::clone(&journal), waiting: None });
+        let sender = Arc::new(Recorder { broker: broker.clone(), journal: Arc::clone(&journal), waiting: None });
         Ok(Self { journal, server, standby, disk, slots, broker, sender, way })
     }
 
-    /// Tells the master to hand over to its standby.
+    /// Makes the master hand over to its standby.
     pub(crate) fn hand_over(&self) -> redis::RedisResult<()> {
         let Some(standby) = &self.standby else { return Ok(()) };
         self.redis(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 5000", standby.server.port))
     }
 
-    /// Parts the standby from its master: what the master takes from here on, it may have alone.
+    /// Disconnects the standby from its master. Only the master has what it stores from here on.
     pub(crate) fn part(&self) -> redis::RedisResult<()> {
         self.journal.note(&What::Parted);
-        // Replication keeps the order: once the standby has this, it has all that was stored before.
+        // Replication keeps the order: once the standby has this, it has everything before it.
         let mut master = self.server.connection()?;
         let key = "chaos:parting";
         let (): () =
@@ -128,7 +128,7 @@ impl Stage {
         self.redis("CLIENT KILL TYPE replica")
     }
 
-    /// Kills the master, and leads everybody to the one that Sentinel promotes.
+    /// Kills the master, and routes everybody to the server that Sentinel promotes.
     pub(crate) fn fail_over(&mut self) -> io::Result<()> {
         self.journal.note(&What::Away);
         self.server.kill();
@@ -138,7 +138,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Leads everybody to the standby once it is promoted, and makes the former master the standby.
+    /// Routes everybody to the standby once it is promoted, and makes the old master the standby.
     pub(crate) fn follow_promoted(&mut self) -> io::Result<()> {
         let Some(standby) = &mut self.standby else { return Ok(()) };
         standby.wait_promoted(&mut self.server)?;
@@ -149,7 +149,7 @@ impl Stage {
         standby.follow(&self.server)
     }
 
-    /// Looks after the processes: notes who died, and starts whom is wanted.
+    /// Records dead processes, and restarts those that are wanted.
     pub(crate) fn tend(&mut self) -> io::Result<()> {
         self.slots.iter_mut().try_for_each(Slot::tend)
     }
@@ -169,7 +169,7 @@ impl Stage {
         Ok(violations)
     }
 
-    /// Runs a command whose answer does not matter.
+    /// Runs a command and ignores the answer.
     pub(crate) fn redis(&self, command: &str) -> redis::RedisResult<()> {
         self.server.run::<redis::Value>(command).map(drop)
     }

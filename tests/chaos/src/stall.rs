@@ -1,4 +1,4 @@
-//! Whether the machine itself stood still: nobody can be in time on one that does.
+//! Detects stalls of the machine itself, during which nobody can be in time.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -9,10 +9,10 @@ use crate::clock::now_us;
 use crate::history::{Journal, What};
 
 const TICK: Duration = Duration::from_millis(50);
-/// A sleep that lasts this much too long is told, in us.
+/// A sleep that lasts this much too long is recorded, in us.
 const STALL: u64 = 500_000;
 
-/// Notes every time in which a thread that only sleeps could not wake, until the journal is closed.
+/// Records when a thread that only sleeps could not wake, until the journal is closed.
 pub(crate) fn watch(journal: &Arc<Journal>) -> io::Result<()> {
     let journal: Weak<Journal> = Arc::downgrade(journal);
     thread::Builder::new().name("stall".to_owned()).spawn(move || {

@@ -1,4 +1,4 @@
-//! A second server that follows the first, and the Sentinel that promotes it when the first dies.
+//! A second server that replicates the first, and the Sentinel that promotes it when the first dies.
 
 use std::io;
 use std::path::Path;
@@ -12,20 +12,20 @@ use crate::server::{Server, free_port};
 /// Longer than a promotion or a synchronization ever takes here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a master is silent before Sentinel calls it dead. Much less, and a busy machine is taken for
-/// a dead master: then two are masters, and what everybody still sends to the first is lost.
+/// How long a master must be silent before Sentinel considers it dead. With much less, a busy machine would be taken
+/// for a dead master; then there are two masters, and writes to the first are lost.
 const DOWN_AFTER_MS: u32 = 3_000;
 
-/// Who may promote the second server.
+/// Who promotes the second server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promoter {
-    /// Sentinel does, when the first one is dead.
+    /// Sentinel does, when the first is dead.
     Sentinel,
-    /// The first one does, when it is told to hand over. A Sentinel would take that back.
+    /// The first does, when told to hand over. A Sentinel would undo that.
     Master,
 }
 
-/// The server that follows the other, and who promotes it.
+/// The replica, and who promotes it.
 #[derive(Debug)]
 pub(crate) struct Standby {
     pub(crate) server: Server,
@@ -33,7 +33,7 @@ pub(crate) struct Standby {
 }
 
 impl Standby {
-    /// Starts a server that follows `master`, and waits until it has all that the master has.
+    /// Starts a replica of `master`, and waits until it has all data.
     pub(crate) fn start(directory: &Path, master: &Server, promoter: Promoter) -> io::Result<Self> {
         let mut server = Server::start(directory, "standby", PAIRED)?;
         follow(&mut server, master)?;
@@ -48,8 +48,7 @@ impl Standby {
         Ok(standby)
     }
 
-    /// Waits until the standby was promoted and its master is master no more; then the two have
-    /// changed places.
+    /// Waits until the standby is promoted and its master is none any more. The two have then changed places.
     pub(crate) fn wait_promoted(&mut self, master: &mut Server) -> io::Result<()> {
         let former = master.port;
         match &self.sentinel {
@@ -58,7 +57,9 @@ impl Standby {
             }
             None => wait(|| {
                 if !self.server.is_running() || !master.is_running() {
-                    return Ok(Some(Err(io::Error::other("a redis-server ended by itself while one handed over"))));
+                    return Ok(Some(Err(io::Error::other(
+                        "a redis-server ended by itself while one was promoting the other",
+                    ))));
                 }
                 Ok((role(&self.server)? == "master" && role(master)? == "slave").then_some(Ok(())))
             })??,
@@ -67,13 +68,13 @@ impl Standby {
         Ok(())
     }
 
-    /// Makes whoever is the standby now follow the master, and waits until it has all.
+    /// Makes the current standby replicate the master, and waits until it has all data.
     pub(crate) fn follow(&mut self, master: &Server) -> io::Result<()> {
         follow(&mut self.server, master)
     }
 }
 
-/// Options of servers that follow one another.
+/// Options of servers that replicate one another.
 pub(crate) const PAIRED: &[&str] = &["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"];
 
 fn follow(server: &mut Server, master: &Server) -> io::Result<()> {
@@ -108,7 +109,7 @@ fn wait<T>(mut reached: impl FnMut() -> RedisResult<Option<T>>) -> io::Result<T>
     }
 }
 
-/// A Sentinel, which watches a master.
+/// A Sentinel that watches a master.
 #[derive(Debug)]
 struct Sentinel {
     port: u16,

@@ -20,12 +20,12 @@ pub(crate) struct Storage {
     pub(crate) dead: HashMap<MessageId, DeadLetter>,
     /// Messages that are ready, in flight or scheduled.
     pub(crate) left: Vec<MessageId>,
-    /// Those of a newer format among them, as they stand there: they are for workers of tomorrow.
-    pub(crate) tomorrow: HashMap<MessageId, String>,
-    /// How many entries the groups believe in flight.
+    /// Those of a newer format among them, as stored, for newer workers.
+    pub(crate) newer_format: HashMap<MessageId, String>,
+    /// The number of entries in flight by the groups.
     pub(crate) in_flight: u64,
     /// What should not be there.
-    pub(crate) strange: Vec<String>,
+    pub(crate) unexpected: Vec<String>,
 }
 
 /// A dead letter.
@@ -45,12 +45,12 @@ struct Body {
     crashes: u32,
 }
 
-/// The key of a queue's part.
+/// A key of a queue.
 pub(crate) fn key(queue: &str, name: &str) -> String {
     format!("{{{NAMESPACE}:{queue}}}:{name}")
 }
 
-/// How many messages are not at their end. What is for a newer worker has none to wait for.
+/// The number of messages that have not ended. Messages for newer workers do not count.
 pub(crate) fn left(server: &Server) -> RedisResult<u64> {
     let mut connection = server.connection()?;
     let mut left = 0;
@@ -61,7 +61,7 @@ pub(crate) fn left(server: &Server) -> RedisResult<u64> {
         }
         left += cmd("HLEN").arg(key(queue, "scheduled:bodies")).query::<u64>(&mut connection)?;
     }
-    // Few enough to look at each.
+    // Few enough to check one by one.
     if left < 2_000 {
         return Ok(Storage::read(server)?.left.len() as u64);
     }
@@ -69,14 +69,14 @@ pub(crate) fn left(server: &Server) -> RedisResult<u64> {
 }
 
 impl Storage {
-    /// Reads everything. Only for a run's end: what it reads is as much as there is.
+    /// Reads everything that is left, at the end of a run.
     pub(crate) fn read(server: &Server) -> RedisResult<Self> {
         let mut connection = server.connection()?;
         let mut storage = Self::default();
         for queue in QUEUES {
             storage.read_queue(queue, &mut connection)?;
         }
-        storage.look_for_strangers(&mut connection)?;
+        storage.find_unknown_keys(&mut connection)?;
         Ok(storage)
     }
 
@@ -89,17 +89,18 @@ impl Storage {
                 Ok(Body { id, actor, attempt, crashes }) => {
                     self.dead.insert(id, DeadLetter { actor, attempt, crashes, reason });
                 }
-                Err(error) => self.strange.push(format!("dead letter {member} cannot be read: {error}")),
+                Err(error) => self.unexpected.push(format!("dead letter {member} cannot be read: {error}")),
             }
         }
-        let later: HashMap<String, Vec<u8>> = cmd("HGETALL").arg(key(queue, "scheduled:bodies")).query(connection)?;
-        later.values().for_each(|body| self.not_at_its_end(body));
+        let scheduled: HashMap<String, Vec<u8>> =
+            cmd("HGETALL").arg(key(queue, "scheduled:bodies")).query(connection)?;
+        scheduled.values().for_each(|body| self.not_at_its_end(body));
         for level in LEVELS {
             let stream = key(queue, &format!("ready:{level}"));
             let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
                 cmd("XRANGE").arg(&stream).arg("-").arg("+").query(connection)?;
             entries.iter().filter_map(|(_, fields)| fields.get("m")).for_each(|body| self.not_at_its_end(body));
-            // A stream that was deleted has no group.
+            // A deleted stream has no group.
             let pending = cmd("XPENDING").arg(&stream).arg("workers").arg("-").arg("+").arg(MANY).query(connection);
             let pending: Vec<(String, String, u64, u64)> = pending.unwrap_or_default();
             self.in_flight += pending.len() as u64;
@@ -115,15 +116,15 @@ impl Storage {
         }
         match serde_json::from_slice::<Head>(body) {
             Ok(Head { v, id }) if v > 1 => {
-                self.tomorrow.insert(id, String::from_utf8_lossy(body).into_owned());
+                self.newer_format.insert(id, String::from_utf8_lossy(body).into_owned());
             }
             Ok(Head { id, .. }) => self.left.push(id),
-            Err(error) => self.strange.push(format!("{error}: {}", String::from_utf8_lossy(body))),
+            Err(error) => self.unexpected.push(format!("{error}: {}", String::from_utf8_lossy(body))),
         }
     }
 
-    /// Looks for keys that `docs/redis-keys.md` does not name.
-    fn look_for_strangers(&mut self, connection: &mut Connection) -> RedisResult<()> {
+    /// Finds keys that `docs/redis-keys.md` does not name.
+    fn find_unknown_keys(&mut self, connection: &mut Connection) -> RedisResult<()> {
         const NAMES: [&str; 9] = [
             "scheduled",
             "scheduled:bodies",
@@ -140,10 +141,10 @@ impl Storage {
             known.extend(NAMES.iter().map(|name| key(queue, name)));
             known.extend(LEVELS.iter().map(|level| key(queue, &format!("ready:{level}"))));
         }
-        // The one that producers write who wait for a replica.
+        // The key that producers write when they wait for a replica.
         known.insert("waited".to_owned());
         let keys: Vec<String> = cmd("KEYS").arg("*").query(connection)?;
-        self.strange.extend(keys.into_iter().filter(|key| !known.contains(key)).map(|key| format!("a key {key}")));
+        self.unexpected.extend(keys.into_iter().filter(|key| !known.contains(key)).map(|key| format!("a key {key}")));
         Ok(())
     }
 }

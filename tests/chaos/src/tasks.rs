@@ -1,4 +1,4 @@
-//! The actors: each fails, waits, blocks or dies in a way of its own, and writes its history.
+//! The actors. Each fails, waits, blocks or dies in its own way, and records its runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use actor_core::{Context, Failure, MessageId, actor};
 use crate::history::{How, Journal, What};
 use crate::ledger::{Answer, Client};
 
-/// What a worker gives its actors: a history, and the world outside.
+/// What a worker gives its actors: a history, and the ledger.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) journal: Arc<Journal>,
     pub(crate) ledger: Arc<Client>,
 }
 
-/// One run, which notes its end also where it is dropped.
+/// A run, which records its end even if it is dropped.
 struct Run<'a> {
     site: &'a Site,
     id: MessageId,
@@ -30,7 +30,7 @@ impl Drop for Run<'_> {
 }
 
 impl Site {
-    /// Notes that a run began. `Ok(None)` where its work was done before.
+    /// Records that a run began. `Ok(None)` if its work was done before.
     fn begin(&self, cx: &Context) -> Result<Option<Run<'_>>, Failure> {
         self.journal.note(&What::Start {
             id: cx.id(),
@@ -57,7 +57,7 @@ impl Run<'_> {
         Err(Failure::from("another run of this message has a newer token"))
     }
 
-    /// Writes the effect, and ends well if that is granted.
+    /// Requests the effect, and succeeds if it is granted.
     fn succeed(mut self) -> Result<(), Failure> {
         match self.site.ledger.commit(self.id, self.token) {
             Answer::Granted => self.how = How::Done,
@@ -75,7 +75,7 @@ impl Run<'_> {
 /// The wait that `patient` asks for.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
 
-/// Waits, fails `fails` times, and is done.
+/// Waits, fails `fails` times, and succeeds.
 #[actor(queue = "work", max_retries = 4, min_backoff = "100ms", max_backoff = "1s")]
 pub(crate) async fn plain(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
@@ -89,16 +89,16 @@ pub(crate) async fn plain(cx: &Context, ms: u64, fails: u32, #[state] site: &Sit
     run.succeed()
 }
 
-/// Never succeeds.
+/// Always fails.
 #[actor(queue = "work", max_retries = 2, min_backoff = "50ms", max_backoff = "200ms")]
-pub(crate) async fn doomed(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+pub(crate) async fn always_fails(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
     tokio::task::yield_now().await;
     run.fail();
-    Err(Failure::from("doomed"))
+    Err(Failure::from("always_fails"))
 }
 
-/// Says itself when to try again.
+/// Chooses the time of its retry.
 #[actor(queue = "work", max_retries = 2)]
 pub(crate) async fn patient(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
@@ -122,7 +122,7 @@ pub(crate) async fn jumpy(cx: &Context, #[state] site: &Site) -> Result<(), Fail
     run.succeed()
 }
 
-/// Holds a thread, and does not stop when it is told to: a worker that lost its lease runs it on.
+/// Holds a thread, and ignores its cancellation: a worker that lost its lease still runs it.
 #[actor(queue = "threads", max_retries = 3, min_backoff = "100ms", max_backoff = "500ms")]
 pub(crate) fn stubborn(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
@@ -134,46 +134,50 @@ pub(crate) fn stubborn(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) 
     run.succeed()
 }
 
-/// The queue that [`novel`] is declared for. Its messages go to the one that all workers serve: there they wait for a
-/// worker that has its state, as those of an actor that an older program lacks.
-pub(crate) const NOVELTIES: &str = "novelties";
+/// The queue that [`newest`] is declared for. Its messages are sent to the queue that all workers serve, where they
+/// wait for a worker that has its state, as if an older program lacked the actor.
+pub(crate) const NEWEST_QUEUE: &str = "newest";
 
-/// What only workers of the newest version have: how long a run takes.
+/// The state that only workers of the newest version have: how long a run takes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Novelty(pub(crate) Duration);
+pub(crate) struct NewestState(pub(crate) Duration);
 
 /// The newest actor.
-#[actor(queue = "novelties", max_retries = 2)]
-pub(crate) async fn novel(cx: &Context, #[state] site: &Site, #[state] novelty: &Novelty) -> Result<(), Failure> {
+#[actor(queue = "newest", max_retries = 2)]
+pub(crate) async fn newest(
+    cx: &Context,
+    #[state] site: &Site,
+    #[state] newest_state: &NewestState,
+) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
-    tokio::time::sleep(novelty.0).await;
+    tokio::time::sleep(newest_state.0).await;
     run.succeed()
 }
 
-/// Blocks the runtime that it runs on.
+/// Blocks its runtime.
 #[actor(queue = "work", max_retries = 3)]
-#[allow(clippy::unused_async)] // What it must not do is the point.
+#[allow(clippy::unused_async)] // Blocking is the point.
 pub(crate) async fn hog(cx: &Context, ms: u64, #[state] site: &Site) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
     std::thread::sleep(Duration::from_millis(ms));
     run.succeed()
 }
 
-/// Takes its worker with it.
+/// Kills its worker.
 #[actor(queue = "work", max_retries = 3)]
-#[allow(clippy::unused_async)] // It never comes to it.
+#[allow(clippy::unused_async)] // Unreachable.
 pub(crate) async fn poison(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
     let Some(_run) = site.begin(cx)? else { return Ok(()) };
     std::process::abort()
 }
 
-/// Takes memory until its worker has none.
+/// Allocates until its worker dies.
 #[actor(queue = "work", max_retries = 3)]
 pub(crate) async fn leaky(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
     let Some(_run) = site.begin(cx)? else { return Ok(()) };
     let mut kept: Vec<Vec<u8>> = Vec::new();
     loop {
-        // Written to, so that it is really taken.
+        // Writing makes the kernel really allocate it.
         kept.push(vec![1; 8 << 20]);
         tokio::task::yield_now().await;
     }

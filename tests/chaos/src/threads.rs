@@ -1,14 +1,14 @@
-//! Threads that the OS refuses: a limit on the processes of a user, which binds no superuser.
+//! Makes the OS refuse threads, by a limit on a user's processes. It binds no superuser.
 
 use std::io;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// Nobody's number. All workers that can be refused threads run as this user: a limit of one, which counts the threads of
-/// all of them, refuses each new one.
+/// An unused user id. All workers whose threads are limited run as this user. A limit of one counts the threads of all
+/// of them, and so refuses each new one.
 const USER: &str = "--reuid=64123";
 const GROUP: &str = "--regid=64123";
 
-/// What a worker runs under that can be refused threads. It may still write its history where the superuser may.
+/// How such a worker is launched. It may still write its history where the superuser may.
 pub(crate) const PROGRAM: &[&str] = &[
     "setpriv",
     USER,
@@ -21,7 +21,7 @@ pub(crate) const PROGRAM: &[&str] = &[
 const REFUSE: &str = "--nproc=1:";
 const ALLOW: &str = "--nproc=4096:";
 
-/// Whether a limit can be set here, and binds.
+/// Whether a limit can be set here, and takes effect.
 pub(crate) fn can_be_refused() -> Result<(), String> {
     let run = |limit| as_user(&[limit, "sh", "-c", "(exit 0) & wait $!"]).map(|status| status.success());
     match (run(ALLOW), run(REFUSE)) {
@@ -32,13 +32,13 @@ pub(crate) fn can_be_refused() -> Result<(), String> {
     }
 }
 
-/// Has the OS refuse each thread that a process wants, or allows them again. The process may have ended.
+/// Makes the OS refuse each new thread of a process, or allows them again. The process may have ended.
 pub(crate) fn refuse(pid: u32, refused: bool) -> io::Result<()> {
     let limit = if refused { REFUSE } else { ALLOW };
     as_user(&["--pid", &pid.to_string(), limit]).map(drop)
 }
 
-/// Only the user itself, or one with more rights than a container has, may change a process's limits.
+/// Changing another process's limits takes its own user, or more rights than a container has.
 fn as_user(limit: &[&str]) -> io::Result<ExitStatus> {
     let mut command = Command::new("setpriv");
     command.args([USER, GROUP, "--clear-groups", "prlimit"]).args(limit);

@@ -1,5 +1,4 @@
-//! `WAIT`: the remedy for what a failover loses. Who sends calls a message stored only once a replica
-//! has it.
+//! `WAIT`, the remedy for what a failover loses: a producer counts a message as stored only once a replica has it.
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisResult};
@@ -8,7 +7,7 @@ use tokio::sync::Mutex;
 /// How long a replica may take, in ms.
 const PATIENCE_MS: u64 = 1_000;
 
-/// A connection of its own, which asks how many replicas have what was written.
+/// A connection that asks how many replicas have what was written.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     client: Client,
@@ -20,8 +19,8 @@ impl Waiting {
         Ok(Self { client: Client::open(url)?, connection: Mutex::default() })
     }
 
-    /// A connection to the server that is the master now. Take it before sending: one that stands
-    /// to the end of [`replicated`] has led to one and the same master all the while.
+    /// A connection to the current master. Open it before sending: if it survives until the end of [`replicated`], it
+    /// has led to the same master all along.
     pub(crate) async fn connection(&self) -> Option<MultiplexedConnection> {
         let mut connection = self.connection.lock().await;
         if connection.is_none() {
@@ -32,16 +31,16 @@ impl Waiting {
         connection.clone()
     }
 
-    /// Forgets a connection that failed.
+    /// Closes a connection that failed.
     pub(crate) async fn renew(&self) {
         *self.connection.lock().await = None;
     }
 }
 
-/// Whether a replica has all that the master was told before.
+/// Whether a replica has everything written to the master before.
 ///
-/// `WAIT` speaks of the last write of its own connection. That is made here, after the one in question,
-/// and replicas take writes in their order.
+/// `WAIT` covers the last write of its own connection. This makes one, after the write in question; replicas apply
+/// writes in order.
 pub(crate) async fn replicated(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
     let mut both = Pipeline::new();
     both.cmd("INCR").arg("waited").ignore().cmd("WAIT").arg(1).arg(PATIENCE_MS);

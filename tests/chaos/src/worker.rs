@@ -1,7 +1,6 @@
 //! A worker process.
 
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use actor_core::Worker;
 
 use crate::ledger::Client;
 use crate::process::{Extra, Orders, QUEUES};
-use crate::tasks::{Novelty, Site};
+use crate::tasks::{NewestState, Site};
 
-/// How soon a thread without work ends, where the pool must be empty often.
+/// How soon an idle thread ends, where the pool must often be empty.
 const THREADS_END: Duration = Duration::from_millis(20);
 /// How long a run of the newest actor takes.
-const NOVEL: Duration = Duration::from_millis(5);
+const NEWEST_RUN: Duration = Duration::from_millis(5);
 
 /// Works until it is asked to stop, or killed.
 pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
@@ -27,15 +26,15 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
     }
     runtime.build()?.block_on(async {
         let broker = orders.broker(&journal)?;
-        let slots = NonZeroUsize::new(orders.slots).unwrap_or(NonZeroUsize::MIN);
+        let slots = orders.slots.max(1);
         let worker = Worker::builder(broker)
             .name(&orders.name)
             .lease(orders.lease())
             .concurrency(slots)
             .shutdown_timeout(orders.shutdown_timeout())
-            .queues(QUEUES.map(|queue| queue.parse().expect("the queues have proper names")))
+            .queues(QUEUES)
             .state(Site { journal, ledger });
-        let worker = if orders.older { worker } else { worker.state(Novelty(NOVEL)) };
+        let worker = if orders.older { worker } else { worker.state(NewestState(NEWEST_RUN)) };
         worker.run().await?;
         Ok(())
     })

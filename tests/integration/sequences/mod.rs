@@ -1,5 +1,5 @@
-//! Random calls of the seam, on the broker in this process and on Redis, compared with what the seam
-//! promises. A sequence that shows a difference is made as short as it can be.
+//! Random calls of `Broker`, on the in-memory broker and on Redis, compared with a reference. A failing sequence is
+//! shrunk.
 
 mod player;
 mod reference;
@@ -12,13 +12,13 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
 
-use self::player::{LATER, Player, Stage, Step};
+use self::player::{DUE_AFTER, Player, Stage, Step};
 use self::reference::End;
 use crate::support::RedisServer;
 
-/// How many workers play. Three can recover from one another in a ring.
+/// The number of workers. Three can recover from one another in a ring.
 const WORKERS: usize = 3;
-/// How long a sequence is at most.
+/// The longest sequence.
 const LONGEST: usize = 50;
 
 fn priority() -> impl Strategy<Value = Priority> {
@@ -29,7 +29,7 @@ fn end() -> impl Strategy<Value = End> {
     prop_oneof![
         Just(End::Done),
         priority().prop_map(End::RetryNow),
-        priority().prop_map(End::RetryLater),
+        priority().prop_map(End::RetryScheduled),
         priority().prop_map(End::Park),
         Just(End::DeadLetter),
         Just(End::Release),
@@ -39,7 +39,7 @@ fn end() -> impl Strategy<Value = End> {
 fn step() -> impl Strategy<Value = Step> {
     let worker = || 0..WORKERS;
     prop_oneof![
-        4 => (priority(), prop::bool::weighted(0.2)).prop_map(|(priority, later)| Step::Send { priority, later }),
+        4 => (priority(), prop::bool::weighted(0.2)).prop_map(|(priority, scheduled)| Step::Send { priority, scheduled }),
         4 => (worker(), 0_usize..4).prop_map(|(worker, max)| Step::Claim { worker, max }),
         2 => (worker(), any::<usize>(), end()).prop_map(|(worker, delivery, end)| Step::Settle { worker, delivery, end }),
         4 => (any::<usize>(), end()).prop_map(|(delivery, end)| Step::SettleOwn { delivery, end }),
@@ -85,7 +85,7 @@ impl Stage for InProcess {
     }
 
     fn make_due(&self, _: &QueueName) {
-        self.0.advance(LATER);
+        self.0.advance(DUE_AFTER);
     }
 }
 

@@ -11,20 +11,20 @@ use actor_core::{MessageId, Priority, QueueName};
 
 use super::reference::{End, Number, Reference};
 
-/// Longer than any sequence, however often the time of what is scheduled is made to come.
+/// Longer than any sequence, however often it makes scheduled messages due.
 const LEASE: Duration = Duration::from_secs(3600 * 24 * 365);
-/// When what is scheduled is due.
-pub(super) const LATER: Duration = Duration::from_secs(3600);
-/// How long a claim waits for what is certainly ready. Only a broker that is wrong takes so long.
+/// When scheduled messages are due.
+pub(super) const DUE_AFTER: Duration = Duration::from_secs(3600);
+/// How long a claim waits for a message that is certainly ready. Only a faulty broker takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 const REACHED: &str = "the storage can be reached";
 /// What parked messages wait for.
 const ABILITY: &str = "actor:absent";
 
-/// One call of the seam. What it names is taken modulo what there is.
+/// A call of `Broker`. Indexes are taken modulo what exists.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Send { priority: Priority, later: bool },
+    Send { priority: Priority, scheduled: bool },
     Claim { worker: usize, max: usize },
     Settle { worker: usize, delivery: usize, end: End },
     SettleOwn { delivery: usize, end: End },
@@ -38,14 +38,14 @@ pub(super) enum Step {
     MakeDue,
 }
 
-/// A broker, and how to make what is scheduled due.
+/// A broker, and a way to make scheduled messages due.
 pub(super) trait Stage {
     type Broker: Broker + Inspect;
     fn broker(&self) -> &Self::Broker;
     fn make_due(&self, queue: &QueueName);
 }
 
-/// A queue of a broker, and what it should be like.
+/// A queue of a broker, and its expected state.
 pub(super) struct Player<'a, S> {
     stage: &'a S,
     queue: QueueName,
@@ -54,10 +54,10 @@ pub(super) struct Player<'a, S> {
     /// The session of each worker, and the consumer of each session.
     workers: Vec<usize>,
     sessions: Vec<Consumer>,
-    /// Every delivery there was: to which session, by which receipt, and its number in the reference.
+    /// Every delivery: its session, its receipt, and its number in the reference.
     deliveries: Vec<(usize, Receipt, usize)>,
     settlements: usize,
-    /// The lives that deregistered. They renew no lease any more.
+    /// The sessions that deregistered, which renew no lease.
     deregistered: BTreeSet<usize>,
 }
 
@@ -81,10 +81,10 @@ impl<'a, S: Stage> Player<'a, S> {
         player
     }
 
-    /// Takes a step, and says what was not as it should be.
+    /// Takes a step, and describes any difference.
     pub(super) async fn take(&mut self, step: &Step) -> Result<(), String> {
         match *step {
-            Step::Send { priority, later } => self.send(priority, later).await,
+            Step::Send { priority, scheduled } => self.send(priority, scheduled).await,
             Step::Claim { worker, max } => self.claim(self.workers[worker], max).await?,
             Step::Settle { worker, delivery, ref end } => {
                 if let Some(delivery) = self.delivery(delivery) {
@@ -120,7 +120,7 @@ impl<'a, S: Stage> Player<'a, S> {
         self.reference.compare(&self.stage.broker().counts(&self.queue).await.expect(REACHED))
     }
 
-    /// Ends every lease, and has one more worker do all there is. Nothing may be left then but dead letters.
+    /// Ends every lease, and lets one more worker finish everything. Only dead letters may be left.
     pub(super) async fn drain(&mut self) -> Result<(), String> {
         for session in 0..self.sessions.len() {
             self.end_lease(session).await;
@@ -147,7 +147,7 @@ impl<'a, S: Stage> Player<'a, S> {
         }
     }
 
-    /// What was delivered to a session.
+    /// The deliveries of a session.
     fn open(&self, session: usize) -> Vec<usize> {
         (0..self.deliveries.len()).filter(|at| self.deliveries[*at].0 == session).collect()
     }
@@ -168,15 +168,15 @@ impl<'a, S: Stage> Player<'a, S> {
         self.sessions.len() - 1
     }
 
-    async fn send(&mut self, priority: Priority, later: bool) {
+    async fn send(&mut self, priority: Priority, scheduled: bool) {
         let (id, body) = (MessageId::new(), format!("{} sent", self.ids.len()));
         let message = Enqueue::new(id, priority, body.clone().into());
-        let message = if later { message.after(LATER) } else { message };
+        let message = if scheduled { message.after(DUE_AFTER) } else { message };
         for answer in self.stage.broker().enqueue(&self.queue, vec![message]).await {
             answer.expect(REACHED);
         }
         self.ids.push(id);
-        self.reference.send(priority, body, later);
+        self.reference.send(priority, body, scheduled);
     }
 
     async fn claim(&mut self, session: usize, max: usize) -> Result<(), String> {
@@ -214,10 +214,10 @@ impl<'a, S: Stage> Player<'a, S> {
         let left = self.reference.left_behind(session);
         let in_flight = self.stage.broker().recover(&self.sessions[session], max, Duration::ZERO).await.expect(REACHED);
         let numbers = self.numbers(&in_flight)?;
-        if let Some(strange) = numbers.iter().find(|number| !left.contains(number)) {
-            return Err(format!("message {strange} was recovered, and nobody dead held it"));
+        if let Some(unexpected) = numbers.iter().find(|number| !left.contains(number)) {
+            return Err(format!("message {unexpected} was recovered, and nobody dead held it"));
         }
-        // What a dead worker held before is taken last, and alone.
+        // Suspects are recovered last, one at a time.
         let is_fresh = |number: &&Number| !self.reference.is_suspect(**number);
         let fresh = left.iter().filter(is_fresh).count();
         let expected = if fresh > 0 { max.min(fresh) } else { left.len().min(max).min(1) };
@@ -249,9 +249,9 @@ impl<'a, S: Stage> Player<'a, S> {
         let settlement = match *end {
             End::Done => Outcome::Done.into(),
             End::RetryNow(priority) => Outcome::Reschedule { id, priority, body: bytes, after: Duration::ZERO }.into(),
-            End::RetryLater(priority) => Outcome::Reschedule { id, priority, body: bytes, after: LATER }.into(),
+            End::RetryScheduled(priority) => Outcome::Reschedule { id, priority, body: bytes, after: DUE_AFTER }.into(),
             End::Park(priority) => {
-                Outcome::Park { id, priority, body: bytes, after: LATER, ability: ABILITY.to_owned() }.into()
+                Outcome::Park { id, priority, body: bytes, after: DUE_AFTER, ability: ABILITY.to_owned() }.into()
             }
             End::DeadLetter => {
                 Outcome::DeadLetter { id: Some(id), body: bytes, reason: "it was played so".to_owned() }.into()
@@ -289,7 +289,7 @@ impl<'a, S: Stage> Player<'a, S> {
         self.reference.end_lease(session);
     }
 
-    /// Which messages were in flight. Their bodies must be what was stored last.
+    /// The messages of some deliveries. Their bodies must be what was stored last.
     fn numbers(&self, in_flight: &[Delivery]) -> Result<Vec<Number>, String> {
         let number = |delivery: &Delivery| {
             let body = String::from_utf8_lossy(&delivery.body);

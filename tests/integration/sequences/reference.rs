@@ -1,13 +1,13 @@
-//! What the seam promises, in the simplest form that can be compared: every message, and where it is.
+//! What `Broker` promises, in the simplest comparable form: each message, and where it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use actor_core::Priority;
 use actor_core::inspect::Counts;
 
-/// Which of the workers that a sequence plays with. Each session of one has its own number.
+/// A worker of a sequence. Each of its sessions has its own number.
 pub(super) type Session = usize;
-/// Which message, in the order of their sending.
+/// A message, numbered in the order of sending.
 pub(super) type Number = usize;
 
 /// Where a message is.
@@ -15,17 +15,17 @@ pub(super) type Number = usize;
 pub(super) enum Place {
     /// Ready, and never anything else before.
     Ready,
-    /// Ready: it was released.
+    /// Ready, after a release.
     Again,
-    /// Scheduled for a time that has come: a broker may have noticed, or not yet.
+    /// Scheduled and due: the broker may have moved it, or not yet.
     Due,
-    /// Scheduled for a time that is far.
-    Later,
-    /// In flight, as this delivery, and so many workers died with it, or ended while they stopped.
+    /// Scheduled for the far future.
+    Scheduled,
+    /// In flight as this delivery, with the number of workers that died with it, and that ended while stopping.
     InFlight { to: Session, delivery: usize, crashes: u32, interruptions: u32 },
     /// A dead letter.
     Dead,
-    /// Ended.
+    /// Completed.
     Ended,
 }
 
@@ -40,32 +40,32 @@ pub(super) struct Known {
     pub(super) suspect: bool,
 }
 
-/// What a settlement asks for.
+/// The settlement of a delivery.
 #[derive(Clone, Debug)]
 pub(super) enum End {
     Done,
     RetryNow(Priority),
-    RetryLater(Priority),
+    RetryScheduled(Priority),
     Park(Priority),
     DeadLetter,
     Release,
 }
 
-/// The seam's promises.
+/// The reference.
 #[derive(Debug, Default)]
 pub(super) struct Reference {
     pub(super) messages: Vec<Known>,
-    /// Each session's lease, while it has one: whether it still runs.
+    /// Each session's lease, if it has one: whether it still holds.
     leases: BTreeMap<Session, bool>,
-    /// Who has begun to stop, or stopped, with something in its hands.
+    /// The sessions that have begun to stop while holding something.
     leaving: BTreeSet<Session>,
-    /// Which message each stored copy is of. What is in flight has a copy's number as its delivery.
+    /// The message of each stored copy. A copy's number identifies its deliveries.
     copies: Vec<Number>,
 }
 
 impl Reference {
-    pub(super) fn send(&mut self, priority: Priority, body: String, later: bool) {
-        let place = if later { Place::Later } else { Place::Ready };
+    pub(super) fn send(&mut self, priority: Priority, body: String, scheduled: bool) {
+        let place = if scheduled { Place::Scheduled } else { Place::Ready };
         self.messages.push(Known { priority, body, place, parked: false, suspect: false });
     }
 
@@ -73,7 +73,7 @@ impl Reference {
         self.leases.insert(session, true);
     }
 
-    /// Whether a lease is held, which prolongs it.
+    /// Whether a lease is held. If so, it is renewed.
     pub(super) fn renew(&mut self, session: Session) -> bool {
         self.leases.get_mut(&session).map(|runs| *runs = true).is_some()
     }
@@ -108,18 +108,18 @@ impl Reference {
     }
 
     pub(super) fn make_due(&mut self) {
-        for message in self.messages.iter_mut().filter(|message| message.place == Place::Later) {
+        for message in self.messages.iter_mut().filter(|message| message.place == Place::Scheduled) {
             message.place = Place::Due;
         }
     }
 
-    /// The highest priority of what is certainly ready.
+    /// The highest priority that is certainly ready.
     pub(super) fn highest(&self) -> Option<Priority> {
         let ready = self.messages.iter().filter(|message| matches!(message.place, Place::Ready | Place::Again));
         ready.map(|message| message.priority).max_by_key(|priority| rank(*priority))
     }
 
-    /// A claim has delivered these, in this order. Says what is wrong with that, and which delivery each is.
+    /// A claim delivered these, in this order. Returns what is wrong with that, or the number of each delivery.
     pub(super) fn claimed(&mut self, to: Session, in_flight: &[Number]) -> Result<Vec<usize>, String> {
         if let (Some(first), Some(highest)) = (in_flight.first(), self.highest())
             && rank(self.messages[*first].priority) < rank(highest)
@@ -158,19 +158,19 @@ impl Reference {
 
     /// How many messages are certainly parked.
     pub(super) fn parked(&self) -> usize {
-        self.messages.iter().filter(|message| message.parked && message.place == Place::Later).count()
+        self.messages.iter().filter(|message| message.parked && message.place == Place::Scheduled).count()
     }
 
-    /// These were delivered because they were parked, or in place of such. Says what is wrong with that, and which
-    /// delivery each is.
+    /// These were delivered because they were parked, or in place of such. Returns what is wrong with that, or the
+    /// number of each delivery.
     pub(super) fn unparked(&mut self, to: Session, delivered: &[Number]) -> Result<Vec<usize>, String> {
         let mut deliveries = Vec::new();
         for number in delivered {
             let message = &self.messages[*number];
             match message.place {
-                Place::Later if message.parked => {}
+                Place::Scheduled if message.parked => {}
                 Place::Due => {}
-                // It was released before these, which are ready behind it then.
+                // It was released before these, which are then ready behind it.
                 Place::Again => {
                     for parked in self.messages.iter_mut().filter(|message| message.parked) {
                         parked.place = Place::Due;
@@ -201,7 +201,7 @@ impl Reference {
         self.messages[number].suspect
     }
 
-    /// A recovery has delivered these. Says which delivery each is, and how many workers died with it.
+    /// A recovery delivered these. Returns the number of each delivery, and how many workers died with it.
     pub(super) fn recovered(&mut self, by: Session, in_flight: &[Number]) -> Vec<(usize, u32, u32)> {
         if self.sessions(by) {
             self.leases.retain(|_, runs| *runs);
@@ -223,12 +223,12 @@ impl Reference {
         taken
     }
 
-    /// Which message a delivery is of.
+    /// The message of a delivery.
     pub(super) fn number(&self, delivery: usize) -> Number {
         self.copies[delivery]
     }
 
-    /// Whether a settlement counts, with what follows from it.
+    /// Whether a settlement applies, and its consequences.
     pub(super) fn settle(&mut self, by: Session, delivery: usize, end: &End, body: String) -> bool {
         let message = &mut self.messages[self.copies[delivery]];
         let holder = match message.place {
@@ -242,11 +242,11 @@ impl Reference {
         match end {
             End::Done => message.place = Place::Ended,
             End::RetryNow(priority) => (message.place, message.priority, message.body) = (Place::Due, *priority, body),
-            End::RetryLater(priority) => {
-                (message.place, message.priority, message.body) = (Place::Later, *priority, body);
+            End::RetryScheduled(priority) => {
+                (message.place, message.priority, message.body) = (Place::Scheduled, *priority, body);
             }
             End::Park(priority) => {
-                (message.place, message.priority, message.body) = (Place::Later, *priority, body);
+                (message.place, message.priority, message.body) = (Place::Scheduled, *priority, body);
             }
             End::DeadLetter => (message.place, message.body) = (Place::Dead, body),
             End::Release => (message.place, message.body) = (Place::Again, body),
@@ -254,21 +254,21 @@ impl Reference {
         true
     }
 
-    /// Says what is wrong with a broker's counts.
+    /// Compares with a broker's counts.
     pub(super) fn compare(&self, counts: &Counts) -> Result<(), String> {
         let of =
             |wanted: fn(&Place) -> bool| self.messages.iter().filter(|message| wanted(&message.place)).count() as u64;
         let ready = of(|place| matches!(place, Place::Ready | Place::Again));
-        let (due, later) = (of(|place| *place == Place::Due), of(|place| *place == Place::Later));
+        let (due, scheduled) = (of(|place| *place == Place::Due), of(|place| *place == Place::Scheduled));
         let (in_flight, dead) =
             (of(|place| matches!(place, Place::InFlight { .. })), of(|place| *place == Place::Dead));
         let waiting =
-            counts.ready + counts.scheduled == ready + due + later && (ready..=ready + due).contains(&counts.ready);
+            counts.ready + counts.scheduled == ready + due + scheduled && (ready..=ready + due).contains(&counts.ready);
         if waiting && counts.in_flight == in_flight && counts.dead == dead {
             return Ok(());
         }
         Err(format!(
-            "{ready} ready, {due} due, {later} later, {in_flight} in flight and {dead} dead, and not {counts:?}"
+            "{ready} ready, {due} due, {scheduled} scheduled, {in_flight} in flight and {dead} dead, and not {counts:?}"
         ))
     }
 }

@@ -2,7 +2,7 @@
 
 use actor_core::MessageId;
 
-/// The least that is a message. `args` is a JSON array.
+/// The smallest message. `args` is a JSON array.
 pub fn by_hand(actor: &str, queue: &str, args: &str) -> String {
     with_members(actor, queue, args, r#""v":1"#)
 }

@@ -1,4 +1,4 @@
-//! Holds runs back until their test lets them go on.
+//! Holds runs back until the test lets them go on.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use tokio::sync::Semaphore;
 pub struct Gate(Arc<Semaphore>);
 
 impl Gate {
-    /// Nobody passes until the test says so.
+    /// No run passes until the test allows it.
     pub fn closed() -> Self {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// Everybody passes.
+    /// Every run passes.
     pub fn opened() -> Self {
         let gate = Self::closed();
         gate.open();
@@ -34,12 +34,12 @@ impl Gate {
         Handle::current().block_on(self.pass());
     }
 
-    /// Lets so many runs pass, whether they wait here or are still to come.
+    /// Lets so many runs pass, waiting or yet to come.
     pub fn let_pass(&self, runs: usize) {
         self.0.add_permits(runs);
     }
 
-    /// Lets all pass, from now on.
+    /// Lets all runs pass, from now on.
     pub fn open(&self) {
         self.0.close();
     }

@@ -1,4 +1,4 @@
-//! Hears what is logged.
+//! Captures logs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,46 +9,46 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Hears spans and events.
+/// Captures spans and events.
 #[derive(Clone, Default)]
-pub struct Ears(pub Arc<Mutex<Vec<Heard>>>);
+pub struct LogCapture(pub Arc<Mutex<Vec<Captured>>>);
 
-/// A span that began, or an event.
+/// A new span, or an event.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Captured {
     pub name: &'static str,
     pub target: &'static str,
     pub level: String,
     pub fields: BTreeMap<&'static str, String>,
-    /// The span that it stands in.
+    /// The span it is in.
     pub within: Option<&'static str>,
 }
 
-impl Ears {
-    /// The fields of each event of this text, in their order.
+impl LogCapture {
+    /// The fields of each event with this text, in order.
     pub fn events(&self, message: &str) -> Vec<BTreeMap<&'static str, String>> {
-        let heard = self.0.lock().unwrap();
-        let said = |heard: &&Heard| heard.fields.get("message").is_some_and(|said| said == message);
-        heard.iter().filter(said).map(|heard| heard.fields.clone()).collect()
+        let captured = self.0.lock().unwrap();
+        let said = |captured: &&Captured| captured.fields.get("message").is_some_and(|said| said == message);
+        captured.iter().filter(said).map(|captured| captured.fields.clone()).collect()
     }
 
-    fn hear(&self, metadata: &Metadata<'static>, fields: Fields, within: Option<&'static str>) {
+    fn capture(&self, metadata: &Metadata<'static>, fields: Fields, within: Option<&'static str>) {
         let (name, target, level) = (metadata.name(), metadata.target(), metadata.level().to_string());
-        self.0.lock().unwrap().push(Heard { name, target, level, fields: fields.0, within });
+        self.0.lock().unwrap().push(Captured { name, target, level, fields: fields.0, within });
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ears {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogCapture {
     fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        self.hear(attributes.metadata(), fields, context.lookup_current().map(|span| span.name()));
+        self.capture(attributes.metadata(), fields, context.lookup_current().map(|span| span.name()));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        self.hear(event.metadata(), fields, context.event_span(event).map(|span| span.name()));
+        self.capture(event.metadata(), fields, context.event_span(event).map(|span| span.name()));
     }
 }
 

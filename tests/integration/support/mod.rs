@@ -1,4 +1,4 @@
-//! What every behaviour needs: a broker, workers that can be stopped or killed, and ears.
+//! Test support: a broker, workers that can be stopped or killed, and captured logs.
 
 pub mod by_hand;
 pub mod gate;
@@ -10,7 +10,7 @@ pub mod worker;
 
 pub use by_hand::by_hand;
 pub use gate::Gate;
-pub use log_capture::Ears;
+pub use log_capture::LogCapture;
 pub use probe::{Probe, probe};
 pub use server::RedisServer;
 pub use stage::Stage;

@@ -1,4 +1,4 @@
-//! How actors tell their test what they do: a state of the worker, and the test's end of it.
+//! How actors report to their test: a state of the worker, and the test's receiver.
 
 use std::time::Duration;
 
@@ -7,44 +7,44 @@ use tokio::sync::mpsc;
 /// Longer than anything here takes: it ends a test that hangs.
 const HANG: Duration = Duration::from_secs(60);
 
-/// The actors' end.
+/// The actors' end, a state of the worker.
 #[derive(Clone, Debug)]
 pub struct Probe(mpsc::UnboundedSender<String>);
 
 /// The test's end.
 #[derive(Debug)]
-pub struct Heard(mpsc::UnboundedReceiver<String>);
+pub struct Reports(mpsc::UnboundedReceiver<String>);
 
-/// A probe and its listener.
-pub fn probe() -> (Probe, Heard) {
+/// A probe and its receiver.
+pub fn probe() -> (Probe, Reports) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Probe(sender), Heard(receiver))
+    (Probe(sender), Reports(receiver))
 }
 
 impl Probe {
-    /// Tells the test. A test that has ended does not listen any more.
-    pub fn tell(&self, what: impl Into<String>) {
+    /// Reports to the test. A test that has ended ignores it.
+    pub fn report(&self, what: impl Into<String>) {
         let _ = self.0.send(what.into());
     }
 }
 
-impl Heard {
-    /// Waits for what is told next.
+impl Reports {
+    /// Waits for the next report.
     pub async fn next(&mut self) -> String {
         within(self.0.recv()).await.expect("a worker still holds the probe")
     }
 
-    /// Waits for the next `count`, and sorts them.
+    /// Waits for the next `count` reports, and sorts them.
     pub async fn next_sorted(&mut self, count: usize) -> Vec<String> {
-        let mut heard = Vec::with_capacity(count);
+        let mut reports = Vec::with_capacity(count);
         for _ in 0..count {
-            heard.push(self.next().await);
+            reports.push(self.next().await);
         }
-        heard.sort();
-        heard
+        reports.sort();
+        reports
     }
 
-    /// What was told and not yet heard.
+    /// The reports not yet received.
     pub fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.0.try_recv().ok()).collect()
     }

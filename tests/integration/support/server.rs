@@ -1,4 +1,4 @@
-//! A redis-server of a test's own.
+//! A private redis-server.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -60,7 +60,7 @@ impl RedisServer {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    /// Kills the server without a chance to clean up, and starts it again on its files.
+    /// Kills the server without a chance to clean up, and restarts it on its files.
     pub fn restart(&mut self) {
         self.kill();
         self.revive();
@@ -73,19 +73,19 @@ impl RedisServer {
         let _ = std::fs::remove_file(self.socket());
     }
 
-    /// Stops the server where it stands: it answers nobody, and cuts no connection.
+    /// Freezes the server: it answers nobody, and cuts no connection.
     pub fn freeze(&self) {
         let status = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status();
         assert!(status.expect("there is a kill").success());
     }
 
-    /// Starts a killed server again on its files.
+    /// Restarts a killed server on its files.
     pub fn revive(&mut self) {
         self.process = launch(&self.directory, &self.options);
         self.wait();
     }
 
-    /// Runs a command, as a person would, and returns what is printed.
+    /// Runs a command as a person would, and returns its output.
     pub fn cli(&self, arguments: &[&str]) -> String {
         let output = on_time(Command::new("redis-cli"))
             .arg("-s")
@@ -101,7 +101,7 @@ impl RedisServer {
         self.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
 
-    /// A number of `INFO`.
+    /// A number in `INFO`.
     pub fn info(&self, section: &str, name: &str) -> u64 {
         let info = self.cli(&["INFO", section]);
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -118,7 +118,7 @@ impl RedisServer {
         calls.collect()
     }
 
-    /// Waits until so many clients wait for an answer.
+    /// Waits until so many clients are blocked.
     pub async fn until_waiting(&self, clients: u64) {
         within(async {
             while self.info("clients", "blocked_clients") != clients {
@@ -137,14 +137,14 @@ impl RedisServer {
         let before = calls();
         within(async {
             while calls() < before + times {
-                // Asking starts a process.
+                // Each call starts a process.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         })
         .await;
     }
 
-    /// Runs a line of a shell, in which `redis-cli` talks to this server.
+    /// Runs a line of shell, in which `redis-cli` talks to this server.
     pub fn shell(&self, line: &str) {
         let here = line.replace("redis-cli ", &format!("redis-cli -s '{}' ", self.socket().display()));
         let status = on_time(Command::new("sh")).args(["-ec", &here]).stdout(Stdio::null()).status();
@@ -199,7 +199,7 @@ fn launch(directory: &TempDir, options: &[String]) -> Child {
         })
 }
 
-/// A command whose clock is right, also where the test's own is not.
+/// A command whose clock is right, even if the test's own is not.
 fn on_time(mut command: Command) -> Command {
     command.env_remove("LD_PRELOAD").env_remove("DYLD_INSERT_LIBRARIES");
     command

@@ -1,4 +1,4 @@
-//! A broker of a test's own, with what is needed to look at it.
+//! A private broker, and what it takes to inspect it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use bytes::Bytes;
 use super::RedisServer;
 use super::probe::within;
 
-/// A broker of a test's own.
+/// A private broker.
 pub struct Stage {
     kind: Kind,
-    /// The broker that the test itself sends with.
+    /// The broker that the test sends with.
     pub broker: Arc<dyn Broker>,
-    /// The same broker, to look at.
+    /// The same broker, for inspection.
     pub inspect: Arc<dyn Inspect>,
 }
 
@@ -27,7 +27,7 @@ enum Kind {
     Redis(RedisServer, Set),
 }
 
-/// What every broker of a stage is set to.
+/// The settings of every broker of a stage.
 type Set = fn(Settings) -> Settings;
 
 impl Stage {
@@ -44,13 +44,13 @@ impl Stage {
         Self::with(server, |settings| settings).await
     }
 
-    /// With other settings than the default.
+    /// With other settings than the defaults.
     pub async fn with(server: RedisServer, set: Set) -> Self {
         let broker = connect(&server, set).await;
         Self { broker: Arc::new(broker.clone()), inspect: Arc::new(broker), kind: Kind::Redis(server, set) }
     }
 
-    /// A broker for one more process: with a server, a connection of its own.
+    /// A broker for one more process. On Redis it has its own connections.
     pub async fn another(&self) -> Arc<dyn Broker> {
         match &self.kind {
             Kind::Memory(broker) => Arc::new(broker.clone()),
@@ -58,7 +58,7 @@ impl Stage {
         }
     }
 
-    /// A worker of one queue, with a broker of its own, to be given its state.
+    /// A worker of one queue, with its own broker. The test adds states.
     pub async fn worker(&self, queue: &str) -> Builder {
         Worker::builder(self.another().await).queues([name(queue)])
     }
@@ -73,12 +73,12 @@ impl Stage {
     pub fn server(&mut self) -> &mut RedisServer {
         match &mut self.kind {
             Kind::Redis(server, _) => server,
-            Kind::Memory(_) => panic!("this behaviour is a server's alone"),
+            Kind::Memory(_) => panic!("only a server behaves like this"),
         }
     }
 
     pub async fn counts(&self, queue: &str) -> Counts {
-        // Where connections were just cut, the first call may be the one that finds out.
+        // After a cut, the first call may be the one that notices.
         match self.inspect.counts(&name(queue)).await {
             Ok(counts) => counts,
             Err(error) if error.is_no_such_queue() => Counts::default(),
@@ -86,7 +86,7 @@ impl Stage {
         }
     }
 
-    /// Waits until the counts are as wanted.
+    /// Waits for these counts.
     pub async fn until(&self, queue: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
         within(async {
             loop {
@@ -121,7 +121,7 @@ impl Stage {
         self.until(queue, |counts| counts.outstanding() == 0).await
     }
 
-    /// Declares the queue's only holder dead. What it held is left for whoever recovers it.
+    /// Declares the queue's only holder dead. What it held is left to be recovered.
     pub async fn declare_dead(&self, queue: &str) {
         let holder = self
             .list(queue, State::InFlight)
@@ -130,19 +130,19 @@ impl Stage {
             .and_then(|delivered| delivered.worker)
             .expect("it is in flight");
         let (holder, queues) = (WorkerId::from_text(&holder), [name(queue)]);
-        let heir = Consumer::new(WorkerId::new("heir"), name(queue));
-        self.broker.register(&heir.worker, &queues, Duration::from_secs(3_600)).await.expect("the broker answers");
+        let successor = Consumer::new(WorkerId::new("successor"), name(queue));
+        self.broker.register(&successor.worker, &queues, Duration::from_secs(3_600)).await.expect("the broker answers");
         let took = async || {
-            // It may be renewed at any moment.
+            // It may renew its lease at any moment.
             self.broker.renew(&holder, &queues, Duration::ZERO).await.expect("the broker answers");
-            !self.broker.recover(&heir, 1, Duration::ZERO).await.expect("the broker answers").is_empty()
+            !self.broker.recover(&successor, 1, Duration::ZERO).await.expect("the broker answers").is_empty()
         };
         while !took().await {}
-        self.broker.deregister(&heir.worker, &queues).await.expect("the broker answers");
+        self.broker.deregister(&successor.worker, &queues).await.expect("the broker answers");
     }
 
     /// The reason of the only dead letter.
-    pub async fn epitaph(&self, queue: &str) -> String {
+    pub async fn dead_reason(&self, queue: &str) -> String {
         self.until(queue, |counts| counts.dead == 1).await;
         let mut dead = self.list(queue, State::Dead).await;
         dead.pop().and_then(|dead_letter| dead_letter.reason).expect("a dead letter has a reason")

@@ -1,4 +1,4 @@
-//! A worker on a runtime of its own, that a test can stop, or kill as if its process had died.
+//! A worker on its own runtime, which a test can stop, or kill as if its process had died.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::probe::within;
 /// Short, so that a death is noticed soon; long enough for a busy machine's pauses.
 pub const LEASE: Duration = Duration::from_millis(600);
 
-/// A worker that runs.
+/// A running worker.
 pub struct RunningWorker {
     runtime: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
@@ -25,17 +25,17 @@ impl RunningWorker {
         Self::with_own_lease(builder.lease(LEASE))
     }
 
-    /// Starts a worker with a lease that outlives the test, so that whatever is run again was released.
+    /// Starts a worker whose lease outlives the test, so that whatever runs again was released.
     pub fn for_ever(builder: Builder) -> Self {
         Self::with_own_lease(builder.lease(Duration::from_secs(3_600)))
     }
 
-    /// Starts a worker with the lease that it has.
+    /// Starts a worker with the builder's lease.
     pub fn with_own_lease(builder: Builder) -> Self {
         Self::with_threads(builder, 512)
     }
 
-    /// Starts a worker that has so few threads for sync actors.
+    /// Starts a worker with so many threads for sync actors.
     pub fn with_threads(builder: Builder, threads: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -69,12 +69,12 @@ impl RunningWorker {
         within(done).await.expect("the worker does not panic")
     }
 
-    /// Ends the runtime as a program's end does: it waits for what has begun on its own threads.
+    /// Ends the runtime as at the end of a program: it waits for what runs on its own threads.
     pub fn end_patiently(mut self) {
         drop(self.runtime.take());
     }
 
-    /// Kills the worker: nothing of it runs on, and its lease is kept by nobody.
+    /// Kills the worker: nothing of it runs on, and nobody renews its lease.
     pub fn kill(self) {
         drop(self);
     }

@@ -46,7 +46,7 @@ fn three_workers_that_recover_from_one_another_break_no_promise() {
 }
 
 #[test]
-fn two_messages_in_the_same_hands_break_no_promise() {
+fn two_messages_on_one_worker_break_no_promise() {
     let two = Protocol { messages: 2, max_retries: 0, ..SMALL };
     explored(&Protocol { faults: Faults { absences: 1, losses: 1, ..NONE }, ..two.clone() });
     explored(&Protocol { faults: Faults { crashes: 1, losses: 1, ..NONE }, ..two });

@@ -37,6 +37,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let processor = VideoProcessor::new(settings.uploads, settings.slowdown);
     let broker = RedisBroker::connect(&settings.redis_url).await?;
-    Worker::builder(broker).state(processor).concurrency(settings.concurrency).signals(signals).run().await?;
+    Worker::builder(broker).state(processor).concurrency(settings.concurrency.get()).signals(signals).run().await?;
     Ok(())
 }

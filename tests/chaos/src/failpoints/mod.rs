@@ -1,7 +1,7 @@
-//! Dying at each failpoint of the library by name: the crash points that random kills hardly hit.
+//! Kills a process at each failpoint of the library, which random kills rarely hit.
 //!
-//! Several points are played in one round, each by a process of its own, on one Redis and judged by
-//! one judge. A point is proved where a process died at it and its round holds.
+//! A round plays several points on one Redis, each with a process of its own. One judge checks the round. A point holds
+//! if a process died there and its round holds.
 
 mod aim;
 mod table;
@@ -25,20 +25,20 @@ use table::Row;
 pub(crate) use table::Table;
 use target::Target;
 
-/// The name that all of them are played by.
+/// The scenario's name.
 pub(crate) const NAME: &str = "failpoints";
-/// What they are, for the list of scenarios.
+/// Its line in the list of scenarios.
 pub(crate) const ABOUT: &str = "SIGKILL at each named point between two Redis commands, or the one of --point";
 
-/// How many points are played in one round.
+/// The number of points in a round.
 const AT_ONCE: usize = 8;
-/// Under load at least, however soon the points are reached.
+/// The minimum time under load.
 const LEAST: Duration = Duration::from_secs(3);
-/// The worker that always lives, and the one that is killed to give the others something to recover.
+/// A worker that always lives, and one that is killed so that the others have something to recover.
 const SPARED: usize = 2;
 const BYSTANDER: usize = 1;
 
-/// Plays every point, or the one that was asked for. Each round's histories are in a directory of its own.
+/// Plays all points, or the given one. Each round has a directory for its histories.
 pub(crate) async fn play(options: &Options, directory: &Path) -> Result<Table, Box<dyn Error>> {
     let mut aims = aim::all();
     if let Some(point) = &options.point {
@@ -69,7 +69,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     aim::all().into_iter().map(|aim| aim.point)
 }
 
-/// Plays some points. Which process died at each, and what the judge says.
+/// Plays some points. Returns the process that died at each, and the verdict.
 async fn round(
     aims: &[Aim],
     directory: &Path,
@@ -88,7 +88,7 @@ async fn round(
         ..Scenario::of(NAME, ABOUT, &[]).dense()
     };
     let mut stage = Stage::set(directory, &scenario, seed).await?;
-    // Workers stand first, and the last producer is nobody's target.
+    // Workers come first. The last producer is never a target.
     let (mut worker, mut producer) = (SPARED, SPARED + workers);
     let mut targets: Vec<_> = aims
         .iter()

@@ -1,40 +1,40 @@
-//! The points with their verdicts, as a table and as JSON.
-#![allow(clippy::print_stdout)] // It is what the program is for.
+//! The points and their verdicts, as a table and as JSON.
+#![allow(clippy::print_stdout)] // Printing is its purpose.
 
 use serde::Serialize;
 
 use crate::report::Report;
 
-/// What became of every point.
+/// The outcome of all points.
 #[derive(Debug, Serialize)]
 pub(crate) struct Table {
     pub(crate) seed: u64,
     pub(crate) rows: Vec<Row>,
-    /// The rounds whose rules did not all hold.
+    /// The rounds in which a rule is broken.
     pub(crate) broken: Vec<Report>,
 }
 
-/// What became of one point.
+/// The outcome of one point.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) point: &'static str,
-    /// Which process died there.
+    /// The process that died there.
     pub(crate) reached: Option<String>,
-    /// The round in which it was played, with others.
+    /// The round it was played in.
     pub(crate) round: usize,
-    /// Whether every rule held in that round.
+    /// Whether every rule held in its round.
     pub(crate) round_holds: bool,
 }
 
 impl Row {
-    /// A point that nobody came to proves nothing.
+    /// A point that no process reached proves nothing.
     fn holds(&self) -> bool {
         self.reached.is_some() && self.round_holds
     }
 }
 
 impl Table {
-    /// Adds a point, and shows it.
+    /// Adds a point and prints it.
     pub(crate) fn row(&mut self, row: Row) {
         if self.rows.is_empty() {
             println!("scenario {}, seed {}", super::NAME, self.seed);
@@ -53,7 +53,7 @@ impl Table {
         self.rows.iter().all(Row::holds)
     }
 
-    /// Shows what broke, and what it comes to.
+    /// Prints what is broken, and the sum.
     pub(crate) fn finish(&self) {
         self.broken.iter().for_each(Report::show);
         let (points, held) = (self.rows.len(), self.rows.iter().filter(|row| row.holds()).count());

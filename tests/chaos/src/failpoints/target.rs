@@ -1,4 +1,4 @@
-//! A place whose processes are to die at one point.
+//! A slot whose processes are to die at one point.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use actor_core::Broker;
 use super::aim::{Act, Aim};
 use crate::foreign;
 use crate::history::What;
-use crate::process::Fate;
-use crate::proxy::Weather;
+use crate::process::Failpoint;
+use crate::proxy::Condition;
 use crate::stage::Stage;
 use crate::storage::key;
-use crate::tasks::{doomed, plain};
+use crate::tasks::{always_fails, plain};
 
 /// Delivers an entry to each consumer of a stream, and deletes it.
 const LOSE_BODIES: &str = "
@@ -23,30 +23,30 @@ const LOSE_BODIES: &str = "
         redis.call('XDEL', KEYS[1], id)
     end";
 
-/// How many messages a burst has that fail, and that do not.
+/// How many messages of a burst fail, and how many succeed.
 const FAILING: usize = 100;
 const PLAIN: usize = 500;
 
-/// A place whose processes are to die at one point.
+/// A slot whose processes are to die at one point.
 pub(super) struct Target {
     pub(super) aim: Aim,
     pub(super) slot: usize,
-    /// Which process died there.
+    /// The process that died there.
     pub(super) reached: Option<String>,
-    /// What is to be done next, and when the act before it was done.
+    /// The next act, and when the previous one was done.
     next: usize,
     since: Instant,
 }
 
 impl Target {
-    /// Dooms the processes of a slot.
+    /// Arms the processes of a slot.
     pub(super) fn new(aim: Aim, slot: usize, stage: &mut Stage) -> Self {
-        let fate = Fate { point: aim.point.to_owned(), passes: fastrand::u64(1..=aim.most_passes) };
-        stage.slots[slot].doom(Some(fate));
+        let failpoint = Failpoint { point: aim.point.to_owned(), passes: fastrand::u64(1..=aim.most_passes) };
+        stage.slots[slot].arm(Some(failpoint));
         Self { aim, slot, reached: None, next: 0, since: Instant::now() }
     }
 
-    /// Looks whether the point was reached, and brings the process nearer to it.
+    /// Checks whether the point was reached; otherwise performs the next act.
     pub(super) fn tend(&mut self, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
         if self.reached.is_some() {
             return Ok(());
@@ -59,21 +59,21 @@ impl Target {
             (self.next, self.since) = (0, Instant::now());
             return Ok(());
         }
-        let Some((pause_ms, act)) = self.aim.stir.get(self.next) else { return Ok(()) };
+        let Some((pause_ms, act)) = self.aim.acts.get(self.next) else { return Ok(()) };
         if self.since.elapsed() >= Duration::from_millis(*pause_ms) {
             self.act(*act, stage, bystander)?;
-            self.next = (self.next + 1) % self.aim.stir.len();
+            self.next = (self.next + 1) % self.aim.acts.len();
             self.since = Instant::now();
         }
         Ok(())
     }
 
-    /// Leaves the place alone.
+    /// Disarms the slot.
     pub(super) fn release(&self, stage: &mut Stage) {
         let slot = &mut stage.slots[self.slot];
-        slot.doom(None);
+        slot.arm(None);
         slot.thaw();
-        slot.proxy.set(Weather::Clear);
+        slot.proxy.set(Condition::Clear);
     }
 
     fn act(&self, act: Act, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
@@ -85,13 +85,13 @@ impl Target {
             Act::Freeze => slot.freeze(),
             Act::Thaw => slot.thaw(),
             Act::Burst => burst(&stage.sender),
-            Act::Deaf => slot.proxy.set(Weather::Deaf),
-            Act::Cut => slot.proxy.set(Weather::Cut),
-            Act::Clear => slot.proxy.set(Weather::Clear),
+            Act::Deaf => slot.proxy.set(Condition::Deaf),
+            Act::Cut => slot.proxy.set(Condition::Cut),
+            Act::Clear => slot.proxy.set(Condition::Clear),
             Act::KillAnother => stage.slots[bystander].kill(),
             Act::Park => foreign::park(stage)?,
             Act::FlushScripts => stage.redis("SCRIPT FLUSH")?,
-            // No actor of this queue has a priority, so nobody holds anything there.
+            // No actor of this queue has this priority, so nobody holds anything there.
             Act::LoseGroup => {
                 stage.redis(&format!("XGROUP DESTROY {} workers", key("threads", "ready:low:released")))?;
             }
@@ -105,11 +105,11 @@ impl Target {
     }
 }
 
-/// Sends many messages at once. Those that fail are dead-lettered in the end, among others that are done.
+/// Sends many messages at once. Some fail until they are dead-lettered.
 fn burst(sender: &Arc<dyn Broker>) {
     let sender = Arc::clone(sender);
     tokio::spawn(async move {
-        let _ = doomed.send_many_with(&*sender, std::iter::repeat_n((), FAILING)).await;
+        let _ = always_fails.send_many_with(&*sender, std::iter::repeat_n((), FAILING)).await;
         let _ = plain.send_many_with(&*sender, (0..PLAIN).map(|_| (fastrand::u64(0..40), 0))).await;
     });
 }

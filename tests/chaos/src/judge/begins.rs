@@ -1,45 +1,45 @@
-//! A run begins while its worker holds the message, and what does not begin is no failure.
+//! A run begins only while its worker holds the message; a run that never begins is no failure.
 
 use super::evidence::{Delivered, Run, Settled};
-use super::{Evidence, Finding, Message, tell};
+use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 
-/// How long after its message was settled a run may still write that it begins: it was about to.
+/// How long after the settlement a run that was about to begin may record its start.
 const ABOUT: u64 = SECOND / 10;
-/// How long a message may wait where nothing is wrong: as long as one whose worker died.
+/// How long a message may wait without faults: as long as one whose worker died.
 const WAITS: u64 = 10 * SECOND;
 
 fn delivered(evidence: &Evidence, id: actor_core::MessageId) -> &[Delivered] {
     evidence.delivered.get(&id).map_or(&[], Vec::as_slice)
 }
 
-/// Each failure has a run that began, and so did not lack what it takes to begin.
+/// Each failure belongs to a run that began, and so did not lack a thread.
 pub(super) fn failures_began(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::BLAMED);
     for (id, settled) in &evidence.settled {
         for settled in settled {
             let is_it =
                 |delivered: &&Delivered| (delivered.process, delivered.token) == (settled.process, settled.token);
-            // The attempt that a delivery begins is counted where as many are spent.
+            // A delivery's attempt is counted if the settlement counts one more.
             let counted =
                 delivered(evidence, *id).iter().find(is_it).is_some_and(|delivered| settled.spent >= delivered.attempt);
             let runs = evidence.messages.get(id).map_or(&[][..], |message| &message.runs);
             let began = runs.iter().any(|run| is_of(run, settled) && run.start <= settled.at);
             finding.ask(began || !counted, || {
-                format!("{:?}: {}", settled.error.as_deref().unwrap_or_default(), tell(evidence, *id))
+                format!("{:?}: {}", settled.error.as_deref().unwrap_or_default(), describe(evidence, *id))
             });
         }
     }
     finding
 }
 
-/// What was put aside until it can run must not run after somebody decided that it does not.
+/// A message that waits for a slot or a thread must not run once it is settled.
 pub(super) fn none_begins_settled(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::AFTER);
     for (id, message) in &evidence.messages {
         let settled = evidence.settled.get(id).map_or(&[][..], Vec::as_slice);
         for run in &message.runs {
-            // Where the group was deleted, it may be delivered to the same worker under the same token.
+            // If the group was deleted, the same worker may get the message again under the same token.
             let is_it = |delivered: &&Delivered| {
                 (delivered.process, delivered.token) == (run.process, run.token) && delivered.at <= run.start
             };
@@ -50,7 +50,7 @@ pub(super) fn none_begins_settled(evidence: &Evidence) -> Finding {
                 .find(|settled| is_of(run, settled) && since <= settled.at && settled.at + ABOUT < run.start);
             finding.ask(before.is_none(), || {
                 let late = before.map_or(0, |settled| run.start - settled.at) / 1_000;
-                format!("token {} began {late} ms after it was settled: {}", run.token, tell(evidence, *id))
+                format!("token {} began {late} ms after it was settled: {}", run.token, describe(evidence, *id))
             });
         }
     }
@@ -61,7 +61,7 @@ fn is_of(run: &Run, settled: &Settled) -> bool {
     (run.process, run.token) == (settled.process, settled.token)
 }
 
-/// Asked of first runs, where nobody who was to run them died.
+/// Checked for first runs, unless a worker that held the message died.
 pub(super) fn none_stands(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::STOOD);
     for (id, message) in &evidence.messages {
@@ -69,16 +69,16 @@ pub(super) fn none_stands(evidence: &Evidence) -> Finding {
         let died = delivered(evidence, *id)
             .iter()
             .any(|delivered| delivered.token < first.token && ended(evidence, delivered));
-        if message.actor.ends_with("novel") || message.invoked == u64::MAX || died {
+        if message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
             continue;
         }
         let waited = waited(evidence, message, first);
-        finding.ask(waited <= WAITS, || format!("{} ms: {}", waited / 1_000, tell(evidence, *id)));
+        finding.ask(waited <= WAITS, || format!("{} ms: {}", waited / 1_000, describe(evidence, *id)));
     }
     finding
 }
 
-/// Whether a worker that held it died, or was declared dead.
+/// Whether a worker that held it died or was declared dead.
 fn ended(evidence: &Evidence, delivered: &Delivered) -> bool {
     let mut sessions = evidence.sessions.get(&delivered.process).into_iter().flatten();
     evidence.died(delivered.process).is_some() || sessions.any(|session| session.lost.is_some())

@@ -1,8 +1,8 @@
-//! Nothing is lost, nothing runs twice at a time, and every effect happens once.
+//! Nothing is lost, no message runs twice at once, and every effect happens once.
 
 use std::collections::HashSet;
 
-use super::{Evidence, Finding, Message, Sent, tell};
+use super::{Evidence, Finding, Message, Sent, describe};
 use crate::history::How;
 use crate::storage::Storage;
 
@@ -10,7 +10,7 @@ fn done(message: &Message) -> bool {
     message.runs.iter().any(|run| matches!(run.end, Some((_, How::Done | How::DoneBefore))))
 }
 
-/// Also how many are gone with a master that died, where `lost_with_master` allows for it.
+/// Also returns how many messages are lost with a dead master, where `lost_with_master` allows it.
 pub(super) fn nothing_lost(evidence: &Evidence, storage: &Storage, lost_with_master: bool) -> (Finding, u64) {
     let mut finding = Finding::new(super::LOST);
     let mut gone = 0;
@@ -20,18 +20,18 @@ pub(super) fn nothing_lost(evidence: &Evidence, storage: &Storage, lost_with_mas
             if !ended && lost_with_master && evidence.went_with_its_master(message) {
                 gone += 1;
             } else {
-                finding.ask(ended, || tell(evidence, *id));
+                finding.ask(ended, || describe(evidence, *id));
             }
         }
     }
     (finding, gone)
 }
 
-pub(super) fn left_for_tomorrow(evidence: &Evidence, storage: &Storage) -> Finding {
+pub(super) fn left_for_newer(evidence: &Evidence, storage: &Storage) -> Finding {
     let mut finding = Finding::new("messages of a newer format wait unharmed");
-    for (id, body) in &evidence.tomorrow {
-        let waits = storage.tomorrow.get(id) == Some(body) && !evidence.messages.contains_key(id);
-        finding.ask(waits, || format!("{id}: sent {body}, found {:?}", storage.tomorrow.get(id)));
+    for (id, body) in &evidence.newer_format {
+        let waits = storage.newer_format.get(id) == Some(body) && !evidence.messages.contains_key(id);
+        finding.ask(waits, || format!("{id}: sent {body}, found {:?}", storage.newer_format.get(id)));
     }
     finding
 }
@@ -40,7 +40,7 @@ pub(super) fn refused_never_ran(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new("no refused message ran");
     for (id, message) in &evidence.messages {
         if message.sent == Sent::Refused {
-            finding.ask(message.runs.is_empty(), || tell(evidence, *id));
+            finding.ask(message.runs.is_empty(), || describe(evidence, *id));
         }
     }
     finding
@@ -51,7 +51,7 @@ pub(super) fn one_at_a_time(evidence: &Evidence) -> Finding {
     for (id, message) in &evidence.messages {
         for (index, later) in message.runs.iter().enumerate().skip(1) {
             let both = message.runs[..index].iter().any(|earlier| evidence.both_held(earlier, later));
-            finding.ask(!both, || tell(evidence, *id));
+            finding.ask(!both, || describe(evidence, *id));
         }
     }
     finding
@@ -62,9 +62,9 @@ pub(super) fn tokens_grow(evidence: &Evidence) -> Finding {
     for (id, message) in &evidence.messages {
         let (mut seen, mut newest) = (HashSet::new(), 0);
         for run in &message.runs {
-            // A zombie may start with a smaller one than was seen, but never with the same.
+            // A zombie may start with a smaller token than was seen, but never with the same.
             let grows = run.token > newest || !evidence.lease_held(run, run.start);
-            finding.ask(seen.insert(run.token) && grows, || tell(evidence, *id));
+            finding.ask(seen.insert(run.token) && grows, || describe(evidence, *id));
             newest = newest.max(run.token);
         }
     }
@@ -76,11 +76,11 @@ pub(super) fn effects_once(evidence: &Evidence) -> Finding {
     for (id, message) in &evidence.messages {
         let fits = match message.commits[..] {
             [] => !done(message),
-            // A worker may be killed between its effect and the line that tells of it.
+            // A worker may be killed between its effect and the record of it.
             [token] => done(message) || message.runs.iter().any(|run| run.token == token && run.end.is_none()),
             _ => false,
         };
-        finding.ask(fits, || format!("{} effects: {}", message.commits.len(), tell(evidence, *id)));
+        finding.ask(fits, || format!("{} effects: {}", message.commits.len(), describe(evidence, *id)));
     }
     finding
 }

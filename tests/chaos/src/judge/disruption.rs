@@ -1,4 +1,4 @@
-//! What was wrong, and when.
+//! Periods in which something was wrong.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,15 @@ use super::Evidence;
 use crate::clock::SECOND;
 use crate::history::{Event, What};
 
-/// How long after a fault everything may take to go on as before.
-const GOT_OVER: u64 = 2 * SECOND;
-/// The same, where an index was deleted by hand: it is looked for only now and then.
+/// How long recovery from a fault may take.
+const SETTLING_TIME: u64 = 2 * SECOND;
+/// The same after an index was deleted by hand, which is checked only now and then.
 const MISSED: u64 = 10 * SECOND;
 
-/// Faults that leave a process, its network and its Redis alone while it lives.
+/// Faults that spare a live process, its network and its Redis.
 const SUDDEN: [&str; 6] =
     ["kill_worker", "kill_producer", "kill_all_workers", "cycle_worker", "deploy", "hasty_deploy"];
-/// Faults that befall some workers, while others are there that should go on as if nothing were wrong.
+/// Faults that hit some workers, while others should go on undisturbed.
 const PARTIAL: [&str; 3] = ["few_threads", "roll_back", "roll_back_all"];
 
 impl Evidence {
@@ -32,8 +32,8 @@ impl Evidence {
             What::Stalled { since } => {
                 self.stalled += event.at - since;
                 self.away.add(*since, event.at);
-                self.disrupted.add(*since, event.at + GOT_OVER);
-                self.hindered.add(*since, event.at + GOT_OVER);
+                self.disrupted.add(*since, event.at + SETTLING_TIME);
+                self.hindered.add(*since, event.at + SETTLING_TIME);
             }
             What::Died { process, .. } if is_spared(process) => {
                 spared.get_or_insert(event.at);
@@ -54,7 +54,7 @@ impl Evidence {
         match &event.what {
             What::Fault { name, .. } | What::Healed { name, .. } if PARTIAL.contains(&name.as_str()) => {}
             What::Fault { name, on } => {
-                let after = if name.starts_with("lose_") { MISSED } else { GOT_OVER };
+                let after = if name.starts_with("lose_") { MISSED } else { SETTLING_TIME };
                 faults.entry((name.clone(), on.clone())).or_insert((event.at, after));
             }
             What::Healed { name, on } => {
@@ -69,13 +69,13 @@ impl Evidence {
         }
     }
 
-    /// A run that blocks the runtime holds up what its worker has claimed.
+    /// A run that blocks the runtime delays what its worker has claimed.
     pub(super) fn hogged(&mut self) {
         let hogs = self.messages.values().filter(|message| message.actor.ends_with("hog"));
         let windows: Vec<_> = hogs.flat_map(|hog| &hog.runs).map(|run| (run.start, self.over(run))).collect();
         for (since, until) in windows {
-            self.disrupted.add(since, until.saturating_add(GOT_OVER));
-            self.hindered.add(since, until.saturating_add(GOT_OVER));
+            self.disrupted.add(since, until.saturating_add(SETTLING_TIME));
+            self.hindered.add(since, until.saturating_add(SETTLING_TIME));
         }
     }
 }

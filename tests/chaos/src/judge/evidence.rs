@@ -1,4 +1,4 @@
-//! The history, by message and by session: what the rules are asked of.
+//! The history, by message and by session. The rules are checked against it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,11 +8,11 @@ use super::windows::Windows;
 use crate::clock::SECOND;
 use crate::history::{Event, History, How, What};
 
-/// How long after its end a run may still not be settled, where its worker tries to in vain.
+/// How long after its end a run may be unsettled, while its worker retries.
 const UNSETTLED: u64 = 30 * SECOND;
-/// How long a worker that is asked to stop may take until its lease says so.
+/// How long after a stop signal the lease may take to say so.
 const BEGUN: u64 = SECOND / 2;
-/// How long what a master answered may be on its way: to its replica, and to who wrote it down.
+/// How long a master's answer may be under way, to its replica and to the recording process.
 const IN_FLIGHT: u64 = SECOND / 5;
 
 /// What a producer knows of a message.
@@ -20,7 +20,7 @@ const IN_FLIGHT: u64 = SECOND / 5;
 pub(crate) enum Sent {
     Acknowledged,
     Refused,
-    /// The broker could not say, or the producer died before it could.
+    /// The broker could not say, or the producer died first.
     Unknown,
 }
 
@@ -31,11 +31,11 @@ pub(crate) struct Message {
     pub(crate) invoked: u64,
     pub(crate) delay_ms: u64,
     pub(crate) sent: Sent,
-    /// When the producer learned what became of it.
+    /// When the producer learned the outcome.
     pub(crate) answered: u64,
-    /// By the time they began.
+    /// In the order of their start.
     pub(crate) runs: Vec<Run>,
-    /// The tokens of the effects that were granted.
+    /// The tokens of granted effects.
     pub(crate) commits: Vec<u64>,
 }
 
@@ -44,14 +44,14 @@ pub(crate) struct Message {
 pub(crate) struct Run {
     pub(crate) process: usize,
     pub(crate) start: u64,
-    /// None where the process died first.
+    /// `None` if the process died first.
     pub(crate) end: Option<(u64, How)>,
     pub(crate) attempt: u32,
     pub(crate) crashes: u32,
     pub(crate) token: u64,
 }
 
-/// A delivery, as its worker got it.
+/// A delivery, as its worker saw it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivered {
     pub(crate) process: usize,
@@ -61,24 +61,24 @@ pub(crate) struct Delivered {
     pub(crate) token: u64,
 }
 
-/// That a worker settled a delivery, and not as done.
+/// A settlement other than as done.
 #[derive(Clone, Debug)]
 pub(crate) struct Settled {
     pub(crate) process: usize,
     pub(crate) at: u64,
     pub(crate) token: u64,
-    /// How many attempts are counted from here on.
+    /// The number of attempts counted from here on.
     pub(crate) spent: u32,
     pub(crate) error: Option<String>,
 }
 
-/// One session of a worker: what it knew of its lease.
+/// A worker's session, and what it knew of its lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) since: u64,
-    /// When each lease was asked for that was granted: it holds for one lease from then on.
+    /// When each granted lease was asked for. It holds for one lease from then on.
     granted: Vec<u64>,
-    /// When the worker learned that it was lost.
+    /// When the worker learned that the lease was lost.
     pub(crate) lost: Option<u64>,
 }
 
@@ -87,43 +87,43 @@ pub(crate) struct Session {
 pub(crate) struct Evidence {
     pub(crate) processes: Vec<String>,
     pub(crate) messages: HashMap<MessageId, Message>,
-    /// What workers were in flight, by message.
+    /// The deliveries, by message.
     pub(crate) delivered: HashMap<MessageId, Vec<Delivered>>,
-    /// What workers settled otherwise than as done, by message.
+    /// The settlements other than as done, by message.
     pub(crate) settled: HashMap<MessageId, Vec<Settled>>,
-    /// By process, one after another.
+    /// By process, in order.
     pub(crate) sessions: HashMap<usize, Vec<Session>>,
-    /// When each process ended that was not asked to.
+    /// When each process ended unasked.
     pub(crate) deaths: HashMap<usize, u64>,
-    /// When each process ended that was asked to, while there was disruption.
+    /// When each process ended as asked, during disruption.
     stopped: HashMap<usize, u64>,
     /// When each process was first asked to stop.
     pub(crate) asked: HashMap<String, u64>,
     /// Processes of an older version, which lacks the newest actor.
     pub(crate) older: HashSet<String>,
-    /// Processes that run, by name, and since when.
+    /// The running processes by name, and since when.
     spawned: HashMap<String, u64>,
-    /// Those that ran when the drain began.
+    /// The processes that ran when the drain began.
     pub(crate) alive: HashMap<String, u64>,
     /// The time between the last fault and the drain.
     pub(crate) calm: (u64, u64),
-    /// From when to when a replica was parted from its master, which then died.
+    /// The periods in which a replica was disconnected from a master that then died.
     parted: Vec<(u64, u64)>,
-    /// Since when a replica is parted from its master, which lives.
+    /// Since when a replica is disconnected from its live master.
     parting: Option<u64>,
     /// Messages of a newer format, as they were added.
-    pub(crate) tomorrow: HashMap<MessageId, String>,
-    /// While Redis could not be used, or the machine stood still.
+    pub(crate) newer_format: HashMap<MessageId, String>,
+    /// Periods in which Redis was unavailable, or the machine stalled.
     pub(super) away: Windows,
-    /// While the worker that is spared had no session, which else recovers from the dead.
+    /// Periods in which the spared worker, which otherwise recovers, had no session.
     pub(super) vacant: Vec<(u64, u64)>,
-    /// While anything was wrong, and while what was wrong was being got over.
+    /// Periods of faults and of the recovery from them.
     pub(super) disrupted: Windows,
-    /// The same, of what a process notices that lives.
+    /// The same, as far as a live process notices.
     pub(super) hindered: Windows,
     pub(crate) faults: HashMap<String, u64>,
     pub(crate) fenced: u64,
-    /// How long the machine stood still in all, in us.
+    /// How long the machine stalled in total, in us.
     pub(crate) stalled: u64,
     lease_us: u64,
 }
@@ -152,21 +152,22 @@ impl Evidence {
         match what {
             What::Invoked { id, actor, delay_ms } => {
                 let message = self.message(id, &actor, at);
-                // A worker may start a message before its producer has written a line, but not before it invoked it.
+                // A worker may start a message before its producer has recorded the answer, but not before it invoked
+                // the send.
                 (message.invoked, message.delay_ms) = (at, delay_ms);
             }
             What::Acknowledged { id } => self.sent(id, Sent::Acknowledged, at),
             What::Refused { id, .. } => self.sent(id, Sent::Refused, at),
             What::Unknown { id, .. } => self.sent(id, Sent::Unknown, at),
-            What::Tomorrow { id, body } => {
-                self.tomorrow.insert(id, body);
+            What::NewerFormat { id, body } => {
+                self.newer_format.insert(id, body);
             }
             What::Delivered { id, attempt, crashes, token } => {
                 self.delivered.entry(id).or_default().push(Delivered { process, at, attempt, crashes, token });
             }
             What::Start { id, actor, attempt, crashes, token } => {
                 let message = self.message(id, &actor, u64::MAX);
-                // Where the group was deleted, a worker may be delivered twice under one token what it runs.
+                // If the group was deleted, a worker may get twice, under one token, what it runs.
                 open.entry((process, id, token)).or_default().push(message.runs.len());
                 message.runs.push(Run { process, start: at, end: None, attempt, crashes, token });
             }
@@ -257,35 +258,35 @@ impl Evidence {
         self.deaths.get(&process).copied()
     }
 
-    /// When a run was over, at the latest.
+    /// The latest end of a run.
     pub(crate) fn over(&self, run: &Run) -> u64 {
         run.end.map(|(at, _)| at).or_else(|| self.died(run.process)).unwrap_or(u64::MAX)
     }
 
-    /// The session that a run began in.
+    /// The session in which a run began.
     pub(crate) fn session(&self, run: &Run) -> Option<&Session> {
         self.sessions.get(&run.process)?.iter().rev().find(|session| session.since <= run.start)
     }
 
-    /// Whether a run's worker could know at some time that the lease held which the run began under: it
-    /// was granted one that had not yet run out, and had not learned that it was lost.
+    /// Whether a run's worker could know at `at` that the run's lease held: it was granted one that had not ended, and
+    /// had not learned that it was lost.
     pub(crate) fn lease_held(&self, run: &Run, at: u64) -> bool {
         let Some(session) = self.session(run) else { return false };
         let Some(granted) = session.granted.iter().rev().find(|granted| **granted <= at) else { return false };
         granted + self.lease_us > at && session.lost.is_none_or(|lost| lost > at)
     }
 
-    /// When the last lease ended that the worker of a run was granted in that session.
+    /// When the last lease ended that the run's worker was granted in that session.
     pub(crate) fn lease_ended(&self, run: &Run) -> u64 {
         let last = self.session(run).and_then(|session| session.granted.last());
         last.map_or(run.start, |granted| granted + self.lease_us)
     }
 
-    /// Whether two runs went on at a time at which both workers could know that their lease held.
+    /// Whether two runs overlapped at a time at which both workers could know that their lease held.
     pub(crate) fn both_held(&self, earlier: &Run, later: &Run) -> bool {
         let until = self.over(earlier).min(self.over(later));
         let granted = |run| self.session(run).map_or(&[][..], |session| session.granted.as_slice());
-        // A lease that does not hold begins to hold only when it is granted.
+        // A lease that does not hold can only start to hold when it is granted.
         let moments = granted(earlier).iter().chain(granted(later)).copied();
         moments
             .chain([later.start])
@@ -293,15 +294,14 @@ impl Evidence {
             .any(|at| self.lease_held(earlier, at) && self.lease_held(later, at))
     }
 
-    /// Whether a run's end may never have been told: its worker was declared dead, or ended, by itself or
-    /// in order, at a time at which it may not have settled yet.
+    /// Whether a run's end may be unsettled: its worker was declared dead, or ended, before it must have settled.
     pub(crate) fn ended_badly(&self, run: &Run) -> bool {
         let lost = self.session(run).and_then(|session| session.lost);
         let ends = [self.died(run.process), lost, self.stopped.get(&run.process).copied()];
         ends.into_iter().flatten().any(|at| self.over(run).saturating_add(UNSETTLED) > at)
     }
 
-    /// Whether a process died that had begun to stop: a moment before, in which nothing hindered it.
+    /// Whether a process died after it had begun to stop, a moment before at least, unhindered.
     pub(crate) fn died_stopping(&self, process: usize) -> bool {
         let (Some(died), Some(asked)) = (self.died(process), self.asked.get(&self.processes[process])) else {
             return false;
@@ -309,38 +309,38 @@ impl Evidence {
         died.saturating_sub(*asked) >= BEGUN + self.hindered.between(*asked, died)
     }
 
-    /// How many lives ended badly since a time, of workers that had not begun to stop.
+    /// How many sessions ended badly since a time, of workers that had not begun to stop.
     pub(crate) fn sudden_ends_since(&self, since: u64) -> usize {
         let stopping = self.deaths.iter().filter(|(process, at)| **at >= since && self.died_stopping(**process));
         self.bad_ends_since(since) - stopping.count()
     }
 
-    /// How many lives ended badly since a time: each can have been the death of one delivery of a message.
+    /// How many sessions ended badly since a time. Each can have been the death of one delivery of a message.
     pub(crate) fn bad_ends_since(&self, since: u64) -> usize {
         let lost = self.sessions.values().flatten().filter_map(|session| session.lost);
         self.deaths.values().copied().chain(lost).filter(|at| *at >= since).count()
     }
 
-    /// Whether a message was acknowledged by a master that died before it could pass it on.
+    /// Whether a message was acknowledged by a master that died before it could replicate it.
     pub(crate) fn went_with_its_master(&self, message: &Message) -> bool {
         self.parted.iter().any(|(since, until)| {
             since.saturating_sub(IN_FLIGHT) <= message.answered && message.answered <= *until + IN_FLIGHT
         })
     }
 
-    /// How long Redis, or the whole machine, was away between two times.
+    /// How long Redis was unavailable, or the machine stalled, between two times.
     pub(crate) fn away_between(&self, from: u64, to: u64) -> u64 {
         self.away.between(from, to)
     }
 
-    /// The same, or while something else was so.
+    /// The same, plus some other periods.
     pub(super) fn away_or(&self, other: Windows, from: u64, to: u64) -> u64 {
         other.and(&self.away).between(from, to)
     }
 
-    /// Since when what a worker held that died could be recovered: since its death, or where whoever would have
-    /// done that within `bound` died or lost its lease before it had, since its next session began. That one must be
-    /// live for a whole lease before it may declare anybody dead.
+    /// From when on another worker could recover what a dead worker held. This is its death, or the start of the next
+    /// session of the recovering worker, if that died or lost its lease within `bound` before it recovered. A worker
+    /// must hold a lease for its whole duration before it may declare anybody dead.
     pub(crate) fn recoverable_since(&self, died: u64, next: u64, bound: u64) -> u64 {
         let mut from = died;
         for (since, until) in self.vacant.iter().filter(|(since, until)| *until > died && *since < next) {

@@ -1,4 +1,4 @@
-//! The judge: asks each rule of the history, and says whether all hold.
+//! The judge checks each rule against the history.
 
 mod answers;
 mod begins;
@@ -30,7 +30,7 @@ pub(crate) const ATTEMPTS: &str = "failures are counted as attempts, crashes nev
 pub(crate) const WAITS: &str = "nothing started before its time";
 pub(crate) const LATE: &str = "a failed attempt is tried again soon after its backoff";
 const RECOVERED: &str = "what a dead worker held started again in time";
-const OUTLIVED: &str = "an outage of Redis costs no worker its lease";
+const LEASES_KEPT: &str = "an outage of Redis costs no worker its lease";
 pub(crate) const STOPPED: &str = "no crash is counted for a worker that died while it stopped";
 pub(crate) const DEPLOYED: &str = "no dead letter is of workers that died while they stopped";
 pub(crate) const BLAMED: &str = "no failure is counted of a run that did not begin";
@@ -40,16 +40,16 @@ pub(crate) const ANSWERED: &str = "where nothing is wrong, no send is unknown";
 pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered soon";
 pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
-/// The rules of time. An answer that is late is not known.
-pub(crate) const TIMES: [&str; 7] = [RECOVERED, OUTLIVED, LATE, STOOD, ANSWERED, PROMPT, KNOWN];
+/// The rules that limit time.
+pub(crate) const TIMES: [&str; 7] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
 
-/// How many breaches of one rule are shown.
+/// How many breaches of a rule are shown.
 const SHOWN: usize = 20;
 
-/// What became of one rule.
+/// The result of one rule.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finding {
     pub(crate) rule: &'static str,
@@ -57,7 +57,7 @@ pub(crate) struct Finding {
     /// Why it need not hold in this scenario.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) excused: Option<&'static str>,
-    /// How many things were asked.
+    /// How many cases were checked.
     pub(crate) asked: u64,
     pub(crate) broken: u64,
     /// The first breaches.
@@ -69,7 +69,7 @@ impl Finding {
         Self { rule, holds: true, excused: None, asked: 0, broken: 0, breaches: Vec::new() }
     }
 
-    /// Notes one answer.
+    /// Records one case.
     fn ask(&mut self, holds: bool, breach: impl FnOnce() -> String) {
         self.asked += 1;
         if !holds {
@@ -105,11 +105,11 @@ pub(crate) struct Counts {
     pub(crate) processes_killed: u64,
     pub(crate) leases_lost: u64,
     pub(crate) lost: u64,
-    /// Acknowledged by a master that died before its replica had them: Redis lost them.
+    /// Acknowledged by a master that died before its replica had them. Redis lost them.
     pub(crate) lost_with_master: u64,
 }
 
-/// What the judge says.
+/// The judge's verdict.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict {
     pub(crate) holds: bool,
@@ -125,12 +125,12 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     let evidence = Evidence::of(history, scenario.lease_ms * 1_000);
     let (within_bound, recovery) = recovery::within_bound(&evidence, scenario.lease());
     let mut drain = Finding::new("after the drain nothing is left but dead letters");
-    drain.ask(drained && storage.left.is_empty() && storage.in_flight == 0 && storage.strange.is_empty(), || {
-        let strange = storage.strange.iter().take(5);
-        let left = storage.left.iter().take(5).map(|id| tell(&evidence, *id));
-        let some: Vec<_> = left.chain(strange.cloned()).collect();
-        let (left, in_flight, strange) = (storage.left.len(), storage.in_flight, storage.strange.len());
-        format!("{left} messages left, {in_flight} in flight, {strange} strange things: {some:?}")
+    drain.ask(drained && storage.left.is_empty() && storage.in_flight == 0 && storage.unexpected.is_empty(), || {
+        let unexpected = storage.unexpected.iter().take(5);
+        let left = storage.left.iter().take(5).map(|id| describe(&evidence, *id));
+        let some: Vec<_> = left.chain(unexpected.cloned()).collect();
+        let (left, in_flight, unexpected) = (storage.left.len(), storage.in_flight, storage.unexpected.len());
+        format!("{left} messages left, {in_flight} in flight, {unexpected} unexpected things: {some:?}")
     });
     let mut struck = Finding::new("what the scenario is about has happened");
     struck.ask(scenario.is_calm() || !evidence.faults.is_empty(), || "no fault fitted in the time".to_owned());
@@ -143,7 +143,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     if let Some(live) = &live_audit {
         wolf.ask(live.is_empty(), || live.join("; "));
     }
-    // Where producers wait for the replica, nothing may be lost with the master either.
+    // Where producers wait for the replica, nothing may be lost with the master.
     let lost_with_master = scenario.promoter.is_some() && !scenario.waits;
     let (lost, gone) = delivery::nothing_lost(&evidence, &storage, lost_with_master);
     let mut counts = count(&evidence, &storage, lost.broken);
@@ -152,7 +152,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         struck,
         lost,
         delivery::refused_never_ran(&evidence),
-        delivery::left_for_tomorrow(&evidence, &storage),
+        delivery::left_for_newer(&evidence, &storage),
         delivery::one_at_a_time(&evidence),
         delivery::tokens_grow(&evidence),
         delivery::effects_once(&evidence),
@@ -220,8 +220,8 @@ fn count(evidence: &Evidence, storage: &crate::storage::Storage, lost: u64) -> C
     counts
 }
 
-/// All that is known of a message, for a person.
-pub(crate) fn tell(evidence: &Evidence, id: MessageId) -> String {
+/// Everything known of a message, as text.
+pub(crate) fn describe(evidence: &Evidence, id: MessageId) -> String {
     let Some(message) = evidence.messages.get(&id) else { return format!("{id}: in no history") };
     let runs: Vec<_> = message
         .runs

@@ -1,4 +1,4 @@
-//! How long the messages of a dead worker waited.
+//! How long a dead worker's messages waited.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::evidence::{Delivered, Run};
 use super::windows::Windows;
-use super::{Evidence, Finding, Message, tell};
+use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 
-/// The waits between a worker's death and the next start of what it held, in seconds, Redis's absence and the
-/// machine's own taken off. Where the worker that would have recovered died too, they are counted from when its successor was there.
+/// The waits between a worker's death and the next start of what it held, in seconds, without outages of Redis and
+/// stalls of the machine. If the recovering worker died too, they count from the start of its successor.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Recovery {
     pub(crate) count: usize,
@@ -19,23 +19,22 @@ pub(crate) struct Recovery {
     pub(crate) p99: f64,
     pub(crate) max: f64,
     pub(crate) bound: f64,
-    /// How long the machine itself stood still, in seconds.
+    /// How long the machine stalled, in seconds.
     pub(crate) stalled: f64,
-    /// Messages on their last allowed delivery, and how long the slowest waited. Each runs with no other suspect beside it,
-    /// and waits for that, as `docs/guarantees.md` says: the time in which others ran is not in their bound.
+    /// Messages on their last allowed delivery, and the longest wait. Each waits until no other suspect runs beside it
+    /// (`docs/guarantees.md`); that time is not counted.
     pub(crate) last_deliveries: usize,
     pub(crate) last_deliveries_max: f64,
 }
 
-/// After so many deaths of its workers the next one dead-letters a message.
-const LAST_CHANCE: u32 = 2;
-/// How long a message that could not run alone waits until it is tried again, at most, and how long it may take to come
-/// to a worker then.
+/// After so many deaths, the next one dead-letters a message.
+const LAST_DELIVERY: u32 = 2;
+/// The longest time until a message that could not be isolated is tried again, and reaches a worker.
 const TRIED_AGAIN: u64 = 6 * SECOND;
 
 pub(super) fn within_bound(evidence: &Evidence, lease: Duration) -> (Finding, Recovery) {
     let mut finding = Finding::new(super::RECOVERED);
-    // With the default lease of 6 s: 10 s.
+    // 10 s with the default lease of 6 s.
     let bound = lease.mul_f64(4.0 / 3.0) + Duration::from_secs(2);
     let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
     let (mut waits, mut last_deliveries) = (Vec::new(), Vec::new());
@@ -47,13 +46,13 @@ pub(super) fn within_bound(evidence: &Evidence, lease: Duration) -> (Finding, Re
             let Some(next) = message.runs.iter().find(|next| next.start > died && next.token > delivered.token) else {
                 continue;
             };
-            // Declared dead before it died, as one that was frozen.
+            // It was declared dead before it died, for example while frozen.
             let delivered_on = deliveries.iter().any(|other| other.token > delivered.token && other.at < died);
             if delivered_on || !was_held(message, delivered, next) {
                 continue;
             }
-            // Whoever recovered it may have died too, before it started: each death has a time of its own. Of one that
-            // stopped no crash is counted.
+            // Workers that recovered it may have died too before it started: each death has its own bound. A worker
+            // that was stopping counts no crash.
             let more = deliveries
                 .iter()
                 .filter(|other| died_holding(evidence, *id, other, next) && other.token > delivered.token);
@@ -61,18 +60,19 @@ pub(super) fn within_bound(evidence: &Evidence, lease: Duration) -> (Finding, Re
             let since = evidence.recoverable_since(died, next.start, bound_us * deaths);
             let span = next.start - since;
             let waited = span - evidence.away_between(since, next.start);
-            if next.crashes >= LAST_CHANCE {
+            if next.crashes >= LAST_DELIVERY {
                 last_deliveries.push(waited);
-                let off = evidence.away_or(suspects.crowded(*id, next.start), since, next.start);
+                let off = evidence.away_or(suspects.beside_suspects(*id, next.start), since, next.start);
                 finding.ask(span - off <= bound_us * deaths, || {
-                    let (waited, crowded) = (seconds(waited), seconds(waited - (span - off)));
-                    format!("{waited:.1} s, {crowded:.1} s of it beside others: {}", tell(evidence, *id))
+                    let (waited, beside) = (seconds(waited), seconds(waited - (span - off)));
+                    format!("{waited:.1} s, {beside:.1} s of it beside others: {}", describe(evidence, *id))
                 });
                 continue;
             }
-            // While it ran a message on its last allowed delivery, its worker recovered nothing.
-            let waited = span - evidence.away_or(suspects.alone(next.process, next.start), since, next.start);
-            finding.ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), tell(evidence, *id)));
+            // While its worker ran an isolated message, it recovered nothing.
+            let waited = span - evidence.away_or(suspects.behind_isolated(next.process, next.start), since, next.start);
+            finding
+                .ask(waited <= bound_us * deaths, || format!("{:.1} s: {}", seconds(waited), describe(evidence, *id)));
             if deaths == 1 {
                 waits.push(waited);
             }
@@ -94,7 +94,7 @@ pub(super) fn within_bound(evidence: &Evidence, lease: Duration) -> (Finding, Re
     (finding, recovery)
 }
 
-/// Whether a worker still held a delivery when it died: it ran it, or each delivery since counts as a crash, so that this
+/// Whether a worker still held a delivery when it died: it ran it, or each delivery since counts a crash, so that this
 /// one was neither settled nor released.
 fn was_held(message: &Message, delivered: &Delivered, next: &Run) -> bool {
     let runs = message.runs.iter().filter(|run| (run.process, run.token) == (delivered.process, delivered.token));
@@ -102,7 +102,7 @@ fn was_held(message: &Message, delivered: &Delivered, next: &Run) -> bool {
         || u64::from(next.crashes.saturating_sub(delivered.crashes)) == next.token - delivered.token
 }
 
-/// Whether a worker died before the next start of a message that it was in flight, and had not settled it.
+/// Whether a worker died with a delivery that it had not settled, before the next start of the message.
 fn died_holding(evidence: &Evidence, id: MessageId, delivered: &Delivered, next: &Run) -> bool {
     let mut settled = evidence.settled.get(&id).into_iter().flatten();
     delivered.token < next.token
@@ -119,21 +119,21 @@ struct Suspect {
     is_last_delivery: bool,
 }
 
-/// The runs of messages whose workers had died, by their beginning.
+/// The runs of suspects, by their start.
 struct Suspects(Vec<Suspect>);
 
 fn suspects(evidence: &Evidence) -> Suspects {
     let mut runs = Vec::new();
     for (id, message) in &evidence.messages {
         let suspect = message.runs.iter().filter(|run| run.crashes > 0);
-        // Its worker may be frozen, and then runs it no more than one that is dead.
+        // Its worker may be frozen, which ends the run as death does.
         let until = |run: &Run| evidence.lease_ended(run).min(evidence.over(run));
         runs.extend(suspect.map(|run| Suspect {
             since: run.start,
             until: until(run),
             id: *id,
             process: run.process,
-            is_last_delivery: run.crashes >= LAST_CHANCE,
+            is_last_delivery: run.crashes >= LAST_DELIVERY,
         }));
     }
     runs.sort_unstable_by_key(|run| run.since);
@@ -141,8 +141,8 @@ fn suspects(evidence: &Evidence) -> Suspects {
 }
 
 impl Suspects {
-    /// While other suspects than `id` ran that began before a time, and until it was tried again after each.
-    fn crowded(&self, id: MessageId, before: u64) -> Windows {
+    /// When other suspects than `id` ran that began before a time, and until the message was tried again after each.
+    fn beside_suspects(&self, id: MessageId, before: u64) -> Windows {
         let mut windows = Windows::default();
         for other in self.begun(before).filter(|other| other.id != id) {
             windows.add(other.since, other.until.saturating_add(TRIED_AGAIN));
@@ -150,8 +150,8 @@ impl Suspects {
         windows
     }
 
-    /// While messages on their last allowed delivery ran on a process that began before a time.
-    fn alone(&self, process: usize, before: u64) -> Windows {
+    /// When isolated messages ran on a process that began before a time.
+    fn behind_isolated(&self, process: usize, before: u64) -> Windows {
         let mut windows = Windows::default();
         for run in self.begun(before).filter(|run| run.is_last_delivery && run.process == process) {
             windows.add(run.since, run.until);
@@ -164,7 +164,7 @@ impl Suspects {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // For a person.
+#[allow(clippy::cast_precision_loss)] // For display.
 fn seconds(us: u64) -> f64 {
     us as f64 / SECOND as f64
 }

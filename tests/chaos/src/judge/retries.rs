@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Evidence, Finding, Message, tell};
+use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 use crate::history::How;
 use crate::storage::{DeadLetter, Storage};
 use crate::tasks::PATIENCE;
 
-/// How much later than it should a retry may start where nothing is wrong: it comes behind what is ready already.
+/// How late a retry may start without faults: it queues behind what is ready.
 const BEHIND: u64 = 5 * SECOND;
-/// What rounding and two clocks' reading may take off a wait, in us.
+/// How much rounding, and reading two clocks, may shorten a wait, in us.
 const ROUNDING: u64 = 2_000;
 
 pub(super) fn max_retries(actor: &str) -> u32 {
@@ -21,7 +21,7 @@ pub(super) fn max_retries(actor: &str) -> u32 {
     }
 }
 
-/// The longest that the backoff after an attempt may be, in us.
+/// The longest possible backoff after an attempt, in us.
 pub(super) fn ceiling(actor: &str, attempt: u32) -> u64 {
     let (first, longest) = match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
         "plain" => (100, 1_000),
@@ -52,11 +52,11 @@ pub(super) fn attempts_counted(evidence: &Evidence) -> Finding {
         for (index, run) in message.runs.iter().enumerate() {
             let spent = run.attempt.saturating_sub(1);
             let fits = spent <= failures_before(message, run.start) && spent <= max_retries(&message.actor);
-            finding.ask(fits, || tell(evidence, *id));
+            finding.ask(fits, || describe(evidence, *id));
             if matches!(run.end, Some((_, How::Failed))) && !evidence.ended_badly(run) {
-                // Its worker has settled it, so whatever runs later knows of it.
+                // Its worker settled it, so every later run knows of it.
                 let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
-                finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || tell(evidence, *id));
+                finding.ask(next.is_none_or(|next| next.attempt > run.attempt), || describe(evidence, *id));
             }
         }
     }
@@ -66,7 +66,7 @@ pub(super) fn attempts_counted(evidence: &Evidence) -> Finding {
 pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::BOUNDED);
     for (id, message) in &evidence.messages {
-        // A run that was not interrupted was settled, as a success or as an attempt.
+        // An uninterrupted run was settled, as done or as an attempt.
         let settled = message.runs.iter().filter(|run| !evidence.ended_badly(run)).filter_map(|run| run.end);
         let (mut done, mut failed) = (0, 0);
         for (_, how) in settled {
@@ -77,7 +77,7 @@ pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
             }
         }
         let most = 1 + max_retries(&message.actor);
-        finding.ask(done <= 1 && failed + done <= most, || tell(evidence, *id));
+        finding.ask(done <= 1 && failed + done <= most, || describe(evidence, *id));
     }
     finding
 }
@@ -87,7 +87,7 @@ pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
     for (id, message) in &evidence.messages {
         if let Some(first) = message.runs.first().filter(|_| message.delay_ms > 0) {
             let due = message.invoked + message.delay_ms * 1_000;
-            finding.ask(first.start + ROUNDING >= due, || tell(evidence, *id));
+            finding.ask(first.start + ROUNDING >= due, || describe(evidence, *id));
         }
         let next = message.runs.iter().find(|run| run.attempt == 2);
         if let Some(next) = next.filter(|_| is(&message.actor, "patient")) {
@@ -95,17 +95,17 @@ pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
                 Some((end, How::Failed)) if end <= next.start => Some((end, evidence.ended_badly(run))),
                 _ => None,
             });
-            // The first that was settled for certain, where there is one.
+            // The first one certainly settled, if there is one.
             if let Some((failed, _)) = failures.min_by_key(|(_, unsettled)| *unsettled) {
                 let due = failed + micros(PATIENCE);
-                finding.ask(next.start + ROUNDING >= due, || tell(evidence, *id));
+                finding.ask(next.start + ROUNDING >= due, || describe(evidence, *id));
             }
         }
     }
     finding
 }
 
-/// Asked of what no worker died of: a suspect may have to wait until it can run alone.
+/// Checked where no worker died with the message: a suspect may have to wait until it is isolated.
 pub(super) fn retried_in_time(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::LATE);
     for (id, message) in &evidence.messages {
@@ -115,7 +115,7 @@ pub(super) fn retried_in_time(evidence: &Evidence) -> Finding {
             let Some(next) = next.filter(|next| next.crashes == 0) else { continue };
             let due = failed + ceiling(&message.actor, run.attempt);
             let late = next.start.saturating_sub(due).saturating_sub(evidence.disrupted_between(failed, next.start));
-            finding.ask(late <= BEHIND, || format!("{} ms late: {}", late / 1_000, tell(evidence, *id)));
+            finding.ask(late <= BEHIND, || format!("{} ms late: {}", late / 1_000, describe(evidence, *id)));
         }
     }
     finding
@@ -132,15 +132,15 @@ pub(super) fn dead_lettered_for_a_reason(evidence: &Evidence, storage: &Storage)
             if died_of_crashes(dead_letter) {
                 dead_letter.crashes >= 3 && evidence.bad_ends_since(message.invoked) >= dead_letter.crashes as usize
             } else {
-                is(&dead_letter.actor, "doomed")
-                    && dead_letter.reason == "doomed"
+                is(&dead_letter.actor, "always_fails")
+                    && dead_letter.reason == "always_fails"
                     && dead_letter.attempt == max_retries(&dead_letter.actor) + 1
                     && dead_letter.attempt <= failures_before(message, u64::MAX)
             }
         });
         finding.ask(is_true, || {
             let DeadLetter { attempt, crashes, reason, .. } = dead_letter;
-            format!("{reason:?} attempt {attempt} crashes {crashes}: {}", tell(evidence, *id))
+            format!("{reason:?} attempt {attempt} crashes {crashes}: {}", describe(evidence, *id))
         });
     }
     finding

@@ -1,6 +1,6 @@
-//! A worker that dies while it stops, as one whose grace is over, is none that a message has killed.
+//! A worker that dies while it stops, for example after its grace period, was not killed by its messages.
 
-use super::{Evidence, Finding, retries, tell};
+use super::{Evidence, Finding, describe, retries};
 use crate::storage::Storage;
 
 pub(super) fn stops_count_nothing(evidence: &Evidence) -> Finding {
@@ -15,7 +15,7 @@ pub(super) fn stops_count_nothing(evidence: &Evidence) -> Finding {
             if let Some(next) = deliveries.iter().find(|next| next.token == delivered.token + 1) {
                 finding.ask(next.crashes == delivered.crashes, || {
                     let (process, crashes) = (&evidence.processes[delivered.process], next.crashes);
-                    format!("{crashes} crashes after {process} was stopped: {}", tell(evidence, *id))
+                    format!("{crashes} crashes after {process} was stopped: {}", describe(evidence, *id))
                 });
             }
         }
@@ -28,10 +28,10 @@ pub(super) fn stops_dead_letter_nothing(evidence: &Evidence, storage: &Storage) 
     for (id, dead_letter) in &storage.dead {
         let since = evidence.messages.get(id).map_or(0, |message| message.invoked);
         let crashes = dead_letter.crashes as usize;
-        // Where not even as many died, it has no true reason anyway.
+        // With fewer deaths than that, its reason is false anyway.
         let of_stops = evidence.sudden_ends_since(since) < crashes && evidence.bad_ends_since(since) >= crashes;
         finding.ask(!(of_stops && retries::died_of_crashes(dead_letter)), || {
-            format!("{:?}: {}", dead_letter.reason, tell(evidence, *id))
+            format!("{:?}: {}", dead_letter.reason, describe(evidence, *id))
         });
     }
     finding

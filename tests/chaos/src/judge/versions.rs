@@ -1,19 +1,19 @@
-//! What older workers lack is run by newer ones, as soon as there is one.
+//! What older workers lack runs on newer ones, as soon as one is live.
 
-use super::{Evidence, Finding, Message, Sent, tell};
+use super::{Evidence, Finding, Message, Sent, describe};
 use crate::clock::SECOND;
 
-/// How long after a newer worker is there a message may start.
+/// How long a newer worker may take to start a message.
 const SOON: u64 = 5 * SECOND;
-/// How often it may be delivered, at most. Who lacks its actor may have it a few times, and must not spin.
+/// The maximum number of deliveries. A worker without the actor may get a message a few times, but must not spin.
 const MOST: u64 = 12;
 
-fn novel(evidence: &Evidence) -> impl Iterator<Item = (actor_core::MessageId, &Message)> {
-    let novel = evidence.messages.iter().filter(|(_, message)| message.actor.ends_with("novel"));
-    novel.map(|(id, message)| (*id, message))
+fn newest(evidence: &Evidence) -> impl Iterator<Item = (actor_core::MessageId, &Message)> {
+    let newest = evidence.messages.iter().filter(|(_, message)| message.actor.ends_with("newest"));
+    newest.map(|(id, message)| (*id, message))
 }
 
-/// When newer workers were live: from when to when without a break, by time.
+/// Periods in which newer workers were live without a break.
 fn attended(evidence: &Evidence) -> Vec<(u64, u64)> {
     let mut sessions = Vec::new();
     for (process, all) in &evidence.sessions {
@@ -40,15 +40,15 @@ fn attended(evidence: &Evidence) -> Vec<(u64, u64)> {
 pub(super) fn known_soon(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::KNOWN);
     let windows = attended(evidence);
-    for (id, message) in novel(evidence).filter(|(_, message)| message.sent == Sent::Acknowledged) {
+    for (id, message) in newest(evidence).filter(|(_, message)| message.sent == Sent::Acknowledged) {
         let start = message.runs.first().map_or(u64::MAX, |run| run.start);
-        // The first time that was long enough.
+        // The first period that was long enough.
         let from = windows.iter().map(|(since, until)| ((*since).max(message.answered), *until));
         let Some((from, until)) = from.into_iter().find(|(from, until)| *until >= *from + SOON) else { continue };
         let off = evidence.disrupted_between(from, start.min(until));
         finding.ask(start <= from + SOON + off, || {
             let waited = start.min(until.max(evidence.calm.1)).saturating_sub(from) / 1_000;
-            format!("{waited} ms after a newer worker was there: {}", tell(evidence, id))
+            format!("{waited} ms after a newer worker was there: {}", describe(evidence, id))
         });
     }
     finding
@@ -56,10 +56,10 @@ pub(super) fn known_soon(evidence: &Evidence) -> Finding {
 
 pub(super) fn known_without_spinning(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::FEW);
-    for (id, message) in novel(evidence) {
+    for (id, message) in newest(evidence) {
         let delivered = evidence.delivered.get(&id).into_iter().flatten().map(|delivered| delivered.token);
         let most = delivered.chain(message.runs.iter().map(|run| run.token)).max().unwrap_or_default();
-        finding.ask(most <= MOST, || format!("{most} deliveries: {}", tell(evidence, id)));
+        finding.ask(most <= MOST, || format!("{most} deliveries: {}", describe(evidence, id)));
     }
     finding
 }

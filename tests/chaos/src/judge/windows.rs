@@ -1,6 +1,6 @@
-//! Times in which something was so.
+//! Periods of time.
 
-/// Times in which something was so. They may overlap.
+/// Periods of time, which may overlap.
 #[derive(Debug, Default)]
 pub(super) struct Windows(Vec<(u64, u64)>);
 
@@ -9,7 +9,7 @@ impl Windows {
         self.0.push((since, until));
     }
 
-    /// Times in which this or the other was so.
+    /// The union of both.
     pub(super) fn and(mut self, other: &Self) -> Self {
         self.0.extend(&other.0);
         self

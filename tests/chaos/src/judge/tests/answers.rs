@@ -1,10 +1,10 @@
-//! Where nothing is wrong, producers are answered.
+//! Without faults, producers get answers.
 
 use super::super::{ANSWERED, PROMPT};
 use super::*;
 use crate::history::What;
 
-/// A send of 200 s that is answered at `answered`.
+/// A send at 200 s that is answered at `answered`.
 fn answered(answered: u64, answer: impl Fn(actor_core::MessageId) -> What) -> Case {
     let mut case = baseline();
     let id = case.invoked("plain", s(200), 0);
@@ -50,7 +50,7 @@ fn what_disruption_touches_is_not_asked() {
     // A fault and the two seconds after it, up to the send.
     holds(with(s(190), s(198) + 1));
     break_all(with(s(190), s(198)), &[ANSWERED, PROMPT], "");
-    // And one that begins before the answer.
+    // A fault that begins before the answer.
     holds(with(s(206), s(207)));
     break_all(with(s(206) + 1, s(207)), &[ANSWERED, PROMPT], "");
 }

@@ -1,24 +1,24 @@
-//! A history in which every rule is asked and holds: the others differ from it in one thing each.
+//! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, OUTLIVED, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
 
-/// The worker that nothing befalls.
+/// A worker that no fault hits.
 pub(super) const SPARED: usize = 1;
-/// Another that nothing befalls in the baseline.
+/// Another that no fault hits in the baseline.
 pub(super) const OTHER: usize = 2;
 /// One that dies at 30 s.
 pub(super) const VICTIM: usize = 3;
-/// And the one that takes its place.
-pub(super) const HEIR: usize = 4;
-/// One that is asked to stop at 48 s, and dies at 50 s.
+/// The worker that takes its place.
+pub(super) const RECOVERER: usize = 4;
+/// A worker that is asked to stop at 48 s, and dies at 50 s.
 pub(super) const STOPPING: usize = 5;
 
-/// When faults are over, and when nothing is sent any more. What a test adds is between 100 s and this.
+/// The end of the faults, and the end of sending. Tests add their events between 100 s and here.
 pub(super) const CALM: u64 = s(400);
 pub(super) const DRAIN: u64 = s(408);
 const END: u64 = s(420);
@@ -41,20 +41,20 @@ pub(super) fn baseline() -> Case {
     let scheduled = case.invoked("plain", s(3), s(2));
     case.harness(s(3), What::Acknowledged { id: scheduled });
     case.runs(OTHER, scheduled, (s(5), s(6)), FIRST, How::Done);
-    let doomed = case.sent("doomed", s(8));
+    let always_fails = case.sent("always_fails", s(8));
     for (token, at) in [(1, 8), (2, 9), (3, 10)] {
         let attempt = u32::try_from(token).unwrap();
-        case.runs(OTHER, doomed, (s(at), s(at) + MS), Try { attempt, crashes: 0, token }, How::Failed);
+        case.runs(OTHER, always_fails, (s(at), s(at) + MS), Try { attempt, crashes: 0, token }, How::Failed);
     }
-    case.dead_lettered(doomed, 3, 0, "doomed");
+    case.dead_lettered(always_fails, 3, 0, "always_fails");
 
     let refused = case.invoked("plain", s(11), 0);
     case.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
     let unknown = case.invoked("plain", s(16), 0);
     case.harness(s(16), What::Unknown { id: unknown, why: "no answer".to_owned() });
-    let (tomorrow, body) = (case.id("plain"), r#"{"v":2}"#.to_owned());
-    case.harness(s(12), What::Tomorrow { id: tomorrow, body: body.clone() });
-    case.played.storage.tomorrow.insert(tomorrow, body);
+    let (newer_format, body) = (case.id("plain"), r#"{"v":2}"#.to_owned());
+    case.harness(s(12), What::NewerFormat { id: newer_format, body: body.clone() });
+    case.played.storage.newer_format.insert(newer_format, body);
 
     case.fault("kill_redis", (s(15), s(17)));
     case.away((s(15), s(17)));
@@ -63,7 +63,7 @@ pub(super) fn baseline() -> Case {
     case.starts(VICTIM, orphan, s(29), FIRST);
     case.runs(SPARED, orphan, (s(33), s(34)), AFTER_A_CRASH, How::Done);
 
-    // Its grace is over before it released what it had not begun.
+    // Its grace period ends before it released what had not begun.
     let stopping = case.worker("worker-8-0", (s(40), s(50)));
     assert_eq!(stopping, STOPPING);
     let interrupted = case.sent("plain", s(47));
@@ -72,11 +72,11 @@ pub(super) fn baseline() -> Case {
     case.dies(stopping, s(50));
     case.runs(SPARED, interrupted, (s(53), s(54)), Try { token: 2, ..FIRST }, How::Done);
 
-    let novel = case.sent("novel", s(60));
-    case.runs(OTHER, novel, (s(61), s(62)), FIRST, How::Done);
+    let newest = case.sent("newest", s(60));
+    case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
     case.harness(CALM, What::Calm);
-    for worker in [SPARED, OTHER, HEIR] {
+    for worker in [SPARED, OTHER, RECOVERER] {
         case.does(worker, CALM + s(1));
     }
     case.harness(DRAIN, What::Draining);
@@ -89,7 +89,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
     for finding in &verdict.findings {
         assert!(finding.asked > 0 && finding.excused.is_none(), "{finding:?}");
     }
-    // As often as there is something to ask of, and no more often.
+    // Each rule is checked exactly this often.
     let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
     for (rule, times) in [
         ("every acknowledged message came to an end", 10),
@@ -110,7 +110,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         ("every dead letter has a true reason", 1),
         (RECOVERED, 1),
         ("when all faults are over, every worker works", 3),
-        (OUTLIVED, 1),
+        (LEASES_KEPT, 1),
     ] {
         assert_eq!(asked(rule), Some(times), "{rule}");
     }
@@ -137,7 +137,7 @@ fn what_is_counted_is_what_happened() {
 fn the_table_of_the_rules_is_the_one_in_the_documentation() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/chaos.md");
     let page = std::fs::read_to_string(path).unwrap();
-    let (_, table) = page.split_once("| rule | what it means |\n|---|---|\n").unwrap();
+    let (_, table) = page.split_once("| rule | meaning |\n|---|---|\n").unwrap();
     let rows = table.lines().map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
     let verdict = baseline().judged();
     let rules: Vec<_> = verdict.findings.iter().map(|finding| finding.rule).collect();

@@ -4,7 +4,7 @@ use super::super::{AFTER, BLAMED, STOOD};
 use super::*;
 use crate::history::{How, What};
 
-/// A message that a worker gets at 200 s and settles at 201 s, with as many attempts counted; another does it.
+/// A worker gets a message at 200 s and settles it at 201 s, with so many attempts counted. Another completes it.
 fn settled(spent: u32, began: bool) -> Case {
     let mut case = baseline();
     let id = case.sent("plain", s(200));
@@ -17,7 +17,7 @@ fn settled(spent: u32, began: bool) -> Case {
     case
 }
 
-/// The same, and what comes after it.
+/// The same, with more events.
 fn then(mut case: Case, run: Try) -> Case {
     let id = case.last();
     case.runs(SPARED, id, (s(202), s(203)), run, How::Done);
@@ -26,7 +26,7 @@ fn then(mut case: Case, run: Try) -> Case {
 
 #[test]
 fn a_failure_counted_of_a_run_that_did_not_begin_breaks_it() {
-    // What runs next knows of no attempt here, so that this rule is broken alone.
+    // The next run knows of no attempt, so that only this rule breaks.
     breaks(then(settled(1, false), Try { token: 2, ..FIRST }), BLAMED, "it failed");
     holds(then(settled(0, false), Try { token: 2, ..FIRST }));
     holds(then(settled(1, true), AGAIN));
@@ -54,7 +54,7 @@ fn attempts_of_earlier_deliveries_are_not_counted_again() {
     holds(case);
 }
 
-/// A message that its worker releases at 201 s and begins at `start` all the same.
+/// A worker releases a message at 201 s and still begins it at `start`.
 fn begins_settled(start: u64) -> Case {
     let mut case = settled(0, false);
     let id = case.last();
@@ -89,7 +89,7 @@ fn what_another_worker_settled_may_begin() {
     holds(case);
 }
 
-/// A message of 200 s that starts at `start`.
+/// A message sent at 200 s that starts at `start`.
 fn starts_at(start: u64, actor: &'static str, delay: u64) -> Case {
     let mut case = baseline();
     let id = case.invoked(actor, s(200), delay);
@@ -129,10 +129,10 @@ fn what_a_worker_that_died_had_held_stands_until_it_is_recovered() {
     case.dies(killed, s(200));
     case.runs(OTHER, id, (s(230), s(231)), Try { token: 2, ..FIRST }, How::Done);
     holds(case);
-    // Where it lived, somebody let it stand.
+    // If it lived, a worker left the message waiting.
     let mut case = baseline();
     let id = case.sent("plain", s(199));
-    case.delivered(HEIR, id, s(199), FIRST);
+    case.delivered(RECOVERER, id, s(199), FIRST);
     case.runs(OTHER, id, (s(230), s(231)), Try { token: 2, ..FIRST }, How::Done);
     breaks(case, STOOD, "31000 ms");
 }

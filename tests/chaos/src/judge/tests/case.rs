@@ -12,10 +12,10 @@ use crate::run::Played;
 use crate::scenario::Scenario;
 use crate::storage::{DeadLetter, Storage};
 
-/// A millisecond, in us as all times are.
+/// A millisecond in us, the unit of all times.
 pub(super) const MS: u64 = 1_000;
 
-/// What a run knows of the deliveries before it.
+/// What a run knows of earlier deliveries.
 #[derive(Clone, Copy)]
 pub(super) struct Try {
     pub(super) attempt: u32,
@@ -25,9 +25,9 @@ pub(super) struct Try {
 
 /// A first delivery.
 pub(super) const FIRST: Try = Try { attempt: 1, crashes: 0, token: 1 };
-/// The one after a failure.
+/// The delivery after a failure.
 pub(super) const AGAIN: Try = Try { attempt: 2, crashes: 0, token: 2 };
-/// The one after a death.
+/// The delivery after a death.
 pub(super) const AFTER_A_CRASH: Try = Try { attempt: 1, crashes: 1, token: 2 };
 
 /// A history written by hand, in any order.
@@ -38,30 +38,30 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Nothing has happened, and the audits found nothing wrong.
+    /// Nothing happened, and the audits found nothing wrong.
     pub(super) fn new() -> Self {
         let history = History { processes: vec!["harness".to_owned()], events: Vec::new() };
         let storage = Storage::default();
         let played = Played { history, storage, drained: true, audit: Vec::new(), live_audit: Some(Vec::new()) };
-        Self { scenario: Scenario::of("case", "told by hand", &[]), played, actors: HashMap::new() }
+        Self { scenario: Scenario::of("case", "written by hand", &[]), played, actors: HashMap::new() }
     }
 
-    /// Makes it a case of these faults.
+    /// Sets the scenario's faults.
     pub(super) fn is_about(&mut self, faults: &[Fault]) {
         self.scenario.faults = faults.iter().map(|fault| (*fault, 1)).collect();
     }
 
-    /// Notes what a process wrote.
+    /// Records an event of a process.
     pub(super) fn note(&mut self, process: usize, at: u64, what: What) {
         self.played.history.events.push(Event { at, process, what });
     }
 
-    /// Notes what the harness wrote.
+    /// Records an event of the harness.
     pub(super) fn harness(&mut self, at: u64, what: What) {
         self.note(0, at, what);
     }
 
-    /// A worker whose lease holds from one time to another: each of its leases is prolonged a third before its end.
+    /// A worker whose lease holds between two times. It renews each lease a third before its end.
     pub(super) fn worker(&mut self, name: &str, (from, until): (u64, u64)) -> usize {
         self.played.history.processes.push(name.to_owned());
         let process = self.played.history.processes.len() - 1;
@@ -90,7 +90,7 @@ impl Case {
         self.note(process, at, What::Lost { worker: process.to_string() });
     }
 
-    /// The harness starts it, and wants it to work.
+    /// The harness starts a process that it wants to work.
     pub(super) fn spawned(&mut self, process: usize, at: u64) {
         let process = self.played.history.processes[process].clone();
         self.harness(at, What::Spawned { process, pid: 1 });
@@ -125,20 +125,20 @@ impl Case {
         self.harness(until, What::Healed { name, on });
     }
 
-    /// Redis cannot be used from one time to another.
+    /// Redis is unavailable between two times.
     pub(super) fn away(&mut self, (from, until): (u64, u64)) {
         self.harness(from, What::Away);
         self.harness(until, What::Back);
     }
 
-    /// The next identity.
+    /// The next message id.
     pub(super) fn id(&mut self, actor: &'static str) -> MessageId {
         let id = identity(self.actors.len() + 1);
         self.actors.insert(id, actor);
         id
     }
 
-    /// The identity of the last message that was told of.
+    /// The id of the last message.
     pub(super) fn last(&self) -> MessageId {
         identity(self.actors.len())
     }
@@ -156,7 +156,7 @@ impl Case {
         id
     }
 
-    /// A worker receives it, and may not come to run it.
+    /// A message is delivered to a worker, which may never run it.
     pub(super) fn delivered(&mut self, process: usize, id: MessageId, at: u64, run: Try) {
         let Try { attempt, crashes, token } = run;
         self.note(process, at, What::Delivered { id, attempt, crashes, token });
@@ -173,7 +173,7 @@ impl Case {
         self.note(process, at, What::End { id, token, how });
     }
 
-    /// A worker settles what it holds otherwise than as done, and `spent` attempts are counted.
+    /// A worker settles what it holds, but not as done, and counts `spent` attempts.
     pub(super) fn settled(&mut self, process: usize, id: MessageId, at: u64, token: u64, spent: u32) {
         let error = (spent > 0).then(|| "it failed".to_owned());
         self.note(process, at, What::Settled { id, token, spent, error });
@@ -184,7 +184,7 @@ impl Case {
         self.harness(at, What::Committed { id, token });
     }
 
-    /// A whole run, with its effect where it does the work.
+    /// A whole run, with its effect if it does the work.
     pub(super) fn runs(&mut self, process: usize, id: MessageId, (from, until): (u64, u64), run: Try, how: How) {
         self.starts(process, id, from, run);
         if how == How::Done {
@@ -193,7 +193,7 @@ impl Case {
         self.ends(process, id, until, run.token, how);
     }
 
-    /// A message that is sent and done, with no time between.
+    /// A message that is sent and done at once.
     pub(super) fn does(&mut self, process: usize, at: u64) -> MessageId {
         let id = self.sent("plain", at);
         self.runs(process, id, (at, at + MS), FIRST, How::Done);
@@ -206,7 +206,7 @@ impl Case {
         self.played.storage.dead.insert(id, DeadLetter { actor, attempt, crashes, reason: reason.to_owned() });
     }
 
-    /// Takes back what was told.
+    /// Removes recorded events.
     pub(super) fn without(&mut self, is_it: impl Fn(&What) -> bool) {
         let before = self.played.history.events.len();
         self.played.history.events.retain(|event| !is_it(&event.what));
@@ -224,7 +224,7 @@ fn identity(number: usize) -> MessageId {
     format!("{number:032x}").parse().unwrap()
 }
 
-/// Seconds, in us as all times are.
+/// Seconds in us, the unit of all times.
 pub(super) const fn s(seconds: u64) -> u64 {
     seconds * SECOND
 }

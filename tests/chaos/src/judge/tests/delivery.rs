@@ -1,4 +1,5 @@
-//! Nothing is lost, refused messages never run, tomorrow's are left alone, and each effect happens once.
+//! Nothing is lost, refused messages never run, messages of a newer format stay untouched, and each effect happens
+//! once.
 
 use super::super::LOST;
 use super::*;
@@ -44,7 +45,7 @@ fn a_message_that_was_not_acknowledged_need_not_come_to_an_end() {
     case.harness(s(100), What::Refused { id: refused, why: String::new() });
     let unknown = case.invoked("plain", s(100), 0);
     case.harness(s(100), What::Unknown { id: unknown, why: String::new() });
-    // Its producer died before it knew.
+    // Its producer died before it learned the outcome.
     case.invoked("plain", s(100), 0);
     case.fault("cut", (s(100), s(101)));
     assert_eq!(holds(case).counts.unknown, 3);
@@ -70,8 +71,8 @@ fn an_unknown_message_may_run_and_is_held_to_the_other_rules() {
     breaks(case, EFFECTS, &id);
 }
 
-/// A message that a master acknowledged at `answered`, and that is gone. The master was parted from its
-/// replica from 200 s to 201 s, and died.
+/// A lost message that a master acknowledged at `answered`. The master was disconnected from its replica from 200 s to
+/// 201 s, and died.
 fn gone(answered: u64, promoter: Option<Promoter>, waits: bool) -> Case {
     let mut case = baseline();
     (case.scenario.promoter, case.scenario.waits) = (promoter, waits);
@@ -86,12 +87,12 @@ fn gone(answered: u64, promoter: Option<Promoter>, waits: bool) -> Case {
 
 #[test]
 fn what_a_parted_master_acknowledged_is_counted_apart() {
-    // A fifth of a second is on its way, on either side.
+    // An answer may be under way for a fifth of a second, on either side.
     at_least(s(200) - 200 * MS, LOST, |answered| gone(answered, Some(Promoter::Sentinel), false));
     at_most(s(201) + 200 * MS, LOST, |answered| gone(answered, Some(Promoter::Sentinel), false));
     let counts = holds(gone(s(200), Some(Promoter::Sentinel), false)).counts;
     assert_eq!((counts.lost, counts.lost_with_master), (0, 1));
-    // What it passed on in time is not gone.
+    // What it replicated in time is not lost.
     let mut case = gone(s(200), Some(Promoter::Sentinel), false);
     case.does(OTHER, s(200));
     assert_eq!(holds(case).counts.lost_with_master, 1);
@@ -145,20 +146,20 @@ fn a_message_of_a_newer_format_waits_as_it_was_sent() {
     let sent = |found: Option<&str>| {
         let mut case = baseline();
         let id = case.id("plain");
-        case.harness(s(100), What::Tomorrow { id, body: r#"{"v":2,"lane":[1,2]}"#.to_owned() });
+        case.harness(s(100), What::NewerFormat { id, body: r#"{"v":2,"lane":[1,2]}"#.to_owned() });
         if let Some(found) = found {
-            case.played.storage.tomorrow.insert(id, found.to_owned());
+            case.played.storage.newer_format.insert(id, found.to_owned());
         }
         (case, id)
     };
     holds(sent(Some(r#"{"v":2,"lane":[1,2]}"#)).0);
     for found in [None, Some(r#"{"v":2}"#), Some(r#"{"v":2, "lane":[1,2]}"#)] {
         let (case, id) = sent(found);
-        breaks(case, TOMORROW, &id);
+        breaks(case, NEWER_FORMAT, &id);
     }
     let (mut case, id) = sent(Some(r#"{"v":2,"lane":[1,2]}"#));
     case.runs(OTHER, id, (s(101), s(102)), FIRST, How::Done);
-    breaks(case, TOMORROW, &id);
+    breaks(case, NEWER_FORMAT, &id);
 }
 
 #[test]
@@ -178,22 +179,22 @@ fn a_message_that_is_done_has_one_effect() {
     }
 }
 
-/// A message that one worker held when it died, and that is a dead letter without having been done.
+/// A dead letter that was never done, of a message that one worker held when it died.
 fn dead_lettered_with(effects: &[u64]) -> (Case, actor_core::MessageId) {
     let mut case = baseline();
-    let id = case.sent("doomed", s(28));
+    let id = case.sent("always_fails", s(28));
     case.starts(VICTIM, id, s(29), FIRST);
     let attempts = [(2, 36), (3, 37), (4, 38)];
     for (attempt, (token, at)) in (1..).zip(attempts) {
         case.runs(SPARED, id, (s(at), s(at) + MS), Try { attempt, crashes: 1, token }, How::Failed);
     }
     effects.iter().for_each(|token| case.effect(id, s(29) + MS, *token));
-    case.dead_lettered(id, 3, 1, "doomed");
+    case.dead_lettered(id, 3, 1, "always_fails");
     (case, id)
 }
 
 #[test]
-fn a_worker_may_die_between_an_effect_and_the_line_that_tells_of_it() {
+fn a_worker_may_die_between_an_effect_and_its_record() {
     holds(dead_lettered_with(&[]).0);
     holds(dead_lettered_with(&[1]).0);
     let (case, id) = dead_lettered_with(&[1, 1]);
@@ -201,7 +202,7 @@ fn a_worker_may_die_between_an_effect_and_the_line_that_tells_of_it() {
 }
 
 #[test]
-fn an_effect_of_a_run_that_told_of_its_end_is_told_of_too() {
+fn the_effect_of_a_run_that_recorded_its_end_is_recorded_too() {
     let (case, id) = dead_lettered_with(&[2]);
     breaks(case, EFFECTS, &id);
 }

@@ -1,15 +1,15 @@
-//! A failed attempt is tried again soon, and only the time of disruption is taken off.
+//! A failed attempt is retried soon, and only periods of disruption are subtracted.
 
 use super::super::LATE;
 use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
 
-/// How much later than the longest backoff a retry may start where nothing is wrong.
+/// How late a retry may start after its longest backoff, without faults.
 const BEHIND: u64 = s(5);
 /// The longest backoff of `plain` after its first failure.
 const BACKOFF: u64 = 100 * MS;
-/// When the retry of `retried` is late.
+/// From when on the retry of `retried` is late.
 const DUE: u64 = s(200) + BACKOFF + BEHIND;
 
 /// A message that fails at 200 s, and whose next run begins at `start`.
@@ -17,7 +17,7 @@ fn retried(start: u64, next: Try) -> Case {
     let mut case = baseline();
     let id = case.sent("plain", s(199));
     case.runs(OTHER, id, (s(199), s(200)), FIRST, How::Failed);
-    case.runs(HEIR, id, (start, start + MS), next, How::Done);
+    case.runs(RECOVERER, id, (start, start + MS), next, How::Done);
     case
 }
 
@@ -47,7 +47,7 @@ fn each_attempt_has_a_backoff_of_its_own() {
                 case.runs(OTHER, id, (at - MS, at), run, How::Failed);
             }
             let next = Try { attempt: last + 1, crashes: 0, token: u64::from(last) + 1 };
-            case.runs(HEIR, id, (start, start + MS), next, How::Done);
+            case.runs(RECOVERER, id, (start, start + MS), next, How::Done);
             case
         });
     }
@@ -63,7 +63,7 @@ fn what_a_worker_died_of_or_held_when_it_ended_is_not_asked() {
         let id = case.sent("plain", s(199));
         case.runs(killed, id, (s(199), s(200)), FIRST, How::Failed);
         case.dies(killed, died);
-        case.runs(HEIR, id, (s(260), s(261)), AGAIN, How::Done);
+        case.runs(RECOVERER, id, (s(260), s(261)), AGAIN, How::Done);
         case
     });
 }
@@ -75,7 +75,7 @@ fn the_time_of_a_fault_and_two_seconds_after_it_are_taken_off() {
         case.fault("cut", (s(201), s(202)));
         case
     });
-    // Only what is after the failure, and no time of two faults twice.
+    // Only time after the failure counts, and no time of two faults twice.
     at_most(DUE + s(3) + s(2), LATE, |start| {
         let mut case = retried(start, AGAIN);
         case.fault("cut", (s(190), s(202)));
@@ -88,7 +88,7 @@ fn the_time_of_a_fault_and_two_seconds_after_it_are_taken_off() {
 fn after_a_deleted_index_ten_seconds_are_taken_off() {
     at_most(DUE + s(10), LATE, |start| {
         let mut case = retried(start, AGAIN);
-        case.fault("lose_later", (s(201), s(201)));
+        case.fault("lose_scheduled", (s(201), s(201)));
         case
     });
 }
@@ -105,7 +105,7 @@ fn a_fault_that_is_not_over_takes_off_all_that_follows() {
 }
 
 #[test]
-fn a_fault_that_begins_twice_began_when_it_was_told_of_first() {
+fn a_fault_that_begins_twice_began_at_its_first_record() {
     at_most(DUE + s(3) + s(2), LATE, |start| {
         let mut case = retried(start, AGAIN);
         case.fault("cut", (s(201), s(204)));
@@ -155,7 +155,7 @@ fn a_run_that_blocks_its_worker_is_disruption_like_a_fault() {
 }
 
 #[test]
-fn an_absence_of_redis_that_no_fault_tells_of_takes_nothing_off() {
+fn an_absence_of_redis_without_a_fault_takes_nothing_off() {
     at_most(DUE, LATE, |start| {
         let mut case = retried(start, AGAIN);
         case.away((s(201), s(204)));

@@ -1,4 +1,4 @@
-//! What is asked of the whole: that something happened, that all is over at the end, and what the auditor says.
+//! Rules about the whole run: something happened, the queues ran empty, and the auditor agrees.
 
 use super::super::AUDIT;
 use super::*;
@@ -9,8 +9,8 @@ use crate::history::What;
 fn a_scenario_in_which_nothing_happened_proves_nothing() {
     let mut case = baseline();
     case.without(|what| matches!(what, What::Fault { .. } | What::Unknown { .. }));
-    breaks(case, STRUCK, "no fault fitted in the time");
-    // Where nothing is to happen, nothing must.
+    breaks(case, HAPPENED, "no fault fitted in the time");
+    // In a scenario without faults, nothing has to happen.
     let mut case = baseline();
     case.is_about(&[]);
     case.without(|what| matches!(what, What::Fault { .. } | What::Unknown { .. }));
@@ -21,7 +21,7 @@ fn a_scenario_in_which_nothing_happened_proves_nothing() {
 fn at_the_end_nothing_is_left_but_dead_letters() {
     let mut case = baseline();
     case.played.drained = false;
-    breaks(case, DRAINED, "0 messages left, 0 in flight, 0 strange things");
+    breaks(case, DRAINED, "0 messages left, 0 in flight, 0 unexpected things");
 
     let mut case = baseline();
     let id = case.does(OTHER, s(100));
@@ -30,10 +30,10 @@ fn at_the_end_nothing_is_left_but_dead_letters() {
 
     let mut case = baseline();
     case.played.storage.in_flight = 1;
-    breaks(case, DRAINED, "0 messages left, 1 in flight, 0 strange things");
+    breaks(case, DRAINED, "0 messages left, 1 in flight, 0 unexpected things");
 
     let mut case = baseline();
-    case.played.storage.strange.push("a key nobody knows".to_owned());
+    case.played.storage.unexpected.push("a key nobody knows".to_owned());
     breaks(case, DRAINED, "a key nobody knows");
 }
 
@@ -45,18 +45,18 @@ fn what_the_auditor_finds_after_the_drain_breaks_it() {
 }
 
 #[test]
-fn the_auditor_must_not_cry_wolf() {
+fn the_auditor_must_report_no_false_alarm() {
     let mut case = baseline();
     case.played.live_audit = Some(vec!["a wolf".to_owned()]);
-    breaks(case, WOLF, "a wolf");
-    // Not asked where something is wrong.
+    breaks(case, FALSE_ALARM, "a wolf");
+    // Not checked where something is wrong.
     let mut case = baseline();
     case.played.live_audit = None;
-    assert!(holds(case).findings.iter().any(|finding| finding.rule == WOLF && finding.asked == 0));
+    assert!(holds(case).findings.iter().any(|finding| finding.rule == FALSE_ALARM && finding.asked == 0));
 }
 
 #[test]
-fn many_breaches_are_counted_and_the_first_are_told() {
+fn many_breaches_are_counted_and_the_first_are_shown() {
     let mut case = baseline();
     case.is_about(&[Fault::KillRedis]);
     for _ in 0..30 {

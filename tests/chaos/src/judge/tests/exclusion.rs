@@ -2,14 +2,14 @@
 
 use actor_core::MessageId;
 
-use super::super::{EXCLUSION, OUTLIVED, TOKENS};
+use super::super::{EXCLUSION, LEASES_KEPT, TOKENS};
 use super::*;
 use crate::fault::Fault;
 use crate::history::How;
 use crate::standby::Promoter;
 
-/// A message that a further worker, whose last lease ends at `ends`, runs from 110 s to `until`, when it drops it, and
-/// that another does from 130 s to 131 s.
+/// A further worker, whose last lease ends at `ends`, runs a message from 110 s to `until` and drops it. Another
+/// completes it from 130 s to 131 s.
 fn overlap(ends: u64, until: u64) -> (Case, usize, MessageId) {
     let mut case = baseline();
     case.is_about(&[Fault::FreezeWorker]);
@@ -107,7 +107,7 @@ fn a_run_is_compared_with_each_before_it() {
     breaks(case, EXCLUSION, &id);
 }
 
-/// A message whose runs have these tokens, one after another. The second is of a worker whose last lease ends at `ends`.
+/// A message whose runs have these tokens, in order. The worker of the second has its last lease until `ends`.
 fn tokens(first: u64, second: u64, ends: u64) -> (Case, usize, MessageId) {
     let mut case = baseline();
     case.is_about(&[Fault::FreezeWorker]);
@@ -186,16 +186,16 @@ fn where_only_redis_is_disrupted_no_lease_may_be_lost() {
         case.registered(OTHER, s(201));
         case
     };
-    breaks(lost(&[Fault::KillRedis]), OUTLIVED, "1 leases were lost");
-    breaks(lost(&[Fault::LongOutage, Fault::FreezeRedis]), OUTLIVED, "1 leases were lost");
-    // Not asked where workers, their network or the index of leases are disrupted, or a replica is promoted.
-    let not_asked = |case| holds(case).findings.iter().any(|finding| finding.rule == OUTLIVED && finding.asked == 0);
+    breaks(lost(&[Fault::KillRedis]), LEASES_KEPT, "1 leases were lost");
+    breaks(lost(&[Fault::LongOutage, Fault::FreezeRedis]), LEASES_KEPT, "1 leases were lost");
+    // Not checked where workers, their network or the index of leases are disrupted, or a replica is promoted.
+    let not_asked = |case| holds(case).findings.iter().any(|finding| finding.rule == LEASES_KEPT && finding.asked == 0);
     for fault in [Fault::KillWorker, Fault::Cut, Fault::LoseWorkers, Fault::HandOver, Fault::FailOver] {
         assert!(not_asked(lost(&[Fault::KillRedis, fault])), "{fault:?}");
     }
     let mut promoted = lost(&[Fault::KillRedis]);
     promoted.scenario.promoter = Some(Promoter::Sentinel);
     assert!(not_asked(promoted));
-    // Nor where nothing is, as where processes die at failpoints.
+    // Nor without faults, as where processes die at failpoints.
     assert!(not_asked(lost(&[])));
 }

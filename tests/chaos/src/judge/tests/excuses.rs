@@ -1,20 +1,20 @@
-//! An excuse is for its rule in its scenario, and what was acknowledged is never excused.
+//! An excuse applies to one rule in one scenario. What was acknowledged is never excused.
 
 use super::super::{
-    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LOST, OUTLIVED, PROMPT, REASONS, RECOVERED, STOOD, TOKENS,
+    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, STOOD, TOKENS,
     WAITS,
 };
 use super::*;
 use crate::history::How;
 use crate::scenario::{self, Scenario};
 
-/// What each scenario excuses, as the documentation has it: what was deleted by hand, and what a master took to its grave.
+/// What each scenario excuses, as documented: data deleted by hand, and data lost with a master.
 fn excused(scenario: &str) -> &'static [&'static str] {
     match scenario {
         "lose-consumers" | "lose-groups" | "failover" | "failover-wait" => {
             &[EXCLUSION, TOKENS, ATTEMPTS, BOUNDED, REASONS]
         }
-        "lose-later" => &[WAITS],
+        "lose-scheduled" => &[WAITS],
         _ => &[],
     }
 }
@@ -29,7 +29,7 @@ fn each_scenario_excuses_what_the_documentation_says_and_nothing_else() {
     for scenario in scenario::all() {
         let found: Vec<_> = rules.iter().copied().filter(|rule| scenario.excuse(rule).is_some()).collect();
         assert_eq!(found, excused(scenario.name), "{}", scenario.name);
-        // An excuse for a rule that there is not excuses nothing.
+        // An excuse for an unknown rule excuses nothing.
         assert_eq!(scenario.excused.len(), found.len(), "{}", scenario.name);
     }
 }
@@ -39,7 +39,7 @@ fn without_time_the_rules_of_time_are_excused_too() {
     for scenario in scenario::all() {
         let untimed = Scenario { timed: false, ..scenario };
         for rule in rules() {
-            let is_of_time = [LATE, RECOVERED, OUTLIVED, STOOD, ANSWERED, PROMPT, KNOWN].contains(&rule);
+            let is_of_time = [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN].contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);
             assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);
         }
@@ -61,7 +61,7 @@ fn that_an_acknowledged_message_comes_to_its_end_is_never_excused() {
 }
 
 #[test]
-fn an_excused_breach_is_told_and_leaves_the_verdict_true() {
+fn an_excused_breach_is_reported_and_leaves_the_verdict_true() {
     let case = |is_lost: bool| {
         let mut case = baseline();
         case.scenario.excused = &[(TOKENS, "how often it was in flight was deleted")];
@@ -77,6 +77,6 @@ fn an_excused_breach_is_told_and_leaves_the_verdict_true() {
     let [finding] = broken(&verdict)[..] else { panic!("{:#?}", broken(&verdict)) };
     assert_eq!((finding.rule, finding.excused), (TOKENS, Some("how often it was in flight was deleted")));
     assert!(verdict.holds);
-    // Another rule is not excused with it.
+    // It excuses no other rule.
     assert!(!case(true).holds);
 }

@@ -6,7 +6,7 @@ use crate::history::{How, What};
 
 use super::baseline::{CALM, DRAIN};
 
-/// A further worker, which was started at `spawned`.
+/// A further worker, started at `spawned`.
 fn further(spawned: u64) -> (Case, usize) {
     let mut case = baseline();
     let worker = case.worker("worker-3-0", (s(100), DRAIN));
@@ -45,7 +45,7 @@ fn a_worker_that_ended_before_the_drain_is_not_asked() {
     at_most(DRAIN, WORKING, |died| {
         let (mut case, worker) = further(s(100));
         case.stops(worker, died);
-        // At the drain, whoever ends at the same time has ended before.
+        // A process that ends exactly at the drain has ended before it.
         case.without(|what| matches!(what, What::Draining));
         case.harness(DRAIN, What::Draining);
         case
@@ -69,12 +69,12 @@ fn a_worker_that_is_blocked_until_the_drain_is_not_asked() {
         case.runs(worker, hog, (CALM - s(1), until), FIRST, How::Done);
         case
     });
-    // What blocks it only in the drain is no reason.
+    // A block that begins in the drain is no excuse.
     let (mut case, worker) = further(s(100));
     let hog = case.sent("hog", DRAIN);
     case.runs(worker, hog, (DRAIN, DRAIN + s(1)), FIRST, How::Done);
     breaks(case, WORKING, "worker-3-0");
-    // Others do not block.
+    // Other runs do not block.
     let (mut case, worker) = further(s(100));
     let plain = case.sent("plain", CALM - s(1));
     case.runs(worker, plain, (CALM - s(1), DRAIN), FIRST, How::Done);

@@ -1,4 +1,4 @@
-//! Each rule breaks where it must, and each allowance is as wide as `docs/chaos.md` says and no wider.
+//! Each rule breaks where it must, and each tolerance is exactly as wide as `docs/chaos.md` says.
 
 mod answers;
 mod baseline;
@@ -17,16 +17,16 @@ mod stops;
 mod versions;
 
 use super::{Finding, Verdict};
-use baseline::{HEIR, OTHER, SPARED, STOPPING, VICTIM, baseline};
+use baseline::{OTHER, RECOVERER, SPARED, STOPPING, VICTIM, baseline};
 use case::{AFTER_A_CRASH, AGAIN, Case, FIRST, MS, Try, s};
 
 const REFUSED: &str = "no refused message ran";
-const TOMORROW: &str = "messages of a newer format wait unharmed";
+const NEWER_FORMAT: &str = "messages of a newer format wait unharmed";
 const EFFECTS: &str = "with the token as its guard, each effect happened once";
 const WORKING: &str = "when all faults are over, every worker works";
-const STRUCK: &str = "what the scenario is about has happened";
+const HAPPENED: &str = "what the scenario is about has happened";
 const DRAINED: &str = "after the drain nothing is left but dead letters";
-const WOLF: &str = "the auditor finds nothing wrong where nothing is";
+const FALSE_ALARM: &str = "the auditor finds nothing wrong where nothing is";
 
 fn broken(verdict: &Verdict) -> Vec<&Finding> {
     verdict.findings.iter().filter(|finding| !finding.holds).collect()
@@ -40,7 +40,7 @@ fn holds(case: Case) -> Verdict {
     verdict
 }
 
-/// These rules break and no other does, and each breach tells of what broke it.
+/// Exactly these rules break, and each breach contains `what`.
 #[track_caller]
 fn break_all(case: Case, rules: &[&str], what: &(impl ToString + ?Sized)) {
     let (verdict, what) = (case.judged(), what.to_string());
@@ -49,27 +49,27 @@ fn break_all(case: Case, rules: &[&str], what: &(impl ToString + ?Sized)) {
     assert!(!verdict.holds, "the verdict must not hold where {rules:?} do not");
     for finding in broken {
         let breaches = &finding.breaches;
-        assert_eq!(finding.broken, breaches.len() as u64, "few are all told");
+        assert_eq!(finding.broken, breaches.len() as u64, "few are all shown");
         assert!(breaches.iter().all(|breach| breach.contains(&what)), "{what} is not in {breaches:#?}");
     }
 }
 
-/// This rule breaks and no other does, and the breach tells of what broke it.
+/// Exactly this rule breaks, and the breach contains `what`.
 #[track_caller]
 fn breaks(case: Case, rule: &str, what: &(impl ToString + ?Sized)) {
     break_all(case, &[rule], what);
 }
 
-/// A case with a measure: all holds up to the bound, and beyond it this rule breaks.
+/// All rules hold up to the bound; beyond it this rule breaks.
 #[track_caller]
-fn at_most(bound: u64, rule: &str, tell: impl Fn(u64) -> Case) {
-    holds(tell(bound));
-    breaks(tell(bound + 1), rule, "");
+fn at_most(bound: u64, rule: &str, case: impl Fn(u64) -> Case) {
+    holds(case(bound));
+    breaks(case(bound + 1), rule, "");
 }
 
-/// The same from below.
+/// The same for a lower bound.
 #[track_caller]
-fn at_least(bound: u64, rule: &str, tell: impl Fn(u64) -> Case) {
-    holds(tell(bound));
-    breaks(tell(bound - 1), rule, "");
+fn at_least(bound: u64, rule: &str, case: impl Fn(u64) -> Case) {
+    holds(case(bound));
+    breaks(case(bound - 1), rule, "");
 }

@@ -1,14 +1,14 @@
-//! What a dead worker held starts again within a bound, from which only what is documented is taken off.
+//! What a dead worker held starts again within a bound. Only documented periods are subtracted.
 
 use super::super::RECOVERED;
 use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
 
-/// How long after the death of its worker at 200 s a message may start again, with the default lease of 6 s.
+/// How long after its worker's death at 200 s a message may start, with the default lease of 6 s.
 const BOUND: u64 = s(10);
 
-/// A message whose worker dies at 200 s, and that another starts at `start`, as `run` says. Both are busy from 100 s.
+/// A message whose worker dies at 200 s. Another starts it at `start`, as `run` says. Both are busy from 100 s.
 fn recovered(start: u64, run: Try) -> Case {
     let mut case = baseline();
     case.is_about(&[Fault::KillWorker]);
@@ -35,8 +35,8 @@ fn the_bound_is_a_lease_and_a_third_and_two_seconds() {
     });
 }
 
-/// A message that a worker was in flight and of which `held` tells the rest. The worker dies at 200 s, and another starts it
-/// at `start`, as `run` says.
+/// A message delivered to a worker; `held` adds more events. The worker dies at 200 s, and another starts it at
+/// `start`, as `run` says.
 fn delivered(start: u64, run: Try, held: impl Fn(&mut Case, usize, actor_core::MessageId)) -> Case {
     let mut case = baseline();
     case.is_about(&[Fault::KillWorker]);
@@ -53,7 +53,7 @@ fn delivered(start: u64, run: Try, held: impl Fn(&mut Case, usize, actor_core::M
 #[test]
 fn what_a_dead_worker_had_fetched_starts_again_in_time() {
     at_most(s(200) + BOUND, RECOVERED, |start| delivered(start, AFTER_A_CRASH, |_, _, _| {}));
-    // What it had released, or never heard of, was not its own: no crash is counted.
+    // What it had released, or never received, was not held: no crash is counted.
     holds(delivered(s(230), Try { token: 2, ..FIRST }, |_, _, _| {}));
 }
 
@@ -76,7 +76,7 @@ fn what_a_dead_worker_had_failed_or_dropped_and_not_settled_starts_again_in_time
             case.ends(killed, id, s(199), 1, how);
         };
         at_most(s(200) + BOUND, RECOVERED, |start| delivered(start, AFTER_A_CRASH, run));
-        // No crash is counted: it was settled, as a retry or as released.
+        // No crash is counted: it was settled as a retry, or released.
         let settled = if how == How::Dropped { Try { token: 2, ..FIRST } } else { AGAIN };
         holds(delivered(s(230), settled, run));
     }
@@ -84,13 +84,13 @@ fn what_a_dead_worker_had_failed_or_dropped_and_not_settled_starts_again_in_time
 
 #[test]
 fn a_crash_of_another_delivery_is_none_of_this() {
-    // Of the two deliveries after which it started, one was a crash: who had the other is not known.
+    // One of the two deliveries before this start was a crash. Who had the other is unknown.
     holds(delivered(s(230), Try { token: 3, ..AFTER_A_CRASH }, |_, _, _| {}));
 }
 
 #[test]
 fn what_was_delivered_to_another_before_the_death_is_its_to_run() {
-    // As that of one who was frozen, declared dead, and then killed.
+    // As for a worker that was frozen, declared dead, and then killed.
     let delivered_on = |at| {
         delivered(s(230), Try { attempt: 1, crashes: 2, token: 3 }, |case, _, id| {
             let other = case.worker("worker-4-0", (s(100), s(227)));
@@ -104,9 +104,9 @@ fn what_was_delivered_to_another_before_the_death_is_its_to_run() {
 
 #[test]
 fn a_delivery_is_what_one_worker_was_given_under_one_token() {
-    // Another dropped what it was in flight under the same token, as where a group was deleted.
+    // Another worker dropped the delivery under the same token, as after a deleted group.
     at_most(s(200) + BOUND, RECOVERED, |start| {
-        delivered(start, AFTER_A_CRASH, |case, _, id| case.runs(HEIR, id, (s(198), s(199)), FIRST, How::Dropped))
+        delivered(start, AFTER_A_CRASH, |case, _, id| case.runs(RECOVERER, id, (s(198), s(199)), FIRST, How::Dropped))
     });
     // It failed, and the same worker had fetched the retry.
     at_most(s(200) + BOUND, RECOVERED, |start| {
@@ -121,7 +121,7 @@ fn a_delivery_is_what_one_worker_was_given_under_one_token() {
 fn what_no_death_cut_short_is_not_asked() {
     let mut case = recovered(s(230), AFTER_A_CRASH);
     case.without(|what| matches!(what, What::Died { process, .. } if process == "worker-3-0"));
-    // It stopped as it was asked to.
+    // It stopped as asked.
     case.stops(5, s(200));
     holds(case);
 }
@@ -144,14 +144,14 @@ fn the_time_that_redis_was_away_is_taken_off() {
             case
         });
     }
-    // An absence that is told of twice began when it was told of first.
+    // An outage that is recorded twice began with the first record.
     at_most(s(200) + BOUND + s(3), RECOVERED, |start| {
         let mut case = recovered(start, AFTER_A_CRASH);
         case.away((s(201), s(204)));
         case.harness(s(203), What::Away);
         case
     });
-    // Of an absence only what is between the death and the start.
+    // Of an outage, only the part between the death and the start counts.
     at_most(s(200) + BOUND + s(2), RECOVERED, |start| {
         let mut case = recovered(start, AFTER_A_CRASH);
         case.away((s(195), s(202)));
@@ -201,7 +201,7 @@ fn other_faults_take_nothing_off() {
 fn each_death_has_a_time_of_its_own() {
     let twice = Try { attempt: 1, crashes: 2, token: 3 };
     at_most(s(200) + 2 * BOUND, RECOVERED, |start| recovered(start, twice));
-    // Such a wait is not in the percentiles. The one of the baseline is.
+    // Such a wait is not in the percentiles; the baseline's is.
     let recovery = holds(recovered(s(219), twice)).recovery;
     assert_eq!((recovery.count, recovery.max), (1, 3.0));
     let recovery = holds(recovered(s(208), AFTER_A_CRASH)).recovery;
@@ -220,7 +220,7 @@ fn a_recovery_that_counted_no_death_has_the_time_of_one() {
     });
 }
 
-/// The same where the worker that would have recovered had no session from one time to another.
+/// The same, where the recovering worker had no session between two times.
 fn vacant(start: u64, windows: &[(u64, u64)], dies: bool) -> Case {
     let mut case = recovered(start, AFTER_A_CRASH);
     for (from, until) in windows {
@@ -242,15 +242,15 @@ fn where_the_spared_worker_had_no_session_it_is_counted_from_its_next() {
         for from in [s(195), s(200), s(205), s(210)] {
             at_most(s(211) + BOUND, RECOVERED, |start| vacant(start, &[(from, s(211))], dies));
         }
-        // Each next one counts.
+        // Each further one counts.
         at_most(s(225) + BOUND, RECOVERED, |start| vacant(start, &[(s(205), s(211)), (s(219), s(225))], dies));
     }
 }
 
 #[test]
 fn the_death_of_one_that_stopped_has_a_time_of_its_own_too() {
-    let tell = |start, dies: bool, releases: bool| {
-        // It is recovered by one that is stopped and killed before it began it, of which no crash is counted.
+    let history = |start, dies: bool, releases: bool| {
+        // A worker recovers it, is stopped, and is killed before it began it. No crash is counted for that.
         let mut case = recovered(start, Try { token: 3, ..AFTER_A_CRASH });
         let id = case.last();
         let stopping = case.worker("worker-4-0", (s(100), s(209)));
@@ -264,11 +264,11 @@ fn the_death_of_one_that_stopped_has_a_time_of_its_own_too() {
         }
         case
     };
-    at_most(s(200) + 2 * BOUND, RECOVERED, |start| tell(start, true, false));
-    at_most(s(200) + BOUND, RECOVERED, |start| tell(start, false, false));
-    at_most(s(200) + BOUND, RECOVERED, |start| tell(start, true, true));
-    // Two deaths are not one wait.
-    assert_eq!(holds(tell(s(215), true, false)).recovery.count, 1);
+    at_most(s(200) + 2 * BOUND, RECOVERED, |start| history(start, true, false));
+    at_most(s(200) + BOUND, RECOVERED, |start| history(start, false, false));
+    at_most(s(200) + BOUND, RECOVERED, |start| history(start, true, true));
+    // Two deaths do not make one wait.
+    assert_eq!(holds(history(s(215), true, false)).recovery.count, 1);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn a_vacancy_that_was_over_before_the_death_gives_nothing() {
     for until in [s(195), s(200)] {
         at_most(s(200) + BOUND, RECOVERED, |start| vacant(start, &[(s(190), until)], false));
     }
-    // Nor does one that begins when it is over.
+    // Nor one that begins after the end.
     let recovery = holds(vacant(s(208), &[(s(209), s(211))], false)).recovery;
     assert_eq!((recovery.count, recovery.max), (2, 8.0));
 }
@@ -284,7 +284,7 @@ fn a_vacancy_that_was_over_before_the_death_gives_nothing() {
 #[test]
 fn a_vacancy_that_begins_too_late_gives_nothing() {
     at_most(s(210), RECOVERED, |from| vacant(s(216), &[(from, s(215))], false));
-    // But the time that Redis was away before it was no time to recover in.
+    // But an outage before it leaves no time to recover in.
     at_most(s(213), RECOVERED, |from| {
         let mut case = vacant(s(216), &[(from, s(215))], false);
         case.away((s(201), s(204)));
@@ -293,7 +293,7 @@ fn a_vacancy_that_begins_too_late_gives_nothing() {
 }
 
 #[test]
-fn who_is_taken_over_by_another_in_a_vacancy_is_in_time() {
+fn what_another_worker_recovers_in_a_vacancy_is_in_time() {
     holds(vacant(s(220), &[(s(205), s(225))], false));
 }
 
@@ -325,8 +325,8 @@ fn a_vacancy_that_never_ended_gives_nothing() {
 fn a_vacancy_of_another_worker_gives_nothing() {
     at_most(s(200) + BOUND, RECOVERED, |start| {
         let mut case = recovered(start, AFTER_A_CRASH);
-        case.lost(HEIR, s(205));
-        case.registered(HEIR, s(208));
+        case.lost(RECOVERER, s(205));
+        case.registered(RECOVERER, s(208));
         case
     });
 }

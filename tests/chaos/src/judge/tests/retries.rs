@@ -1,4 +1,4 @@
-//! Failures are retried as their policy says, crashes are counted apart, and dead letters say why.
+//! Failures are retried as their policy says, crashes are counted separately, and dead letters give the reason.
 
 use actor_core::{Actor, MessageId};
 
@@ -8,7 +8,8 @@ use crate::fault::Fault;
 use crate::history::{How, What};
 use crate::tasks;
 
-/// A message of an actor and its runs by a worker that nothing befalls: when each begins, and how it ends a millisecond later.
+/// A message of an actor, and its runs on a worker that no fault hits: when each begins, and how it ends a millisecond
+/// later.
 fn ran(actor: &'static str, runs: &[(u64, Try, How)]) -> (Case, MessageId) {
     let mut case = baseline();
     let id = case.sent(actor, s(100));
@@ -85,7 +86,7 @@ fn no_attempt_is_beyond_the_retries_of_its_actor() {
     breaks(case, ATTEMPTS, &id);
 }
 
-/// A message that fails at 200 s, and whose next run does not know of it. Its worker's end is told by `befall`.
+/// A message that fails at 200 s, and whose next run does not know of it. `befall` records its worker's end.
 fn unsettled(befall: impl FnOnce(&mut Case, usize)) -> Case {
     let mut case = baseline();
     case.is_about(&[Fault::KillWorker]);
@@ -145,7 +146,7 @@ fn a_run_whose_worker_ended_may_be_done_again() {
 
 #[test]
 fn no_message_fails_more_often_than_its_retries_allow() {
-    // Nothing but the number of its failures is wrong: each knows of the one before.
+    // Only the number of failures is wrong: each run knows of the one before.
     let failed = |times: u32| {
         let tries = (1..=times).map(|attempt| Try { attempt, crashes: 0, token: attempt.into() });
         let mut runs: Vec<_> = tries.map(|run| (s(100 + run.token), run, How::Failed)).collect();
@@ -159,7 +160,7 @@ fn no_message_fails_more_often_than_its_retries_allow() {
 
 #[test]
 fn a_scheduled_message_starts_at_its_time() {
-    // But for two milliseconds of rounding.
+    // With two milliseconds of rounding.
     at_least(s(102) - 2 * MS, WAITS, |start| {
         let mut case = baseline();
         let id = case.invoked("plain", s(100), s(2));
@@ -176,7 +177,7 @@ fn a_retry_that_says_itself_when_starts_then() {
     });
     let (case, id) = ran("patient", &[(s(100) - MS, FIRST, How::Failed), (s(100), AGAIN, How::Done)]);
     breaks(case, WAITS, &id);
-    // Others have a backoff between nothing and its ceiling.
+    // Other actors have a backoff between zero and its ceiling.
     holds(ran("plain", &[(s(100), FIRST, How::Failed), (s(100) + MS, AGAIN, How::Done)]).0);
 }
 
@@ -210,7 +211,7 @@ fn a_failure_that_follows_a_retry_is_not_what_it_waited_for() {
 fn the_judge_knows_the_retries_and_the_backoff_of_each_actor() {
     for def in [
         <tasks::plain as Actor>::DEF,
-        <tasks::doomed as Actor>::DEF,
+        <tasks::always_fails as Actor>::DEF,
         <tasks::patient as Actor>::DEF,
         <tasks::jumpy as Actor>::DEF,
         <tasks::stubborn as Actor>::DEF,
@@ -220,7 +221,7 @@ fn the_judge_knows_the_retries_and_the_backoff_of_each_actor() {
     ] {
         let (name, options) = (def.name, def.options);
         assert_eq!(super::super::retries::max_retries(name), options.max_retries, "{name}");
-        // The others never fail by themselves, or say when to try again.
+        // The others never fail by themselves, or choose the time of the retry.
         if options.min_backoff == std::time::Duration::from_secs(15) {
             continue;
         }
@@ -232,7 +233,7 @@ fn the_judge_knows_the_retries_and_the_backoff_of_each_actor() {
     }
 }
 
-/// A message that failed for ever, and its dead letter.
+/// A message that failed every time, and its dead letter.
 fn dead_letter(actor: &'static str, attempt: u32, reason: &str) -> (Case, MessageId) {
     let tries = [FIRST, AGAIN, Try { attempt: 3, crashes: 0, token: 3 }];
     let runs: Vec<_> = tries.iter().map(|run| (s(100 + run.token), *run, How::Failed)).collect();
@@ -243,10 +244,13 @@ fn dead_letter(actor: &'static str, attempt: u32, reason: &str) -> (Case, Messag
 
 #[test]
 fn a_message_out_of_retries_is_a_dead_letter_that_says_so() {
-    holds(dead_letter("doomed", 3, "doomed").0);
-    for (actor, attempt, reason) in
-        [("doomed", 2, "doomed"), ("doomed", 4, "doomed"), ("doomed", 3, "not yet"), ("jumpy", 3, "doomed")]
-    {
+    holds(dead_letter("always_fails", 3, "always_fails").0);
+    for (actor, attempt, reason) in [
+        ("always_fails", 2, "always_fails"),
+        ("always_fails", 4, "always_fails"),
+        ("always_fails", 3, "not yet"),
+        ("jumpy", 3, "always_fails"),
+    ] {
         let (case, id) = dead_letter(actor, attempt, reason);
         breaks(case, REASONS, &id);
     }
@@ -254,15 +258,15 @@ fn a_message_out_of_retries_is_a_dead_letter_that_says_so() {
 
 #[test]
 fn a_dead_letter_has_failed_as_often_as_it_says() {
-    let (mut case, id) = ran("doomed", &[(s(101), FIRST, How::Failed), (s(102), AGAIN, How::Failed)]);
-    case.dead_lettered(id, 3, 0, "doomed");
+    let (mut case, id) = ran("always_fails", &[(s(101), FIRST, How::Failed), (s(102), AGAIN, How::Failed)]);
+    case.dead_lettered(id, 3, 0, "always_fails");
     breaks(case, REASONS, &id);
 }
 
 #[test]
 fn a_dead_letter_has_no_attempt_beyond_its_retries() {
-    // All four failures were told, and one of them was never settled.
-    let (mut case, id) = dead_letter("doomed", 4, "doomed");
+    // All four failures were recorded, and one of them was never settled.
+    let (mut case, id) = dead_letter("always_fails", 4, "always_fails");
     let killed = case.worker("worker-3-0", (s(50), s(100)));
     case.runs(killed, id, (s(101) - MS, s(101)), Try { token: 0, ..FIRST }, How::Failed);
     case.dies(killed, s(102));
@@ -272,12 +276,12 @@ fn a_dead_letter_has_no_attempt_beyond_its_retries() {
 #[test]
 fn a_dead_letter_was_sent() {
     let mut case = baseline();
-    let id = case.id("doomed");
-    case.dead_lettered(id, 3, 0, "doomed");
+    let id = case.id("always_fails");
+    case.dead_lettered(id, 3, 0, "always_fails");
     breaks(case, REASONS, "in no history");
 }
 
-/// A message that is a dead letter of so many crashes, and what killed its workers: each died, or lost its lease.
+/// A dead letter of so many crashes, and what ended its workers: each died, or lost its lease.
 fn poisonous(crashes: u32, killed: &[u64], disowned: &[u64]) -> (Case, MessageId) {
     let mut case = baseline();
     case.is_about(&[Fault::Poison]);

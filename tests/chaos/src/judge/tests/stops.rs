@@ -1,11 +1,11 @@
-//! Who dies while it stops is none that a message has killed.
+//! A worker that dies while it stops was not killed by its messages.
 
 use super::super::{DEPLOYED, REASONS, STOPPED};
 use super::*;
 use crate::fault::Fault;
 use crate::history::What;
 
-/// A worker that is asked to stop at 200 s dies at `dies` with a message that another then starts, as `run` says.
+/// A worker that is asked to stop at 200 s dies at `dies` with a message. Another starts it, as `run` says.
 fn stopped(dies: u64, run: Try) -> Case {
     let mut case = baseline();
     let stopping = case.worker("worker-3-0", (s(100), s(206)));
@@ -45,10 +45,10 @@ fn the_time_in_which_it_was_hindered_is_taken_off() {
         case.fault(fault, (s(200), s(201)));
         case
     };
-    // A fault, and the two seconds after it.
+    // A fault and the two seconds after it.
     holds(with("cut", s(203) + 500 * MS - 1));
     breaks(with("cut", s(203) + 500 * MS), STOPPED, "");
-    // The stop is no hindrance itself.
+    // The stop itself is no hindrance.
     breaks(with("hasty_deploy", s(201)), STOPPED, "");
 }
 
@@ -66,7 +66,7 @@ fn a_crash_of_another_delivery_is_not_of_the_stop() {
     holds(stopped(s(203), Try { attempt: 1, crashes: 1, token: 3 }));
 }
 
-/// A dead letter of three deaths, of which as many were of workers that had begun to stop.
+/// A dead letter of three deaths, so many of them of workers that had begun to stop.
 fn dead_lettered(stopping: usize) -> Case {
     let mut case = baseline();
     let id = case.sent("plain", s(110));

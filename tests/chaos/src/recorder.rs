@@ -1,4 +1,4 @@
-//! A broker between a process and the real one, which writes down what was asked and answered.
+//! A broker that wraps the real one and records calls and answers.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,15 +14,15 @@ use serde::Deserialize;
 use crate::clock::now_us;
 use crate::history::{Journal, What};
 use crate::process::QUEUES;
-use crate::tasks::NOVELTIES;
+use crate::tasks::NEWEST_QUEUE;
 use crate::waiting::{Waiting, replicated};
 
-/// Passes everything on, and notes sends, leases and what is in flight.
+/// Passes everything on, and records sends, leases and deliveries.
 #[derive(Debug)]
-pub(crate) struct Witness<B> {
+pub(crate) struct Recorder<B> {
     pub(crate) broker: B,
     pub(crate) journal: Arc<Journal>,
-    /// Where only what a replica has counts as acknowledged.
+    /// Where a message counts as acknowledged only once a replica has it.
     pub(crate) waiting: Option<Waiting>,
 }
 
@@ -42,7 +42,7 @@ struct Named {
     actor: String,
 }
 
-/// What a message tells of itself, as `docs/wire-format.md` says.
+/// The members of a message that matter here, as in `docs/wire-format.md`.
 #[derive(Deserialize)]
 struct Counted {
     id: MessageId,
@@ -56,10 +56,10 @@ struct Counted {
     last_error: Option<String>,
 }
 
-impl<B> Witness<B> {
+impl<B> Recorder<B> {
     fn note_delivered(&self, deliveries: &[Delivery]) {
         for delivery in deliveries {
-            // What cannot be read is run by nobody.
+            // Nobody runs what cannot be read.
             if let Ok(Counted { id, attempt, crashes, deliveries, .. }) = serde_json::from_slice(&delivery.body) {
                 let before = u64::from(delivery.crashes) + u64::from(delivery.interruptions);
                 let token = deliveries + before + 1;
@@ -79,7 +79,7 @@ impl<B> Witness<B> {
 }
 
 #[async_trait]
-impl<B: Broker> Broker for Witness<B> {
+impl<B: Broker> Broker for Recorder<B> {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         for message in &messages {
@@ -88,9 +88,9 @@ impl<B: Broker> Broker for Witness<B> {
             let delay_ms = u64::try_from(message.delay.as_millis()).unwrap_or(u64::MAX);
             self.journal.note(&What::Invoked { id: message.id, actor, delay_ms });
         }
-        // Older workers serve the queue of the newest actor too, and lack the actor.
+        // Older workers serve the queue of the newest actor too, but lack the actor.
         let work = QUEUES[0].parse().expect("the queues have proper names");
-        let queue = if queue.as_str() == NOVELTIES { &work } else { queue };
+        let queue = if queue.as_str() == NEWEST_QUEUE { &work } else { queue };
         let replicas = match &self.waiting {
             Some(waiting) => Some((waiting, waiting.connection().await)),
             None => None,

@@ -1,0 +1,100 @@
+//! What is logged of a delivery's end. The names stand in `docs/observability.md`.
+
+use std::time::Duration;
+
+use tracing::Span;
+use tracing::field::display;
+
+use super::ability;
+use super::message::Message;
+use super::outcome::{Outcome, Policy, Verdict};
+use super::repeats::{Repeated, Repeats};
+use crate::call::RunError;
+use crate::{MessageId, QueueName};
+
+/// A delivery that has ended.
+pub(super) struct Report<'a> {
+    pub(super) queue: &'a QueueName,
+    pub(super) message: &'a Message<'a>,
+    pub(super) policy: &'a Policy,
+    pub(super) duration: Duration,
+}
+
+// Logs in full, or at DEBUG what is summed up at the event's own level.
+macro_rules! unless {
+    ($is_summed:expr, tracing::$level:ident!($($event:tt)+)) => {
+        if $is_summed { tracing::debug!($($event)+) } else { tracing::$level!($($event)+) }
+    };
+}
+
+impl Report<'_> {
+    /// Logs it in the run's span. Where that is filtered out, since it is at INFO, the event has its fields.
+    pub(super) fn log(&self, outcome: &Outcome, verdict: Verdict, repeats: &Repeats, span: &Span) {
+        let _entered = span.enter();
+        let (queue, name, duration) = (self.queue, &*self.message.envelope.actor, self.duration);
+        let is_bare = span.is_disabled();
+        let actor = is_bare.then_some(name);
+        let id = is_bare.then_some(self.message.envelope.id).map(display);
+        let (attempt, of) = (self.message.attempt(), self.policy.max_retries.saturating_add(1));
+        match verdict {
+            Verdict::Done => tracing::debug!(?duration, "message done"),
+            Verdict::Reschedule { after } if outcome.is_failure() => {
+                let (error, is_summed) = (outcome.log_text(), !repeats.note(Repeated::Failed, queue, name));
+                unless!(
+                    is_summed,
+                    tracing::warn!(%queue, actor, id, attempt, of, ?after, ?duration, error, "message failed, will be retried")
+                );
+            }
+            // As soon as no other suspect runs it may run, here or elsewhere.
+            Verdict::Reschedule { after } => {
+                tracing::debug!(%queue, reason = %outcome.log_text(), ?after, "message left for another worker");
+            }
+            Verdict::Park { after } => {
+                let ability = ability::of_actor(name);
+                log_parked(outcome, after, queue, ability.as_deref().unwrap_or(name), repeats);
+            }
+            Verdict::DeadLetter { why } => {
+                let (error, is_summed) = (outcome.log_text(), !repeats.note(Repeated::DeadLettered, queue, name));
+                unless!(
+                    is_summed,
+                    tracing::error!(%queue, actor, id, attempt, of, why, ?duration, error, "message dead-lettered")
+                );
+            }
+            // Logged once for all of them, where the thread was refused.
+            Verdict::Release if matches!(outcome, Outcome::Failed(RunError::NoThread)) => {
+                tracing::debug!("message released");
+            }
+            Verdict::Release => tracing::info!("message released"),
+            Verdict::Leave => {
+                tracing::warn!(%queue, actor, id, attempt, "message left to the worker that holds it now");
+            }
+        }
+    }
+}
+
+/// Logs the end of a message that cannot be read.
+pub(super) fn log_undecodable(
+    outcome: &Outcome,
+    verdict: Verdict,
+    queue: &QueueName,
+    id: Option<MessageId>,
+    ability: Option<&str>,
+    repeats: &Repeats,
+) {
+    match verdict {
+        Verdict::Park { after } => log_parked(outcome, after, queue, ability.unwrap_or_default(), repeats),
+        _ => {
+            let is_summed = !repeats.note(Repeated::DeadLettered, queue, "unknown");
+            let (id, why, error) = (id.map(display), "it cannot be decoded", outcome.log_text());
+            unless!(is_summed, tracing::error!(%queue, id, why, error, "message dead-lettered"));
+        }
+    }
+}
+
+fn log_parked(outcome: &Outcome, after: Duration, queue: &QueueName, ability: &str, repeats: &Repeats) {
+    let reason = outcome.log_text();
+    if repeats.note(Repeated::Parked, queue, ability) {
+        tracing::warn!(%queue, ability, count = 1, reason, "messages parked: no actor here can run them");
+    }
+    tracing::debug!(%queue, reason, ?after, "message parked");
+}

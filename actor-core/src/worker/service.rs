@@ -1,0 +1,122 @@
+//! What works for a session beside the runs, and the place where all of it is started.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::Engine;
+use super::fetch::Fetch;
+use super::outage::{Backoff, Outage};
+use super::panic::{caught, shielded};
+use super::queue_session::{QueueSession, ServedQueue};
+use super::recover::Recover;
+use super::repeats::LogRepeats;
+use super::session::Session;
+use super::settle::Settler;
+use super::unpark::Unpark;
+use crate::BrokerError;
+use crate::delivery::Consumer;
+
+/// Something that works in a task of its own until its session ends.
+pub(crate) trait Service: Send {
+    /// What it knows of the broker's absence.
+    fn outage(&self) -> &Outage;
+
+    /// Works until its end. Called again after a panic: whatever it must not lose by one stands in `self`.
+    fn work(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Drives a service to its end. A panicking broker call is treated as unanswered and retried, and a subscriber of
+/// `tracing` that panics ends nothing.
+pub(crate) async fn supervise(mut service: impl Service) {
+    let mut backoff = Backoff::default();
+    while let Err(what) = caught(service.work()).await {
+        let error = BrokerError::unknown(format!("a call panicked: {what}"));
+        shielded(|| service.outage().failed(&error));
+        sleep(backoff.next()).await;
+    }
+}
+
+/// Starts the services of a session whose lease is live. Its heartbeat runs already, on a thread of its own.
+pub(crate) fn start(session: &Session, engine: &Engine) {
+    spawn(
+        session,
+        LogRepeats::new(Arc::clone(&engine.executor), session.status(), engine.outage.part(), session.halt.clone()),
+    );
+    for served in &engine.queues {
+        serve(session, engine, served);
+    }
+}
+
+/// Starts what every queue has of its own.
+fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
+    let consumer = Consumer::new(session.worker.clone(), served.queue.clone());
+    let part = || engine.outage.part_of(&served.queue);
+    let (settlements, settler) =
+        Settler::new(Arc::clone(&engine.broker), consumer.clone(), Arc::clone(served), part(), engine.give_up.clone());
+    engine.settlers.spawn(supervise(settler));
+    let at_queue = || {
+        Arc::new(QueueSession {
+            broker: Arc::clone(&engine.broker),
+            consumer: consumer.clone(),
+            served: Arc::clone(served),
+            executor: Arc::clone(&engine.executor),
+            outage: part(),
+            halt: session.halt.clone(),
+            stop: Arc::clone(&session.stop),
+            settlements: settlements.clone(),
+            runs: engine.runs.clone(),
+        })
+    };
+    spawn(session, Recover::new(at_queue(), session.status(), engine.lease));
+    spawn(session, Unpark::new(at_queue(), session.status()));
+    spawn(session, Fetch::new(at_queue()));
+}
+
+/// Spawns a service that ends with its session: by itself, or dropped where the broker does not answer.
+fn spawn(session: &Session, service: impl Service + 'static) {
+    session.services.spawn(unless(session.leave.clone(), supervise(service)));
+}
+
+async fn unless(leave: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = leave.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Logs {
+        outage: Outage,
+        works: u32,
+    }
+
+    impl Service for Logs {
+        fn outage(&self) -> &Outage {
+            &self.outage
+        }
+
+        async fn work(&mut self) {
+            self.works += 1;
+            Outage::default().failed(&BrokerError::unavailable("it is away"));
+            assert_eq!(self.works, 3, "the terminal is open again");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_terminal_ends_no_service() {
+        let closed = std::sync::atomic::AtomicU32::new(2);
+        let terminal = move || {
+            use std::sync::atomic::Ordering;
+            let left = closed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            assert!(left.is_err(), "the terminal is closed");
+            std::io::empty()
+        };
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(terminal).finish());
+        supervise(Logs { outage: Outage::default(), works: 0 }).await;
+    }
+}
