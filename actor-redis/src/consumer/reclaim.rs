@@ -49,6 +49,7 @@ impl QueueConsumer {
             self.reads.give_up();
         }
         self.reads.ready().await.map_err(RequestError::NotConnected)?;
+        reading.state = State::Behind;
         commands.ready().await.map_err(RequestError::NotConnected)?;
         reading.answered_by = self.reads.made();
         // A lost answer may have held what woke this consumer, and nobody else is woken for what is due.
