@@ -19,6 +19,7 @@ pub use self::repair::Repair;
 use crate::broker::RedisBroker;
 use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
+use crate::inspect::run;
 use crate::keys::{Keys, Level};
 use crate::queue::Queue;
 use crate::request::Request;
@@ -138,7 +139,7 @@ impl Auditor<'_> {
         let answers = self.connections.request(&Request::of("inspect", wanted.iter().map(ask)), ANSWER).await?;
         let mut fits = true;
         for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
-            let found = text(&answer?).unwrap_or_default();
+            let found: String = redis::from_redis_value(answer?).map_err(|_| self.strange())?;
             if found != wanted && found != "none" {
                 fits = false;
                 let what = format!("it holds a {found} in place of a {wanted}");
@@ -152,9 +153,8 @@ impl Auditor<'_> {
     async fn pruned(&mut self) -> Result<(), RequestError> {
         let key = self.queue.keys.dead_pruned.clone();
         let answer = self.command(&["HMGET", &key, "count", "first"]).await?;
-        let [count, since_ms] = <[_; 2]>::try_from(texts(&answer)).unwrap_or_default();
-        self.audit.pruned = count.parse().unwrap_or_default();
-        self.audit.pruned_since = since_ms.parse().ok().map(time);
+        let (count, since_ms) = redis::from_redis_value::<(Option<u64>, Option<u64>)>(answer).unwrap_or_default();
+        (self.audit.pruned, self.audit.pruned_since) = (count.unwrap_or_default(), since_ms.map(time));
         Ok(())
     }
 
@@ -166,12 +166,6 @@ impl Auditor<'_> {
         self.connections.command(&command, ANSWER).await
     }
 
-    async fn run(&self, call: Call) -> Result<Value, RequestError> {
-        let mut request = Request::new("inspect");
-        request.call(call);
-        self.connections.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(self.strange()))
-    }
-
     /// Runs a script page after page, from `next` on, and returns what it found, of so many kinds.
     async fn pages<const N: usize>(
         &mut self,
@@ -180,7 +174,7 @@ impl Auditor<'_> {
     ) -> Result<[Vec<String>; N], RequestError> {
         let (mut read, mut names) = (0, [const { Vec::new() }; N]);
         loop {
-            let page = script::found::<N>(&self.run(call(&next)).await?).ok_or_else(|| self.strange())?;
+            let page = script::found::<N>(&run(self.connections, call(&next)).await?).ok_or_else(|| self.strange())?;
             names.iter_mut().zip(page.names).for_each(|(names, more)| names.extend(more));
             next = page.next;
             if !self.may_go_on(page.read, &mut read) || next.is_empty() {
@@ -238,26 +232,4 @@ fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
         (&keys.workers, "zset"),
     ];
     streams.chain(others).collect()
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Value::SimpleString(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    }
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(parts) => parts.iter().filter_map(text).collect(),
-        _ => Vec::new(),
-    }
 }

@@ -4,7 +4,7 @@ use actor_core::{BrokerError, QueueName};
 
 use crate::broker::RedisBroker;
 use crate::connection::ANSWER;
-use crate::request::Request;
+use crate::inspect::run;
 use crate::script::{self, Indexed};
 
 /// What a repair put back.
@@ -38,10 +38,7 @@ impl RedisBroker {
         for (restored, indexed) in restored.iter_mut().zip([Indexed::Scheduled, Indexed::Dead]) {
             let mut cursor = "0".to_owned();
             while !cursor.is_empty() {
-                let mut request = Request::new("inspect");
-                request.call(script::repair(&queue.keys, indexed, &cursor));
-                let answer = connections.request(&request, ANSWER).await?.pop().transpose()?;
-                let page = answer.as_ref().and_then(script::repaired);
+                let page = script::repaired(&run(connections, script::repair(&queue.keys, indexed, &cursor)).await?);
                 let (next, count) = page.ok_or_else(|| connections.strange("to a repair"))?;
                 (cursor, *restored) = (next, *restored + count);
             }

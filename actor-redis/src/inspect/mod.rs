@@ -115,7 +115,7 @@ async fn ask<T: FromRedisValue>(connections: &Connections, command: &Cmd) -> Res
 }
 
 /// Runs one script.
-async fn run(connections: &Connections, call: Call) -> Result<Value, RequestError> {
+pub(crate) async fn run(connections: &Connections, call: Call) -> Result<Value, RequestError> {
     let mut request = Request::new("inspect");
     request.call(call);
     connections.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(connections.strange("to a script")))

@@ -1,5 +1,4 @@
--- Finds the entries of a ready stream that were in flight and that nobody holds: they are never in flight again.
--- It writes nothing.
+-- Finds the entries of a ready stream that were delivered and that nobody holds. It writes nothing.
 --
 -- KEYS  a ready stream
 -- ARGV  group, the entry to begin after ('' for the first), how many at most
@@ -8,16 +7,7 @@
 local stream, group = KEYS[1], ARGV[1]
 local limit = tonumber(ARGV[3])
 
-local last
-for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-  local group_info = {}
-  for i = 1, #known, 2 do
-    group_info[known[i]] = known[i + 1]
-  end
-  if group_info.name == group then
-    last = group_info['last-delivered-id']
-  end
-end
+local last = last_delivered(stream, group)
 if not last then
   return { '', 0, {} }
 end

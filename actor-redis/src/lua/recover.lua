@@ -178,16 +178,7 @@ local beginning = 20
 
 -- Takes what was delivered before and is held by nobody, as if it had been delivered once.
 local function recover_unheld(place, stream)
-  local last
-  for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-    local group_info = {}
-    for i = 1, #known, 2 do
-      group_info[known[i]] = known[i + 1]
-    end
-    if group_info.name == group then
-      last = group_info['last-delivered-id']
-    end
-  end
+  local last = last_delivered(stream, group)
   if not last then
     return
   end
