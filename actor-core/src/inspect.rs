@@ -17,7 +17,9 @@ use crate::{BrokerError, QueueName};
 ///
 /// # Errors
 ///
-/// Each method fails when the storage could not be reached; reading may be tried again at any time.
+/// Each method fails when the storage could not be reached; reading may be tried again at any time. Counting, listing,
+/// replaying and purging a queue that was never used fails by [`BrokerError::no_such_queue`], since its name is
+/// probably a mistake: a queue is known from its first message or worker on.
 #[async_trait]
 pub trait Inspect: Send + Sync + 'static {
     /// The queues that the storage knows, by name.

@@ -7,7 +7,7 @@ use actor_core::{Context, Failure, SendError, actor};
 use tokio::time::sleep;
 
 use crate::support::probe::{Reports, within};
-use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
+use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
 
 #[actor(queue = "pressure")]
 async fn succeeds(#[state] probe: &Probe, #[state] gate: &Gate) {
@@ -47,8 +47,8 @@ async fn scripted(cx: &Context, number: u32, #[state] attempts: &Attempts) -> Re
 }
 
 /// A worker that runs twenty messages, which wait at the gate.
-async fn twenty_runs() -> (Stage, Reports, Gate, RunningWorker) {
-    let stage = Stage::redis().await;
+async fn twenty_runs(server: RedisServer) -> (Stage, Reports, Gate, RunningWorker) {
+    let stage = Stage::on(server).await;
     let (probe, mut reports) = probe();
     let gate = Gate::closed();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(gate.clone()));
@@ -62,7 +62,7 @@ async fn twenty_runs() -> (Stage, Reports, Gate, RunningWorker) {
 
 #[tokio::test]
 async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
-    let (mut stage, mut reports, gate, worker) = twenty_runs().await;
+    let (mut stage, mut reports, gate, worker) = twenty_runs(RedisServer::start()).await;
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "1"]);
 
     let refused = succeeds.send_with(&stage.broker).await.unwrap_err();
@@ -78,7 +78,7 @@ async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
 
 #[tokio::test]
 async fn a_read_only_redis_is_waited_for_and_then_all_goes_on() {
-    let (mut stage, mut reports, gate, worker) = twenty_runs().await;
+    let (mut stage, mut reports, gate, worker) = twenty_runs(RedisServer::alone()).await;
     stage.server().cli(&["REPLICAOF", "127.0.0.1", "1"]);
 
     let refused = succeeds.send_with(&stage.broker).await.unwrap_err();

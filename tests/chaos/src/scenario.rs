@@ -322,7 +322,8 @@ pub(crate) fn all() -> Vec<Scenario> {
                 judge::WAITS,
                 "the times were in the index: scheduled messages start early, rather than never",
             )],
-            ..one("lose-scheduled", "the index of scheduled messages is deleted", &[LoseScheduled]).dense()
+            ..one("lose-scheduled", "the index of scheduled messages is deleted, and repaired", &[LoseScheduled])
+                .dense()
         },
         Scenario {
             excused: UNKNOWN_HOLDERS,
@@ -332,7 +333,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             excused: UNKNOWN_HOLDERS,
             ..one("lose-groups", "the consumer group of a stream is deleted", &[LoseGroups]).dense()
         },
-        one("lose-dead", "the index of dead letters is deleted", &[LoseDead]).dense(),
+        one("lose-dead", "the index of dead letters is deleted, and repaired", &[LoseDead]).dense(),
         one("lose-queues", "the list of queues is deleted", &[LoseQueues]).dense(),
         one("cut", "connections are cut and refused", &[Cut]),
         one("one-way", "the network passes one way only", &[Mute, Deaf]),
