@@ -127,7 +127,7 @@ async fn after_a_message_in_the_middle_was_refused_each_item_can_be_sent_once() 
 }
 
 #[tokio::test]
-async fn an_item_whose_answer_was_lost_in_the_middle_is_told_from_those_that_were_not_sent() {
+async fn an_item_whose_answer_was_lost_in_the_middle_is_not_among_those_that_were_not_sent() {
     let broker = Failing::at([(3, BrokerError::busy("full")), (5, BrokerError::unknown("no answer"))]);
     let accounts: Vec<u64> = (0..8).collect();
     let failed = pay.send_many_with(&broker, to_each(accounts.iter().copied())).await.unwrap_err();
