@@ -8,15 +8,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Harness;
-use super::scene::{Scene, message, release, texts};
+use super::scene::{REACHED, Scene, message, release, texts};
 use crate::Priority;
 use crate::broker::Broker;
 use crate::delivery::Wait;
 use crate::settlement::Settled;
 
 /// First in, first out.
-pub async fn messages_of_one_priority_are_delivered_in_their_order<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn messages_of_one_priority_are_delivered_in_their_order<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["1", "2", "3"]).await;
     scene.enqueue(["4", "5"].map(|body| message(body, Priority::Normal)).into()).await;
@@ -26,8 +25,7 @@ pub async fn messages_of_one_priority_are_delivered_in_their_order<H: Harness>(h
 }
 
 /// The order is strict: a lower priority waits while a higher one is there.
-pub async fn a_higher_priority_goes_first<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_higher_priority_goes_first<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let sent = [("l1", Priority::Low), ("n1", Priority::Normal), ("h1", Priority::High)];
     let more = [("l2", Priority::Low), ("n2", Priority::Normal), ("h2", Priority::High)];
@@ -42,8 +40,7 @@ pub async fn a_higher_priority_goes_first<H: Harness>(harness: &H) {
 }
 
 /// So that a worker starts them in that order too, when it claimed the lower one before.
-pub async fn a_delivery_ranks_its_message_by_priority<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_delivery_ranks_its_message_by_priority<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let mut ranks = Vec::new();
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
@@ -59,8 +56,7 @@ pub async fn a_delivery_ranks_its_message_by_priority<H: Harness>(harness: &H) {
 }
 
 /// A worker asks for what it has room for.
-pub async fn a_claim_of_one_priority_keeps_to_its_maximum<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_claim_of_one_priority_keeps_to_its_maximum<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["1", "2", "3"]).await;
     assert_eq!(texts(&scene.claim(&worker, 2).await), ["1", "2"]);
@@ -68,8 +64,7 @@ pub async fn a_claim_of_one_priority_keeps_to_its_maximum<H: Harness>(harness: &
 }
 
 /// What is over must not wait in the hands of a worker that did not ask for it. Nothing of it is lost or overtaken.
-pub async fn a_claim_of_several_priorities_keeps_to_its_maximum<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_claim_of_several_priorities_keeps_to_its_maximum<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     // Nothing is known to wait at any priority.
     scene.delivers_nothing(&worker).await;
@@ -90,28 +85,25 @@ pub async fn a_claim_of_several_priorities_keeps_to_its_maximum<H: Harness>(harn
 }
 
 /// Zero is not "as many as there are".
-pub async fn a_claim_of_none_delivers_none<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_claim_of_none_delivers_none<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["it"]).await;
     let delivered = scene.broker.claim(&worker, 0, &Wait::new(Duration::ZERO)).await;
-    assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
+    assert_eq!(texts(&delivered.expect(REACHED)), [""; 0]);
     scene.counts([1, 0, 0, 0]).await;
 }
 
 /// With nothing to deliver a claim waits no longer than its limit.
-pub async fn a_claim_on_an_empty_queue_ends_at_its_limit<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_claim_on_an_empty_queue_ends_at_its_limit<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     for limit in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(50)] {
         let delivered = scene.broker.claim(&worker, 10, &Wait::new(limit)).await;
-        assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
+        assert_eq!(texts(&delivered.expect(REACHED)), [""; 0]);
     }
 }
 
 /// However many workers there are, and however they race.
-pub async fn claimers_at_once_never_share_a_message<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn claimers_at_once_never_share_a_message<H: Harness>(scene: Scene<H>) {
     let sent: Vec<String> = (0..500).map(|number| format!("message {number}")).collect();
     scene.enqueue(sent.iter().map(|body| message(body, Priority::Normal)).collect()).await;
     let (mut claimers, left) = (JoinSet::new(), Arc::new(AtomicUsize::new(sent.len())));
@@ -121,7 +113,7 @@ pub async fn claimers_at_once_never_share_a_message<H: Harness>(harness: &H) {
             let mut bodies = Vec::new();
             while left.load(Relaxed) > 0 {
                 let delivered = broker.claim(&worker, 7, &Wait::new(Duration::from_millis(10))).await;
-                let delivered = texts(&delivered.expect("it can be reached"));
+                let delivered = texts(&delivered.expect(REACHED));
                 left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(delivered.len()))).ok();
                 bodies.extend(delivered);
             }
@@ -134,8 +126,7 @@ pub async fn claimers_at_once_never_share_a_message<H: Harness>(harness: &H) {
 }
 
 /// It does not have to wait for its limit.
-pub async fn a_waiting_claim_is_woken_by_a_message<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_waiting_claim_is_woken_by_a_message<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
         let (delivered, ()) = tokio::join!(scene.deliver(&worker, 1), scene.enqueue(vec![message("it", priority)]));
@@ -144,8 +135,7 @@ pub async fn a_waiting_claim_is_woken_by_a_message<H: Harness>(harness: &H) {
 }
 
 /// No wake-up is lost where several workers wait for several messages.
-pub async fn every_waiting_claim_is_woken<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn every_waiting_claim_is_woken<H: Harness>(scene: Scene<H>) {
     let [a, b, c] = [scene.worker("a").await, scene.worker("b").await, scene.worker("c").await];
     for _ in 0..20 {
         let send = async {
@@ -160,8 +150,7 @@ pub async fn every_waiting_claim_is_woken<H: Harness>(harness: &H) {
 }
 
 /// Soon, whatever its limit is, and also where it was stopped before it began.
-pub async fn a_stopped_claim_returns<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_stopped_claim_returns<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let wait = Wait::new(Duration::from_secs(3600));
     let stop = async {
@@ -169,14 +158,13 @@ pub async fn a_stopped_claim_returns<H: Harness>(harness: &H) {
         wait.stop();
     };
     let (delivered, ()) = tokio::join!(scene.broker.claim(&worker, 1, &wait), stop);
-    assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
+    assert_eq!(texts(&delivered.expect(REACHED)), [""; 0]);
     let delivered = scene.broker.claim(&worker, 1, &wait).await;
-    assert_eq!(texts(&delivered.expect("it can be reached")), [""; 0]);
+    assert_eq!(texts(&delivered.expect(REACHED)), [""; 0]);
 }
 
 /// A message that arrives at the moment of the stop is returned by this claim or by the next.
-pub async fn what_a_claim_that_is_being_stopped_delivers_is_not_lost<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn what_a_claim_that_is_being_stopped_delivers_is_not_lost<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     for _ in 0..20 {
         let wait = Wait::new(Duration::from_secs(3600));
@@ -184,7 +172,7 @@ pub async fn what_a_claim_that_is_being_stopped_delivers_is_not_lost<H: Harness>
             tokio::join!(scene.send(&["it"]), async { wait.stop() });
         };
         let (delivered, ()) = tokio::join!(scene.broker.claim(&worker, 1, &wait), race);
-        if delivered.expect("it can be reached").is_empty() {
+        if delivered.expect(REACHED).is_empty() {
             scene.claim_one(&worker).await;
         }
         scene.delivers_nothing(&worker).await;

@@ -10,8 +10,7 @@ use crate::broker::{Broker, Enqueue};
 use crate::{MessageId, Priority, QueueName};
 
 /// A message that was taken is delivered to one worker, and to no other.
-pub async fn what_is_enqueued_is_in_flight_once<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn what_is_enqueued_is_in_flight_once<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&one).await;
@@ -22,8 +21,7 @@ pub async fn what_is_enqueued_is_in_flight_once<H: Harness>(harness: &H) {
 }
 
 /// An answer belongs to the message at its place, ready and scheduled ones alike.
-pub async fn every_message_of_a_call_gets_its_answer_in_order<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn every_message_of_a_call_gets_its_answer_in_order<H: Harness>(scene: Scene<H>) {
     scene.enqueue(vec![]).await;
     let hour = Duration::from_secs(3600);
     scene
@@ -38,8 +36,7 @@ pub async fn every_message_of_a_call_gets_its_answer_in_order<H: Harness>(harnes
 }
 
 /// A call may be of any size; none of its messages is lost or changes its place.
-pub async fn ten_thousand_messages_in_one_call_arrive_in_order<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn ten_thousand_messages_in_one_call_arrive_in_order<H: Harness>(scene: Scene<H>) {
     let sent: Vec<String> = (0..10_000).map(|number| format!("message {number}")).collect();
     scene.enqueue(sent.iter().map(|body| message(body, Priority::Normal)).collect()).await;
     scene.counts([10_000, 0, 0, 0]).await;
@@ -52,8 +49,7 @@ pub async fn ten_thousand_messages_in_one_call_arrive_in_order<H: Harness>(harne
 }
 
 /// Every byte of it.
-pub async fn a_message_as_large_as_the_limit_goes_through<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_message_as_large_as_the_limit_goes_through<H: Harness>(scene: Scene<H>) {
     let body: Bytes = (0..scene.broker.max_message_bytes()).map(|at| (at % 251) as u8).collect();
     scene.enqueue(vec![Enqueue::new(MessageId::new(), Priority::Normal, body.clone())]).await;
     let worker = scene.worker("worker").await;
@@ -61,13 +57,12 @@ pub async fn a_message_as_large_as_the_limit_goes_through<H: Harness>(harness: &
 }
 
 /// A broker judges no body: a worker does, and dead-letters what it cannot decode.
-pub async fn bytes_that_are_no_message_are_delivered_as_they_are<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn bytes_that_are_no_message_are_delivered_as_they_are<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let odd: [&'static [u8]; 4] = [b"\xff\xfe\0\r\n", b"", b"{", b"\"text\""];
     scene.send(&["before"]).await;
     for body in odd {
-        harness.put_raw(&scene.broker, &scene.queue, Bytes::from_static(body)).await;
+        scene.harness.put_raw(&scene.broker, &scene.queue, Bytes::from_static(body)).await;
     }
     scene.send(&["after"]).await;
     let delivered = scene.deliver(&worker, 6).await;
@@ -76,8 +71,7 @@ pub async fn bytes_that_are_no_message_are_delivered_as_they_are<H: Harness>(har
 }
 
 /// Whatever their names are.
-pub async fn queues_do_not_mix<H: Harness>(harness: &H) {
-    let mut scene = Scene::new(harness).await;
+pub async fn queues_do_not_mix<H: Harness>(mut scene: Scene<H>) {
     let longest = "q".repeat(128);
     let names = ["a", "A", "a.b", "a-b", "a_b", "ready", "0", &*longest];
     let names = names.map(|name| QueueName::new(name).expect("it is a name"));

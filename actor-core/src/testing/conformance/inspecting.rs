@@ -5,26 +5,22 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Harness;
-use super::scene::{Scene, dead_lettered, message, text, texts};
+use super::scene::{HOUR, REACHED, Scene, dead_lettered, message, text, texts};
 use crate::broker::{Broker, Enqueue};
 use crate::inspect::{Inspect, Page, State, Which};
 use crate::settlement::{Outcome, Settled};
 use crate::{MessageId, Priority, QueueName, wire};
 
-const HOUR: Duration = Duration::from_secs(3600);
-const REACHED: &str = "the storage can be reached";
 const ALL: [State; 4] = [State::Ready, State::InFlight, State::Scheduled, State::Dead];
 
 /// A queue with one message in each state, whose body names it.
-async fn one_in_each_state<H: Harness>(harness: &H) -> Scene<'_, H> {
-    let scene = Scene::new(harness).await;
+async fn one_in_each_state<H: Harness>(scene: &Scene<H>) {
     scene.dead_letter(["Dead".into()]).await;
     scene.send(&["InFlight"]).await;
     let worker = scene.worker("worker").await;
     assert_eq!(texts(&scene.deliver(&worker, 1).await), ["InFlight"]);
     scene.send(&["Ready"]).await;
     scene.enqueue(vec![message("Scheduled", Priority::Normal).after(HOUR)]).await;
-    scene
 }
 
 /// A message that has failed before.
@@ -36,8 +32,8 @@ fn failed(priority: &str) -> Bytes {
 }
 
 /// Each message once.
-pub async fn messages_are_counted_in_every_state<H: Harness>(harness: &H) {
-    let scene = one_in_each_state(harness).await;
+pub async fn messages_are_counted_in_every_state<H: Harness>(scene: Scene<H>) {
+    one_in_each_state(&scene).await;
     scene.counts([1, 1, 1, 1]).await;
     scene.send(&["more"]).await;
     scene.enqueue(vec![message("more", Priority::High), message("more", Priority::Low)]).await;
@@ -45,8 +41,7 @@ pub async fn messages_are_counted_in_every_state<H: Harness>(harness: &H) {
 }
 
 /// And the others are not.
-pub async fn a_queue_that_was_used_is_known<H: Harness>(harness: &H) {
-    let mut scene = Scene::new(harness).await;
+pub async fn a_queue_that_was_used_is_known<H: Harness>(mut scene: Scene<H>) {
     assert_eq!(scene.broker.queues().await.expect(REACHED), []);
     let [first, second] = ["conformance.a", "conformance.b"].map(QueueName::declared);
     for queue in [&second, &first] {
@@ -57,8 +52,7 @@ pub async fn a_queue_that_was_used_is_known<H: Harness>(harness: &H) {
 }
 
 /// Zero would be taken for an answer. A queue that is empty was used, or a worker serves it.
-pub async fn a_queue_that_was_never_used_is_an_error_and_stays_unknown<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_queue_that_was_never_used_is_an_error_and_stays_unknown<H: Harness>(scene: Scene<H>) {
     scene.worker("worker").await;
     let (broker, mistake) = (&scene.broker, QueueName::declared("conformanse"));
     let refusals = [
@@ -86,8 +80,7 @@ pub async fn a_queue_that_was_never_used_is_an_error_and_stays_unknown<H: Harnes
 }
 
 /// In every state, without gaps and without repetitions.
-pub async fn pages_show_every_message_once<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn pages_show_every_message_once<H: Harness>(scene: Scene<H>) {
     let bodies: Vec<String> = (10..35).map(|number| number.to_string()).collect();
     let messages = |priority| bodies.iter().map(move |body| message(body, priority));
     scene.dead_letter(bodies.iter().map(|body| Bytes::from(body.clone()))).await;
@@ -118,8 +111,8 @@ pub async fn pages_show_every_message_once<H: Harness>(harness: &H) {
 }
 
 /// Since when, held by whom, and why it is dead.
-pub async fn a_listed_message_says_what_it_is<H: Harness>(harness: &H) {
-    let scene = one_in_each_state(harness).await;
+pub async fn a_listed_message_says_what_it_is<H: Harness>(scene: Scene<H>) {
+    one_in_each_state(&scene).await;
     let now = scene.broker.now();
     for state in ALL {
         let listed = scene.list(state).await;
@@ -138,8 +131,8 @@ pub async fn a_listed_message_says_what_it_is<H: Harness>(harness: &H) {
 }
 
 /// A handle names a message in a state.
-pub async fn a_listed_message_is_read_again_until_it_moves_on<H: Harness>(harness: &H) {
-    let scene = one_in_each_state(harness).await;
+pub async fn a_listed_message_is_read_again_until_it_moves_on<H: Harness>(scene: Scene<H>) {
+    one_in_each_state(&scene).await;
     for state in ALL {
         let handle = scene.list(state).await.remove(0).handle;
         let read = scene.broker.read(&scene.queue, state, &handle).await.expect(REACHED);
@@ -160,8 +153,7 @@ pub async fn a_listed_message_is_read_again_until_it_moves_on<H: Harness>(harnes
 }
 
 /// It begins anew: its attempts, its crashes and its error are forgotten, and its own members are not.
-pub async fn one_dead_letter_is_replayed<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn one_dead_letter_is_replayed<H: Harness>(scene: Scene<H>) {
     scene.dead_letter([failed("normal"), "no message".into()]).await;
     let dead = scene.list(State::Dead).await;
     let dead_letter = dead.iter().find(|dead| dead.body.starts_with(b"{")).expect("it is there");
@@ -181,8 +173,7 @@ pub async fn one_dead_letter_is_replayed<H: Harness>(harness: &H) {
 }
 
 /// Also those that were never messages, which stay as they are.
-pub async fn all_dead_letters_are_replayed_in_their_priorities<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn all_dead_letters_are_replayed_in_their_priorities<H: Harness>(scene: Scene<H>) {
     scene.dead_letter([failed("low"), "no message".into(), failed("high")]).await;
     assert_eq!(scene.broker.replay(&scene.queue, Which::All).await.expect(REACHED), 3);
     assert_eq!(scene.broker.replay(&scene.queue, Which::All).await.expect(REACHED), 0);
@@ -197,9 +188,9 @@ pub async fn all_dead_letters_are_replayed_in_their_priorities<H: Harness>(harne
     assert_eq!(text(&delivered[1].body), "no message");
 }
 
-/// A in flight one is its worker's to settle.
-pub async fn a_message_is_deleted_unless_it_is_in_flight<H: Harness>(harness: &H) {
-    let scene = one_in_each_state(harness).await;
+/// One in flight is its worker's to settle.
+pub async fn a_message_is_deleted_unless_it_is_in_flight<H: Harness>(scene: Scene<H>) {
+    one_in_each_state(&scene).await;
     for state in ALL {
         let handle = scene.list(state).await.remove(0).handle;
         let there = state != State::InFlight;
@@ -212,8 +203,8 @@ pub async fn a_message_is_deleted_unless_it_is_in_flight<H: Harness>(harness: &H
 }
 
 /// Whatever its messages' priorities are.
-pub async fn a_state_is_purged_unless_it_is_in_flight<H: Harness>(harness: &H) {
-    let scene = one_in_each_state(harness).await;
+pub async fn a_state_is_purged_unless_it_is_in_flight<H: Harness>(scene: Scene<H>) {
+    one_in_each_state(&scene).await;
     scene.enqueue(vec![message("more", Priority::High), message("more", Priority::Low)]).await;
     for (state, purged) in ALL.into_iter().zip([3, 0, 1, 1]) {
         assert_eq!(scene.broker.purge(&scene.queue, state).await.expect(REACHED), purged, "{state:?}");
@@ -227,8 +218,7 @@ pub async fn a_state_is_purged_unless_it_is_in_flight<H: Harness>(harness: &H) {
 }
 
 /// What is in flight runs on. A worker learns of either by its next renewal.
-pub async fn a_paused_queue_delivers_nothing_until_it_is_resumed<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_paused_queue_delivers_nothing_until_it_is_resumed<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["running", "waiting"]).await;
     let running = scene.claim_one(&worker).await;

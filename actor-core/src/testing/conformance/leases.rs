@@ -5,15 +5,14 @@ use std::slice;
 use std::time::Duration;
 
 use super::Harness;
-use super::scene::{LEASE, Scene, dead_lettered, message, release, retry, texts};
+use super::scene::{LEASE, REACHED, Scene, dead_lettered, message, release, retry, texts};
 use crate::broker::Broker;
 use crate::delivery::Renewal;
 use crate::settlement::{Outcome, Settled};
 use crate::{MessageId, Priority, QueueName};
 
 /// A worker that was killed says nothing more; its lease ends, and the next takes what it held.
-pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(scene: Scene<H>) {
     let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["1", "2", "3", "4"]).await;
     scene.deliver(&killed, 2).await;
@@ -31,8 +30,7 @@ pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(harn
 }
 
 /// A message that kills its workers is known by it.
-pub async fn every_death_counts_as_a_crash<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn every_death_counts_as_a_crash<H: Harness>(scene: Scene<H>) {
     let first = scene.worker("first").await;
     scene.send(&["poison"]).await;
     scene.claim_one(&first).await;
@@ -46,8 +44,7 @@ pub async fn every_death_counts_as_a_crash<H: Harness>(harness: &H) {
 }
 
 /// Nobody could renew while the storage was away.
-pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&late).await;
@@ -67,8 +64,7 @@ pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(harness: &H
 }
 
 /// Its next crash may dead-letter it, so that it must not wait in the hands of a worker that runs others.
-pub async fn what_a_dead_worker_held_before_is_recovered_last_and_by_itself<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn what_a_dead_worker_held_before_is_recovered_last_and_by_itself<H: Harness>(scene: Scene<H>) {
     let (first, second) = (scene.worker("first").await, scene.worker("second").await);
     scene.send(&["1", "2", "3", "4", "5"]).await;
     scene.deliver(&first, 3).await;
@@ -90,8 +86,7 @@ pub async fn what_a_dead_worker_held_before_is_recovered_last_and_by_itself<H: H
 }
 
 /// Nobody would recover.
-pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&late).await;
@@ -102,8 +97,7 @@ pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(harness: &H) {
 }
 
 /// However long it holds it.
-pub async fn what_a_living_worker_holds_is_not_recovered<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn what_a_living_worker_holds_is_not_recovered<H: Harness>(scene: Scene<H>) {
     let (living, killed, other) =
         (scene.worker("living").await, scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["held", "left", "own"]).await;
@@ -117,8 +111,7 @@ pub async fn what_a_living_worker_holds_is_not_recovered<H: Harness>(harness: &H
 }
 
 /// However they race.
-pub async fn recoverers_at_once_never_share_a_message<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn recoverers_at_once_never_share_a_message<H: Harness>(scene: Scene<H>) {
     let (killed, a, b) = (scene.worker("killed").await, scene.worker("a").await, scene.worker("b").await);
     scene.enqueue((0..100).map(|number| message(&format!("{number}"), Priority::Normal)).collect()).await;
     scene.deliver(&killed, 100).await;
@@ -137,8 +130,7 @@ pub async fn recoverers_at_once_never_share_a_message<H: Harness>(harness: &H) {
 }
 
 /// A storage that was away, or a worker that was held up for a moment, loses no work.
-pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&late).await;
@@ -149,8 +141,7 @@ pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(harness: &H) 
 }
 
 /// It must learn that others run its messages; a new session of it begins with a lease.
-pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
     scene.deliver(&late, 2).await;
@@ -165,8 +156,7 @@ pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(harness: &H) 
 
 /// It might get back what it had lost before, and its late answer to the first delivery of it would
 /// count for the second.
-pub async fn a_worker_whose_lease_has_ended_recovers_nothing<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_worker_whose_lease_has_ended_recovers_nothing<H: Harness>(scene: Scene<H>) {
     let (late, killed, other) = (scene.worker("late").await, scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&late).await;
@@ -182,12 +172,11 @@ pub async fn a_worker_whose_lease_has_ended_recovers_nothing<H: Harness>(harness
 }
 
 /// A worker has one session at all its queues.
-pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     let queues = [QueueName::declared("conformance.second"), scene.queue.clone()];
-    scene.broker.register(&late.worker, slice::from_ref(&queues[0]), LEASE).await.expect("it can be reached");
-    let renew = || async { scene.broker.renew(&late.worker, &queues, LEASE).await.expect("it can be reached") };
+    scene.broker.register(&late.worker, slice::from_ref(&queues[0]), LEASE).await.expect(REACHED);
+    let renew = || async { scene.broker.renew(&late.worker, &queues, LEASE).await.expect(REACHED) };
     assert_eq!(renew().await, Renewal::held());
     scene.send(&["it"]).await;
     scene.claim_one(&late).await;
@@ -197,8 +186,7 @@ pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(harness: &H) {
 }
 
 /// Whatever became of its entry: what it holds must not be stranded.
-pub async fn a_worker_without_a_lease_is_dead<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_worker_without_a_lease_is_dead<H: Harness>(scene: Scene<H>) {
     let (unregistered, other) = (scene.unregistered("unregistered"), scene.worker("other").await);
     scene.send(&["it"]).await;
     scene.claim_one(&unregistered).await;
@@ -208,20 +196,18 @@ pub async fn a_worker_without_a_lease_is_dead<H: Harness>(harness: &H) {
 }
 
 /// An orderly stop lets nothing wait for a lease to end.
-pub async fn a_deregistered_workers_messages_are_recovered_at_once<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_deregistered_workers_messages_are_recovered_at_once<H: Harness>(scene: Scene<H>) {
     let (stopped, other) = (scene.worker("stopped").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     scene.claim_one(&stopped).await;
     let queues = slice::from_ref(&scene.queue);
-    scene.broker.deregister(&stopped.worker, queues).await.expect("it can be reached");
+    scene.broker.deregister(&stopped.worker, queues).await.expect(REACHED);
     assert_eq!(texts(&scene.recover(&other, 100).await), ["it"]);
     scene.broker.deregister(&stopped.worker, queues).await.expect("deregistering twice is no error");
 }
 
 /// The work is done, whoever did it. The one who ran it too learns that nothing is left to say.
-pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(scene: Scene<H>) {
     let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
     let late = scene.deliver(&zombie, 2).await;
@@ -238,8 +224,7 @@ pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(harn
 }
 
 /// It says nothing about the run of the worker that has the message now.
-pub async fn a_late_failure_changes_nothing<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_late_failure_changes_nothing<H: Harness>(scene: Scene<H>) {
     let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let late = scene.claim_one(&zombie).await;
@@ -255,8 +240,7 @@ pub async fn a_late_failure_changes_nothing<H: Harness>(harness: &H) {
 }
 
 /// So that nobody has to look for the dead at every heartbeat, and none is forgotten.
-pub async fn a_renewal_reports_deaths_until_all_is_recovered<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_renewal_reports_deaths_until_all_is_recovered<H: Harness>(scene: Scene<H>) {
     let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
     scene.deliver(&killed, 2).await;
@@ -271,8 +255,7 @@ pub async fn a_renewal_reports_deaths_until_all_is_recovered<H: Harness>(harness
 }
 
 /// Its next crash may dead-letter it, wherever it was in between: nothing may be blamed for what runs beside it.
-pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: Harness>(scene: Scene<H>) {
     let (killed, saves) = (scene.worker("killed").await, scene.worker("saves").await);
     scene.send(&["released", "retried", "parked"]).await;
     scene.deliver(&killed, 3).await;
@@ -288,7 +271,7 @@ pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: H
     }
     scene.send(&["innocent"]).await;
     let victim = scene.worker("victim").await;
-    assert_eq!(scene.broker.unpark(&victim, &["a"], 1).await.expect("it can be reached").len(), 1);
+    assert_eq!(scene.broker.unpark(&victim, &["a"], 1).await.expect(REACHED).len(), 1);
     scene.deliver(&victim, 3).await;
     scene.end_lease(&victim).await;
     let heir = scene.worker("heir").await;
@@ -305,8 +288,7 @@ pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: H
 }
 
 /// A worker recovers more than it can run at once, and hands the rest to others.
-pub async fn a_recovered_message_can_be_released<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_recovered_message_can_be_released<H: Harness>(scene: Scene<H>) {
     let (killed, one, other) = (scene.worker("killed").await, scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     scene.claim_one(&killed).await;
@@ -318,13 +300,12 @@ pub async fn a_recovered_message_can_be_released<H: Harness>(harness: &H) {
 }
 
 /// A deploy kills what does not stop in time. No message is to blame for it.
-pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(scene: Scene<H>) {
     let queues = slice::from_ref(&scene.queue);
     let (stopping, other) = (scene.worker("stopping").await, scene.worker("other").await);
     scene.send(&["1", "2", "3"]).await;
     scene.deliver(&stopping, 3).await;
-    scene.broker.stopping(&stopping.worker, queues).await.expect("it can be reached");
+    scene.broker.stopping(&stopping.worker, queues).await.expect(REACHED);
     scene.broker.stopping(&stopping.worker, queues).await.expect("saying it twice is no error");
     assert_eq!(scene.renew(&stopping).await, Renewal::held());
     scene.end_lease(&stopping).await;
@@ -342,13 +323,12 @@ pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(har
 }
 
 /// It ended in good order, though without an answer to its last settlements.
-pub async fn a_deregistered_workers_messages_were_interrupted<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_deregistered_workers_messages_were_interrupted<H: Harness>(scene: Scene<H>) {
     let (deregistered, other) = (scene.worker("deregistered").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     scene.claim_one(&deregistered).await;
     let queues = slice::from_ref(&scene.queue);
-    scene.broker.deregister(&deregistered.worker, queues).await.expect("it can be reached");
+    scene.broker.deregister(&deregistered.worker, queues).await.expect(REACHED);
     let recovered = scene.recover(&other, 100).await;
     assert_eq!((recovered[0].crashes, recovered[0].interruptions), (0, 1));
 }

@@ -42,6 +42,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::scene::Scene;
 use crate::broker::{Broker, Enqueue};
 use crate::delivery::WorkerId;
 use crate::inspect::Inspect;
@@ -85,11 +86,11 @@ pub trait Harness: Send + Sync {
 
 /// Runs one behaviour on a runtime of its own.
 #[doc(hidden)]
-pub fn run<H: Harness>(harness: impl FnOnce() -> H, behaviour: impl AsyncFnOnce(&H)) {
+pub fn run<H: Harness>(harness: impl FnOnce() -> H, behaviour: impl AsyncFnOnce(Scene<H>)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a thread can be started").block_on(async {
-        let harness = harness();
-        let ended = tokio::time::timeout(HANGS, behaviour(&harness)).await;
+        let scene = Scene::new(harness()).await;
+        let ended = tokio::time::timeout(HANGS, behaviour(scene)).await;
         assert!(ended.is_ok(), "it hangs: not done after {HANGS:?}");
     });
 }

@@ -5,18 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Harness;
-use super::scene::{Scene, release, texts};
+use super::scene::{DELAY, HOUR, REACHED, Scene, release, texts};
 use crate::broker::Broker;
 use crate::delivery::{Consumer, Delivery};
 use crate::inspect::{Inspect, State};
 use crate::settlement::{Outcome, Settled, Settlement};
 use crate::{MessageId, Priority};
-
-/// Far more than the rest of a test takes.
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// Short, since a harness may really wait for it.
-const DELAY: Duration = Duration::from_millis(200);
 
 fn parked(body: &str, ability: &str, after: Duration) -> Settlement {
     let body = Bytes::copy_from_slice(body.as_bytes());
@@ -24,7 +18,7 @@ fn parked(body: &str, ability: &str, after: Duration) -> Settlement {
     Outcome::Park { id: MessageId::new(), priority: Priority::Normal, body, after, ability }.into()
 }
 
-impl<H: Harness> Scene<'_, H> {
+impl<H: Harness> Scene<H> {
     /// Parks a message of each body.
     async fn park(&self, by: &Consumer, messages: &[(&str, &str)], after: Duration) {
         for (body, ability) in messages {
@@ -35,13 +29,12 @@ impl<H: Harness> Scene<'_, H> {
     }
 
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Vec<Delivery> {
-        self.broker.unpark(consumer, abilities, max).await.expect("it can be reached")
+        self.broker.unpark(consumer, abilities, max).await.expect(REACHED)
     }
 }
 
 /// It is nobody else's, and not lost.
-pub async fn a_parked_message_waits_for_a_worker_with_the_ability<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_parked_message_waits_for_a_worker_with_the_ability<H: Harness>(scene: Scene<H>) {
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     scene.park(&old, &[("1", "actor:late")], HOUR).await;
     scene.counts([0, 0, 1, 0]).await;
@@ -56,8 +49,7 @@ pub async fn a_parked_message_waits_for_a_worker_with_the_ability<H: Harness>(ha
 }
 
 /// As many as were asked for.
-pub async fn what_is_parked_is_delivered_by_ability_and_then_by_age<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn what_is_parked_is_delivered_by_ability_and_then_by_age<H: Harness>(scene: Scene<H>) {
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     scene.park(&old, &[("b1", "b"), ("a1", "a"), ("a2", "a"), ("c1", "c"), ("b2", "b")], HOUR).await;
     assert_eq!(texts(&scene.unpark(&new, &["a", "b"], 0).await), [""; 0]);
@@ -67,8 +59,7 @@ pub async fn what_is_parked_is_delivered_by_ability_and_then_by_age<H: Harness>(
 }
 
 /// So that nobody asks in vain.
-pub async fn a_renewal_names_the_queues_in_which_messages_are_parked<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_renewal_names_the_queues_in_which_messages_are_parked<H: Harness>(scene: Scene<H>) {
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     assert!(scene.renew(&new).await.parked.is_empty());
     scene.park(&old, &[("1", "a"), ("2", "b")], HOUR).await;
@@ -81,8 +72,7 @@ pub async fn a_renewal_names_the_queues_in_which_messages_are_parked<H: Harness>
 }
 
 /// What nobody asks for is not forgotten.
-pub async fn a_parked_message_is_ready_for_anybody_at_its_time<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_parked_message_is_ready_for_anybody_at_its_time<H: Harness>(scene: Scene<H>) {
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     scene.park(&old, &[("it", "a")], DELAY).await;
     let (delivered, ()) = tokio::join!(scene.deliver(&old, 1), scene.advance(DELAY));
@@ -91,20 +81,18 @@ pub async fn a_parked_message_is_ready_for_anybody_at_its_time<H: Harness>(harne
 }
 
 /// What only points to it is dropped.
-pub async fn a_parked_message_that_is_deleted_is_not_delivered<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_parked_message_that_is_deleted_is_not_delivered<H: Harness>(scene: Scene<H>) {
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     scene.park(&old, &[("1", "a"), ("2", "a")], HOUR).await;
     let listed = scene.list(State::Scheduled).await;
     let first = listed.iter().find(|message| message.body == "1").expect("it is scheduled");
-    assert!(scene.broker.delete(&scene.queue, State::Scheduled, &first.handle).await.expect("it can be reached"));
+    assert!(scene.broker.delete(&scene.queue, State::Scheduled, &first.handle).await.expect(REACHED));
     assert_eq!(texts(&scene.unpark(&new, &["a"], 10).await), ["2"]);
     scene.counts([0, 1, 0, 0]).await;
 }
 
 /// It says nothing about the run of the worker that has the message now.
-pub async fn only_the_holder_parks_a_message<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn only_the_holder_parks_a_message<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&late).await;
@@ -116,19 +104,17 @@ pub async fn only_the_holder_parks_a_message<H: Harness>(harness: &H) {
 }
 
 /// As it delivers nothing else.
-pub async fn a_paused_queue_unparks_nothing<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_paused_queue_unparks_nothing<H: Harness>(scene: Scene<H>) {
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);
     scene.park(&old, &[("it", "a")], HOUR).await;
-    scene.broker.pause(&scene.queue).await.expect("it can be reached");
+    scene.broker.pause(&scene.queue).await.expect(REACHED);
     assert_eq!(texts(&scene.unpark(&new, &["a"], 10).await), [""; 0]);
-    scene.broker.resume(&scene.queue).await.expect("it can be reached");
+    scene.broker.resume(&scene.queue).await.expect(REACHED);
     assert_eq!(texts(&scene.unpark(&new, &["a"], 10).await), ["it"]);
 }
 
 /// As every other delivery.
-pub async fn what_is_unparked_can_be_settled_and_recovered<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn what_is_unparked_can_be_settled_and_recovered<H: Harness>(scene: Scene<H>) {
     let (old, new, other) = (scene.worker("old").await, scene.worker("new").await, scene.worker("other").await);
     scene.park(&old, &[("1", "a"), ("2", "a"), ("3", "a")], HOUR).await;
     let delivered = scene.unpark(&new, &["a"], 10).await;

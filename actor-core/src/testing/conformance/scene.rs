@@ -15,20 +15,29 @@ use crate::{MessageId, Priority, QueueName};
 /// Longer than any test: a lease ends only where the harness ends it.
 pub(super) const LEASE: Duration = Duration::from_secs(3600);
 
+/// Far more than the rest of a test takes.
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Short, since a harness may really wait for it.
+pub(super) const DELAY: Duration = Duration::from_millis(200);
+
 /// How long a claim waits for what is there or comes. Only a broker that is wrong takes so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// No storage may fail during the suite.
-const REACHED: &str = "the storage can be reached";
+pub(super) const REACHED: &str = "the storage can be reached";
 
-pub(super) struct Scene<'a, H: Harness> {
-    pub(super) harness: &'a H,
+/// What a behaviour is tried on: a broker, and a queue of it.
+#[derive(Debug)]
+pub struct Scene<H: Harness> {
+    pub(super) harness: H,
     pub(super) broker: Arc<H::Broker>,
     pub(super) queue: QueueName,
 }
 
-impl<'a, H: Harness> Scene<'a, H> {
-    pub(super) async fn new(harness: &'a H) -> Self {
+impl<H: Harness> Scene<H> {
+    /// The scene on an empty storage of the harness.
+    pub async fn new(harness: H) -> Self {
         let broker = Arc::new(harness.broker().await);
         Self { harness, broker, queue: QueueName::declared("conformance") }
     }

@@ -3,22 +3,15 @@
 use std::time::Duration;
 
 use super::Harness;
-use super::scene::{Scene, message, texts};
+use super::scene::{DELAY, HOUR, Scene, message, texts};
 use crate::Priority;
 use crate::broker::Broker;
-
-/// Far more than the rest of a test takes.
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// Short, since a harness may really wait for it.
-const DELAY: Duration = Duration::from_millis(200);
 
 /// A clock may be known to a broker a little less well than to its storage.
 const NEARLY: Duration = Duration::from_millis(150);
 
 /// It is only scheduled.
-pub async fn a_scheduled_message_is_not_delivered_before_its_time<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_scheduled_message_is_not_delivered_before_its_time<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.enqueue(vec![message("scheduled", Priority::High).after(HOUR), message("now", Priority::Low)]).await;
     assert_eq!(texts(&scene.deliver(&worker, 1).await), ["now"]);
@@ -27,8 +20,7 @@ pub async fn a_scheduled_message_is_not_delivered_before_its_time<H: Harness>(ha
 }
 
 /// When nothing else happens to the queue.
-pub async fn a_waiting_claim_gets_a_scheduled_message_at_its_time<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_waiting_claim_gets_a_scheduled_message_at_its_time<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let sent = scene.broker.now();
     scene.enqueue(vec![message("it", Priority::Normal).after(DELAY)]).await;
@@ -40,8 +32,7 @@ pub async fn a_waiting_claim_gets_a_scheduled_message_at_its_time<H: Harness>(ha
 }
 
 /// A claim does not sleep through what came after it fell asleep.
-pub async fn a_waiting_claim_gets_what_is_scheduled_earlier_than_what_it_waits_for<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_waiting_claim_gets_what_is_scheduled_earlier_than_what_it_waits_for<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.enqueue(vec![message("in an hour", Priority::Normal).after(HOUR)]).await;
     let send = async {
@@ -53,8 +44,7 @@ pub async fn a_waiting_claim_gets_what_is_scheduled_earlier_than_what_it_waits_f
 }
 
 /// Not by when they were sent.
-pub async fn scheduled_messages_are_delivered_by_their_time<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn scheduled_messages_are_delivered_by_their_time<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let sent = [("third", DELAY), ("first", DELAY / 4), ("second", DELAY / 2)];
     scene.enqueue(sent.map(|(body, delay)| message(body, Priority::Normal).after(delay)).into()).await;
@@ -63,8 +53,7 @@ pub async fn scheduled_messages_are_delivered_by_their_time<H: Harness>(harness:
 }
 
 /// Once it is due it goes before what is lower.
-pub async fn a_scheduled_message_keeps_its_priority<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_scheduled_message_keeps_its_priority<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let sent = [("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High)];
     scene.enqueue(sent.map(|(body, priority)| message(body, priority).after(DELAY)).into()).await;
@@ -73,8 +62,7 @@ pub async fn a_scheduled_message_keeps_its_priority<H: Harness>(harness: &H) {
 }
 
 /// A claim delivers what is ready or due, the higher priority first.
-pub async fn a_due_message_goes_before_a_ready_one_of_lower_priority<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_due_message_goes_before_a_ready_one_of_lower_priority<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.enqueue(vec![message("due", Priority::High).after(DELAY), message("ready", Priority::Normal)]).await;
     scene.advance(DELAY * 2).await;

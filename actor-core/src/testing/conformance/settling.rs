@@ -5,20 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Harness;
-use super::scene::{Scene, dead_lettered, message, release, retry, text, texts};
+use super::scene::{DELAY, HOUR, Scene, dead_lettered, message, release, retry, text, texts};
 use crate::broker::Broker;
 use crate::inspect::State;
 use crate::settlement::{Outcome, Settled};
 use crate::{MessageId, Priority};
 
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// Short, since a harness may really wait for it.
-const DELAY: Duration = Duration::from_millis(100);
-
 /// Nothing is left of it.
-pub async fn done_ends_a_message<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn done_ends_a_message<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&worker).await;
@@ -28,8 +22,7 @@ pub async fn done_ends_a_message<H: Harness>(harness: &H) {
 }
 
 /// Whatever was first, and whatever comes second.
-pub async fn settling_twice_changes_nothing<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn settling_twice_changes_nothing<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["done", "retried", "dead-lettered", "released"]).await;
     let delivered = scene.deliver(&worker, 4).await;
@@ -46,8 +39,7 @@ pub async fn settling_twice_changes_nothing<H: Harness>(harness: &H) {
 }
 
 /// It is the same message for a sender, and a new body for the next worker.
-pub async fn a_retry_is_scheduled_in_its_new_form_and_delivered_again<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_retry_is_scheduled_in_its_new_form_and_delivered_again<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["first attempt"]).await;
     let delivery = scene.claim_one(&worker).await;
@@ -62,8 +54,7 @@ pub async fn a_retry_is_scheduled_in_its_new_form_and_delivered_again<H: Harness
 }
 
 /// The settlement says which, since a broker does not read the body.
-pub async fn a_retry_goes_to_its_priority<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_retry_goes_to_its_priority<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&worker).await;
@@ -76,8 +67,7 @@ pub async fn a_retry_goes_to_its_priority<H: Harness>(harness: &H) {
 }
 
 /// No time is a time that has come.
-pub async fn a_retry_without_delay_is_ready<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_retry_without_delay_is_ready<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["first"]).await;
     let delivery = scene.claim_one(&worker).await;
@@ -86,8 +76,7 @@ pub async fn a_retry_without_delay_is_ready<H: Harness>(harness: &H) {
 }
 
 /// For a person; no worker gets it.
-pub async fn a_dead_lettered_message_is_kept_with_its_reason<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_dead_lettered_message_is_kept_with_its_reason<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["first", "second"]).await;
     let delivered = scene.deliver(&worker, 2).await;
@@ -109,8 +98,7 @@ pub async fn a_dead_lettered_message_is_kept_with_its_reason<H: Harness>(harness
 }
 
 /// Before everything of its priority that waits, and after every higher one.
-pub async fn a_released_message_goes_first_in_its_new_form<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_released_message_goes_first_in_its_new_form<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["first", "second"]).await;
     let delivery = scene.claim_one(&one).await;
@@ -121,8 +109,7 @@ pub async fn a_released_message_goes_first_in_its_new_form<H: Harness>(harness: 
 }
 
 /// What a stopping worker had not begun is begun by the next in the same order.
-pub async fn released_messages_keep_their_order<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn released_messages_keep_their_order<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["1", "2", "3", "4"]).await;
     let delivered = scene.deliver(&one, 3).await;
@@ -133,8 +120,7 @@ pub async fn released_messages_keep_their_order<H: Harness>(harness: &H) {
 }
 
 /// Another worker may have nothing else to do.
-pub async fn a_waiting_claim_is_woken_by_what_is_released_or_retried<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_waiting_claim_is_woken_by_what_is_released_or_retried<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     for (end, delay) in
         [(release("again"), None), (retry("again", Duration::ZERO), None), (retry("again", DELAY), Some(DELAY))]
@@ -153,8 +139,7 @@ pub async fn a_waiting_claim_is_woken_by_what_is_released_or_retried<H: Harness>
 }
 
 /// A worker that stops in good order harms no message.
-pub async fn a_release_counts_no_crash<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_release_counts_no_crash<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&one).await;
@@ -163,8 +148,7 @@ pub async fn a_release_counts_no_crash<H: Harness>(harness: &H) {
 }
 
 /// A batch is one call, not one fate.
-pub async fn a_batch_settles_each_delivery_its_own_way<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_batch_settles_each_delivery_its_own_way<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     scene.send(&["1", "2", "3", "4", "5", "6"]).await;
     let delivered = scene.deliver(&worker, 6).await;
@@ -188,8 +172,7 @@ pub async fn a_batch_settles_each_delivery_its_own_way<H: Harness>(harness: &H) 
 }
 
 /// Success is a fact about the work, failure one about a run.
-pub async fn only_the_holder_says_that_a_run_failed<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn only_the_holder_says_that_a_run_failed<H: Harness>(scene: Scene<H>) {
     let (holder, other) = (scene.worker("holder").await, scene.worker("other").await);
     scene.send(&["it"]).await;
     let delivery = scene.claim_one(&holder).await;
@@ -201,8 +184,7 @@ pub async fn only_the_holder_says_that_a_run_failed<H: Harness>(harness: &H) {
 }
 
 /// The death of its worker comes too late to matter.
-pub async fn a_settled_message_is_never_recovered<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn a_settled_message_is_never_recovered<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["done", "retried", "dead-lettered", "released"]).await;
     let delivered = scene.deliver(&one, 4).await;
@@ -216,8 +198,7 @@ pub async fn a_settled_message_is_never_recovered<H: Harness>(harness: &H) {
 }
 
 /// Nor does it fail.
-pub async fn an_empty_batch_settles_nothing<H: Harness>(harness: &H) {
-    let scene = Scene::new(harness).await;
+pub async fn an_empty_batch_settles_nothing<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     assert!(scene.broker.settle(&worker, &[]).await.is_empty());
 }
