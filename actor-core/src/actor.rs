@@ -180,60 +180,6 @@ impl Options {
         max_age: None,
         priority: Priority::Normal,
     };
-
-    /// The same with another `max_retries`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn max_retries(mut self, retries: u32) -> Self {
-        self.max_retries = retries;
-        self
-    }
-
-    /// The same with another `min_backoff`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn min_backoff(mut self, ms: u64) -> Self {
-        self.min_backoff = Duration::from_millis(ms);
-        self
-    }
-
-    /// The same with another `max_backoff`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn max_backoff(mut self, ms: u64) -> Self {
-        self.max_backoff = Duration::from_millis(ms);
-        self
-    }
-
-    /// The same with another `time_limit`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn time_limit(mut self, ms: Option<u64>) -> Self {
-        self.time_limit = match ms {
-            Some(ms) => Some(Duration::from_millis(ms)),
-            None => None,
-        };
-        self
-    }
-
-    /// The same with another `max_age`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn max_age(mut self, ms: Option<u64>) -> Self {
-        self.max_age = match ms {
-            Some(ms) => Some(Duration::from_millis(ms)),
-            None => None,
-        };
-        self
-    }
-
-    /// The same with another `priority`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn priority(mut self, priority: Priority) -> Self {
-        self.priority = priority;
-        self
-    }
 }
 
 /// A place in source code.

@@ -1,7 +1,7 @@
 //! The declaration: its methods, its `Actor` implementation and its element of the registry.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 
 use super::methods::{arguments, methods, wire_name};
 use super::{call_site, ends, location, name, outcome, queue, returned};
@@ -70,16 +70,33 @@ pub(super) fn owned(ty: &syn::Type, borrowed: Option<&syn::Type>) -> TokenStream
     }
 }
 
+/// The defaults, with the options that were set assigned.
 fn options(args: &Args) -> TokenStream {
+    let millis = |ms: u64| quote!(::core::time::Duration::from_millis(#ms));
     let optional = |limit: Limit| match limit {
         Limit::None => quote!(::core::option::Option::None),
-        Limit::Millis(ms) => quote!(::core::option::Option::Some(#ms)),
+        Limit::Millis(ms) => {
+            let limit = millis(ms);
+            quote!(::core::option::Option::Some(#limit))
+        }
     };
-    let retries = args.max_retries.map(|retries| quote!(.max_retries(#retries)));
-    let min = args.min_backoff.as_ref().map(|Millis(ms, _)| quote!(.min_backoff(#ms)));
-    let max = args.max_backoff.as_ref().map(|Millis(ms, _)| quote!(.max_backoff(#ms)));
-    let limit = args.time_limit.map(optional).map(|limit| quote!(.time_limit(#limit)));
-    let age = args.max_age.map(optional).map(|age| quote!(.max_age(#age)));
-    let priority = args.priority.as_ref().map(|priority| quote!(.priority(__actor_core::Priority::#priority)));
-    quote!(__actor_core::__private::Options::DEFAULT #retries #min #max #limit #age #priority)
+    let backoff = |Millis(ms, _): &Millis| millis(*ms);
+    let set = [
+        ("max_retries", args.max_retries.map(|retries| quote!(#retries))),
+        ("min_backoff", args.min_backoff.as_ref().map(backoff)),
+        ("max_backoff", args.max_backoff.as_ref().map(backoff)),
+        ("time_limit", args.time_limit.map(optional)),
+        ("max_age", args.max_age.map(optional)),
+        ("priority", args.priority.as_ref().map(|priority| quote!(__actor_core::Priority::#priority))),
+    ];
+    let set = set.into_iter().filter_map(|(option, value)| {
+        let option = format_ident!("{option}");
+        value.map(|value| quote!(__options.#option = #value;))
+    });
+    quote!({
+        #[allow(unused_mut)]
+        let mut __options = __actor_core::__private::Options::DEFAULT;
+        #(#set)*
+        __options
+    })
 }
