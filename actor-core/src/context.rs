@@ -31,22 +31,12 @@ use crate::{MessageId, QueueName, TraceParent};
 pub struct Context(Arc<Inner>);
 
 struct Inner {
-    id: MessageId,
-    actor: &'static str,
-    queue: QueueName,
-    attempt: u32,
-    crashes: u32,
-    token: u64,
-    trace: Option<TraceParent>,
-    headers: Headers,
-    retries_left: bool,
-    sent_at: SystemTime,
-    deadline: Option<Instant>,
+    run: RunInfo,
     states: Arc<States>,
     cancel: Cancel,
 }
 
-/// What a [`Context`] is made of.
+/// What a run knows of its message and of itself.
 #[derive(Debug)]
 pub(crate) struct RunInfo {
     pub(crate) id: MessageId,
@@ -65,86 +55,69 @@ pub(crate) struct RunInfo {
 }
 
 impl Context {
-    pub(crate) fn new(info: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
+    pub(crate) fn new(run: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
         let cancel = Cancel { worker, own: OnceLock::new(), changed: Notify::new() };
-        let RunInfo { id, actor, queue, attempt, crashes, token, trace, headers, retries_left, sent_at, deadline } =
-            info;
-        let run = Inner {
-            id,
-            actor,
-            queue,
-            attempt,
-            crashes,
-            token,
-            trace,
-            headers,
-            retries_left,
-            sent_at,
-            deadline,
-            states,
-            cancel,
-        };
-        Self(Arc::new(run))
+        Self(Arc::new(Inner { run, states, cancel }))
     }
 
     /// The message's identity, the same in every attempt.
     #[must_use]
     pub fn id(&self) -> MessageId {
-        self.0.id
+        self.0.run.id
     }
 
     /// The actor's name.
     #[must_use]
     pub fn actor(&self) -> &'static str {
-        self.0.actor
+        self.0.run.actor
     }
 
     /// The queue that the message came from.
     #[must_use]
     pub fn queue(&self) -> &QueueName {
-        &self.0.queue
+        &self.0.run.queue
     }
 
     /// Which attempt this is: 1 for the first, one more for each attempt that failed.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.0.run.attempt
     }
 
     /// Whether the message becomes a dead letter if this attempt fails: its retries are spent.
     #[must_use]
     pub fn is_last_attempt(&self) -> bool {
-        !self.0.retries_left
+        !self.0.run.retries_left
     }
 
     /// When the message was sent, by the broker's clock.
     #[must_use]
     pub fn sent_at(&self) -> SystemTime {
-        self.0.sent_at
+        self.0.run.sent_at
     }
 
     /// When this run reaches its time limit; `None` where it has none.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.deadline
+        self.0.run.deadline
     }
 
     /// A header of the message, as [`Message::header`](crate::Message::header) or a hook of
     /// [`on_send`](crate::on_send) set it.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.0.headers.get(name)
+        self.0.run.headers.get(name)
     }
 
     /// All headers of the message, by name.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.headers.iter()
+        self.0.run.headers.iter()
     }
 
     /// How many deliveries of this message ended with their worker's death.
     #[must_use]
     pub fn crashes(&self) -> u32 {
-        self.0.crashes
+        self.0.run.crashes
     }
 
     /// The fencing token: it grows with every delivery of this message, so that a store which
@@ -154,13 +127,13 @@ impl Context {
     /// The idea: M. Kleppmann, "How to do distributed locking" (2016).
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
-        self.0.token
+        self.0.run.token
     }
 
     /// The sender's trace context, where it had one.
     #[must_use]
     pub fn trace(&self) -> Option<TraceParent> {
-        self.0.trace
+        self.0.run.trace
     }
 
     /// The worker's state of type `T`, as given with `.state(..)`; `None` where none was given.
@@ -200,12 +173,12 @@ impl Context {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("id", &self.0.id)
-            .field("actor", &self.0.actor)
-            .field("queue", &self.0.queue)
-            .field("attempt", &self.0.attempt)
-            .field("crashes", &self.0.crashes)
-            .field("token", &self.0.token)
+            .field("id", &self.0.run.id)
+            .field("actor", &self.0.run.actor)
+            .field("queue", &self.0.run.queue)
+            .field("attempt", &self.0.run.attempt)
+            .field("crashes", &self.0.run.crashes)
+            .field("token", &self.0.run.token)
             .finish_non_exhaustive()
     }
 }
