@@ -13,6 +13,19 @@ pub(crate) fn chain<E: StdError + ?Sized>(error: &E) -> String {
     text
 }
 
+/// Has an error's debug output be what people read, causes included, since that is what `main` prints of one.
+macro_rules! debug_as_shown {
+    ($error:ty) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&$crate::causes::chain(self))
+            }
+        }
+    };
+}
+
+pub(crate) use debug_as_shown;
+
 #[inline(never)]
 fn append(text: &mut String, first: Option<&dyn StdError>) {
     for cause in successors(first, |&cause| cause.source()).take(MOST_CAUSES) {

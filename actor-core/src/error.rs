@@ -1,10 +1,9 @@
 //! What a broker reports when it could not do what was asked.
 
 use std::error::Error as StdError;
-use std::fmt;
 
 use crate::QueueName;
-use crate::causes::chain;
+use crate::causes::debug_as_shown;
 
 /// How many queues an error names.
 const NAMED: usize = 10;
@@ -12,18 +11,15 @@ const NAMED: usize = 10;
 /// A storage's failure, in terms of what the caller can do next.
 ///
 /// The text is for people and may change; callers ask the predicates.
+#[derive(thiserror::Error)]
+#[error("{what}")]
 pub struct BrokerError {
     kind: Kind,
     what: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for BrokerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&chain(self))
-    }
-}
+debug_as_shown!(BrokerError);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -104,17 +100,5 @@ impl BrokerError {
 
     fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), source: None }
-    }
-}
-
-impl fmt::Display for BrokerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl StdError for BrokerError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
     }
 }

@@ -1,10 +1,9 @@
 //! The one global: the broker that `send` uses.
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::broker::Broker;
-use crate::causes::chain;
+use crate::causes::debug_as_shown;
 use crate::registry::{self, RegistryError};
 
 static INSTALLED: OnceLock<Arc<dyn Broker>> = OnceLock::new();
@@ -41,12 +40,7 @@ pub enum InstallError {
     Registry(#[from] RegistryError),
 }
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for InstallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&chain(self))
-    }
-}
+debug_as_shown!(InstallError);
 
 tokio::task_local! {
     // The broker of the worker whose run the current task is.

@@ -6,6 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::causes::debug_as_shown;
+
 /// The longest name, in bytes.
 const LONGEST: usize = 128;
 
@@ -91,12 +93,7 @@ pub enum NameError {
     },
 }
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_shown!(NameError);
 
 impl FromStr for QueueName {
     type Err = NameError;

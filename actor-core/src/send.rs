@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use crate::args::ArgumentError;
 use crate::broker::{Broker, Enqueued};
-use crate::causes::chain;
+use crate::causes::debug_as_shown;
 use crate::install::{installed, installed_elsewhere};
 use crate::message::Outgoing;
 use crate::{BrokerError, MessageId};
@@ -123,26 +123,40 @@ pub(crate) fn unanswered() -> BrokerError {
 /// Why a message was not sent, or may not have been.
 ///
 /// The text is for people and may change; callers ask the predicates.
+#[derive(thiserror::Error)]
+#[error(transparent)]
 pub struct SendError(Box<Kind>);
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&chain(self))
-    }
-}
+debug_as_shown!(SendError);
 
+#[derive(Debug, thiserror::Error)]
 enum Kind {
-    NotInstalled { elsewhere: bool },
+    #[error(
+        "no broker is installed: call `actor_core::install(broker)` when the program starts, or send with \
+         `send_with(&broker, ..)`"
+    )]
+    NotInstalled,
+    #[error(
+        "no broker is installed on this thread: a `TestBroker` is installed on another, and only for what that thread \
+         sends; run the test on one thread (`#[tokio::test]` without `flavor`), or send with `send_with(&broker, ..)`"
+    )]
+    InstalledElsewhere,
+    #[error(transparent)]
     Argument(ArgumentError),
+    #[error(
+        "the message has {bytes} bytes, and the broker takes at most {limit}: send a reference to the data instead, or \
+         raise the broker's `max_message_bytes`"
+    )]
     TooLarge { bytes: usize, limit: usize },
-    Refused(Box<dyn StdError + Send + Sync>),
-    Broker(BrokerError),
+    #[error("the message was refused before it was sent")]
+    Refused(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("the message {} stored", if .0.is_unknown() { "may or may not have been" } else { "was not" })]
+    Broker(#[source] BrokerError),
 }
 
 impl SendError {
     pub(crate) fn not_installed() -> Self {
-        Self(Box::new(Kind::NotInstalled { elsewhere: installed_elsewhere() }))
+        Self(Box::new(if installed_elsewhere() { Kind::InstalledElsewhere } else { Kind::NotInstalled }))
     }
 
     pub(crate) fn argument(error: ArgumentError) -> Self {
@@ -177,7 +191,7 @@ impl SendError {
     /// Whether no broker was installed.
     #[must_use]
     pub fn is_not_installed(&self) -> bool {
-        matches!(&*self.0, Kind::NotInstalled { .. })
+        matches!(&*self.0, Kind::NotInstalled | Kind::InstalledElsewhere)
     }
 
     /// Whether a hook of [`on_send`](crate::on_send) refused the message. Its error is the source.
@@ -190,41 +204,6 @@ impl SendError {
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         matches!(&*self.0, Kind::Argument(_) | Kind::TooLarge { .. })
-    }
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Kind::NotInstalled { elsewhere: true } => f.write_str(
-                "no broker is installed on this thread: a `TestBroker` is installed on another, and only for what \
-                 that thread sends; run the test on one thread (`#[tokio::test]` without `flavor`), or send with \
-                 `send_with(&broker, ..)`",
-            ),
-            Kind::NotInstalled { .. } => f.write_str(
-                "no broker is installed: call `actor_core::install(broker)` when the program starts, \
-                 or send with `send_with(&broker, ..)`",
-            ),
-            Kind::Argument(error) => error.fmt(f),
-            Kind::TooLarge { bytes, limit } => write!(
-                f,
-                "the message has {bytes} bytes, and the broker takes at most {limit}: send a reference to \
-                 the data instead, or raise the broker's `max_message_bytes`"
-            ),
-            Kind::Refused(_) => f.write_str("the message was refused before it was sent"),
-            Kind::Broker(error) if error.is_unknown() => f.write_str("the message may or may not have been stored"),
-            Kind::Broker(_) => f.write_str("the message was not stored"),
-        }
-    }
-}
-
-impl StdError for SendError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &*self.0 {
-            Kind::Broker(error) => Some(error),
-            Kind::Refused(by) => Some(&**by),
-            _ => None,
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Sending many: in chunks, and where it fails, what became of each item.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::actor::Actor;
 use crate::args::ArgWriter;
 use crate::broker::{Broker, Enqueue};
-use crate::causes::chain;
+use crate::causes::debug_as_shown;
 use crate::install::installed;
 use crate::message::Outgoing;
 use crate::send::{Sent, unanswered};
@@ -172,6 +171,8 @@ fn at_their_positions<A>(
 ///
 /// Where the items cannot be made again, pass the iterator by reference (`items.by_ref()`): after an error it goes on
 /// with the item at position `taken`. Of those below it, at most 1,000 were not sent for certain.
+#[derive(thiserror::Error)]
+#[error("sending stopped after {} messages were stored; of {} more it is not known", sent.len(), unknown.len())]
 #[non_exhaustive]
 pub struct SendManyError {
     /// The messages that were stored, each with its item's position.
@@ -185,32 +186,15 @@ pub struct SendManyError {
     /// How many items were taken.
     pub taken: usize,
     /// The first error.
+    #[source]
     pub error: SendError,
 }
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for SendManyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&chain(self))
-    }
-}
+debug_as_shown!(SendManyError);
 
 impl SendManyError {
     fn before_any(error: SendError) -> Self {
         Self { sent: Vec::new(), unknown: Vec::new(), not_sent: Vec::new(), taken: 0, error }
-    }
-}
-
-impl fmt::Display for SendManyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sent, unknown) = (self.sent.len(), self.unknown.len());
-        write!(f, "sending stopped after {sent} messages were stored; of {unknown} more it is not known")
-    }
-}
-
-impl StdError for SendManyError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.error)
     }
 }
 

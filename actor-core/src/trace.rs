@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing::Span;
 
+use crate::causes::debug_as_shown;
+
 /// A W3C `traceparent` of version 00 (<https://www.w3.org/TR/trace-context/>).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceParent {
@@ -46,12 +48,7 @@ impl TraceParent {
 #[error("not a traceparent: expected `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`, with ids that are not zero")]
 pub struct TraceParentError(());
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for TraceParentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_shown!(TraceParentError);
 
 impl FromStr for TraceParent {
     type Err = TraceParentError;

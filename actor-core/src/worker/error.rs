@@ -1,10 +1,9 @@
 //! Why a worker does not start.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::actor::Location;
-use crate::causes::chain;
+use crate::causes::debug_as_shown;
 use crate::{BrokerError, QueueName, registry};
 
 /// Why a worker did not start, or could not go on.
@@ -14,12 +13,7 @@ use crate::{BrokerError, QueueName, registry};
 #[error(transparent)]
 pub struct WorkerError(#[from] Kind);
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for WorkerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&chain(self))
-    }
-}
+debug_as_shown!(WorkerError);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {
