@@ -1,7 +1,6 @@
 //! The seam between the library and a storage: messages go in, are in flight, and come back settled.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -192,56 +191,5 @@ impl Enqueue {
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
-    }
-}
-
-#[async_trait]
-impl<B: Broker + ?Sized> Broker for Arc<B> {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        (**self).enqueue(queue, messages).await
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        (**self).register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        (**self).renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        (**self).stopping(worker, queues).await
-    }
-
-    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        (**self).claim(consumer, max, wait).await
-    }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        (**self).recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        (**self).unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(
-        &self,
-        consumer: &Consumer,
-        settlements: &[(Receipt, Settlement)],
-    ) -> Vec<Result<Settled, BrokerError>> {
-        (**self).settle(consumer, settlements).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        (**self).deregister(worker, queues).await
-    }
-
-    fn now(&self) -> SystemTime {
-        (**self).now()
-    }
-
-    fn max_message_bytes(&self) -> usize {
-        (**self).max_message_bytes()
     }
 }

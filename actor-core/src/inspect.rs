@@ -2,7 +2,6 @@
 
 mod stored;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -53,45 +52,6 @@ pub trait Inspect: Send + Sync + 'static {
 
     /// Delivers a paused queue's messages again.
     async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError>;
-}
-
-#[async_trait]
-impl<I: Inspect + ?Sized> Inspect for Arc<I> {
-    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
-        (**self).queues().await
-    }
-
-    async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
-        (**self).counts(queue).await
-    }
-
-    async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
-        (**self).list(queue, state, page).await
-    }
-
-    async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
-        (**self).read(queue, state, handle).await
-    }
-
-    async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
-        (**self).replay(queue, which).await
-    }
-
-    async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
-        (**self).delete(queue, state, handle).await
-    }
-
-    async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
-        (**self).purge(queue, state).await
-    }
-
-    async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        (**self).pause(queue).await
-    }
-
-    async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        (**self).resume(queue).await
-    }
 }
 
 /// A message's state.

@@ -60,6 +60,7 @@ mod error;
 #[doc(hidden)]
 pub mod failpoint;
 mod failure;
+mod forward;
 mod headers;
 mod implements;
 pub mod inspect;

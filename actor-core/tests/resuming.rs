@@ -157,7 +157,9 @@ async fn an_item_that_cannot_be_sent_is_the_last_of_those_that_were_not() {
 }
 
 #[actor(queue = "donations")]
-async fn donate(_account: u64) {}
+async fn donate(account: u64) {
+    let _ = account;
+}
 
 #[tokio::test]
 async fn an_item_that_a_hook_refuses_is_not_sent_and_carries_what_hooks_set() {

@@ -4,17 +4,11 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
-
-use async_trait::async_trait;
 
 use super::sent::Sent;
 use super::worker::TestWorker;
-use crate::broker::{Broker, Enqueue, Enqueued};
-use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use crate::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Which};
-use crate::settlement::{Settled, Settlement};
-use crate::{BrokerError, MemoryBroker, QueueName};
+use crate::MemoryBroker;
+use crate::broker::{Broker, Enqueue};
 
 /// How many are installed, on all threads.
 static ANYWHERE: AtomicUsize = AtomicUsize::new(0);
@@ -84,6 +78,10 @@ impl TestBroker {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(crate) fn note(&self, messages: &[Enqueue]) {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).extend(messages.iter().filter_map(Sent::of));
+    }
+
     /// The broker below, to inspect.
     #[must_use]
     pub fn memory(&self) -> &MemoryBroker {
@@ -112,96 +110,5 @@ impl Drop for Installed {
                 drop(installed.remove(at));
             }
         });
-    }
-}
-
-#[async_trait]
-impl Broker for TestBroker {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).extend(messages.iter().filter_map(Sent::of));
-        self.memory.enqueue(queue, messages).await
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.memory.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.stopping(worker, queues).await
-    }
-
-    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.claim(consumer, max, wait).await
-    }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(
-        &self,
-        consumer: &Consumer,
-        settlements: &[(Receipt, Settlement)],
-    ) -> Vec<Result<Settled, BrokerError>> {
-        self.memory.settle(consumer, settlements).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.deregister(worker, queues).await
-    }
-
-    fn now(&self) -> SystemTime {
-        self.memory.now()
-    }
-
-    fn max_message_bytes(&self) -> usize {
-        self.memory.max_message_bytes()
-    }
-}
-
-#[async_trait]
-impl Inspect for TestBroker {
-    async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
-        self.memory.queues().await
-    }
-
-    async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
-        self.memory.counts(queue).await
-    }
-
-    async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
-        self.memory.list(queue, state, page).await
-    }
-
-    async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
-        self.memory.read(queue, state, handle).await
-    }
-
-    async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
-        self.memory.replay(queue, which).await
-    }
-
-    async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
-        self.memory.delete(queue, state, handle).await
-    }
-
-    async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
-        self.memory.purge(queue, state).await
-    }
-
-    async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.memory.pause(queue).await
-    }
-
-    async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.memory.resume(queue).await
     }
 }
