@@ -53,7 +53,7 @@ impl ArgWriter {
     }
 
     #[inline(never)]
-    fn record(&mut self, name: &'static str, written: Result<(), strict::Unserializable>) {
+    fn record(&mut self, name: &'static str, written: Result<(), serde_json::Error>) {
         if let (Err(error), None) = (written, &self.error) {
             self.error = Some(ArgumentError { index: self.count, name, what: error.to_string() });
         }

@@ -86,12 +86,16 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
         let ids: Vec<MessageId> = chunk.iter().map(|message| message.id).collect();
         let answers = if chunk.is_empty() { Vec::new() } else { broker.enqueue(&queue, chunk).await };
         // Every chunk before was stored whole, so that this one begins where `sent` ends.
-        let mut position = sent.len();
-        let (mut unknown, mut not_sent, mut first_error) = (Vec::new(), Vec::new(), None);
+        let begin = sent.len();
+        let mut taken = begin + ids.len();
+        let (mut stored, mut unknown, mut not_sent, mut first_error) = (Vec::new(), Vec::new(), Vec::new(), None);
         let mut answers = answers.into_iter();
-        for id in ids {
+        for (position, id) in (begin..).zip(ids) {
             match answers.next().unwrap_or_else(|| Err(unanswered())) {
-                Ok(enqueued) => sent.push(Sent::new(id, enqueued)),
+                Ok(enqueued) => {
+                    stored.push(position);
+                    sent.push(Sent::new(id, enqueued));
+                }
                 Err(error) => {
                     if error.is_unknown() {
                         unknown.push((position, id));
@@ -101,36 +105,17 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
                     first_error.get_or_insert(error);
                 }
             }
-            position += 1;
         }
         if refused.is_some() {
-            not_sent.push(position);
-            position += 1;
+            not_sent.push(taken);
+            taken += 1;
         }
         if let Some(error) = first_error.map(SendError::broker).or(refused) {
-            return Err(SendManyError {
-                sent: at_their_positions(&sent, &unknown, &not_sent),
-                unknown,
-                not_sent,
-                taken: position,
-                error,
-            });
+            let sent = (0..begin).chain(stored).zip(sent.iter().map(Sent::id)).collect();
+            return Err(SendManyError { sent, unknown, not_sent, taken, error });
         }
     }
     Ok(sent)
-}
-
-/// The messages that were stored, at the positions that the others leave. Asked for only after an
-/// error, so that a position costs nothing where all goes well.
-fn at_their_positions<A>(
-    sent: &[Sent<A>],
-    unknown: &[(usize, MessageId)],
-    not_sent: &[usize],
-) -> Vec<(usize, MessageId)> {
-    let stored = |position: &usize| {
-        not_sent.binary_search(position).is_err() && unknown.binary_search_by_key(position, |(at, _)| *at).is_err()
-    };
-    (0..).filter(stored).zip(sent.iter().map(Sent::id)).collect()
 }
 
 /// Why `send_many` ended early, and what became of each item.

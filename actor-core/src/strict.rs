@@ -4,8 +4,6 @@
 //! So this module writes the brackets and commas, and `serde_json` writes every leaf. Wrapping its
 //! serializer instead would compile each argument's type for two serializers.
 
-use std::fmt;
-
 use serde::Serialize;
 use serde::ser::{self, Error as _, Serializer};
 use serde_json::Error;
@@ -17,22 +15,12 @@ const DEEPEST: usize = 127;
 /// The prefix of the types by which `serde_json` marks text that is JSON already (`RawValue`).
 const VERBATIM: &str = "$serde_json::private::";
 
-/// Why a value cannot be written.
-#[derive(Debug)]
-pub(crate) struct Unserializable(Error);
-
-impl fmt::Display for Unserializable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// Appends a value to a JSON text. After an error, the text is not JSON.
-pub(crate) fn write<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Unserializable> {
+pub(crate) fn write<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Error> {
     let mut writer = Writer { text: std::mem::take(text), depth: 0 };
     let written = value.serialize(&mut writer);
     *text = writer.text;
-    written.map_err(Unserializable)
+    written
 }
 
 struct Writer {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::builder::Builder;
-use super::error::{Problem, WorkerError};
+use super::error::{Kind, Problem, WorkerError};
 use super::executor::Executor;
 use super::outage::{Backoff, Outage};
 use super::panic;
@@ -105,7 +105,7 @@ impl Engine {
         again: impl Future<Output = ()>,
     ) -> Result<(), WorkerError> {
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut session = Session::begin(&self).map_err(WorkerError::heartbeat)?;
+        let mut session = Session::begin(&self).map_err(Kind::Heartbeat)?;
         let last = loop {
             match session.work(&self, &mut shutdown).await {
                 End::Asked => break Some(session),
@@ -116,7 +116,7 @@ impl Engine {
                         None => break None,
                     }
                 }
-                End::Refused(error) => return Err(WorkerError::refused(error)),
+                End::Refused(error) => return Err(Kind::Refused(error).into()),
             }
         };
         self.stop(last, again).await;

@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     #[error("the broker refused the worker")]
     Refused(#[source] Arc<BrokerError>),
     #[error("the worker's heartbeat could not be started")]
-    Heartbeat(#[from] std::io::Error),
+    Heartbeat(#[source] std::io::Error),
 }
 
 /// One thing that is wrong with a worker's settings or actors.
@@ -69,14 +69,6 @@ pub(crate) enum Problem {
 impl WorkerError {
     pub(crate) fn of(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(Kind::Problems(problems))) }
-    }
-
-    pub(crate) fn refused(error: Arc<BrokerError>) -> Self {
-        Self(Kind::Refused(error))
-    }
-
-    pub(crate) fn heartbeat(error: std::io::Error) -> Self {
-        Self(Kind::Heartbeat(error))
     }
 
     /// Whether the program itself must change: an actor, a state or a setting is missing or wrong.

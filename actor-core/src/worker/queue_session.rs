@@ -104,10 +104,7 @@ impl QueueSession {
 
     /// Waits for something, unless the session is halted first: then there is `None`.
     pub(crate) async fn unless_halted<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            waited = wait => Some(waited),
-            () = self.halt.cancelled() => None,
-        }
+        self.halt.run_until_cancelled(wait).await
     }
 
     /// Releases a delivery that has not started.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::fetch::Fetch;
@@ -77,14 +76,7 @@ fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
 
 /// Spawns a service that ends with its session: by itself, or dropped where the broker does not answer.
 fn spawn(session: &Session, service: impl Service + 'static) {
-    session.services.spawn(unless(session.leave.clone(), supervise(service)));
-}
-
-async fn unless(leave: CancellationToken, work: impl Future<Output = ()>) {
-    tokio::select! {
-        () = work => {}
-        () = leave.cancelled() => {}
-    }
+    session.services.spawn(session.leave.clone().run_until_cancelled_owned(supervise(service)));
 }
 
 #[cfg(test)]
