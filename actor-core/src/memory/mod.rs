@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use self::clock::{Clock, Moment};
 use self::queue::{Queue, Renewed, Retention};
@@ -20,6 +20,7 @@ use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
 use crate::settlement::{Outcome, Settled, Settlement};
+use crate::worker::outage::until;
 use crate::worker::panic::shielded;
 use crate::{BrokerError, QueueName};
 
@@ -276,17 +277,11 @@ impl Broker for MemoryBroker {
                 return Ok(deliveries);
             }
             let limit = limit.get_or_insert_with(|| Box::pin(sleep(wait.limit())));
-            let due = async {
-                match until_due {
-                    Some(until_due) => sleep(until_due).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = wait.stopped() => return Ok(Vec::new()),
                 () = limit => return Ok(Vec::new()),
                 () = wake => {}
-                () = due => {}
+                () = until(until_due.and_then(|until_due| Instant::now().checked_add(until_due))) => {}
             }
         }
     }

@@ -15,15 +15,13 @@ use uuid::Uuid;
 
 use super::outage::Outage;
 use super::panic::shielded;
+use super::repeats::InFull;
 use super::service::Service;
 use crate::MessageId;
 use crate::actor::ActorDef;
 
 /// How often the heartbeat asks.
 const TICK: Duration = Duration::from_secs(1);
-
-/// How often it is logged, at most.
-const LOGGED_AGAIN: Duration = Duration::from_secs(60);
 
 /// Without an answer for so long, the runtime stands still. A busy one answers within milliseconds.
 const STANDS: Duration = Duration::from_millis(500);
@@ -94,15 +92,9 @@ struct State {
     asked: Option<Instant>,
     /// Whether the log's last word is that the runtime is blocked.
     is_logged: bool,
-    logged: Option<Instant>,
+    in_full: InFull,
     /// When the runtime last ran again.
     resumed: Option<Instant>,
-}
-
-impl State {
-    fn may_log(&self) -> bool {
-        !self.is_logged && self.logged.is_none_or(|logged| logged.elapsed() >= LOGGED_AGAIN)
-    }
 }
 
 impl Pulse {
@@ -131,11 +123,11 @@ impl Pulse {
                         self.ask.notify_one();
                         None
                     }
-                    Some(asked) if asked.elapsed() >= TICK && state.may_log() => {
-                        (state.is_logged, state.logged) = (true, Some(Instant::now()));
-                        Some(asked.elapsed())
+                    Some(asked) => {
+                        let is_news = asked.elapsed() >= TICK && !state.is_logged;
+                        state.is_logged |= is_news && state.in_full.may_log(1, Instant::now());
+                        (is_news && state.is_logged).then(|| asked.elapsed())
                     }
-                    Some(_) => None,
                 }
             };
             if let Some(blocked) = blocked {

@@ -18,12 +18,10 @@ use tokio::sync::oneshot;
 #[cfg(feature = "testing")]
 use super::panic::catch;
 use super::panic::shielded;
+use super::repeats::InFull;
 
 /// How long a thread waits for a next run before it ends.
 const KEPT: Duration = Duration::from_secs(10);
-
-/// How often it is logged, at most, that the operating system refuses threads.
-const LOGGED_AGAIN: Duration = Duration::from_secs(60);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -51,8 +49,8 @@ struct State {
     /// waits than it can take, so that a burst of short runs does not wake a thread for each of them.
     coming: bool,
     closed: bool,
-    /// When it was last logged that no thread can be started.
-    logged: Option<Instant>,
+    /// How often it was logged that no thread can be started.
+    in_full: InFull,
 }
 
 /// A thread that has nothing to do.
@@ -235,21 +233,17 @@ impl Pool {
 
     /// No thread came. What waits does not wait for one that is busy, perhaps for hours.
     fn refused(self: &Arc<Self>, error: &io::Error) {
-        let (refused, call, is_logged) = {
+        let (refused, call, may_log) = {
             let mut state = self.lock();
             state.coming = false;
             if state.idle.is_empty() {
-                let now = Instant::now();
-                let is_logged = state.logged.is_none_or(|logged| now - logged >= LOGGED_AGAIN);
-                if is_logged {
-                    state.logged = Some(now);
-                }
-                (std::mem::take(&mut state.waiting), None, is_logged)
+                let may_log = state.in_full.may_log(1, Instant::now());
+                (std::mem::take(&mut state.waiting), None, may_log)
             } else {
                 (VecDeque::new(), state.call(), false)
             }
         };
-        if is_logged {
+        if may_log {
             shielded(|| {
                 tracing::warn!(
                     %error,
