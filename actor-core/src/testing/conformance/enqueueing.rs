@@ -12,8 +12,7 @@ use crate::{MessageId, Priority, QueueName};
 /// A message that was taken is delivered to one worker, and to no other.
 pub async fn what_is_enqueued_is_in_flight_once<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&one).await;
+    let delivery = scene.hold_one(&one, "it").await;
     assert_eq!((delivery.body, delivery.crashes), (Bytes::from("it"), 0));
     scene.delivers_nothing(&one).await;
     scene.delivers_nothing(&other).await;

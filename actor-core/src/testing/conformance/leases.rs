@@ -5,11 +5,11 @@ use std::slice;
 use std::time::Duration;
 
 use super::Harness;
-use super::scene::{LEASE, REACHED, Scene, dead_lettered, message, release, retry, texts};
+use super::scene::{LEASE, REACHED, Scene, dead_lettered, message, parked, release, retry, texts};
 use crate::broker::Broker;
 use crate::delivery::Renewal;
 use crate::settlement::{Outcome, Settled};
-use crate::{MessageId, Priority, QueueName};
+use crate::{Priority, QueueName};
 
 /// A worker that was killed says nothing more; its lease ends, and the next takes what it held.
 pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(scene: Scene<H>) {
@@ -32,8 +32,7 @@ pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(scen
 /// A message that kills its workers is known by it.
 pub async fn every_death_counts_as_a_crash<H: Harness>(scene: Scene<H>) {
     let first = scene.worker("first").await;
-    scene.send(&["poison"]).await;
-    scene.claim_one(&first).await;
+    scene.hold_one(&first, "poison").await;
     scene.end_lease(&first).await;
     for crashes in 1..=4 {
         let next = scene.worker("next").await;
@@ -46,16 +45,14 @@ pub async fn every_death_counts_as_a_crash<H: Harness>(scene: Scene<H>) {
 /// Nobody could renew while the storage was away.
 pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&late).await;
+    let delivery = scene.hold_one(&late, "it").await;
     scene.end_lease(&late).await;
     let recovered = scene.recover_with(&other, LEASE).await;
     assert_eq!(texts(&recovered), [""; 0]);
     assert!(scene.renew(&late).await.held);
     assert_eq!(scene.settle(&late, &delivery, retry("it", LEASE)).await, Settled::Applied);
     // The grace is for others: of a worker's own lease it says nothing.
-    scene.send(&["more"]).await;
-    scene.claim_one(&late).await;
+    scene.hold_one(&late, "more").await;
     scene.end_lease(&late).await;
     scene.end_lease(&other).await;
     assert_eq!(texts(&scene.recover_with(&other, Duration::from_secs(3600)).await), [""; 0]);
@@ -88,8 +85,7 @@ pub async fn what_a_dead_worker_held_before_is_recovered_last_and_by_itself<H: H
 /// Nobody would recover.
 pub async fn recovery_of_none_declares_nobody_dead<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&late).await;
+    let delivery = scene.hold_one(&late, "it").await;
     scene.end_lease(&late).await;
     assert_eq!(texts(&scene.recover(&other, 0).await), [""; 0]);
     assert!(scene.renew(&late).await.held);
@@ -132,8 +128,7 @@ pub async fn recoverers_at_once_never_share_a_message<H: Harness>(scene: Scene<H
 /// A storage that was away, or a worker that was held up for a moment, loses no work.
 pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&late).await;
+    let delivery = scene.hold_one(&late, "it").await;
     scene.end_lease(&late).await;
     assert_eq!(scene.renew(&late).await, Renewal::held());
     assert_eq!(texts(&scene.recover(&other, 100).await), [""; 0]);
@@ -143,8 +138,7 @@ pub async fn a_lease_that_ended_unnoticed_is_prolonged<H: Harness>(scene: Scene<
 /// It must learn that others run its messages; a new session of it begins with a lease.
 pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
-    scene.send(&["1", "2"]).await;
-    scene.deliver(&late, 2).await;
+    scene.hold(&late, &["1", "2"]).await;
     scene.end_lease(&late).await;
     scene.recover(&other, 1).await;
     assert_eq!(scene.renew(&late).await, Renewal::lost());
@@ -158,8 +152,7 @@ pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(scene: Scene<
 /// count for the second.
 pub async fn a_worker_whose_lease_has_ended_recovers_nothing<H: Harness>(scene: Scene<H>) {
     let (late, killed, other) = (scene.worker("late").await, scene.worker("killed").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&late).await;
+    let delivery = scene.hold_one(&late, "it").await;
     scene.end_lease(&late).await;
     scene.recover(&killed, 1).await;
     scene.end_lease(&killed).await;
@@ -178,8 +171,7 @@ pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(scene: Scene<H>) {
     scene.broker.register(&late.worker, slice::from_ref(&queues[0]), LEASE).await.expect(REACHED);
     let renew = || async { scene.broker.renew(&late.worker, &queues, LEASE).await.expect(REACHED) };
     assert_eq!(renew().await, Renewal::held());
-    scene.send(&["it"]).await;
-    scene.claim_one(&late).await;
+    scene.hold_one(&late, "it").await;
     scene.end_lease(&late).await;
     assert_eq!(scene.recover(&other, 1).await.len(), 1);
     assert_eq!(renew().await, Renewal::lost());
@@ -188,29 +180,28 @@ pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(scene: Scene<H>) {
 /// Whatever became of its entry: what it holds must not be stranded.
 pub async fn a_worker_without_a_lease_is_dead<H: Harness>(scene: Scene<H>) {
     let (unregistered, other) = (scene.unregistered("unregistered"), scene.worker("other").await);
-    scene.send(&["it"]).await;
-    scene.claim_one(&unregistered).await;
+    scene.hold_one(&unregistered, "it").await;
     let recovered = scene.recover(&other, 100).await;
     assert_eq!(texts(&recovered), ["it"]);
     assert_eq!(recovered[0].crashes, 1);
 }
 
-/// An orderly stop lets nothing wait for a lease to end.
+/// An orderly stop lets nothing wait for a lease to end, and is no crash.
 pub async fn a_deregistered_workers_messages_are_recovered_at_once<H: Harness>(scene: Scene<H>) {
     let (stopped, other) = (scene.worker("stopped").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    scene.claim_one(&stopped).await;
+    scene.hold_one(&stopped, "it").await;
     let queues = slice::from_ref(&scene.queue);
     scene.broker.deregister(&stopped.worker, queues).await.expect(REACHED);
-    assert_eq!(texts(&scene.recover(&other, 100).await), ["it"]);
+    let recovered = scene.recover(&other, 100).await;
+    assert_eq!(texts(&recovered), ["it"]);
+    assert_eq!((recovered[0].crashes, recovered[0].interruptions), (0, 1));
     scene.broker.deregister(&stopped.worker, queues).await.expect("deregistering twice is no error");
 }
 
 /// The work is done, whoever did it. The one who ran it too learns that nothing is left to say.
 pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(scene: Scene<H>) {
     let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
-    scene.send(&["1", "2"]).await;
-    let late = scene.deliver(&zombie, 2).await;
+    let late = scene.hold(&zombie, &["1", "2"]).await;
     scene.end_lease(&zombie).await;
     let recovered = scene.recover(&other, 100).await;
     assert_eq!(texts(&recovered), ["1", "2"]);
@@ -226,8 +217,7 @@ pub async fn a_late_success_counts_and_the_new_holders_does_not<H: Harness>(scen
 /// It says nothing about the run of the worker that has the message now.
 pub async fn a_late_failure_changes_nothing<H: Harness>(scene: Scene<H>) {
     let (zombie, other) = (scene.worker("zombie").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let late = scene.claim_one(&zombie).await;
+    let late = scene.hold_one(&zombie, "it").await;
     scene.end_lease(&zombie).await;
     let recovered = scene.recover(&other, 100).await;
     for end in [retry("it", Duration::ZERO), dead_lettered("it".into(), "it failed"), release("it")] {
@@ -242,8 +232,7 @@ pub async fn a_late_failure_changes_nothing<H: Harness>(scene: Scene<H>) {
 /// So that nobody has to look for the dead at every heartbeat, and none is forgotten.
 pub async fn a_renewal_reports_deaths_until_all_is_recovered<H: Harness>(scene: Scene<H>) {
     let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
-    scene.send(&["1", "2"]).await;
-    scene.deliver(&killed, 2).await;
+    scene.hold(&killed, &["1", "2"]).await;
     assert_eq!(scene.renew(&other).await, Renewal::held());
     scene.end_lease(&killed).await;
     assert!(scene.renew(&other).await.deaths);
@@ -257,15 +246,10 @@ pub async fn a_renewal_reports_deaths_until_all_is_recovered<H: Harness>(scene: 
 /// Its next crash may dead-letter it, wherever it was in between: nothing may be blamed for what runs beside it.
 pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: Harness>(scene: Scene<H>) {
     let (killed, saves) = (scene.worker("killed").await, scene.worker("saves").await);
-    scene.send(&["released", "retried", "parked"]).await;
-    scene.deliver(&killed, 3).await;
+    scene.hold(&killed, &["released", "retried", "parked"]).await;
     scene.end_lease(&killed).await;
     let recovered = scene.recover(&saves, 100).await;
-    let park = |body: &str| {
-        let (id, priority, ability) = (MessageId::new(), Priority::Normal, "a".to_owned());
-        Outcome::Park { id, priority, body: body.to_owned().into(), after: LEASE, ability }.into()
-    };
-    let again = [release("released"), retry("retried", Duration::ZERO), park("parked")];
+    let again = [release("released"), retry("retried", Duration::ZERO), parked("parked", "a", LEASE)];
     for (delivery, settlement) in recovered.iter().zip(again) {
         assert_eq!(scene.settle(&saves, delivery, settlement).await, Settled::Applied);
     }
@@ -290,8 +274,7 @@ pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: H
 /// A worker recovers more than it can run at once, and hands the rest to others.
 pub async fn a_recovered_message_can_be_released<H: Harness>(scene: Scene<H>) {
     let (killed, one, other) = (scene.worker("killed").await, scene.worker("one").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    scene.claim_one(&killed).await;
+    scene.hold_one(&killed, "it").await;
     scene.end_lease(&killed).await;
     let recovered = scene.recover(&one, 1).await;
     assert_eq!(scene.settle(&one, &recovered[0], release("it, crashed once")).await, Settled::Applied);
@@ -303,8 +286,7 @@ pub async fn a_recovered_message_can_be_released<H: Harness>(scene: Scene<H>) {
 pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(scene: Scene<H>) {
     let queues = slice::from_ref(&scene.queue);
     let (stopping, other) = (scene.worker("stopping").await, scene.worker("other").await);
-    scene.send(&["1", "2", "3"]).await;
-    scene.deliver(&stopping, 3).await;
+    scene.hold(&stopping, &["1", "2", "3"]).await;
     scene.broker.stopping(&stopping.worker, queues).await.expect(REACHED);
     scene.broker.stopping(&stopping.worker, queues).await.expect("saying it twice is no error");
     assert_eq!(scene.renew(&stopping).await, Renewal::held());
@@ -320,15 +302,4 @@ pub async fn the_death_of_a_worker_that_was_stopping_is_no_crash<H: Harness>(sce
     let recovered = scene.recover(&heir, 100).await;
     assert_eq!(texts(&recovered), ["1", "2", "3"], "none of them is a suspect");
     assert!(recovered.iter().all(|delivery| (delivery.crashes, delivery.interruptions) == (1, 1)), "{recovered:?}");
-}
-
-/// It ended in good order, though without an answer to its last settlements.
-pub async fn a_deregistered_workers_messages_were_interrupted<H: Harness>(scene: Scene<H>) {
-    let (deregistered, other) = (scene.worker("deregistered").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    scene.claim_one(&deregistered).await;
-    let queues = slice::from_ref(&scene.queue);
-    scene.broker.deregister(&deregistered.worker, queues).await.expect(REACHED);
-    let recovered = scene.recover(&other, 100).await;
-    assert_eq!((recovered[0].crashes, recovered[0].interruptions), (0, 1));
 }

@@ -136,12 +136,10 @@ macro_rules! conformance_tests {
                 settling_twice_changes_nothing
                 a_retry_is_scheduled_in_its_new_form_and_delivered_again
                 a_retry_goes_to_its_priority
-                a_retry_without_delay_is_ready
                 a_dead_lettered_message_is_kept_with_its_reason
                 a_released_message_goes_first_in_its_new_form
                 released_messages_keep_their_order
                 a_waiting_claim_is_woken_by_what_is_released_or_retried
-                a_release_counts_no_crash
                 a_batch_settles_each_delivery_its_own_way
                 only_the_holder_says_that_a_run_failed
                 a_settled_message_is_never_recovered
@@ -167,7 +165,6 @@ macro_rules! conformance_tests {
                 what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again
                 a_recovered_message_can_be_released
                 the_death_of_a_worker_that_was_stopping_is_no_crash
-                a_deregistered_workers_messages_were_interrupted
             }
             parking {
                 a_parked_message_waits_for_a_worker_with_the_ability

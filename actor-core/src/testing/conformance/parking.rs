@@ -2,28 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::Harness;
-use super::scene::{DELAY, HOUR, REACHED, Scene, release, texts};
+use super::scene::{DELAY, HOUR, REACHED, Scene, parked, release, texts};
 use crate::broker::Broker;
 use crate::delivery::{Consumer, Delivery};
 use crate::inspect::{Inspect, State};
-use crate::settlement::{Outcome, Settled, Settlement};
-use crate::{MessageId, Priority};
-
-fn parked(body: &str, ability: &str, after: Duration) -> Settlement {
-    let body = Bytes::copy_from_slice(body.as_bytes());
-    let ability = ability.to_owned();
-    Outcome::Park { id: MessageId::new(), priority: Priority::Normal, body, after, ability }.into()
-}
+use crate::settlement::{Outcome, Settled};
 
 impl<H: Harness> Scene<H> {
     /// Parks a message of each body.
     async fn park(&self, by: &Consumer, messages: &[(&str, &str)], after: Duration) {
         for (body, ability) in messages {
-            self.send(&[body]).await;
-            let delivery = self.claim_one(by).await;
+            let delivery = self.hold_one(by, body).await;
             assert_eq!(self.settle(by, &delivery, parked(body, ability, after)).await, Settled::Applied);
         }
     }
@@ -94,8 +84,7 @@ pub async fn a_parked_message_that_is_deleted_is_not_delivered<H: Harness>(scene
 /// It says nothing about the run of the worker that has the message now.
 pub async fn only_the_holder_parks_a_message<H: Harness>(scene: Scene<H>) {
     let (late, other) = (scene.worker("late").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&late).await;
+    let delivery = scene.hold_one(&late, "it").await;
     scene.end_lease(&late).await;
     assert_eq!(texts(&scene.recover(&other, 1).await), ["it"]);
     assert_eq!(scene.settle(&late, &delivery, parked("it", "a", HOUR)).await, Settled::Stale);

@@ -96,6 +96,17 @@ impl<H: Harness> Scene<H> {
         self.deliver(consumer, 1).await.pop().expect("one was in flight")
     }
 
+    /// Sends messages, and has all of them delivered to `consumer`.
+    pub(super) async fn hold(&self, consumer: &Consumer, bodies: &[&str]) -> Vec<Delivery> {
+        self.send(bodies).await;
+        self.deliver(consumer, bodies.len()).await
+    }
+
+    pub(super) async fn hold_one(&self, consumer: &Consumer, body: &str) -> Delivery {
+        self.send(&[body]).await;
+        self.claim_one(consumer).await
+    }
+
     pub(super) async fn delivers_nothing(&self, consumer: &Consumer) {
         let delivered = self.broker.claim(consumer, 100, &Wait::new(Duration::ZERO)).await.expect(REACHED);
         assert_eq!(texts(&delivered), [""; 0], "nothing should be in flight");
@@ -164,6 +175,12 @@ pub(super) fn message(body: &str, priority: Priority) -> Enqueue {
 pub(super) fn retry(body: &str, after: Duration) -> Settlement {
     let body = Bytes::copy_from_slice(body.as_bytes());
     Outcome::Reschedule { id: MessageId::new(), priority: Priority::Normal, body, after }.into()
+}
+
+pub(super) fn parked(body: &str, ability: &str, after: Duration) -> Settlement {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    let ability = ability.to_owned();
+    Outcome::Park { id: MessageId::new(), priority: Priority::Normal, body, after, ability }.into()
 }
 
 pub(super) fn dead_lettered(body: Bytes, reason: &str) -> Settlement {

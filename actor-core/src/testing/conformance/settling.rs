@@ -14,8 +14,7 @@ use crate::{MessageId, Priority};
 /// Nothing is left of it.
 pub async fn done_ends_a_message<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&worker).await;
+    let delivery = scene.hold_one(&worker, "it").await;
     assert_eq!(scene.settle(&worker, &delivery, Outcome::Done.into()).await, Settled::Applied);
     scene.counts([0, 0, 0, 0]).await;
     scene.delivers_nothing(&worker).await;
@@ -24,8 +23,7 @@ pub async fn done_ends_a_message<H: Harness>(scene: Scene<H>) {
 /// Whatever was first, and whatever comes second.
 pub async fn settling_twice_changes_nothing<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
-    scene.send(&["done", "retried", "dead-lettered", "released"]).await;
-    let delivered = scene.deliver(&worker, 4).await;
+    let delivered = scene.hold(&worker, &["done", "retried", "dead-lettered", "released"]).await;
     let ends =
         || [Outcome::Done.into(), retry("retried", HOUR), dead_lettered(Bytes::from("dead-lettered"), "it failed")];
     let ends = || ends().into_iter().chain([release("released")]);
@@ -41,8 +39,7 @@ pub async fn settling_twice_changes_nothing<H: Harness>(scene: Scene<H>) {
 /// It is the same message for a sender, and a new body for the next worker.
 pub async fn a_retry_is_scheduled_in_its_new_form_and_delivered_again<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
-    scene.send(&["first attempt"]).await;
-    let delivery = scene.claim_one(&worker).await;
+    let delivery = scene.hold_one(&worker, "first attempt").await;
     assert_eq!(scene.settle(&worker, &delivery, retry("second attempt", DELAY)).await, Settled::Applied);
     let (delivered, ()) = tokio::join!(scene.deliver(&worker, 1), scene.advance(DELAY));
     assert_eq!(texts(&delivered), ["second attempt"]);
@@ -56,8 +53,7 @@ pub async fn a_retry_is_scheduled_in_its_new_form_and_delivered_again<H: Harness
 /// The settlement says which, since a broker does not read the body.
 pub async fn a_retry_goes_to_its_priority<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&worker).await;
+    let delivery = scene.hold_one(&worker, "it").await;
     let body = Bytes::from("it, again");
     let retry = Outcome::Reschedule { id: MessageId::new(), priority: Priority::High, body, after: DELAY }.into();
     assert_eq!(scene.settle(&worker, &delivery, retry).await, Settled::Applied);
@@ -66,20 +62,10 @@ pub async fn a_retry_goes_to_its_priority<H: Harness>(scene: Scene<H>) {
     assert_eq!(texts(&scene.deliver(&worker, 2).await), ["it, again", "normal"]);
 }
 
-/// No time is a time that has come.
-pub async fn a_retry_without_delay_is_ready<H: Harness>(scene: Scene<H>) {
-    let worker = scene.worker("worker").await;
-    scene.send(&["first"]).await;
-    let delivery = scene.claim_one(&worker).await;
-    assert_eq!(scene.settle(&worker, &delivery, retry("second", Duration::ZERO)).await, Settled::Applied);
-    assert_eq!(texts(&scene.deliver(&worker, 1).await), ["second"]);
-}
-
 /// For a person; no worker gets it.
 pub async fn a_dead_lettered_message_is_kept_with_its_reason<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
-    scene.send(&["first", "second"]).await;
-    let delivered = scene.deliver(&worker, 2).await;
+    let delivered = scene.hold(&worker, &["first", "second"]).await;
     let undecodable =
         Outcome::DeadLetter { id: None, body: Bytes::from("\u{1f4a9}"), reason: "no message".to_owned() }.into();
     assert_eq!(scene.settle(&worker, &delivered[0], undecodable).await, Settled::Applied);
@@ -105,7 +91,9 @@ pub async fn a_released_message_goes_first_in_its_new_form<H: Harness>(scene: Sc
     scene.enqueue(vec![message("high", Priority::High)]).await;
     assert_eq!(scene.settle(&one, &delivery, release("first, released")).await, Settled::Applied);
     scene.counts([3, 0, 0, 0]).await;
-    assert_eq!(texts(&scene.deliver(&other, 3).await), ["high", "first, released", "second"]);
+    let delivered = scene.deliver(&other, 3).await;
+    assert_eq!(texts(&delivered), ["high", "first, released", "second"]);
+    assert_eq!(delivered[1].crashes, 0);
 }
 
 /// What a stopping worker had not begun is begun by the next in the same order.
@@ -125,8 +113,7 @@ pub async fn a_waiting_claim_is_woken_by_what_is_released_or_retried<H: Harness>
     for (end, delay) in
         [(release("again"), None), (retry("again", Duration::ZERO), None), (retry("again", DELAY), Some(DELAY))]
     {
-        scene.send(&["it"]).await;
-        let delivery = scene.claim_one(&one).await;
+        let delivery = scene.hold_one(&one, "it").await;
         let settle = async {
             assert_eq!(scene.settle(&one, &delivery, end).await, Settled::Applied);
             if let Some(delay) = delay {
@@ -138,20 +125,10 @@ pub async fn a_waiting_claim_is_woken_by_what_is_released_or_retried<H: Harness>
     }
 }
 
-/// A worker that stops in good order harms no message.
-pub async fn a_release_counts_no_crash<H: Harness>(scene: Scene<H>) {
-    let (one, other) = (scene.worker("one").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&one).await;
-    scene.settle(&one, &delivery, release("it")).await;
-    assert_eq!(scene.claim_one(&other).await.crashes, 0);
-}
-
 /// A batch is one call, not one fate.
 pub async fn a_batch_settles_each_delivery_its_own_way<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
-    scene.send(&["1", "2", "3", "4", "5", "6"]).await;
-    let delivered = scene.deliver(&worker, 6).await;
+    let delivered = scene.hold(&worker, &["1", "2", "3", "4", "5", "6"]).await;
     assert_eq!(scene.settle(&worker, &delivered[5], Outcome::Done.into()).await, Settled::Applied);
     let ends = [
         Outcome::Done.into(),
@@ -174,8 +151,7 @@ pub async fn a_batch_settles_each_delivery_its_own_way<H: Harness>(scene: Scene<
 /// Success is a fact about the work, failure one about a run.
 pub async fn only_the_holder_says_that_a_run_failed<H: Harness>(scene: Scene<H>) {
     let (holder, other) = (scene.worker("holder").await, scene.worker("other").await);
-    scene.send(&["it"]).await;
-    let delivery = scene.claim_one(&holder).await;
+    let delivery = scene.hold_one(&holder, "it").await;
     for end in [retry("it", HOUR), dead_lettered("it".into(), "it failed"), release("it")] {
         assert_eq!(scene.settle(&other, &delivery, end).await, Settled::Stale);
     }
@@ -186,8 +162,7 @@ pub async fn only_the_holder_says_that_a_run_failed<H: Harness>(scene: Scene<H>)
 /// The death of its worker comes too late to matter.
 pub async fn a_settled_message_is_never_recovered<H: Harness>(scene: Scene<H>) {
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
-    scene.send(&["done", "retried", "dead-lettered", "released"]).await;
-    let delivered = scene.deliver(&one, 4).await;
+    let delivered = scene.hold(&one, &["done", "retried", "dead-lettered", "released"]).await;
     let ends = [Outcome::Done.into(), retry("it", HOUR), dead_lettered("it".into(), "it failed"), release("it")];
     for (delivery, end) in delivered.iter().zip(ends) {
         assert_eq!(scene.settle(&one, delivery, end).await, Settled::Applied);
