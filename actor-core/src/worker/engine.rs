@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::builder::Builder;
 use super::error::{Kind, Problem, WorkerError};
 use super::executor::Executor;
-use super::outage::{Backoff, Outage};
+use super::outage::{Absence, Backoff};
 use super::panic;
 use super::plan::{Plan, Selection};
 use super::queue_session::ServedQueue;
@@ -39,7 +39,7 @@ pub(crate) struct Engine {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) queues: Vec<Arc<ServedQueue>>,
     pub(crate) executor: Arc<Executor>,
-    pub(crate) outage: Outage,
+    pub(crate) absence: Arc<Absence>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) runs: TaskTracker,
     pub(crate) settlers: TaskTracker,
@@ -89,7 +89,7 @@ impl Engine {
             shutdown_timeout: builder.shutdown_timeout,
             queues,
             executor: Arc::new(executor),
-            outage: Outage::on_the_runtime(&pulse),
+            absence: Arc::default(),
             pulse,
             runs: TaskTracker::new(),
             settlers: TaskTracker::new(),

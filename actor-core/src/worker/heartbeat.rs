@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::engine::Engine;
 use super::outage::{Backoff, Outage};
 use super::panic::caught;
 use super::service::{Service, supervise};
-use super::stall::Pulse;
 use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
@@ -122,26 +122,22 @@ struct Renewer {
 
 impl Heartbeat {
     /// Begins a lease.
-    pub(crate) fn start(
-        broker: Arc<dyn Broker>,
-        worker: WorkerId,
-        queues: Vec<QueueName>,
-        lease: Duration,
-        outage: Outage,
-        pulse: Arc<Pulse>,
-    ) -> std::io::Result<Self> {
+    pub(super) fn start(engine: &Engine, worker: &WorkerId) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
+        let (broker, worker, lease) = (Arc::clone(&engine.broker), worker.clone(), engine.lease);
+        let queues: Vec<_> = engine.queues.iter().map(|served| served.queue.clone()).collect();
         let renewer = Renewer {
             broker: Arc::clone(&broker),
             worker: worker.clone(),
             queues: queues.clone(),
             lease,
-            outage,
+            outage: Outage::new(&engine.absence, None, None),
             status: sender,
             stopping: stopping.clone(),
         };
+        let pulse = Arc::clone(&engine.pulse);
         let stopped = stop.clone();
         let abandoned = CancellationToken::new();
         let abandon = abandoned.clone().drop_guard();

@@ -19,18 +19,17 @@ const MOST_LOGGED: u32 = 10;
 /// permissions of its own: one may be cut off while the others work.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
-    /// Whose part it is; `None` where it is the whole worker's.
+    /// Which it serves; `None` for the heartbeat.
     queue: Option<QueueName>,
     away: AtomicBool,
     refused: AtomicBool,
     worker: Arc<Absence>,
-    /// What is known of the runtime that it runs on, where user code may block that.
     pulse: Option<Arc<Pulse>>,
 }
 
 /// How many parts of a worker cannot reach the broker.
 #[derive(Debug, Default)]
-struct Absence {
+pub(crate) struct Absence {
     // Locked where a part's state changes, and never while something is logged.
     parts: Mutex<usize>,
     // Locked for a moment by whoever is to log.
@@ -40,29 +39,10 @@ struct Absence {
 }
 
 impl Outage {
-    /// A worker's, whose parts are on the runtime.
-    pub(crate) fn on_the_runtime(pulse: &Arc<Pulse>) -> Self {
-        Self::new(None, Some(pulse), &Arc::default())
-    }
-
-    /// The same worker's, for a part of its own.
-    pub(crate) fn part(&self) -> Self {
-        Self::new(None, self.pulse.as_ref(), &self.worker)
-    }
-
-    /// The same worker's, for a part of its own on a thread that nobody blocks.
-    pub(crate) fn on_a_thread(&self) -> Self {
-        Self::new(None, None, &self.worker)
-    }
-
-    /// The same worker's, for a part of its own that serves a queue.
-    pub(crate) fn part_of(&self, queue: &QueueName) -> Self {
-        Self::new(Some(queue.clone()), self.pulse.as_ref(), &self.worker)
-    }
-
-    fn new(queue: Option<QueueName>, pulse: Option<&Arc<Pulse>>, worker: &Arc<Absence>) -> Self {
+    /// A part of `worker`. `pulse` is that of the runtime that it runs on, where user code may block that.
+    pub(crate) fn new(worker: &Arc<Absence>, queue: Option<&QueueName>, pulse: Option<&Arc<Pulse>>) -> Self {
         let (away, refused) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { queue, away, refused, worker: Arc::clone(worker), pulse: pulse.cloned() }
+        Self { queue: queue.cloned(), away, refused, worker: Arc::clone(worker), pulse: pulse.cloned() }
     }
 
     /// Notes that a call failed.

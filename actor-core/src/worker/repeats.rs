@@ -2,16 +2,9 @@
 //! them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-
-use super::executor::Executor;
-use super::heartbeat::Status;
-use super::outage::Outage;
-use super::service::Service;
 use crate::QueueName;
 
 /// How many different things are kept apart: their names come with the messages, from anybody.
@@ -131,31 +124,6 @@ impl Repeats {
     fn lock(&self) -> MutexGuard<'_, HashMap<(Repeated, QueueName, String), Repeat>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Logs the sums of a worker when they are due.
-pub(super) struct LogRepeats {
-    pub(super) executor: Arc<Executor>,
-    /// It changes with each heartbeat, and sets the pace.
-    pub(super) status: watch::Receiver<Status>,
-    pub(super) outage: Outage,
-    pub(super) halt: CancellationToken,
-}
-
-impl Service for LogRepeats {
-    fn outage(&self) -> &Outage {
-        &self.outage
-    }
-
-    async fn work(&mut self) {
-        loop {
-            tokio::select! {
-                changed = self.status.changed() => if changed.is_err() { return },
-                () = self.halt.cancelled() => return,
-            }
-            self.executor.repeats.log(false);
-        }
     }
 }
 

@@ -10,10 +10,8 @@ use super::outage::{Backoff, Outage};
 use super::panic::{caught, shielded};
 use super::queue_session::{QueueSession, ServedQueue};
 use super::recover::Recover;
-use super::repeats::LogRepeats;
 use super::session::Session;
 use super::settle::Settler;
-use super::stall::Answer;
 use super::unpark::Unpark;
 use crate::BrokerError;
 use crate::delivery::Consumer;
@@ -40,10 +38,15 @@ pub(crate) async fn supervise(mut service: impl Service) {
 
 /// Starts the services of a session whose lease is live. Its heartbeat runs already, on a thread of its own.
 pub(crate) fn start(session: &Session, engine: &Engine) {
-    let (executor, halt) = (Arc::clone(&engine.executor), session.halt.clone());
-    spawn(session, LogRepeats { executor, status: session.status(), outage: engine.outage.part(), halt });
-    let (pulse, halt) = (Arc::clone(&engine.pulse), session.halt.clone());
-    spawn(session, Answer { pulse, outage: engine.outage.part(), halt });
+    let (pulse, executor) = (Arc::clone(&engine.pulse), Arc::clone(&engine.executor));
+    let answering = async move {
+        let listening = pulse.listen();
+        loop {
+            listening.answer().await;
+            shielded(|| executor.repeats.log(false));
+        }
+    };
+    session.services.spawn(session.halt.clone().run_until_cancelled_owned(answering));
     for served in &engine.queues {
         serve(session, engine, served);
     }
@@ -52,7 +55,7 @@ pub(crate) fn start(session: &Session, engine: &Engine) {
 /// Starts what every queue has of its own.
 fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     let consumer = Consumer::new(session.worker.clone(), served.queue.clone());
-    let outage = || engine.outage.part_of(&served.queue);
+    let outage = || Outage::new(&engine.absence, Some(&served.queue), Some(&engine.pulse));
     let (broker, give_up) = (&engine.broker, &engine.give_up);
     let (settlements, settler) = Settler::new(broker, consumer.clone(), served, outage(), give_up);
     engine.settlers.spawn(supervise(settler));

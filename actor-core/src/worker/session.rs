@@ -41,10 +41,7 @@ impl Session {
     /// Begins a lease. Nothing is claimed before it is live.
     pub(crate) fn begin(engine: &Engine) -> std::io::Result<Self> {
         let worker = WorkerId::new(&engine.name);
-        let queues = engine.queues.iter().map(|served| served.queue.clone()).collect();
-        let (broker, pulse) = (Arc::clone(&engine.broker), Arc::clone(&engine.pulse));
-        let outage = engine.outage.on_a_thread();
-        let heartbeat = Heartbeat::start(broker, worker.clone(), queues, engine.lease, outage, pulse)?;
+        let heartbeat = Heartbeat::start(engine, &worker)?;
         let (halt, leave) = (CancellationToken::new(), CancellationToken::new());
         Ok(Self { worker, heartbeat, halt, leave, stop: Arc::default(), services: TaskTracker::new() })
     }

@@ -10,13 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::outage::Outage;
 use super::panic::shielded;
 use super::repeats::InFull;
-use super::service::Service;
 use crate::MessageId;
 use crate::actor::ActorDef;
 
@@ -156,9 +153,22 @@ impl Pulse {
         running.collect()
     }
 
-    fn answer(&self) {
+    /// Begins to answer. Called on the runtime.
+    pub(super) fn listen(&self) -> Listening<'_> {
+        *locked(&self.state) = State { listens: true, ..State::default() };
+        Listening(self)
+    }
+}
+
+/// What answers on the runtime, until it is dropped.
+pub(super) struct Listening<'a>(&'a Pulse);
+
+impl Listening<'_> {
+    /// Waits until it is asked, about once a second, and answers.
+    pub(super) async fn answer(&self) {
+        self.0.ask.notified().await;
         let (blocked, was_logged) = {
-            let mut state = locked(&self.state);
+            let mut state = locked(&self.0.state);
             let blocked = state.asked.take().map(|asked| asked.elapsed()).unwrap_or_default();
             if blocked >= STANDS {
                 state.resumed = Some(Instant::now());
@@ -166,45 +176,18 @@ impl Pulse {
             (blocked, std::mem::take(&mut state.is_logged))
         };
         if was_logged {
-            tracing::info!(?blocked, "runtime runs again");
+            shielded(|| tracing::info!(?blocked, "runtime runs again"));
         }
     }
+}
 
-    fn listen(&self, listens: bool) {
-        *locked(&self.state) = State { listens, ..State::default() };
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        *locked(&self.0.state) = State::default();
     }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Answers on the runtime.
-pub(super) struct Answer {
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) outage: Outage,
-    pub(super) halt: CancellationToken,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.pulse.listen(false);
-    }
-}
-
-impl Service for Answer {
-    fn outage(&self) -> &Outage {
-        &self.outage
-    }
-
-    async fn work(&mut self) {
-        self.pulse.listen(true);
-        loop {
-            tokio::select! {
-                () = self.pulse.ask.notified() => self.pulse.answer(),
-                () = self.halt.cancelled() => return,
-            }
-        }
-    }
 }
