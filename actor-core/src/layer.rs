@@ -82,14 +82,12 @@ where
 pub(crate) struct Layers(Arc<[Arc<dyn Layer>]>);
 
 impl Layers {
+    pub(crate) fn push(&mut self, layer: impl Layer) {
+        self.0 = self.0.iter().cloned().chain([Arc::new(layer) as Arc<dyn Layer>]).collect();
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-}
-
-impl From<Vec<Arc<dyn Layer>>> for Layers {
-    fn from(layers: Vec<Arc<dyn Layer>>) -> Self {
-        Self(layers.into())
     }
 }
 

@@ -182,15 +182,3 @@ impl SendManyError {
         Self { sent: Vec::new(), unknown: Vec::new(), not_sent: Vec::new(), taken: 0, error }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::BrokerError;
-
-    #[test]
-    fn what_main_prints_of_it_says_how_far_it_came_and_why_no_further() {
-        let error = SendManyError::before_any(SendError::broker(BrokerError::busy("redis is full")));
-        assert_eq!(format!("{error:?}"), format!("{error}: the message was not stored: redis is full"));
-    }
-}

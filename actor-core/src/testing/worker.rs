@@ -124,10 +124,7 @@ impl TestWorker {
         for queue in self.queues().await {
             let listing = self.broker.memory().list(&queue, State::Scheduled, Page::first(1)).await.expect(IN_PROCESS);
             let due = listing.messages.first().and_then(|message| message.time);
-            next = match (next, due) {
-                (Some(one), Some(other)) => Some(std::cmp::min(one, other)),
-                (one, other) => one.or(other),
-            };
+            next = next.into_iter().chain(due).min();
         }
         next
     }

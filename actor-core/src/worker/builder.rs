@@ -1,7 +1,7 @@
 //! A worker's settings, each with its default and the reason for it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::error::{Problem, WorkerError};
 use super::signal::{Signals, stop_requested, stop_requested_again};
 use crate::actor::{Implementation, ImplementationDef};
 use crate::context::States;
-use crate::layer::Layer;
+use crate::layer::{Layer, Layers};
 use crate::{Broker, QueueName};
 
 /// Slots for each queue. Most actors wait for others' answers, so there are many more than cores.
@@ -28,11 +28,12 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 const MAX_CRASHES: u32 = 3;
 
 /// A worker, about to run. See [`Worker::builder`](super::Worker::builder).
+#[derive(Debug)]
 #[must_use = "a worker does nothing until it runs"]
 pub struct Builder {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) states: States,
-    pub(super) layers: Vec<Arc<dyn Layer>>,
+    pub(super) layers: Layers,
     pub(super) registered: Vec<&'static ImplementationDef>,
     pub(super) queues: Option<BTreeSet<QueueName>>,
     pub(super) also_served: BTreeSet<QueueName>,
@@ -53,7 +54,7 @@ impl Builder {
         Self {
             broker: Arc::new(broker),
             states: States::default(),
-            layers: Vec::new(),
+            layers: Layers::default(),
             registered: Vec::new(),
             queues: None,
             also_served: BTreeSet::new(),
@@ -79,7 +80,7 @@ impl Builder {
     /// Surrounds every run with middleware: see [`layer`](crate::layer). The first that is added is the
     /// outermost. Default: none.
     pub fn layer(mut self, layer: impl Layer) -> Self {
-        self.layers.push(Arc::new(layer));
+        self.layers.push(layer);
         self
     }
 
@@ -235,19 +236,5 @@ impl Builder {
 
     fn queue_name<N: TryInto<QueueName, Error: Display>>(&mut self, name: N) -> Option<QueueName> {
         name.try_into().map_err(|error| self.problems.push(Problem::QueueName(error.to_string()))).ok()
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("broker", &self.broker)
-            .field("name", &self.name)
-            .field("queues", &self.queues)
-            .field("also_served", &self.also_served)
-            .field("concurrency", &self.concurrency)
-            .field("total_concurrency", &self.total_concurrency)
-            .field("lease", &self.lease)
-            .finish_non_exhaustive()
     }
 }

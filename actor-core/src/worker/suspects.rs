@@ -35,22 +35,3 @@ impl Suspects {
         Arc::clone(&self.0).try_acquire_many_owned(permits).ok()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suspects_run_together_and_one_on_its_last_delivery_is_isolated() {
-        let suspects = Suspects::new();
-        let first = suspects.admit(false).unwrap();
-        let second = suspects.admit(false).unwrap();
-        assert!(suspects.admit(true).is_none(), "a last allowed delivery beside two suspects");
-        drop((first, second));
-        let last = suspects.admit(true).unwrap();
-        assert!(suspects.admit(false).is_none(), "a suspect beside a last allowed delivery");
-        assert!(suspects.admit(true).is_none(), "two last deliveries at once");
-        drop(last);
-        assert!(suspects.admit(true).is_some());
-    }
-}

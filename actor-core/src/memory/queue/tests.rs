@@ -50,20 +50,6 @@ fn dead_letters_end_after_a_week() {
 }
 
 #[test]
-fn the_oldest_dead_letters_make_room_for_new_ones() {
-    let mut queue = Queue::default();
-    dead_letter(&mut queue, "first", at(0));
-    for _ in 1..queue.retention.count {
-        dead_letter(&mut queue, "more", at(0));
-    }
-    assert_eq!(queue.dead.len(), 10_000);
-    dead_letter(&mut queue, "last", at(0));
-    assert_eq!(queue.dead.len(), 10_000);
-    assert_eq!(queue.dead.first_key_value().unwrap().1.body, "more");
-    assert_eq!(queue.dead.last_key_value().unwrap().1.body, "last");
-}
-
-#[test]
 fn a_key_reads_as_it_is_written() {
     let key = Key { rank: u64::MAX, number: 7 };
     assert_eq!(key.to_string().parse(), Ok(key));
