@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::headers::Headers;
 use crate::{MessageId, QueueName, TraceParent};
@@ -33,7 +32,10 @@ pub struct Context(Arc<Inner>);
 struct Inner {
     run: RunInfo,
     states: Arc<States>,
-    cancel: Cancel,
+    /// Ends this run with its worker's others.
+    worker: Arc<Stop>,
+    /// Ends this run.
+    own: Signal,
 }
 
 /// What a run knows of its message and of itself.
@@ -56,8 +58,7 @@ pub(crate) struct RunInfo {
 
 impl Context {
     pub(crate) fn new(run: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
-        let cancel = Cancel { worker, own: OnceLock::new(), changed: Notify::new() };
-        Self(Arc::new(Inner { run, states, cancel }))
+        Self(Arc::new(Inner { run, states, worker, own: Signal::default() }))
     }
 
     /// The message's identity, the same in every attempt.
@@ -151,7 +152,7 @@ impl Context {
     /// Why this run should end; `None` while it should not.
     #[must_use]
     pub fn cancellation(&self) -> Option<Cancellation> {
-        self.0.cancel.reason()
+        self.0.own.reason().or_else(|| self.0.worker.reason())
     }
 
     /// Completes once this run should end, and says why.
@@ -160,26 +161,22 @@ impl Context {
     ///
     /// Dropping the future has no effect.
     pub async fn cancelled(&self) -> Cancellation {
-        self.0.cancel.cancelled().await
+        tokio::select! {
+            biased;
+            reason = self.0.own.raised() => reason,
+            reason = self.0.worker.asked.raised() => self.0.worker.reason().unwrap_or(reason),
+        }
     }
 
     /// Cancels this run, which is over its time limit.
     pub(crate) fn exceed_time_limit(&self) {
-        let _ = self.0.cancel.own.set(Cancellation::TimeLimit);
-        self.0.cancel.changed.notify_waiters();
+        self.0.own.raise(Cancellation::TimeLimit);
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("id", &self.0.run.id)
-            .field("actor", &self.0.run.actor)
-            .field("queue", &self.0.run.queue)
-            .field("attempt", &self.0.run.attempt)
-            .field("crashes", &self.0.run.crashes)
-            .field("token", &self.0.run.token)
-            .finish_non_exhaustive()
+        f.debug_tuple("Context").field(&self.0.run).finish()
     }
 }
 
@@ -201,62 +198,58 @@ pub enum Cancellation {
 /// what still runs.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
-    reason: OnceLock<Cancellation>,
-    signal: CancellationToken,
-    order: OnceLock<Cancellation>,
-    abort: CancellationToken,
+    asked: Signal,
+    ordered: Signal,
 }
 
 impl Stop {
     /// Asks actors to end.
     pub(crate) fn signal(&self, reason: Cancellation) {
-        // The first reason stays, and stands before anyone can be woken by it.
-        let _ = self.reason.set(reason);
-        self.signal.cancel();
+        self.asked.raise(reason);
     }
 
     /// Has every run that can be dropped dropped.
     pub(crate) fn abort(&self, reason: Cancellation) {
-        let _ = self.order.set(reason);
-        self.signal(reason);
-        self.abort.cancel();
+        self.ordered.raise(reason);
+        self.asked.raise(reason);
     }
 
     /// Why runs should end; `None` while they should not.
     pub(crate) fn reason(&self) -> Option<Cancellation> {
-        self.order.get().or_else(|| self.reason.get()).copied()
+        self.ordered.reason().or_else(|| self.asked.reason())
     }
 
     /// Completes once runs are to be dropped, and says why.
     pub(crate) async fn aborted(&self) -> Cancellation {
-        self.abort.cancelled().await;
-        *self.order.get().expect("the reason is set before the token is cancelled")
+        self.ordered.raised().await
     }
 }
 
-/// One run's end, called for: by its worker's, or by its own time limit.
-#[derive(Debug)]
-struct Cancel {
-    worker: Arc<Stop>,
-    // A run registers nowhere until its actor asks, since most runs are over before they are cancelled.
-    own: OnceLock<Cancellation>,
+/// A reason to end, once there is one. The first stays.
+#[derive(Debug, Default)]
+struct Signal {
+    reason: OnceLock<Cancellation>,
+    // A run registers here only once its actor asks, since most runs are over before they are cancelled.
     changed: Notify,
 }
 
-impl Cancel {
-    fn reason(&self) -> Option<Cancellation> {
-        self.own.get().copied().or_else(|| self.worker.reason())
+impl Signal {
+    fn raise(&self, reason: Cancellation) {
+        let _ = self.reason.set(reason);
+        self.changed.notify_waiters();
     }
 
-    async fn cancelled(&self) -> Cancellation {
+    fn reason(&self) -> Option<Cancellation> {
+        self.reason.get().copied()
+    }
+
+    async fn raised(&self) -> Cancellation {
+        // Made before the reason is read, so that no change is missed.
         let changed = self.changed.notified();
         if let Some(reason) = self.reason() {
             return reason;
         }
-        tokio::select! {
-            () = changed => {}
-            () = self.worker.signal.cancelled() => {}
-        }
+        changed.await;
         self.reason().expect("the reason is set before anyone is woken")
     }
 }

@@ -1,7 +1,6 @@
 //! An actor's error that also says what to do next.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::time::Duration;
 
 use crate::causes::chain;
@@ -29,6 +28,7 @@ use crate::causes::chain;
 /// }
 /// # assert!(charge(1).is_ok());
 /// ```
+#[derive(Debug)]
 // It must not implement `Error`, or it would be one of the errors that turn into it.
 pub struct Failure {
     error: String,
@@ -71,12 +71,6 @@ impl Failure {
 impl<'a, E: Into<Box<dyn StdError + Send + Sync + 'a>>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self { error: chain(&*error.into()), next: Next::AsConfigured }
-    }
-}
-
-impl fmt::Debug for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Failure").field("error", &self.error).field("next", &self.next).finish()
     }
 }
 
