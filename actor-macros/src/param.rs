@@ -1,6 +1,7 @@
 //! One parameter of an actor's function: an argument, the run's context, or a state of the worker.
 
 use proc_macro2::Ident;
+use quote::ToTokens;
 use syn::{Attribute, Expr, FnArg, Meta, Pat, PatType, Signature, Type, TypeReference};
 
 use crate::errors::Errors;
@@ -136,58 +137,28 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Error
         Type::Reference(reference) => (Some(reference), owned::bare(&reference.elem)),
         owned => (None, owned),
     };
-    let what = if let Some(state) = attrs.state {
-        refuse_default(&attrs, "a state comes from the worker: remove the default", errors);
-        Shared::State(state)
-    } else if is_context(elem) {
-        refuse_default(&attrs, "the context is not an argument: remove the default", errors);
-        Shared::Context
-    } else {
-        return argument(reference, elem, attrs, place, errors);
+    let (what, no_default, borrows, at): (_, _, _, &dyn ToTokens) = match attrs.state {
+        Some(attr) => ("state", "a state comes from the worker", "a state is shared by all runs", attr),
+        None if is_context(elem) => ("context", "the context is not an argument", "a run borrows its context", ty),
+        None => return argument(reference, elem, attrs, place, errors),
     };
+    if let Some((default, _)) = attrs.default {
+        errors.add(default, format!("{no_default}: remove the default"));
+    }
     if let Form::Declaration = place.form {
-        match what {
-            Shared::State(attr) => {
-                errors.add(attr, "a declaration lists what is sent: move the state to the implementation");
-            }
-            Shared::Context => {
-                errors.add(ty, "a declaration lists what is sent: move the context to the implementation");
-            }
-        }
+        errors.add(at, format!("a declaration lists what is sent: move the {what} to the implementation"));
         return None;
     }
-    match reference {
-        Some(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {}
-        _ => {
-            let why = match what {
-                Shared::State(_) => "a state is shared by all runs",
-                Shared::Context => "a run borrows its context",
-            };
-            errors.add(ty, format!("{why}: write `&{}`", written(elem)));
-            return None;
-        }
+    if reference.is_none_or(|reference| reference.mutability.is_some() || reference.lifetime.is_some()) {
+        errors.add(ty, format!("{borrows}: write `&{}`", written(elem)));
+        return None;
     }
     if owned::is_unsized(elem) {
         let elem = written(elem);
         errors.add(ty, format!("a state's type must be sized: write `&Arc<{elem}>`, or a type of your own"));
         return None;
     }
-    Some(match what {
-        Shared::State(_) => Kind::State(elem.clone()),
-        Shared::Context => Kind::Context,
-    })
-}
-
-/// What a run borrows besides its arguments.
-enum Shared<'a> {
-    State(&'a Attribute),
-    Context,
-}
-
-fn refuse_default(attrs: &Attrs<'_>, why: &str, errors: &mut Errors) {
-    if let Some((default, _)) = &attrs.default {
-        errors.add(default, why);
-    }
+    Some(if attrs.state.is_some() { Kind::State(elem.clone()) } else { Kind::Context })
 }
 
 fn argument(
