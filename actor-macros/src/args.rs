@@ -159,24 +159,29 @@ impl Args {
     }
 }
 
-/// The text of a string literal.
-fn text(value: &Expr, what: &str, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
-    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
-        return Some(text.clone());
-    }
-    errors.add(value, format!("{what}: write `{}`", example(option).unwrap_or_default()));
-    None
-}
-
-fn checked_name(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
-    let text = text(value, "a name is a string literal", option, errors)?;
-    match name::check(&text.value()) {
-        Ok(()) => Some(text),
+/// What the text of a string literal says, and the literal.
+fn parsed<T>(
+    value: &Expr,
+    what: &str,
+    option: &Ident,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+    errors: &mut Errors,
+) -> Option<(T, LitStr)> {
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value else {
+        errors.add(value, format!("{what}: write `{}`", example(option).unwrap_or_default()));
+        return None;
+    };
+    match parse(&text.value()) {
+        Ok(parsed) => Some((parsed, text.clone())),
         Err(what) => {
             errors.add(text, what);
             None
         }
     }
+}
+
+fn checked_name(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
+    parsed(value, "a name is a string literal", option, name::check, errors).map(|((), text)| text)
 }
 
 fn number(value: &Expr, errors: &mut Errors) -> Option<u32> {
@@ -190,14 +195,7 @@ fn number(value: &Expr, errors: &mut Errors) -> Option<u32> {
 }
 
 fn millis(value: &Expr, what: &str, option: &Ident, errors: &mut Errors) -> Option<Millis> {
-    let text = text(value, what, option, errors)?;
-    match duration::parse(&text.value()) {
-        Ok(ms) => Some(Millis(ms, text)),
-        Err(what) => {
-            errors.add(text, what);
-            None
-        }
-    }
+    parsed(value, what, option, duration::parse, errors).map(|(ms, text)| Millis(ms, text))
 }
 
 fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Limit> {
@@ -214,16 +212,13 @@ fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Limit> {
 }
 
 fn priority(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Ident> {
-    let text = text(value, "a priority is \"high\", \"normal\" or \"low\"", option, errors)?;
-    let variant = match text.value().as_str() {
-        "high" => "High",
-        "normal" => "Normal",
-        "low" => "Low",
-        other => {
-            errors.add(&text, format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\""));
-            return None;
-        }
+    let variant = |text: &str| match text {
+        "high" => Ok("High"),
+        "normal" => Ok("Normal"),
+        "low" => Ok("Low"),
+        other => Err(format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\"")),
     };
+    let (variant, _) = parsed(value, "a priority is \"high\", \"normal\" or \"low\"", option, variant, errors)?;
     Some(Ident::new(variant, Span::call_site()))
 }
 

@@ -225,20 +225,11 @@ impl Item {
             return TokenStream::new();
         }
         let body = self.body.as_ref().map_or_else(|| quote!({ loop {} }), ToTokens::to_token_stream);
+        let unused = self.body.is_none().then(|| quote!(#[allow(unused_variables, unused_mut)]));
         let Attrs { docs, cfgs, deprecated, allows, rest } = &self.attrs;
-        let mut tokens = TokenStream::new();
-        if self.body.is_none() {
-            tokens.extend(quote!(#[allow(unused_variables, unused_mut)]));
-        }
-        for attr in [docs, cfgs, deprecated, allows, rest].into_iter().flatten() {
-            attr.to_tokens(&mut tokens);
-        }
         let mut sig = self.sig.clone();
         sig.inputs.iter_mut().for_each(strip);
-        vis.to_tokens(&mut tokens);
-        sig.to_tokens(&mut tokens);
-        body.to_tokens(&mut tokens);
-        tokens
+        quote!(#unused #(#docs)* #(#cfgs)* #(#deprecated)* #(#allows)* #(#rest)* #vis #sig #body)
     }
 }
 
