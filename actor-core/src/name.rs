@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::causes::debug_as_shown;
 
-/// The longest name, in bytes.
 const LONGEST: usize = 128;
 
 /// The name of a queue: 1 to 128 of the characters `A-Z a-z 0-9 _ - .`

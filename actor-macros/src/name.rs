@@ -1,6 +1,5 @@
 //! Checks the names of actors and queues, by the same rule as `actor_core::QueueName`.
 
-/// Checks a name. The error says what to write.
 pub(crate) fn check(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a name has at least one character".to_owned());

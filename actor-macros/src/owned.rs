@@ -38,7 +38,6 @@ pub(crate) fn is_refused_by_rustc(ty: &Type) -> bool {
     refused
 }
 
-/// Checks the type that an actor returns.
 pub(crate) fn check_return(output: &ReturnType, errors: &mut Errors) {
     const OWN: &str = "an actor owns what it returns: write an owned type, such as `String` for `&str`";
     let ReturnType::Type(_, ty) = output else { return };

@@ -13,7 +13,6 @@ use super::queue::{Dead, InFlight, Key, Ready, Scheduled};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::{BrokerError, QueueName, wire};
 
-/// The most messages of one page.
 const LONGEST_PAGE: usize = 1_000;
 
 #[async_trait]
@@ -127,7 +126,6 @@ impl Inspect for MemoryBroker {
     }
 }
 
-/// One page of the messages in one state.
 fn listing<T>(messages: &BTreeMap<Key, T>, after: Option<Key>, limit: usize, show: fn(Key, &T) -> Listed) -> Listing {
     let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = messages.range((begin, Bound::Unbounded));

@@ -80,7 +80,6 @@ struct Slot {
     /// Wakes every claim that waits, since one of them may be stopped or dropped at that moment and
     /// would lose a wake-up meant for one.
     changed: Arc<Notify>,
-    /// Dead letters that were removed.
     pruned: Digest,
 }
 

@@ -224,7 +224,6 @@ impl Queue {
         self.in_turn == 0
     }
 
-    /// What is claimed next.
     fn next_ready(&self, out_of_turn: bool) -> Option<Key> {
         let first_from = |rank| self.ready.range(Key { rank, number: 0 }..).next().map(|(key, _)| *key);
         let lanes = [Priority::Low, Priority::Normal].map(|priority| released(level(priority)));

@@ -121,7 +121,6 @@ struct Renewer {
 }
 
 impl Heartbeat {
-    /// Begins a lease.
     pub(super) fn start(engine: &Engine, worker: &WorkerId) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();

@@ -45,7 +45,6 @@ impl Outage {
         Self { queue: queue.cloned(), away, refused, worker: Arc::clone(worker), pulse: pulse.cloned() }
     }
 
-    /// Notes that a call failed.
     pub(crate) fn failed(&self, error: &BrokerError) {
         let queue = || self.queue.as_ref().map(display);
         if error.is_unavailable() {
@@ -68,7 +67,6 @@ impl Outage {
         }
     }
 
-    /// Notes that a call went well.
     pub(crate) fn ended(&self) {
         // Read first: this is called for every batch, and almost always finds nothing to do.
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
@@ -121,7 +119,6 @@ impl Absence {
 pub(crate) struct Backoff(u32);
 
 impl Backoff {
-    /// The next wait.
     pub(crate) fn next(&mut self) -> Duration {
         let ceiling = Duration::from_millis(20 << self.0.min(5));
         self.0 += 1;
@@ -129,7 +126,6 @@ impl Backoff {
         ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Begins anew.
     pub(crate) fn reset(&mut self) {
         self.0 = 0;
     }

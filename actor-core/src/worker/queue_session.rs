@@ -43,7 +43,6 @@ impl ServedQueue {
         }
     }
 
-    /// How many runs have ended so far.
     pub(crate) fn finished(&self) -> u64 {
         self.finished.load(Ordering::Relaxed)
     }
@@ -58,13 +57,11 @@ impl ServedQueue {
         self.without_thread.load(Ordering::Relaxed) && self.without_thread.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether too many settlements wait.
     pub(crate) fn is_clogged(&self) -> bool {
         self.unsettled.load(Ordering::Relaxed) > MOST_UNSETTLED
     }
 }
 
-/// One queue in one session.
 pub(crate) struct QueueSession {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) consumer: Consumer,
@@ -107,7 +104,6 @@ impl QueueSession {
         self.halt.run_until_cancelled(wait).await
     }
 
-    /// Releases a delivery that has not started.
     pub(crate) fn release(&self, delivery: Delivery) {
         let settlement = release(&delivery);
         self.settle(delivery.receipt, settlement);

@@ -104,7 +104,6 @@ impl Repeats {
         .collect()
     }
 
-    /// Logs the sums that are due.
     pub(crate) fn log(&self, at_once: bool) {
         for (what, queue, name, count) in self.due(at_once) {
             match what {

@@ -13,7 +13,6 @@ use crate::delivery::{Consumer, Receipt};
 use crate::settlement::{Settled, Settlement};
 use crate::{Broker, BrokerError, failpoint};
 
-/// The most that goes in one round trip.
 const LARGEST_BATCH: usize = 512;
 
 /// Where runs leave what is to be settled. It holds no more than what the worker holds.

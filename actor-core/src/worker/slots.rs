@@ -23,7 +23,6 @@ impl Slots {
         Self { own: Arc::new(Semaphore::new(count)), total }
     }
 
-    /// A slot, if one is free.
     pub(crate) fn try_acquire(&self) -> Option<Slot> {
         let own = Arc::clone(&self.own).try_acquire_owned().ok()?;
         let total = match &self.total {
@@ -44,7 +43,6 @@ impl Slots {
         Slot { _own: own, _total: total }
     }
 
-    /// How many are free now.
     pub(crate) fn free(&self) -> usize {
         let total = self.total.as_ref().map_or(usize::MAX, |total| total.available_permits());
         self.own.available_permits().min(total)

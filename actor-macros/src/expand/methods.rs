@@ -11,7 +11,6 @@ use super::{call_site, local, returned};
 use crate::item::Actor;
 use crate::param::{Kind, Param};
 
-/// The names of an actor's methods.
 pub(super) const NAMES: [&str; 9] =
     ["send", "send_with", "message", "send_many", "send_many_with", "call", "name", "queue", "__write"];
 

@@ -65,12 +65,10 @@ fn hidden(attrs: &Attrs, args: &Args, items: &TokenStream) -> TokenStream {
     }
 }
 
-/// The actor's name in messages.
 fn name(args: &Args, ident: &Ident) -> String {
     args.name.as_ref().map_or_else(|| ident.unraw().to_string(), syn::LitStr::value)
 }
 
-/// The queue of the actor's messages.
 fn queue(args: &Args) -> String {
     args.queue.as_ref().map_or_else(|| "default".to_owned(), syn::LitStr::value)
 }
@@ -89,7 +87,6 @@ fn location(ident: &Ident) -> TokenStream {
     }
 }
 
-/// The type that the function returns.
 fn returned(actor: &Actor) -> TokenStream {
     match &actor.sig.output {
         ReturnType::Default => quote_spanned!(call_site(actor.sig.ident.span())=> ()),
@@ -106,7 +103,6 @@ fn outcome(actor: &Actor, item: &str) -> TokenStream {
     quote!(#open #close)
 }
 
-/// The spans of the first and the last token.
 fn ends(tokens: &TokenStream) -> (Span, Span) {
     let spans: Vec<Span> = tokens.clone().into_iter().map(|token| call_site(token.span())).collect();
     let first = spans.first().copied().unwrap_or_else(Span::call_site);
