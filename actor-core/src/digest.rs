@@ -2,14 +2,36 @@
 
 use std::time::{Duration, Instant};
 
-/// How long the log is quiet about it after it was logged.
-const QUIET: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How often something was logged in full in this minute.
+#[derive(Debug, Default)]
+pub(crate) struct InFull {
+    minute_ends: Option<Instant>,
+    logged: u32,
+}
+
+impl InFull {
+    /// Whether it may be logged once more, with at most `most` a minute.
+    pub(crate) fn may_log(&mut self, most: u32, now: Instant) -> bool {
+        if self.is_over(now) {
+            *self = Self { minute_ends: Some(now + MINUTE), logged: 0 };
+        }
+        let may_log = self.logged < most;
+        self.logged += u32::from(may_log);
+        may_log
+    }
+
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.minute_ends.is_none_or(|end| now >= end)
+    }
+}
 
 /// A number that is logged at once, and from then on summed up, once a minute at most.
 #[derive(Debug, Default)]
 pub struct Digest {
     sum: u64,
-    quiet_until: Option<Instant>,
+    in_full: InFull,
 }
 
 impl Digest {
@@ -23,11 +45,7 @@ impl Digest {
     }
 
     fn at(&mut self, now: Instant) -> Option<u64> {
-        if self.sum == 0 || self.quiet_until.is_some_and(|until| now < until) {
-            return None;
-        }
-        self.quiet_until = now.checked_add(QUIET);
-        Some(std::mem::take(&mut self.sum))
+        (self.sum > 0 && self.in_full.may_log(1, now)).then(|| std::mem::take(&mut self.sum))
     }
 }
 
@@ -41,7 +59,7 @@ mod tests {
         assert_eq!(digest.add(0), None);
         assert_eq!(digest.add(2), Some(2));
         assert_eq!((digest.add(3), digest.add(4)), (None, None));
-        let later = Instant::now() + QUIET;
+        let later = Instant::now() + MINUTE;
         assert_eq!((digest.at(later), digest.at(later)), (Some(7), None));
     }
 }

@@ -111,8 +111,8 @@ pub struct Message<A> {
 /// A call of any actor. Not generic, so that its code is compiled once.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    id: MessageId,
-    def: &'static ActorDef,
+    pub(crate) id: MessageId,
+    pub(crate) def: &'static ActorDef,
     args: ArgWriter,
     when: When,
     expires_in: Option<Duration>,
@@ -283,14 +283,6 @@ impl Outgoing {
             trace: None,
             headers: Headers::default(),
         }
-    }
-
-    pub(crate) fn id(&self) -> MessageId {
-        self.id
-    }
-
-    pub(crate) fn def(&self) -> &'static ActorDef {
-        self.def
     }
 
     /// Encodes the message for `broker`, whose clock and limit it obeys.

@@ -66,19 +66,19 @@ impl OutgoingMessage<'_> {
     /// The identity that the message will have.
     #[must_use]
     pub fn id(&self) -> MessageId {
-        self.0.id()
+        self.0.id
     }
 
     /// The actor's name.
     #[must_use]
     pub fn actor(&self) -> &'static str {
-        self.0.def().name
+        self.0.def.name
     }
 
     /// The queue's name.
     #[must_use]
     pub fn queue(&self) -> &'static str {
-        self.0.def().queue
+        self.0.def.queue
     }
 
     /// A header that was set on the message, or by an earlier hook.

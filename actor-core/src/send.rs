@@ -106,7 +106,7 @@ impl<A> fmt::Debug for Sending<'_, A> {
 }
 
 async fn send_one<A>(broker: &dyn Broker, call: Outgoing) -> Result<Sent<A>, SendError> {
-    let (id, queue) = (call.id(), call.def().queue_name());
+    let (id, queue) = (call.id, call.def.queue_name());
     let message = call.encode(broker)?;
     match broker.enqueue(&queue, vec![message]).await.pop() {
         Some(Ok(enqueued)) => Ok(Sent::new(id, enqueued)),

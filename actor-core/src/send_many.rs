@@ -68,7 +68,7 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
     let mut calls = calls.peekable();
     let mut sent = Vec::with_capacity(calls.size_hint().0.min(CHUNK_MESSAGES * 100));
     while let Some(first) = calls.peek() {
-        let queue = first.def().queue_name();
+        let queue = first.def.queue_name();
         let (mut chunk, mut bytes, mut refused) = (Vec::<Enqueue>::new(), 0, None);
         while chunk.len() < CHUNK_MESSAGES && bytes < CHUNK_BYTES {
             let Some(call) = calls.next() else { break };

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::field::display;
 
-use super::repeats::InFull;
 use super::stall::Pulse;
 use crate::causes::chain;
+use crate::digest::InFull;
 use crate::{BrokerError, QueueName};
 
 /// How many outages and refusals are logged each minute.

@@ -3,18 +3,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::QueueName;
+use crate::digest::InFull;
 
 /// How many different things are kept apart: their names come with the messages, from anybody.
 const MOST: usize = 1_000;
 
 /// What stands for all others once there are too many.
 const OTHERS: &str = "others";
-
-/// How long one of a kind is counted before it is logged again.
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// What is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,29 +44,6 @@ pub(crate) struct Repeats(Mutex<HashMap<(Repeated, QueueName, String), Repeat>>)
 struct Repeat {
     in_full: InFull,
     summed: u64,
-}
-
-/// How often something was logged in full in this minute.
-#[derive(Debug, Default)]
-pub(super) struct InFull {
-    minute_ends: Option<Instant>,
-    logged: u32,
-}
-
-impl InFull {
-    /// Whether it may be logged once more, with at most `most` a minute.
-    pub(super) fn may_log(&mut self, most: u32, now: Instant) -> bool {
-        if self.is_over(now) {
-            *self = Self { minute_ends: Some(now + MINUTE), logged: 0 };
-        }
-        let may_log = self.logged < most;
-        self.logged += u32::from(may_log);
-        may_log
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        self.minute_ends.is_none_or(|end| now >= end)
-    }
 }
 
 /// So many were not logged in full.

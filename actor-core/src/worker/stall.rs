@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::panic::shielded;
-use super::repeats::InFull;
 use crate::MessageId;
 use crate::actor::ActorDef;
+use crate::digest::InFull;
 
 /// How often the heartbeat asks.
 const TICK: Duration = Duration::from_secs(1);

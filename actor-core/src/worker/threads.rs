@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 #[cfg(feature = "testing")]
 use super::panic::catch;
 use super::panic::shielded;
-use super::repeats::InFull;
+use crate::digest::InFull;
 
 /// How long a thread waits for a next run before it ends.
 const KEPT: Duration = Duration::from_secs(10);
