@@ -1,6 +1,7 @@
 //! The state of one queue, and what may happen to it. No lock, no waiting and no clock: every
 //! method is given the time.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
@@ -178,20 +179,20 @@ impl Queue {
             && let Some(key) = self.next_ready(out_of_turn)
             && let Some(Ready { body, suspect, .. }) = self.ready.remove(&key)
         {
-            let Key { rank: level, number } = key;
+            let delivery = self.deliver(worker, key, body, suspect, now);
             // What was claimed out of turn starts before all others.
-            let rank = if out_of_turn { 0 } else { level };
-            deliveries.push(delivery(number, rank, body.clone()));
-            self.deliver(worker, Key { rank: level, number }, body, suspect, now);
+            deliveries.push(if out_of_turn { delivery.ranked(0) } else { delivery });
         }
         deliveries
     }
 
     /// Hands a copy of this level over.
-    fn deliver(&mut self, worker: &WorkerId, from: Key, body: Bytes, suspect: bool, now: Moment) {
-        let (worker, level) = (worker.clone(), from.rank);
+    fn deliver(&mut self, worker: &WorkerId, from: Key, body: Bytes, suspect: bool, now: Moment) -> Delivery {
+        let Key { rank: level, number } = from;
+        let (worker, delivery) = (worker.clone(), delivery(number, level, body.clone()));
         let in_flight = InFlight { body, since: now, worker, crashes: 0, interruptions: 0, suspect, level };
-        self.in_flight.insert(Key { rank: 0, number: from.number }, in_flight);
+        self.in_flight.insert(Key { rank: 0, number }, in_flight);
+        delivery
     }
 
     pub(super) fn unpark(&mut self, worker: &WorkerId, abilities: &[&str], max: usize, now: Moment) -> Vec<Delivery> {
@@ -207,9 +208,8 @@ impl Queue {
                 self.parked.remove(&found);
                 let (_, number, key) = found;
                 let Some(Scheduled { body, priority, suspect }) = self.scheduled.remove(&key) else { continue };
-                let level = released(level(priority));
-                deliveries.push(delivery(number, level, body.clone()));
-                self.deliver(worker, Key { rank: level, number }, body, suspect, now);
+                let from = Key { rank: released(level(priority)), number };
+                deliveries.push(self.deliver(worker, from, body, suspect, now));
             }
         }
         deliveries
@@ -310,17 +310,12 @@ impl Queue {
         now: Moment,
     ) -> Settled {
         let Ok(number) = receipt.as_bytes().try_into().map(u64::from_be_bytes) else { return Settled::Stale };
-        let key = Key { rank: 0, number };
-        let counts = match (self.in_flight.get(&key), &settlement.outcome) {
-            (None, _) => false,
-            (Some(_), Outcome::Done) => true,
-            // A zombie's failure says nothing about the run of the worker that has the message now.
-            (Some(in_flight), _) => in_flight.worker == *worker,
-        };
-        if !counts {
+        let Entry::Occupied(held) = self.in_flight.entry(Key { rank: 0, number }) else { return Settled::Stale };
+        // A zombie's failure says nothing about the run of the worker that has the message now.
+        if held.get().worker != *worker && !matches!(settlement.outcome, Outcome::Done) {
             return Settled::Stale;
         }
-        let Some(in_flight) = self.in_flight.remove(&key) else { return Settled::Stale };
+        let in_flight = held.remove();
         let suspect = in_flight.suspect || in_flight.crashes > 0;
         match &settlement.outcome {
             Outcome::Done => {}
