@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use crate::stored::{DecodeError, StoredMessage};
+pub use crate::stored::{DecodeError, Parked, StoredMessage};
 use crate::{BrokerError, QueueName};
 
 /// Reading and repairing a storage's queues.

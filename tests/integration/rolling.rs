@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
 use crate::on_every_broker;
+use crate::support::by_hand::with_members;
 use crate::support::probe::within;
 use crate::support::{LogCapture, Probe, RedisServer, RunningWorker, Stage, by_hand, probe, stage::name};
 
@@ -122,6 +123,31 @@ on_every_broker! {
         let shown: Vec<_> = parked.iter().map(|fields| (&*fields["queue"], &*fields["ability"], &*fields["count"])).collect();
         assert_eq!(shown, [("rollout", "actor:newcomer", "1"), ("rollout", "actor:newcomer", "499")]);
         assert_eq!(parked[0]["reason"], "no actor of this name is implemented here, with all its states");
+    }
+}
+
+on_every_broker! {
+    async fn what_comes_back_and_is_parked_again_is_logged_once_by_a_worker(stage: Stage) {
+        let parked = r#""v":1,"parked":{"since":1,"why":"no actor of this name is implemented here"}"#;
+        let log = LogCapture::default();
+        let _second = tracing::Dispatch::new(Registry::default());
+        let _listening = tracing::subscriber::set_default(Registry::default().with(log.clone()));
+        let (probe, _reports) = probe();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let builder = builder(&stage, &Runs::default(), &probe).await.park_timeout(Duration::MAX);
+        let worker = builder.run_until(async {
+            let _ = stopped.await;
+        });
+        let (ended, ()) = tokio::join!(worker, async {
+            for _ in 0..50 {
+                stage.put("rollout", with_members("newcomer", "rollout", "[]", parked)).await;
+            }
+            stage.until("rollout", |counts| counts.scheduled == 50 && counts.in_flight == 0).await;
+            let _ = stop.send(());
+        });
+        ended.unwrap();
+        let parked = log.events("messages parked: no actor here can run them");
+        assert_eq!(parked.iter().map(|fields| &*fields["count"]).collect::<Vec<_>>(), ["1"]);
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum Repeated {
 }
 
 impl Repeated {
-    /// How many of one kind are logged in full each minute.
+    /// How many of one kind are logged in full: each minute; or, of what is parked, in all.
     fn in_full(self) -> u32 {
         match self {
             Self::Parked => 1,
@@ -74,7 +74,8 @@ impl Repeats {
         let begins = || Repeat { minute_ends: now + MINUTE, logged: 0, summed: 0 };
         let repeat = repeats.entry(key).or_insert_with(begins);
         if repeat.summed == 0 && now >= repeat.minute_ends {
-            *repeat = begins();
+            let logged = if what == Repeated::Parked { repeat.logged } else { 0 };
+            *repeat = Repeat { logged, ..begins() };
         }
         let in_full = repeat.logged < what.in_full();
         if in_full {
@@ -83,6 +84,11 @@ impl Repeats {
             repeat.summed += 1;
         }
         in_full
+    }
+
+    /// Whether it was noted before.
+    pub(crate) fn is_noted(&self, what: Repeated, queue: &QueueName, name: &str) -> bool {
+        self.lock().contains_key(&(what, queue.clone(), name.to_owned()))
     }
 
     /// The sums whose minute is over; all of them, `at_once`.
