@@ -9,7 +9,7 @@ use crate::support::by_hand::with_members;
 use crate::support::{Probe, RunningWorker, Stage, by_hand, probe};
 
 #[actor(queue = "signatures")]
-async fn plain(width: u32, height: u32, #[state] probe: &Probe) {
+async fn flat(width: u32, height: u32, #[state] probe: &Probe) {
     probe.report(format!("{width}x{height}"));
 }
 
@@ -34,7 +34,7 @@ async fn renamed(w: u32, h: u32, #[state] probe: &Probe) {
 }
 
 #[actor(queue = "signatures")]
-async fn wide(width: u32) {
+async fn partial(width: u32) {
     let _ = width;
 }
 
@@ -59,7 +59,7 @@ macro_rules! deploys {
     )*};
 }
 
-deploys!(Plain: plain, Deep: deep, Named: named);
+deploys!(Plain: flat, Deep: deep, Named: named);
 
 async fn worker<I: Implementation>(stage: &Stage, probe: &Probe) -> RunningWorker {
     RunningWorker::start(stage.worker("signatures").await.register::<I>().state(probe.clone()))
@@ -82,7 +82,7 @@ on_every_broker! {
     async fn arguments_that_changed_places_between_two_deploys_run_with_the_right_values(stage: Stage) {
         let (probe, mut reports) = probe();
         let worker = worker::<Plain>(&stage, &probe).await;
-        send::<plain>(&stage, "[1,2]").await;
+        send::<flat>(&stage, "[1,2]").await;
         send::<swapped>(&stage, "[4,3]").await;
         send::<renamed>(&stage, "[5,6]").await;
         stage.put("signatures", by_hand("scale", "signatures", "[7,8]")).await;
@@ -94,8 +94,8 @@ on_every_broker! {
     async fn what_a_sender_does_not_know_is_missing_by_name(stage: Stage) {
         let (probe, mut reports) = probe();
         let worker = worker::<Named>(&stage, &probe).await;
-        send::<plain>(&stage, "[1,2]").await;
-        send::<wide>(&stage, "[3]").await;
+        send::<flat>(&stage, "[1,2]").await;
+        send::<partial>(&stage, "[3]").await;
         assert_eq!(reports.next_sorted(2).await, ["1x2 None", "3x7 None"]);
         stage.until_empty("signatures").await;
         worker.stop().await;
@@ -106,7 +106,7 @@ on_every_broker! {
         let old = worker::<Plain>(&stage, &probe).await;
         stage.put("signatures", by_hand("scale", "signatures", "[1,2,3]")).await;
         send::<deep>(&stage, "[4,5,6]").await;
-        send::<plain>(&stage, "[7,8]").await;
+        send::<flat>(&stage, "[7,8]").await;
         assert_eq!(reports.next().await, "7x8", "they hold up nobody");
         let counts = stage.until("signatures", |counts| counts.scheduled == 2 && counts.in_flight == 0).await;
         assert_eq!(counts.dead, 0);
@@ -125,7 +125,7 @@ on_every_broker! {
                 "the sender declares other arguments: the message has 3, with the fingerprint {}, and this worker's \
                  actor takes `(width: u32, height: u32)`, with the fingerprint {}",
                 deep::DEF.fingerprint(),
-                plain::DEF.fingerprint(),
+                flat::DEF.fingerprint(),
             ),
         ]);
         let new = worker::<Deep>(&stage, &probe).await;
@@ -139,7 +139,7 @@ on_every_broker! {
     async fn what_a_worker_needs_and_a_sender_does_not_know_is_left_for_another(stage: Stage) {
         let (probe, mut reports) = probe();
         let new = worker::<Deep>(&stage, &probe).await;
-        send::<plain>(&stage, "[1,2]").await;
+        send::<flat>(&stage, "[1,2]").await;
         stage.until("signatures", |counts| counts.scheduled == 1 && counts.in_flight == 0).await;
         let left = stage.list("signatures", State::Scheduled).await.pop().unwrap().message().unwrap();
         assert_eq!(
