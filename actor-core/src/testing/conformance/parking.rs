@@ -64,7 +64,12 @@ pub async fn a_worker_finds_its_own_among_many_abilities<H: Harness>(harness: &H
     scene.park(&old, &messages, HOUR).await;
     assert_eq!(texts(&scene.unpark(&new, &["actor:a1", "actor:a57", "actor:a6"], 10).await), ["a57"]);
     let all: Vec<_> = abilities.iter().map(|ability| &**ability).collect();
-    assert_eq!(scene.unpark(&new, &all, 100).await.len(), 49);
+    let mut found = 0;
+    // One call may look for some of them only.
+    for _ in 0..all.len() {
+        found += scene.unpark(&new, &all, 100).await.len();
+    }
+    assert_eq!(found, 49);
 }
 
 /// As many as were asked for.
