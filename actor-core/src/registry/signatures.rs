@@ -252,10 +252,10 @@ mod tests {
 
     #[test]
     fn a_line_is_read_as_it_is_written() {
-        let line = "a.b-c files (map: HashMap<String, (u8, [u8; 4])>, f: PhantomData<fn(u8) -> u8>, last: ::x::T)";
+        let line = "a.b-c files (map: HashMap<String, (u8, [u8; 4])>, f: Either<fn(u8) -> u8, i8>, last: ::x::T)";
         let (name, signature) = parse(line).unwrap();
         assert_eq!((name, signature.queue), ("a.b-c", "files"));
-        let args = [("map", "HashMap<String, (u8, [u8; 4])>"), ("f", "PhantomData<fn(u8) -> u8>"), ("last", "::x::T")];
+        let args = [("map", "HashMap<String, (u8, [u8; 4])>"), ("f", "Either<fn(u8) -> u8, i8>"), ("last", "::x::T")];
         assert_eq!(signature.args, args);
         assert_eq!(parse("a files ()").unwrap().1.args, []);
         let odd = compare("no signature", BEFORE.to_owned(), &BTreeSet::new()).unwrap_err();

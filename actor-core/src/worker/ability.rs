@@ -49,3 +49,30 @@ fn of_count(actor: &str, arguments: usize) -> String {
 fn of_signature(actor: &str, sig: Fingerprint) -> String {
     format!("actor:{actor}#{sig}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::{Location, Options};
+
+    #[test]
+    fn what_a_worker_parks_it_does_not_ask_for_and_a_worker_that_can_run_it_does() {
+        const fn resize(args: &'static [(&'static str, &'static str)]) -> ActorDef {
+            ActorDef::new("resize", "images", args, Options::DEFAULT, Location::new("", "", "", "", 0), true)
+        }
+        const OLD: &ActorDef = &resize(&[("width", "u32")]);
+        const NEW: &ActorDef = &resize(&[("height", "u32"), ("width", "u32")]);
+        let sig = NEW.fingerprint;
+        let body = format!(
+            r#"{{"v":1,"id":"01912d68-783e-7a03-8467-5661c1243ad4","actor":"resize","queue":"images","args":[1,2],"sig":"{sig}"}}"#
+        );
+        let message = Envelope::decode(body.as_bytes()).unwrap();
+        let too_many = Outcome::Failed(RunError::TooManyArguments { given: 2, taken: 1 });
+        let other = Outcome::Failed(RunError::OtherSignature(String::new()));
+        for (ended, old) in [(Outcome::UnknownActor, None), (too_many, Some(OLD)), (other, Some(OLD))] {
+            let ability = lacked(&ended, &message).unwrap();
+            assert!(!of_worker(old).contains(&ability), "{ability}");
+            assert!(of_worker([NEW]).contains(&ability), "{ability}");
+        }
+    }
+}

@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn in_a_later_minute_failures_are_logged_in_full_again_and_what_is_parked_is_not() {
+        let (repeats, queue) = (Repeats::default(), QueueName::declared("mail"));
+        for what in [Repeated::Parked, Repeated::Failed] {
+            assert!(repeats.note(what, &queue, "late"));
+        }
+        repeats.lock().values_mut().for_each(|repeat| repeat.minute_ends = Instant::now());
+        assert!(repeats.note(Repeated::Failed, &queue, "late"));
+        assert!(!repeats.note(Repeated::Parked, &queue, "late"));
+        assert_eq!(repeats.due(true), [(Repeated::Parked, queue, "late".to_owned(), 1)]);
+    }
+
+    #[test]
     fn names_without_end_take_no_memory_without_end() {
         let (repeats, queue) = (Repeats::default(), QueueName::declared("mail"));
         for number in 0..10 * MOST {
