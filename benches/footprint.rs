@@ -6,11 +6,10 @@ use std::alloc::System;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actor_bench::floor::{self, Floor};
+use actor_bench::floor;
 use actor_bench::library::{self, Running};
 use actor_bench::work::{QUEUE, TEXT, noop, slow};
 use actor_bench::{Args, Figure, Pairs, Persistence, Report, Result, Server, Spread, Tally, WorkerProcess};
-use actor_redis::RedisBroker;
 use serde_json::json;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -49,7 +48,7 @@ impl Footprint<'_> {
                 continue;
             }
             let ours = async || {
-                let broker = self.connect().await?;
+                let broker = self.server.broker().await?;
                 let before = self.server.memory().await?;
                 if name == "ready_bytes" {
                     library::send_many(&broker, ids.clone(), &text).await?;
@@ -61,8 +60,7 @@ impl Footprint<'_> {
                 self.bytes_each(before, messages).await
             };
             let base = async || {
-                self.server.clear().await?;
-                let floor = Floor::connect(&self.server.url()).await?;
+                let floor = self.server.floor().await?;
                 let before = self.server.memory().await?;
                 floor.send_many(ids.clone(), &text).await?;
                 self.bytes_each(before, messages).await
@@ -79,7 +77,7 @@ impl Footprint<'_> {
     async fn worker_memory(&self) -> Result {
         let backlog = self.args.messages(1_000_000);
         if self.args.wants("memory_idle") {
-            self.connect().await?;
+            self.server.broker().await?;
             let worker = WorkerProcess::start(&self.server, QUEUE, 0)?;
             tokio::time::sleep(Duration::from_secs(if self.args.smoke { 1 } else { 5 })).await;
             let settings = json!({});
@@ -87,7 +85,7 @@ impl Footprint<'_> {
             worker.stop(&Tally::of(0..0))?;
         }
         if self.args.wants("memory_draining") {
-            let broker = self.connect().await?;
+            let broker = self.server.broker().await?;
             library::send_many(&broker, 0..backlog, TEXT).await?;
             let worker = WorkerProcess::start(&self.server, QUEUE, backlog)?;
             let mut measured = Vec::new();
@@ -110,7 +108,7 @@ impl Footprint<'_> {
 
     /// The memory of a worker with a slow actor, once its slots are full and from then on.
     async fn slow_worker(&self, backlog: u64) -> Result {
-        let broker = self.connect().await?;
+        let broker = self.server.broker().await?;
         slow.send_many_with(&broker, (0..backlog).map(|n| (n, TEXT))).await?;
         let worker = WorkerProcess::start(&self.server, "bench-slow", backlog)?;
         let (settle, watch) = if self.args.smoke { (1, 1) } else { (5, 30) };
@@ -147,7 +145,7 @@ impl Footprint<'_> {
             if !self.args.wants(&name) {
                 continue;
             }
-            let broker = self.connect().await?;
+            let broker = self.server.broker().await?;
             let tally = Arc::new(Tally::of(0..1));
             let running: Vec<_> =
                 (0..workers).map(|_| Running::start(library::worker(&broker, QUEUE, &tally))).collect();
@@ -219,7 +217,7 @@ impl Footprint<'_> {
     }
 
     async fn allocations_of_library(&self, messages: u64) -> Result<Stages> {
-        let broker = self.connect().await?;
+        let broker = self.server.broker().await?;
         let tally = Arc::new(Tally::of(0..2 * messages));
         let send = counted(library::send_each(&broker, 0..messages, TEXT)).await?;
         let send_many = counted(library::send_many(&broker, messages..2 * messages, TEXT)).await?;
@@ -229,8 +227,7 @@ impl Footprint<'_> {
     }
 
     async fn allocations_of_floor(&self, messages: u64) -> Result<Stages> {
-        self.server.clear().await?;
-        let floor = Floor::connect(&self.server.url()).await?;
+        let floor = self.server.floor().await?;
         let tally = Arc::new(Tally::of(0..2 * messages));
         let send = counted(floor.send_each(0..messages, TEXT)).await?;
         let send_many = counted(floor.send_many(messages..2 * messages, TEXT)).await?;
@@ -245,12 +242,6 @@ impl Footprint<'_> {
             return Err(format!("{held} of {messages} messages are there").into());
         }
         Ok((self.server.memory().await? - before) / messages as f64)
-    }
-
-    /// A new broker on an emptied server.
-    async fn connect(&self) -> Result<RedisBroker> {
-        self.server.clear().await?;
-        Ok(RedisBroker::connect(&self.server.url()).await?)
     }
 }
 

@@ -11,7 +11,6 @@ use actor_bench::latency::Latency;
 use actor_bench::library::{self, Running};
 use actor_bench::work::{QUEUE, TEXT, noop};
 use actor_bench::{Args, Figure, Meter, Pace, Pairs, Persistence, Report, Result, Server, Spread, Tally};
-use actor_redis::RedisBroker;
 use serde_json::json;
 use tokio::runtime::Handle;
 
@@ -56,7 +55,7 @@ struct Latencies<'a> {
 impl Latencies<'_> {
     /// The library at this pace.
     async fn sent(&self, rate: f64, seconds: f64) -> Result<Latency> {
-        let broker = self.connect().await?;
+        let broker = self.server.broker().await?;
         let messages = (rate * seconds) as u64;
         let tally = Arc::new(Tally::of(0..messages));
         let worker = Running::start(library::worker(&broker, QUEUE, &tally));
@@ -71,8 +70,7 @@ impl Latencies<'_> {
 
     /// The floor at this pace.
     async fn floor(&self, rate: f64, seconds: f64) -> Result<Latency> {
-        self.server.clear().await?;
-        let floor = Floor::connect(&self.server.url()).await?;
+        let floor = self.server.floor().await?;
         let messages = (rate * seconds) as u64;
         let tally = Arc::new(Tally::of(0..messages));
         let _worker = floor.work(&tally);
@@ -81,8 +79,7 @@ impl Latencies<'_> {
 
     /// A bare blocking read, woken by `XADD`.
     async fn bare_read(&self, rate: f64, seconds: f64) -> Result<Latency> {
-        self.server.clear().await?;
-        let floor = Floor::connect(&self.server.url()).await?;
+        let floor = self.server.floor().await?;
         let messages = (rate * seconds) as u64;
         let tally = Arc::new(Tally::of(0..messages));
         let receiver = tokio::spawn(floor.clone().receive(Arc::clone(&tally)));
@@ -115,7 +112,7 @@ impl Latencies<'_> {
     }
 
     async fn lateness(&self, beside: Option<f64>) -> Result<Latency> {
-        let broker = self.connect().await?;
+        let broker = self.server.broker().await?;
         let messages = self.args.messages(1_000).min(1_000);
         // The rest are the others, sent as long as scheduled messages may be due.
         let others = beside.map_or(0, |rate| (rate * if self.args.smoke { 0.2 } else { 4.0 }) as u64);
@@ -144,7 +141,7 @@ impl Latencies<'_> {
 
     /// The maximum rate, with 64 senders and a worker.
     async fn most(&self) -> Result<f64> {
-        let broker = self.connect().await?;
+        let broker = self.server.broker().await?;
         let messages = self.args.messages(200_000);
         let tally = Arc::new(Tally::of(0..messages));
         let worker = Running::start(library::worker(&broker, QUEUE, &tally));
@@ -160,11 +157,6 @@ impl Latencies<'_> {
         tally.reached().await?;
         self.server.settled(QUEUE, 0).await?;
         tally.verify()
-    }
-
-    async fn connect(&self) -> Result<RedisBroker> {
-        self.server.clear().await?;
-        Ok(RedisBroker::connect(&self.server.url()).await?)
     }
 
     fn show(&self, name: &str, rate: f64, pairs: &Pairs<Latency>, base: &str) {

@@ -1,7 +1,7 @@
 //! Everything in one process, with no server: `cargo run --example quickstart`.
 //!
-//! One actor works at once, one fails twice and then succeeds, one waits for its time, and one ends as
-//! a dead letter, which a person mends and replays.
+//! One message runs at once, one fails twice and then succeeds, one is scheduled, and one becomes a dead
+//! letter, which an operator replays after the cause is fixed.
 #![allow(clippy::print_stdout)] // It shows what happens.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use actor_core::inspect::{Page, State, Which};
 use actor_core::{Context, Inspect, MemoryBroker, Worker, actor};
 use tokio::sync::{mpsc, oneshot};
 
-/// What the actors share: the worker hands it to every `#[state]` parameter.
+/// What the actors share: the worker passes it to every `#[state]` parameter.
 struct Shop {
     began: Instant,
     bank_is_open: AtomicBool,
@@ -26,13 +26,13 @@ impl Shop {
 }
 
 #[actor(queue = "shop")]
-async fn welcome(name: String, #[state] shop: &Arc<Shop>) {
+async fn welcome(name: &str, #[state] shop: &Arc<Shop>) {
     shop.say(format_args!("welcome, {name}"));
     let _ = shop.finished.send("welcome");
 }
 
 #[actor(queue = "shop", max_retries = 3, min_backoff = "400ms", max_backoff = "800ms")]
-async fn reserve(cx: &Context, item: String, #[state] shop: &Arc<Shop>) -> Result<(), String> {
+async fn reserve(cx: &Context, item: &str, #[state] shop: &Arc<Shop>) -> Result<(), String> {
     if cx.attempt() < 3 {
         shop.say(format_args!("reserve {item}: attempt {} fails", cx.attempt()));
         return Err("the warehouse does not answer".to_owned());
@@ -44,7 +44,7 @@ async fn reserve(cx: &Context, item: String, #[state] shop: &Arc<Shop>) -> Resul
 
 #[actor(queue = "shop")]
 fn remind(name: &str, #[state] shop: &Arc<Shop>) {
-    shop.say(format_args!("a reminder for {name}, 1.5 s later as asked"));
+    shop.say(format_args!("a reminder for {name}, 1.5 s after it was sent"));
     let _ = shop.finished.send("remind");
 }
 
@@ -65,13 +65,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     actor_core::install(broker.clone())?;
 
     // The producer: it only sends.
-    welcome.send("Ada".to_owned()).await?;
-    reserve.send("a bicycle".to_owned()).await?;
+    welcome.send("Ada").await?;
+    reserve.send("a bicycle").await?;
     remind.message("Ada").delay(Duration::from_millis(1500)).send().await?;
     charge.send(49_900).await?;
     println!("        4 messages sent");
 
-    // The worker: here in the same process, otherwise in one of its own.
+    // The worker: here in the same process, in production in one of its own.
     let (finished, mut ended) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let shop = Arc::new(Shop { began: Instant::now(), bank_is_open: AtomicBool::new(false), finished });
@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ended.recv().await;
     }
 
-    // The person: finds the dead letter, mends its cause and replays it.
+    // The operator: finds the dead letter, fixes its cause and replays it.
     let queue = "shop".parse()?;
     let dead = broker.list(&queue, State::Dead, Page::first(10)).await?;
     for dead_letter in &dead.messages {

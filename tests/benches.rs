@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use actor_bench::{Figure, collect};
 
@@ -72,7 +71,7 @@ fn compile_builds_both_crates_and_prints_its_figures() {
 fn the_verdict_judges_what_it_was_asked_for() {
     let arguments = ["test", "--quiet", "--workspace", "--all-features", "--bench", "verdict", "--"];
     let asked = ["--smoke", "--only", "ready_bytes/", "--only", "idle_commands_1/"];
-    let output = Command::new(env!("CARGO")).args(arguments).args(asked).current_dir(root()).output().unwrap();
+    let output = actor_bench::cargo().args(arguments).args(asked).current_dir(root()).output().unwrap();
     let (table, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{errors}");
     let verdicts = table.lines().filter(|line| line.ends_with("met |") || line.ends_with("missed** |"));

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Installs a package: its name for apt, its names for dnf, the first that is there, and its name for brew.
+# Installs a package. Arguments: its name for apt, its possible names for dnf, its name for brew.
 install() {
     local sudo=()
     if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then sudo=(sudo); fi
@@ -19,7 +19,7 @@ install() {
     fi
 }
 
-# Makes sure that there is a command, or says what to do: command, what it is for, its packages.
+# Requires a command, or says what to do. Arguments: the command, the advice, its packages.
 need() {
     if ! command -v "$1" >/dev/null; then
         echo "$1 is missing: installing it"
@@ -37,6 +37,8 @@ need faketime "tests of hosts whose clocks differ need it (https://github.com/wo
     faketime libfaketime libfaketime
 redis-server --version
 
+# What is built for one run alone needs no incremental state, which is a third of the target directory.
+export CARGO_INCREMENTAL=0
 cargo test --workspace --all-features "$@"
-# What is said where a feature is off.
+# The broker without its optional features.
 if [ $# = 0 ]; then cargo test --package actor-redis --lib; fi

@@ -1,4 +1,4 @@
-//! What `#[actor]` makes of a function: a declaration, and where there is a body, an implementation.
+//! What `#[actor]` makes of a function: a declaration and, if there is a body, an implementation.
 
 use std::any::TypeId;
 use std::fmt;
@@ -18,9 +18,9 @@ use crate::{Priority, QueueName};
 pub trait Actor: Copy + Send + Sync + 'static {
     /// The arguments, as a tuple of their declared types.
     type Args;
-    /// What a run returns when it succeeds.
+    /// What a run returns if it succeeds.
     type Output;
-    /// What a run returns when it fails.
+    /// What a run returns if it fails.
     type Error;
     /// The declaration.
     const DEF: &'static ActorDef;
@@ -29,8 +29,8 @@ pub trait Actor: Copy + Send + Sync + 'static {
 /// An actor's implementation. `#[actor]` implements it: for an actor with a body on the actor
 /// itself, for `#[actor(implements = ..)]` on a type of the function's name.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no implementation here",
-    note = "an actor declared without a body is implemented with `#[actor(implements = path::to::it)]`"
+    message = "`{Self}` has no implementation",
+    note = "implement an actor that is declared without a body with `#[actor(implements = path::to::it)]`"
 )]
 pub trait Implementation {
     /// The implementation.
@@ -47,7 +47,7 @@ pub struct ActorDef {
     pub queue: &'static str,
     /// The arguments' names and types, in order, as the declaration writes them.
     pub args: &'static [(&'static str, &'static str)],
-    /// The policy of its messages.
+    /// The options of its messages.
     pub options: Options,
     /// Where it is declared.
     pub at: Location,
@@ -96,9 +96,9 @@ impl ActorDef {
 pub struct ImplementationDef {
     /// The actor that it implements.
     pub actor: &'static ActorDef,
-    /// Where it stands.
+    /// Where it is.
     pub at: Location,
-    /// The state it needs from the worker, by type.
+    /// The types of the states that it needs from the worker.
     pub states: &'static [StateDef],
     /// The code.
     pub handler: Handler,
@@ -149,21 +149,20 @@ impl fmt::Debug for StateDef {
 #[doc(hidden)]
 pub type Running = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
 
-/// Boxes a run. The worker's threads share its runs, so whatever a body holds across an `.await` must
-/// be `Send`.
+/// Boxes a run. A run moves between threads, so what a body holds across an `.await` must be `Send`.
 #[doc(hidden)]
 pub fn actor_future_must_be_send<F: Future<Output = Result<(), RunError>> + Send + 'static>(run: F) -> Running {
     Box::pin(run)
 }
 
-/// The code of an implementation: decodes the arguments, runs the body, reports how it ended.
+/// The code of an implementation: decodes the arguments, runs the body and returns the outcome.
 #[derive(Clone, Copy)]
 #[doc(hidden)]
 #[allow(missing_debug_implementations)]
 pub enum Handler {
     /// An `async fn`: polled on the runtime.
     Async(fn(Call) -> Running),
-    /// A plain `fn`: run on a thread of the worker's.
+    /// A plain `fn`: run on a thread of the worker.
     Blocking(fn(Call) -> Result<(), RunError>),
 }
 
@@ -176,22 +175,22 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// The policy of an actor's messages, as `#[actor(..)]` gives it. A message may override most of it.
+/// The options of an actor's messages, as set by `#[actor(..)]`. A message may override most of them.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How often a failed message is tried again. Default: 20, which is about three weeks of
-    /// trying with the default backoff.
+    /// How often a failed message is retried. Default: 20, which takes about three weeks with the
+    /// default backoff.
     pub max_retries: u32,
-    /// The ceiling of the first wait. Default: 15 s.
+    /// The longest wait before the first retry. Default: 15 s.
     pub min_backoff: Duration,
-    /// The ceiling of every wait. Default: 7 days.
+    /// The longest wait before any retry. Default: 7 days.
     pub max_backoff: Duration,
-    /// How long a run may take; `None` for any time. Default: 10 minutes.
+    /// How long a run may take; `None` for no limit. Default: 10 minutes.
     pub time_limit: Option<Duration>,
-    /// How long after it was sent a message may still start; `None` for any time. Default: `None`.
+    /// How long after it was sent a message may still start; `None` for no limit. Default: `None`.
     pub max_age: Option<Duration>,
-    /// Which of the queue's messages goes first. Default: normal.
+    /// Which of the queue's messages run first. Default: normal.
     pub priority: Priority,
 }
 
@@ -261,7 +260,7 @@ impl Options {
     }
 }
 
-/// A place in somebody's source code.
+/// A place in source code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Location {

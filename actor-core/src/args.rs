@@ -1,14 +1,17 @@
-//! A message's arguments: a JSON array, written and read one element at a time.
+//! Writes and reads a message's arguments, a JSON array, one element at a time.
 //!
-//! Nothing here is generic over all arguments at once: a hidden struct or a tuple for each actor
-//! costs a crate with many actors several times its compile time and size.
+//! Nothing here is generic over all arguments of an actor: a struct or a tuple for each would multiply
+//! the compile time and the size of a crate with many actors.
+
+mod argument;
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::value::Error as MissingError;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor};
 
+pub use self::argument::Borrowed;
+use self::argument::{Argument, OwnedArgument};
 use crate::call::RunError;
 use crate::size::Size;
 use crate::strict;
@@ -39,8 +42,8 @@ impl ArgWriter {
         Self { text, count: 0, error: None }
     }
 
-    /// Appends an argument. The first error is kept, and told when the message is sent.
-    pub fn push<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+    /// Appends an argument. `send` reports the first error.
+    pub fn push<T: Argument + ?Sized>(&mut self, name: &'static str, value: &T) {
         if self.count > 0 {
             self.text.push(b',');
         }
@@ -95,11 +98,11 @@ pub struct ArgReader<'a> {
 }
 
 impl<'a> ArgReader<'a> {
-    /// Begins to read a JSON array. The envelope was decoded before, so it is known to be JSON.
+    /// Begins to read a JSON array. The message was decoded before, so it is known to be JSON.
     ///
     /// # Errors
     ///
-    /// It is no array.
+    /// It is not an array.
     pub fn new(array: &'a [u8]) -> Result<Self, RunError> {
         let inner = array.trim_ascii().strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
         match inner {
@@ -108,24 +111,24 @@ impl<'a> ArgReader<'a> {
         }
     }
 
-    /// Reads the next argument. A missing one is `None` where its type is `Option`.
+    /// Reads the next argument. A missing `Option` is `None`.
     ///
     /// # Errors
     ///
     /// It is missing or of another type.
-    pub fn next<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RunError> {
+    pub fn next<T: OwnedArgument>(&mut self, name: &str) -> Result<T, RunError> {
         if self.is_absent() {
             return T::deserialize(Missing).map_err(|_| self.missing(name));
         }
         self.element(name)
     }
 
-    /// Reads the next argument, or takes its default where it is missing.
+    /// Reads the next argument, or takes its default if it is missing.
     ///
     /// # Errors
     ///
     /// It is of another type.
-    pub fn next_or<T: DeserializeOwned>(&mut self, name: &str, default: impl FnOnce() -> T) -> Result<T, RunError> {
+    pub fn next_or<T: OwnedArgument>(&mut self, name: &str, default: impl FnOnce() -> T) -> Result<T, RunError> {
         if self.is_absent() { Ok(default()) } else { self.element(name) }
     }
 
@@ -133,7 +136,7 @@ impl<'a> ArgReader<'a> {
     ///
     /// # Errors
     ///
-    /// There are arguments left.
+    /// The message has more arguments.
     #[inline(never)]
     pub fn finish(mut self) -> Result<(), RunError> {
         let taken = self.read;
@@ -157,7 +160,7 @@ impl<'a> ArgReader<'a> {
         }
     }
 
-    /// Decodes the next element where it stands, so that its text is read once.
+    /// Decodes the next element in place, so that its text is parsed once.
     fn element<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RunError> {
         self.read += 1;
         let mut elements = serde_json::Deserializer::from_slice(self.rest).into_iter::<T>();
@@ -172,23 +175,27 @@ impl<'a> ArgReader<'a> {
         }
     }
 
-    /// Goes on behind so many bytes, and the comma.
+    /// Skips so many bytes, and the comma.
     #[inline(never)]
     fn pass(&mut self, read: usize) {
         let rest = self.rest[read..].trim_ascii_start();
         self.rest = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
     }
 
-    /// Goes on behind an element of another type, and says what is wrong with it.
+    /// Skips an element of another type, and returns what is wrong with it.
     #[inline(never)]
     fn mismatch(&mut self, name: &str, error: &serde_json::Error) -> RunError {
         let mut elements = serde_json::Deserializer::from_slice(self.rest).into_iter::<IgnoredAny>();
         let read = if let Some(Ok(_)) = elements.next() { elements.byte_offset() } else { self.rest.len() };
         self.pass(read);
         let text = error.to_string();
-        // The position is one within the argument, which would mislead.
+        // The position is relative to the argument, which would mislead.
         let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-        RunError::Arguments(format!("argument {} (`{name}`): {what}", self.read))
+        // To find the variant, serde buffers the value, and its buffer has no 128-bit numbers. `send` cannot
+        // see this, and reading each argument back would double the build time of senders.
+        let buffered = what.contains("untagged enum") || what.ends_with("128 is not supported");
+        let hint = if buffered { " (serde reads no `u128` or `i128` within such a type: send a text)" } else { "" };
+        RunError::Arguments(format!("argument {} (`{name}`): {what}{hint}", self.read))
     }
 
     #[inline(never)]
@@ -202,7 +209,7 @@ impl<'a> ArgReader<'a> {
     }
 }
 
-/// Stands for an argument that is not there: only an `Option` can be made of it.
+/// Deserializes a missing argument: only an `Option` can be made of it.
 struct Missing;
 
 impl<'de> Deserializer<'de> for Missing {
@@ -256,6 +263,30 @@ mod tests {
             "argument 2 (`second`): invalid value: integer `300`, expected u8"
         );
         assert_eq!(error(reader.next::<u8>("third")), "argument 3 (`third`) is missing");
+    }
+
+    #[test]
+    fn a_number_of_128_bits_in_what_serde_buffers_is_named_by_the_worker() {
+        #[derive(Debug, serde::Serialize, serde::Deserialize)]
+        #[serde(untagged)]
+        enum Amount {
+            Wei(u128),
+        }
+        #[derive(Debug, serde::Serialize, serde::Deserialize)]
+        #[serde(tag = "kind")]
+        enum Payment {
+            Wei { amount: i128 },
+        }
+        let mut writer = ArgWriter::new();
+        writer.push("plain", &u128::MAX);
+        writer.push("untagged", &Amount::Wei(1));
+        writer.push("tagged", &Payment::Wei { amount: 1 });
+        let text = writer.finish().unwrap();
+        let mut reader = ArgReader::new(text.as_bytes()).unwrap();
+        assert_eq!(reader.next::<u128>("plain").unwrap(), u128::MAX);
+        for what in [error(reader.next::<Amount>("untagged")), error(reader.next::<Payment>("tagged"))] {
+            assert!(what.ends_with("(serde reads no `u128` or `i128` within such a type: send a text)"), "{what}");
+        }
     }
 
     #[test]

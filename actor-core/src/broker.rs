@@ -113,9 +113,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Ends deliveries, each with everything that follows from it, in one step each. The answers
     /// stand in the settlements' order.
     ///
-    /// [`Outcome::Done.into()`] counts while the message is delivered to anyone: the work is done, whoever
-    /// did it. Every other outcome applies only while it is delivered to this consumer. Settling twice
-    /// changes nothing.
+    /// [`Outcome::Done`](crate::settlement::Outcome::Done) applies while the message is delivered to anyone: the
+    /// work is done, whoever did it. Every other outcome applies only while it is delivered to this consumer.
+    /// Settling twice changes nothing.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! One run's input and end, between the executor and the code that `#[actor]` generates.
+//! The input and the outcome of a run, between the executor and the code that `#[actor]` generates.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::causes::Show;
 use crate::{Context, Failure};
 
 /// One run's input: the encoded arguments and the context.
@@ -38,18 +37,16 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// It was not given. Only a test's worker gets here: any other leaves what lacks a state to those
-    /// that have it.
+    /// It was not given. This happens only in a test's worker: any other leaves such messages to workers
+    /// that have the state.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, RunError> {
-        self.context.state().ok_or_else(|| missing_state(std::any::type_name::<T>()))
+        self.context.state().ok_or_else(|| self.missing_state(std::any::type_name::<T>()))
     }
-}
 
-#[inline(never)]
-fn missing_state(name: &str) -> RunError {
-    RunError::Failed(Failure::do_not_retry(format!(
-        "the worker was given no state `{name}`: give it with `.state(..)`"
-    )))
+    #[inline(never)]
+    fn missing_state(&self, name: &str) -> RunError {
+        RunError::Failed(Failure::do_not_retry(format!("the worker lacks {}", self.context.states().missing(name))))
+    }
 }
 
 /// How a run ended.
@@ -59,7 +56,7 @@ pub type RunResult = Result<(), RunError>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The arguments are not those of this implementation: no retry will help.
+    /// The arguments are not those of this implementation, so no retry will help.
     Arguments(String),
     /// The message has more arguments than this implementation takes. It is left to a worker that takes them.
     TooManyArguments {
@@ -110,11 +107,11 @@ impl From<Failure> for RunError {
     }
 }
 
-/// What an actor may return: `()`, or a `Result` whose error can be shown.
+/// What an actor may return: `()`, or a `Result` whose error turns into a [`Failure`].
 #[diagnostic::on_unimplemented(
     message = "an actor cannot return `{Self}`",
     label = "return `()` or `Result<T, E>` here",
-    note = "`T` must implement `serde::Serialize`, and `E` must implement `std::fmt::Display` or be `actor_core::Failure`"
+    note = "`T` must implement `serde::Serialize`, and `E` must implement `std::error::Error` or be `actor_core::Failure`"
 )]
 pub trait IntoOutcome: sealed::Sealed {
     /// What a success holds.
@@ -122,44 +119,25 @@ pub trait IntoOutcome: sealed::Sealed {
     /// What a failure holds.
     type Error;
 
-    /// How the run ended. `show` shows an error better than it shows itself.
+    /// How the run ended.
     #[doc(hidden)]
-    fn into_outcome(
-        self,
-        retry_if: Option<fn(&Self::Error) -> bool>,
-        show: Option<Show<Self::Error>>,
-    ) -> Result<Self::Output, Failure>;
+    fn into_outcome(self, retry_if: Option<fn(&Self::Error) -> bool>) -> Result<Self::Output, Failure>;
 }
 
-/// An error of an actor: whatever can be shown, or a [`Failure`].
+/// An error of an actor: whatever `?` turns into a [`Failure`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an actor's error",
-    note = "implement `std::fmt::Display` for it, or use `actor_core::Failure`"
+    note = "implement `std::error::Error` for it, or use `actor_core::Failure`"
 )]
-pub trait IntoFailure {
-    /// The failure that it is.
-    #[doc(hidden)]
-    fn into_failure(self) -> Failure;
-}
+pub trait IntoFailure: Into<Failure> {}
 
-impl IntoFailure for Failure {
-    fn into_failure(self) -> Failure {
-        self
-    }
-}
-
-// Coherent because `Failure` is of this crate and does not implement `Display`.
-impl<E: fmt::Display> IntoFailure for E {
-    fn into_failure(self) -> Failure {
-        Failure::shown(&self)
-    }
-}
+impl<E: Into<Failure>> IntoFailure for E {}
 
 impl IntoOutcome for () {
     type Output = ();
     type Error = std::convert::Infallible;
 
-    fn into_outcome(self, _: Option<fn(&Self::Error) -> bool>, _: Option<Show<Self::Error>>) -> Result<(), Failure> {
+    fn into_outcome(self, _: Option<fn(&Self::Error) -> bool>) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -168,13 +146,10 @@ impl<T: Serialize, E: IntoFailure> IntoOutcome for Result<T, E> {
     type Output = T;
     type Error = E;
 
-    fn into_outcome(self, retry_if: Option<fn(&E) -> bool>, show: Option<Show<E>>) -> Result<T, Failure> {
+    fn into_outcome(self, retry_if: Option<fn(&E) -> bool>) -> Result<T, Failure> {
         self.map_err(|error| {
             let retry = retry_if.is_none_or(|retry_if| retry_if(&error));
-            let failure = match show {
-                Some(show) => Failure::from(show(&error)),
-                None => error.into_failure(),
-            };
+            let failure = error.into();
             if retry { failure } else { failure.and_do_not_retry() }
         })
     }

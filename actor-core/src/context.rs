@@ -171,6 +171,10 @@ impl Context {
         self.0.states.get()
     }
 
+    pub(crate) fn states(&self) -> &States {
+        &self.0.states
+    }
+
     /// Why this run should end; `None` while it should not.
     #[must_use]
     pub fn cancellation(&self) -> Option<Cancellation> {
@@ -287,14 +291,16 @@ impl Cancel {
 /// What the worker was given with `.state(..)`, by type.
 #[derive(Default)]
 pub(crate) struct States {
-    by_type: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// With the name of its type.
+    by_type: HashMap<TypeId, (&'static str, Box<dyn Any + Send + Sync>)>,
     given_twice: Vec<&'static str>,
 }
 
 impl States {
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, state: T) {
-        if self.by_type.insert(TypeId::of::<T>(), Box::new(state)).is_some() {
-            self.given_twice.push(std::any::type_name::<T>());
+        let name = std::any::type_name::<T>();
+        if self.by_type.insert(TypeId::of::<T>(), (name, Box::new(state))).is_some() {
+            self.given_twice.push(name);
         }
     }
 
@@ -303,7 +309,20 @@ impl States {
     }
 
     pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.by_type.get(&TypeId::of::<T>())?.downcast_ref()
+        self.by_type.get(&TypeId::of::<T>())?.1.downcast_ref()
+    }
+
+    /// Names a state that is missing, and says what to do. An `Arc<Pool>` was probably meant as a `Pool`.
+    pub(crate) fn missing(&self, wanted: &str) -> String {
+        let wraps = |outer: &str, inner: &str| outer.ends_with(&format!("<{inner}>"));
+        let mut names = self.by_type.values().map(|(name, _)| *name);
+        match names.find(|given| wraps(given, wanted) || wraps(wanted, given)) {
+            Some(given) => format!(
+                "the state `{wanted}`, but `{given}` was given: give a `{wanted}` with `.state(..)`, or write \
+                 `#[state] name: &{given}`"
+            ),
+            None => format!("the state `{wanted}`: give it with `.state(..)`"),
+        }
     }
 
     pub(crate) fn has(&self, id: TypeId) -> bool {

@@ -3,7 +3,11 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::QueueName;
 use crate::causes::chain;
+
+/// How many queues an error names.
+const NAMED: usize = 10;
 
 /// A storage's failure, in terms of what the caller can do next.
 ///
@@ -27,6 +31,7 @@ enum Kind {
     Unknown,
     Busy,
     Refused,
+    NoSuchQueue,
 }
 
 impl BrokerError {
@@ -48,6 +53,21 @@ impl BrokerError {
     /// The storage refused, and will refuse the same again until a person changes something.
     pub fn refused(what: impl Into<String>) -> Self {
         Self::new(Kind::Refused, what)
+    }
+
+    /// No queue of this name was ever used, so that it is probably a mistake. These are known.
+    #[must_use]
+    pub fn no_such_queue(queue: &QueueName, known: &[QueueName]) -> Self {
+        let mut names: Vec<_> = known.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+        match known.len() {
+            0 => names.push("none".to_owned()),
+            all if all > NAMED => names.push(format!("and {} more", all - NAMED)),
+            _ => {}
+        }
+        let known = names.join(", ");
+        let what =
+            format!("no queue `{queue}` is known: nothing was sent to it and no worker served it; known: {known}");
+        Self::new(Kind::NoSuchQueue, what)
     }
 
     /// The same error with its cause.
@@ -74,6 +94,12 @@ impl BrokerError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Unavailable | Kind::Unknown | Kind::Busy)
+    }
+
+    /// Whether no queue of this name was ever used.
+    #[must_use]
+    pub fn is_no_such_queue(&self) -> bool {
+        self.kind == Kind::NoSuchQueue
     }
 
     fn new(kind: Kind, what: impl Into<String>) -> Self {

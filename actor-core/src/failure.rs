@@ -29,7 +29,7 @@ use crate::causes::chain;
 /// }
 /// # assert!(charge(1).is_ok());
 /// ```
-// It must implement neither `Display` nor `Error`, or it could not be told from the errors that turn into it.
+// It must not implement `Error`, or it would be one of the errors that turn into it.
 pub struct Failure {
     error: String,
     next: Next,
@@ -51,12 +51,6 @@ impl Failure {
     /// A retry after `delay` in place of the backoff. It spends a retry like any other.
     pub fn retry_in<'a>(delay: Duration, error: impl Into<Box<dyn StdError + Send + Sync + 'a>>) -> Self {
         Self { error: chain(&*error.into()), next: Next::In(delay) }
-    }
-
-    /// A failure of which no more is known than how it shows itself: in the alternate form, `{:#}`,
-    /// in which some tell their causes.
-    pub(crate) fn shown(error: &impl fmt::Display) -> Self {
-        Self { error: format!("{error:#}"), next: Next::AsConfigured }
     }
 
     /// The error's text, with its causes.
@@ -109,14 +103,6 @@ mod tests {
         }
     }
 
-    struct Chain;
-
-    impl fmt::Display for Chain {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(if f.alternate() { "no upload: no space left" } else { "no upload" })
-        }
-    }
-
     fn by_question_mark(error: impl Into<Failure>) -> Failure {
         error.into()
     }
@@ -151,10 +137,5 @@ mod tests {
         ] {
             assert_eq!(failure.error(), "no");
         }
-    }
-
-    #[test]
-    fn what_tells_its_causes_when_asked_is_asked() {
-        assert_eq!(Failure::shown(&Chain).error(), "no upload: no space left");
     }
 }

@@ -1,15 +1,15 @@
-//! Compares an implementation with its declaration, while the implementation is compiled.
+//! Compares an implementation with its declaration at compile time.
 
 use crate::Actor;
 use crate::actor::ActorDef;
 
-/// That `D` is declared with the arguments `A`.
+/// Compiles if `D` is declared with the arguments `A`.
 pub fn arguments_match<A: SameArguments<D::Args>, D: Actor>() {}
 
-/// That `D` is declared to return `R`.
+/// Compiles if `D` is declared to return `R`.
 pub fn return_matches<R: SameReturn<D::Output, D::Error>, D: Actor>() {}
 
-/// Both are the same.
+/// Implemented by equal types.
 #[diagnostic::on_unimplemented(
     message = "the arguments are not those of the declaration",
     label = "here they are `{Self}`",
@@ -19,7 +19,7 @@ pub trait SameArguments<Declared> {}
 
 impl<A> SameArguments<A> for A {}
 
-/// It is what was declared.
+/// Implemented by the return type that was declared.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what the actor is declared to return",
     label = "not the declared return type",
@@ -31,17 +31,29 @@ impl<T, E> SameReturn<T, E> for Result<T, E> {}
 
 impl SameReturn<(), std::convert::Infallible> for () {}
 
-/// That the declaration has no body.
+/// Implemented by nothing. The `call` of an actor without a body requires it, so that the error says what
+/// to write. Because of the lifetime, the compiler checks it at the caller and not at the declaration.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is declared without a body, so there is nothing to call",
+    label = "no body here",
+    note = "send it a message with `.send(..)`, or call the function below `#[actor(implements = ..)]`"
+)]
+pub trait HasBody<'caller> {
+    /// What the body would return.
+    fn call<T>() -> T;
+}
+
+/// Compiles if the declaration has no body.
 #[track_caller]
 pub const fn is_without_body(declared: &ActorDef) {
     assert!(
         !declared.has_body,
-        "this actor is declared with a body, which is its implementation: take one of the two away"
+        "this actor is declared with a body, which is its implementation: remove one of the two"
     );
 }
 
-/// That the last of `names` is what the declaration calls this argument. A mistake in an argument
-/// before it is told there, and another number of arguments with their types.
+/// Compiles if the last of `names` is the declared name of this argument. A mistake in an earlier argument
+/// is reported there, and a wrong number of arguments with their types.
 #[track_caller]
 pub const fn is_called(declared: &ActorDef, names: &[&str]) {
     let mut index = 0;
@@ -71,7 +83,7 @@ const fn same(one: &str, other: &str) -> bool {
     one.len() == other.len()
 }
 
-/// A text that is put together while the compiler runs. What does not fit is left out.
+/// A text that is built at compile time. What does not fit is left out.
 struct Text {
     bytes: [u8; 256],
     len: usize,
@@ -96,7 +108,7 @@ impl Text {
     const fn as_str(&self) -> &str {
         match std::str::from_utf8(self.bytes.split_at(self.len).0) {
             Ok(text) => text,
-            Err(_) => "the declaration calls this argument otherwise",
+            Err(_) => "the declaration has another name for this argument",
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The second seam: what people and screens read and repair. It costs the path of a message nothing.
 
+mod stored;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use crate::stored::{DecodeError, Parked, StoredMessage};
+pub use self::stored::{DecodeError, Parked, StoredMessage};
 use crate::{BrokerError, QueueName};
 
 /// Reading and repairing a storage's queues.
@@ -15,7 +17,9 @@ use crate::{BrokerError, QueueName};
 ///
 /// # Errors
 ///
-/// Each method fails when the storage could not be reached; reading may be tried again at any time.
+/// Each method fails when the storage could not be reached; reading may be tried again at any time. Counting, listing,
+/// replaying and purging a queue that was never used fails by [`BrokerError::no_such_queue`], since its name is
+/// probably a mistake: a queue is known from its first message or worker on.
 #[async_trait]
 pub trait Inspect: Send + Sync + 'static {
     /// The queues that the storage knows, by name.

@@ -80,3 +80,11 @@ pub(crate) fn installed() -> Option<Arc<dyn Broker>> {
     }
     INSTALLED.get().cloned().or_else(|| WORKERS.try_with(Arc::clone).ok())
 }
+
+/// Whether a test installed a broker on another thread, in place of a process's.
+pub(crate) fn installed_elsewhere() -> bool {
+    #[cfg(feature = "testing")]
+    return crate::testing::installed_elsewhere();
+    #[cfg(not(feature = "testing"))]
+    false
+}

@@ -1,7 +1,8 @@
-//! A typed task queue: declare an actor once, send from one service, work in another.
+//! A typed task queue. Declare a function as an actor; producers send it messages without compiling
+//! its body, and workers run each message at least once and retry failures.
 //!
-//! An actor is a function: one task, not an actor of the actor model. It is declared once, in a crate that
-//! producer and worker share. Workers run each message at least once, and retry failures.
+//! An *actor* here is a task, as in Dramatiq. This is not the actor model: there are no mailboxes,
+//! addresses or supervisors. It is declared once, in a crate that producer and worker share.
 //!
 //! ```
 //! use std::time::Duration;
@@ -16,7 +17,6 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let broker = MemoryBroker::new();
 //! actor_core::install(broker.clone())?;
-//!
 //! welcome.send("ada@example.com").await?;
 //! // `run()` would work until SIGTERM or SIGINT.
 //! Worker::builder(broker).run_until(tokio::time::sleep(Duration::from_millis(50))).await?;
@@ -77,7 +77,6 @@ mod send_many;
 pub mod settlement;
 mod signature;
 mod size;
-mod stored;
 mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -113,9 +112,8 @@ pub mod __private {
     pub use crate::actor::{
         ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef, actor_future_must_be_send,
     };
-    pub use crate::args::{ArgReader, ArgWriter};
+    pub use crate::args::{ArgReader, ArgWriter, Borrowed};
     pub use crate::call::{Call, IntoOutcome, RunError};
-    pub use crate::causes::{ErrorType, ShowError, ShowOther, ShowPointer};
-    pub use crate::implements::{arguments_match, is_called, is_without_body, return_matches};
+    pub use crate::implements::{HasBody, arguments_match, is_called, is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
 }

@@ -12,7 +12,7 @@ use crate::actor::{Actor, ActorDef};
 use crate::args::ArgWriter;
 use crate::broker::{Broker, Enqueue};
 use crate::headers::Headers;
-use crate::send::{SendError, Sending};
+use crate::send::{SendError, Sending, Sent, blocking};
 use crate::wire::{self, Backoff, Envelope};
 use crate::{TraceParent, on_send, trace};
 
@@ -218,6 +218,33 @@ impl<A: Actor> Message<A> {
     /// A future dropped before it completes may or may not have sent the message.
     pub fn send(self) -> Sending<'static, A> {
         Sending::installed(self.call)
+    }
+
+    /// The same for sync code, such as a sync actor: waits on this thread until the message is stored.
+    ///
+    /// Async code uses [`send`](Self::send): this would block its runtime's thread.
+    ///
+    /// ```
+    /// use actor_core::{MemoryBroker, actor};
+    ///
+    /// #[actor(queue = "mail")]
+    /// fn welcome(to: String) {
+    ///     println!("welcome, {to}");
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// actor_core::install(MemoryBroker::new())?;
+    /// let sent = welcome.message("Ada".to_owned()).send_blocking()?;
+    /// println!("sent {sent}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_blocking(self) -> Result<Sent<A>, SendError> {
+        blocking::wait(self.send()).map_err(SendError::broker).flatten()
     }
 
     /// Sends the message through `broker`.

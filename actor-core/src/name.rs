@@ -72,7 +72,7 @@ pub(crate) fn check(name: &str) -> Result<(), NameError> {
 }
 
 /// Why a text is not a name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// A name has at least one character.
@@ -89,6 +89,13 @@ pub enum NameError {
         /// Its first character that a name may not have.
         odd: char,
     },
+}
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl FromStr for QueueName {

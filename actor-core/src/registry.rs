@@ -10,7 +10,7 @@ use linkme::distributed_slice;
 pub use self::signatures::{SignatureError, check_signatures, signatures};
 use crate::actor::{ActorDef, ImplementationDef, Location};
 
-// The linker section is named after the static alone, so the names say whose they are.
+// The name of the static alone names the linker section, so it must be unique in the program.
 
 /// Every declared actor.
 #[doc(hidden)]
@@ -22,15 +22,15 @@ pub static ACTOR_CORE_DECLARATIONS: [&'static ActorDef];
 #[distributed_slice]
 pub static ACTOR_CORE_IMPLEMENTATIONS: [&'static ImplementationDef];
 
-/// Whether this platform's linker drops what is declared, unless it is told to keep all sections.
+/// Whether this platform's linker drops the registry, unless it is set to keep all sections.
 ///
-/// By name, since an element of this crate's own, which could be looked for, is `unsafe` here.
+/// Known by the platform's name: to detect it, this crate would need an element of its own, and
+/// `#[link_section]` is `unsafe` here.
 pub(crate) const DROPS: bool = cfg!(all(windows, target_env = "gnu"));
 
 /// Every declared actor that is linked into this binary.
 ///
-/// A crate that has only actors and that the binary never names is not linked: `use tasks as _;`
-/// links it.
+/// The linker drops a crate that has only actors unless the binary names it: write `use tasks as _;`.
 pub fn actors() -> impl Iterator<Item = &'static ActorDef> {
     ACTOR_CORE_DECLARATIONS.iter().copied()
 }
@@ -42,8 +42,8 @@ pub fn implementations() -> impl Iterator<Item = &'static ImplementationDef> {
 
 /// Checks that each linked actor is declared once and implemented at most once.
 ///
-/// `install` and the worker check this when they start. In a test of a crate that depends on all
-/// the others, it finds the mistake before a deploy does:
+/// `install` and workers check this when they start. A test in a crate that depends on all the others
+/// finds the mistake before a deploy:
 ///
 /// ```
 /// # fn main() {
@@ -60,11 +60,12 @@ pub fn check() -> Result<(), RegistryError> {
     problems(actors(), implementations())
 }
 
-/// As [`check`], and that each linked actor is implemented: for a test of the worker's crate.
+/// Checks the same as [`check`], and that each linked actor is implemented. For a test of the worker's
+/// crate.
 ///
 /// # Errors
 ///
-/// As [`check`], and names each actor that has no implementation.
+/// As for [`check`]. It also names each actor that has no implementation.
 pub fn check_complete() -> Result<(), RegistryError> {
     check()?;
     let missing: Vec<Problem> = actors()
@@ -74,7 +75,7 @@ pub fn check_complete() -> Result<(), RegistryError> {
     RegistryError::of(missing)
 }
 
-/// The check itself, over any set of actors.
+/// Checks any set of actors.
 pub(crate) fn problems(
     actors: impl Iterator<Item = &'static ActorDef>,
     implementations: impl Iterator<Item = &'static ImplementationDef>,
@@ -87,7 +88,7 @@ pub(crate) fn problems(
     let declared_twice: Vec<_> = problems.iter().map(Problem::actor).collect();
     let implemented = implementations.map(|implementation| (implementation.actor.name, implementation.at));
     for (actor, places) in contradictions(implemented) {
-        // A second declaration with a body is one mistake, and told once.
+        // A second declaration with a body is one mistake, and reported once.
         if !declared_twice.contains(&actor) {
             problems.push(Problem::ImplementedTwice { actor, places });
         }
@@ -95,8 +96,8 @@ pub(crate) fn problems(
     RegistryError::of(problems)
 }
 
-/// The names that stand at more than one place. A crate whose dev-dependency depends on it is
-/// linked twice into its own tests: equal places are one place.
+/// The names with more than one place. Equal places are one: a crate whose dev-dependency depends on it
+/// is linked twice into its own tests.
 fn contradictions(
     named: impl Iterator<Item = (&'static str, Location)>,
 ) -> impl Iterator<Item = (&'static str, Vec<Location>)> {
@@ -123,20 +124,20 @@ impl RegistryError {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 
-    /// Each of them.
+    /// Each problem.
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.0
     }
 }
 
-// Shown as people read it, also by `unwrap()` in a test.
+// `unwrap()` in a test shows the readable text.
 impl fmt::Debug for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
 }
 
-/// One contradiction.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("actor `{actor}` is declared twice:{}", list(places))]

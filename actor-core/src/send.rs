@@ -1,5 +1,7 @@
 //! Sending one: from a call to a message that the broker has stored.
 
+pub(crate) mod blocking;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
@@ -11,7 +13,7 @@ use std::task::{Context, Poll};
 use crate::args::ArgumentError;
 use crate::broker::{Broker, Enqueued};
 use crate::causes::chain;
-use crate::install::installed;
+use crate::install::{installed, installed_elsewhere};
 use crate::message::Outgoing;
 use crate::{BrokerError, MessageId};
 
@@ -131,7 +133,7 @@ impl fmt::Debug for SendError {
 }
 
 enum Kind {
-    NotInstalled,
+    NotInstalled { elsewhere: bool },
     Argument(ArgumentError),
     TooLarge { bytes: usize, limit: usize },
     Refused(Box<dyn StdError + Send + Sync>),
@@ -140,7 +142,7 @@ enum Kind {
 
 impl SendError {
     pub(crate) fn not_installed() -> Self {
-        Self(Box::new(Kind::NotInstalled))
+        Self(Box::new(Kind::NotInstalled { elsewhere: installed_elsewhere() }))
     }
 
     pub(crate) fn argument(error: ArgumentError) -> Self {
@@ -175,7 +177,7 @@ impl SendError {
     /// Whether no broker was installed.
     #[must_use]
     pub fn is_not_installed(&self) -> bool {
-        matches!(&*self.0, Kind::NotInstalled)
+        matches!(&*self.0, Kind::NotInstalled { .. })
     }
 
     /// Whether a hook of [`on_send`](crate::on_send) refused the message. Its error is the source.
@@ -194,7 +196,12 @@ impl SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            Kind::NotInstalled => f.write_str(
+            Kind::NotInstalled { elsewhere: true } => f.write_str(
+                "no broker is installed on this thread: a `TestBroker` is installed on another, and only for what \
+                 that thread sends; run the test on one thread (`#[tokio::test]` without `flavor`), or send with \
+                 `send_with(&broker, ..)`",
+            ),
+            Kind::NotInstalled { .. } => f.write_str(
                 "no broker is installed: call `actor_core::install(broker)` when the program starts, \
                  or send with `send_with(&broker, ..)`",
             ),

@@ -1,8 +1,8 @@
-//! Writes JSON as `serde_json` does, and refuses what would not come back as it was.
+//! Writes JSON as `serde_json` does, and refuses values that would be read differently.
 //!
-//! `serde_json` writes `null` for NaN, and nests deeper than it reads. It offers no setting against
-//! either, so the brackets and commas are written here and every leaf by `serde_json`. Wrapping its
-//! serializer instead would compile each argument's type through two serializers.
+//! `serde_json` writes `null` for NaN, and nests deeper than it reads. It has no setting against either.
+//! So this module writes the brackets and commas, and `serde_json` writes every leaf. Wrapping its
+//! serializer instead would compile each argument's type for two serializers.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use serde::ser::{self, Error as _, Serializer};
 use serde_json::Error;
 use serde_json::value::RawValue;
 
-/// How deep a value may be nested: as deep as `serde_json` reads.
+/// How deep a value may be nested. `serde_json` reads no deeper.
 const DEEPEST: usize = 127;
 
-/// How the names of `serde_json`'s own types begin that stand for JSON as it is (`RawValue`).
+/// The prefix of the types by which `serde_json` marks text that is JSON already (`RawValue`).
 const VERBATIM: &str = "$serde_json::private::";
 
 /// Why a value cannot be written.
@@ -27,7 +27,7 @@ impl fmt::Display for Unserializable {
     }
 }
 
-/// Appends a value to a JSON text. What was appended before an error is no JSON.
+/// Appends a value to a JSON text. After an error, the text is not JSON.
 pub(crate) fn write<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Unserializable> {
     let mut writer = Writer { text: std::mem::take(text), depth: 0 };
     let written = value.serialize(&mut writer);
@@ -52,7 +52,7 @@ impl Writer {
         Err(Error::custom(format_args!("{value} is no JSON number: send an Option, or a text")))
     }
 
-    /// Begins an array or object, within that of an enum's variant if there is one.
+    /// Begins an array or object, within the object of an enum's variant if there is one.
     fn open(&mut self, variant: Option<&str>, begin: u8) -> Result<Compound<'_>, Error> {
         let levels = if variant.is_some() { 2 } else { 1 };
         self.depth += levels;
@@ -67,12 +67,12 @@ impl Writer {
             self.text.push(b':');
         }
         self.text.push(begin);
-        // In ASCII each closing bracket stands two after its opening one.
+        // In ASCII each closing bracket is two after its opening one.
         Ok(Compound { writer: self, levels, end: begin + 2, empty: true, verbatim: false })
     }
 
-    /// Turns what stands from `start` on into an object's key: only a text is one, and `serde_json`
-    /// makes texts of numbers and booleans.
+    /// Turns the text from `start` on into an object's key. A key is a string, and `serde_json` makes
+    /// strings of numbers and booleans.
     fn key(&mut self, start: usize) -> Result<(), Error> {
         match self.text.get(start) {
             Some(b'"') => return Ok(()),
@@ -84,7 +84,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Replaces the JSON text that stands from `start` on by what it says, which must be JSON.
+    /// Replaces the JSON string from `start` on by its content, which must be JSON.
     fn unquote(&mut self, start: usize) -> Result<(), Error> {
         let json: String = serde_json::from_slice(&self.text[start..])?;
         serde_json::from_str::<&RawValue>(&json)?;
@@ -100,7 +100,7 @@ struct Compound<'a> {
     levels: usize,
     end: u8,
     empty: bool,
-    /// Its only member is written as it is, without the object around it.
+    /// Whether to write its only member without the object around it.
     verbatim: bool,
 }
 

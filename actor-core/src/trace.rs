@@ -42,9 +42,16 @@ impl TraceParent {
 }
 
 /// A text that is not a `traceparent`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent: expected `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`, with ids that are not zero")]
 pub struct TraceParentError(());
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for TraceParentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl FromStr for TraceParent {
     type Err = TraceParentError;

@@ -27,16 +27,16 @@ const HERE: &str = "ACTOR_TEST_FEW_THREADS";
 /// Only what hangs takes so long.
 const HANGS: Duration = Duration::from_secs(30);
 
-type Tell = UnboundedSender<String>;
+type Reports = UnboundedSender<String>;
 
 #[actor(queue = "few")]
-fn plain(cx: &Context, #[state] tell: &Tell) {
-    tell.send(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.fencing_token())).unwrap();
+fn plain(cx: &Context, #[state] reports: &Reports) {
+    reports.send(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.fencing_token())).unwrap();
 }
 
 #[actor(queue = "held")]
-async fn holds_on(cx: &Context, #[state] tell: &Tell) {
-    tell.send("held".to_owned()).unwrap();
+async fn holds_on(cx: &Context, #[state] reports: &Reports) {
+    reports.send("held".to_owned()).unwrap();
     if cx.cancelled().await == Cancellation::LeaseLost {
         // A success would count.
         std::future::pending::<()>().await;
@@ -122,8 +122,8 @@ impl Subscriber for Warnings {
     fn exit(&self, _: &Id) {}
 }
 
-async fn next(heard: &mut UnboundedReceiver<String>) -> String {
-    timeout(HANGS, heard.recv()).await.expect("nothing runs").unwrap()
+async fn next(reported: &mut UnboundedReceiver<String>) -> String {
+    timeout(HANGS, reported.recv()).await.expect("nothing runs").unwrap()
 }
 
 #[test]
@@ -137,24 +137,24 @@ fn what_gets_no_thread_is_released_with_nothing_counted_and_runs_later() {
         tracing::subscriber::set_global_default(warnings.clone()).unwrap();
         let broker = MemoryBroker::new();
         let queues = [plain::DEF.queue_name(), holds_on::DEF.queue_name()];
-        let (tell, mut heard) = unbounded_channel::<String>();
+        let (reports, mut reported) = unbounded_channel::<String>();
         let (stop, stopped) = oneshot::channel::<()>();
-        let worker = Worker::builder(broker.clone()).queues(queues).state(tell);
+        let worker = Worker::builder(broker.clone()).queues(queues).state(reports);
         let (ended, ()) = tokio::join!(worker.run_until(async { drop(stopped.await) }), async {
             // An async actor runs, so the worker has its own threads.
             holds_on.send_with(&broker).await.unwrap();
-            assert_eq!(next(&mut heard).await, "held");
+            assert_eq!(next(&mut reported).await, "held");
             ask("refuse");
             for _ in 0..3 {
                 plain.send_with(&broker).await.unwrap();
             }
             sleep(Duration::from_millis(3_500)).await; // How often it tries in this time is what is tested.
-            assert!(heard.try_recv().is_err(), "it got a thread");
+            assert!(reported.try_recv().is_err(), "it got a thread");
             let counts = broker.counts(&plain::DEF.queue_name()).await.unwrap();
             assert_eq!((counts.ready + counts.in_flight, counts.scheduled, counts.dead), (3, 0, 0));
             ask("allow");
             for _ in 0..3 {
-                let run = next(&mut heard).await;
+                let run = next(&mut reported).await;
                 let token = run.strip_prefix("attempt 1 crashes 0 token ").unwrap_or_else(|| panic!("{run}"));
                 let token: u32 = token.parse().unwrap();
                 assert!((2..15).contains(&token), "it was claimed {token} times in 3.5 s");
@@ -163,7 +163,7 @@ fn what_gets_no_thread_is_released_with_nothing_counted_and_runs_later() {
             drop(stop);
         });
         ended.unwrap();
-        assert!(heard.try_recv().is_err(), "it ran a second time");
+        assert!(reported.try_recv().is_err(), "it ran a second time");
     });
 }
 
@@ -178,10 +178,10 @@ fn a_worker_that_lost_its_lease_waits_until_it_gets_a_thread_for_the_next() {
         tracing::subscriber::set_global_default(warnings.clone()).unwrap();
         let broker = MemoryBroker::new();
         let queue = holds_on::DEF.queue_name();
-        let (tell, mut heard) = unbounded_channel::<String>();
+        let (reports, mut reported) = unbounded_channel::<String>();
         let (stop, stopped) = oneshot::channel::<()>();
         let lease = Duration::from_millis(300);
-        let worker = Worker::builder(broker.clone()).queues([queue.clone()]).state(tell).lease(lease);
+        let worker = Worker::builder(broker.clone()).queues([queue.clone()]).state(reports).lease(lease);
         let declare_dead = async || {
             let delivered = broker.list(&queue, State::InFlight, Page::first(1)).await.unwrap();
             let holder = delivered.messages[0].worker.clone().expect("it is in flight");
@@ -197,14 +197,14 @@ fn a_worker_that_lost_its_lease_waits_until_it_gets_a_thread_for_the_next() {
         };
         let test = async {
             holds_on.send_with(&broker).await.unwrap();
-            assert_eq!(next(&mut heard).await, "held");
+            assert_eq!(next(&mut reported).await, "held");
             ask("refuse");
             declare_dead().await;
             warned(1).await;
             sleep(Duration::from_millis(500)).await; // That it says no more has no event.
             assert_eq!(warnings.0.load(Ordering::SeqCst), 1, "warnings");
             ask("allow");
-            assert_eq!(next(&mut heard).await, "held");
+            assert_eq!(next(&mut reported).await, "held");
             ask("refuse");
             declare_dead().await;
             warned(2).await;

@@ -83,26 +83,26 @@ impl Broker for Half {
 
 /// Hears what is logged at INFO and above, in every thread.
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<Vec<String>>>);
+struct Log(Arc<Mutex<Vec<String>>>);
 
-impl Ears {
+impl Log {
     fn of_the_broker(&self) -> Vec<String> {
-        let heard = self.0.lock().unwrap();
-        heard.iter().filter(|line| line.contains("broker")).cloned().collect()
+        let lines = self.0.lock().unwrap();
+        lines.iter().filter(|line| line.contains("broker")).cloned().collect()
     }
 
     async fn until(&self, count: usize) -> Vec<String> {
-        let heard = timeout(Duration::from_secs(30), async {
+        let lines = timeout(Duration::from_secs(30), async {
             while self.of_the_broker().len() < count {
                 sleep(Duration::from_millis(5)).await;
             }
         });
-        heard.await.unwrap_or_else(|_| panic!("only {:?} was logged", self.of_the_broker()));
+        lines.await.unwrap_or_else(|_| panic!("only {:?} was logged", self.of_the_broker()));
         self.of_the_broker()
     }
 }
 
-impl Subscriber for Ears {
+impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && *metadata.level() <= tracing::Level::INFO
     }
@@ -137,11 +137,11 @@ impl Visit for Fields {
     }
 }
 
-/// Its subscriber hears the whole process, so it is the only test here.
+/// Its subscriber is the whole process's, so it is the only test here.
 #[tokio::test]
 async fn a_queue_that_cannot_be_reached_is_named_once_while_others_can() {
-    let ears = Ears::default();
-    tracing::subscriber::set_global_default(ears.clone()).unwrap();
+    let log = Log::default();
+    tracing::subscriber::set_global_default(log.clone()).unwrap();
     let broker = Arc::new(Half::default());
     let queues = [reached::DEF.queue_name(), cut_off::DEF.queue_name()];
     let (stop, stopped) = oneshot::channel::<()>();
@@ -150,13 +150,13 @@ async fn a_queue_that_cannot_be_reached_is_named_once_while_others_can() {
         while broker.claims.load(Ordering::SeqCst) < 5 {
             sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(ears.of_the_broker(), ["WARN broker unreachable queue=cut_off"]);
+        assert_eq!(log.of_the_broker(), ["WARN broker unreachable queue=cut_off"]);
         broker.mended.store(true, Ordering::SeqCst);
-        assert_eq!(ears.until(2).await[1..], ["INFO broker reachable again"]);
+        assert_eq!(log.until(2).await[1..], ["INFO broker reachable again"]);
         broker.refuses.store(true, Ordering::SeqCst);
-        assert_eq!(ears.until(3).await[2..], ["ERROR broker refuses queue=cut_off"]);
+        assert_eq!(log.until(3).await[2..], ["ERROR broker refuses queue=cut_off"]);
         broker.refuses.store(false, Ordering::SeqCst);
-        assert_eq!(ears.until(4).await[3..], ["INFO broker refuses no longer queue=cut_off"]);
+        assert_eq!(log.until(4).await[3..], ["INFO broker refuses no longer queue=cut_off"]);
         drop(stop);
     });
     ended.unwrap();

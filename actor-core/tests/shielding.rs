@@ -28,7 +28,7 @@ async fn twice(cx: &Context, #[state] attempts: &UnboundedSender<u32>) -> Result
     if cx.attempt() < 2 { Err("not yet".to_owned()) } else { Ok(()) }
 }
 
-/// A subscriber that panics once, where it hears of a run.
+/// A subscriber that panics once, at one place of a run.
 struct Panics {
     at: &'static str,
     armed: Arc<AtomicBool>,

@@ -97,7 +97,7 @@ async fn what_could_not_run_says_why() {
     let drained = worker.drain().await;
     assert_eq!((drained.done, drained.retried, drained.dead_lettered), (0, 1, 1));
     let [state, nobody] = &drained.errors[..] else { panic!("{:?}", drained.errors) };
-    assert_eq!(state, "note: the worker was given no state `testing::Seen`: give it with `.state(..)`");
+    assert_eq!(state, "note: the worker lacks the state `testing::Seen`: give it with `.state(..)`");
     assert_eq!(nobody, "declared_only: left for a worker that can run it");
 }
 
@@ -187,4 +187,17 @@ async fn a_paused_clock_does_not_run_ahead_of_a_sync_actor() {
     let before = tokio::time::Instant::now();
     assert_eq!(worker.drain().await.done, 1);
     assert_eq!(before.elapsed(), Duration::ZERO, "its time limit was over at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_send_on_another_thread_than_the_tests_says_why_no_broker_is_installed() {
+    let broker = TestBroker::new();
+    let _installed = broker.install();
+    let error = tokio::spawn(async { note.send("spawned".to_owned()).await }).await.unwrap().unwrap_err();
+    assert!(error.is_not_installed());
+    let text = error.to_string();
+    assert!(
+        text.contains("a `TestBroker` is installed on another") && text.contains("`send_with(&broker, ..)`"),
+        "{text}"
+    );
 }

@@ -1,6 +1,6 @@
 //! The options between the parentheses of `#[actor(..)]`.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
@@ -11,7 +11,7 @@ use crate::nearest::nearest;
 use crate::{duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 10] = [
+const KNOWN: [(&str, &str); 11] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("max_retries", "max_retries = 3"),
@@ -22,11 +22,12 @@ const KNOWN: [(&str, &str); 10] = [
     ("priority", "priority = \"high\""),
     ("retry_if", "retry_if = MyError::is_transient"),
     ("implements", "implements = tasks::process_video"),
+    ("crate", "crate = my_crate::actor_core"),
 ];
 
-const DURATION: &str = "a duration is a text with its unit";
+const DURATION: &str = "a duration is a string with a unit";
 
-/// What other libraries call an option, and what it is called here.
+/// Names that other libraries give an option, and ours.
 const ELSEWHERE: [(&str, &str); 6] = [
     ("timeout", "time_limit"),
     ("max_attempts", "max_retries"),
@@ -36,7 +37,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("ttl", "max_age"),
 ];
 
-/// What the options say. An option with an error is left out.
+/// The options. One with an error is left out.
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) queue: Option<LitStr>,
@@ -46,31 +47,27 @@ pub(crate) struct Args {
     pub(crate) max_backoff: Option<Millis>,
     pub(crate) time_limit: Option<Limit>,
     pub(crate) max_age: Option<Limit>,
-    pub(crate) priority: Option<Priority>,
+    /// A variant of `Priority`.
+    pub(crate) priority: Option<Ident>,
     pub(crate) retry_if: Option<Expr>,
     pub(crate) implements: Option<Path>,
+    /// Where `actor_core` is, if not at `::actor_core`.
+    pub(crate) krate: Option<Path>,
     /// Each option that was written, right or wrong.
     pub(crate) written: Vec<Ident>,
 }
 
-/// Milliseconds, and the literal that says so.
+/// Milliseconds, and the literal that they were read from.
 pub(crate) struct Millis(pub(crate) u64, pub(crate) LitStr);
 
-/// A duration in milliseconds that may be lifted.
+/// A time limit in milliseconds, or none.
 #[derive(Clone, Copy)]
 pub(crate) enum Limit {
     None,
     Millis(u64),
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum Priority {
-    High,
-    Normal,
-    Low,
-}
-
-/// Reads the options, leniently: after an error it goes on with the next.
+/// Reads the options. After an error it continues with the next one.
 pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     let read = |input: ParseStream<'_>| {
         let mut args = Args::default();
@@ -111,7 +108,7 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Op
         errors.add(&option, format!("this option is written `{example}`"));
     } else if !input.is_empty() && !input.peek(Token![,]) {
         let odd: Option<TokenTree> = input.parse().ok();
-        errors.add(odd, "there is a comma between two options");
+        errors.add(odd, "write a comma between two options");
     }
     Some((option, value))
 }
@@ -140,7 +137,7 @@ fn skip_past_comma(input: ParseStream<'_>) {
 impl Args {
     fn set(&mut self, option: &Ident, value: Option<Expr>, errors: &mut Errors) {
         if self.written.contains(option) {
-            errors.add(option, format!("`{option}` is given twice"));
+            errors.add(option, format!("`{option}` is set twice: remove one"));
             return;
         }
         self.written.push(option.clone());
@@ -155,13 +152,14 @@ impl Args {
             "max_age" => self.max_age = limit(&value, option, errors),
             "priority" => self.priority = priority(&value, option, errors),
             "retry_if" => self.retry_if = function(value, errors),
-            "implements" => self.implements = path(value, errors),
+            "implements" => self.implements = path(value, "the declared actor", option, errors),
+            "crate" => self.krate = path(value, "`actor_core`", option, errors),
             _ => {}
         }
     }
 }
 
-/// The text that a value is, or an error that says what to write.
+/// The text of a string literal.
 fn text(value: &Expr, what: &str, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
     if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
         return Some(text.clone());
@@ -171,7 +169,7 @@ fn text(value: &Expr, what: &str, option: &Ident, errors: &mut Errors) -> Option
 }
 
 fn checked_name(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
-    let text = text(value, "a name is a text, read when this is compiled", option, errors)?;
+    let text = text(value, "a name is a string literal", option, errors)?;
     match name::check(&text.value()) {
         Ok(()) => Some(text),
         Err(what) => {
@@ -187,7 +185,7 @@ fn number(value: &Expr, errors: &mut Errors) -> Option<u32> {
     {
         return Some(number);
     }
-    errors.add(value, "a number of retries is a whole number from 0 to 4294967295: write `max_retries = 3`");
+    errors.add(value, "the number of retries is an integer from 0 to 4294967295: write `max_retries = 3`");
     None
 }
 
@@ -206,26 +204,27 @@ fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Limit> {
     if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
         return Some(Limit::None);
     }
-    let what = "a duration is a text with its unit, or \"none\"";
+    let what = "a duration is a string with a unit, or \"none\"";
     let Millis(ms, text) = millis(value, what, option, errors)?;
     if ms == 0 {
-        errors.add(text, format!("nothing could run in no time: write `{option} = \"none\"` for no limit"));
+        errors.add(text, format!("no run fits into no time: write `{option} = \"none\"` for no limit"));
         return None;
     }
     Some(Limit::Millis(ms))
 }
 
-fn priority(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Priority> {
-    let text = text(value, "a priority is a text, \"high\", \"normal\" or \"low\"", option, errors)?;
-    match text.value().as_str() {
-        "high" => Some(Priority::High),
-        "normal" => Some(Priority::Normal),
-        "low" => Some(Priority::Low),
+fn priority(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Ident> {
+    let text = text(value, "a priority is \"high\", \"normal\" or \"low\"", option, errors)?;
+    let variant = match text.value().as_str() {
+        "high" => "High",
+        "normal" => "Normal",
+        "low" => "Low",
         other => {
             errors.add(&text, format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\""));
-            None
+            return None;
         }
-    }
+    };
+    Some(Ident::new(variant, Span::call_site()))
 }
 
 fn function(value: Expr, errors: &mut Errors) -> Option<Expr> {
@@ -241,11 +240,11 @@ fn function(value: Expr, errors: &mut Errors) -> Option<Expr> {
     }
 }
 
-fn path(value: Expr, errors: &mut Errors) -> Option<Path> {
+fn path(value: Expr, of: &str, option: &Ident, errors: &mut Errors) -> Option<Path> {
     match value {
         Expr::Path(path) if path.qself.is_none() => Some(path.path),
         other => {
-            errors.add(other, "write the path of the declared actor: `implements = tasks::process_video`");
+            errors.add(other, format!("write the path of {of}: `{}`", example(option).unwrap_or_default()));
             None
         }
     }

@@ -1,4 +1,4 @@
-//! The whole way of `#[actor]`: options and a function in, errors and items out.
+//! Runs `#[actor]`: options and a function in, errors and items out.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     const OPTIONS: &str = r#"queue = "mail", name = "a", max_retries = 3, min_backoff = "1s", max_backoff = "2s",
-        time_limit = "none", max_age = "1h", priority = "high", retry_if = |e| e.is_transient(), implements = a::b"#;
+        time_limit = "none", max_age = "1h", priority = "high", retry_if = |e| e.is_transient(), implements = a::b, crate = c"#;
     const FUNCTIONS: [&str; 3] = [
         r#"/// Documented.
         #[cfg(unix)] #[deprecated] #[allow(unused)] #[inline]
@@ -41,7 +41,7 @@ mod tests {
         "const unsafe extern \"C\" fn odd<'a, T: X>(&self, (a, b): (&'a mut T, _), _: impl X, ...) -> ! where T: Y {}",
     ];
 
-    /// The tokens, each time with another one gone, at any depth.
+    /// The tokens with one removed, for each token at any depth.
     fn without_each(tokens: &TokenStream) -> Vec<TokenStream> {
         let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
         let mut all = Vec::new();
@@ -58,7 +58,7 @@ mod tests {
         all
     }
 
-    /// Whatever becomes of a function, rustc can read it. Its body stays as it is.
+    /// Checks that the output parses, if the body of the function does.
     fn check(options: &TokenStream, function: &TokenStream) {
         let known = syn::parse2::<item::Item>(function.clone())
             .is_ok_and(|item| item.body.is_none_or(|body| syn::parse2::<syn::Block>(body).is_ok()));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn no_slip_in_the_options_or_the_function_breaks_the_macro() {
+    fn no_mistake_in_the_options_or_the_function_breaks_the_macro() {
         let options: TokenStream = OPTIONS.parse().unwrap();
         for function in FUNCTIONS {
             let function: TokenStream = function.parse().unwrap();

@@ -1,4 +1,4 @@
-//! The attributes of an actor's function, by where they go.
+//! The attributes of an actor's function, sorted by the item that gets them.
 
 use syn::Attribute;
 
@@ -12,7 +12,7 @@ pub(crate) struct Attrs {
     pub(crate) cfgs: Vec<Attribute>,
     /// For the unit struct.
     pub(crate) deprecated: Vec<Attribute>,
-    /// For everything, since the glue names the same types as the function.
+    /// For everything, since the generated code names the same types as the function.
     pub(crate) allows: Vec<Attribute>,
     /// For the function.
     pub(crate) rest: Vec<Attribute>,
@@ -35,12 +35,12 @@ impl Attrs {
         sorted
     }
 
-    /// Refuses a second `#[actor]`, and takes it away.
+    /// Refuses a second `#[actor]`, and removes it.
     pub(crate) fn check(&mut self, errors: &mut Errors) {
         self.rest.retain(|attr| {
             let again = attr.path().segments.last().is_some_and(|last| last.ident == "actor");
             if again {
-                errors.add(attr, "`#[actor]` stands here twice: take one away");
+                errors.add(attr, "`#[actor]` is written twice: remove one");
             }
             !again
         });

@@ -1,4 +1,4 @@
-//! Durations as people write them: `250ms`, `30s`, `1h30m`, `7d`.
+//! Reads durations such as `250ms`, `30s`, `1h30m` and `7d`.
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
@@ -6,7 +6,7 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let refuse = || {
         format!(
-            "`{text}` is no duration: write whole numbers, each with its unit ms, s, m, h or d, as in \"30s\" or \"1h30m\""
+            "`{text}` is not a duration: write integers, each with its unit ms, s, m, h or d, as in \"30s\" or \"1h30m\""
         )
     };
     let (mut rest, mut total, mut larger) = (text, 0_u64, u64::MAX);
@@ -23,13 +23,15 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
             return Err(refuse());
         }
         if *ms >= larger {
-            return Err(format!("`{text}` is no duration: write each unit once, the largest first, as in \"1h30m\""));
+            return Err(format!(
+                "`{text}` is not a duration: write each unit once, the largest first, as in \"1h30m\""
+            ));
         }
         larger = *ms;
         let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*ms));
         total = part
             .and_then(|part| total.checked_add(part))
-            .ok_or_else(|| format!("`{text}` is longer than any duration can be"))?;
+            .ok_or_else(|| format!("`{text}` is too long for a duration"))?;
         rest = after;
     }
     Ok(total)
@@ -60,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_words() {
+    fn other_texts_are_refused_with_what_to_write() {
         for text in ["", "30", "s", "30 s", "1.5h", "-1s", "30sec", "30S", "10m ", "1w"] {
             assert!(parse(text).unwrap_err().contains("each with its unit"), "{text:?}");
         }
@@ -68,7 +70,7 @@ mod tests {
             assert!(parse(text).unwrap_err().contains("the largest first"), "{text:?}");
         }
         for text in ["99999999999999999999s", "18446744073709551615d", "213503982334d18446744073709551615ms"] {
-            assert!(parse(text).unwrap_err().contains("longer than any"), "{text:?}");
+            assert!(parse(text).unwrap_err().contains("too long"), "{text:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the user is to change, collected, so that one run of the compiler tells it all.
+//! Collects the errors, so that one run of the compiler reports them all.
 
 use std::fmt::Display;
 
@@ -9,7 +9,7 @@ use quote::ToTokens;
 pub(crate) struct Errors(Vec<syn::Error>);
 
 impl Errors {
-    /// Notes what to write instead of `at`.
+    /// Reports an error at `at` that says what to write instead.
     pub(crate) fn add(&mut self, at: impl ToTokens, what: impl Display) {
         self.0.push(syn::Error::new_spanned(at, what));
     }
@@ -22,7 +22,7 @@ impl Errors {
         self.0.push(error);
     }
 
-    /// Each error as an error of the compiler.
+    /// The tokens that make the compiler report each error.
     pub(crate) fn errors(&self) -> TokenStream {
         self.0.iter().map(syn::Error::to_compile_error).collect()
     }

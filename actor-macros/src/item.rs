@@ -1,4 +1,4 @@
-//! The function below `#[actor]`: reads it, and collects everything that is wrong with it.
+//! Reads the function below `#[actor]`, and collects all errors in it.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -13,7 +13,7 @@ use crate::name;
 use crate::owned::{self, bare};
 use crate::param::{Kind, Param, Place, strip};
 
-/// A function as it is written. Its body stays raw, so that one that is still being typed expands.
+/// A function as written. Its body stays unparsed, so that one that is being typed still expands.
 pub(crate) struct Item {
     pub(crate) attrs: Attrs,
     pub(crate) vis: Visibility,
@@ -21,13 +21,13 @@ pub(crate) struct Item {
     pub(crate) body: Option<TokenStream>,
 }
 
-/// What an actor's function is.
+/// How an actor's function is used.
 pub(crate) enum Form {
     /// A declaration with a body: the actor and its implementation.
     Whole,
     /// A declaration without a body.
     Declaration,
-    /// The implementation of the actor that was declared there.
+    /// The implementation of the actor that is declared at this path.
     Implementation(Path),
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Form {
 pub(crate) struct Actor {
     pub(crate) attrs: Attrs,
     pub(crate) vis: Visibility,
-    /// As it is written, without the macro's own attributes.
+    /// Without the macro's own attributes.
     pub(crate) sig: Signature,
     pub(crate) body: Option<TokenStream>,
     pub(crate) form: Form,
@@ -63,7 +63,7 @@ impl Parse for Item {
     }
 }
 
-/// Braces, or the `$body:block` of another macro, and whatever is in them.
+/// A group in braces, or the `$body:block` of another macro.
 fn body(input: ParseStream<'_>) -> syn::Result<TokenStream> {
     match input.parse()? {
         TokenTree::Group(group) if matches!(group.delimiter(), Delimiter::Brace | Delimiter::None) => {
@@ -83,15 +83,15 @@ impl Form {
     }
 }
 
-/// Checks the whole.
+/// Checks the function and its options.
 pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Result<Actor, Box<Broken>> {
     let form = Form::of(&item, &args);
     check_options(&item, &mut args, &form, errors);
     item.attrs.check(errors);
     let before = errors.len();
     check_signature(&item.sig, errors);
-    if let (Form::Implementation(_), None) = (&form, &item.body) {
-        errors.add(&item.sig.ident, "an implementation has a body: write `{ .. }` in place of the `;`");
+    if let Form::Implementation(path) = &form {
+        check_implementation(&item, path, errors);
     }
     let place = Place { sig: &item.sig, form: &form };
     let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, errors)).collect();
@@ -108,8 +108,8 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
 fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors) {
     if let Form::Implementation(_) = form {
         for option in &args.written {
-            if option != "implements" && option != "retry_if" {
-                errors.add(option, format!("`{option}` is set where the actor is declared: take it away here"));
+            if !["implements", "retry_if", "crate"].iter().any(|allowed| option == allowed) {
+                errors.add(option, format!("`{option}` belongs to the declaration: remove it here"));
             }
         }
     } else if args.name.is_none()
@@ -120,15 +120,26 @@ fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors)
     check_backoff(args, errors);
     args.retry_if = args.retry_if.take().filter(|retry_if| {
         if item.body.is_none() {
-            errors.add(retry_if, "errors are judged where they arise: `retry_if` belongs to the implementation");
+            errors.add(retry_if, "`retry_if` belongs to the implementation: remove it here");
             return false;
         }
         let fails = !returns_nothing(&item.sig.output);
         if !fails {
-            errors.add(retry_if, "this actor cannot fail: return `Result<(), E>`, or take `retry_if` away");
+            errors.add(retry_if, "this actor cannot fail: return `Result<(), E>`, or remove `retry_if`");
         }
         fails
     });
+}
+
+fn check_implementation(item: &Item, path: &Path, errors: &mut Errors) {
+    let ident = &item.sig.ident;
+    if item.body.is_none() {
+        errors.add(ident, "an implementation has a body: write `{ .. }` instead of `;`");
+    }
+    if path.is_ident(ident) {
+        let what = "is this function itself: write where the actor is declared";
+        errors.add(path, format!("`{ident}` {what}, as in `implements = tasks::{ident}`, and do not import it"));
+    }
 }
 
 fn check_backoff(args: &Args, errors: &mut Errors) {
@@ -136,13 +147,13 @@ fn check_backoff(args: &Args, errors: &mut Errors) {
     const DEFAULT_MAX: u64 = 7 * 86_400_000;
     match (&args.min_backoff, &args.max_backoff) {
         (Some(Millis(min, at)), Some(Millis(max, _))) if min > max => {
-            errors.add(at, "the first wait cannot be longer than the longest: `min_backoff` is at most `max_backoff`");
+            errors.add(at, "`min_backoff` is longer than `max_backoff`: write a shorter one");
         }
         (Some(Millis(min, at)), None) if *min > DEFAULT_MAX => {
-            errors.add(at, "this is longer than `max_backoff` (7 days by default): give `max_backoff` too");
+            errors.add(at, "this is longer than `max_backoff` (7 days by default): set `max_backoff` too");
         }
         (None, Some(Millis(max, at))) if *max < DEFAULT_MIN => {
-            errors.add(at, "this is shorter than `min_backoff` (15 s by default): give `min_backoff` too");
+            errors.add(at, "this is shorter than `min_backoff` (15 s by default): set `min_backoff` too");
         }
         _ => {}
     }
@@ -150,28 +161,28 @@ fn check_backoff(args: &Args, errors: &mut Errors) {
 
 fn check_signature(sig: &Signature, errors: &mut Errors) {
     if let Some(constness) = &sig.constness {
-        errors.add(constness, "an actor runs in a worker: take `const` away");
+        errors.add(constness, "an actor runs in a worker: remove `const`");
     }
     if let Safety::Unsafe(token) = &sig.safety {
-        errors.add(token, "a worker cannot know what makes a call safe: take `unsafe` away");
+        errors.add(token, "a worker calls the actor as safe code: remove `unsafe`");
     }
     if let Some(abi) = &sig.abi {
-        errors.add(abi, "an actor is a Rust function: take `extern` away");
+        errors.add(abi, "an actor is a Rust function: remove `extern`");
     }
     if sig.generics.lifetimes().next().is_some() {
-        errors.add(&sig.generics, "what a run borrows lives as long as the run: write `&T`, without a lifetime");
+        errors.add(&sig.generics, "an actor borrows only for its run: write `&T`, without a lifetime");
     } else if !sig.generics.params.is_empty() {
-        errors.add(&sig.generics, "a message is decoded into one type: an actor cannot be generic");
+        errors.add(&sig.generics, "an actor cannot be generic: write concrete types");
     }
     if let Some(where_clause) = &sig.generics.where_clause {
-        errors.add(where_clause, "an actor cannot be generic: take the `where` clause away");
+        errors.add(where_clause, "an actor cannot be generic: remove the `where` clause");
     }
     if let Some(variadic) = &sig.variadic {
-        errors.add(variadic, "an actor has a fixed number of arguments");
+        errors.add(variadic, "an actor has a fixed number of arguments: remove the `...`");
     }
 }
 
-/// A message that was sent before an argument was added lacks it, and all that follow it.
+/// A message from before an argument was added lacks it and all that follow it, so all need a default.
 fn check_defaults(params: &[Param], errors: &mut Errors) {
     let mut defaulted = None;
     for param in params {
@@ -183,7 +194,7 @@ fn check_defaults(params: &[Param], errors: &mut Errors) {
                     errors.add(
                         name,
                         format!(
-                            "`{before}` before it has a default: give `{name}` one too, or move it before `{before}`"
+                            "`{before}` before it has a default: give `{name}` one too, or move `{name}` before `{before}`"
                         ),
                     );
                 }
@@ -206,11 +217,11 @@ fn returns_nothing(output: &ReturnType) -> bool {
 }
 
 impl Item {
-    /// The plain function, without the macro's own attributes. It uses what it names, also where it
-    /// has no body. Nothing where rustc would tell the error again.
+    /// The plain function, without the macro's own attributes and with some body, so that what it uses
+    /// counts as used. Nothing if rustc would report the error again.
     pub(crate) fn plain(&self, vis: &Visibility) -> TokenStream {
-        let told = |param: &FnArg| matches!(param, FnArg::Typed(param) if owned::is_told_by_rustc(&param.ty));
-        if self.sig.inputs.iter().any(told) {
+        let refused = |param: &FnArg| matches!(param, FnArg::Typed(param) if owned::is_refused_by_rustc(&param.ty));
+        if self.sig.inputs.iter().any(refused) {
             return TokenStream::new();
         }
         let body = self.body.as_ref().map_or_else(|| quote!({ loop {} }), ToTokens::to_token_stream);
@@ -231,7 +242,7 @@ impl Item {
     }
 }
 
-/// What to say of an item that is no function. The compiler has parsed it before.
+/// The error for an item that is not a function. The compiler has parsed it before.
 pub(crate) fn not_a_function(error: &syn::Error) -> syn::Error {
-    syn::Error::new(error.span(), format!("`#[actor]` stands above a function ({error})"))
+    syn::Error::new(error.span(), format!("write `#[actor]` above a function ({error})"))
 }

@@ -1,4 +1,4 @@
-//! The `#[actor]` attribute of `actor-core`, which re-exports it: depend on that.
+//! The `#[actor]` attribute of `actor-core`. Depend on that crate, which re-exports it.
 
 use proc_macro::TokenStream;
 

@@ -1,6 +1,6 @@
-//! What an actor or a queue may be called. `actor_core::QueueName` obeys the same rule.
+//! Checks the names of actors and queues, by the same rule as `actor_core::QueueName`.
 
-/// Says why `name` may name neither a queue nor an actor.
+/// Checks a name. The error says what to write.
 pub(crate) fn check(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a name has at least one character".to_owned());
@@ -14,18 +14,16 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
     }
 }
 
-/// A Rust identifier that no two actor names share.
+/// A Rust identifier that no two actor names share. The compiler shows it if two actors have one name,
+/// so it says what to do.
 pub(crate) fn guard(name: &str) -> String {
     let odd: String = name
         .char_indices()
         .filter(|(_, c)| !is_plain(*c))
         .map(|(at, c)| format!("{}{at}_", if c == '-' { "dash" } else { "dot" }))
         .collect();
-    if odd.is_empty() {
-        return format!("__actor_declared_twice_{name}");
-    }
-    let plain = name.replace(|c| !is_plain(c), "_");
-    format!("__actor_with_{odd}declared_twice_{plain}")
+    let (with, plain) = (if odd.is_empty() { "" } else { "with_" }, name.replace(|c| !is_plain(c), "_"));
+    format!("__two_actors_{with}{odd}named_{plain}__set_the_option_name_on_one")
 }
 
 fn is_plain(c: char) -> bool {
@@ -37,14 +35,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_differ_have_guards_that_differ() {
-        let names = ["a_b", "a-b", "a.b", "a__b", "a_-b", "a-_b", "with_dash1_declared_twice_a_b"];
+    fn different_names_have_different_guards() {
+        let names = ["a_b", "a-b", "a.b", "a__b", "a_-b", "a-_b", "with_dash1_named_a_b"];
         for one in names {
             for other in names {
                 assert_eq!(guard(one) == guard(other), one == other, "{one} and {other}");
             }
         }
-        assert_eq!(guard("process_video"), "__actor_declared_twice_process_video");
+        assert_eq!(guard("pay"), "__two_actors_named_pay__set_the_option_name_on_one");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The word that somebody probably meant.
+//! Guesses which word a misspelt one was meant to be.
 
-/// The one of `words` that is most like `given`, if any is like it at all.
+/// The word that is most similar to `given`, if any is similar.
 pub(crate) fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     words
         .into_iter()
@@ -10,12 +10,12 @@ pub(crate) fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>)
         .map(|(_, word)| word)
 }
 
-/// `retries` means `max_retries`, `queue_name` means `queue`, and `que` is only begun.
+/// Whether one contains the other: `retries` in `max_retries`, `queue` in `queue_name`, `que` in `queue`.
 fn is_part(given: &str, word: &str) -> bool {
     given.len() > 2 && word.starts_with(given) || given.len() > 3 && (word.contains(given) || given.contains(word))
 }
 
-/// How many characters to insert, delete or replace (Levenshtein).
+/// The Levenshtein distance: how many characters to insert, delete or replace.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (i, a) in one.chars().enumerate() {

@@ -1,10 +1,14 @@
-//! What a type in an actor's signature may not hold: borrowed data, or no type at all.
+//! Refuses types in an actor's signature that borrow, or that are no complete type.
 
-use syn::{GenericArgument, Lifetime, PathArguments, ReturnType, Type, TypeReference};
+use syn::{
+    GenericArgument, Lifetime, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, TypeReference,
+    TypeTraitObject,
+};
 
 use crate::errors::Errors;
+use crate::written::written;
 
-/// Checks the type of an argument, or what is behind its `&`: it is decoded anew in each run.
+/// Checks the type of an argument, or the `T` of its `&T`.
 pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) {
     walk(ty, &mut |part| match part {
         Part::Reference(reference) => {
@@ -13,12 +17,12 @@ pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) {
         Part::Lifetime(lifetime) if lifetime.ident != "static" => {
             errors.add(lifetime, "an actor owns its arguments: write a type without a lifetime, or with `'static`");
         }
-        Part::Lifetime(_) => {}
-        Part::NoType(odd) => errors.add(odd, "write the argument's type: a message is decoded into it"),
+        Part::Lifetime(_) | Part::Object(_) => {}
+        Part::NoType(odd) => errors.add(odd, "write the argument's type: messages are decoded into it"),
     });
 }
 
-/// Whether a type is known to have no size of its own, so that it is only there behind a reference.
+/// Whether a type is known to be unsized, so that it is used only behind a reference.
 pub(crate) fn is_unsized(ty: &Type) -> bool {
     match ty {
         Type::Slice(_) | Type::TraitObject(_) => true,
@@ -27,11 +31,11 @@ pub(crate) fn is_unsized(ty: &Type) -> bool {
     }
 }
 
-/// Whether rustc refuses the type too, and would tell the same error again.
-pub(crate) fn is_told_by_rustc(ty: &Type) -> bool {
-    let mut told = is_unsized(bare(ty));
-    walk(ty, &mut |part| told |= matches!(part, Part::NoType(Type::Infer(_))));
-    told
+/// Whether rustc refuses the type too, which would report the same error again.
+pub(crate) fn is_refused_by_rustc(ty: &Type) -> bool {
+    let mut refused = is_unsized(bare(ty));
+    walk(ty, &mut |part| refused |= matches!(part, Part::NoType(Type::Infer(_))));
+    refused
 }
 
 /// Checks the type that an actor returns.
@@ -43,14 +47,23 @@ pub(crate) fn check_return(output: &ReturnType, errors: &mut Errors) {
         Part::Reference(reference) => errors.add(reference, OWN),
         Part::Lifetime(lifetime) if lifetime.ident == "static" => {}
         Part::Lifetime(lifetime) => errors.add(lifetime, OWN),
+        Part::Object(object) => {
+            let is_error = |last: &PathSegment| last.ident == "Error";
+            if let [TypeParamBound::Trait(only)] = object.bounds.iter().collect::<Vec<_>>()[..]
+                && only.path.segments.last().is_some_and(is_error)
+            {
+                let what = "an actor's error crosses threads";
+                errors.add(object, format!("{what}: write `{} + Send + Sync`", written(object)));
+            }
+        }
         Part::NoType(Type::Never(never)) => {
-            errors.add(never, "a run of an actor ends: return `()` or `Result<T, E>`");
+            errors.add(never, "an actor must return: write `()` or `Result<T, E>`");
         }
         Part::NoType(odd) => errors.add(odd, "write the type: an actor returns `()` or `Result<T, E>`"),
     });
 }
 
-/// A type without the invisible groups and the parentheses around it.
+/// A type without parentheses, and without the invisible groups of macros, around it.
 pub(crate) fn bare(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => bare(&group.elem),
@@ -63,6 +76,7 @@ pub(crate) fn bare(ty: &Type) -> &Type {
 enum Part<'a> {
     Reference(&'a TypeReference),
     Lifetime(&'a Lifetime),
+    Object(&'a TypeTraitObject),
     /// `impl Trait`, `_` or `!`.
     NoType(&'a Type),
 }
@@ -70,6 +84,7 @@ enum Part<'a> {
 fn walk<'a>(ty: &'a Type, report: &mut impl FnMut(Part<'a>)) {
     match ty {
         Type::Reference(reference) => report(Part::Reference(reference)),
+        Type::TraitObject(object) => report(Part::Object(object)),
         Type::ImplTrait(_) | Type::Infer(_) | Type::Never(_) => report(Part::NoType(ty)),
         Type::Array(array) => walk(&array.elem, report),
         Type::Slice(slice) => walk(&slice.elem, report),
@@ -88,7 +103,7 @@ fn walk<'a>(ty: &'a Type, report: &mut impl FnMut(Part<'a>)) {
                 }
             }
         }
-        // The rest cannot be in a message: serde says so.
+        // serde implements nothing for the rest, so the compiler refuses it.
         _ => {}
     }
 }

@@ -20,36 +20,36 @@ pub(crate) enum Kind {
     Context,
     /// `#[state] pool: &T`, with its `T`.
     State(Type),
-    /// What a message carries.
+    /// A value that a message carries.
     Argument {
-        /// The `T` of `&T`: decoded owned, and passed to the body by reference.
+        /// The `T` of `&T`, which is decoded owned and passed to the body by reference.
         borrowed: Option<Type>,
-        /// What stands for it in a message that was sent before the argument was added.
+        /// The value if a message was sent before the argument was added.
         default: Option<DefaultValue>,
     },
 }
 
-/// What `#[default]` gives.
+/// The value of `#[default]`.
 pub(crate) enum DefaultValue {
     OfType,
     Given(Expr),
 }
 
-/// What is known of the function that the parameter belongs to.
+/// The function that the parameter belongs to.
 pub(crate) struct Place<'a> {
     pub(crate) sig: &'a Signature,
     pub(crate) form: &'a Form,
 }
 
 impl Param {
-    /// Checks a parameter. `None` where it is none.
+    /// Checks a parameter. `None` if it has an error.
     pub(crate) fn check(param: &FnArg, place: &Place<'_>, errors: &mut Errors) -> Option<Self> {
         let param = match param {
             FnArg::Typed(param) => param,
             FnArg::Receiver(receiver) => {
                 errors.add(
                     receiver,
-                    "an actor is a function of its own, without `self`: take what it needs as arguments",
+                    "an actor has no `self`: move it out of the `impl`, and take what it needs as arguments",
                 );
                 return None;
             }
@@ -61,7 +61,7 @@ impl Param {
     }
 }
 
-/// Takes away what only the macro understands, so that the rest is a parameter of a plain function.
+/// Removes the attributes that only the macro understands.
 pub(crate) fn strip(param: &mut FnArg) {
     let attrs = match param {
         FnArg::Typed(param) => &mut param.attrs,
@@ -74,25 +74,24 @@ fn name(param: &PatType, place: &Place<'_>, errors: &mut Errors) -> Option<Ident
     let name = match &*param.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
             if let (Some(mutability), Form::Declaration) = (&pat.mutability, place.form) {
-                errors
-                    .add(mutability, "there is no body here that could change it: `mut` belongs to the implementation");
+                errors.add(mutability, "`mut` belongs to the implementation: remove it here");
             }
             &pat.ident
         }
         Pat::Wild(wild) => {
-            errors.add(wild, "an argument has a name, which senders see: write `_name`");
+            errors.add(wild, "an argument needs a name, which senders see: write `_name`");
             return None;
         }
         other => {
             errors.add(
                 other,
-                "an argument has a name, which senders see: write `name: Type`, and take it apart in the body",
+                "an argument needs a name, which senders see: write `name: Type`, and destructure it in the body",
             );
             return None;
         }
     };
     if *name == place.sig.ident && !matches!(place.form, Form::Implementation(_)) {
-        errors.add(name, format!("`{name}` is the actor itself: give the argument another name"));
+        errors.add(name, format!("`{name}` is the actor's name: give the argument another"));
         return None;
     }
     Some(name.clone())
@@ -124,7 +123,7 @@ impl<'a> Attrs<'a> {
                 };
                 read.default = Some((attr, default));
             } else if attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr") {
-                errors.add(attr, "senders and workers agree on the arguments: an argument is there in every build");
+                errors.add(attr, "senders and workers must agree on the arguments: remove the condition");
             }
         }
         read
@@ -138,10 +137,10 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Error
         owned => (None, owned),
     };
     let what = if let Some(state) = attrs.state {
-        refuse_default(&attrs, "a state comes from the worker: it has no default", errors);
+        refuse_default(&attrs, "a state comes from the worker: remove the default", errors);
         Shared::State(state)
     } else if is_context(elem) {
-        refuse_default(&attrs, "the context is no argument: it has no default", errors);
+        refuse_default(&attrs, "the context is not an argument: remove the default", errors);
         Shared::Context
     } else {
         return argument(reference, elem, attrs, place, errors);
@@ -149,10 +148,10 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Error
     if let Form::Declaration = place.form {
         match what {
             Shared::State(attr) => {
-                errors.add(attr, "a declaration says what is sent: a state belongs to the implementation");
+                errors.add(attr, "a declaration lists what is sent: move the state to the implementation");
             }
             Shared::Context => {
-                errors.add(ty, "a declaration says what is sent: the context belongs to the implementation");
+                errors.add(ty, "a declaration lists what is sent: move the context to the implementation");
             }
         }
         return None;
@@ -170,10 +169,7 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Error
     }
     if owned::is_unsized(elem) {
         let elem = written(elem);
-        errors.add(
-            ty,
-            format!("a state is found by its type, which has a size: write `&Arc<{elem}>`, or a type of your own"),
-        );
+        errors.add(ty, format!("a state's type must be sized: write `&Arc<{elem}>`, or a type of your own"));
         return None;
     }
     Some(match what {
@@ -182,7 +178,7 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Error
     })
 }
 
-/// What a run borrows beside its arguments.
+/// What a run borrows besides its arguments.
 enum Shared<'a> {
     State(&'a Attribute),
     Context,
@@ -202,23 +198,23 @@ fn argument(
     errors: &mut Errors,
 ) -> Option<Kind> {
     if let Some(TypeReference { mutability: Some(mutability), .. }) = reference {
-        errors.add(mutability, format!("nobody sees what a run changes in its arguments: write `&{}`", written(elem)));
+        errors.add(mutability, format!("changes to an argument are lost: write `&{}`", written(elem)));
         return None;
     }
-    // A lifetime that the function declares is refused there.
+    // A lifetime that the function declares is an error already.
     let declares_lifetimes = place.sig.generics.lifetimes().next().is_some();
     if let (Some(TypeReference { lifetime: Some(lifetime), .. }), false) = (reference, declares_lifetimes) {
-        errors.add(lifetime, format!("what a run borrows lives as long as the run: write `&{}`", written(elem)));
+        errors.add(lifetime, format!("an actor borrows only for its run: write `&{}`", written(elem)));
         return None;
     }
     if reference.is_none() && owned::is_unsized(elem) {
-        errors.add(elem, format!("an argument has a size: write `&{}`, or an owned type", written(elem)));
+        errors.add(elem, format!("an argument must be sized: write `&{}`, or an owned type", written(elem)));
         return None;
     }
     owned::check_argument(elem, errors);
     let default = attrs.default.and_then(|(attr, default)| {
         if matches!(place.form, Form::Declaration) {
-            errors.add(attr, "senders send every argument: a default belongs to the implementation");
+            errors.add(attr, "senders send every argument: move the default to the implementation");
             return None;
         }
         Some(default)

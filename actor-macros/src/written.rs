@@ -1,9 +1,9 @@
-//! Tokens as people write them, for the words of an error.
+//! Formats tokens for error messages.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// The text of some tokens, as rustfmt would lay out a type.
+/// The text of some tokens, formatted as rustfmt formats a type.
 pub(crate) fn written(tokens: &impl ToTokens) -> String {
     let mut text = String::new();
     write(tokens.to_token_stream(), &mut text);

@@ -1,4 +1,4 @@
-//! What `#[actor]` makes of a function, as far as the compiler knows it.
+//! What `#[actor]` generates: names, types and elements of the registry.
 
 use std::any::TypeId;
 use std::convert::Infallible;
@@ -18,6 +18,8 @@ impl fmt::Display for MailError {
         f.write_str("no mail")
     }
 }
+
+impl std::error::Error for MailError {}
 
 impl MailError {
     fn is_transient(&self) -> bool {
@@ -71,6 +73,7 @@ fn without_options_the_declaration_has_the_defaults() {
     let (given, default) = (tick::DEF.options, Options::DEFAULT);
     assert_eq!(format!("{given:?}"), format!("{default:?}"));
     assert_eq!((tick::DEF.name, tick::DEF.queue), ("tick", "default"));
+    assert_eq!((tick.name(), tick.queue().as_str()), ("tick", "default"));
 }
 
 #[test]
@@ -257,6 +260,10 @@ fn other_names_do_not_clash_with_the_generated_code() {
         #[actor]
         pub(super) fn args() {}
         #[actor]
+        pub(super) fn name() {}
+        #[actor]
+        pub(super) fn queue() {}
+        #[actor]
         pub(super) fn returned() {}
         #[actor]
         pub(super) fn writer() {}
@@ -282,6 +289,7 @@ fn other_names_do_not_clash_with_the_generated_code() {
     }
 
     assert_eq!(names::call.call(1), Ok(1));
+    assert_eq!((names::name.queue().as_str(), names::queue.name()), ("default", "queue"));
     assert_eq!(names::r#type::DEF.name, "type");
     assert_eq!(names::r#type::DEF.args, ["match"]);
     let _ = (names::send.send(1, 2), names::many.message(1, 2, 3, 4, 5));

@@ -1,4 +1,4 @@
-//! What was sent arrives: from the caller's arguments, through a message, to the body's parameters.
+//! What is sent arrives: from the caller's arguments, through a message, to the body's parameters.
 #![allow(clippy::unwrap_used)] // Each one is an assertion.
 
 use std::fmt;
@@ -48,6 +48,10 @@ struct Size {
     height: Option<u32>,
 }
 
+/// Not `Clone`: what is behind a `&` is read anew.
+#[derive(Serialize, Deserialize)]
+struct Depth(u8);
+
 #[tokio::test]
 async fn owned_and_borrowed_arguments_arrive_among_the_other_parameters() {
     #[actor(queue = "mixed")]
@@ -59,24 +63,21 @@ async fn owned_and_borrowed_arguments_arrive_among_the_other_parameters() {
         sizes: &[Size],
         cx: &Context,
         file: &Path,
-        borrowed: &Size,
+        borrowed: &Depth,
         mut note: Option<String>,
         unit: (),
     ) {
         note = note.map(|note| note.to_uppercase());
-        see(seen, (name, size.width, sizes.len(), cx.attempt(), file, borrowed.height, note, unit));
+        see(seen, (name, size.width, sizes.len(), cx.attempt(), file, borrowed.0, note, unit));
     }
 
     let broker = TestBroker::new();
     let small = Size { width: 1, height: Some(2) };
     let sizes = [small.clone(), small.clone()];
     let note = Some("x, \"y\" ]".to_owned());
-    mixed.send_with(&broker, "ada", small.clone(), &sizes, Path::new("/a"), &small, note, ()).await.unwrap();
+    mixed.send_with(&broker, "ada", small.clone(), &sizes, Path::new("/a"), &Depth(2), note, ()).await.unwrap();
     let (drained, seen) = run(&broker).await;
-    assert_eq!(
-        (drained.done, seen.concat().as_str()),
-        (1, r#"("ada", 1, 2, 1, "/a", Some(2), Some("X, \"Y\" ]"), ())"#)
-    );
+    assert_eq!((drained.done, seen.concat().as_str()), (1, r#"("ada", 1, 2, 1, "/a", 2, Some("X, \"Y\" ]"), ())"#));
 }
 
 #[tokio::test]
@@ -196,6 +197,8 @@ impl fmt::Display for Missing {
     }
 }
 
+impl std::error::Error for Missing {}
+
 #[tokio::test]
 async fn a_declaration_is_run_by_its_implementation() {
     mod tasks {
@@ -203,7 +206,7 @@ async fn a_declaration_is_run_by_its_implementation() {
         pub(super) async fn process_video(id: u64, title: &str) -> Result<String, super::Missing>;
     }
 
-    // Blocking, called otherwise, with parameters of its own and a default that the sender need not know.
+    // A plain `fn` of another name, with parameters of its own and a default that the sender need not know.
     #[actor(implements = tasks::process_video, retry_if = |missing| missing.for_now)]
     fn transcode(
         id: u64,

@@ -12,12 +12,12 @@ use async_trait::async_trait;
 
 use crate::builder::Builder;
 use crate::connection::{Connections, Quiet};
+use crate::consumer::Consumers;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lease::Leases;
 use crate::queue::{Queue, Queues};
 use crate::script::Retention;
-use crate::subscription::Subscriptions;
 use crate::{batcher, enqueue, settle};
 
 /// A broker that keeps its messages in Redis. Clones share their connections.
@@ -40,7 +40,7 @@ pub(crate) struct Inner {
     /// For everything but waiting reads and renewals.
     pub(crate) commands: Connections,
     pub(crate) queues: Queues,
-    subscriptions: Subscriptions,
+    consumers: Consumers,
     leases: Leases,
     max_message_bytes: usize,
     retention: Retention,
@@ -77,7 +77,7 @@ impl RedisBroker {
         Self(Arc::new(Inner {
             commands: Connections::new(Arc::clone(&endpoint), Quiet::Ask),
             queues: Queues::new(&settings.namespace),
-            subscriptions: Subscriptions::new(Arc::clone(&endpoint), settings.weighted),
+            consumers: Consumers::new(Arc::clone(&endpoint), settings.weighted),
             leases: Leases::new(Arc::clone(&endpoint)),
             max_message_bytes: settings.max_message_bytes,
             retention: settings.retention,
@@ -134,18 +134,18 @@ impl Broker for RedisBroker {
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        let subscription = self.0.subscriptions.get(consumer, &self.0.queues);
-        Ok(subscription.claim(&self.0.commands, max, wait).await?)
+        let consumer = self.0.consumers.get(consumer, &self.0.queues);
+        Ok(consumer.claim(&self.0.commands, max, wait).await?)
     }
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        let subscription = self.0.subscriptions.get(consumer, &self.0.queues);
-        Ok(subscription.recover(&self.0.commands, max, grace).await?)
+        let consumer = self.0.consumers.get(consumer, &self.0.queues);
+        Ok(consumer.recover(&self.0.commands, max, grace).await?)
     }
 
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let subscription = self.0.subscriptions.get(consumer, &self.0.queues);
-        Ok(subscription.unpark(&self.0.commands, abilities, max).await?)
+        let consumer = self.0.consumers.get(consumer, &self.0.queues);
+        Ok(consumer.unpark(&self.0.commands, abilities, max).await?)
     }
 
     async fn settle(
@@ -156,13 +156,13 @@ impl Broker for RedisBroker {
         let queue = self.0.queues.get(&consumer.queue);
         let answers =
             settle::settle(&self.0.commands, &queue, consumer.worker.as_str(), self.0.retention, settlements).await;
-        self.0.subscriptions.settled(consumer, settlements, &answers);
+        self.0.consumers.settled(consumer, settlements, &answers);
         answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
     }
 
     async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         // Whatever is answered, this worker asks for nothing any more.
-        self.0.subscriptions.forget(worker);
+        self.0.consumers.forget(worker);
         Ok(self.0.leases.deregister(worker, &self.0.queues, queues).await?)
     }
 

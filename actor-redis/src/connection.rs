@@ -2,7 +2,7 @@
 //!
 //! A request is never sent twice. One that found no connection was not sent; one that was handed to a
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
-//! the old one had sent can no longer happen: the server is told to close the old one first.
+//! the old one had sent can no longer happen: the server closes the old one first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,11 +30,11 @@ const STAY: Duration = Duration::from_secs(1);
 const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// What to do before a request on a connection that was quiet for a while. A NAT, a balancer or a server that
-/// lost its power may have forgotten it, and tell nobody: what is sent then gets no answer.
+/// lost its power may have forgotten it, without a sign: what is sent then gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quiet {
     /// Ask whether it still stands, and make another where it does not: the request is then not sent in vain,
-    /// and nobody has to be told that its end is not known.
+    /// and its outcome is known.
     Ask,
     /// Send the request, which may be repeated.
     Trust,

@@ -56,7 +56,7 @@ impl Endpoint {
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let info = read(url)?;
         let address: Arc<str> = match info.addr() {
-            // So that an error shows that TLS was asked for, which the server may not speak.
+            // So that an error shows that TLS was asked for, which the server may not support.
             addr @ ConnectionAddr::TcpTls { .. } => format!("rediss://{addr}").into(),
             addr => addr.to_string().into(),
         };
@@ -181,11 +181,16 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
         }
         _ => return Err(Kind::Url(format!("the redis URL cannot be read: write {forms}")).into()),
     }
-    if redis::parse_redis_url(url).is_none() || is_cut_in_a_password(scheme, rest) {
+    if let Some((cut, code)) = cut_in_a_password(scheme, rest) {
         return Err(Kind::Url(format!(
-            "the redis URL cannot be read: write {forms}; in a password, write @ : / ? # and % as %40 %3A %2F %3F %23 and %25"
+            "the redis URL has a `{cut}` before its `@`: in a password, write `{cut}` as `{code}`, and {OTHERS}"
         ))
         .into());
+    }
+    if redis::parse_redis_url(url).is_none() || is_cut_in_a_parameter(scheme, rest) {
+        return Err(
+            Kind::Url(format!("the redis URL cannot be read: write {forms}; in a password, write {OTHERS}")).into()
+        );
     }
     let info = url.into_connection_info().map_err(|error| Kind::Url(unreadable(&error)))?;
     match info.addr() {
@@ -201,14 +206,24 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
     }
 }
 
-/// Whether what is read as host or path may be a part of a password: one that has a `/`, `?` or `#` ends the host
-/// there, and its `@` comes later.
-fn is_cut_in_a_password(scheme: &str, rest: &str) -> bool {
-    if scheme.ends_with("unix") {
-        let path = rest.split(['?', '#']).next().unwrap_or_default();
-        return path.contains("pass=") || path.contains("user=");
-    }
-    rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@'))
+/// What a password may hold only as a code.
+const OTHERS: &str = "@ : / ? # and % as %40 %3A %2F %3F %23 and %25";
+
+/// What ends the host, where that may be a part of a password, since an `@` comes later; and how to write it.
+fn cut_in_a_password(scheme: &str, rest: &str) -> Option<(char, &'static str)> {
+    let (at, cut) = rest.char_indices().find(|(_, c)| "/?#".contains(*c))?;
+    let code = match cut {
+        '/' => "%2F",
+        '?' => "%3F",
+        _ => "%23",
+    };
+    (!scheme.ends_with("unix") && rest[at..].contains('@')).then_some((cut, code))
+}
+
+/// Whether what is read as a socket's path may hold a password, which stands behind a `?`.
+fn is_cut_in_a_parameter(scheme: &str, rest: &str) -> bool {
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    scheme.ends_with("unix") && (path.contains("pass=") || path.contains("user="))
 }
 
 fn unreadable(error: &RedisError) -> String {
@@ -273,6 +288,7 @@ mod tests {
     #[test]
     fn a_password_that_is_not_encoded_is_never_taken_for_a_host() {
         let scheme = if cfg!(feature = "tls") { "rediss" } else { "redis" };
+        let cut_of = |secret: &str| if secret.contains('/') { 0 } else { usize::from(secret.contains('#')) + 1 };
         for before in ["", "ada", "12", "ada.example.com", "a@b"] {
             for secret in
                 ["12/hunter2", "hunter2/", "6379?hunter2", "6379#hunter2", "12/hun@ter2", "hunter2@12/x", "/hunter2"]
@@ -280,7 +296,8 @@ mod tests {
                 for after in ["host", "host:6380", "host/1", "10.0.0.1/1?protocol=resp3", "[::1]"] {
                     for scheme in ["redis", "valkey", scheme] {
                         let shown = refusal(&format!("{scheme}://{before}:{secret}@{after}"));
-                        assert!(shown.contains("%40 %3A %2F %3F %23"), "{shown}");
+                        let (cut, code) = [('/', "%2F"), ('?', "%3F"), ('#', "%23")][cut_of(secret)];
+                        assert!(shown.contains(&format!("write `{cut}` as `{code}`, and @ : / ?")), "{shown}");
                         assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
                     }
                 }

@@ -9,7 +9,7 @@ use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::keys::{Level, MESSAGE};
 use crate::queue::Queue;
-use crate::request::{Request, Verb};
+use crate::request::Request;
 use crate::script::{self, Scheduled};
 
 /// What goes to Redis at a time, at most: the memory that it takes here is bounded by this.
@@ -67,8 +67,8 @@ async fn store(
             _ => Err(connections.strange("to XADD")),
         };
     }
-    let verb = if messages.iter().all(|message| message.delay.is_zero()) { Verb::Enqueue } else { Verb::Schedule };
-    let mut request = Request::with_capacity(verb, messages.len() + 1);
+    let name = if messages.iter().all(|message| message.delay.is_zero()) { "enqueue" } else { "schedule" };
+    let mut request = Request::with_capacity(name, messages.len() + 1);
     if let Some(announcement) = announcement {
         request.command(announcement);
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use redis::{RedisWrite, ToRedisArgs, Value};
 
-use crate::keys::{Level, MESSAGE, WAKE};
+use crate::keys::{MESSAGE, SUSPECT};
 
 /// Two numbers of 64 bits, and the dash between them.
 const LONGEST_ID: usize = 20 + 1 + 20;
@@ -18,6 +18,17 @@ impl EntryId {
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let (ms, seq) = std::str::from_utf8(text).ok()?.split_once('-')?;
         Some(Self(u128::from(ms.parse::<u64>().ok()?) << 64 | u128::from(seq.parse::<u64>().ok()?)))
+    }
+
+    /// The id of an entry as Redis sends it.
+    pub(crate) fn of(entry: &Value) -> Option<Self> {
+        match entry {
+            Value::Array(parts) => match parts.first() {
+                Some(Value::BulkString(id)) => Self::parse(id),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Writes it to the end of `text`, and returns what it wrote.
@@ -64,45 +75,34 @@ impl ToRedisArgs for EntryId {
 
 impl redis::ToSingleRedisArg for EntryId {}
 
-/// What an entry holds.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// A message, or what a foreign producer put in place of one. The worker says what it is.
-    Message(Bytes),
-    /// Nothing: it only wakes.
-    Wake,
-}
-
-/// An entry as Redis sends it: its id, and a flat list of fields and values.
+/// An entry of a ready stream.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) id: EntryId,
-    pub(crate) content: Content,
+    /// A message, or what a foreign producer put in place of one. The worker says what it is.
+    pub(crate) body: Bytes,
+    /// Whether a worker has died with it, as an entry before this one.
+    pub(crate) suspect: bool,
 }
 
 impl Entry {
-    /// Reads `[id, [field, value, ..]]`. `None` where the entry's body is gone.
-    pub(crate) fn read(level: Level, value: Value) -> Option<Self> {
-        let Value::Array(parts) = value else { return None };
-        let [id, fields] = <[Value; 2]>::try_from(parts).ok()?;
-        let Value::BulkString(id) = id else { return None };
-        Some(Self { id: EntryId::parse(&id)?, content: Content::read(level, fields)? })
+    /// Reads `[id, [field, value, ..]]`. `None` where the entry is gone.
+    pub(crate) fn read(value: Value) -> Option<Self> {
+        let id = EntryId::of(&value)?;
+        let Value::Array(mut parts) = value else { return None };
+        Self::of_fields(id, parts.pop()?)
     }
-}
 
-impl Content {
-    /// Reads `[field, value, ..]`. `None` where there is nothing.
-    pub(crate) fn read(level: Level, fields: Value) -> Option<Self> {
+    /// The same of an entry whose fields are `[field, value, ..]`.
+    pub(crate) fn of_fields(id: EntryId, fields: Value) -> Option<Self> {
         let Value::Array(mut fields) = fields else { return None };
-        if let [Value::BulkString(field), Value::BulkString(value)] = fields.as_mut_slice() {
-            if field == MESSAGE {
-                return Some(Self::Message(std::mem::take(value).into()));
-            }
-            if level == Level::WAKING && field == WAKE {
-                return Some(Self::Wake);
-            }
+        if let [Value::BulkString(field), Value::BulkString(value)] = fields.as_mut_slice()
+            && field == MESSAGE
+        {
+            return Some(Self { id, body: std::mem::take(value).into(), suspect: false });
         }
-        Some(Self::Message(foreign(fields)))
+        let suspect = matches!(fields.get(2), Some(Value::BulkString(field)) if field == SUSPECT);
+        Some(Self { id, body: foreign(fields), suspect })
     }
 }
 
@@ -150,13 +150,14 @@ mod tests {
 
     #[test]
     fn an_entry_of_any_shape_is_a_message() {
-        let read = |level, texts: &[&str]| Content::read(level, fields(texts)).expect("fields");
-        let message = |text: &'static str| Content::Message(Bytes::from_static(text.as_bytes()));
-        assert_eq!(read(Level::Low, &["m", "{}"]), message("{}"));
-        assert_eq!(read(Level::Low, &["from", "me", "m", "{}"]), message("{}"));
-        assert_eq!(read(Level::Low, &["body", "{}", "x", "y"]), message("body {} x y"));
-        assert_eq!(read(Level::Low, &["w", "1"]), message("w 1"));
-        assert_eq!(read(Level::WAKING, &["w", "1"]), Content::Wake);
-        assert_eq!(read(Level::WAKING, &["w", "1", "m", "{}"]), message("{}"));
+        for (texts, message) in [
+            (&["m", "{}"] as &[&str], "{}"),
+            (&["from", "me", "m", "{}"], "{}"),
+            (&["body", "{}", "x", "y"], "body {} x y"),
+            (&["m", "{}", "suspect", "1"], "{}"),
+        ] {
+            let entry = Entry::of_fields(EntryId(0), fields(texts)).expect("fields");
+            assert_eq!((&*entry.body, entry.suspect), (message.as_bytes(), texts.contains(&"suspect")));
+        }
     }
 }

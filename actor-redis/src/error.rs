@@ -6,7 +6,7 @@ use redis::{ErrorKind as Client, RedisError};
 
 pub(crate) use crate::request_error::RequestError;
 
-/// How an address begins to which TLS is spoken.
+/// How the address of a TLS connection begins.
 const TLS: &str = "rediss://";
 
 /// Why there is no broker: a setting that cannot be, or a server that cannot be used.
@@ -200,12 +200,12 @@ fn or_tls(address: &str) -> &'static str {
     }
 }
 
-/// Whether the system refuses this process another file. Only its words tell: the client keeps no number.
+/// Whether the system refuses this process another file. Only its text shows: the client keeps no number.
 fn is_out_of_files(error: &RedisError) -> bool {
     error.is_io_error() && error.to_string().contains("open files")
 }
 
-/// Whether what came is no answer of Redis, or where TLS is spoken none of TLS.
+/// Whether what came is no answer of Redis, or where TLS was asked for none of TLS.
 fn is_strange(error: &RedisError) -> bool {
     error.kind() == Client::Parse || error.is_io_error() && error.to_string().contains("corrupt message")
 }
@@ -231,7 +231,7 @@ fn is_busy(error: &RedisError) -> bool {
     error.code() == Some("BUSY") || error.detail().is_some_and(|detail| detail.contains("is busy running"))
 }
 
-/// Whether the server's certificate was refused here. Only rustls's words tell it from other failures.
+/// Whether the server's certificate was refused here. Only rustls's text distinguishes it from other failures.
 #[cfg(feature = "tls")]
 fn is_untrusted(error: &RedisError) -> bool {
     error.is_io_error() && error.to_string().contains("invalid peer certificate")

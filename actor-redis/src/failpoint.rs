@@ -1,10 +1,10 @@
 //! The points of this crate at which a process can be made to die: around every request to Redis, and
 //! in the middle of one.
 //!
-//! Every `Request` passes up to three, named after what it is for: `unsent`, before anything of it
-//! was sent; `half`, when Redis has run a first part of its commands and never hears of the rest; and
+//! Every `Request` but those that read and repair for a person passes up to three, named after it: `unsent`, before
+//! anything of it was sent; `half`, when Redis has run a first part of its commands and never hears of the rest; and
 //! `answered`, when Redis has run all of it and nobody here knows. What goes another way than by a
-//! request passes points of its own, by name; only the mark by which a claim tells others what is due has
+//! request passes points of its own, by name; only the command by which a claim wakes another worker has
 //! none: to die there is to die after the read.
 
 use actor_core::failpoint::{fire, is_due, pass};
@@ -43,22 +43,19 @@ pub const POINTS: &[&str] = &[
     "deregister.unsent",
     "deregister.half",
     "deregister.answered",
-    // A claim: it reads, after it looked at what is due, or let go of marks that woke it; a read that
-    // waits is ended; a group that is missing is made.
+    // A claim: it reads, perhaps after it looked at what is due; a read that waits is ended; a group that is missing
+    // is made.
     "read.unsent",
     "read.answered",
     "look.unsent",
     "look.half",
     "look.answered",
-    "wake.unsent",
-    "wake.half",
-    "wake.answered",
     "unblock.unsent",
     "unblock.half",
     "unblock.answered",
     "open.unsent",
     "open.answered",
-    // What a lost answer held is listed, fetched, and let go where it is gone.
+    // What a lost answer held is listed, fetched, and dropped where it is gone.
     "reclaim.unsent",
     "reclaim.answered",
     "fetch.unsent",
@@ -73,7 +70,8 @@ pub const POINTS: &[&str] = &[
     // What is parked is delivered to a worker that can run it.
     "unpark.unsent",
     "unpark.answered",
-    // Settlements: of successes alone, or with the rarest kind among them.
+    // Settlements: of successes alone, or with the rarest kind among them. A claim releases what it was delivered too
+    // much.
     "done.unsent",
     "done.half",
     "done.answered",
@@ -92,7 +90,8 @@ pub const POINTS: &[&str] = &[
 
 /// Passes the points before a request is sent.
 pub(crate) async fn before(request: &Request, connection: &MultiplexedConnection) {
-    let name = request.verb().name();
+    let name = request.name();
+    debug_assert!(name == "inspect" || POINTS.contains(&&*format!("{name}.unsent")), "{name} is not in POINTS");
     pass(&format!("{name}.unsent"));
     let all = request.pipeline();
     if all.len() > 1 && is_due(&format!("{name}.half")) {
@@ -108,5 +107,5 @@ pub(crate) async fn before(request: &Request, connection: &MultiplexedConnection
 
 /// Passes the point after a request was answered.
 pub(crate) fn after(request: &Request) {
-    pass(&format!("{}.answered", request.verb().name()));
+    pass(&format!("{}.answered", request.name()));
 }

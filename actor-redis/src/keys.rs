@@ -6,8 +6,8 @@ use actor_core::{Priority, QueueName};
 pub(crate) const GROUP: &str = "workers";
 /// The field of a stream entry that holds a message.
 pub(crate) const MESSAGE: &[u8] = b"m";
-/// The field of a stream entry that only wakes a worker.
-pub(crate) const WAKE: &[u8] = b"w";
+/// The field beside it that says that a worker has died with the message, as an entry before this one.
+pub(crate) const SUSPECT: &[u8] = b"suspect";
 /// The member of `workers` that says that the queue is paused. Every worker's id has a colon.
 pub(crate) const PAUSED: &str = "paused";
 /// How the other members of `workers` end that are no worker's lease. A worker's id ends with 32 digits.
@@ -35,8 +35,6 @@ const IN_TURN: u8 = 0x40;
 impl Level {
     pub(crate) const ALL: [Self; LEVELS] =
         [Self::HighReleased, Self::High, Self::NormalReleased, Self::Normal, Self::LowReleased, Self::Low];
-    /// Where marks that only wake a worker go: nothing is read before it.
-    pub(crate) const WAKING: Self = Self::HighReleased;
 
     pub(crate) fn of(priority: Priority) -> Self {
         match priority {
@@ -92,6 +90,8 @@ pub(crate) struct Keys {
     pub(crate) dead_reasons: String,
     pub(crate) dead_pruned: String,
     pub(crate) workers: String,
+    /// What wakes a worker that waits.
+    pub(crate) wake: String,
     /// What scheduled messages wait for a worker with, as a hint.
     pub(crate) parked: String,
 }
@@ -108,6 +108,7 @@ impl Keys {
             dead_reasons: key("dead:reasons"),
             dead_pruned: key("dead:pruned"),
             workers: key("workers"),
+            wake: key("wake"),
             parked: key("parked"),
         }
     }

@@ -12,8 +12,8 @@ use crate::connection::{ANSWER, Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::RequestError;
 use crate::queue::Queues;
-use crate::request::{Request, Verb};
-use crate::script;
+use crate::request::Request;
+use crate::script::{self, Call};
 
 /// The shortest time that a renewal waits for its answer.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
@@ -54,7 +54,7 @@ impl Leases {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let lease_connection = self.connection(worker);
         let connections = &lease_connection.connections;
-        let mut request = Request::new(Verb::Register);
+        let mut request = Request::new("register");
         for queue in &queues {
             request.call(script::open(&queue.keys));
             request.call(script::register(&queue.keys, worker.as_str(), lease));
@@ -86,7 +86,7 @@ impl Leases {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let lease_connection = self.connection(worker);
         let connections = &lease_connection.connections;
-        let mut request = Request::with_capacity(Verb::Renew, queues.len());
+        let mut request = Request::with_capacity("renew", queues.len());
         for queue in &queues {
             request.call(script::renew(&queue.keys, worker.as_str(), lease));
         }
@@ -122,20 +122,8 @@ impl Leases {
         known: &Queues,
         names: &[QueueName],
     ) -> Result<(), RequestError> {
-        let lease_connection = self.connection(worker);
-        let mut request = Request::with_capacity(Verb::Stopping, names.len());
-        for name in names {
-            request.call(script::stopping(&known.get(name).keys, worker.as_str()));
-        }
-        if request.is_empty() {
-            return Ok(());
-        }
-        lease_connection
-            .connections
-            .request(&request, ANSWER)
-            .await?
-            .into_iter()
-            .try_for_each(|answer| answer.map(drop))
+        let of_each = names.iter().map(|name| script::stopping(&known.get(name).keys, worker.as_str()));
+        call_each(&self.connection(worker).connections, "stopping", of_each).await
     }
 
     /// Ends a lease.
@@ -147,15 +135,8 @@ impl Leases {
     ) -> Result<(), RequestError> {
         let lease_connection = self.connection(worker);
         self.lock().remove(worker);
-        let connections = &lease_connection.connections;
-        let mut request = Request::with_capacity(Verb::Deregister, names.len());
-        for name in names {
-            request.call(script::deregister(&known.get(name).keys, worker.as_str()));
-        }
-        if request.is_empty() {
-            return Ok(());
-        }
-        connections.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
+        let of_each = names.iter().map(|name| script::deregister(&known.get(name).keys, worker.as_str()));
+        call_each(&lease_connection.connections, "deregister", of_each).await
     }
 
     fn connection(&self, worker: &WorkerId) -> Arc<LeaseConnection> {
@@ -168,4 +149,18 @@ impl Leases {
         // Nothing panics while it is held.
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Calls a script of each queue, in one round trip.
+async fn call_each(
+    connections: &Connections,
+    name: &'static str,
+    calls: impl Iterator<Item = Call>,
+) -> Result<(), RequestError> {
+    let mut request = Request::new(name);
+    calls.for_each(|call| _ = request.call(call));
+    if request.is_empty() {
+        return Ok(());
+    }
+    connections.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
 }

@@ -43,10 +43,10 @@ mod audit;
 mod batcher;
 mod broker;
 mod builder;
-mod claim;
 mod clock;
 mod connect;
 mod connection;
+mod consumer;
 mod endpoint;
 mod enqueue;
 mod entry;
@@ -60,18 +60,14 @@ mod lease;
 mod place;
 mod presence;
 mod queue;
-mod reading;
-mod reclaim;
 mod request;
 mod request_error;
 mod resolve;
 mod script;
 mod server;
 mod settle;
-mod subscription;
-mod weight;
 
-pub use audit::{Audit, Violation};
+pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;
 pub use builder::Builder;
 pub use error::Error;
@@ -81,6 +77,8 @@ pub use error::Error;
 mod pages {
     #[doc = include_str!("../../README.md")]
     mod readme {}
+    #[doc = include_str!("../../docs/actor-options.md")]
+    mod actor_options {}
     #[doc = include_str!("../../docs/testing.md")]
     mod testing {}
     #[doc = include_str!("../../docs/coming-from-python.md")]

@@ -8,6 +8,8 @@ use crate::keys::Level;
 
 /// A level's place, and an entry's two numbers.
 const RECEIPT_BYTES: usize = 17;
+/// Beside the level's place: a worker has died with the message.
+const SUSPECT: u8 = 0x80;
 
 /// Where an in-flight message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,9 +19,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn receipt(self) -> Receipt {
+    /// The receipt of what stands here. It says whether the message is a suspect, so that what becomes of the
+    /// message keeps it.
+    pub(crate) fn receipt(self, suspect: bool) -> Receipt {
         let mut name = BytesMut::with_capacity(RECEIPT_BYTES);
-        name.put_u8(self.level.place());
+        name.put_u8(self.level.place() | if suspect { SUSPECT } else { 0 });
         name.put_u128(self.id.0);
         Receipt::new(name)
     }
@@ -27,8 +31,13 @@ impl Place {
     /// `None` for a receipt that this broker did not make.
     pub(crate) fn of(receipt: &Receipt) -> Option<Self> {
         let (level, id) = receipt.as_bytes().split_first()?;
-        Some(Self { level: Level::at(*level)?, id: EntryId(u128::from_be_bytes(id.try_into().ok()?)) })
+        Some(Self { level: Level::at(*level & !SUSPECT)?, id: EntryId(u128::from_be_bytes(id.try_into().ok()?)) })
     }
+}
+
+/// Whether a worker has died with a receipt's message.
+pub(crate) fn is_suspect(receipt: &Receipt) -> bool {
+    receipt.as_bytes().first().is_some_and(|level| level & SUSPECT != 0)
 }
 
 #[cfg(test)]
@@ -38,7 +47,10 @@ mod tests {
     #[test]
     fn a_receipt_names_its_place_and_no_foreign_receipt_does() {
         let place = Place { level: Level::Low, id: EntryId(7 << 64 | 3) };
-        assert_eq!(Place::of(&place.receipt()), Some(place));
+        for suspect in [false, true] {
+            let receipt = place.receipt(suspect);
+            assert_eq!((Place::of(&receipt), is_suspect(&receipt)), (Some(place), suspect));
+        }
         for foreign in [&b""[..], b"8 bytes.", &[0xff; RECEIPT_BYTES], &[0; RECEIPT_BYTES + 1]] {
             assert_eq!(Place::of(&Receipt::new(foreign.to_vec())), None);
         }

@@ -8,80 +8,13 @@ use crate::script::Call;
 /// Redis's answer to one command. What is inside of an array may still be a refusal.
 pub(crate) type Answer = Result<Value, RequestError>;
 
-/// What a request is for. Its failpoints are named after this.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Verb {
-    /// Storing messages that are ready.
-    Enqueue,
-    /// Storing messages, some of them for later.
-    Schedule,
-    Register,
-    Renew,
-    Stopping,
-    Deregister,
-    /// Reading what is ready.
-    Read,
-    /// Moving what is due, and reading.
-    Look,
-    /// Letting go of marks that only woke a subscription, and reading.
-    Wake,
-    /// Ending a read that waits.
-    Unblock,
-    /// Making streams and groups.
-    Open,
-    /// Fetching what a lost answer held.
-    Fetch,
-    /// Letting go of what a lost answer held and what is gone.
-    LetGo,
-    Recover,
-    Unpark,
-    /// Settling successes alone.
-    Done,
-    /// Settling, with retries and successes at most.
-    Reschedule,
-    /// Settling, with dead letters and all but releases.
-    DeadLetter,
-    /// Settling, with releases among it.
-    Release,
-    /// Reading and repairing, which a person does, and which has no failpoints.
-    Inspect,
-}
-
-#[cfg(feature = "failpoints")]
-impl Verb {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Enqueue => "enqueue",
-            Self::Schedule => "schedule",
-            Self::Register => "register",
-            Self::Renew => "renew",
-            Self::Stopping => "stopping",
-            Self::Deregister => "deregister",
-            Self::Read => "read",
-            Self::Look => "look",
-            Self::Wake => "wake",
-            Self::Unblock => "unblock",
-            Self::Open => "open",
-            Self::Fetch => "fetch",
-            Self::LetGo => "let_go",
-            Self::Recover => "recover",
-            Self::Unpark => "unpark",
-            Self::Done => "done",
-            Self::Reschedule => "reschedule",
-            Self::DeadLetter => "dead_letter",
-            Self::Release => "release",
-            Self::Inspect => "inspect",
-        }
-    }
-}
-
 /// Commands that are sent together and answered one by one.
 #[derive(Debug)]
 pub(crate) struct Request {
     pipeline: Pipeline,
     calls: Vec<Placed>,
     #[cfg(feature = "failpoints")]
-    verb: Verb,
+    name: &'static str,
 }
 
 /// A script's call among the commands.
@@ -92,23 +25,24 @@ struct Placed {
 }
 
 impl Request {
-    pub(crate) fn new(verb: Verb) -> Self {
-        Self::with_capacity(verb, 0)
+    /// An empty request. Its failpoints are named after `name`, where it has any.
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self::with_capacity(name, 0)
     }
 
     #[cfg_attr(not(feature = "failpoints"), expect(unused_variables))]
-    pub(crate) fn with_capacity(verb: Verb, commands: usize) -> Self {
+    pub(crate) fn with_capacity(name: &'static str, commands: usize) -> Self {
         Self {
             pipeline: Pipeline::with_capacity(commands),
             calls: Vec::new(),
             #[cfg(feature = "failpoints")]
-            verb,
+            name,
         }
     }
 
     /// A request of plain commands.
-    pub(crate) fn of(verb: Verb, commands: impl Iterator<Item = Cmd>) -> Self {
-        let mut request = Self::new(verb);
+    pub(crate) fn of(name: &'static str, commands: impl Iterator<Item = Cmd>) -> Self {
+        let mut request = Self::new(name);
         for command in commands {
             request.command(command);
         }
@@ -137,8 +71,8 @@ impl Request {
     }
 
     #[cfg(feature = "failpoints")]
-    pub(crate) fn verb(&self) -> Verb {
-        self.verb
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(crate) fn pipeline(&self) -> &Pipeline {

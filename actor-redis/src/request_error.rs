@@ -110,7 +110,7 @@ fn advice(refusal: &ServerError) -> &'static str {
         "NOREPLICAS" => "has fewer replicas than its `min-replicas-to-write` and takes no writes",
         "TRYAGAIN" | "CLUSTERDOWN" => "is a cluster that is being rearranged: it will take requests when that is done",
         "MOVED" | "ASK" | "CROSSSLOT" => {
-            "is a part of a cluster, which this broker does not speak: give it a server of its own"
+            "is a part of a cluster, which this broker does not support: give it a server of its own"
         }
         "NOAUTH" => "wants a password: put it into the URL",
         "WRONGPASS" => "wants another user or password than the URL has",

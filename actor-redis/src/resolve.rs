@@ -162,7 +162,7 @@ mod tests {
 
     const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 6379);
 
-    /// A lookup that counts itself and waits to be let go.
+    /// A lookup that counts itself and waits to be released.
     fn slow() -> (Resolver, mpsc::Receiver<mpsc::Sender<()>>, Arc<AtomicUsize>) {
         let (began, begun) = mpsc::channel();
         let (began, count) = (Mutex::new(began), Arc::new(AtomicUsize::new(0)));

@@ -1,4 +1,4 @@
-//! The scripts. This file and its other half alone know the order of their arguments and how they answer.
+//! The scripts. This file and its two others alone know the order of their arguments and how they answer.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -54,8 +54,10 @@ static RESCHEDULE: Source = source!("reschedule");
 static DEAD_LETTER: Source = source!("bounded", "dead_letter");
 static RELEASE: Source = source!("release");
 
+mod audit;
 mod inspect;
 
+pub(crate) use audit::*;
 pub(crate) use inspect::*;
 
 impl Source {
@@ -96,7 +98,7 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 pub(crate) fn open(keys: &Keys) -> Call {
-    let mut call = OPEN.call(&before_ready(keys, &[]));
+    let mut call = OPEN.call(&before_ready(keys, &[&keys.wake]));
     call.arg(GROUP);
     call
 }
@@ -110,7 +112,7 @@ pub(crate) struct Scheduled<'a> {
 
 /// Answers one value for each message: 1, or an error.
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled<'a>>) -> Call {
-    let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, keys.ready(Level::WAKING)]);
+    let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake]);
     call.arg(whole_ms(LOOK));
     for Scheduled { member, delay, body } in messages {
         call.arg(member).arg(delay_ms(delay)).arg(body);
@@ -118,27 +120,33 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled
     call
 }
 
-pub(crate) fn promote(keys: &Keys, limit: usize, after_more: bool) -> Call {
+/// Moves what is due. `woken` is the worker, where it was woken for that.
+pub(crate) fn promote(keys: &Keys, limit: usize, woken: Option<&str>) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    let mut call = PROMOTE.call(&[&keys.scheduled, &keys.scheduled_bodies, high, normal, low]);
-    call.arg(limit).arg(u8::from(after_more));
+    let mut call = PROMOTE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low]);
+    call.arg(limit).arg(GROUP).arg(woken.unwrap_or_default());
     call
+}
+
+/// Wakes one worker that waits, to look at what is due. One look sees all of it, so that no more than the last is kept.
+pub(crate) fn wake(keys: &Keys) -> Cmd {
+    let mut add = Cmd::new();
+    add.arg("XADD").arg(&keys.wake).arg("MAXLEN").arg(1).arg("*").arg("w").arg(1);
+    add
 }
 
 /// What a [`promote`] found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promoted {
-    /// Whether it moved some, and more are due.
-    pub(crate) more: bool,
     /// The time until the next message is due; `None` where none waits.
     pub(crate) next: Option<Duration>,
     pub(crate) now_ms: u64,
 }
 
 pub(crate) fn promoted(answer: &Value) -> Option<Promoted> {
-    let [moved, next_ms, now_ms] = integers(answer)?;
+    let [next_ms, now_ms] = integers(answer)?;
     let next = u64::try_from(next_ms).ok().map(Duration::from_millis);
-    Some(Promoted { more: moved > 0 && next_ms == 0, next, now_ms: u64::try_from(now_ms).ok()? })
+    Some(Promoted { next, now_ms: u64::try_from(now_ms).ok()? })
 }
 
 pub(crate) fn register(keys: &Keys, worker: &str, lease: Duration) -> Call {
@@ -202,14 +210,14 @@ pub(crate) fn stopping(keys: &Keys, worker: &str) -> Call {
 }
 
 pub(crate) fn deregister(keys: &Keys, worker: &str) -> Call {
-    let mut call = DEREGISTER.call(&before_ready(keys, &[&keys.workers]));
+    let mut call = DEREGISTER.call(&before_ready(keys, &[&keys.workers, &keys.wake]));
     call.arg(worker).arg(GROUP);
     call
 }
 
 /// Answers for each message: level, entry, delivery count, fields.
 pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, asked_ms: Option<i64>) -> Call {
-    let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers]));
+    let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers, &keys.wake]));
     call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS).arg(whole_ms(grace));
     match asked_ms {
         Some(ms) => call.arg(ms),
@@ -240,7 +248,7 @@ pub(crate) struct Reschedule<'a> {
 
 /// The messages stand in the order of their places.
 pub(crate) fn reschedule<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Reschedule<'a>>) -> Call {
-    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked];
+    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake];
     let mut call = RESCHEDULE.call(&before_ready(keys, &before));
     call.arg(worker).arg(GROUP).arg(whole_ms(LOOK)).arg(whole_ms(PARKED_STANDS));
     for Reschedule { place, member, delay, body, ability } in messages {
@@ -281,13 +289,14 @@ pub(crate) fn dead_letter<'a>(
 pub(crate) struct Release<'a> {
     pub(crate) place: Place,
     pub(crate) body: &'a [u8],
+    pub(crate) suspect: bool,
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
     let mut call = RELEASE.call(&before_ready(keys, &[]));
     call.arg(worker).arg(GROUP);
-    for Release { place, body } in messages {
-        call.arg(place.level.place()).arg(place.id).arg(body);
+    for Release { place, body, suspect } in messages {
+        call.arg(place.level.place()).arg(place.id).arg(body).arg(u8::from(suspect));
     }
     call
 }

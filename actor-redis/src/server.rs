@@ -92,7 +92,7 @@ impl Server {
         }
     }
 
-    /// Warns of settings that can lose messages, and of what is not spoken.
+    /// Warns of settings that can lose messages, and of what is not supported.
     pub(crate) fn warn(&self, address: &str, warned: &Warned) {
         if self.version.is_none() && !self.loading && first(&warned.silent) {
             tracing::warn!(address, "redis does not say its version (INFO is not allowed): 6.2 or newer is needed");
@@ -100,7 +100,7 @@ impl Server {
         if self.mode.as_deref() == Some("cluster") && first(&warned.cluster) {
             tracing::warn!(
                 address,
-                "redis is part of a cluster, which this broker does not speak: a queue whose keys another server holds \
+                "redis is part of a cluster, which this broker does not support: a queue whose keys another server holds \
                  is refused, so give the broker a server of its own"
             );
         }

@@ -16,9 +16,9 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::queue::Queue;
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, Request};
 use crate::script::{self, DeadLetter, Release, Reschedule, Retention};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
@@ -74,7 +74,7 @@ async fn settle_part(
     // A receipt that this broker did not make settles nothing.
     let mut settled: Vec<Answered> = settlements.iter().map(|_| Ok(Settled::Stale)).collect();
     let sorted = Sorted::new(settlements, &mut settled);
-    let mut request = Request::new(sorted.verb());
+    let mut request = Request::new(sorted.name());
     let mut steps = Vec::new();
     sorted.write(queue, worker, retention, &mut request, &mut steps);
     if steps.is_empty() {
@@ -123,6 +123,7 @@ impl<'a> Sorted<'a> {
         let mut sorted = Self::default();
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
             let Some(place) = Place::of(receipt) else { continue };
+            let suspect = place::is_suspect(receipt);
             if !settlement.consequences.is_empty() {
                 settled[index] = Err(RequestError::Unsupported("this consequence"));
                 continue;
@@ -130,11 +131,11 @@ impl<'a> Sorted<'a> {
             match &settlement.outcome {
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
                 Outcome::Reschedule { id, priority, body, after } => {
-                    let member = scheduled_member(*priority, *id);
+                    let member = scheduled_member(*priority, suspect, *id);
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability: None }));
                 }
                 Outcome::Park { id, priority, body, after, ability } => {
-                    let (member, ability) = (scheduled_member(*priority, *id), Some(&**ability));
+                    let (member, ability) = (scheduled_member(*priority, suspect, *id), Some(&**ability));
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability }));
                 }
                 Outcome::DeadLetter { id, body, reason } => {
@@ -142,7 +143,7 @@ impl<'a> Sorted<'a> {
                         .dead_letters
                         .push((index, DeadLetter { place, member: dead_member(*id, place), body, reason }));
                 }
-                Outcome::Release { body } => sorted.releases.push((index, Release { place, body })),
+                Outcome::Release { body } => sorted.releases.push((index, Release { place, body, suspect })),
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
         }
@@ -150,12 +151,12 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    fn verb(&self) -> Verb {
+    fn name(&self) -> &'static str {
         match (self.releases.is_empty(), self.dead_letters.is_empty(), self.retries.is_empty()) {
-            (false, ..) => Verb::Release,
-            (_, false, _) => Verb::DeadLetter,
-            (.., false) => Verb::Reschedule,
-            _ => Verb::Done,
+            (false, ..) => "release",
+            (_, false, _) => "dead_letter",
+            (.., false) => "reschedule",
+            _ => "done",
         }
     }
 
@@ -174,8 +175,8 @@ impl<'a> Sorted<'a> {
     }
 }
 
-fn scheduled_member(priority: Priority, id: MessageId) -> String {
-    format!("{}:{id}", Level::of(priority).name())
+fn scheduled_member(priority: Priority, suspect: bool, id: MessageId) -> String {
+    format!("{}{}:{id}", Level::of(priority).name(), if suspect { "+" } else { "" })
 }
 
 /// The name of a dead letter: the message's own, or where that cannot be read, its entry's.

@@ -66,7 +66,7 @@ impl Growth<'_> {
     }
 
     async fn drain_noop(&self, slots: usize) -> Result<Cost> {
-        let (broker, messages) = (self.connect().await?, self.args.messages(MESSAGES));
+        let (broker, messages) = (self.server.broker().await?, self.args.messages(MESSAGES));
         library::send_many(&broker, 0..messages, TEXT).await?;
         let tally = Arc::new(Tally::of(0..messages));
         let worker = library::worker(&broker, QUEUE, &tally).concurrency(slots);
@@ -75,7 +75,7 @@ impl Growth<'_> {
 
     /// As many messages as would take two seconds at full speed.
     async fn drain_waits(&self, slots: usize) -> Result<Cost> {
-        let (broker, messages) = (self.connect().await?, self.args.messages(slots as u64 * 200));
+        let (broker, messages) = (self.server.broker().await?, self.args.messages(slots as u64 * 200));
         waits.send_many_with(&broker, (0..messages).map(|n| (n, TEXT))).await?;
         let tally = Arc::new(Tally::of(0..messages));
         let queue = "bench-waits";
@@ -95,7 +95,7 @@ impl Growth<'_> {
     }
 
     async fn drain_by_processes(&self, count: usize) -> Result<Cost> {
-        let (broker, messages) = (self.connect().await?, self.args.messages(4 * MESSAGES));
+        let (broker, messages) = (self.server.broker().await?, self.args.messages(4 * MESSAGES));
         library::send_many(&broker, 0..messages, TEXT).await?;
         let preparing = (0..count).map(|_| WorkerProcess::prepare(&self.server, QUEUE, messages));
         let mut workers = preparing.collect::<Result<Vec<_>>>()?;
@@ -129,7 +129,7 @@ impl Growth<'_> {
 
     /// The replay of all dead letters, over `url`.
     async fn replay_from(&self, url: &str) -> Result<Cost> {
-        let (near, messages) = (self.connect().await?, self.args.messages(MESSAGES / 5));
+        let (near, messages) = (self.server.broker().await?, self.args.messages(MESSAGES / 5));
         let keep = NonZeroU64::new(messages).ok_or("none is replayed")?;
         let keeping = RedisBroker::builder(&self.server.url())?.dead_letters(Duration::from_secs(3_600), keep);
         let keeping = keeping.connect().await?;
@@ -166,7 +166,7 @@ impl Growth<'_> {
     /// A drain by a worker that reaches Redis at `url`.
     async fn drain_from(&self, url: &str) -> Result<Cost> {
         let messages = self.args.messages(MESSAGES);
-        library::send_many(&self.connect().await?, 0..messages, TEXT).await?;
+        library::send_many(&self.server.broker().await?, 0..messages, TEXT).await?;
         let broker = RedisBroker::connect(url).await?;
         let tally = Arc::new(Tally::of(0..messages));
         library::drain(&self.server, library::worker(&broker, QUEUE, &tally), QUEUE, &tally).await
@@ -175,7 +175,7 @@ impl Growth<'_> {
     /// 64 senders that reach Redis at `url`.
     async fn send_from(&self, url: &str) -> Result<Cost> {
         let messages = self.args.messages(MESSAGES / 5);
-        let near = self.connect().await?;
+        let near = self.server.broker().await?;
         let broker = RedisBroker::connect(url).await?;
         let meter = Meter::start(&self.server).await?;
         library::send_from(&broker, 64, 0..messages, |n| noop.message(n, TEXT)).await?;
@@ -203,11 +203,5 @@ impl Growth<'_> {
             self.report.show(&Figure::beside(redis, "us", &pairs, Cost::redis_us, base_name, &settings));
         }
         Ok(())
-    }
-
-    /// A new broker on an emptied server.
-    async fn connect(&self) -> Result<RedisBroker> {
-        self.server.clear().await?;
-        Ok(RedisBroker::connect(&self.server.url()).await?)
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(growth: &Growth<'_>) -> Result {
 }
 
 async fn drain(growth: &Growth<'_>, count: u64) -> Result<Cost> {
-    let (broker, messages) = (growth.connect().await?, growth.args.messages(MESSAGES));
+    let (broker, messages) = (growth.server.broker().await?, growth.args.messages(MESSAGES));
     let mut queues = Vec::new();
     for ((queue, send_many), share) in QUEUES.iter().zip(library::shares(0..messages, count)) {
         send_many(&broker, share).await?;

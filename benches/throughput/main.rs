@@ -6,9 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use actor_bench::floor::Floor;
 use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Report, Result, Server, Tally, floor, library, work};
-use actor_redis::RedisBroker;
 use serde_json::{Value, json};
 
 mod special;
@@ -109,8 +107,7 @@ async fn main() -> Result {
 
 async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result<Run> {
     let (ids, text) = (scenario.ids(args), scenario.text());
-    server.clear().await?;
-    let broker = RedisBroker::connect(&server.url()).await?;
+    let broker = server.broker().await?;
     let meter = Meter::start(server).await?;
     match scenario.sending {
         Each => library::send_each(&broker, ids.clone(), &text).await?,
@@ -132,8 +129,7 @@ async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result
 
 async fn by_hand(scenario: &Scenario, args: &Args, server: &Server) -> Result<Run> {
     let (ids, text) = (scenario.ids(args), scenario.text());
-    server.clear().await?;
-    let floor = Floor::connect(&server.url()).await?;
+    let floor = server.floor().await?;
     let meter = Meter::start(server).await?;
     match scenario.sending {
         Each => floor.send_each(ids.clone(), &text).await?,

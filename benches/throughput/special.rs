@@ -4,12 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actor_bench::floor::Floor;
 use actor_bench::library::{self, Running};
 use actor_bench::work::{self, TEXT, fails_once, noop, noop_sync};
 use actor_bench::{Args, Cost, Meter, Pairs, Persistence, Report, Result, Server, Tally};
 use actor_core::Priority;
-use actor_redis::RedisBroker;
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -88,7 +86,7 @@ impl Special<'_> {
 
     /// A backlog with alternating priorities.
     async fn drain(&self, server: &Server, priorities: &'static [Priority]) -> Result<Cost> {
-        let broker = connect(server).await?;
+        let broker = server.broker().await?;
         let message = move |n: u64| noop.message(n, TEXT).priority(priorities[n as usize % priorities.len()]);
         library::send_from(&broker, 64, 0..self.messages, message).await?;
         let tally = self.tally();
@@ -96,15 +94,14 @@ impl Special<'_> {
     }
 
     async fn floor_drain(&self, server: &Server) -> Result<Cost> {
-        server.clear().await?;
-        let floor = Floor::connect(&server.url()).await?;
+        let floor = server.floor().await?;
         floor.send_many(0..self.messages, TEXT).await?;
         floor.drain(server, &self.tally()).await
     }
 
     /// 64 senders and a worker at the same time, until all is done.
     async fn both(&self) -> Result<Cost> {
-        let broker = connect(self.server).await?;
+        let broker = self.server.broker().await?;
         let tally = self.tally();
         let worker = Running::start(library::worker(&broker, work::QUEUE, &tally));
         let meter = Meter::start(self.server).await?;
@@ -113,8 +110,7 @@ impl Special<'_> {
     }
 
     async fn floor_both(&self) -> Result<Cost> {
-        self.server.clear().await?;
-        let floor = Floor::connect(&self.server.url()).await?;
+        let floor = self.server.floor().await?;
         let (tally, text) = (self.tally(), TEXT.into());
         let _worker = floor.work(&tally);
         let meter = Meter::start(self.server).await?;
@@ -128,7 +124,7 @@ impl Special<'_> {
 
     /// Every message fails once and is retried.
     async fn retries(&self) -> Result<Cost> {
-        let broker = connect(self.server).await?;
+        let broker = self.server.broker().await?;
         fails_once.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT))).await?;
         let (tally, queue) = (self.tally(), "bench-retries");
         library::drain(self.server, library::worker(&broker, queue, &tally), queue, &tally).await
@@ -136,7 +132,7 @@ impl Special<'_> {
 
     /// All messages fall due at once, while the worker waits. Time counts from then.
     async fn scheduled(&self) -> Result<Cost> {
-        let broker = connect(self.server).await?;
+        let broker = self.server.broker().await?;
         // Enough time to send all of them first.
         let wait = Duration::from_secs(2) + Duration::from_micros(40 * self.messages);
         let due = SystemTime::now() + wait;
@@ -154,7 +150,7 @@ impl Special<'_> {
 
     /// A plain function, on a thread of the worker.
     async fn sync(&self) -> Result<Cost> {
-        let broker = connect(self.server).await?;
+        let broker = self.server.broker().await?;
         noop_sync.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT))).await?;
         let (tally, queue) = (self.tally(), "bench-sync");
         library::drain(self.server, library::worker(&broker, queue, &tally), queue, &tally).await
@@ -168,10 +164,4 @@ impl Special<'_> {
         tally.verify()?;
         Ok(cost)
     }
-}
-
-/// A new broker on an emptied server.
-async fn connect(server: &Server) -> Result<RedisBroker> {
-    server.clear().await?;
-    Ok(RedisBroker::connect(&server.url()).await?)
 }

@@ -2,19 +2,19 @@
 # Kills a worker in the middle of its work, and shows that nothing is lost.
 #
 # One redis-server, one video-api and two video-worker of their own, 200 uploads by curl. One worker
-# ends by SIGKILL while it works. All videos must be done all the same, and what the killed worker had
-# in its hands must run on the other one within 10 s.
+# is killed by SIGKILL while it works. All videos must still be done, and the messages that the killed
+# worker had in flight must run on the other one within 10 s.
 #
 #   examples/video/kill-a-worker.sh            with a debug build
 #   examples/video/kill-a-worker.sh --release  with a release build
 #
-# Ends with 0 only if all of it was so.
+# Exits with 0 only if all of it held.
 
 set -euo pipefail
 export LC_ALL=C # One order of sorting for sort and comm.
 
 videos=200
-slowdown_ms=200      # Each video takes at least this long, so that a kill finds work in hand.
+slowdown_ms=200      # Each video takes at least this long, so that a kill finds messages in flight.
 concurrency=4        # Of each worker.
 limit_ms=10000       # From the kill to when the last of the killed worker's videos runs again.
 patience=120         # Seconds for everything after the build, against a hang.
@@ -120,12 +120,12 @@ ids "processing video" "$work/doomed.log" > "$work/begun"
 ids "video processed" "$work/doomed.log" > "$work/finished"
 comm -23 "$work/begun" "$work/finished" > "$work/held"
 held=$(wc -l < "$work/held" | tr -d ' ')
-echo "worker $doomed killed by SIGKILL after $done_at_kill videos were done, with $held in its hands"
+echo "worker $doomed killed by SIGKILL after $done_at_kill videos were done, with $held in flight"
 
-taken_over() { ids "processing video" "$work/other.log" | comm -23 "$work/held" - | { ! read -r _; }; }
-until_ok "the other worker to recover" taken_over
+recovered() { ids "processing video" "$work/other.log" | comm -23 "$work/held" - | { ! read -r _; }; }
+until_ok "the other worker to recover" recovered
 took_ms=$(($(now_ms) - killed_at))
-echo "worker $other took up the last of the $held after $((took_ms / 1000)).$(printf %03d $((took_ms % 1000))) s"
+echo "worker $other ran the last of the $held after $((took_ms / 1000)).$(printf %03d $((took_ms % 1000))) s"
 
 until_ok "all videos" at_least "$videos"
 done_ms=$(($(now_ms) - killed_at))
@@ -154,7 +154,7 @@ verdict=PASS
 check() { if [ "$2" "$3" "$4" ]; then echo "  ok    $1"; else echo "  FAIL  $1"; verdict=FAIL; fi; }
 echo
 check "all $videos uploads were accepted ($accepted)" "$accepted" -eq "$videos"
-check "the killed worker had work in its hands ($held)" "$held" -gt 0
+check "the killed worker had messages in flight ($held)" "$held" -gt 0
 check "it was killed in the middle ($done_at_kill of $videos done)" "$done_at_kill" -lt "$videos"
 check "all $videos are done with the right checksum, none lost ($right)" "$right" -eq "$videos"
 check "its work ran again within $((limit_ms / 1000)) s ($took_ms ms)" "$took_ms" -le "$limit_ms"

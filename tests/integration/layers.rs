@@ -16,20 +16,20 @@ async fn carries(cx: &Context, #[state] probe: &Probe) -> Result<(), String> {
 #[actor(queue = "sends")]
 async fn sends(cx: &Context) {
     assert!(cx.deadline().is_some_and(|deadline| deadline > Instant::now()));
-    hears.send("an async actor".to_owned()).await.unwrap();
-    // It is nobody's run any more.
-    assert!(tokio::spawn(hears.send("a task".to_owned())).await.unwrap().is_ok());
-    let later = tokio::spawn(async { hears.send("nobody".to_owned()).await });
+    receives.send("an async actor".to_owned()).await.unwrap();
+    // A spawned task belongs to no run.
+    assert!(tokio::spawn(receives.send("a task".to_owned())).await.unwrap().is_ok());
+    let later = tokio::spawn(async { receives.send("nobody".to_owned()).await });
     assert!(later.await.unwrap().unwrap_err().is_not_installed());
 }
 
 #[actor(queue = "sends")]
 fn sends_from_a_thread() {
-    tokio::runtime::Handle::current().block_on(hears.send("a sync actor".to_owned())).unwrap();
+    receives.message("a sync actor".to_owned()).send_blocking().unwrap();
 }
 
 #[actor(queue = "sends")]
-async fn hears(from: String, #[state] probe: &Probe) {
+async fn receives(from: String, #[state] probe: &Probe) {
     probe.report(from);
 }
 

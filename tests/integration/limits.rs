@@ -79,7 +79,7 @@ on_every_broker! {
         worker.stop().await;
     }
 
-    async fn the_shortest_time_limit_is_one(stage: Stage) {
+    async fn the_shortest_time_limit_is_a_millisecond(stage: Stage) {
         let worker = RunningWorker::start(stage.worker("leisurely").await);
         leisurely.message().time_limit(Duration::from_nanos(1)).send_with(&stage.broker).await.unwrap();
         assert_eq!(stage.dead_reason("leisurely").await, "the actor took longer than its time limit of 1ms");

@@ -9,7 +9,7 @@ mod clocks;
 mod concurrency;
 /// What an idle worker asks of Redis.
 mod costs;
-/// What surrounds a run, what it carries, and what it sends.
+/// Middleware, headers, and messages that an actor sends.
 mod layers;
 /// Time limits, and how sync actors handle them.
 mod limits;

@@ -5,6 +5,7 @@ use actor_core::{Context, Failure, actor};
 use serde_json::Value;
 
 use crate::on_every_broker;
+use crate::support::probe::Dropped;
 use crate::support::{Probe, RunningWorker, Stage, probe};
 
 #[actor(queue = "fails_twice", max_retries = 5, min_backoff = "20ms", max_backoff = "50ms")]
@@ -46,6 +47,8 @@ impl std::fmt::Display for Cause {
     }
 }
 
+impl std::error::Error for Cause {}
+
 fn is_passing(cause: &Cause) -> bool {
     *cause == Cause::Passing
 }
@@ -69,12 +72,6 @@ fn panics_at_once() {
 
 #[actor(queue = "takes_too_long", max_retries = 0, time_limit = "50ms")]
 async fn takes_too_long(#[state] probe: &Probe) {
-    struct Dropped(Probe);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.report("dropped");
-        }
-    }
     let _dropped = Dropped(probe.clone());
     std::future::pending::<()>().await;
 }

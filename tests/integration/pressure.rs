@@ -6,8 +6,8 @@ use std::time::Duration;
 use actor_core::{Context, Failure, SendError, actor};
 use tokio::time::sleep;
 
-use crate::support::probe::within;
-use crate::support::{Gate, Probe, RunningWorker, Stage, probe};
+use crate::support::probe::{Reports, within};
+use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
 
 #[actor(queue = "pressure")]
 async fn succeeds(#[state] probe: &Probe, #[state] gate: &Gate) {
@@ -46,9 +46,9 @@ async fn scripted(cx: &Context, number: u32, #[state] attempts: &Attempts) -> Re
     }
 }
 
-#[tokio::test]
-async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
-    let mut stage = Stage::redis().await;
+/// A worker that runs twenty messages, which wait at the gate.
+async fn twenty_runs(server: RedisServer) -> (Stage, Reports, Gate, RunningWorker) {
+    let stage = Stage::on(server).await;
     let (probe, mut reports) = probe();
     let gate = Gate::closed();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(gate.clone()));
@@ -57,6 +57,12 @@ async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
         fails_first.send_with(&stage.broker).await.unwrap();
     }
     reports.next_sorted(20).await;
+    (stage, reports, gate, worker)
+}
+
+#[tokio::test]
+async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
+    let (mut stage, mut reports, gate, worker) = twenty_runs(RedisServer::start()).await;
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "1"]);
 
     let refused = succeeds.send_with(&stage.broker).await.unwrap_err();
@@ -72,15 +78,7 @@ async fn out_of_memory_loses_no_retry_and_holds_up_nothing_that_is_done() {
 
 #[tokio::test]
 async fn a_read_only_redis_is_waited_for_and_then_all_goes_on() {
-    let mut stage = Stage::redis().await;
-    let (probe, mut reports) = probe();
-    let gate = Gate::closed();
-    let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(gate.clone()));
-    for _ in 0..10 {
-        succeeds.send_with(&stage.broker).await.unwrap();
-        fails_first.send_with(&stage.broker).await.unwrap();
-    }
-    reports.next_sorted(20).await;
+    let (mut stage, mut reports, gate, worker) = twenty_runs(RedisServer::alone()).await;
     stage.server().cli(&["REPLICAOF", "127.0.0.1", "1"]);
 
     let refused = succeeds.send_with(&stage.broker).await.unwrap_err();
@@ -123,7 +121,7 @@ async fn scripts_missing_from_redis_are_reloaded_under_load() {
 }
 
 #[tokio::test]
-async fn a_redis_that_was_emptied_by_hand_is_used_as_a_new_one() {
+async fn an_emptied_redis_is_used_like_a_new_one() {
     let mut stage = Stage::redis().await;
     let (probe, mut reports) = probe();
     let worker = RunningWorker::start(stage.worker("pressure").await.state(probe).state(Gate::opened()));

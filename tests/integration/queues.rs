@@ -63,7 +63,7 @@ on_every_broker! {
         worker.stop().await;
     }
 
-    async fn what_is_urgent_overtakes_a_backlog(stage: Stage) {
+    async fn urgent_messages_overtake_a_backlog(stage: Stage) {
         let (probe, mut reports) = probe();
         let gate = Gate::closed();
         for _ in 0..10 {
@@ -83,7 +83,7 @@ on_every_broker! {
         worker.stop().await;
     }
 
-    async fn a_burst_of_what_is_urgent_goes_before_a_backlog(stage: Stage) {
+    async fn an_urgent_burst_goes_before_a_backlog(stage: Stage) {
         const SLOTS: usize = 4;
         let (probe, mut reports) = probe();
         let gate = Gate::closed();

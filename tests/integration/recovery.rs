@@ -91,7 +91,7 @@ on_every_broker! {
         successor.stop().await;
     }
 
-    async fn a_worker_started_again_under_the_same_name_is_another(stage: Stage) {
+    async fn a_worker_restarted_under_the_same_name_has_another_id(stage: Stage) {
         let (probe, mut reports) = probe();
         let named = async |gate: &Gate| {
             let builder = stage.worker("held").await.name("the one");

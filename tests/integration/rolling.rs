@@ -102,7 +102,7 @@ on_every_broker! {
         assert_eq!(runs.0.load(Ordering::Relaxed), WAITING, "each ran once");
     }
 
-    async fn what_is_parked_is_logged_together(stage: Stage) {
+    async fn parked_messages_are_logged_together(stage: Stage) {
         let log = LogCapture::default();
         // With a single subscriber, tracing asks the first thread that comes by whether anybody listens, and caches the
         // answer for all threads.

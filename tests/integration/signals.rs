@@ -106,7 +106,7 @@ async fn a_signal_from_before_the_worker_runs_stops_it_as_soon_as_it_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn two_signals_of_one_moment_are_one() {
+async fn two_signals_at_once_count_as_one() {
     let mut stage = Stage::redis().await;
     for _ in 0..3 {
         signalled.send_with(&stage.broker, 2).await.unwrap();

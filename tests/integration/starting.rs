@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::inspect::State;
@@ -76,7 +77,16 @@ async fn every_mistake_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn a_lease_that_nobody_can_want_is_refused() {
+async fn a_state_in_an_arc_that_the_actor_wants_without_is_named_beside_what_it_wants() {
+    let text = refusal(&["needy"], |builder| builder.state(Arc::new(Pool)).state(Mailer)).await.to_string();
+    let advice = "needs the state `integration::starting::Pool`, but `alloc::sync::Arc<integration::starting::Pool>` was \
+                  given: give a `integration::starting::Pool` with `.state(..)`, or write `#[state] name: \
+                  &alloc::sync::Arc<integration::starting::Pool>`";
+    assert!(text.contains(advice), "{text}");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_too_short_or_too_long_is_refused() {
     for (lease, why) in [
         (Duration::from_millis(99), "the lease is shorter than 100 ms"),
         (Duration::MAX, "the lease is longer than a day"),
@@ -131,7 +141,7 @@ async fn a_state_that_is_given_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn as_many_slots_as_there_are_numbers_are_no_mistake() {
+async fn the_largest_number_of_slots_is_accepted() {
     let stage = Stage::memory();
     let worker = RunningWorker::start(stage.worker("installed").await.concurrency(usize::MAX));
     installed.send_with(&stage.broker, 1).await.unwrap();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use crate::on_every_broker;
-use crate::support::probe::within;
+use crate::support::probe::{Dropped, within};
 use crate::support::worker::LEASE;
 use crate::support::{Gate, Probe, RedisServer, RunningWorker, Stage, probe};
 
@@ -47,12 +47,6 @@ fn sync_waited_for(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
 
 #[actor(queue = "outlasts", max_retries = 0)]
 async fn outlasts(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
-    struct Dropped(Probe);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.report("dropped");
-        }
-    }
     probe.report(format!("attempt {} crashes {} token {}", cx.attempt(), cx.crashes(), cx.fencing_token()));
     let _dropped = Dropped(probe.clone());
     gate.pass().await;
@@ -60,12 +54,6 @@ async fn outlasts(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
 
 #[actor(queue = "holds_on", max_retries = 0)]
 async fn holds_on(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
-    struct Dropped(Probe);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.report("dropped");
-        }
-    }
     probe.report(format!("attempt {} crashes {}", cx.attempt(), cx.crashes()));
     let _dropped = Dropped(probe.clone());
     probe.report(format!("{:?}", cx.cancelled().await));

@@ -91,10 +91,22 @@ impl Service {
     }
 }
 
-/// Builds both services as this test was built, and returns their paths.
+/// Builds both services with the features of all tests, so that nothing is compiled twice: `--test` adds those of
+/// dev-dependencies. Returns the paths of both.
 fn build() -> [PathBuf; 2] {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--package", "video-api", "--package", "video-worker", "--message-format", "json"]);
+    let mut cargo = actor_bench::cargo();
+    cargo.args([
+        "build",
+        "--workspace",
+        "--all-features",
+        "--test",
+        "split",
+        "--bin",
+        "video-api",
+        "--bin",
+        "video-worker",
+    ]);
+    cargo.args(["--message-format", "json"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

@@ -23,6 +23,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
+        self.known(queue)?;
         Ok(self.view(queue, |queue| Counts {
             paused: queue.paused,
             pruned: queue.pruned.map_or(0, |pruned| pruned.count),
@@ -37,6 +38,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
+        self.known(queue)?;
         let after = match &page.after {
             Some(cursor) => {
                 let key = cursor.as_str().parse::<Key>();
@@ -66,6 +68,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
+        self.known(queue)?;
         Ok(self.change_and_wake(queue, |queue, now| {
             let dead_lettered = match which {
                 Which::All => std::mem::take(&mut queue.dead).into_values().collect(),
@@ -76,7 +79,7 @@ impl Inspect for MemoryBroker {
             };
             for Dead { body, .. } in &dead_lettered {
                 let revived = wire::revive(body);
-                queue.store(revived.priority, revived.body, Duration::ZERO, now);
+                queue.store(revived.priority, revived.body, false, Duration::ZERO, now);
             }
             queue.forget_pruned();
             dead_lettered.len() as u64
@@ -100,6 +103,7 @@ impl Inspect for MemoryBroker {
     }
 
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
+        self.known(queue)?;
         Ok(self.change(queue, |queue, _| match state {
             State::Ready => std::mem::take(&mut queue.ready).len() as u64,
             State::InFlight => 0,

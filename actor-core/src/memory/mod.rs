@@ -152,6 +152,12 @@ impl MemoryBroker {
         names
     }
 
+    /// Fails where nobody has used this queue.
+    fn known(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        let is_known = self.lock().queues.contains_key(queue);
+        if is_known { Ok(()) } else { Err(BrokerError::no_such_queue(queue, &self.names())) }
+    }
+
     /// Changes a queue as it is now.
     fn change<T>(&self, queue: &QueueName, change: impl FnOnce(&mut Queue, Moment) -> T) -> T {
         self.with(queue, |slot, now| change(&mut slot.queue, now))

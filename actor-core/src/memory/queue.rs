@@ -80,6 +80,7 @@ pub(super) struct Key {
 pub(super) struct Ready {
     pub(super) body: Bytes,
     pub(super) since: Moment,
+    suspect: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +90,8 @@ pub(super) struct InFlight {
     pub(super) worker: WorkerId,
     crashes: u32,
     interruptions: u32,
+    /// Whether a worker has died with it, as a copy before this one.
+    suspect: bool,
     /// Where it was in flight from, so that it keeps its place among what its worker holds.
     level: u64,
 }
@@ -97,6 +100,7 @@ pub(super) struct InFlight {
 pub(super) struct Scheduled {
     pub(super) body: Bytes,
     priority: Priority,
+    suspect: bool,
 }
 
 #[derive(Debug)]
@@ -130,8 +134,8 @@ impl Queue {
     /// before anything else happens, so that messages become ready in the order of their times.
     pub(super) fn tick(&mut self, now: Moment) {
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
-            let (key, Scheduled { body, priority }) = first.remove_entry();
-            self.push_ready(level(priority), body, key.moment());
+            let (key, Scheduled { body, priority, suspect }) = first.remove_entry();
+            self.push_ready(level(priority), body, suspect, key.moment());
             if !self.parked.is_empty() {
                 self.parked.retain(|(.., parked)| *parked != key);
             }
@@ -161,7 +165,7 @@ impl Queue {
 
     pub(super) fn enqueue(&mut self, message: Enqueue, now: Moment) {
         let Enqueue { priority, body, delay, .. } = message;
-        self.store(priority, body, delay, now);
+        self.store(priority, body, false, delay, now);
     }
 
     pub(super) fn claim(&mut self, worker: &WorkerId, max: usize, now: Moment) -> Vec<Delivery> {
@@ -172,20 +176,22 @@ impl Queue {
         let out_of_turn = self.weighted && self.is_out_of_turn();
         while deliveries.len() < max
             && let Some(key) = self.next_ready(out_of_turn)
-            && let Some(Ready { body, .. }) = self.ready.remove(&key)
+            && let Some(Ready { body, suspect, .. }) = self.ready.remove(&key)
         {
             let Key { rank: level, number } = key;
             // What was claimed out of turn starts before all others.
             let rank = if out_of_turn { 0 } else { level };
             deliveries.push(delivery(number, rank, body.clone()));
-            self.deliver(worker, number, level, body, now);
+            self.deliver(worker, Key { rank: level, number }, body, suspect, now);
         }
         deliveries
     }
 
-    fn deliver(&mut self, worker: &WorkerId, number: u64, level: u64, body: Bytes, now: Moment) {
-        let in_flight = InFlight { body, since: now, worker: worker.clone(), crashes: 0, interruptions: 0, level };
-        self.in_flight.insert(Key { rank: 0, number }, in_flight);
+    /// Hands a copy of this level over.
+    fn deliver(&mut self, worker: &WorkerId, from: Key, body: Bytes, suspect: bool, now: Moment) {
+        let (worker, level) = (worker.clone(), from.rank);
+        let in_flight = InFlight { body, since: now, worker, crashes: 0, interruptions: 0, suspect, level };
+        self.in_flight.insert(Key { rank: 0, number: from.number }, in_flight);
     }
 
     pub(super) fn unpark(&mut self, worker: &WorkerId, abilities: &[&str], max: usize, now: Moment) -> Vec<Delivery> {
@@ -200,10 +206,10 @@ impl Queue {
             {
                 self.parked.remove(&found);
                 let (_, number, key) = found;
-                let Some(Scheduled { body, priority }) = self.scheduled.remove(&key) else { continue };
+                let Some(Scheduled { body, priority, suspect }) = self.scheduled.remove(&key) else { continue };
                 let level = released(level(priority));
                 deliveries.push(delivery(number, level, body.clone()));
-                self.deliver(worker, number, level, body, now);
+                self.deliver(worker, Key { rank: level, number }, body, suspect, now);
             }
         }
         deliveries
@@ -275,7 +281,7 @@ impl Queue {
         let left_behind = |(_, in_flight): &(&Key, &InFlight)| {
             in_flight.worker != *worker && !self.leases.contains_key(&in_flight.worker)
         };
-        let fresh = |(_, in_flight): &(&Key, &InFlight)| in_flight.crashes == 0;
+        let fresh = |(_, in_flight): &(&Key, &InFlight)| in_flight.crashes == 0 && !in_flight.suspect;
         let mut taken: Vec<Key> =
             self.in_flight.iter().filter(left_behind).filter(fresh).map(|(key, _)| *key).take(max).collect();
         if taken.is_empty() {
@@ -316,11 +322,14 @@ impl Queue {
             return Settled::Stale;
         }
         let Some(in_flight) = self.in_flight.remove(&key) else { return Settled::Stale };
+        let suspect = in_flight.suspect || in_flight.crashes > 0;
         match &settlement.outcome {
             Outcome::Done => {}
-            Outcome::Reschedule { priority, body, after, .. } => self.store(*priority, body.clone(), *after, now),
+            Outcome::Reschedule { priority, body, after, .. } => {
+                self.store(*priority, body.clone(), suspect, *after, now);
+            }
             Outcome::Park { priority, body, after, ability, .. } => {
-                let key = self.schedule(*priority, body.clone(), *after, now);
+                let key = self.schedule(*priority, body.clone(), suspect, *after, now);
                 self.parked.insert((ability.clone(), key.number, key));
             }
             Outcome::DeadLetter { body, reason, .. } => {
@@ -329,29 +338,29 @@ impl Queue {
                 self.dead.insert(key, dead);
                 self.tick(now);
             }
-            Outcome::Release { body } => self.push_ready(released(in_flight.level), body.clone(), now),
+            Outcome::Release { body } => self.push_ready(released(in_flight.level), body.clone(), suspect, now),
         }
         Settled::Applied
     }
 
     /// Stores a copy of a message, ready after `delay`.
-    pub(super) fn store(&mut self, priority: Priority, body: Bytes, delay: Duration, now: Moment) {
+    pub(super) fn store(&mut self, priority: Priority, body: Bytes, suspect: bool, delay: Duration, now: Moment) {
         if delay.is_zero() {
-            self.push_ready(level(priority), body, now);
+            self.push_ready(level(priority), body, suspect, now);
         } else {
-            self.schedule(priority, body, delay, now);
+            self.schedule(priority, body, suspect, delay, now);
         }
     }
 
-    fn schedule(&mut self, priority: Priority, body: Bytes, delay: Duration, now: Moment) -> Key {
+    fn schedule(&mut self, priority: Priority, body: Bytes, suspect: bool, delay: Duration, now: Moment) -> Key {
         let key = self.key(now.after(delay).0);
-        self.scheduled.insert(key, Scheduled { body, priority });
+        self.scheduled.insert(key, Scheduled { body, priority, suspect });
         key
     }
 
-    fn push_ready(&mut self, level: u64, body: Bytes, since: Moment) {
+    fn push_ready(&mut self, level: u64, body: Bytes, suspect: bool, since: Moment) {
         let key = self.key(level);
-        self.ready.insert(key, Ready { body, since });
+        self.ready.insert(key, Ready { body, since, suspect });
     }
 
     fn key(&mut self, rank: u64) -> Key {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,9 @@ use crate::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Whic
 use crate::settlement::{Settled, Settlement};
 use crate::{BrokerError, MemoryBroker, QueueName};
 
+/// How many are installed, on all threads.
+static ANYWHERE: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     static INSTALLED: RefCell<Vec<TestBroker>> = const { RefCell::new(Vec::new()) };
 }
@@ -27,6 +31,11 @@ pub(crate) fn installed() -> Option<Arc<dyn Broker>> {
 /// The same, as what it is.
 pub(super) fn current() -> Option<TestBroker> {
     INSTALLED.with_borrow(|installed| installed.last().cloned())
+}
+
+/// Whether one is installed, which is on another thread where the current one has none.
+pub(crate) fn installed_elsewhere() -> bool {
+    ANYWHERE.load(Ordering::Relaxed) > 0
 }
 
 /// Has what `run` sends go where the current thread's would, on whatever thread it runs.
@@ -56,10 +65,11 @@ impl TestBroker {
     /// Makes this the broker that `send` uses on the current thread, until the guard is dropped.
     /// Tests of one process do not see each other's.
     ///
-    /// A `#[tokio::test]` runs on one thread unless told otherwise; on a runtime of many threads, send
-    /// with `send_with(&broker, ..)`.
+    /// A `#[tokio::test]` runs on one thread by default. On a runtime of many threads, send with
+    /// `send_with(&broker, ..)`: on any thread but this one, `send` fails and says so.
     pub fn install(&self) -> Installed {
         INSTALLED.with_borrow_mut(|installed| installed.push(self.clone()));
+        ANYWHERE.fetch_add(1, Ordering::Relaxed);
         Installed { sent: Arc::clone(&self.sent), thread: PhantomData }
     }
 
@@ -93,6 +103,7 @@ pub struct Installed {
 
 impl Drop for Installed {
     fn drop(&mut self) {
+        ANYWHERE.fetch_sub(1, Ordering::Relaxed);
         // A thread that ends drops its locals in any order: then there is nothing left to undo.
         let _ = INSTALLED.try_with(|installed| {
             let mut installed = installed.borrow_mut();

@@ -43,7 +43,7 @@ mod sent;
 mod worker;
 
 pub use broker::{Installed, TestBroker};
-pub(crate) use broker::{carry, installed};
+pub(crate) use broker::{carry, installed, installed_elsewhere};
 pub use context::context;
 pub use drained::Drained;
 pub use sent::{Sent, assert_not_sent, assert_sent};

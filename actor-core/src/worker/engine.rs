@@ -1,4 +1,4 @@
-//! What a worker is made of, and its life: sessions one after the other, and an orderly end.
+//! What a worker is made of, and how it works: in sessions, one after the other, to an orderly end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::plan::{Plan, Selection};
 use super::queue_session::ServedQueue;
 use super::session::{End, Session};
 use super::slots::Slots;
+use super::stall::Pulse;
 use super::threads::Threads;
 use crate::Broker;
 
@@ -39,6 +40,7 @@ pub(crate) struct Engine {
     pub(crate) queues: Vec<Arc<ServedQueue>>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) outage: Outage,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) runs: TaskTracker,
     pub(crate) settlers: TaskTracker,
     /// Ends the settlers' tries while the broker is away.
@@ -46,7 +48,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Checks the settings and the program's actors, and says what is served.
+    /// Checks the settings and the program's actors, and logs what is served.
     pub(super) fn new(builder: Builder) -> Result<Self, WorkerError> {
         let mut problems = builder.problems;
         problems.extend((builder.lease < SHORTEST_LEASE).then_some(Problem::ShortLease));
@@ -69,6 +71,9 @@ impl Engine {
             Arc::new(ServedQueue::new(queue.clone(), Slots::new(slots, total.clone())))
         };
         let queues = plan.queues.iter().map(serve).collect();
+        if !plan.not_served.is_empty() {
+            tracing::info!(queues = ?plan.not_served, "actors not served: this worker does not serve their queues");
+        }
         let executor = Executor::new(
             plan.implementations,
             builder.states,
@@ -77,6 +82,7 @@ impl Engine {
             builder.layers.into(),
             Threads::new(),
         );
+        let pulse = Pulse::new(executor.implementations.values().map(|found| found.actor));
         Ok(Self {
             broker: builder.broker,
             name: builder.name,
@@ -84,7 +90,8 @@ impl Engine {
             shutdown_timeout: builder.shutdown_timeout,
             queues,
             executor: Arc::new(executor),
-            outage: Outage::default(),
+            outage: Outage::on_the_runtime(&pulse),
+            pulse,
             runs: TaskTracker::new(),
             settlers: TaskTracker::new(),
             give_up: CancellationToken::new(),
@@ -141,7 +148,11 @@ impl Engine {
     /// Ends in good order: nothing new starts, runs may finish for a while, the rest is released, and only then does
     /// the lease end.
     async fn stop(&self, session: Option<Session>, again: impl Future<Output = ()>) {
-        tracing::info!("worker stopping");
+        tracing::info!(
+            runs = self.runs.len(),
+            at_most = ?self.shutdown_timeout,
+            "worker stopping: it waits for its runs, and claims no more"
+        );
         let asked_again = CancellationToken::new();
         let stopping = async {
             match session {

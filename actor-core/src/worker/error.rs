@@ -60,8 +60,8 @@ pub(crate) enum Problem {
          `#[actor(implements = ..)]`, or name the queues to serve with `.queues(..)`"
     )]
     Unimplemented { actor: &'static str, at: Location },
-    #[error("actor `{actor}`, implemented at {at}, needs the state `{state}`: give it with `.state(..)`")]
-    MissingState { actor: &'static str, state: &'static str, at: Location },
+    #[error("actor `{actor}`, implemented at {at}, needs {state}")]
+    MissingState { actor: &'static str, state: String, at: Location },
     #[error("not a queue: {0}")]
     QueueName(String),
     #[error("`.{0}(..)` allows 0 runs at once, so that nothing would run: give it 1 or more")]

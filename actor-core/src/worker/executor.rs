@@ -16,6 +16,7 @@ use super::panic::{catch, caught, shielded};
 use super::repeats::Repeats;
 use super::report::{self, Report};
 use super::run::{Run, SyncRuns, interrupted};
+use super::stall;
 use super::suspects::{Admission, Suspects};
 use super::threads::Threads;
 use crate::actor::ImplementationDef;
@@ -67,7 +68,7 @@ impl Executor {
         }
     }
 
-    /// Runs a delivery, and says what is to be settled; `None` where it is no longer ours to settle.
+    /// Runs a delivery. Returns what is to be settled; `None` where it is no longer this worker's.
     ///
     /// `now` is the broker's clock. `admission` is the right to run a suspect, where the caller has it.
     pub(crate) async fn run(
@@ -163,7 +164,8 @@ impl Executor {
             sync: Arc::clone(&self.sync),
             span: span.clone(),
         };
-        caught(run.within(&self.layers)).await.unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
+        let run = stall::noted(implementation.actor, message.envelope.id, run.within(&self.layers));
+        caught(run).await.unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
     }
 
     /// Whether a message whose workers died so often runs with no other suspect beside it: its next
@@ -197,8 +199,8 @@ impl Executor {
             Undecodable::Invalid(what) => (Outcome::Undecodable(what), None),
             Undecodable::Newer(version) => (Outcome::NewerVersion(version), Some(ability::of_format(version))),
         };
-        // What the message itself says of its attempts may not be where this version expects it.
-        // It is not changed, so that nobody knows since when it waits.
+        // The message may count its attempts where this version does not expect it. It is not changed, so that
+        // nobody knows since when it waits.
         let policy = Policy { park_left: Duration::MAX, ..Policy::default() };
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         let (id, body) = (wire::id(body), body.clone());

@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::outage::{Backoff, Outage};
 use super::panic::caught;
 use super::service::{Service, supervise};
+use super::stall::Pulse;
 use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
@@ -87,7 +88,7 @@ impl Grace {
         if gap <= beat.mul_f64(1.25) {
             return self;
         }
-        // After a lease, whoever lives has come back and renewed in time.
+        // After a lease, every worker that is alive has come back and renewed in time.
         Self { away: self.at(now) + gap - beat + COMING_BACK, until: now + lease + COMING_BACK }
     }
 
@@ -117,10 +118,6 @@ struct Renewer {
     outage: Outage,
     status: watch::Sender<Status>,
     stopping: CancellationToken,
-    /// When the lease began, where it has.
-    since: Option<Instant>,
-    renewed: Instant,
-    grace: Grace,
 }
 
 impl Heartbeat {
@@ -131,11 +128,11 @@ impl Heartbeat {
         queues: Vec<QueueName>,
         lease: Duration,
         outage: Outage,
+        pulse: Arc<Pulse>,
     ) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let (renewed, grace) = (Instant::now(), Grace::none(Instant::now()));
         let renewer = Renewer {
             broker: Arc::clone(&broker),
             worker: worker.clone(),
@@ -144,9 +141,6 @@ impl Heartbeat {
             outage,
             status: sender,
             stopping: stopping.clone(),
-            since: None,
-            renewed,
-            grace,
         };
         let stopped = stop.clone();
         let abandoned = CancellationToken::new();
@@ -166,10 +160,7 @@ impl Heartbeat {
                     }
                     // Dropped without a stop, so runs may go on: others must wait for the lease's end.
                     () = abandoned.cancelled() => {}
-                    () = async {
-                        supervise(renewer).await;
-                        std::future::pending::<()>().await;
-                    } => {}
+                    _ = async { tokio::join!(supervise(renewer), pulse.watch()) } => {}
                 }
             });
             drop(runtime);
@@ -204,21 +195,19 @@ impl Service for Renewer {
     }
 
     async fn work(&mut self) {
-        let since = match self.since {
-            Some(since) => since,
-            None if !self.register().await => return,
-            None => Instant::now(),
-        };
-        if self.since.is_none() {
-            (self.since, self.renewed) = (Some(since), since);
-            self.live(since, Renewal::held());
+        if matches!(*self.status.borrow(), Status::Starting) && !self.register().await {
+            return;
         }
+        let (since, mut renewed, mut grace) = match &*self.status.borrow() {
+            Status::Live { since, renewed, grace, .. } => (*since, *renewed, *grace),
+            _ => return,
+        };
         let beat = self.lease / BEATS;
         let mut backoff = Backoff::default();
         let (mut has_tried, mut is_noted) = (false, false);
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(self.renewed + beat) => {}
+                () = tokio::time::sleep_until(renewed + beat) => {}
                 () = self.stopping.cancelled(), if !has_tried => {}
             }
             let asked = Instant::now();
@@ -228,18 +217,17 @@ impl Service for Renewer {
                 Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
             };
             match answer {
-                Ok(renewal) if renewal.held => {
+                Ok(Renewal { held: true, deaths, parked, forgotten }) => {
                     backoff.reset();
-                    self.grace = self.grace.after(self.renewed, Instant::now(), self.lease);
-                    self.renewed = asked;
-                    let forgotten = renewal.forgotten;
-                    self.live(since, renewal);
+                    grace = grace.after(renewed, Instant::now(), self.lease);
+                    renewed = asked;
+                    self.status.send_replace(Status::Live { since, renewed, grace, deaths, parked });
                     self.outage.ended();
                     if forgotten {
                         self.log_forgotten();
                     }
                 }
-                Ok(_) => {
+                Ok(Renewal { held: false, .. }) => {
                     self.status.send_replace(Status::Lost);
                     return;
                 }
@@ -257,11 +245,6 @@ impl Service for Renewer {
 }
 
 impl Renewer {
-    fn live(&self, since: Instant, renewal: Renewal) {
-        let Renewal { deaths, parked, .. } = renewal;
-        self.status.send_replace(Status::Live { since, renewed: self.renewed, grace: self.grace, deaths, parked });
-    }
-
     fn log_forgotten(&self) {
         tracing::error!(
             worker = %self.worker,
@@ -282,6 +265,9 @@ impl Renewer {
         loop {
             match self.broker.register(&self.worker, &self.queues, self.lease).await {
                 Ok(()) => {
+                    let (since, grace) = (Instant::now(), Grace::none(Instant::now()));
+                    let live = Status::Live { since, renewed: since, grace, deaths: false, parked: Vec::new() };
+                    self.status.send_replace(live);
                     self.outage.ended();
                     return true;
                 }

@@ -24,6 +24,7 @@ mod session;
 mod settle;
 mod signal;
 mod slots;
+mod stall;
 pub(crate) mod suspects;
 pub(crate) mod threads;
 mod unpark;

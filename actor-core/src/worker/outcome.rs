@@ -84,7 +84,7 @@ impl Outcome {
         text
     }
 
-    /// The same for a log, in which no message's arguments stand: what a decoder says quotes them.
+    /// The same for a log, in which no message's arguments stand: a decoder's error quotes them.
     pub(crate) fn log_text(&self) -> String {
         match self {
             Self::Undecodable(_) | Self::Failed(RunError::Arguments(_)) => {

@@ -9,7 +9,7 @@ use std::sync::Once;
 use std::task::{Context, Poll};
 
 thread_local! {
-    // Where the last panic of this thread happened: the payload does not say, only the hook is told.
+    // Where the last panic of this thread happened: only the hook knows, not the payload.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -49,10 +49,10 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Says something to the program's own subscriber of `tracing`, whose panic must not end the part of the
-/// worker that says it: a subscriber that writes to a closed terminal panics.
-pub(crate) fn shielded(say: impl FnOnce()) {
-    let _ = catch(say);
+/// Logs where a panic of the program's own subscriber would undo what must be done: one that writes to a closed
+/// terminal panics. A [service](super::service) needs no shield.
+pub(crate) fn shielded(log: impl FnOnce()) {
+    let _ = catch(log);
 }
 
 /// Drives a future to its end, and describes its panic.
@@ -103,7 +103,7 @@ impl<F: Future + ?Sized> Future for Caught<F> {
 impl<F: Future + ?Sized> Drop for Caught<F> {
     fn drop(&mut self) {
         // How the run ended is decided by now. A panic that went on from here would end the task that
-        // is to settle it, and leave the message in flight as long as the worker lives.
+        // is to settle it, and leave the message in flight until the worker ends.
         let run = self.0.take();
         let _ = catch(|| drop(run));
     }

@@ -12,6 +12,8 @@ use crate::registry;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) queues: BTreeSet<QueueName>,
+    /// The actors of this program that wait in queues which are not served, by queue.
+    pub(crate) not_served: BTreeMap<&'static str, BTreeSet<&'static str>>,
     /// What can run here, of whatever queue.
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
 }
@@ -79,7 +81,11 @@ impl Plan {
         // A message goes by its actor's name, whatever queue it waits in: what lacks its states here is
         // left for a worker that has them.
         by_name.retain(|_, found| missing_states(found, selection.states).next().is_none());
-        Ok(Self { queues, implementations: by_name })
+        let mut not_served = BTreeMap::<_, BTreeSet<_>>::new();
+        for def in actors.iter().filter(|def| !queues.contains(def.queue)) {
+            not_served.entry(def.queue).or_default().insert(def.name);
+        }
+        Ok(Self { queues, not_served, implementations: by_name })
     }
 
     /// The names of the actors that run from a queue.
@@ -103,7 +109,7 @@ fn nothing_to_run(linker_drops: bool, declared: usize) -> Problem {
 fn missing_states(found: &'static ImplementationDef, states: &States) -> impl Iterator<Item = Problem> {
     found.states.iter().filter(|state| !states.has((state.id)())).map(|state| Problem::MissingState {
         actor: found.actor.name,
-        state: (state.name)(),
+        state: states.missing((state.name)()),
         at: found.at,
     })
 }

@@ -32,16 +32,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const MOST_AT_ONCE: usize = 32;
 
 /// Recovers until its session is halted.
-pub(crate) struct Recover {
-    session: Arc<QueueSession>,
-    status: watch::Receiver<Status>,
-    lease: Duration,
-}
-
-impl Recover {
-    pub(crate) fn new(session: Arc<QueueSession>, status: watch::Receiver<Status>, lease: Duration) -> Self {
-        Self { session, status, lease }
-    }
+pub(super) struct Recover {
+    pub(super) session: Arc<QueueSession>,
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) lease: Duration,
 }
 
 impl Service for Recover {

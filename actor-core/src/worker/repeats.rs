@@ -49,11 +49,33 @@ impl Repeated {
 #[derive(Debug, Default)]
 pub(crate) struct Repeats(Mutex<HashMap<(Repeated, QueueName, String), Repeat>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Repeat {
-    minute_ends: Instant,
-    logged: u32,
+    in_full: InFull,
     summed: u64,
+}
+
+/// How often something was logged in full in this minute.
+#[derive(Debug, Default)]
+pub(super) struct InFull {
+    minute_ends: Option<Instant>,
+    logged: u32,
+}
+
+impl InFull {
+    /// Whether it may be logged once more, with at most `most` a minute.
+    pub(super) fn may_log(&mut self, most: u32, now: Instant) -> bool {
+        if self.is_over(now) {
+            *self = Self { minute_ends: Some(now + MINUTE), logged: 0 };
+        }
+        let may_log = self.logged < most;
+        self.logged += u32::from(may_log);
+        may_log
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.minute_ends.is_none_or(|end| now >= end)
+    }
 }
 
 /// So many were not logged in full.
@@ -66,23 +88,16 @@ impl Repeats {
         let mut repeats = self.lock();
         let mut key = (what, queue.clone(), name.to_owned());
         if repeats.len() >= MOST && !repeats.contains_key(&key) {
-            repeats.retain(|_, repeat| repeat.summed > 0 || now < repeat.minute_ends);
+            repeats.retain(|_, repeat| repeat.summed > 0 || !repeat.in_full.is_over(now));
             if repeats.len() >= MOST {
                 OTHERS.clone_into(&mut key.2);
             }
         }
-        let begins = || Repeat { minute_ends: now + MINUTE, logged: 0, summed: 0 };
-        let repeat = repeats.entry(key).or_insert_with(begins);
-        if repeat.summed == 0 && now >= repeat.minute_ends {
-            let logged = if what == Repeated::Parked { repeat.logged } else { 0 };
-            *repeat = Repeat { logged, ..begins() };
-        }
-        let in_full = repeat.logged < what.in_full();
-        if in_full {
-            repeat.logged += 1;
-        } else {
-            repeat.summed += 1;
-        }
+        // What is parked is logged in full once.
+        let is_known = what == Repeated::Parked && repeats.contains_key(&key);
+        let repeat = repeats.entry(key).or_default();
+        let in_full = repeat.in_full.may_log(what.in_full(), now) && !is_known;
+        repeat.summed += u64::from(!in_full);
         in_full
     }
 
@@ -95,10 +110,9 @@ impl Repeats {
     pub(crate) fn due(&self, at_once: bool) -> Vec<Sum> {
         let now = Instant::now();
         let mut repeats = self.lock();
-        let due = repeats.iter_mut().filter(|(_, repeat)| repeat.summed > 0 && (at_once || now >= repeat.minute_ends));
+        let due =
+            repeats.iter_mut().filter(|(_, repeat)| repeat.summed > 0 && (at_once || repeat.in_full.is_over(now)));
         due.map(|((what, queue, name), repeat)| {
-            // Those of the next minute are summed up too, as long as they keep coming.
-            repeat.minute_ends = now + MINUTE;
             (*what, queue.clone(), name.clone(), std::mem::take(&mut repeat.summed))
         })
         .collect()
@@ -128,23 +142,12 @@ impl Repeats {
 }
 
 /// Logs the sums of a worker when they are due.
-pub(crate) struct LogRepeats {
-    executor: Arc<Executor>,
-    status: watch::Receiver<Status>,
-    outage: Outage,
-    halt: CancellationToken,
-}
-
-impl LogRepeats {
-    /// `status` changes with each heartbeat, and sets the pace.
-    pub(crate) fn new(
-        executor: Arc<Executor>,
-        status: watch::Receiver<Status>,
-        outage: Outage,
-        halt: CancellationToken,
-    ) -> Self {
-        Self { executor, status, outage, halt }
-    }
+pub(super) struct LogRepeats {
+    pub(super) executor: Arc<Executor>,
+    /// It changes with each heartbeat, and sets the pace.
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) outage: Outage,
+    pub(super) halt: CancellationToken,
 }
 
 impl Service for LogRepeats {
@@ -190,7 +193,7 @@ mod tests {
         for what in [Repeated::Parked, Repeated::Failed] {
             assert!(repeats.note(what, &queue, "late"));
         }
-        repeats.lock().values_mut().for_each(|repeat| repeat.minute_ends = Instant::now());
+        repeats.lock().values_mut().for_each(|repeat| repeat.in_full.minute_ends = Some(Instant::now()));
         assert!(repeats.note(Repeated::Failed, &queue, "late"));
         assert!(!repeats.note(Repeated::Parked, &queue, "late"));
         assert_eq!(repeats.due(true), [(Repeated::Parked, queue, "late".to_owned(), 1)]);

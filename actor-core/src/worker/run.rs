@@ -132,7 +132,7 @@ async fn on_the_runtime(
     }
 }
 
-/// Runs a sync actor. A thread cannot be cancelled: over its limit it is told, reported, and keeps its slot.
+/// Runs a sync actor. A thread cannot be cancelled: over its limit it is signalled and logged, and keeps its slot.
 async fn on_a_thread(
     mut running: Running<Ended>,
     context: &Context,
@@ -148,7 +148,8 @@ async fn on_a_thread(
             ended = running.ended() => return ended.map_or(Err(RunError::NoThread), flat),
             limit = &mut late, if !stuck => {
                 context.tell_time_limit();
-                tracing::warn!(?limit, "sync actor stuck");
+                let (queue, actor, id) = (context.queue(), context.actor(), context.id());
+                tracing::warn!(%queue, actor, %id, attempt = context.attempt(), ?limit, "sync actor stuck");
                 stuck = true;
             }
             reason = stop.aborted() => break reason,

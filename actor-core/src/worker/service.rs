@@ -14,6 +14,7 @@ use super::recover::Recover;
 use super::repeats::LogRepeats;
 use super::session::Session;
 use super::settle::Settler;
+use super::stall::Answer;
 use super::unpark::Unpark;
 use crate::BrokerError;
 use crate::delivery::Consumer;
@@ -40,10 +41,10 @@ pub(crate) async fn supervise(mut service: impl Service) {
 
 /// Starts the services of a session whose lease is live. Its heartbeat runs already, on a thread of its own.
 pub(crate) fn start(session: &Session, engine: &Engine) {
-    spawn(
-        session,
-        LogRepeats::new(Arc::clone(&engine.executor), session.status(), engine.outage.part(), session.halt.clone()),
-    );
+    let (executor, halt) = (Arc::clone(&engine.executor), session.halt.clone());
+    spawn(session, LogRepeats { executor, status: session.status(), outage: engine.outage.part(), halt });
+    let (pulse, halt) = (Arc::clone(&engine.pulse), session.halt.clone());
+    spawn(session, Answer { pulse, outage: engine.outage.part(), halt });
     for served in &engine.queues {
         serve(session, engine, served);
     }
@@ -52,25 +53,25 @@ pub(crate) fn start(session: &Session, engine: &Engine) {
 /// Starts what every queue has of its own.
 fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     let consumer = Consumer::new(session.worker.clone(), served.queue.clone());
-    let part = || engine.outage.part_of(&served.queue);
-    let (settlements, settler) =
-        Settler::new(Arc::clone(&engine.broker), consumer.clone(), Arc::clone(served), part(), engine.give_up.clone());
+    let outage = || engine.outage.part_of(&served.queue);
+    let (broker, give_up) = (&engine.broker, &engine.give_up);
+    let (settlements, settler) = Settler::new(broker, consumer.clone(), served, outage(), give_up);
     engine.settlers.spawn(supervise(settler));
     let at_queue = || {
         Arc::new(QueueSession {
-            broker: Arc::clone(&engine.broker),
+            broker: Arc::clone(broker),
             consumer: consumer.clone(),
             served: Arc::clone(served),
             executor: Arc::clone(&engine.executor),
-            outage: part(),
+            outage: outage(),
             halt: session.halt.clone(),
             stop: Arc::clone(&session.stop),
             settlements: settlements.clone(),
             runs: engine.runs.clone(),
         })
     };
-    spawn(session, Recover::new(at_queue(), session.status(), engine.lease));
-    spawn(session, Unpark::new(at_queue(), session.status()));
+    spawn(session, Recover { session: at_queue(), status: session.status(), lease: engine.lease });
+    spawn(session, Unpark { session: at_queue(), status: session.status() });
     spawn(session, Fetch::new(at_queue()));
 }
 

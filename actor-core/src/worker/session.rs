@@ -42,8 +42,9 @@ impl Session {
     pub(crate) fn begin(engine: &Engine) -> std::io::Result<Self> {
         let worker = WorkerId::new(&engine.name);
         let queues = engine.queues.iter().map(|served| served.queue.clone()).collect();
-        let (broker, outage) = (Arc::clone(&engine.broker), engine.outage.part());
-        let heartbeat = Heartbeat::start(broker, worker.clone(), queues, engine.lease, outage)?;
+        let (broker, pulse) = (Arc::clone(&engine.broker), Arc::clone(&engine.pulse));
+        let outage = engine.outage.on_a_thread();
+        let heartbeat = Heartbeat::start(broker, worker.clone(), queues, engine.lease, outage, pulse)?;
         let (halt, leave) = (CancellationToken::new(), CancellationToken::new());
         Ok(Self { worker, heartbeat, halt, leave, stop: Arc::default(), services: TaskTracker::new() })
     }
@@ -140,6 +141,7 @@ impl Session {
         // leaves the rest to others.
         let _ = timeout(engine.lease, self.services.wait()).await;
         self.leave.cancel();
+        self.services.wait().await;
         self.heartbeat.stop().await;
         failpoint::pass("worker.abandoned");
     }
@@ -153,7 +155,7 @@ impl Drop for Session {
     }
 }
 
-/// Waits until `reached`, or says how the session ended before; `None` where it was reached.
+/// Waits until `reached`: then `None`; or how the session ended before.
 async fn until(status: &mut watch::Receiver<Status>, reached: impl Fn(&Status) -> bool) -> Option<End> {
     loop {
         match &*status.borrow_and_update() {

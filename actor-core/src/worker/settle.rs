@@ -41,30 +41,27 @@ type Pair = (Receipt, Settlement);
 impl Settler {
     /// `give_up` ends the tries while the broker is away.
     pub(crate) fn new(
-        broker: Arc<dyn Broker>,
+        broker: &Arc<dyn Broker>,
         consumer: Consumer,
-        served: Arc<ServedQueue>,
+        served: &Arc<ServedQueue>,
         outage: Outage,
-        give_up: CancellationToken,
+        give_up: &CancellationToken,
     ) -> (Settlements, Self) {
         let (sender, inbox) = unbounded_channel();
-        let (batch, refused, backoff) = (Vec::with_capacity(LARGEST_BATCH), Vec::new(), Backoff::default());
-        (
-            sender,
-            Self {
-                broker,
-                consumer,
-                served,
-                outage,
-                inbox,
-                is_closed: false,
-                batch,
-                refused,
-                again: None,
-                backoff,
-                give_up,
-            },
-        )
+        let settler = Self {
+            broker: Arc::clone(broker),
+            consumer,
+            served: Arc::clone(served),
+            outage,
+            inbox,
+            is_closed: false,
+            batch: Vec::with_capacity(LARGEST_BATCH),
+            refused: Vec::new(),
+            again: None,
+            backoff: Backoff::default(),
+            give_up: give_up.clone(),
+        };
+        (sender, settler)
     }
 
     /// Settles the batch, and puts aside what the broker did not take.

@@ -70,7 +70,7 @@ impl Signals {
 pub(crate) async fn stop_requested(signals: io::Result<Signals>) {
     match signals {
         Ok(signals) => signals.first().await,
-        // A worker that cannot be told to stop should work on, rather than stop.
+        // A worker that nobody can ask to stop works on.
         Err(error) => {
             tracing::error!(%error, "cannot listen for signals: stop this worker by ending its process");
             std::future::pending::<()>().await;
@@ -81,6 +81,6 @@ pub(crate) async fn stop_requested(signals: io::Result<Signals>) {
 /// Completes when the worker is asked a second time. It is polled from the first time on.
 pub(crate) async fn stop_requested_again() {
     sleep(ONE_STOP).await;
-    // Whatever came until now is not heard.
+    // Whatever came until now does not count.
     stop_requested(Signals::listen()).await;
 }

@@ -1,5 +1,5 @@
 //! Threads for sync actors. They are the worker's own: on the runtime's pool, a run would wait for whatever
-//! else blocks there, and what the runtime itself does there, such as looking up a name, would wait for runs.
+//! else blocks there, and what the runtime itself does there, such as resolving a name, would wait for runs.
 //!
 //! A run has a slot before it comes here, so there are as many threads as slots at most, and none is refused
 //! but by the operating system.
@@ -22,8 +22,8 @@ use super::panic::shielded;
 /// How long a thread waits for a next run before it ends.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// How often it is said that the operating system refuses threads.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// How often it is logged, at most, that the operating system refuses threads.
+const LOGGED_AGAIN: Duration = Duration::from_secs(60);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -34,7 +34,7 @@ type Start = fn(Job) -> io::Result<()>;
 pub(crate) struct Threads(Arc<Pool>);
 
 struct Pool {
-    // Taken for a moment by whoever hands over a run and by whoever looks for one, and never while user
+    // Locked for a moment by whoever hands over a run and by a thread that takes one, and never while user
     // code runs or a thread is woken.
     state: Mutex<State>,
     start: Start,
@@ -47,12 +47,12 @@ struct State {
     waiting: VecDeque<Job>,
     /// Threads without a run. The last that came is called first: the others may end.
     idle: Vec<Arc<Seat>>,
-    /// Whether a thread is on its way: it was called, and has not looked yet. It calls the next one where more
+    /// Whether a thread was called and has not come yet. It calls the next one where more
     /// waits than it can take, so that a burst of short runs does not wake a thread for each of them.
     coming: bool,
     closed: bool,
-    /// When it was last said that no thread can be started.
-    said: Option<Instant>,
+    /// When it was last logged that no thread can be started.
+    logged: Option<Instant>,
 }
 
 /// A thread that has nothing to do.
@@ -178,7 +178,7 @@ impl Pool {
         }
     }
 
-    /// A thread's life. It was called.
+    /// What a thread does from its start to its end. It was called.
     fn work(self: Arc<Self>) {
         let mut was_called = true;
         let mut seat = None;
@@ -235,21 +235,21 @@ impl Pool {
 
     /// No thread came. What waits does not wait for one that is busy, perhaps for hours.
     fn refused(self: &Arc<Self>, error: &io::Error) {
-        let (refused, call, says) = {
+        let (refused, call, is_logged) = {
             let mut state = self.lock();
             state.coming = false;
             if state.idle.is_empty() {
                 let now = Instant::now();
-                let says = state.said.is_none_or(|said| now - said >= SAID_AGAIN);
-                if says {
-                    state.said = Some(now);
+                let is_logged = state.logged.is_none_or(|logged| now - logged >= LOGGED_AGAIN);
+                if is_logged {
+                    state.logged = Some(now);
                 }
-                (std::mem::take(&mut state.waiting), None, says)
+                (std::mem::take(&mut state.waiting), None, is_logged)
             } else {
                 (VecDeque::new(), state.call(), false)
             }
         };
-        if says {
+        if is_logged {
             shielded(|| {
                 tracing::warn!(
                     %error,

@@ -14,7 +14,7 @@ use super::service::Service;
 use crate::failpoint;
 
 /// How soon to ask again after something was found: while old and new workers run side by side, more is
-/// parked all the time. With nothing found, the next heartbeat says whether to ask.
+/// parked all the time. With nothing found, the next heartbeat decides.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// How many heartbeats are skipped at most after nothing was found: what is parked may be nobody's here, and be
@@ -25,15 +25,9 @@ const MOST_SKIPPED: u32 = 3;
 const MOST_AT_ONCE: usize = 64;
 
 /// Unparks until its session is halted.
-pub(crate) struct Unpark {
-    session: Arc<QueueSession>,
-    status: watch::Receiver<Status>,
-}
-
-impl Unpark {
-    pub(crate) fn new(session: Arc<QueueSession>, status: watch::Receiver<Status>) -> Self {
-        Self { session, status }
-    }
+pub(super) struct Unpark {
+    pub(super) session: Arc<QueueSession>,
+    pub(super) status: watch::Receiver<Status>,
 }
 
 impl Service for Unpark {

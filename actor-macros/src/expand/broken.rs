@@ -1,12 +1,13 @@
-//! What stands in for an actor with an error in its signature, so that the error is the only
-//! error: whoever names the actor or sends it a message compiles.
+//! Stands in for an actor with an error in its signature, so that it is the only error: code that
+//! names the actor or sends it a message compiles.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{FnArg, Visibility};
 
 use super::items::{guard, register, unit};
-use super::{location, name, quiet};
+use super::methods::getters;
+use super::{hidden, location, name};
 use crate::item::{Broken, Form, Item};
 
 /// Output, for `fn resize<T>(a: T, b: &mut u8) { body }`:
@@ -20,23 +21,25 @@ use crate::item::{Broken, Form, Item};
 /// };
 /// ```
 pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
-    // A function with a receiver stands in an `impl` or a trait, where nothing else may stand.
+    // A function with a receiver is in an `impl` or a trait, where no other item is allowed.
     if item.sig.receiver().is_some() {
         return item.plain(&item.vis);
     }
-    let (cfgs, quiet) = (&item.attrs.cfgs, quiet(&item.attrs));
     let ident = &item.sig.ident;
-    if let Form::Implementation(_) = form {
+    if let Form::Implementation(path) = form {
+        // It collides with the actor that was probably imported.
+        if path.is_ident(ident) {
+            return hidden(&item.attrs, args, &item.plain(&Visibility::Inherited));
+        }
         let plain = item.plain(&item.vis);
         let register = register(&item.attrs, &item.vis, ident);
-        return quote! {
-            #plain
-            #register
-            #(#cfgs)*
-            impl ::actor_core::actor::Implementation for #ident {
-                const IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef = loop {};
+        let implementation = quote! {
+            impl __actor_core::actor::Implementation for #ident {
+                const IMPLEMENTATION: &'static __actor_core::__private::ImplementationDef = loop {};
             }
         };
+        let implementation = hidden(&item.attrs, args, &implementation);
+        return quote!(#plain #register #implementation);
     }
     let plain = item.plain(&Visibility::Inherited);
     let name = name(args, ident);
@@ -44,32 +47,28 @@ pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
     let guard = guard(&item.attrs, args, ident);
     let methods = methods(item);
     let location = location(ident);
-    quote! {
-        #unit
-        #guard
-        #(#cfgs)*
-        #quiet
-        const _: () = {
-            #methods
-            impl ::actor_core::Actor for #ident {
-                type Args = ();
-                type Output = ();
-                type Error = ::core::convert::Infallible;
-                const DEF: &'static ::actor_core::__private::ActorDef = &::actor_core::__private::ActorDef::new(
-                    #name,
-                    "default",
-                    &[],
-                    ::actor_core::__private::Options::DEFAULT,
-                    #location,
-                    false,
-                );
-            }
-            #plain
-        };
-    }
+    let glue = quote! {
+        #methods
+        impl __actor_core::Actor for #ident {
+            type Args = ();
+            type Output = ();
+            type Error = ::core::convert::Infallible;
+            const DEF: &'static __actor_core::__private::ActorDef = &__actor_core::__private::ActorDef::new(
+                #name,
+                "default",
+                &[],
+                __actor_core::__private::Options::DEFAULT,
+                #location,
+                false,
+            );
+        }
+        #plain
+    };
+    let glue = hidden(&item.attrs, args, &glue);
+    quote!(#unit #guard #glue)
 }
 
-/// Methods that take as many arguments as were written, of any types.
+/// Methods that take as many arguments as the function does, of any types.
 fn methods(item: &Item) -> TokenStream {
     let (ident, vis) = (&item.sig.ident, &item.vis);
     let arguments = item.sig.inputs.iter().filter(|param| match param {
@@ -77,34 +76,37 @@ fn methods(item: &Item) -> TokenStream {
         FnArg::Receiver(_) => false,
     });
     let types: Vec<_> = arguments.enumerate().map(|(index, _)| format_ident!("__{index}")).collect();
+    let getters = getters(vis);
     quote! {
         #[allow(clippy::empty_loop, non_camel_case_types, clippy::too_many_arguments)]
         impl #ident {
-            #vis fn send<#(#types),*>(self, #(_: #types),*) -> ::actor_core::Sending<'static, Self> {
+            #getters
+
+            #vis fn send<#(#types),*>(self, #(_: #types),*) -> __actor_core::Sending<'static, Self> {
                 loop {}
             }
 
             #vis fn send_with<'broker, #(#types),*>(
                 self,
-                _: &'broker dyn ::actor_core::Broker,
+                _: &'broker dyn __actor_core::Broker,
                 #(_: #types),*
-            ) -> ::actor_core::Sending<'broker, Self> {
+            ) -> __actor_core::Sending<'broker, Self> {
                 loop {}
             }
 
-            #vis fn message<#(#types),*>(self, #(_: #types),*) -> ::actor_core::Message<Self> {
+            #vis fn message<#(#types),*>(self, #(_: #types),*) -> __actor_core::Message<Self> {
                 loop {}
             }
 
-            #vis fn send_many<T>(self, _: T) -> ::actor_core::SendingMany<'static, Self> {
+            #vis fn send_many<T>(self, _: T) -> __actor_core::SendingMany<'static, Self> {
                 loop {}
             }
 
             #vis fn send_many_with<T>(
                 self,
-                _: &dyn ::actor_core::Broker,
+                _: &dyn __actor_core::Broker,
                 _: T,
-            ) -> ::actor_core::SendingMany<'_, Self> {
+            ) -> __actor_core::SendingMany<'_, Self> {
                 loop {}
             }
         }

@@ -1,11 +1,11 @@
-//! The declaration as the registry and the types see it.
+//! The declaration: its methods, its `Actor` implementation and its element of the registry.
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::methods::{arguments, wire_name};
-use super::{call_site, ends, location, name, outcome, returned};
-use crate::args::{Args, Limit, Millis, Priority};
+use super::methods::{arguments, methods, wire_name};
+use super::{call_site, ends, location, name, outcome, queue, returned};
+use crate::args::{Args, Limit, Millis};
 use crate::item::Actor;
 use crate::owned::bare;
 use crate::written::written;
@@ -30,20 +30,23 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
         quote!((#name, #ty))
     });
     let (name, options, location) = (name(&actor.args, ident), options(&actor.args), location(ident));
-    let queue = actor.args.queue.as_ref().map_or_else(|| "default".to_owned(), syn::LitStr::value);
+    let queue = queue(&actor.args);
     let has_body = actor.body.is_some();
-    // An error in a type is shown where the type is written.
+    // An error in a type points at the type.
     let args = quote_spanned!(call_site(actor.sig.paren_token.span.join())=> type Args = (#(#owned,)*););
     let (output, error) = (outcome(actor, "Output"), outcome(actor, "Error"));
     let (first, last) = ends(&returned(actor));
     let (output_is, error_is) = (quote_spanned!(first=> type Output =), quote_spanned!(first=> type Error =));
     let end = quote_spanned!(last=> ;);
+    let methods = methods(actor);
     quote! {
-        impl ::actor_core::Actor for #ident {
+        #methods
+
+        impl __actor_core::Actor for #ident {
             #args
             #output_is #output #end
             #error_is #error #end
-            const DEF: &'static ::actor_core::__private::ActorDef = &::actor_core::__private::ActorDef::new(
+            const DEF: &'static __actor_core::__private::ActorDef = &__actor_core::__private::ActorDef::new(
                 #name,
                 #queue,
                 &[#(#arguments),*],
@@ -53,9 +56,9 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
             );
         }
 
-        #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_DECLARATIONS)]
-        #[linkme(crate = ::actor_core::__private::linkme)]
-        static __DECLARATION: &'static ::actor_core::__private::ActorDef = <#ident as ::actor_core::Actor>::DEF;
+        #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_DECLARATIONS)]
+        #[linkme(crate = __actor_core::__private::linkme)]
+        static __DECLARATION: &'static __actor_core::__private::ActorDef = <#ident as __actor_core::Actor>::DEF;
     }
 }
 
@@ -65,7 +68,7 @@ pub(super) fn owned(ty: &syn::Type, borrowed: Option<&syn::Type>) -> TokenStream
         Some(elem) => {
             let (first, last) = ends(&elem.to_token_stream());
             let open = quote_spanned!(first=> <);
-            let close = quote_spanned!(last=> as ::std::borrow::ToOwned>::Owned);
+            let close = quote_spanned!(last=> as __actor_core::__private::Borrowed>::Owned);
             quote!(#open #elem #close)
         }
         None => ty.to_token_stream(),
@@ -84,34 +87,15 @@ fn decoded(ty: &syn::Type, borrowed: Option<&syn::Type>) -> String {
 }
 
 fn options(args: &Args) -> TokenStream {
+    let optional = |limit: Limit| match limit {
+        Limit::None => quote!(::core::option::Option::None),
+        Limit::Millis(ms) => quote!(::core::option::Option::Some(#ms)),
+    };
     let retries = args.max_retries.map(|retries| quote!(.max_retries(#retries)));
     let min = args.min_backoff.as_ref().map(|Millis(ms, _)| quote!(.min_backoff(#ms)));
     let max = args.max_backoff.as_ref().map(|Millis(ms, _)| quote!(.max_backoff(#ms)));
-    let limit = args.time_limit.map(|limit| {
-        let limit = optional(limit);
-        quote!(.time_limit(#limit))
-    });
-    let age = args.max_age.map(|age| {
-        let age = optional(age);
-        quote!(.max_age(#age))
-    });
-    let priority = args.priority.map(|priority| {
-        let priority = match priority {
-            Priority::High => quote!(High),
-            Priority::Normal => quote!(Normal),
-            Priority::Low => quote!(Low),
-        };
-        quote!(.priority(::actor_core::Priority::#priority))
-    });
-    quote!(::actor_core::__private::Options::DEFAULT #retries #min #max #limit #age #priority)
-}
-
-fn optional(limit: Limit) -> TokenStream {
-    match limit {
-        Limit::None => quote!(::core::option::Option::None),
-        Limit::Millis(ms) => {
-            let ms = Literal::u64_suffixed(ms);
-            quote!(::core::option::Option::Some(#ms))
-        }
-    }
+    let limit = args.time_limit.map(optional).map(|limit| quote!(.time_limit(#limit)));
+    let age = args.max_age.map(optional).map(|age| quote!(.max_age(#age)));
+    let priority = args.priority.as_ref().map(|priority| quote!(.priority(__actor_core::Priority::#priority)));
+    quote!(__actor_core::__private::Options::DEFAULT #retries #min #max #limit #age #priority)
 }

@@ -18,7 +18,7 @@ use crate::item::Actor;
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }
 /// ```
 ///
-/// Output: the function as it is, and in the type namespace what `Worker::register` can name.
+/// Output: the function as written, and a type of its name, for `Builder::register`.
 ///
 /// ```text
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }
@@ -55,22 +55,22 @@ pub(super) fn glue(actor: &Actor, path: &Path) -> TokenStream {
     let ident = &actor.sig.ident;
     let at = ends(&path.to_token_stream()).1;
     let (declared, def) =
-        (quote_spanned!(at=> __Declared), quote_spanned!(at=> <__Declared as ::actor_core::Actor>::DEF));
+        (quote_spanned!(at=> __Declared), quote_spanned!(at=> <__Declared as __actor_core::Actor>::DEF));
     let run = run::glue(actor, &def, &quote!(#ident));
     let types = arguments(actor).map(|(param, borrowed)| owned(&param.ty, borrowed));
     let mut given = Group::new(Delimiter::Parenthesis, quote!(#(#types,)*));
     given.set_span(actor.sig.paren_token.span.join());
     let returned = returned(actor);
     let checks = quote_spanned! {at=>
-        const _: fn() = ::actor_core::__private::arguments_match::<#given, #declared>;
-        const _: fn() = ::actor_core::__private::return_matches::<#returned, #declared>;
-        const _: () = ::actor_core::__private::is_without_body(#def);
+        const _: fn() = __actor_core::__private::arguments_match::<#given, #declared>;
+        const _: fn() = __actor_core::__private::return_matches::<#returned, #declared>;
+        const _: () = __actor_core::__private::is_without_body(#def);
     };
     let names: Vec<String> = arguments(actor).map(|(param, _)| wire_name(&param.name)).collect();
     let called = arguments(actor).enumerate().map(|(index, (param, _))| {
         let known = &names[..=index];
         quote_spanned! {call_site(param.name.span())=>
-            const _: () = ::actor_core::__private::is_called(#def, &[#(#known),*]);
+            const _: () = __actor_core::__private::is_called(#def, &[#(#known),*]);
         }
     });
     quote! {

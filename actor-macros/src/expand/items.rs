@@ -1,30 +1,34 @@
-//! The items that a user's code can name, or trips over.
+//! The items that user code can name or collide with.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::Visibility;
 
-use super::{allow_deprecated, call_site, docs, methods, name, quiet};
+use super::{allow_deprecated, call_site, methods, name, queue, quiet};
 use crate::args::Args;
 use crate::attrs::Attrs;
 use crate::item::Actor;
 use crate::name;
 use crate::param::Kind;
 
-/// What a declaration puts beside the glue.
+/// The items of a declaration, with its body.
 pub(super) fn declared(actor: &Actor) -> TokenStream {
     let Actor { attrs, args, vis, sig, .. } = actor;
     let unit = unit(attrs, args, vis, &sig.ident);
     let guard = guard(attrs, args, &sig.ident);
-    let methods = methods::methods(actor);
     let body = body(actor);
-    quote!(#unit #guard #methods #body)
+    quote!(#unit #guard #body)
 }
 
-/// The unit struct: in the type and in the value namespace, so that one `use` brings all.
+/// The unit struct. It is a type and a value, so that one `use` imports both.
 pub(super) fn unit(attrs: &Attrs, args: &Args, vis: &Visibility, name: &Ident) -> TokenStream {
     let Attrs { docs, cfgs, deprecated, .. } = attrs;
-    let (line, quiet) = (docs::of_unit(attrs, args), quiet(attrs));
+    let queue = queue(args);
+    // Explains why a type has a function's name. Without the user's docs there is none, so that
+    // `missing_docs` still asks for them.
+    let line = format!("An actor of the queue `{queue}`: [`send`](Self::send) it a message.");
+    let line = (!docs.is_empty()).then(|| quote!(#[doc = ""] #[doc = #line]));
+    let quiet = quiet(attrs);
     quote_spanned! {call_site(name.span())=>
         #(#docs)*
         #line
@@ -37,8 +41,8 @@ pub(super) fn unit(attrs: &Attrs, args: &Args, vis: &Visibility, name: &Ident) -
     }
 }
 
-/// An exported macro is unique in its crate, wherever it stands: a second declaration of the actor
-/// is an error of the compiler that shows both places.
+/// An exported macro is unique in its crate, in whatever module: a second declaration of the actor is
+/// an error that shows both places.
 pub(super) fn guard(attrs: &Attrs, args: &Args, ident: &Ident) -> TokenStream {
     let cfgs = &attrs.cfgs;
     let at = call_site(ident.span());
@@ -52,11 +56,11 @@ pub(super) fn guard(attrs: &Attrs, args: &Args, ident: &Ident) -> TokenStream {
     }
 }
 
-/// The type that `Worker::register` can name, beside the function of the same name.
+/// The type that `Builder::register` can name, beside the function of the same name.
 pub(super) fn register(attrs: &Attrs, vis: &Visibility, ident: &Ident) -> TokenStream {
     let (cfgs, quiet) = (&attrs.cfgs, quiet(attrs));
     quote! {
-        /// The implementation by the function of this name.
+        /// The implementation by the function of this name, for `Builder::register`.
         #(#cfgs)*
         #quiet
         #[allow(non_camel_case_types, missing_debug_implementations, clippy::exhaustive_enums)]
@@ -64,7 +68,7 @@ pub(super) fn register(attrs: &Attrs, vis: &Visibility, ident: &Ident) -> TokenS
     }
 }
 
-/// The function itself, as a private associated function: nothing but the actor takes its name.
+/// The function itself, as a private associated function: only the actor has its name.
 fn body(actor: &Actor) -> TokenStream {
     let Some(body) = &actor.body else { return TokenStream::new() };
     let Attrs { cfgs, allows, rest, .. } = &actor.attrs;
@@ -84,16 +88,16 @@ fn body(actor: &Actor) -> TokenStream {
     }
 }
 
-/// The lints that a signature meets because the macro asks for it as it is, whatever the body does.
+/// Allows the lints that a signature triggers only because the macro prescribes it.
 pub(super) fn allow_signature(actor: &Actor) -> TokenStream {
     let states = actor.params.iter().any(|param| matches!(param.kind, Kind::State(_)));
-    // A state is found by the very type behind the `&`.
+    // A state is found by the exact type behind the `&`.
     let states = states.then(|| quote!(#[allow(clippy::ptr_arg, clippy::trivially_copy_pass_by_ref)]));
     quote!(#[allow(clippy::unused_async, clippy::unnecessary_wraps, clippy::missing_const_for_fn)] #states)
 }
 
-/// What the function is called as an associated function: as it is written, for stack traces and for
-/// attributes that read it, unless a method of every actor is called so.
+/// The name of the body. It is the function's own, for stack traces and for attributes that read it,
+/// unless a method of every actor has that name.
 pub(super) fn body_name(actor: &Actor) -> Ident {
     let name = &actor.sig.ident;
     let taken = methods::NAMES.iter().any(|method| name == method);

@@ -1,18 +1,19 @@
-//! What a user calls on an actor. The names of the parameters are the user's own.
+//! The methods of an actor. Their parameters have the names that the user gave them.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Lifetime, ReturnType, Type};
+use syn::{Lifetime, ReturnType, Type, Visibility};
 
 use super::items::body_name;
-use super::{call_site, docs, local, quiet, returned};
+use super::{call_site, local, returned};
 use crate::item::Actor;
 use crate::param::{Kind, Param};
 
-/// The methods of every actor.
-pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many", "send_many_with", "call", "__write"];
+/// The names of an actor's methods.
+pub(super) const NAMES: [&str; 9] =
+    ["send", "send_with", "message", "send_many", "send_many_with", "call", "name", "queue", "__write"];
 
 /// Output:
 ///
@@ -24,26 +25,24 @@ pub(super) const NAMES: [&str; 7] = ["send", "send_with", "message", "send_many"
 ///     pub fn send_many<'calls>(self, each_call: impl IntoIterator<..>) -> SendingMany<'calls, Self> { .. }
 ///     pub fn send_many_with<'calls>(self, via_broker: &'calls dyn Broker, each_call: ..) -> SendingMany<'calls, Self> { .. }
 ///     pub async fn call(self, to: String) -> Result<(), MailError> { Self::welcome(to).await }
+///     pub const fn name(self) -> &'static str { .. }
+///     pub fn queue(self) -> QueueName { .. }
 ///     fn __write(to: String) -> ArgWriter { .. }
 /// }
 /// ```
 pub(super) fn methods(actor: &Actor) -> TokenStream {
-    let (cfgs, quiet) = (&actor.attrs.cfgs, quiet(&actor.attrs));
     let name = &actor.sig.ident;
-    let one = one(actor);
-    let many = many(actor);
-    let call = actor.body.is_some().then(|| call(actor));
-    let write = write(actor);
+    let (one, many, call, write) = (one(actor), many(actor), call(actor), write(actor));
+    let getters = getters(&actor.vis);
     quote! {
-        #(#cfgs)*
-        #quiet
-        // The actor's type is the interface, also where an argument's type is less visible: that
-        // is an error, and it is told once.
+        // An argument's type that is less visible than the actor is an error already. The lint would
+        // repeat it for each method.
         #[allow(non_local_definitions, private_interfaces, clippy::too_many_arguments, clippy::impl_trait_in_params)]
         impl #name {
             #one
             #many
             #call
+            #getters
             #write
         }
     }
@@ -55,28 +54,24 @@ fn one(actor: &Actor) -> TokenStream {
     let at = call_site(actor.sig.ident.span());
     let (send, send_with, message) = (Ident::new("send", at), Ident::new("send_with", at), Ident::new("message", at));
     let broker = local("via_broker", at);
-    let docs = |line| docs::of_method(line, &actor.attrs);
-    let send_docs = docs("Sends a message to this actor, through the installed broker.");
-    let send_with_docs = docs("Sends a message to this actor, through `via_broker`.");
-    let message_docs = docs("Makes a message to this actor, to be sent with settings of its own.");
     quote! {
-        #send_docs
-        #vis fn #send(self, #(#names: #types),*) -> ::actor_core::Sending<'static, Self> {
+        /// Sends a message to this actor, through the installed broker.
+        #vis fn #send(self, #(#names: #types),*) -> __actor_core::Sending<'static, Self> {
             self.message(#(#names),*).send()
         }
 
-        #send_with_docs
+        /// Sends a message to this actor, through `via_broker`.
         #vis fn #send_with<'broker>(
             self,
-            #broker: &'broker dyn ::actor_core::Broker,
+            #broker: &'broker dyn __actor_core::Broker,
             #(#names: #types),*
-        ) -> ::actor_core::Sending<'broker, Self> {
+        ) -> __actor_core::Sending<'broker, Self> {
             self.message(#(#names),*).send_with(#broker)
         }
 
-        #message_docs
-        #vis fn #message(self, #(#names: #types),*) -> ::actor_core::Message<Self> {
-            ::actor_core::Message::new(Self::__write(#(#names),*))
+        /// Makes a message to this actor, to be sent with settings of its own.
+        #vis fn #message(self, #(#names: #types),*) -> __actor_core::Message<Self> {
+            __actor_core::Message::new(Self::__write(#(#names),*))
         }
     }
 }
@@ -116,43 +111,69 @@ fn many(actor: &Actor) -> TokenStream {
             |#pattern: #item| Self::__write(#(#names),*),
         )
     };
-    let docs = |line| docs::of_method(line, &actor.attrs);
-    let send_many_docs = docs("Sends a message to this actor for each item, in batches, through the installed broker.");
-    let send_many_with_docs = docs("Sends a message to this actor for each item, in batches, through `via_broker`.");
     quote! {
-        #send_many_docs
+        /// Sends a message to this actor for each item, in batches, through the installed broker.
         #single_use
-        #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> ::actor_core::SendingMany<'calls, Self> {
-            ::actor_core::SendingMany::installed(#written)
+        #vis fn #send_many<'calls, #(#lifetimes),*>(self, #calls: #iterator) -> __actor_core::SendingMany<'calls, Self> {
+            __actor_core::SendingMany::installed(#written)
         }
 
-        #send_many_with_docs
+        /// Sends a message to this actor for each item, in batches, through `via_broker`.
         #single_use
         #vis fn #send_many_with<'calls, #(#lifetimes),*>(
             self,
-            #broker: &'calls dyn ::actor_core::Broker,
+            #broker: &'calls dyn __actor_core::Broker,
             #calls: #iterator,
-        ) -> ::actor_core::SendingMany<'calls, Self> {
-            ::actor_core::SendingMany::through(#broker, #written)
+        ) -> __actor_core::SendingMany<'calls, Self> {
+            __actor_core::SendingMany::through(#broker, #written)
         }
     }
 }
 
+/// Without a body, a `call` that the compiler refuses, saying what to write.
 fn call(actor: &Actor) -> TokenStream {
     let (vis, asyncness, body) = (&actor.vis, &actor.sig.asyncness, body_name(actor));
     let (names, types): (Vec<_>, Vec<_>) = actor.params.iter().map(|param| (&param.name, &param.ty)).unzip();
-    let awaited = asyncness.map(|_| quote!(.await));
     let output = returned(actor);
+    let call = Ident::new("call", call_site(actor.sig.ident.span()));
+    if actor.body.is_none() {
+        // An `async fn` would report the missing body twice more, for its hidden type.
+        let output = if asyncness.is_some() { quote!(::core::future::Ready<#output>) } else { output };
+        return quote! {
+            #[doc(hidden)]
+            #[allow(single_use_lifetimes)]
+            #vis fn #call<'caller>(self, #(_: #types),*) -> #output
+            where
+                Self: __actor_core::__private::HasBody<'caller>,
+            {
+                <Self as __actor_core::__private::HasBody<'caller>>::call()
+            }
+        };
+    }
     let arrow = match actor.sig.output {
         ReturnType::Default => None,
         ReturnType::Type(..) => Some(quote!(-> #output)),
     };
-    let call = Ident::new("call", call_site(actor.sig.ident.span()));
-    let docs = docs::of_method("Runs the body of this actor here, without a message.", &actor.attrs);
+    let awaited = asyncness.map(|_| quote!(.await));
     quote! {
-        #docs
+        /// Runs the body of this actor here, without a message.
         #vis #asyncness fn #call(self, #(#names: #types),*) #arrow {
             Self::#body(#(#names),*) #awaited
+        }
+    }
+}
+
+/// The methods that read the declaration.
+pub(super) fn getters(vis: &Visibility) -> TokenStream {
+    quote! {
+        /// The name of this actor in messages.
+        #vis const fn name(self) -> &'static str {
+            <Self as __actor_core::Actor>::DEF.name
+        }
+
+        /// The queue that messages to this actor go to.
+        #vis fn queue(self) -> __actor_core::QueueName {
+            <Self as __actor_core::Actor>::DEF.queue_name()
         }
     }
 }
@@ -162,23 +183,23 @@ fn write(actor: &Actor) -> TokenStream {
     let writer = local("__writer", actor.sig.ident.span());
     let pushes = arguments(actor).map(|(param, borrowed)| {
         let (name, wire) = (&param.name, wire_name(&param.name));
-        // An argument that cannot be serialized is an error in its type.
-        let at = call_site(param.ty.span());
+        // If it cannot be serialized, the error points at its type.
+        let at = call_site(borrowed.unwrap_or(&param.ty).span());
         let borrow = borrowed.is_none().then(|| quote_spanned!(at=> &));
         let mut value = name.clone();
         value.set_span(at.resolved_at(name.span()));
         quote_spanned!(at=> #writer.push(#wire, #borrow #value);)
     });
     quote! {
-        fn __write(#(#names: #types),*) -> ::actor_core::__private::ArgWriter {
-            let mut #writer = ::actor_core::__private::ArgWriter::new();
+        fn __write(#(#names: #types),*) -> __actor_core::__private::ArgWriter {
+            let mut #writer = __actor_core::__private::ArgWriter::new();
             #(#pushes)*
             #writer
         }
     }
 }
 
-/// The parameters that a message carries, and what they are borrowed as.
+/// The parameters that a message carries, each with the `T` of its `&T`.
 pub(super) fn arguments(actor: &Actor) -> impl Iterator<Item = (&Param, Option<&Type>)> {
     actor.params.iter().filter_map(|param| match &param.kind {
         Kind::Argument { borrowed, .. } => Some((param, borrowed.as_ref())),

@@ -1,8 +1,7 @@
-//! Writes the tokens of an actor. What could be wrong was found before.
+//! Writes the tokens of an actor that was checked.
 
 mod broken;
 mod definition;
-mod docs;
 mod implements;
 mod items;
 mod methods;
@@ -29,10 +28,13 @@ use crate::item::{Actor, Form};
 ///
 /// ```text
 /// pub struct welcome;
-/// macro_rules! __actor_declared_twice_welcome { () => {}; }
-/// impl welcome { pub fn send(self, to: String) -> Sending<'static, Self>; .. }
+/// macro_rules! __two_actors_named_welcome__set_the_option_name_on_one { () => {}; }
 /// impl welcome { async fn welcome(to: String) -> Result<(), MailError> { body } }
-/// const _: () = { impl Actor for welcome { .. }  /* the registry's elements, the handler */ };
+/// const _: () = {
+///     use ::actor_core as __actor_core;
+///     impl welcome { pub fn send(self, to: String) -> Sending<'static, Self>; .. }
+///     impl Actor for welcome { .. }  /* the registry's elements, the handler */
+/// };
 /// ```
 pub(crate) fn actor(actor: &Actor) -> TokenStream {
     let (items, glue) = match &actor.form {
@@ -43,31 +45,41 @@ pub(crate) fn actor(actor: &Actor) -> TokenStream {
             (items::declared(actor), quote!(#definition #run))
         }
     };
-    let (cfgs, quiet) = (&actor.attrs.cfgs, quiet(&actor.attrs));
     let returned = returned(actor);
-    quote! {
-        #items
+    // The glue names the user's type here alone, so that an error in it is reported once.
+    let glue = hidden(&actor.attrs, &actor.args, &quote!(type __Returned = #returned; #glue));
+    quote!(#items #glue)
+}
 
+/// Puts items where no user code can name them, with `__actor_core` for the path of `actor_core`.
+fn hidden(attrs: &Attrs, args: &Args, items: &TokenStream) -> TokenStream {
+    let (cfgs, quiet) = (&attrs.cfgs, quiet(attrs));
+    let actor_core = args.krate.as_ref().map_or_else(|| quote!(::actor_core), ToTokens::to_token_stream);
+    quote! {
         #(#cfgs)*
         #quiet
         const _: () = {
-            // The glue names the user's type here alone, so that an error in it is told once.
-            type __Returned = #returned;
-            #glue
+            use #actor_core as __actor_core;
+            #items
         };
     }
 }
 
-/// The actor's name on the wire.
+/// The actor's name in messages.
 fn name(args: &Args, ident: &Ident) -> String {
     args.name.as_ref().map_or_else(|| ident.unraw().to_string(), syn::LitStr::value)
 }
 
-/// Where an item or an implementation stands, as the registry shows it: the user's own place, or
-/// `line!()` would be that of the attribute.
+/// The queue of the actor's messages.
+fn queue(args: &Args) -> String {
+    args.queue.as_ref().map_or_else(|| "default".to_owned(), syn::LitStr::value)
+}
+
+/// The place of a declaration or an implementation, for the registry. It takes the span of the user's
+/// token: with another, `line!()` is the line of the attribute.
 fn location(ident: &Ident) -> TokenStream {
     quote_spanned! {ident.span()=>
-        ::actor_core::__private::Location::new(
+        __actor_core::__private::Location::new(
             ::core::env!("CARGO_PKG_NAME"),
             ::core::env!("CARGO_PKG_VERSION"),
             ::core::module_path!(),
@@ -85,41 +97,41 @@ fn returned(actor: &Actor) -> TokenStream {
     }
 }
 
-/// `<__Returned as IntoOutcome>::item`, underlining the whole of the type that the function returns.
+/// `<__Returned as IntoOutcome>::item`. An error in it underlines the whole return type.
 fn outcome(actor: &Actor, item: &str) -> TokenStream {
     let (first, last) = ends(&returned(actor));
     let item = Ident::new(item, last);
     let open = quote_spanned!(first=> <__Returned);
-    let close = quote_spanned!(last=> as ::actor_core::__private::IntoOutcome>::#item);
+    let close = quote_spanned!(last=> as __actor_core::__private::IntoOutcome>::#item);
     quote!(#open #close)
 }
 
-/// Where tokens begin and end.
+/// The spans of the first and the last token.
 fn ends(tokens: &TokenStream) -> (Span, Span) {
     let spans: Vec<Span> = tokens.clone().into_iter().map(|token| call_site(token.span())).collect();
     let first = spans.first().copied().unwrap_or_else(Span::call_site);
     (first, spans.last().copied().unwrap_or(first))
 }
 
-/// Silences what a user cannot know of: the actor may be sent from another program, and what it
-/// mentions may be deprecated on purpose.
+/// Silences lints that the user cannot act on: another program may send to the actor, and deprecated
+/// types may be used on purpose.
 fn quiet(attrs: &Attrs) -> TokenStream {
     let (allows, deprecated) = (&attrs.allows, allow_deprecated(attrs));
     quote!(#[allow(dead_code)] #deprecated #(#allows)*)
 }
 
-/// What belongs to a deprecated actor may name it.
+/// Lets the items of a deprecated actor name it.
 fn allow_deprecated(attrs: &Attrs) -> Option<TokenStream> {
     (!attrs.deprecated.is_empty()).then(|| quote!(#[allow(deprecated)]))
 }
 
-/// The place of the user's token, with names that mean what they mean where the user stands.
+/// The span of the user's token, with names resolved at the attribute.
 fn call_site(span: Span) -> Span {
     span.resolved_at(Span::call_site())
 }
 
-/// A local of the macro, never mistaken for a parameter of the user. It may still be mistaken for an
-/// actor, which is a unit struct, so that no actor should be called like it.
+/// A local variable that no parameter of the user's shadows. An actor of its name would, as any unit
+/// struct does, so the name is one that no actor has.
 fn local(name: &str, at: Span) -> Ident {
     Ident::new(name, at.resolved_at(Span::mixed_site()))
 }

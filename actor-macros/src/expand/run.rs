@@ -1,4 +1,4 @@
-//! The implementation as the worker sees it: decode the arguments, run the body, say how it ended.
+//! What the worker calls: it decodes the arguments, runs the body and returns the outcome.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
@@ -13,10 +13,10 @@ use super::{call_site, ends, local, location, outcome};
 use crate::item::Actor;
 use crate::param::{DefaultValue, Kind, Param};
 
-/// The glue of a body that stands at its declaration.
+/// The glue of an actor that is declared with its body.
 pub(super) fn of_whole(actor: &Actor) -> TokenStream {
     let (ident, body) = (&actor.sig.ident, body_name(actor));
-    glue(actor, &quote!(<Self as ::actor_core::Actor>::DEF), &quote!(#ident::#body))
+    glue(actor, &quote!(<Self as __actor_core::Actor>::DEF), &quote!(#ident::#body))
 }
 
 /// Output, for `async fn welcome(cx: &Context, to: String, #[state] pool: &Pool)`:
@@ -35,8 +35,7 @@ pub(super) fn of_whole(actor: &Actor) -> TokenStream {
 ///         args.finish()?;
 ///         let pool = call.state::<Pool>()?;
 ///         let returned = welcome::welcome(call.context(), to, pool).await;
-///         let show = (&&&ErrorType::<MailError>::NEW).show();
-///         match IntoOutcome::into_outcome(returned, None, show) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
+///         match IntoOutcome::into_outcome(returned, None) { Ok(_) => Ok(()), Err(failure) => Err(RunError::Failed(failure)) }
 ///     })
 /// }
 /// ```
@@ -46,7 +45,7 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
     let ident = &actor.sig.ident;
     let location = location(ident);
     let states = actor.params.iter().filter_map(|param| match &param.kind {
-        Kind::State(ty) => Some(quote!(::actor_core::__private::StateDef::of::<#ty>())),
+        Kind::State(ty) => Some(quote!(__actor_core::__private::StateDef::of::<#ty>())),
         Kind::Context | Kind::Argument { .. } => None,
     });
     let defaults: Vec<String> = actor
@@ -61,20 +60,20 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
     let run = run(actor, function);
     let kind = if actor.sig.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
     quote! {
-        impl ::actor_core::actor::Implementation for #ident {
-            const IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
-                &::actor_core::__private::ImplementationDef::new(
+        impl __actor_core::actor::Implementation for #ident {
+            const IMPLEMENTATION: &'static __actor_core::__private::ImplementationDef =
+                &__actor_core::__private::ImplementationDef::new(
                     #declared,
                     #location,
                     &[#(#states),*],
-                    ::actor_core::__private::Handler::#kind(__run),
+                    __actor_core::__private::Handler::#kind(__run),
                 )#defaults;
         }
 
-        #[::actor_core::__private::linkme::distributed_slice(::actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
-        #[linkme(crate = ::actor_core::__private::linkme)]
-        static __IMPLEMENTATION: &'static ::actor_core::__private::ImplementationDef =
-            <#ident as ::actor_core::actor::Implementation>::IMPLEMENTATION;
+        #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
+        #[linkme(crate = __actor_core::__private::linkme)]
+        static __IMPLEMENTATION: &'static __actor_core::__private::ImplementationDef =
+            <#ident as __actor_core::actor::Implementation>::IMPLEMENTATION;
 
         #run
     }
@@ -86,7 +85,7 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     let reads = actor.params.iter().map(|param| read(param, &call, &args));
     let passed = actor.params.iter().map(|param| pass(param, &call));
     let awaited = actor.sig.asyncness.map(|_| quote!(.await));
-    // Everything that needs the returned type to be an outcome stands where the type is written.
+    // If the returned type cannot be an outcome, the errors point at it.
     let last = ends(&super::returned(actor)).1;
     let retry_if = match &actor.args.retry_if {
         Some(retry_if) => {
@@ -101,22 +100,16 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     };
     let into_outcome = outcome(actor, "into_outcome");
     let returned = local("__returned", last);
-    let (error, show) = (outcome(actor, "Error"), local("__show", last));
     let outcome = quote_spanned! {last=>
-        let #show = {
-            #[allow(unused_imports)]
-            use ::actor_core::__private::{ShowError as _, ShowOther as _, ShowPointer as _};
-            (&&&::actor_core::__private::ErrorType::<#error>::NEW).show()
-        };
-        match #into_outcome(#returned, #retry_if, #show) {
+        match #into_outcome(#returned, #retry_if) {
             ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
             ::core::result::Result::Err(__failure) => {
-                ::core::result::Result::Err(::actor_core::__private::RunError::Failed(__failure))
+                ::core::result::Result::Err(__actor_core::__private::RunError::Failed(__failure))
             }
         }
     };
     let steps = quote! {
-        let mut #args = ::actor_core::__private::ArgReader::new(#call.args())?;
+        let mut #args = __actor_core::__private::ArgReader::new(#call.args())?;
         #(#reads)*
         #args.finish()?;
         let #returned = #function(#(#passed),*) #awaited;
@@ -124,22 +117,22 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     };
     if actor.sig.asyncness.is_some() {
         quote_spanned! {at=>
-            fn __run(#call: ::actor_core::__private::Call) -> ::actor_core::__private::Running {
-                ::actor_core::__private::actor_future_must_be_send(async move { #steps })
+            fn __run(#call: __actor_core::__private::Call) -> __actor_core::__private::Running {
+                __actor_core::__private::actor_future_must_be_send(async move { #steps })
             }
         }
     } else {
         quote! {
             fn __run(
-                #call: ::actor_core::__private::Call,
-            ) -> ::core::result::Result<(), ::actor_core::__private::RunError> {
+                #call: __actor_core::__private::Call,
+            ) -> ::core::result::Result<(), __actor_core::__private::RunError> {
                 #steps
             }
         }
     }
 }
 
-/// Takes a parameter's value from the message or from the worker.
+/// Reads a parameter's value from the message, or takes it from the worker.
 fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
     let (name, wire) = (value_of(param), wire_name(&param.name));
     let at = call_site(param.name.span());
@@ -181,7 +174,7 @@ fn value(default: &DefaultValue, ty: &Type, borrowed: Option<&Type>) -> TokenStr
     }
 }
 
-/// Hands a parameter's value to the body.
+/// Passes a parameter's value to the body.
 fn pass(param: &Param, call: &Ident) -> TokenStream {
     let (name, at) = (value_of(param), call_site(param.name.span()));
     match &param.kind {

@@ -1,4 +1,4 @@
-//! Actors of every form, in the words of a user who denies himself much.
+//! Actors of every form, in code that denies all lints.
 
 use std::fmt;
 
@@ -14,6 +14,8 @@ impl fmt::Display for MailError {
         formatter.write_str("no mail")
     }
 }
+
+impl std::error::Error for MailError {}
 
 /// Welcomes somebody.
 ///

@@ -1,4 +1,4 @@
-//! What `#[actor]` generates offends no lint that a user may deny.
+//! What `#[actor]` generates triggers no lint that a user may deny.
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 #![deny(future_incompatible, keyword_idents, let_underscore, nonstandard_style, rust_2018_idioms, unused)]

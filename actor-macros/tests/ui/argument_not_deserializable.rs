@@ -1,4 +1,4 @@
-//! An argument can be deserialized where the body is.
+//! An argument implements `Deserialize`, where there is a body.
 use actor_core::actor;
 
 #[derive(serde::Serialize)]

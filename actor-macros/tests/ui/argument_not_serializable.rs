@@ -1,4 +1,4 @@
-//! An argument can be serialized.
+//! An argument implements `Serialize`.
 use actor_core::actor;
 
 #[derive(serde::Deserialize)]

@@ -1,4 +1,4 @@
-//! What has no size is only in flight.
+//! An unsized type is used behind a reference.
 use actor_core::actor;
 
 #[actor]

@@ -1,4 +1,4 @@
-//! The first wait is at most the longest.
+//! `min_backoff` is at most `max_backoff`.
 use actor_core::actor;
 
 #[actor(min_backoff = "2h", max_backoff = "1h")]

@@ -1,4 +1,4 @@
-//! An argument is owned, or in flight as a whole.
+//! An argument is owned, or borrowed as a whole.
 use actor_core::actor;
 use std::borrow::Cow;
 

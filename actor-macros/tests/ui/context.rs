@@ -1,4 +1,4 @@
-//! The context is in flight.
+//! The context is borrowed.
 use actor_core::{Context, actor};
 
 #[actor]

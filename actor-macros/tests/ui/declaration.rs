@@ -1,4 +1,4 @@
-//! A declaration says what is sent, and nothing of how it is run.
+//! A declaration lists what is sent, not what only a run needs.
 use actor_core::{Context, actor};
 
 #[actor]

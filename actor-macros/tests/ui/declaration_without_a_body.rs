@@ -1,4 +1,4 @@
-//! There is nothing to register where there is no body.
+//! A declaration without a body has nothing to register.
 use actor_core::actor;
 use actor_core::actor::Implementation;
 

@@ -1,4 +1,4 @@
-//! A second declaration of a name in a crate is an error that shows both.
+//! A second declaration of a name in a crate is an error that shows both places.
 use actor_core::actor;
 
 mod mail {

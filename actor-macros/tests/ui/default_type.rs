@@ -1,4 +1,4 @@
-//! A default is of its argument's type.
+//! A default has its argument's type.
 use actor_core::actor;
 
 #[derive(serde::Serialize, serde::Deserialize)]

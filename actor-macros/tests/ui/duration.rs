@@ -1,4 +1,4 @@
-//! A duration is read when the actor is compiled.
+//! A duration is checked by the macro.
 use actor_core::actor;
 
 #[actor(time_limit = 30)]

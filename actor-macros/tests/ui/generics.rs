@@ -1,4 +1,4 @@
-//! A message is decoded into one type.
+//! An actor is not generic.
 use actor_core::actor;
 
 #[actor]

@@ -1,4 +1,4 @@
-//! A body that is still being typed is the only error.
+//! A body that is being typed gives only its own error.
 use actor_core::actor;
 
 #[actor]

@@ -1,4 +1,4 @@
-//! A declaration with a body is its implementation.
+//! A declaration with a body is its own implementation.
 use actor_core::actor;
 
 mod tasks {

@@ -1,4 +1,4 @@
-//! Two arguments of one type that changed places are found by their names.
+//! Two swapped arguments of one type are found by their names.
 use actor_core::actor;
 
 mod tasks {

@@ -1,4 +1,4 @@
-//! What is implemented is declared.
+//! An implementation names a declared actor.
 use actor_core::actor;
 
 mod tasks {

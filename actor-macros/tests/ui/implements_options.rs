@@ -1,4 +1,4 @@
-//! The policy is the declaration's.
+//! The options belong to the declaration.
 use actor_core::actor;
 
 mod tasks {

@@ -1,4 +1,4 @@
-//! A local cannot be called like an actor that is in scope.
+//! A local variable cannot have the name of an actor in scope.
 use actor_core::actor;
 
 #[actor]

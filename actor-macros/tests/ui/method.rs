@@ -1,4 +1,4 @@
-//! A method is no actor.
+//! A method is not an actor.
 use actor_core::actor;
 
 struct Mailer;

@@ -1,4 +1,4 @@
-//! The names of actors and queues become storage keys.
+//! Names of actors and queues become storage keys.
 use actor_core::actor;
 
 #[actor(queue = "video {processing}")]

@@ -1,4 +1,4 @@
-//! A worker's threads share its runs.
+//! A run moves between threads.
 use actor_core::actor;
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! What is written in another way is refused, with the way it is written.
+//! A malformed option is refused with its right form.
 use actor_core::actor;
 
 #[actor("mail")]

@@ -1,4 +1,4 @@
-//! Each option that does not exist is refused, with the one that was probably meant.
+//! An unknown option is refused with the one that was probably meant.
 use actor_core::actor;
 
 #[actor(quue = "mail")]

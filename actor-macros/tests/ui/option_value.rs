@@ -1,4 +1,4 @@
-//! A value of another kind is refused.
+//! A value of the wrong kind is refused.
 use actor_core::actor;
 
 const QUEUE: &str = "mail";
@@ -28,6 +28,9 @@ fn no_function() -> Result<(), String> {
 
 #[actor(implements = "tasks::process_video")]
 fn text_path() {}
+
+#[actor(crate = "my_crate::actor_core")]
+fn re_exported() {}
 
 fn main() {
     let _ = QUEUE;

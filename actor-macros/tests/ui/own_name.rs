@@ -1,4 +1,4 @@
-//! An argument cannot be called like its actor.
+//! An argument cannot have the name of its actor.
 use actor_core::actor;
 
 #[actor]

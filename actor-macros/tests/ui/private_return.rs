@@ -1,6 +1,7 @@
-//! What a public actor returns is public too.
+//! What a public actor returns is public.
 use actor_core::actor;
 
+#[derive(Debug)]
 struct MailError;
 
 impl std::fmt::Display for MailError {
@@ -8,6 +9,8 @@ impl std::fmt::Display for MailError {
         f.write_str("no mail")
     }
 }
+
+impl std::error::Error for MailError {}
 
 #[actor]
 pub async fn welcome() -> Result<(), MailError> {

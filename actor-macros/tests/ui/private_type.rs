@@ -1,4 +1,4 @@
-//! What a public actor takes and returns is public too.
+//! What a public actor takes and returns is public.
 use actor_core::actor;
 
 #[derive(serde::Serialize, serde::Deserialize)]

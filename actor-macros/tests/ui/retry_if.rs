@@ -1,4 +1,4 @@
-//! `retry_if` takes the error, where there can be one.
+//! `retry_if` takes the error of an actor that can fail.
 use actor_core::actor;
 
 #[actor(retry_if = |_| true)]

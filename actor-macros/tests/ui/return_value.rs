@@ -1,4 +1,4 @@
-//! What an actor returns can be serialized.
+//! What an actor returns implements `Serialize`.
 use actor_core::actor;
 
 pub struct Report;

@@ -1,4 +1,4 @@
-//! Every thread of the worker reads a state.
+//! A state is shared between threads.
 use actor_core::actor;
 use std::cell::Cell;
 

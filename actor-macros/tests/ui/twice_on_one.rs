@@ -1,4 +1,4 @@
-//! One `#[actor]` a function.
+//! A function has one `#[actor]`.
 use actor_core::actor;
 
 #[actor]

@@ -1,4 +1,4 @@
-//! A slip in a type is told once, though the macro repeats the type.
+//! A misspelt type is one error, although the macro repeats the type.
 use actor_core::actor;
 
 #[actor]

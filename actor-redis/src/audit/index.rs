@@ -2,8 +2,9 @@
 
 use redis::Value;
 
-use super::{Auditor, INDEX, PAGE, number, text, texts};
+use super::Auditor;
 use crate::error::RequestError;
+use crate::script;
 
 /// How long a message may be due before somebody should have moved it.
 const PATIENCE_MS: f64 = 60_000.0;
@@ -18,22 +19,22 @@ pub(super) const SCHEDULED: Words = Words {
     bare: ("is scheduled, and has no body", "its body was deleted by hand: ZREM {index} {name}"),
     lost: (
         "is the body of a message that is not scheduled and will not start",
-        "the index was deleted by hand: ZADD {index} 0 {name}, which makes it due now",
+        "the index was deleted: `RedisBroker::repair` puts it back, and makes it due now",
     ),
 };
 
 pub(super) const DEAD: Words = Words {
     bare: ("is a dead letter without a body", "its body was deleted by hand: ZREM {index} {name}"),
     lost: (
-        "is a dead letter's body that nothing lists and nothing lets go",
-        "the index was deleted by hand: ZADD {index} <ms since 1970> {name} lists it again",
+        "is a dead letter's body that nothing lists and nothing prunes",
+        "the index was deleted: `RedisBroker::repair` lists it again",
     ),
 };
 
 pub(super) const REASONS: Words = Words {
     bare: (
         "is a dead letter without a reason",
-        "its reason was deleted by hand: the letter can be replayed all the same",
+        "its reason was deleted by hand: the message can be replayed all the same",
     ),
     lost: ("is a dead letter's reason that belongs to none", "HDEL {hash} {name}"),
 };
@@ -41,27 +42,8 @@ pub(super) const REASONS: Words = Words {
 impl Auditor<'_> {
     /// Compares an index with a hash.
     pub(super) async fn index(&mut self, index: &str, hash: &str, words: Words) -> Result<(), RequestError> {
-        let (mut rank, mut cursor) = (0, "0".to_owned());
-        let (mut read, mut bare, mut lost) = (0, Vec::new(), Vec::new());
-        while rank >= 0 || !cursor.is_empty() {
-            let args = [rank.to_string(), cursor, PAGE.to_string()];
-            let answer = self.script(&INDEX, &[index, hash], &args.each_ref().map(String::as_str)).await?;
-            let [next, further, page, without, unindexed] = answer.as_slice() else { return Err(self.strange()) };
-            let Value::Int(next) = next else { return Err(self.strange()) };
-            rank = *next;
-            cursor = text(further).unwrap_or_default();
-            bare.extend(texts(without));
-            lost.extend(texts(unindexed));
-            let more = rank >= 0 || !cursor.is_empty();
-            if !self.may_go_on(number(page).unwrap_or_default(), &mut read) && more {
-                break;
-            }
-        }
-        // A page of the index or of the hash may show a member twice, when it changes meanwhile.
-        for found in [&mut bare, &mut lost] {
-            found.sort_unstable();
-            found.dedup();
-        }
+        let [bare] = self.pages("0".to_owned(), |rank| script::audit_bare(index, hash, rank)).await?;
+        let [lost] = self.pages("0".to_owned(), |cursor| script::audit_lost(index, hash, cursor)).await?;
         let fill = |text: &str| text.replace("{index}", index).replace("{hash}", hash);
         self.violations(index, &bare, words.bare.0, &fill(words.bare.1));
         self.violations(hash, &lost, words.lost.0, &fill(words.lost.1));

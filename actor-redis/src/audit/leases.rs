@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use redis::Value;
+use redis::streams::{StreamInfoConsumer, StreamInfoConsumersReply};
 
-use super::{Auditor, number, text};
+use super::Auditor;
 use crate::error::RequestError;
 use crate::keys::{GROUP, Level, MARKS};
 
@@ -12,13 +13,6 @@ use crate::keys::{GROUP, Level, MARKS};
 const PATIENCE_MS: f64 = 60_000.0;
 /// How many consumers without a lease may stand about. Each is removed by the first recovery.
 const MOST_CONSUMERS: usize = 1_000;
-
-/// A consumer of one stream.
-struct Holder {
-    name: String,
-    holds: u64,
-    idle_ms: u64,
-}
 
 impl Auditor<'_> {
     pub(super) async fn leases(&mut self) -> Result<(), RequestError> {
@@ -42,18 +36,21 @@ impl Auditor<'_> {
         }
         for level in Level::ALL {
             let key = self.queue.keys.ready(level).to_owned();
-            let holders = match self.command(&["XINFO", "CONSUMERS", &key, GROUP]).await {
-                Ok(answer) => holders(&answer),
+            let consumers = match self.command(&["XINFO", "CONSUMERS", &key, GROUP]).await {
+                Ok(answer) => {
+                    redis::from_redis_value::<StreamInfoConsumersReply>(answer).map_err(|_| self.strange())?
+                }
                 // There is no stream, or no group: nothing is in flight.
                 Err(RequestError::Answer { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let leaseless: Vec<_> = holders.iter().filter(|holder| !live.contains(&holder.name)).collect();
-            for Holder { name, holds, idle_ms } in &leaseless {
-                let ended = ends.get(name).map_or(u64_ms(*idle_ms), |end| now - end);
-                if *holds > 0 && ended > PATIENCE_MS {
+            let consumers = consumers.consumers.into_iter();
+            let leaseless: Vec<_> = consumers.filter(|consumer| !live.contains(&consumer.name)).collect();
+            for StreamInfoConsumer { name, pending, idle } in &leaseless {
+                let ended = ends.get(name).map_or(u64_ms(*idle as u64), |end| now - end);
+                if *pending > 0 && ended > PATIENCE_MS {
                     let what =
-                        format!("`{name}`, which has no lease, has held {holds} messages for more than a minute");
+                        format!("`{name}`, which has no lease, has held {pending} messages for more than a minute");
                     self.violation(&key, what, remedy);
                 }
             }
@@ -81,15 +78,4 @@ fn u64_ms(ms: u64) -> f64 {
 
 fn ends(answer: &Value) -> HashMap<String, f64> {
     redis::from_redis_value_ref::<Vec<(String, f64)>>(answer).unwrap_or_default().into_iter().collect()
-}
-
-fn holders(answer: &Value) -> Vec<Holder> {
-    let Value::Array(lines) = answer else { return Vec::new() };
-    lines.iter().filter_map(holder).collect()
-}
-
-fn holder(line: &Value) -> Option<Holder> {
-    let Value::Map(pairs) = line else { return None };
-    let find = |name: &str| pairs.iter().find(|(key, _)| text(key).as_deref() == Some(name)).map(|(_, value)| value);
-    Some(Holder { name: text(find("name")?)?, holds: number(find("pending")?)?, idle_ms: number(find("idle")?)? })
 }

@@ -6,27 +6,27 @@
 mod index;
 mod leases;
 mod ready;
+mod repair;
 mod states;
 
 use std::fmt;
-use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use actor_core::{BrokerError, QueueName};
-use redis::{Cmd, Script, Value};
+use redis::{Cmd, Value};
 
+pub use self::repair::Repair;
 use crate::broker::RedisBroker;
 use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
+use crate::inspect::run;
 use crate::keys::{Keys, Level};
 use crate::queue::Queue;
-use crate::request::{Request, Verb};
-use crate::script::{Call, time};
+use crate::request::Request;
+use crate::script::{self, Call, time};
 
-/// How much one step reads.
-const PAGE: usize = 100;
-/// How many violations of one kind under one key are told one by one.
-const TOLD: usize = 20;
+/// How many violations of one kind under one key are named one by one.
+const NAMED: usize = 20;
 
 /// What an audit of one queue found.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl RedisBroker {
                 pruned_since: None,
             },
         };
-        auditor.run().await?;
+        auditor.look().await?;
         Ok(auditor.audit)
     }
 }
@@ -108,7 +108,7 @@ struct Auditor<'a> {
 }
 
 impl Auditor<'_> {
-    async fn run(&mut self) -> Result<(), RequestError> {
+    async fn look(&mut self) -> Result<(), RequestError> {
         if !self.types().await? {
             // Nothing below can be asked of a key of another type.
             return Ok(());
@@ -136,10 +136,10 @@ impl Auditor<'_> {
             command.arg("TYPE").arg(key);
             command
         };
-        let answers = self.connections.request(&Request::of(Verb::Inspect, wanted.iter().map(ask)), ANSWER).await?;
+        let answers = self.connections.request(&Request::of("inspect", wanted.iter().map(ask)), ANSWER).await?;
         let mut fits = true;
         for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
-            let found = text(&answer?).unwrap_or_default();
+            let found: String = redis::from_redis_value(answer?).map_err(|_| self.strange())?;
             if found != wanted && found != "none" {
                 fits = false;
                 let what = format!("it holds a {found} in place of a {wanted}");
@@ -153,9 +153,8 @@ impl Auditor<'_> {
     async fn pruned(&mut self) -> Result<(), RequestError> {
         let key = self.queue.keys.dead_pruned.clone();
         let answer = self.command(&["HMGET", &key, "count", "first"]).await?;
-        let [count, since_ms] = <[_; 2]>::try_from(texts(&answer)).unwrap_or_default();
-        self.audit.pruned = count.parse().unwrap_or_default();
-        self.audit.pruned_since = since_ms.parse().ok().map(time);
+        let (count, since_ms) = redis::from_redis_value::<(Option<u64>, Option<u64>)>(answer).unwrap_or_default();
+        (self.audit.pruned, self.audit.pruned_since) = (count.unwrap_or_default(), since_ms.map(time));
         Ok(())
     }
 
@@ -167,13 +166,31 @@ impl Auditor<'_> {
         self.connections.command(&command, ANSWER).await
     }
 
-    async fn script(&self, step: &'static Step, keys: &[&str], args: &[&str]) -> Result<Vec<Value>, RequestError> {
-        let mut request = Request::new(Verb::Inspect);
-        request.call(step.call(keys, args));
-        match self.connections.request(&request, ANSWER).await?.pop().transpose()? {
-            Some(Value::Array(parts)) => Ok(parts),
-            _ => Err(self.connections.strange("to an auditing script")),
+    /// Runs a script page after page, from `next` on, and returns what it found, of so many kinds.
+    async fn pages<const N: usize>(
+        &mut self,
+        mut next: String,
+        call: impl Fn(&str) -> Call,
+    ) -> Result<[Vec<String>; N], RequestError> {
+        let (mut read, mut names) = (0, [const { Vec::new() }; N]);
+        loop {
+            let page = script::found::<N>(&run(self.connections, call(&next)).await?).ok_or_else(|| self.strange())?;
+            names.iter_mut().zip(page.names).for_each(|(names, more)| names.extend(more));
+            next = page.next;
+            if !self.may_go_on(page.read, &mut read) || next.is_empty() {
+                break;
+            }
         }
+        // What changes meanwhile may be shown twice.
+        for names in &mut names {
+            names.sort_unstable();
+            names.dedup();
+        }
+        Ok(names)
+    }
+
+    fn strange(&self) -> RequestError {
+        self.connections.strange("to an audit")
     }
 
     /// Notes what was read. Whether the limit allows to go on, with `read` so far in this state.
@@ -192,18 +209,20 @@ impl Auditor<'_> {
 
     /// Notes the same of many, the first of them by name.
     fn violations(&mut self, key: &str, found: &[String], what: &str, remedy: &str) {
-        for name in found.iter().take(TOLD) {
+        for name in found.iter().take(NAMED) {
             self.violation(key, format!("`{name}` {what}"), remedy.replace("{name}", name));
         }
-        if found.len() > TOLD {
-            self.violation(key, format!("{} more like these", found.len() - TOLD), "as above");
+        if found.len() > NAMED {
+            self.violation(key, format!("{} more like these", found.len() - NAMED), "as above");
         }
     }
 }
 
 fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
     let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
-    let others: [(&str, _); 7] = [
+    let others: [(&str, _); 9] = [
+        (&keys.wake, "stream"),
+        (&keys.parked, "zset"),
         (&keys.scheduled, "zset"),
         (&keys.scheduled_bodies, "hash"),
         (&keys.dead, "zset"),
@@ -213,56 +232,4 @@ fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
         (&keys.workers, "zset"),
     ];
     streams.chain(others).collect()
-}
-
-/// One of the auditor's scripts.
-struct Step {
-    text: &'static str,
-    script: LazyLock<Script>,
-}
-
-impl Step {
-    fn call(&'static self, keys: &[&str], args: &[&str]) -> Call {
-        let mut command = Cmd::new();
-        command.arg("EVALSHA").arg(self.script.get_hash()).arg(keys.len());
-        for word in keys.iter().chain(args) {
-            command.arg(*word);
-        }
-        Call { command, source: self.text }
-    }
-}
-
-macro_rules! step {
-    ($name:literal) => {{
-        const TEXT: &str = concat!(include_str!("../lua/bounded.lua"), include_str!(concat!("../lua/", $name, ".lua")));
-        Step { text: TEXT, script: LazyLock::new(|| Script::new(TEXT)) }
-    }};
-}
-
-static ENTRIES: Step = step!("audit_entries");
-static IN_FLIGHT: Step = step!("audit_in_flight");
-static INDEX: Step = step!("audit_index");
-static TWICE: Step = step!("audit_twice");
-static BOTH: Step = step!("audit_both");
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Value::SimpleString(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    }
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(parts) => parts.iter().filter_map(text).collect(),
-        _ => Vec::new(),
-    }
 }

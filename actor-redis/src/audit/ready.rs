@@ -2,41 +2,23 @@
 
 use redis::Value;
 
-use super::{Auditor, ENTRIES, IN_FLIGHT, PAGE, number, text, texts};
+use super::Auditor;
 use crate::error::RequestError;
 use crate::keys::{GROUP, Level};
-
-/// Each mark wakes one worker, which removes it. More than this, and nobody does.
-const MOST_WAKES: u64 = 1_000;
+use crate::script;
 
 impl Auditor<'_> {
     /// Looks for entries that were in flight and that nobody holds.
     pub(super) async fn entries(&mut self, level: Level) -> Result<(), RequestError> {
-        let key = self.queue.keys.ready(level).to_owned();
-        let (mut after, mut read, mut wakes, mut orphans) = (String::new(), 0, 0, Vec::new());
-        loop {
-            let answer = self.script(&ENTRIES, &[&key], &[GROUP, &after, &PAGE.to_string()]).await?;
-            let [last, page, marks, found] = answer.as_slice() else { return Err(self.strange()) };
-            wakes += number(marks).unwrap_or_default();
-            orphans.extend(texts(found));
-            after = text(last).unwrap_or_default();
-            if !self.may_go_on(number(page).unwrap_or_default(), &mut read) || after.is_empty() {
-                break;
-            }
-        }
+        let keys = &self.queue.keys;
+        let [orphans] = self.pages(String::new(), |after| script::audit_entries(keys, level, after)).await?;
         self.violations(
-            &key,
+            keys.ready(level),
             &orphans,
-            "was in flight, nobody holds it, and it will not be delivered again",
-            &format!(
-                "a consumer of the group was deleted by hand: add its fields again (XRANGE {key} {{name}} {{name}}, \
-                 XADD {key} * m ..), then XDEL {key} {{name}}"
-            ),
+            "was in flight, and nobody holds it",
+            "a consumer or the group was deleted: workers deliver it again within a minute, start one where none runs",
         );
-        if wakes > MOST_WAKES {
-            self.violation(&key, format!("{wakes} marks that nobody removes"), "start a worker of this queue");
-        }
-        self.group(level, &key).await
+        self.group(level, keys.ready(level)).await
     }
 
     /// Looks whether a stream that holds something has its group.
@@ -63,27 +45,12 @@ impl Auditor<'_> {
 
     /// Looks for what is in flight and is not there.
     pub(super) async fn in_flight(&mut self, level: Level) -> Result<(), RequestError> {
-        let key = self.queue.keys.ready(level).to_owned();
-        let (mut after, mut read, mut gone) = (String::new(), 0, Vec::new());
-        loop {
-            let answer = self.script(&IN_FLIGHT, &[&key], &[GROUP, &after, &PAGE.to_string()]).await?;
-            let [last, page, found] = answer.as_slice() else { return Err(self.strange()) };
-            gone.extend(texts(found));
-            after = text(last).unwrap_or_default();
-            if !self.may_go_on(number(page).unwrap_or_default(), &mut read) || after.is_empty() {
-                break;
-            }
-        }
-        self.violations(
-            &key,
-            &gone,
-            "is in flight, and its entry is gone",
-            &format!("the entry was deleted or trimmed by hand, and its message with it: XACK {key} {GROUP} {{name}}"),
-        );
+        let keys = &self.queue.keys;
+        let [gone] = self.pages(String::new(), |after| script::audit_in_flight(keys, level, after)).await?;
+        let key = keys.ready(level);
+        let remedy =
+            format!("the entry was deleted or trimmed by hand, and its message with it: XACK {key} {GROUP} {{name}}");
+        self.violations(key, &gone, "is in flight, and its entry is gone", &remedy);
         Ok(())
-    }
-
-    pub(super) fn strange(&self) -> RequestError {
-        self.connections.strange("to an audit")
     }
 }

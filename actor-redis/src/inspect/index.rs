@@ -9,11 +9,11 @@ use super::{ask, run};
 use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::keys::Keys;
-use crate::request::{Request, Verb};
+use crate::request::Request;
 use crate::script::{self, Indexed, time};
 
 /// A message of an index.
-pub(super) struct Letter {
+pub(super) struct IndexedMessage {
     pub(super) member: Vec<u8>,
     /// When it is due or was dead-lettered, in ms since 1970.
     pub(super) score: f64,
@@ -21,7 +21,7 @@ pub(super) struct Letter {
     reason: Option<String>,
 }
 
-impl Letter {
+impl IndexedMessage {
     /// Reads member, score, and what the hashes hold.
     pub(super) fn read(line: Value) -> Option<Self> {
         let Value::Array(parts) = line else { return None };
@@ -53,9 +53,9 @@ impl Letter {
 }
 
 /// Reads a part of an answer of `list_index`. Returns whether there may be more.
-pub(super) fn read_part(connections: &Connections, answer: Value) -> Result<(Vec<Letter>, bool), RequestError> {
+pub(super) fn read_part(connections: &Connections, answer: Value) -> Result<(Vec<IndexedMessage>, bool), RequestError> {
     let part = script::listed(answer).ok_or_else(|| connections.strange("to list_index"))?;
-    let dead_letters: Option<_> = part.lines.into_iter().map(Letter::read).collect();
+    let dead_letters: Option<_> = part.lines.into_iter().map(IndexedMessage::read).collect();
     Ok((dead_letters.ok_or_else(|| connections.strange("to list_index"))?, part.more))
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn list(
         rank += dead_letters.len();
         let last =
             dead_letters.last().map(|dead_letter| Cursor::new(format!("{}:{}", dead_letter.score, dead_letter.name())));
-        for listed in dead_letters.into_iter().filter_map(Letter::listed) {
+        for listed in dead_letters.into_iter().filter_map(IndexedMessage::listed) {
             bytes += listed.body.len();
             messages.push(listed);
         }
@@ -119,12 +119,12 @@ pub(super) async fn read(
     let commands = std::iter::once(score).chain(indexed.hashes(keys).into_iter().map(value));
     // What HMGET answers is an array of one.
     let mut parts = vec![Value::BulkString(name.into())];
-    for answer in connections.request(&Request::of(Verb::Inspect, commands), ANSWER).await? {
+    for answer in connections.request(&Request::of("inspect", commands), ANSWER).await? {
         parts.push(match answer? {
             Value::Array(mut values) => values.pop().unwrap_or(Value::Nil),
             Value::Double(score) => Value::BulkString(score.to_string().into()),
             value => value,
         });
     }
-    Ok(Letter::read(Value::Array(parts)).and_then(Letter::listed))
+    Ok(IndexedMessage::read(Value::Array(parts)).and_then(IndexedMessage::listed))
 }

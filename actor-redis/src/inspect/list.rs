@@ -10,11 +10,11 @@ use redis::{Cmd, Value};
 
 use super::{entry_handle, index, read_entry_handle, run};
 use crate::connection::{ANSWER, Connections};
-use crate::entry::{Content, Entry, EntryId};
+use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, Request};
 use crate::script::{self, Indexed, time};
 
 /// The longest page.
@@ -34,7 +34,7 @@ pub(crate) async fn list(
     let after = after.map(Cursor::as_str);
     match state {
         State::Ready => ready(connections, keys, after, limit).await,
-        State::InFlight => delivered(connections, keys, after, limit).await,
+        State::InFlight => in_flight(connections, keys, after, limit).await,
         State::Scheduled => index::list(connections, keys, Indexed::Scheduled, after, limit).await,
         State::Dead => index::list(connections, keys, Indexed::Dead, after, limit).await,
         _ => Err(RequestError::Unsupported("this state")),
@@ -58,7 +58,7 @@ pub(crate) async fn read(
                 connections.command(&pending_command(keys, level, &only, &only, 1), ANSWER).await,
             )?;
             let mut place = match (state, found.into_iter().next()) {
-                (State::InFlight, Some(pending)) => VecDeque::from([pending.placed(level)]),
+                (State::InFlight, Some(pending)) => VecDeque::from([pending.placed(level, connections.clock().now())]),
                 (State::Ready, None) => VecDeque::from([ready_place(level, id)]),
                 _ => return Ok(None),
             };
@@ -86,14 +86,12 @@ async fn ready(
             let count = PART.min(limit - messages.len());
             let answer = run(connections, script::list_entries(keys, level, after, count)).await?;
             let part = script::listed(answer).ok_or_else(|| connections.strange("to list_entries"))?;
-            for Entry { id, content } in part.lines.into_iter().filter_map(|entry| Entry::read(level, entry)) {
+            for Entry { id, body, .. } in part.lines.into_iter().filter_map(Entry::read) {
                 after = Some(id);
-                if let Content::Message(body) = content {
-                    bytes += body.len();
-                    let (_, mut listed) = ready_place(level, id);
-                    listed.body = body;
-                    messages.push(listed);
-                }
+                bytes += body.len();
+                let (_, mut listed) = ready_place(level, id);
+                listed.body = body;
+                messages.push(listed);
             }
             match after {
                 Some(last) if messages.len() >= limit || bytes >= PAGE_BYTES => {
@@ -113,7 +111,7 @@ fn ready_place(level: Level, id: EntryId) -> (Place, Listed) {
     (Place { level, id }, listed)
 }
 
-/// A in flight message, without its body.
+/// A message in flight, without its body.
 struct Pending {
     id: EntryId,
     worker: String,
@@ -121,16 +119,17 @@ struct Pending {
 }
 
 impl Pending {
-    fn placed(self, level: Level) -> (Place, Listed) {
+    /// `now` is Redis's clock.
+    fn placed(self, level: Level, now: SystemTime) -> (Place, Listed) {
         let mut listed = Listed::new(Handle::new(entry_handle(level, self.id)), Bytes::new());
-        listed.time = SystemTime::now().checked_sub(self.in_flight_for);
+        listed.time = now.checked_sub(self.in_flight_for);
         listed.worker = Some(self.worker);
         (Place { level, id: self.id }, listed)
     }
 }
 
-/// Delivered messages of all levels, by when they became ready.
-async fn delivered(
+/// Messages in flight, of all levels, by when they became ready.
+async fn in_flight(
     connections: &Connections,
     keys: &Keys,
     after: Option<&str>,
@@ -146,10 +145,11 @@ async fn delivered(
         };
         pending_command(keys, level, &from, "+", limit + 1)
     };
-    let request = Request::of(Verb::Inspect, Level::ALL.into_iter().map(command));
-    let mut all = Vec::new();
-    for (level, answer) in Level::ALL.into_iter().zip(connections.request(&request, ANSWER).await?) {
-        all.extend(pending(connections, answer)?.into_iter().map(|pending| pending.placed(level)));
+    let request = Request::of("inspect", Level::ALL.into_iter().map(command));
+    let answers = connections.request(&request, ANSWER).await?;
+    let (mut all, now) = (Vec::new(), connections.clock().now());
+    for (level, answer) in Level::ALL.into_iter().zip(answers) {
+        all.extend(pending(connections, answer)?.into_iter().map(|pending| pending.placed(level, now)));
     }
     all.sort_by_key(|(place, _)| (place.id, place.level));
     let more = all.len() > limit;
@@ -201,9 +201,8 @@ async fn bodies(
     if answers.is_empty() || answers.len() > places.len() {
         return Err(strange());
     }
-    let read = |((place, mut listed), answer): ((Place, Listed), Value)| {
-        let Content::Message(body) = Entry::read(place.level, answer)?.content else { return None };
-        listed.body = body;
+    let read = |((_, mut listed), answer): ((Place, Listed), Value)| {
+        listed.body = Entry::read(answer)?.body;
         Some(listed)
     };
     let count = answers.len();

@@ -14,7 +14,8 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{self, Level, PAUSED};
-use crate::request::{Request, Verb};
+use crate::queue::Queue;
+use crate::request::Request;
 use crate::script::{self, Call};
 
 #[async_trait]
@@ -31,13 +32,17 @@ impl Inspect for RedisBroker {
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
         let queue = self.inner().queues.get(queue);
         let answer = run(self.commands(), script::count(&queue.keys)).await?;
-        Ok(script::counted(&answer).ok_or_else(|| self.commands().strange("to count"))?)
+        let counts = script::counted(&answer).ok_or_else(|| self.commands().strange("to count"))?;
+        self.known(&queue, counts != Counts::default()).await?;
+        Ok(counts)
     }
 
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
         let queue = self.inner().queues.get(queue);
         let limit = page.limit.clamp(1, list::LONGEST_PAGE);
-        Ok(list::list(self.commands(), &queue.keys, state, page.after.as_ref(), limit).await?)
+        let listing = list::list(self.commands(), &queue.keys, state, page.after.as_ref(), limit).await?;
+        self.known(&queue, !listing.messages.is_empty()).await?;
+        Ok(listing)
     }
 
     async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
@@ -47,11 +52,13 @@ impl Inspect for RedisBroker {
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        Ok(match which {
+        let replayed = match which {
             Which::One(handle) => repair::replay_one(self.commands(), &queue.keys, handle).await?,
             Which::All => repair::replay_all(self.commands(), &queue.keys).await?,
             _ => return Err(RequestError::Unsupported("this choice of dead letters").into()),
-        })
+        };
+        self.known(&queue, replayed > 0).await?;
+        Ok(replayed)
     }
 
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
@@ -61,7 +68,9 @@ impl Inspect for RedisBroker {
 
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        Ok(repair::purge(self.commands(), &queue.keys, state).await?)
+        let purged = repair::purge(self.commands(), &queue.keys, state).await?;
+        self.known(&queue, purged > 0).await?;
+        Ok(purged)
     }
 
     async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
@@ -84,6 +93,19 @@ impl RedisBroker {
     fn commands(&self) -> &Connections {
         &self.inner().commands
     }
+
+    /// Fails where nothing was found in a queue of a name that is not known.
+    async fn known(&self, queue: &Queue, found: bool) -> Result<(), BrokerError> {
+        if found {
+            return Ok(());
+        }
+        // Whoever may not read the list of queues learns nothing from it.
+        let Ok(known) = self.queues().await else { return Ok(()) };
+        // What is not listed may be served all the same, where the list was lost or is forbidden to workers.
+        let is_served = known.contains(&queue.name)
+            || ask::<bool>(self.commands(), redis::cmd("EXISTS").arg(&queue.keys.workers)).await?;
+        if is_served { Ok(()) } else { Err(BrokerError::no_such_queue(&queue.name, &known)) }
+    }
 }
 
 /// Sends one command and reads its answer.
@@ -93,8 +115,8 @@ async fn ask<T: FromRedisValue>(connections: &Connections, command: &Cmd) -> Res
 }
 
 /// Runs one script.
-async fn run(connections: &Connections, call: Call) -> Result<Value, RequestError> {
-    let mut request = Request::new(Verb::Inspect);
+pub(crate) async fn run(connections: &Connections, call: Call) -> Result<Value, RequestError> {
+    let mut request = Request::new("inspect");
     request.call(call);
     connections.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(connections.strange("to a script")))
 }

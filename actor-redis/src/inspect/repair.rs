@@ -10,7 +10,7 @@ use crate::connection::{ANSWER, Connections};
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{Keys, Level};
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, Request};
 use crate::script::{self, Indexed, Replay};
 
 /// How many messages one step deletes or replays. Those that are replayed pass through here, and are bounded in
@@ -23,11 +23,11 @@ pub(crate) async fn replay_one(connections: &Connections, keys: &Keys, handle: H
     let mut get = Cmd::new();
     get.arg("HMGET").arg(&keys.dead_bodies).arg(handle.as_str());
     let bodies: Vec<Option<Vec<u8>>> = ask(connections, &get).await?;
-    let mut revival = Revival::default();
-    revival.add(handle.as_str().as_bytes().to_vec(), bodies.into_iter().next().flatten().map(Bytes::from));
-    let mut request = Request::new(Verb::Inspect);
-    revival.write(keys, &mut request);
-    revival.replayed(connections, &mut connections.request(&request, ANSWER).await?.into_iter())
+    let mut replays = Replays::default();
+    replays.add(handle.as_str().as_bytes().to_vec(), bodies.into_iter().next().flatten().map(Bytes::from));
+    let mut request = Request::new("inspect");
+    replays.write(keys, &mut request);
+    replays.replayed(connections, &mut connections.request(&request, ANSWER).await?.into_iter())
 }
 
 /// Replays what is dead now. What dies again meanwhile is left.
@@ -35,21 +35,21 @@ pub(crate) async fn replay_all(connections: &Connections, keys: &Keys) -> Result
     let last: Vec<(Vec<u8>, f64)> =
         ask(connections, redis::cmd("ZRANGE").arg(&keys.dead).arg(-1).arg(-1).arg("WITHSCORES")).await?;
     let Some((_, until)) = last.into_iter().next() else { return Ok(0) };
-    let (mut replayed, mut revival) = (0, Revival::default());
+    let (mut replayed, mut replays) = (0, Replays::default());
     loop {
         // What was read is replayed in the round trip that reads what comes after it.
-        let mut request = Request::new(Verb::Inspect);
-        revival.write(keys, &mut request);
+        let mut request = Request::new("inspect");
+        replays.write(keys, &mut request);
         request.call(script::list_index(keys, Indexed::Dead, 0, STEP));
         let mut answers = connections.request(&request, ANSWER).await?.into_iter();
-        replayed += revival.replayed(connections, &mut answers)?;
+        replayed += replays.replayed(connections, &mut answers)?;
         let answer = answers.next().unwrap_or_else(|| Err(connections.strange("to list_index")))?;
         let (dead_letters, _) = index::read_part(connections, answer)?;
-        revival = Revival::default();
+        replays = Replays::default();
         for dead_letter in dead_letters.into_iter().filter(|dead_letter| dead_letter.score <= until) {
-            revival.add(dead_letter.member, dead_letter.body);
+            replays.add(dead_letter.member, dead_letter.body);
         }
-        if revival.is_empty() {
+        if replays.is_empty() {
             return Ok(replayed);
         }
     }
@@ -57,22 +57,22 @@ pub(crate) async fn replay_all(connections: &Connections, keys: &Keys) -> Result
 
 /// Dead letters that are replayed together.
 #[derive(Default)]
-struct Revival {
-    revived: Vec<Replay>,
+struct Replays {
+    messages: Vec<Replay>,
     /// Without a body there is no message: an index that someone's hand left behind.
     empty: Vec<Vec<u8>>,
 }
 
-impl Revival {
+impl Replays {
     fn is_empty(&self) -> bool {
-        self.revived.is_empty() && self.empty.is_empty()
+        self.messages.is_empty() && self.empty.is_empty()
     }
 
     fn add(&mut self, member: Vec<u8>, body: Option<Bytes>) {
         match body {
             Some(body) => {
                 let wire::Revived { priority, body, .. } = wire::revive(&body);
-                self.revived.push(Replay { member, level: Level::of(priority), body });
+                self.messages.push(Replay { member, level: Level::of(priority), body });
             }
             None => self.empty.push(member),
         }
@@ -82,8 +82,8 @@ impl Revival {
         if !self.empty.is_empty() {
             request.call(script::remove(keys, Indexed::Dead, &self.empty));
         }
-        if !self.revived.is_empty() {
-            request.call(script::replay(keys, &self.revived));
+        if !self.messages.is_empty() {
+            request.call(script::replay(keys, &self.messages));
         }
     }
 
@@ -101,7 +101,7 @@ impl Revival {
         if !self.empty.is_empty() {
             count()?;
         }
-        if self.revived.is_empty() { Ok(0) } else { count() }
+        if self.messages.is_empty() { Ok(0) } else { count() }
     }
 }
 

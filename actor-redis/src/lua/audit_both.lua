@@ -8,7 +8,7 @@ local scheduled, dead = KEYS[1], KEYS[2]
 local members, cursor = read_fields(scheduled, ARGV[1], tonumber(ARGV[2]))
 local found = {}
 for _, member in ipairs(members) do
-  if redis.call('HEXISTS', dead, string.match(member, '^%a+:(.+)$') or '') == 1 then
+  if redis.call('HEXISTS', dead, string.match(member, '^%a+%+?:(.+)$') or '') == 1 then
     found[#found + 1] = member
   end
 end

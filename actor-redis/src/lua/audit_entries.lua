@@ -1,37 +1,24 @@
--- Finds the entries of a ready stream that were in flight and that nobody holds: they are never in flight again.
--- It writes nothing.
+-- Finds the entries of a ready stream that were delivered and that nobody holds. It writes nothing.
 --
 -- KEYS  a ready stream
 -- ARGV  group, the entry to begin after ('' for the first), how many at most
--- Returns the last entry read ('' at the end), how many were read, how many of them only wake, and the
--- entries found.
+-- Returns the last entry read ('' at the end), how many were read, and the entries found.
 
 local stream, group = KEYS[1], ARGV[1]
 local limit = tonumber(ARGV[3])
 
-local last
-for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-  local group_info = {}
-  for i = 1, #known, 2 do
-    group_info[known[i]] = known[i + 1]
-  end
-  if group_info.name == group then
-    last = group_info['last-delivered-id']
-  end
-end
+local last = last_delivered(stream, group)
 if not last then
-  return { '', 0, 0, {} }
+  return { '', 0, {} }
 end
 
 local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
 local entries, more = read_entries(stream, from, last, limit)
-local wakes, found = 0, {}
+local found = {}
 for _, entry in ipairs(entries) do
-  local id, fields = entry[1], entry[2]
-  if #fields == 2 and fields[1] == 'w' then
-    wakes = wakes + 1
-  elseif #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
+  local id = entry[1]
+  if #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
     found[#found + 1] = id
   end
 end
-return { more and entries[#entries][1] or '', #entries, wakes, found }
+return { more and entries[#entries][1] or '', #entries, found }

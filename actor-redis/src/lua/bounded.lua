@@ -47,6 +47,19 @@ local function read_entries(stream, from, to, most)
   return entries, true
 end
 
+-- The last entry that a group has delivered; nothing without the group.
+local function last_delivered(stream, group)
+  for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
+    local info = {}
+    for i = 1, #known, 2 do
+      info[known[i]] = known[i + 1]
+    end
+    if info.name == group then
+      return info['last-delivered-id']
+    end
+  end
+end
+
 -- The fields of a hash without their values, and where to go on (a cursor, '0' at the end).
 local function read_fields(hash, cursor, most)
   local fields, calls = {}, 0

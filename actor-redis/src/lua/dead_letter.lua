@@ -1,13 +1,12 @@
--- Makes messages in flight dead letters, each only while this worker holds it, and lets the oldest dead
--- letters go where there are too many or they are too old. Those whose times were deleted by hand are
--- listed again, as if they were dead-lettered now.
+-- Dead-letters messages in flight, each only while this worker holds it, and prunes the oldest dead letters where
+-- there are too many or they are too old.
 --
 -- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:released, ready:high, ready:normal:released,
 --       ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, ms that a dead letter is kept, how many are kept, then for each message: level
 --       (0 to 5), entry, member, body, reason
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error; and then how many
--- dead letters were let go.
+-- dead letters were pruned.
 
 local dead, bodies, reasons, pruned = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local me, group = ARGV[1], ARGV[2]
@@ -47,17 +46,10 @@ for i = 5, #ARGV, 5 do
   answers[#answers + 1] = answer
 end
 
-if redis.call('HLEN', bodies) > redis.call('ZCARD', dead) then
-  -- A page at a time, from the beginning or from anywhere, so that in the end all are found.
-  for _, member in ipairs((read_fields(bodies, time[2] % 2 * math.floor(time[2] / 2), 100))) do
-    redis.call('ZADD', dead, 'NX', now, member)
-  end
-end
-
 -- More than one call can dead-letter, so that what is over goes away in time.
 local most = 2 * #answers + 100
 local gone = 0
-local function let_go(members)
+local function prune(members)
   if #members > 0 then
     gone = gone + #members
     redis.call('ZREM', dead, unpack(members))
@@ -65,10 +57,10 @@ local function let_go(members)
     redis.call('HDEL', reasons, unpack(members))
   end
 end
-let_go(redis.call('ZRANGEBYSCORE', dead, '-inf', now - keep_ms, 'LIMIT', 0, most))
+prune(redis.call('ZRANGEBYSCORE', dead, '-inf', now - keep_ms, 'LIMIT', 0, most))
 local over = redis.call('ZCARD', dead) - retention
 if over > 0 then
-  let_go(redis.call('ZRANGE', dead, 0, math.min(over, most) - 1))
+  prune(redis.call('ZRANGE', dead, 0, math.min(over, most) - 1))
 end
 if gone > 0 then
   -- It must not vanish without a trace. What is there under this name by another's hand stays.

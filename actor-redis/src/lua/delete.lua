@@ -13,10 +13,7 @@ for _, entry in ipairs((read_entries(stream, from, to, limit))) do
   -- Without a group nothing is in flight.
   local pending = redis.pcall('XPENDING', stream, group, last, last, 1)
   if pending.err or #pending == 0 then
-    redis.call('XDEL', stream, last)
-    if not (entry[2][1] == 'w' and #entry[2] == 2) then
-      deleted = deleted + 1
-    end
+    deleted = deleted + redis.call('XDEL', stream, last)
   end
 end
 return { deleted, last }

@@ -1,16 +1,18 @@
 -- Ends a worker's lease in good order.
 --
--- KEYS  workers, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  workers, wake, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released,
+--       ready:low
 -- ARGV  worker, group
 -- Returns how many messages it still held.
 
-local workers = KEYS[1]
+local workers, wake = KEYS[1], KEYS[2]
 local worker, group = ARGV[1], ARGV[2]
 
 redis.call('ZREM', workers, worker, worker .. ':stopping')
+-- What woke it is no message that it holds.
+redis.pcall('XGROUP', 'DELCONSUMER', wake, group, worker)
 local holds = 0
-for i = 2, #KEYS do
+for i = 3, #KEYS do
   local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[i], group)
   for _, consumer in ipairs(consumers) do
     if consumer[2] == worker then

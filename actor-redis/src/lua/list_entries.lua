@@ -7,15 +7,7 @@
 local stream, group, from = KEYS[1], ARGV[1], ARGV[2]
 
 if from == '' then
-  for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-    local group_info = {}
-    for i = 1, #known, 2 do
-      group_info[known[i]] = known[i + 1]
-    end
-    if group_info.name == group then
-      from = group_info['last-delivered-id']
-    end
-  end
+  from = last_delivered(stream, group) or ''
 end
 
 local entries, more = read_entries(stream, from == '' and '-' or '(' .. from, '+', tonumber(ARGV[3]))

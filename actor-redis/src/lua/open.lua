@@ -1,14 +1,13 @@
--- Makes a queue's ready streams and their consumer group, where they are missing.
+-- Makes the streams that a worker reads and their consumer group, where they are missing.
 --
--- KEYS  ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  wake, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low
 -- ARGV  group
 -- Returns how many groups it made.
 
 local group = ARGV[1]
 
 -- A script whose first write only frees may go on where Redis is out of memory: workers must be
--- able to start then, for they are what makes room.
+-- able to start then, for they are what frees memory.
 redis.call('XDEL', KEYS[1], '0-0')
 
 local made = 0

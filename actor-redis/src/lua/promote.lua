@@ -1,28 +1,19 @@
--- Moves messages whose time has come to the end of their level's ready stream. Where their times were
--- deleted by hand, they are due now, rather than never.
+-- Moves messages whose time has come to the end of their level's ready stream.
 --
--- KEYS  scheduled, scheduled:bodies, ready:high, ready:normal, ready:low
--- ARGV  how many at most, 1 where the look before this one moved some and said that more are due
--- Returns how many moved, the ms until the next is due (0 where more are due, -1 where none waits), and
--- when this was, in ms since 1970.
+-- KEYS  scheduled, scheduled:bodies, wake, ready:high, ready:normal, ready:low
+-- ARGV  how many at most, group, the worker where `wake` has woken it ('' else)
+-- Returns the ms until the next is due (0 where more are due, -1 where none waits), and when this was, in ms since
+-- 1970.
 
-local scheduled, bodies = KEYS[1], KEYS[2]
-local ready = { high = KEYS[3], normal = KEYS[4], low = KEYS[5] }
-local limit = tonumber(ARGV[1])
+local scheduled, bodies, wake = KEYS[1], KEYS[2], KEYS[3]
+local ready = { high = KEYS[4], normal = KEYS[5], low = KEYS[6] }
+local limit, group, woken = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Every eighth time, since it costs what is idle two commands, and as long as there is more.
-local unindexed = (time[2] % 8 == 0 or ARGV[2] == '1') and redis.call('HLEN', bodies) > redis.call('ZCARD', scheduled)
-if unindexed then
-  -- A page at a time, from the beginning or from anywhere, so that in the end all are found. The lowest bits
-  -- say in which part of the hash a scan begins: these are mostly zero here.
-  local rng = math.floor(time[2] / 8)
-  local members = read_fields(bodies, rng % 2 * math.floor(rng / 2), limit)
-  redis.call('ZREM', scheduled, '')
-  for _, member in ipairs(members) do
-    redis.call('ZADD', scheduled, 'NX', now, member)
-  end
+if woken ~= '' then
+  -- It sees to what it was woken for: nothing is left of that.
+  redis.pcall('XGROUP', 'DELCONSUMER', wake, group, woken)
 end
 
 -- One more than may move, so that the next due time is known without asking again.
@@ -37,11 +28,8 @@ for i = 1, #waiting, 2 do
   end
   members[#members + 1] = waiting[i]
 end
-if unindexed then
-  next_ms = 0
-end
 if #members == 0 then
-  return { 0, next_ms, now }
+  return { next_ms, now }
 end
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
@@ -56,8 +44,9 @@ for _, member in ipairs(members) do
   local body = redis.call('HMGET', bodies, member)[1]
   if body then
     note_read(body)
-    local stream = ready[string.match(member, '^(%a+):')] or ready.normal
-    local added = redis.pcall('XADD', stream, '*', 'm', body)
+    local level, suspect = string.match(member, '^(%a+)(%+?):')
+    local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+    local added = redis.pcall('XADD', ready[level] or ready.normal, '*', unpack(fields))
     if type(added) == 'table' then
       refusal = added
       break
@@ -69,4 +58,4 @@ if #moved > 0 then
   redis.call('ZREM', scheduled, unpack(moved))
   redis.call('HDEL', bodies, unpack(moved))
 end
-return refusal or { #moved, next_ms, now }
+return refusal or { next_ms, now }

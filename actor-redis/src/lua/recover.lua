@@ -1,6 +1,6 @@
--- Delivers what dead workers held to a living one. The consumer groups say who holds what; a consumer
+-- Recovers what dead workers held for a living one. The consumer groups say who holds what; a consumer
 -- without a live lease is dead, also where its entry in `workers` is gone. Where nobody dead holds
--- anything, what is in nobody's hands is in flight: the group's knowledge of it was deleted by hand. A
+-- anything, what was delivered and is held by nobody is delivered: the group's knowledge of it was deleted. A
 -- worker whose own lease has ended receives nothing: it could get back an entry that it had already
 -- lost, and its late answer to the first delivery would count for the second.
 --
@@ -10,14 +10,15 @@
 -- What another dead worker held before is delivered last, and alone: its next crash may dead-letter it, and whoever takes
 -- it may want to run it with nothing beside it.
 --
--- KEYS  workers, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  workers, wake, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released,
+--       ready:low
 -- ARGV  worker, group, how many at most, how many dead workers at most, ms by which the leases of others
 --       last longer: nobody could renew in that time; when this was asked for, in ms since 1970 ('' where
 --       that is not known)
 -- Returns for each message: its level (0 to 5), its entry, its delivery count, its fields.
 
-local workers = KEYS[1]
+local workers, wake = KEYS[1], KEYS[2]
+local READY = 3
 local me, group = ARGV[1], ARGV[2]
 local limit, most_dead, grace_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local CRASH, INTERRUPTION = 1, 4294967296
@@ -55,10 +56,9 @@ local function took(fields)
   end
 end
 
--- Whether another worker died with it, as this entry or as one before it, of which the message itself tells.
--- Text that only looks so does no harm: the message is delivered alone.
+-- Whether another worker died with it, as this entry or as one before it, which a field says.
 local function is_suspect(count, fields)
-  return count % INTERRUPTION > 1 or string.find(fields[2] or '', '"crashes"%s*:%s*[1-9]') ~= nil
+  return count % INTERRUPTION > 1 or fields[3] == 'suspect'
 end
 
 -- Entries of one worker looked at in each stream: what is no suspect must not wait for those that are.
@@ -87,8 +87,8 @@ local function take(place, stream, worker, holds, counted)
     local fields = entry and entry[2]
     if is_spared then
       -- It stays where it is.
-    elseif not fields or (place == 0 and fields[1] == 'w' and #fields == 2) then
-      -- It is no message any more: deleted by hand, or a mark that only wakes.
+    elseif not fields then
+      -- It was deleted by hand.
       redis.call('XACK', stream, group, id)
       redis.call('XDEL', stream, id)
       holds = holds - 1
@@ -117,7 +117,7 @@ local function declare_dead(worker, ...)
 end
 
 local holds, counts, count = {}, {}, 0
-for i = 2, #KEYS do
+for i = READY, #KEYS do
   local stream = KEYS[i]
   -- A stream or group that is missing holds nothing.
   for _, consumer in ipairs(redis.pcall('XINFO', 'CONSUMERS', stream, group)) do
@@ -130,13 +130,20 @@ for i = 2, #KEYS do
         holds[worker], count = 0, count + 1
       end
       if holds[worker] then
-        local left = take(i - 2, stream, worker, consumer[4], counts[worker])
+        local left = take(i - READY, stream, worker, consumer[4], counts[worker])
         holds[worker] = holds[worker] + left
         if left == 0 then
           redis.call('XGROUP', 'DELCONSUMER', stream, group, worker)
         end
       end
     end
+  end
+end
+
+-- What woke the dead is nobody's.
+for _, consumer in ipairs(redis.pcall('XINFO', 'CONSUMERS', wake, group)) do
+  if not live[consumer[2]] then
+    redis.call('XGROUP', 'DELCONSUMER', wake, group, consumer[2])
   end
 end
 
@@ -162,7 +169,7 @@ end
 
 if #taken == 0 and suspect then
   local place, id, count = suspect[1], suspect[2], suspect[3]
-  redis.call('XCLAIM', KEYS[2 + place], group, me, 0, id, 'RETRYCOUNT', count, 'JUSTID')
+  redis.call('XCLAIM', KEYS[READY + place], group, me, 0, id, 'RETRYCOUNT', count, 'JUSTID')
   taken[1] = suspect
 end
 
@@ -171,25 +178,14 @@ local beginning = 20
 
 -- Takes what was delivered before and is held by nobody, as if it had been delivered once.
 local function recover_unheld(place, stream)
-  local last
-  for _, known in ipairs(redis.pcall('XINFO', 'GROUPS', stream)) do
-    local group_info = {}
-    for i = 1, #known, 2 do
-      group_info[known[i]] = known[i + 1]
-    end
-    if group_info.name == group then
-      last = group_info['last-delivered-id']
-    end
-  end
+  local last = last_delivered(stream, group)
   if not last then
     return
   end
   for _, entry in ipairs((read_entries(stream, '-', last, beginning))) do
     local id, fields = entry[1], entry[2]
     if #taken < limit and #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
-      if place == 0 and fields[1] == 'w' and #fields == 2 then
-        redis.call('XDEL', stream, id)
-      elseif #taken == 0 or not is_suspect(1, fields) then
+      if #taken == 0 or not is_suspect(1, fields) then
         redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', 2, 'FORCE')
         taken[#taken + 1] = { place, id, 2, fields }
         took(fields)
@@ -205,19 +201,19 @@ if #taken == 0 then
   -- Every stream: whoever looks does so too seldom to leave it to chance which of them is looked at. One
   -- command tells which of them hold anything, for an idle worker asks this more often than anything is there.
   local question = { 'COUNT', 1, 'STREAMS' }
-  for i = 2, #KEYS do
+  for i = READY, #KEYS do
     question[#question + 1] = KEYS[i]
   end
-  for _ = 2, #KEYS do
+  for _ = READY, #KEYS do
     question[#question + 1] = '0-0'
   end
   local filled = {}
   for _, first in ipairs(redis.call('XREAD', unpack(question)) or {}) do
     filled[first[1]] = true
   end
-  for place = 0, #KEYS - 2 do
-    if #taken < limit and filled[KEYS[2 + place]] then
-      recover_unheld(place, KEYS[2 + place])
+  for place = 0, #KEYS - READY do
+    if #taken < limit and filled[KEYS[READY + place]] then
+      recover_unheld(place, KEYS[READY + place])
     end
   end
 end

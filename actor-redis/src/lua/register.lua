@@ -10,7 +10,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- A script whose first write only frees may go on where Redis is out of memory: workers must be
--- able to start then, for they are what makes room.
+-- able to start then, for they are what frees memory.
 redis.call('ZREM', workers, '')
 redis.call('ZADD', workers, now + lease_ms, worker)
 return { redis.call('ZSCORE', workers, 'paused') and 1 or 0, time[1] * 1000000 + time[2] }

@@ -1,9 +1,8 @@
--- Gives messages in flight back, each only while this worker holds it, and before what waits of its
--- priority.
+-- Releases messages in flight, each only while this worker holds it, to go before what waits of its priority.
 --
 -- KEYS  ready:high:released, ready:high, ready:normal:released,
 --       ready:normal, ready:low:released, ready:low
--- ARGV  worker, group, then for each message: level (0 to 5), entry, body
+-- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
 
 local me, group = ARGV[1], ARGV[2]
@@ -11,12 +10,16 @@ local me, group = ARGV[1], ARGV[2]
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
 redis.call('XDEL', KEYS[1], '0-0')
 
-local function release(level, entry, body)
-  local stream, again = KEYS[1 + level], KEYS[1 + level - level % 2]
+local function release(level, entry, body, suspect)
+  local stream, released = KEYS[1 + level], KEYS[1 + level - level % 2]
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     return 0
   end
-  redis.call('XADD', again, '*', 'm', body)
+  if suspect == '1' then
+    redis.call('XADD', released, '*', 'm', body, 'suspect', 1)
+  else
+    redis.call('XADD', released, '*', 'm', body)
+  end
   -- It is stored again: only now may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
@@ -24,8 +27,8 @@ local function release(level, entry, body)
 end
 
 local answers = {}
-for i = 3, #ARGV, 3 do
-  local ok, answer = pcall(release, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2])
+for i = 3, #ARGV, 4 do
+  local ok, answer = pcall(release, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
   if not ok then
     answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
   end

@@ -15,7 +15,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.pcall('ZADD', workers, 'XX', 'CH', now + lease_ms, worker)
 if type(held) == 'table' then
   -- Out of memory. Prolonging needs none, and a script that has begun with a write that only frees
-  -- may go on; a worker that lost its lease here could not make room any more.
+  -- may go on; a worker that lost its lease here could not free memory any more.
   redis.call('ZREM', workers, '')
   held = redis.call('ZADD', workers, 'XX', 'CH', now + lease_ms, worker)
 end

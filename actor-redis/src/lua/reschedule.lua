@@ -1,16 +1,16 @@
 -- Schedules messages again that are in flight, each only while this worker holds it; and parks those that need what
 -- this worker lacks. What one command can do for all is done by one, for this is what every failure costs.
 --
--- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:high, ready:normal:released, ready:normal,
---       ready:low:released, ready:low
+-- KEYS  scheduled, scheduled:bodies, workers, parked, wake, ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, ms within which workers look for themselves, ms that a hint of what is parked stands, then
 --       for each message, in the order of level and entry: level (0 to 5), entry, member, ms to wait, body,
 --       the ability it needs ('' for none)
 -- Returns for each message: 1, or 0 where this worker does not hold it.
 
-local scheduled, bodies, workers, parked, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local scheduled, bodies, workers, parked, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local me, group, look_ms, hint_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local FIRST, WIDTH = 5, 6
+local FIRST, WIDTH, READY = 5, 6, 6
 local OVERDUE_MS = 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -44,7 +44,7 @@ while from < #ARGV do
   while ARGV[to + WIDTH] == ARGV[from] do
     to = to + WIDTH
   end
-  local stream = KEYS[FIRST + ARGV[from]]
+  local stream = KEYS[READY + ARGV[from]]
   local mine = held(stream, from, to)
   local ids = {}
   for i = from, to, WIDTH do
@@ -106,11 +106,9 @@ for _, of_stream in ipairs(entries) do
   redis.call('XDEL', of_stream[1], unpack(of_stream[2]))
 end
 
--- What is overdue should have been moved: the mark for it went to somebody who died, or heard no answer.
-local function is_overdue()
-  return tonumber(known) < now - OVERDUE_MS and redis.call('XLEN', first) == 0
-end
-if soonest and soonest < now + look_ms and (not known or soonest < tonumber(known) or is_overdue()) then
-  redis.pcall('XADD', first, '*', 'w', '1')
+known = tonumber(known)
+-- What is overdue should have been moved: whoever was woken for it has died, or heard no answer.
+if soonest and soonest < now + look_ms and (not known or soonest < known or known < now - OVERDUE_MS) then
+  redis.pcall('XADD', wake, 'MAXLEN', 1, '*', 'w', 1)
 end
 return answers

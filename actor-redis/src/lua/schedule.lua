@@ -1,10 +1,10 @@
 -- Schedules messages, and wakes a worker where the first of them is due sooner than workers know.
 --
--- KEYS  scheduled, scheduled:bodies, ready:high:released
+-- KEYS  scheduled, scheduled:bodies, wake
 -- ARGV  ms within which workers look for themselves, then for each message: member, ms to wait, body
 -- Returns for each message: 1, or the error.
 
-local scheduled, bodies, first = KEYS[1], KEYS[2], KEYS[3]
+local scheduled, bodies, wake = KEYS[1], KEYS[2], KEYS[3]
 local look_ms = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -30,6 +30,6 @@ for i = 2, #ARGV, 3 do
 end
 
 if soonest and soonest < now + look_ms and (not known or soonest < tonumber(known)) then
-  redis.pcall('XADD', first, '*', 'w', '1')
+  redis.pcall('XADD', wake, 'MAXLEN', 1, '*', 'w', 1)
 end
 return answers

@@ -36,8 +36,10 @@ local function move(hints)
     local body = redis.call('HMGET', bodies, member)[1]
     if body then
       note_read(body)
-      local stream = streams[string.match(member, '^(%a+):')] or streams.normal
-      local added = redis.pcall('XADD', stream, '*', 'm', body)
+      local level, suspect = string.match(member, '^(%a+)(%+?):')
+      local stream = streams[level] or streams.normal
+      local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+      local added = redis.pcall('XADD', stream, '*', unpack(fields))
       if type(added) == 'table' then
         refusal = added
         break
@@ -77,11 +79,11 @@ for _, ability in ipairs(abilities) do
   local from, to = '[' .. ability .. ' ', '(' .. ability .. '!'
   local hints = {}
   repeat
-    local room = math.min(limit - moved, PAGE)
-    if room <= 0 or is_read_enough() or pages == PAGES then
+    local want = math.min(limit - moved, PAGE)
+    if want <= 0 or is_read_enough() or pages == PAGES then
       break
     end
-    hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', 0, room)
+    hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', 0, want)
     if #hints > 0 then
       pages = pages + 1
       local refusal = move(hints)
@@ -104,14 +106,7 @@ for stream, count in pairs(filled) do
   for _, of_stream in ipairs(read and not read.err and read or {}) do
     for _, entry in ipairs(of_stream[2]) do
       local id, fields = entry[1], entry[2]
-      if levels[stream] == 0 and fields[1] == 'w' and #fields == 2 then
-        -- A mark that only wakes is for whoever reads next.
-        redis.call('XADD', stream, '*', 'w', '1')
-        redis.call('XACK', stream, group, id)
-        redis.call('XDEL', stream, id)
-      else
-        delivered[#delivered + 1] = { levels[stream], id, 1, fields }
-      end
+      delivered[#delivered + 1] = { levels[stream], id, 1, fields }
     end
   end
 end

@@ -11,10 +11,7 @@ use crate::entry::EntryId;
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
-/// How many marks that only wake are told from messages when a queue is counted.
-const MARKS: usize = 100;
-
-static COUNT: Source = source!("bounded", "count");
+static COUNT: Source = source!("count");
 static REPLAY: Source = source!("pruned", "replay");
 static DELETE: Source = source!("bounded", "delete");
 static REMOVE: Source = source!("pruned", "remove");
@@ -25,7 +22,7 @@ static LIST_INDEX: Source = source!("bounded", "list_index");
 
 pub(crate) fn count(keys: &Keys) -> Call {
     let mut call = COUNT.call(&before_ready(keys, &[&keys.workers, &keys.scheduled, &keys.dead, &keys.dead_pruned]));
-    call.arg(GROUP).arg(MARKS);
+    call.arg(GROUP);
     call
 }
 
@@ -93,6 +90,11 @@ impl Indexed {
     /// The sorted set.
     pub(crate) fn index(self, keys: &Keys) -> &str {
         self.keys(keys)[0]
+    }
+
+    /// The hash of bodies.
+    pub(crate) fn bodies(self, keys: &Keys) -> &str {
+        self.keys(keys)[1]
     }
 
     /// The hashes of bodies, and of dead letters' reasons.

@@ -1,11 +1,10 @@
 use std::time::Duration;
 
+use actor_core::Inspect;
 use actor_core::broker::Broker;
 use actor_redis::{Audit, RedisBroker};
 
-use crate::server::{
-    Server, bodies, claim, dead_letter, end_lease, message, queue, release, retry, send, settle, worker,
-};
+use crate::server::{Server, claim, dead_letter, end_lease, message, queue, release, retry, send, settle, worker};
 
 async fn audit(broker: &RedisBroker) -> Audit {
     broker.audit(&queue(), 100_000).await.unwrap()
@@ -73,45 +72,39 @@ async fn what_nobody_holds_any_more_is_found_and_then_delivered_again() {
 }
 
 #[tokio::test]
-async fn scheduled_messages_whose_times_are_gone_are_found_and_then_due_at_once() {
+async fn indexes_that_were_deleted_are_named_and_a_repair_puts_back_all_that_was_in_them() {
     let server = Server::start();
     let broker = server.broker().await;
-    let later = (0..3).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
-    send(&broker, later.collect()).await;
-    let _: i64 = server.run("DEL {actor:mail}:scheduled");
-    let text = found(&broker).await;
-    assert_eq!(text.matches("is not scheduled and will not start: ").count(), 3, "{text}");
-    assert!(text.contains("ZADD {actor:mail}:scheduled 0 normal:"), "{text}");
-    let mut delivered = Vec::new();
-    while delivered.is_empty() {
-        // A worker's first claim looks, and every eighth look compares.
-        delivered = bodies(&claim(&broker, &worker(&broker).await, 10).await);
+    let consumer = worker(&broker).await;
+    let later = |number: i32| message(&number.to_string()).after(Duration::from_secs(600));
+    send(&broker, (0..2_000).map(later).collect()).await;
+    send(&broker, (0..300).map(|number| message(&number.to_string())).collect()).await;
+    for delivery in claim(&broker, &consumer, 300).await {
+        settle(&broker, &consumer, delivery.receipt, dead_letter("dead", "why")).await;
     }
-    delivered.sort();
-    assert_eq!(delivered, ["0", "1", "2"]);
-    assert_eq!(found(&broker).await, "");
-}
+    let _: i64 = server.run("DEL {actor:mail}:scheduled {actor:mail}:dead");
+    let _: i64 = server.run("DEL {actor}:queues");
+    // What is stored meanwhile has its place, and keeps it.
+    send(&broker, vec![later(2_000)]).await;
+    let text = found(&broker).await;
+    assert_eq!(text.matches("is not scheduled and will not start: ").count(), 20, "the first twenty: {text}");
+    assert!(text.contains("1980 more like these") && text.contains("280 more like these"), "{text}");
+    assert!(text.contains("`RedisBroker::repair` puts it back"), "{text}");
 
-#[tokio::test]
-async fn of_many_scheduled_messages_whose_times_are_gone_each_is_found() {
-    let server = Server::start();
-    let broker = server.broker().await;
-    let later = (0..2_000).map(|number| message(&number.to_string()).after(Duration::from_secs(600)));
-    send(&broker, later.collect()).await;
-    let _: i64 = server.run("DEL {actor:mail}:scheduled");
-    let all = async {
-        let (mut delivered, mut finder) = (0, worker(&broker).await);
-        while delivered == 0 {
-            // A worker's first claim looks, and every eighth look compares.
-            finder = worker(&broker).await;
-            delivered = claim(&broker, &finder, 500).await.len();
-        }
-        // Who has found some goes on at once.
-        while delivered < 2_000 {
-            delivered += claim(&broker, &finder, 500).await.len();
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(120), all).await.expect("some are never found");
+    let repair = broker.repair(&queue()).await.unwrap();
+    assert_eq!((repair.scheduled, repair.dead), (2_000, 300));
+    assert_eq!(broker.queues().await.unwrap(), [queue()]);
+    assert_eq!(found(&broker).await, "");
+    let counts = broker.counts(&queue()).await.unwrap();
+    assert_eq!((counts.scheduled, counts.dead), (2_001, 300));
+    let finder = worker(&broker).await;
+    let mut due = 0;
+    while due < 2_000 {
+        due += claim(&broker, &finder, 500).await.len();
+    }
+    assert_eq!(broker.counts(&queue()).await.unwrap().scheduled, 1, "the others were due at once");
+    let repair = broker.repair(&queue()).await.unwrap();
+    assert_eq!((repair.scheduled, repair.dead), (0, 0), "all has its place");
 }
 
 #[tokio::test]

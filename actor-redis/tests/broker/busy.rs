@@ -7,8 +7,8 @@ use actor_redis::RedisBroker;
 use crate::server::{LEASE, Server};
 use crate::warnings::Log;
 
-/// A worker's subscriptions, each of a queue of its own.
-fn subscriptions(count: usize) -> Vec<Consumer> {
+/// A worker's consumers, each of a queue of its own.
+fn consumers(count: usize) -> Vec<Consumer> {
     let worker = WorkerId::new("worker");
     (0..count).map(|number| Consumer::new(worker.clone(), format!("queue-{number}").parse().unwrap())).collect()
 }
@@ -18,10 +18,10 @@ fn set(raw: &mut redis::Connection, limit: &str) {
 }
 
 /// Claims once from each; the errors.
-async fn claim_all(broker: &RedisBroker, subscriptions: &[Consumer]) -> Vec<String> {
+async fn claim_all(broker: &RedisBroker, consumers: &[Consumer]) -> Vec<String> {
     let mut errors = Vec::new();
-    for subscription in subscriptions {
-        if let Err(error) = broker.claim(subscription, 1, &Wait::new(Duration::ZERO)).await {
+    for consumer in consumers {
+        if let Err(error) = broker.claim(consumer, 1, &Wait::new(Duration::ZERO)).await {
             assert!(error.is_transient(), "{error}");
             // A connection that was cut just before is not yet known to be.
             if !error.is_unknown() {
@@ -39,15 +39,15 @@ async fn a_server_that_takes_only_some_connections_is_away_once_until_it_takes_a
     let _here = tracing::subscriber::set_default(subscriber);
     let server = Server::with(&["--appendonly", "yes"]);
     let broker = server.broker().await;
-    let subscriptions = subscriptions(8);
-    // One for what is sent, one for the heartbeat, and one for each subscription are ten; the test has one.
-    let queues: Vec<_> = subscriptions.iter().map(|subscription| subscription.queue.clone()).collect();
-    broker.register(&subscriptions[0].worker, &queues, LEASE).await.unwrap();
+    let consumers = consumers(8);
+    // One for what is sent, one for the heartbeat, and one for each consumer are ten; the test has one.
+    let queues: Vec<_> = consumers.iter().map(|consumer| consumer.queue.clone()).collect();
+    broker.register(&consumers[0].worker, &queues, LEASE).await.unwrap();
     let mut raw = server.raw();
     set(&mut raw, "6");
     let (began, mut refusals) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(2) {
-        let errors = claim_all(&broker, &subscriptions).await;
+        let errors = claim_all(&broker, &consumers).await;
         refusals += errors.len();
         for error in errors {
             assert!(error.contains("`maxclients`") && error.contains(" connections so far"), "{error}");
@@ -58,6 +58,6 @@ async fn a_server_that_takes_only_some_connections_is_away_once_until_it_takes_a
     assert!(refusals > 0);
     assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 0));
     set(&mut raw, "100");
-    while !claim_all(&broker, &subscriptions).await.is_empty() {}
+    while !claim_all(&broker, &consumers).await.is_empty() {}
     assert_eq!((log.count("redis is away"), log.count("connected again")), (1, 1));
 }

@@ -71,19 +71,6 @@ async fn far_too_many_go_in_bounded_steps_until_they_are_gone() {
     }
 }
 
-#[tokio::test]
-async fn dead_letters_whose_times_are_gone_are_listed_again() {
-    let server = Server::start();
-    let broker = server.broker().await;
-    dead_letter_some(&broker, 20).await;
-    let _: i64 = server.run("DEL {actor:mail}:dead");
-    for _ in 0..20 {
-        dead_letter_some(&broker, 1).await;
-    }
-    assert_eq!(broker.counts(&queue()).await.unwrap().dead, 40);
-    assert!(broker.audit(&queue(), 1_000).await.unwrap().violations.is_empty());
-}
-
 /// A broker that keeps a hundred dead letters for an hour.
 async fn keeps_a_hundred(server: &Server) -> RedisBroker {
     let hundred = NonZeroU64::new(100).unwrap();

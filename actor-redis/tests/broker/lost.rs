@@ -33,7 +33,7 @@ async fn beside_the_dead(server: &Server, broker: &RedisBroker) -> Consumer {
 async fn a_message_in_a_lost_answer_to_a_claim_is_delivered_by_the_next() {
     let (server, proxy, broker) = spoiled().await;
     let consumer = worker(&broker).await;
-    // The subscription is connected before the answer is lost.
+    // The consumer is connected before the answer is lost.
     assert!(claim(&broker, &consumer, 1).await.is_empty());
     let before = server.broker().await;
     send(&before, vec![message("held")]).await;
@@ -78,20 +78,6 @@ async fn a_message_in_a_lost_answer_to_a_recovery_is_delivered_by_the_next_claim
     assert_eq!(delivered[0].crashes, 1);
     assert!(claim(&broker, &alive, 1).await.is_empty());
     assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_message_that_tells_of_a_crash_is_recovered_last_and_alone() {
-    let server = Server::start();
-    let broker = server.broker().await;
-    let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    let [a, suspect, b] = [r#"{"id":1,"crashes":0}"#, r#"{"id":2,"crashes" : 12}"#, r#"{"id":3,"crashes":0}"#];
-    send(&broker, [a, a, suspect, b, b].map(message).into()).await;
-    claim(&broker, &dead, 5).await;
-    end_lease(&server, &dead);
-    for step in [&[a, a, b, b][..], &[suspect], &[]] {
-        assert_eq!(bodies(&broker.recover(&alive, 10, Duration::ZERO).await.unwrap()), step);
-    }
 }
 
 #[tokio::test]
@@ -301,7 +287,7 @@ async fn a_claim_that_was_dropped_while_it_told_others_what_is_due_loses_nothing
     });
     server.until_a_read_waits().await;
     send(&elsewhere, vec![message("due").after(Duration::from_secs(8))]).await;
-    server.until_no_mark_is_left().await;
+    server.until_woken().await;
     server.until_a_read_waits().await;
     proxy.hold_the_next_request();
     send(&elsewhere, vec![message("a")]).await;
@@ -360,7 +346,7 @@ async fn a_message_whose_settlement_redis_has_forgotten_is_delivered_again() {
     let _: redis::Value = server.run(&read);
     assert!(claim(&broker, &consumer, 1).await.is_empty(), "nobody has been away");
     server.cut_all();
-    // The subscription learns of it while it claims nothing: no answer is in doubt.
+    // The consumer learns of it while it claims nothing: no answer is in doubt.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }

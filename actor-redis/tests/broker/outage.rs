@@ -225,13 +225,13 @@ async fn a_server_that_is_busy_with_a_script_takes_no_connection_of_which_nothin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_address_leads_elsewhere_a_server_that_became_read_only_is_left() {
-    let former = Server::start();
+    let former = Server::alone(&[]);
     let proxy = Proxy::before(&former).await;
     let broker = RedisBroker::connect(&proxy.url()).await.unwrap();
     let consumer = worker(&broker).await;
     assert!(claim(&broker, &consumer, 1).await.is_empty());
     // As after a failover: the former primary is the replica of somebody, and cuts nobody.
-    let promoted = Server::start();
+    let promoted = Server::alone(&[]);
     proxy.lead_to(&promoted);
     let _: String = former.run("REPLICAOF 127.0.0.1 1");
     until_it_works(&broker).await;

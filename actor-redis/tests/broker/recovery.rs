@@ -5,7 +5,9 @@ use actor_core::delivery::{Delivery, Renewal};
 use actor_core::settlement::{Outcome, Settled};
 use actor_core::{Inspect, Priority};
 
-use crate::server::{LEASE, Server, bodies, claim, end_lease, message, message_of, queue, send, settle, worker};
+use crate::server::{
+    LEASE, Server, bodies, claim, end_lease, message, message_of, queue, send, settle, wait_and_claim, worker,
+};
 
 async fn deaths(broker: &actor_redis::RedisBroker, consumer: &actor_core::delivery::Consumer) -> bool {
     let renewed = broker.renew(&consumer.worker, &[queue()], LEASE).await.unwrap();
@@ -145,17 +147,37 @@ async fn a_worker_that_died_with_nothing_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_mark_that_woke_a_worker_that_died_is_no_message() {
+async fn what_woke_a_worker_that_died_is_no_message_and_stays_with_nobody() {
     let server = Server::start();
     let broker = server.broker().await;
     let (dead, alive) = (worker(&broker).await, worker(&broker).await);
-    let _: String = server.run("XADD {actor:mail}:ready:high:released * w 1");
-    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:ready:high:released >", dead.worker);
+    let _: String = server.run("XADD {actor:mail}:wake * w 1");
+    let read = format!("XREADGROUP GROUP workers {} STREAMS {{actor:mail}}:wake >", dead.worker);
     let _: redis::Value = server.run(&read);
     end_lease(&server, &dead);
+    assert!(server.holds_a_wake());
     assert!(broker.recover(&alive, 10, Duration::ZERO).await.unwrap().is_empty());
-    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:released"), 0);
+    assert!(!server.holds_a_wake());
     assert!(!deaths(&broker, &alive).await);
+}
+
+/// A claim that does not wait may be woken and end.
+#[tokio::test]
+async fn a_worker_that_was_woken_and_deregistered_held_nothing() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let (woken, alive) = (worker(&broker).await, worker(&broker).await);
+    assert!(claim(&broker, &woken, 1).await.is_empty());
+    send(&broker, vec![message("a").after(Duration::from_millis(1))]).await;
+    assert!(claim(&broker, &woken, 1).await.is_empty());
+    assert!(server.holds_a_wake());
+    broker.deregister(&woken.worker, &[queue()]).await.unwrap();
+    assert!(!server.holds_a_wake());
+    assert!(!deaths(&broker, &alive).await);
+    // It claims all the same, as nobody should, and is then one that died with it.
+    assert_eq!(bodies(&wait_and_claim(&broker, &woken).await), ["a"]);
+    let recovered = broker.recover(&alive, 10, Duration::ZERO).await.unwrap();
+    assert_eq!((recovered[0].crashes, recovered[0].interruptions), (1, 0));
 }
 
 #[tokio::test]

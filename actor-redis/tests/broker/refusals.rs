@@ -124,7 +124,7 @@ async fn a_server_that_is_no_redis_is_refused() {
 
 #[tokio::test]
 async fn a_missing_or_wrong_password_is_named_and_never_shown() {
-    let server = Server::with(&["--requirepass", "open sesame"]);
+    let server = Server::alone(&["--requirepass", "open sesame"]);
     let socket = server.socket();
     let error = refusal(&server.url()).await;
     assert!(error.is_denied() && !error.is_transient(), "{error}");
@@ -271,7 +271,7 @@ async fn a_worker_can_start_out_of_memory_at_a_queue_that_never_had_one() {
 
 #[tokio::test]
 async fn a_read_only_replica_is_named() {
-    let server = Server::start();
+    let server = Server::alone(&[]);
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     send(&broker, vec![message("a")]).await;
@@ -288,7 +288,7 @@ async fn a_read_only_replica_is_named() {
 #[tokio::test]
 async fn a_server_that_is_loading_is_waited_for() {
     // A server that loads takes requests after every 2 MB, and here it needs a while for these.
-    let mut server = Server::with(&["--key-load-delay", "300", "--rdbcompression", "no"]);
+    let mut server = Server::alone(&["--key-load-delay", "300", "--rdbcompression", "no"]);
     let mut fill = redis::pipe();
     for number in 0..4_000 {
         fill.cmd("SET").arg(number).arg("x".repeat(4096)).ignore();
@@ -368,7 +368,7 @@ async fn two_namespaces_share_a_server_and_see_nothing_of_each_other() {
 
 #[tokio::test]
 async fn a_database_of_its_own_is_used() {
-    let server = Server::start();
+    let server = Server::alone(&[]);
     let broker = RedisBroker::connect(&format!("{}?db=3", server.url())).await.unwrap();
     send(&broker, vec![message("a")]).await;
     assert_eq!(server.run::<i64>("DBSIZE"), 0);

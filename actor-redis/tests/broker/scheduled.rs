@@ -31,14 +31,7 @@ async fn a_worker_that_waits_is_woken_for_what_becomes_due() {
     assert_eq!(bodies(&waiting.await.unwrap()), ["soon"]);
     assert!(sent.elapsed() >= SOON, "it came after {:?}", sent.elapsed());
     assert!(sent.elapsed() < PROMPT, "it came after {:?}", sent.elapsed());
-    // What woke the worker was not in flight, and is gone.
-    assert_eq!(server.run::<i64>("XLEN {actor:mail}:ready:high:released"), 0);
-    assert_eq!(
-        server
-            .run::<(i64, redis::Value, redis::Value, redis::Value)>("XPENDING {actor:mail}:ready:high:released workers")
-            .0,
-        0
-    );
+    assert!(!server.is_wake_unread() && !server.holds_a_wake());
 }
 
 #[tokio::test]
@@ -182,7 +175,7 @@ async fn one_knows(
     server.until_a_read_waits().await;
     let sent = Instant::now();
     send(broker, vec![message("due").after(LATER)]).await;
-    server.until_no_mark_is_left().await;
+    server.until_woken().await;
     server.until_a_read_waits().await;
     let waits = start_waiting(broker, &two, &Wait::new(HOUR));
     server.until_two_reads_wait().await;
@@ -236,20 +229,19 @@ async fn a_busy_worker_does_not_pass_on_for_ever_what_it_has_seen_to() {
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
     assert!(claim(&broker, &consumer, 1).await.is_empty());
-    let _: String = server.run("XADD {actor:mail}:ready:high:released * w 1");
+    let _: String = server.run("XADD {actor:mail}:wake * w 1");
     send(&broker, (0..10).map(|number| message(&number.to_string())).collect()).await;
     // It has not looked for this yet.
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
-    let marks = || server.run::<i64>("XLEN {actor:mail}:ready:high:released");
-    assert_eq!(marks(), 2);
-    // Busy subscriptions pass on once a second at most: now this one may again.
+    assert!(server.is_wake_unread(), "what it was woken for, it has passed on");
+    // Busy consumers wake others once a second at most: now this one may again.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
-    assert_eq!(marks(), 0);
+    assert!(!server.is_wake_unread());
 }
 
-/// As one does that died with the mark that woke it.
+/// As where the worker died that was woken for it.
 #[tokio::test]
 async fn a_retry_wakes_a_worker_for_what_is_overdue_and_nobody_looks_at() {
     let server = Server::start();
@@ -257,15 +249,16 @@ async fn a_retry_wakes_a_worker_for_what_is_overdue_and_nobody_looks_at() {
     let consumer = worker(&broker).await;
     send(&broker, ["a", "b", "c"].map(message).into()).await;
     let mut held = claim(&broker, &consumer, 3).await.into_iter().map(|delivery| delivery.receipt);
-    let marks = || server.run::<u64>("XLEN {actor:mail}:ready:high:released");
     settle(&broker, &consumer, held.next().unwrap(), retry("a", Duration::from_millis(1))).await;
-    assert_eq!(marks(), 1, "nothing else is due sooner");
-    let _: u64 = server.run("XTRIM {actor:mail}:ready:high:released MAXLEN 0");
+    assert!(server.is_wake_unread(), "nothing else is due sooner");
+    let read = "XREADGROUP GROUP workers dead STREAMS {actor:mail}:wake >";
+    let _: redis::Value = server.run(read);
     let member: Vec<String> = server.run("ZRANGE {actor:mail}:scheduled 0 0");
     let _: u64 = server.run(&format!("ZADD {{actor:mail}}:scheduled 1 {}", member[0]));
     for body in ["b", "c"] {
         settle(&broker, &consumer, held.next().unwrap(), retry(body, Duration::from_millis(1))).await;
-        assert_eq!(marks(), 1, "one is enough");
+        assert!(server.is_wake_unread());
+        assert_eq!(server.run::<u64>("XLEN {actor:mail}:wake"), 1, "one is enough");
     }
 }
 
@@ -284,7 +277,7 @@ async fn what_is_due_is_not_missed_where_the_answer_that_told_of_it_was_lost() {
     proxy.swallow_the_next_answer();
     send(&server.broker().await, vec![message("soon").after(Duration::from_millis(1))]).await;
     assert!(claiming.await.unwrap().is_err());
-    // By itself the subscription looks at what is due no sooner than after eleven seconds.
+    // By itself the consumer looks at what is due no sooner than after eleven seconds.
     let claimed = tokio::time::timeout(Duration::from_secs(8), wait_and_claim(&broker, &consumer)).await;
     assert_eq!(bodies(&claimed.expect("it looks")), ["soon"]);
 }

@@ -1,5 +1,6 @@
 //! A `redis-server` of a test's own, and the worker that a test plays.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) struct Server {
     child: Child,
     args: Vec<String>,
     dir: TempDir,
+    is_cluster: bool,
 }
 
 impl Server {
@@ -28,11 +30,23 @@ impl Server {
     }
 
     /// With more settings, as on `redis-server`'s command line.
+    ///
+    /// Where the variable `ACTOR_TEST_CLUSTER` is set, it is a cluster of one, which refuses whatever touches two hash
+    /// slots.
     pub(crate) fn with(args: &[&str]) -> Self {
+        Self::launched(args, std::env::var_os("ACTOR_TEST_CLUSTER").is_some())
+    }
+
+    /// With settings that no cluster has, or that show what is said of one that is none.
+    pub(crate) fn alone(args: &[&str]) -> Self {
+        Self::launched(args, false)
+    }
+
+    fn launched(args: &[&str], is_cluster: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let child = launch(&dir, &args, "eady to accept connections");
-        Self { child, args, dir }
+        let child = launch(&dir, &args, is_cluster, "eady to accept connections");
+        Self { child, args, dir, is_cluster }
     }
 
     /// On a port too, with the settings that go with it.
@@ -81,12 +95,12 @@ impl Server {
 
     /// Starts it again where it was, with what it had saved.
     pub(crate) fn start_again(&mut self) {
-        self.child = launch(&self.dir, &self.args, "eady to accept connections");
+        self.child = launch(&self.dir, &self.args, self.is_cluster, "eady to accept connections");
     }
 
     /// Starts it again, and does not wait until it has loaded what it had saved.
     pub(crate) fn start_loading(&mut self) {
-        self.child = launch(&self.dir, &self.args, "Loading RDB");
+        self.child = launch(&self.dir, &self.args, self.is_cluster, "Loading RDB");
     }
 
     /// Stops it from doing anything, with its connections open.
@@ -121,11 +135,24 @@ impl Server {
         self.until_reads_wait(|count| count == 2).await;
     }
 
-    /// Waits until a worker has taken note of what woke it.
-    pub(crate) async fn until_no_mark_is_left(&self) {
-        while self.run::<i64>("XLEN {actor:mail}:ready:high:released") > 0 {
+    /// Waits until a worker was woken, and has looked at what for.
+    pub(crate) async fn until_woken(&self) {
+        while self.is_wake_unread() || self.holds_a_wake() {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Whether nobody was woken yet by what was written last to wake somebody.
+    pub(crate) fn is_wake_unread(&self) -> bool {
+        let [last]: [(String, redis::Value); 1] = self.run("XREVRANGE {actor:mail}:wake + - COUNT 1");
+        let [group]: [HashMap<String, redis::Value>; 1] = self.run("XINFO GROUPS {actor:mail}:wake");
+        group["last-delivered-id"] != redis::Value::BulkString(last.0.into())
+    }
+
+    /// Whether somebody was woken, and has not looked at what for.
+    pub(crate) fn holds_a_wake(&self) -> bool {
+        let pending: (i64, redis::Value, redis::Value, redis::Value) = self.run("XPENDING {actor:mail}:wake workers");
+        pending.0 > 0
     }
 
     /// Holds back whatever writes, as a server does that hands over to its replica.
@@ -166,10 +193,26 @@ impl Drop for Server {
     }
 }
 
+/// Has a cluster of one serve every slot, and waits until it does, which takes two seconds.
+fn serve_all_slots(dir: &TempDir) {
+    let mut raw = redis::Client::open(format!("redis+unix://{}", dir.path().join("s").display()))
+        .and_then(|client| client.get_connection())
+        .unwrap();
+    // Refused where it was started again and has them.
+    let _ = redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).exec(&mut raw);
+    while !redis::cmd("CLUSTER").arg("INFO").query::<String>(&mut raw).unwrap().contains("cluster_state:ok") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Starts a server, and waits until its log says `until`.
-fn launch(dir: &TempDir, args: &[String], until: &str) -> Child {
+fn launch(dir: &TempDir, args: &[String], is_cluster: bool, until: &str) -> Child {
     let mut command = Command::new("redis-server");
     command.current_dir(dir.path()).args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no"]);
+    if is_cluster {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        command.args(["--cluster-enabled", "yes", "--cluster-port", &free.to_string()]);
+    }
     let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
         panic!("redis-server cannot be run ({error}): install Redis 6.2 or newer (apt, dnf or brew install redis)")
     });
@@ -185,6 +228,9 @@ fn launch(dir: &TempDir, args: &[String], until: &str) -> Child {
     }
     // So that it never waits for someone to read its log.
     std::thread::spawn(move || log.for_each(drop));
+    if is_cluster {
+        serve_all_slots(dir);
+    }
     child
 }
 

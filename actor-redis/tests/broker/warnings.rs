@@ -58,7 +58,7 @@ async fn log_of_two_connections(server: &Server) -> Log {
 
 #[tokio::test]
 async fn a_server_that_may_evict_messages_is_warned_of_once() {
-    let server = Server::with(&["--maxmemory-policy", "allkeys-lru", "--appendonly", "yes"]);
+    let server = Server::alone(&["--maxmemory-policy", "allkeys-lru", "--appendonly", "yes"]);
     let log = log_of_two_connections(&server).await;
     assert_eq!(log.count("WARN"), 1);
     assert_eq!(log.count("maxmemory-policy noeviction"), 1);
@@ -66,7 +66,7 @@ async fn a_server_that_may_evict_messages_is_warned_of_once() {
 
 #[tokio::test]
 async fn a_server_that_keeps_nothing_is_warned_of_once() {
-    let log = log_of_two_connections(&Server::start()).await;
+    let log = log_of_two_connections(&Server::alone(&[])).await;
     assert_eq!(log.count("WARN"), 1);
     assert_eq!(log.count("appendonly yes"), 1);
 }
@@ -90,7 +90,7 @@ async fn a_part_of_a_cluster_is_warned_of_once() {
 
 #[tokio::test]
 async fn a_server_that_will_not_close_a_broken_connection_is_warned_of_once() {
-    let server = Server::with(&["--appendonly", "yes"]);
+    let server = Server::alone(&["--appendonly", "yes"]);
     let _: String = server.run("ACL SETUSER worker on >secret ~* +@all -client +client|id +client|unblock");
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
@@ -109,7 +109,7 @@ async fn the_most_talkative_log_has_no_password() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(log.clone()).finish();
     let _here = tracing::subscriber::set_default(subscriber);
-    let mut server = Server::with(&["--requirepass", "hunter2"]);
+    let mut server = Server::alone(&["--requirepass", "hunter2"]);
     let [right, wrong] = ["hunter2", "not-hunter2"].map(|password| format!("{}?pass={password}", server.url()));
     let _ = RedisBroker::connect(&wrong).await.unwrap_err();
     let broker = RedisBroker::connect(&right).await.unwrap();
@@ -128,7 +128,7 @@ async fn the_most_talkative_log_has_no_password() {
 
 #[tokio::test]
 async fn a_server_with_snapshots_is_not_warned_of() {
-    let server = Server::start();
+    let server = Server::alone(&[]);
     redis::cmd("CONFIG").arg("SET").arg("save").arg("3600 1").exec(&mut server.raw()).unwrap();
     assert_eq!(log_of_two_connections(&server).await.count("WARN"), 0);
 }

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::{Figure, Result};
+use crate::{Figure, Result, cargo};
 
 /// Runs a benchmark of the workspace at `root`, built as this program was, and calls `each` with each figure as it
 /// comes. `arguments` follow `--`, after `--json`.
@@ -18,9 +18,7 @@ pub fn figures(
     arguments: impl IntoIterator<Item = impl AsRef<str>>,
     mut each: impl FnMut(Figure),
 ) -> Result {
-    // Cargo passes its own path to what it runs.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
     // A test uses the features of the other tests, so that nothing is built twice.
     let how: &[&str] =
         if cfg!(debug_assertions) { &["test", "--quiet", "--workspace", "--all-features"] } else { &["bench"] };

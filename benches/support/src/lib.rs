@@ -5,6 +5,7 @@
 //! each message ran exactly once. The [`Report`] shows the medians, their ranges and their ratio.
 
 mod args;
+mod cargo;
 pub mod collect;
 mod cost;
 pub mod floor;
@@ -22,6 +23,7 @@ mod tally;
 pub mod work;
 
 pub use args::Args;
+pub use cargo::cargo;
 pub use cost::{Cost, Meter};
 pub use machine::machine;
 pub use pace::Pace;

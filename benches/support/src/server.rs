@@ -4,10 +4,12 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use actor_redis::RedisBroker;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::floor::Floor;
 
 /// Longer than anything here takes.
 const HANG: Duration = Duration::from_secs(300);
@@ -102,12 +104,28 @@ impl Server {
     }
 
     /// Removes everything.
+    async fn clear(&self) -> Result {
+        Ok(redis::cmd("FLUSHALL").arg("SYNC").exec_async(&mut self.admin.clone()).await?)
+    }
+
+    /// A new broker, after everything was removed.
     ///
     /// # Errors
     ///
     /// Redis did not answer.
-    pub async fn clear(&self) -> Result {
-        Ok(redis::cmd("FLUSHALL").arg("SYNC").exec_async(&mut self.admin.clone()).await?)
+    pub async fn broker(&self) -> Result<RedisBroker> {
+        self.clear().await?;
+        Ok(RedisBroker::connect(&self.url()).await?)
+    }
+
+    /// A new floor, after everything was removed.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer.
+    pub async fn floor(&self) -> Result<Floor> {
+        self.clear().await?;
+        Floor::connect(&self.url()).await
     }
 
     /// The CPU time it has used, in user and kernel mode, including background threads.

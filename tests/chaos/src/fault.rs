@@ -183,10 +183,10 @@ impl Fault {
             (Self::FlushScripts, _) => stage.redis("SCRIPT FLUSH")?,
             (Self::KillClients, _) => stage.redis("CLIENT KILL TYPE normal")?,
             (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(rng, "workers")))?,
-            (Self::LoseScheduled, _) => stage.redis(&format!("DEL {}", key(rng, "scheduled")))?,
+            (Self::LoseScheduled, _) => lose_index(stage, rng, "scheduled")?,
             (Self::LoseConsumers, _) => lose_consumers(stage, rng)?,
             (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(rng)))?,
-            (Self::LoseDead, _) => stage.redis(&format!("DEL {}", key(0, "dead")))?,
+            (Self::LoseDead, _) => lose_index(stage, 0, "dead")?,
             (Self::LoseQueues, _) => stage.redis(&format!("DEL {{{NAMESPACE}}}:queues"))?,
             (Self::HandOver, _) => stage.hand_over()?,
             (Self::FailOver, _) => stage.part()?,
@@ -284,8 +284,24 @@ impl Fault {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Victim(pub(crate) Option<usize>);
 
+fn queue(rng: u64) -> &'static str {
+    QUEUES[(rng % QUEUES.len() as u64) as usize]
+}
+
 fn key(rng: u64, name: &str) -> String {
-    storage::key(QUEUES[(rng % QUEUES.len() as u64) as usize], name)
+    storage::key(queue(rng), name)
+}
+
+/// Deletes an index of bodies, and repairs the queue, as a person would who has read what the auditor found.
+fn lose_index(stage: &Stage, rng: u64, name: &str) -> redis::RedisResult<()> {
+    stage.redis(&format!("DEL {}", key(rng, name)))?;
+    let (broker, queue) = (stage.broker.clone(), queue(rng).parse().expect("a queue of this suite"));
+    tokio::spawn(async move {
+        while broker.repair(&queue).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    Ok(())
 }
 
 fn stream(rng: u64) -> String {

@@ -94,7 +94,7 @@ impl Scenario {
     /// Why a rule need not hold here, or `None`.
     pub(crate) fn excuse(&self, rule: &str) -> Option<&'static str> {
         if !self.timed && judge::TIMES.contains(&rule) {
-            return Some("--untimed: other work on this machine may be what made it late");
+            return Some("--untimed: other work on this machine may have made it late");
         }
         self.excused.iter().find(|(excused, _)| *excused == rule).map(|(_, why)| *why)
     }
@@ -117,20 +117,20 @@ impl Scenario {
 }
 
 const UNKNOWN_HOLDERS: &[(&str, &str)] = &[
-    (judge::EXCLUSION, "who held what was deleted: it is delivered again while it may still run"),
-    (judge::TOKENS, "how often it was in flight was deleted"),
-    (judge::BOUNDED, "how often it was in flight was deleted"),
-    (judge::ATTEMPTS, "a failure of a holder that was forgotten changes nothing"),
+    (judge::EXCLUSION, "the holder was deleted: the message is delivered again while it may still run"),
+    (judge::TOKENS, "the delivery count was deleted"),
+    (judge::BOUNDED, "the delivery count was deleted"),
+    (judge::ATTEMPTS, "a failure of a deleted holder changes nothing"),
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
 
 /// What a dead master had not replicated is lost: that a message was in flight, settled or retried. Lost acknowledged
 /// messages are counted separately; they are excused only if sent while the replica was disconnected.
 const FAILED_OVER: &[(&str, &str)] = &[
-    (judge::EXCLUSION, "that it was in flight was lost with the master: it is delivered again while it still runs"),
-    (judge::TOKENS, "how often it was in flight was lost with the master"),
-    (judge::BOUNDED, "that it was settled was lost with the master"),
-    (judge::ATTEMPTS, "that it was tried was lost with the master"),
+    (judge::EXCLUSION, "the delivery was lost with the master: the message is delivered again while it still runs"),
+    (judge::TOKENS, "the delivery count was lost with the master"),
+    (judge::BOUNDED, "the settlement was lost with the master"),
+    (judge::ATTEMPTS, "the attempt was lost with the master"),
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
 
@@ -224,7 +224,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             gap_ms: (1_000, 4_000),
             ..one(
                 "deploy",
-                "SIGTERM of workers, and SIGKILL a grace later, after the shutdown timeout and before it",
+                "SIGTERM of workers, then SIGKILL after a grace period longer or shorter than the shutdown timeout",
                 &[],
             )
             .dense()
@@ -235,11 +235,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             faults: vec![(RollBack, 3), (RollBackAll, 2)],
             workers: 4,
             gap_ms: (500, 2_500),
-            ..one(
-                "rolling-deploy",
-                "workers of two versions, of which one lacks an actor, take each other's place",
-                &[],
-            )
+            ..one("rolling-deploy", "workers of two versions, of which one lacks an actor, replace each other", &[])
         },
         Scenario {
             under: limited_in_threads,
@@ -258,7 +254,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             .dense()
         },
         one("kill-redis", "Redis SIGKILLed and restarted on its append-only file", &[KillRedis]),
-        one("long-outage", "Redis away for about a lease, or longer: nobody is declared dead for it", &[LongOutage]),
+        one("long-outage", "Redis unavailable for about a lease, or longer: nobody is declared dead", &[LongOutage]),
         one("freeze-redis", "Redis frozen with SIGSTOP", &[FreezeRedis]),
         one("slow-loading", "Redis answers LOADING", &[SlowLoading]),
         one("out-of-memory", "Redis refuses writes with OOM", &[OutOfMemory]),
@@ -268,7 +264,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             gap_ms: (3_000, 6_000),
             ..one(
                 "hand-over",
-                "a replica is promoted, its master takes no writes any more, clients follow",
+                "a planned failover: a replica is promoted, its master refuses writes, clients follow",
                 &[HandOver],
             )
         },
@@ -276,18 +272,26 @@ pub(crate) fn all() -> Vec<Scenario> {
             promoter: Some(Promoter::Sentinel),
             gap_ms: (4_000, 7_000),
             excused: FAILED_OVER,
-            ..one("failover", "the master dies parted from its replica, which Sentinel promotes", &[FailOver])
+            ..one(
+                "failover",
+                "the master dies while its replica is disconnected; Sentinel promotes the replica",
+                &[FailOver],
+            )
         },
         Scenario {
             promoter: Some(Promoter::Sentinel),
             gap_ms: (4_000, 7_000),
             waits: true,
             excused: FAILED_OVER,
-            ..one("failover-wait", "the same, where producers WAIT for the replica: nothing may be lost", &[FailOver])
+            ..one(
+                "failover-wait",
+                "the same with producers that WAIT for the replica: nothing may be lost",
+                &[FailOver],
+            )
         },
         Scenario {
             disk: DiskSize::Small,
-            ..one("disk-full", "the disk is full: Redis, which must write before it answers, ends itself", &[FillDisk])
+            ..one("disk-full", "the disk is full: Redis, which must write before it answers, exits", &[FillDisk])
         },
         Scenario {
             disk: DiskSize::Small,
@@ -314,8 +318,12 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("kill-clients", "CLIENT KILL of every client", &[KillClients]),
         one("lose-workers", "the index of leases is deleted", &[LoseWorkers]).dense(),
         Scenario {
-            excused: &[(judge::WAITS, "the times were in the index: what had one starts early, rather than never")],
-            ..one("lose-scheduled", "the index of scheduled messages is deleted", &[LoseScheduled]).dense()
+            excused: &[(
+                judge::WAITS,
+                "the times were in the index: scheduled messages start early, rather than never",
+            )],
+            ..one("lose-scheduled", "the index of scheduled messages is deleted, and repaired", &[LoseScheduled])
+                .dense()
         },
         Scenario {
             excused: UNKNOWN_HOLDERS,
@@ -325,14 +333,11 @@ pub(crate) fn all() -> Vec<Scenario> {
             excused: UNKNOWN_HOLDERS,
             ..one("lose-groups", "the consumer group of a stream is deleted", &[LoseGroups]).dense()
         },
-        one("lose-dead", "the index of dead letters is deleted", &[LoseDead]).dense(),
+        one("lose-dead", "the index of dead letters is deleted, and repaired", &[LoseDead]).dense(),
         one("lose-queues", "the list of queues is deleted", &[LoseQueues]).dense(),
         one("cut", "connections are cut and refused", &[Cut]),
         one("one-way", "the network passes one way only", &[Mute, Deaf]),
-        Scenario {
-            memory: Some(forgetful),
-            ..one("quiet-nat", "the network forgets connections that are quiet, and says nothing", &[])
-        },
+        Scenario { memory: Some(forgetful), ..one("quiet-nat", "the network silently drops idle connections", &[]) },
         one("snap", "connections are reset in the middle of an answer", &[Snap]),
         one("lag", "the network delays by 1 to 500 ms", &[Lag]),
         one("drip", "the network passes a few bytes at a time", &[Drip]),
@@ -340,7 +345,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("poison", "messages that abort their worker, among innocent neighbours", &[Poison]).dense(),
         Scenario {
             under: limited,
-            ..one("leak", "runs that take memory until a limit kills their worker", &[Leak]).dense()
+            ..one("leak", "runs that allocate until a limit kills their worker", &[Leak]).dense()
         },
     ]
 }

@@ -22,7 +22,7 @@ pub(crate) struct Storage {
     pub(crate) left: Vec<MessageId>,
     /// Those of a newer format among them, as stored, for newer workers.
     pub(crate) newer_format: HashMap<MessageId, String>,
-    /// The number of entries in flight by the groups. The last worker to stop may hold the entry that woke it.
+    /// The number of entries in flight by the groups.
     pub(crate) in_flight: u64,
     /// What should not be there.
     pub(crate) unexpected: Vec<String>,
@@ -50,7 +50,7 @@ pub(crate) fn key(queue: &str, name: &str) -> String {
     format!("{{{NAMESPACE}:{queue}}}:{name}")
 }
 
-/// The number of messages that have not ended. Wake entries do not count, nor messages for newer workers.
+/// The number of messages that have not ended. Messages for newer workers do not count.
 pub(crate) fn left(server: &Server) -> RedisResult<u64> {
     let mut connection = server.connection()?;
     let mut left = 0;
@@ -100,11 +100,10 @@ impl Storage {
             let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
                 cmd("XRANGE").arg(&stream).arg("-").arg("+").query(connection)?;
             entries.iter().filter_map(|(_, fields)| fields.get("m")).for_each(|body| self.not_at_its_end(body));
-            let is_mark = |id: &str| entries.iter().any(|(entry, fields)| entry == id && fields.contains_key("w"));
             // A deleted stream has no group.
             let pending = cmd("XPENDING").arg(&stream).arg("workers").arg("-").arg("+").arg(MANY).query(connection);
             let pending: Vec<(String, String, u64, u64)> = pending.unwrap_or_default();
-            self.in_flight += pending.iter().filter(|(id, ..)| !is_mark(id)).count() as u64;
+            self.in_flight += pending.len() as u64;
         }
         Ok(())
     }
@@ -126,7 +125,7 @@ impl Storage {
 
     /// Finds keys that `docs/redis-keys.md` does not name.
     fn find_unknown_keys(&mut self, connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "scheduled",
             "scheduled:bodies",
             "dead",
@@ -134,6 +133,7 @@ impl Storage {
             "dead:reasons",
             "dead:pruned",
             "parked",
+            "wake",
             "workers",
         ];
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);

@@ -57,7 +57,7 @@ pub(super) struct Player<'a, S> {
     /// Every delivery: its session, its receipt, and its number in the reference.
     deliveries: Vec<(usize, Receipt, usize)>,
     settlements: usize,
-    /// The sessions that deregistered, which renew no lease.
+    /// The sessions that deregistered, which claim nothing and renew no lease.
     deregistered: BTreeSet<usize>,
 }
 
@@ -180,6 +180,9 @@ impl<'a, S: Stage> Player<'a, S> {
     }
 
     async fn claim(&mut self, session: usize, max: usize) -> Result<(), String> {
+        if self.deregistered.contains(&session) {
+            return Ok(());
+        }
         let is_ready = self.reference.highest().is_some();
         let patience = if is_ready && max > 0 { PATIENCE } else { Duration::ZERO };
         let in_flight =

@@ -36,6 +36,8 @@ pub(super) struct Known {
     pub(super) place: Place,
     /// Whether it is scheduled because it was parked.
     pub(super) parked: bool,
+    /// Whether a worker has died with it.
+    pub(super) suspect: bool,
 }
 
 /// The settlement of a delivery.
@@ -64,7 +66,7 @@ pub(super) struct Reference {
 impl Reference {
     pub(super) fn send(&mut self, priority: Priority, body: String, scheduled: bool) {
         let place = if scheduled { Place::Scheduled } else { Place::Ready };
-        self.messages.push(Known { priority, body, place, parked: false });
+        self.messages.push(Known { priority, body, place, parked: false, suspect: false });
     }
 
     pub(super) fn register(&mut self, session: Session) {
@@ -194,9 +196,9 @@ impl Reference {
         (0..self.messages.len()).filter(|number| is_left(&self.messages[*number])).collect()
     }
 
-    /// Whether a worker died with the message in its last delivery.
+    /// Whether a worker has died with this message.
     pub(super) fn is_suspect(&self, number: Number) -> bool {
-        matches!(self.messages[number].place, Place::InFlight { crashes: 1.., .. })
+        self.messages[number].suspect
     }
 
     /// A recovery delivered these. Returns the number of each delivery, and how many workers died with it.
@@ -206,8 +208,10 @@ impl Reference {
         }
         let mut taken = Vec::new();
         for number in in_flight {
-            if let Place::InFlight { to, delivery, crashes, interruptions } = &mut self.messages[*number].place {
+            let Known { place, suspect, .. } = &mut self.messages[*number];
+            if let Place::InFlight { to, delivery, crashes, interruptions } = place {
                 *if self.leaving.contains(to) { &mut *interruptions } else { &mut *crashes } += 1;
+                *suspect |= *crashes > 0;
                 *to = by;
                 taken.push((*delivery, *crashes, *interruptions));
             }

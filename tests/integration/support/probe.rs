@@ -28,6 +28,15 @@ impl Probe {
     }
 }
 
+/// Reports `dropped` when a run drops it.
+pub struct Dropped(pub Probe);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.report("dropped");
+    }
+}
+
 impl Reports {
     /// Waits for the next report.
     pub async fn next(&mut self) -> String {

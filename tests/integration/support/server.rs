@@ -1,6 +1,7 @@
 //! A private redis-server.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,29 +11,46 @@ use tempfile::TempDir;
 use super::probe::within;
 
 /// A redis-server that ends with this value. It listens on a unix socket, so that tests need no ports.
+///
+/// Where the variable `ACTOR_TEST_CLUSTER` is set, it is a cluster of one, which refuses whatever touches two hash slots.
 #[derive(Debug)]
 pub struct RedisServer {
     directory: TempDir,
     process: Child,
     options: Vec<String>,
+    is_cluster: bool,
 }
+
+/// Nothing on disk.
+const VOLATILE: [&str; 4] = ["--save", "", "--appendonly", "no"];
 
 impl RedisServer {
     /// Starts a server that keeps nothing on disk.
     pub fn start() -> Self {
-        Self::with(&["--save", "", "--appendonly", "no"])
+        Self::with(&VOLATILE, is_cluster())
+    }
+
+    /// The same, and never a cluster, whose members are nobody's replicas.
+    pub fn alone() -> Self {
+        Self::with(&VOLATILE, false)
     }
 
     /// Starts a server that writes every command to its append-only file before it answers.
     pub fn durable() -> Self {
-        Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+        Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"], is_cluster())
     }
 
-    fn with(options: &[&str]) -> Self {
+    fn with(options: &[&str], is_cluster: bool) -> Self {
         let directory = TempDir::with_prefix("redis-").expect("a temporary directory can be made");
-        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        if is_cluster {
+            let free =
+                TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("there is a free port");
+            let cluster = ["--cluster-enabled", "yes", "--cluster-port", &free.port().to_string()];
+            options.extend(cluster.map(str::to_owned));
+        }
         let process = launch(&directory, &options);
-        let mut server = Self { directory, process, options };
+        let mut server = Self { directory, process, options, is_cluster };
         server.wait();
         server
     }
@@ -146,6 +164,13 @@ impl RedisServer {
             assert!(ended.is_none(), "redis-server ended at once: {ended:?}");
             std::thread::yield_now();
         }
+        if self.is_cluster {
+            // Refused where it was started again and has them. It takes two seconds to serve them.
+            self.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+            while !self.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
     }
 }
 
@@ -153,6 +178,10 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn is_cluster() -> bool {
+    std::env::var_os("ACTOR_TEST_CLUSTER").is_some()
 }
 
 fn launch(directory: &TempDir, options: &[String]) -> Child {

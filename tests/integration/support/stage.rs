@@ -81,6 +81,7 @@ impl Stage {
         // After a cut, the first call may be the one that notices.
         match self.inspect.counts(&name(queue)).await {
             Ok(counts) => counts,
+            Err(error) if error.is_no_such_queue() => Counts::default(),
             Err(_) => self.inspect.counts(&name(queue)).await.expect("the broker answers"),
         }
     }
@@ -103,7 +104,10 @@ impl Stage {
     pub async fn list(&self, queue: &str, state: State) -> Vec<Listed> {
         let (mut all, mut page) = (Vec::new(), Page::first(1_000));
         loop {
-            let listing = self.inspect.list(&name(queue), state, page.clone()).await.expect("the broker answers");
+            let listing = match self.inspect.list(&name(queue), state, page.clone()).await {
+                Err(error) if error.is_no_such_queue() => return all,
+                listing => listing.expect("the broker answers"),
+            };
             all.extend(listing.messages);
             page.after = listing.next;
             if page.after.is_none() {

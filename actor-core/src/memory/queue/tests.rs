@@ -19,7 +19,7 @@ fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
 
 fn dead_letter(queue: &mut Queue, body: &'static str, now: Moment) {
     let worker = WorkerId::new("w");
-    queue.store(Priority::Normal, body.into(), Duration::ZERO, now);
+    queue.store(Priority::Normal, body.into(), false, Duration::ZERO, now);
     let delivery = queue.claim(&worker, 1, now).pop().unwrap();
     let dead_letter = Outcome::DeadLetter { id: None, body: delivery.body, reason: "for a test".to_owned() }.into();
     assert_eq!(queue.settle(&worker, &delivery.receipt, &dead_letter, now), Settled::Applied);

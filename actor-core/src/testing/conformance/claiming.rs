@@ -67,6 +67,28 @@ pub async fn a_claim_of_one_priority_keeps_to_its_maximum<H: Harness>(harness: &
     scene.counts([1, 2, 0, 0]).await;
 }
 
+/// What is over must not wait in the hands of a worker that did not ask for it. Nothing of it is lost or overtaken.
+pub async fn a_claim_of_several_priorities_keeps_to_its_maximum<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let worker = scene.worker("worker").await;
+    // Nothing is known to wait at any priority.
+    scene.delivers_nothing(&worker).await;
+    let mut expected = Vec::new();
+    for priority in [Priority::Low, Priority::Normal, Priority::High] {
+        let bodies: Vec<_> = (0..7).map(|number| format!("{priority:?} {number}")).collect();
+        scene.enqueue(bodies.iter().map(|body| message(body, priority)).collect()).await;
+        expected.splice(..0, bodies);
+    }
+    let mut delivered = Vec::new();
+    while delivered.len() < expected.len() {
+        let some = scene.claim(&worker, 3).await;
+        assert!(some.len() <= 3, "{:?}", texts(&some));
+        delivered.extend(texts(&some));
+    }
+    assert_eq!(delivered, expected);
+    scene.counts([0, 21, 0, 0]).await;
+}
+
 /// Zero is not "as many as there are".
 pub async fn a_claim_of_none_delivers_none<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;

@@ -42,8 +42,6 @@ pub async fn messages_are_counted_in_every_state<H: Harness>(harness: &H) {
     scene.send(&["more"]).await;
     scene.enqueue(vec![message("more", Priority::High), message("more", Priority::Low)]).await;
     scene.counts([4, 1, 1, 1]).await;
-    let unused = scene.broker.counts(&QueueName::declared("conformance.unused")).await.expect(REACHED);
-    assert_eq!((unused.outstanding(), unused.dead, unused.paused), (0, 0, false));
 }
 
 /// And the others are not.
@@ -55,8 +53,36 @@ pub async fn a_queue_that_was_used_is_known<H: Harness>(harness: &H) {
         scene.queue = queue.clone();
         scene.send(&["it"]).await;
     }
-    scene.broker.counts(&QueueName::declared("conformance.unused")).await.expect(REACHED);
     assert_eq!(scene.broker.queues().await.expect(REACHED), [first, second]);
+}
+
+/// Zero would be taken for an answer. A queue that is empty was used, or a worker serves it.
+pub async fn a_queue_that_was_never_used_is_an_error_and_stays_unknown<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    scene.worker("worker").await;
+    let (broker, mistake) = (&scene.broker, QueueName::declared("conformanse"));
+    let refusals = [
+        broker.counts(&mistake).await.map(drop),
+        broker.list(&mistake, State::Dead, Page::first(10)).await.map(drop),
+        broker.replay(&mistake, Which::All).await.map(drop),
+        broker.purge(&mistake, State::Dead).await.map(drop),
+    ];
+    for refusal in refusals {
+        let error = refusal.expect_err("there is no such queue");
+        let text = error.to_string();
+        assert!(
+            error.is_no_such_queue()
+                && !error.is_transient()
+                && text.contains("`conformanse`")
+                && text.contains("`conformance`"),
+            "{text}"
+        );
+    }
+    assert_eq!(broker.queues().await.expect(REACHED), std::slice::from_ref(&scene.queue));
+    scene.counts([0, 0, 0, 0]).await;
+    assert!(scene.list(State::Dead).await.is_empty());
+    assert_eq!(broker.replay(&scene.queue, Which::All).await.expect(REACHED), 0);
+    assert_eq!(broker.purge(&scene.queue, State::Dead).await.expect(REACHED), 0);
 }
 
 /// In every state, without gaps and without repetitions.

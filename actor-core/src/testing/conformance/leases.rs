@@ -9,7 +9,7 @@ use super::scene::{LEASE, Scene, dead_lettered, message, release, retry, texts};
 use crate::broker::Broker;
 use crate::delivery::Renewal;
 use crate::settlement::{Outcome, Settled};
-use crate::{Priority, QueueName};
+use crate::{MessageId, Priority, QueueName};
 
 /// A worker that was killed says nothing more; its lease ends, and the next takes what it held.
 pub async fn a_dead_workers_messages_are_recovered_oldest_first<H: Harness>(harness: &H) {
@@ -268,6 +268,40 @@ pub async fn a_renewal_tells_of_deaths_until_all_is_recovered<H: Harness>(harnes
     assert_eq!(scene.recover(&other, 1).await.len(), 1);
     scene.recover(&other, 1).await;
     assert_eq!(scene.renew(&other).await, Renewal::held());
+}
+
+/// Its next crash may dead-letter it, wherever it was in between: nothing may be blamed for what runs beside it.
+pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: Harness>(harness: &H) {
+    let scene = Scene::new(harness).await;
+    let (killed, saves) = (scene.worker("killed").await, scene.worker("saves").await);
+    scene.send(&["released", "retried", "parked"]).await;
+    scene.deliver(&killed, 3).await;
+    scene.end_lease(&killed).await;
+    let recovered = scene.recover(&saves, 100).await;
+    let park = |body: &str| {
+        let (id, priority, ability) = (MessageId::new(), Priority::Normal, "a".to_owned());
+        Outcome::Park { id, priority, body: body.to_owned().into(), after: LEASE, ability }.into()
+    };
+    let again = [release("released"), retry("retried", Duration::ZERO), park("parked")];
+    for (delivery, settlement) in recovered.iter().zip(again) {
+        assert_eq!(scene.settle(&saves, delivery, settlement).await, Settled::Applied);
+    }
+    scene.send(&["innocent"]).await;
+    let victim = scene.worker("victim").await;
+    assert_eq!(scene.broker.unpark(&victim, &["a"], 1).await.expect("it can be reached").len(), 1);
+    scene.deliver(&victim, 3).await;
+    scene.end_lease(&victim).await;
+    let heir = scene.worker("heir").await;
+    assert_eq!(texts(&scene.recover(&heir, 100).await), ["innocent"]);
+    let mut alone = Vec::new();
+    for _ in 0..3 {
+        let recovered = scene.recover(&heir, 100).await;
+        assert_eq!(recovered.len(), 1, "{:?}", texts(&recovered));
+        alone.extend(texts(&recovered));
+    }
+    alone.sort();
+    assert_eq!(alone, ["parked", "released", "retried"]);
+    assert_eq!(texts(&scene.recover(&heir, 100).await), [""; 0]);
 }
 
 /// A worker recovers more than it can run at once, and hands the rest to others.

@@ -113,6 +113,7 @@ macro_rules! conformance_tests {
                 a_higher_priority_goes_first
                 a_delivery_ranks_its_message_by_priority
                 a_claim_of_one_priority_keeps_to_its_maximum
+                a_claim_of_several_priorities_keeps_to_its_maximum
                 a_claim_of_none_delivers_none
                 a_claim_on_an_empty_queue_ends_at_its_limit
                 claimers_at_once_never_share_a_message
@@ -162,6 +163,7 @@ macro_rules! conformance_tests {
                 a_late_success_counts_and_the_new_holders_does_not
                 a_late_failure_changes_nothing
                 a_renewal_tells_of_deaths_until_all_is_recovered
+                what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again
                 a_recovered_message_can_be_given_back
                 the_death_of_a_worker_that_was_stopping_is_no_crash
                 a_deregistered_workers_messages_were_interrupted
@@ -180,6 +182,7 @@ macro_rules! conformance_tests {
             inspecting {
                 messages_are_counted_in_every_state
                 a_queue_that_was_used_is_known
+                a_queue_that_was_never_used_is_an_error_and_stays_unknown
                 pages_show_every_message_once
                 a_listed_message_says_what_it_is
                 a_listed_message_is_read_again_until_it_moves_on

@@ -25,10 +25,10 @@ async fn what_is_revoked_before_it_began_never_begins() {
         },
         KEPT,
     );
-    let (tell, heard) = mpsc::channel();
+    let (began, begun) = mpsc::channel();
     let bodies = ["revoked", "dropped", "runs"].map(|name| {
-        let tell = tell.clone();
-        threads.run(move || tell.send(name).unwrap())
+        let began = began.clone();
+        threads.run(move || began.send(name).unwrap())
     });
     let [revoked, dropped, mut runs] = bodies;
     assert!(revoked.revoke(), "it has begun");
@@ -39,7 +39,7 @@ async fn what_is_revoked_before_it_began_never_begins() {
     held.into_iter().for_each(|work| drop(thread::spawn(work)));
     runs.ended().await.unwrap();
     assert!(!runs.revoke(), "it has not begun");
-    assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["runs"]);
+    assert_eq!(begun.try_iter().collect::<Vec<_>>(), ["runs"]);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_run_takes_a_thread_that_has_none_and_idle_threads_end() {
     let idle = || threads.0.lock().idle.len();
     for _ in 0..100 {
         threads.run(|| ()).ended().await.unwrap();
-        // It says so after the run's end.
+        // It is idle a moment after the run's end.
         while idle() == 0 && STARTED.load(Ordering::SeqCst) == 1 {
             thread::yield_now();
         }

@@ -1,4 +1,4 @@
-//! `GET /health`: whether an upload would be taken now.
+//! `GET /health`: whether the API would accept an upload now.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,17 +11,17 @@ use crate::problem::Problem;
 #[derive(Serialize)]
 pub(crate) struct Health {
     ready: u64,
-    delivered: u64,
+    in_flight: u64,
     scheduled: u64,
     dead: u64,
 }
 
-/// Asks the queue how it is.
+/// Answers with the queue's counts.
 pub(crate) async fn health(State(services): State<Services>) -> Result<Json<Health>, Problem> {
     let counts = services.queue.counts().await.map_err(|error| Problem::unhealthy(&error))?;
     Ok(Json(Health {
         ready: counts.ready,
-        delivered: counts.in_flight,
+        in_flight: counts.in_flight,
         scheduled: counts.scheduled,
         dead: counts.dead,
     }))

@@ -1,4 +1,4 @@
-//! The API: it takes uploads over HTTP and sends messages. It compiles and runs none of the work.
+//! The API: it takes uploads over HTTP and sends messages. It compiles none of the worker's code.
 
 mod adapters {
     pub(crate) mod queue;

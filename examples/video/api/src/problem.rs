@@ -25,12 +25,12 @@ impl Problem {
     pub(crate) fn not_sent(video_id: Uuid, error: &SendError) -> Self {
         tracing::error!(%video_id, error = error as &dyn Error, "the message was not sent");
         let what = if error.is_unknown() {
-            "the queue was asked and did not answer: the video may be processed all the same, so ask for its \
-             status before you upload it again"
+            "the queue did not answer: the video may still be processed, so ask for its status before you upload \
+             it again"
         } else if error.is_transient() {
-            "the queue is away: the video was not taken, so upload it again later"
+            "the queue is down: the video was not accepted, so try again in a while"
         } else {
-            "the queue refused the message: the video was not taken"
+            "the queue refused the message: the video was not accepted"
         };
         let body = json!({ "error": what, "message_may_be_stored": error.is_unknown(), "video_id": video_id });
         let status =
@@ -41,7 +41,7 @@ impl Problem {
     /// The queue cannot be asked.
     pub(crate) fn unhealthy(error: &BrokerError) -> Self {
         tracing::warn!(error = error as &dyn Error, "unhealthy");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the queue is away")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the queue is down")
     }
 
     /// No video has this id.

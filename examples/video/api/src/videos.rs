@@ -29,7 +29,7 @@ pub(crate) struct Video {
     report: Option<Report>,
 }
 
-/// Takes a video as the request's body, stores it, and has a worker process it.
+/// Stores the request's body as a video, and sends the message that has a worker process it.
 pub(crate) async fn upload(
     State(services): State<Services>,
     body: Body,
@@ -42,7 +42,7 @@ pub(crate) async fn upload(
             Ok((StatusCode::ACCEPTED, Json(Accepted { video_id, message_id })))
         }
         Err(error) => {
-            // A message that may be stored may run, and then needs its upload.
+            // A message that may be stored may run, and needs its upload.
             if !error.is_unknown() {
                 services.storage.remove(video_id).await;
             }

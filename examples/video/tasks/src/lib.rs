@@ -1,5 +1,5 @@
-//! What the API and the worker share: the actor's declaration, the types it speaks, and where its
-//! files lie. No work is done here, so nothing that the work needs is compiled into the API.
+//! What the API and the worker share: the actor's declaration, its types, and the paths of its files.
+//! There is no body here, so the API compiles none of the worker's dependencies.
 
 mod error;
 mod report;

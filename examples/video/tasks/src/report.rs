@@ -1,10 +1,10 @@
-//! What processing a video finds out.
+//! The result of processing a video.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What processing a video finds out: what the actor returns, what the worker writes as JSON, and
-/// what the API shows.
+/// The result of processing a video. The actor returns it, the worker writes it as JSON, and the API
+/// shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The video.

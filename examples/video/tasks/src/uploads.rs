@@ -1,4 +1,4 @@
-//! Where a video's files lie, in a directory that the API and the worker share.
+//! The paths of a video's files, in a directory that the API and the worker share.
 
 use std::path::{Path, PathBuf};
 

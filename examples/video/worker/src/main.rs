@@ -1,4 +1,4 @@
-//! The worker: it runs what the API sends. Any number of them may share the work.
+//! The worker: it runs the messages that the API sends. Start as many as you need.
 
 mod domain {
     mod poster;

@@ -1,4 +1,4 @@
-//! The actors that this worker implements: each hands its arguments to the domain.
+//! The actors that this worker implements: each passes its arguments to the domain.
 
 use actor_core::{Context, actor};
 use uuid::Uuid;

@@ -24,8 +24,8 @@ pub(crate) enum Act {
     Burst,
     /// The process receives no answers from Redis.
     Deaf,
-    /// Wake entries are added, one for each waiting worker.
-    Marks,
+    /// Redis believes an entry in flight whose body is gone.
+    LoseBody,
     /// The process's connections are cut.
     Cut,
     Clear,
@@ -49,7 +49,7 @@ const BURST: Acts = &[(600, Act::Burst)];
 const STOP_IN_BURST: Acts = &[(1_500, Act::Burst), (60, Act::Stop)];
 /// Longer than the lease of 1.5 s.
 const FREEZE: Acts = &[(1_000, Act::Freeze), (2_800, Act::Thaw)];
-const NETWORK: Acts = &[(700, Act::Deaf), (0, Act::Marks), (200, Act::Cut), (60, Act::Clear)];
+const NETWORK: Acts = &[(700, Act::Deaf), (0, Act::LoseBody), (200, Act::Cut), (60, Act::Clear)];
 /// The lost answer then holds several messages.
 const BURST_AND_NETWORK: Acts = &[(700, Act::Burst), (30, Act::Deaf), (200, Act::Cut), (60, Act::Clear)];
 /// The killed worker then holds enough for all others to recover some.
@@ -70,7 +70,6 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("stopping", Role::Worker, STOP, 1),
     ("deregister", Role::Worker, STOP, 1),
     ("look", Role::Worker, LOAD, 4),
-    ("wake", Role::Worker, LOAD, 2),
     ("unblock", Role::Worker, STOP, 1),
     ("open", Role::Worker, GROUP, 1),
     ("reclaim", Role::Worker, NETWORK, 2),

@@ -15,8 +15,13 @@ use crate::stage::Stage;
 use crate::storage::key;
 use crate::tasks::{always_fails, plain};
 
-/// The number of wake entries: one for each worker that may wait.
-const MARKS: usize = 12;
+/// Delivers an entry to each consumer of a stream, and deletes it.
+const LOSE_BODIES: &str = "
+    for _, consumer in ipairs(redis.pcall('XINFO', 'CONSUMERS', KEYS[1], 'workers')) do
+        local id = redis.call('XADD', KEYS[1], '*', 'm', 'deleted')
+        redis.call('XREADGROUP', 'GROUP', 'workers', consumer[2], 'COUNT', 1, 'STREAMS', KEYS[1], '>')
+        redis.call('XDEL', KEYS[1], id)
+    end";
 
 /// How many messages of a burst fail, and how many succeed.
 const FAILING: usize = 100;
@@ -90,10 +95,10 @@ impl Target {
             Act::LoseGroup => {
                 stage.redis(&format!("XGROUP DESTROY {} workers", key("threads", "ready:low:released")))?;
             }
-            Act::Marks => {
-                for _ in 0..MARKS {
-                    stage.redis(&format!("XADD {} * w 1", key("threads", "ready:high:released")))?;
-                }
+            // Nor does anybody wait there for a message of its own.
+            Act::LoseBody => {
+                let stream = key("threads", "ready:low:released");
+                redis::cmd("EVAL").arg(LOSE_BODIES).arg(1).arg(stream).exec(&mut stage.server.connection()?)?;
             }
         }
         Ok(())

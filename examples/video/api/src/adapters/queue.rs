@@ -1,9 +1,9 @@
-//! The queue, as the API sees it: one call sends, another asks how the queue is.
+//! The API's adapter to the queue: one call sends, another counts.
 
 use std::error::Error;
 
 use actor_core::inspect::Counts;
-use actor_core::{Actor, BrokerError, Inspect, MessageId, SendError};
+use actor_core::{BrokerError, Inspect, MessageId, SendError};
 use actor_redis::RedisBroker;
 use uuid::Uuid;
 use video_tasks::process_video;
@@ -15,20 +15,20 @@ pub(crate) struct VideoQueue {
 }
 
 impl VideoQueue {
-    /// Makes Redis the broker that `send` uses. Redis may be away: it is sought when it is needed.
+    /// Installs Redis as the broker of `send`. Connects at the first use, so that the API starts while Redis is down.
     pub(crate) fn connect(redis_url: &str) -> Result<Self, Box<dyn Error>> {
         let broker = RedisBroker::builder(redis_url)?.connect_lazy()?;
         actor_core::install(broker.clone())?;
         Ok(Self { broker })
     }
 
-    /// Has a worker process a video.
+    /// Sends the message that has a worker process a video.
     pub(crate) async fn enqueue_video_processing(&self, video_id: Uuid) -> Result<MessageId, SendError> {
         Ok(process_video.send(video_id).await?.id())
     }
 
     /// How many messages the queue holds.
     pub(crate) async fn counts(&self) -> Result<Counts, BrokerError> {
-        self.broker.counts(&<process_video as Actor>::DEF.queue_name()).await
+        self.broker.counts(&process_video.queue()).await
     }
 }

@@ -1,4 +1,4 @@
-//! The uploads, as the API sees them: it stores videos, and reads what the workers made of them.
+//! The API's adapter to the uploads: it stores videos and reads the workers' reports.
 
 use std::io;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ impl Storage {
         if bytes == 0 {
             return Err(StoreError::Empty);
         }
-        // The message follows: what it names must be on the disk by then.
+        // The message is sent next: its file must be on disk by then.
         file.sync_all().await?;
         fs::rename(&partial.0, self.uploads.video(video_id)).await?;
         Ok(())

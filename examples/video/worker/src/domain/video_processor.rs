@@ -1,5 +1,5 @@
-//! The business logic. It knows files and videos, and nothing of queues: whoever calls it twice gets
-//! the same report twice.
+//! The business logic. It knows files and videos, not queues. A second call for one video gives the same
+//! report.
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
@@ -27,8 +27,8 @@ impl VideoProcessor {
 
     /// Reads the upload, and writes its poster and its report.
     ///
-    /// The same upload gives the same files, and each appears whole or not at all, so that it may be
-    /// cut short at any point, run again, and even run twice at the same time.
+    /// Idempotent: the same upload gives the same files, and each is written whole or not at all. It may be
+    /// interrupted at any point, run again, and even run twice at once.
     pub(crate) async fn process_video(&self, video_id: Uuid) -> Result<Report, VideoError> {
         let uploads = self.uploads.clone();
         let (report, poster) = blocking(video_id, move || analyse(&uploads, video_id)).await?;
@@ -42,7 +42,7 @@ impl VideoProcessor {
     }
 }
 
-/// Runs work on files away from the threads that must not wait.
+/// Runs blocking work on files off the runtime's threads.
 async fn blocking<T: Send + 'static>(
     video_id: Uuid,
     work: impl FnOnce() -> Result<T, VideoError> + Send + 'static,
@@ -77,7 +77,7 @@ fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
     let mut file = NamedTempFile::new_in(directory)?;
     file.write_all(content)?;
-    // The message ends when this run has: what it promises must be on the disk by then.
+    // The message is acknowledged after this run: its files must be on disk by then.
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(directory)?.sync_all()

@@ -1,4 +1,4 @@
-//! What the messages of a queue weigh, as one subscription has seen it: Redis bounds a read by number alone, and
+//! What the messages of a queue weigh, as one consumer has seen them: Redis bounds a read by number alone, and
 //! copying large bodies holds up everybody.
 
 /// What one read should bring at most.

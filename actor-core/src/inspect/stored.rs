@@ -1,5 +1,6 @@
 //! A stored message, as people and screens read it.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use crate::headers::Headers;
@@ -91,9 +92,16 @@ impl StoredMessage {
 }
 
 /// Why what is stored cannot be decoded, in words for a person.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DecodeError(String);
+
+// Shown as people read it, also where `main` returns it.
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// Why a message of this version of the format is left to others.
 pub(crate) fn newer(version: u64) -> String {
@@ -106,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_member_is_shown() {
-        let message = StoredMessage::decode(include_bytes!("../../docs/wire-format/v1-full.json")).unwrap();
+        let message = StoredMessage::decode(include_bytes!("../../../docs/wire-format/v1-full.json")).unwrap();
         assert_eq!((&*message.actor, &*message.queue), ("process_video", "video_processing"));
         assert!(message.args.starts_with('[') && message.args.ends_with(']'));
         assert_eq!((message.attempts, message.crashes, message.max_retries), (2, 1, Some(3)));

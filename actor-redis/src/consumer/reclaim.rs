@@ -1,23 +1,24 @@
-//! Finding what Redis believes delivered to this worker, and this worker does not: in an answer that never
-//! arrived, or since Redis lost a settlement when it was restarted or failed over. Else it would stay in flight
-//! to this living worker for ever.
+//! Reclaiming: finding what Redis believes in flight with this worker, and this worker does not: it was in an answer
+//! that never arrived, or Redis lost its settlement when it was restarted or failed over. Else it would stay in
+//! flight with this living worker for ever.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actor_core::delivery::Delivery;
 use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
+use super::QueueConsumer;
+use super::delivered::{Delivered, DeliveryCount};
+use super::state::{Reading, State};
 use crate::connection::{ANSWER, Connections};
-use crate::entry::{Content, Entry, EntryId};
+use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, Level};
-use crate::reading::Reading;
-use crate::request::{Request, Verb};
-use crate::subscription::{Delivered, DeliveryCount, Subscription};
+use crate::place::Place;
+use crate::request::Request;
 
-/// How many in flight entries are listed at a time.
+/// How many entries in flight are listed at a time.
 const PAGE: usize = 256;
 /// How many bodies are fetched at a time: what was too much for one answer must not be so again.
 const BODIES: usize = 4;
@@ -28,49 +29,53 @@ struct Undelivered {
     count: DeliveryCount,
 }
 
-impl Subscription {
-    /// After an answer may have been lost, or the server may be another: delivers lost deliveries.
+impl QueueConsumer {
+    /// Where this process and Redis may not agree on what is in flight here: delivers what only Redis knows of, so
+    /// that they do.
     ///
     /// What lost answers were asked for cannot happen any more when this looks: each connection is
     /// new by then, and its making closed the old one on the server.
-    pub(crate) async fn reclaim(
+    pub(super) async fn reclaim(
         &self,
         commands: &Connections,
         reading: &mut Reading,
         max: usize,
     ) -> Result<Vec<Delivery>, RequestError> {
-        if !reading.in_doubt && !reading.has_reconnected && !self.is_recovery_in_doubt() {
+        if self.is_in_step(reading) {
             return Ok(Vec::new());
         }
-        let _taking = self.taking.lock().await;
-        if reading.in_doubt {
-            // A claim that was dropped has left a read behind, which may still wait there.
+        let mut taking = self.taking.lock().await;
+        if reading.state == State::Reading {
             self.reads.give_up();
         }
         self.reads.ready().await.map_err(RequestError::NotConnected)?;
+        reading.state = State::Behind;
         commands.ready().await.map_err(RequestError::NotConnected)?;
         reading.answered_by = self.reads.made();
-        // A lost answer may have held a mark that woke this subscription, and nobody else is woken for what is due.
-        reading.look_at = Instant::now();
-        // Held only at the end: what is held is no stray to the next look, and this one may fail on its way.
+        // A lost answer may have held what woke this consumer, and nobody else is woken for what is due.
+        (reading.look_at, reading.woken) = (Instant::now(), true);
+        // Held only at the end: what is held is no longer lost to the next look, and this one may fail on its way.
         let mut found = Vec::new();
         for level in Level::ALL {
             let mut after = None;
             loop {
                 // What is held is asked for before what is in flight, and only shrinks meanwhile. What is
-                // settled in between is then no stray: where others have recovered it, it would be
+                // settled in between is then not lost: where others have recovered it, it would be
                 // started again as the delivery that it no longer is.
-                let held = self.held_now();
+                let held = self.held().clone();
                 let page = self.page(commands, level, after).await?;
                 let (len, last) = (page.len(), page.last().map(|lost| lost.id));
                 let lost: Vec<_> =
-                    page.into_iter().filter(|lost| !held.contains(&(level.place(), lost.id.0))).collect();
-                for some in lost.chunks(BODIES) {
-                    found.extend(self.fetch(commands, level, some).await?);
-                    if found.len() >= max {
-                        // The rest is found by the next claim: the doubt stays.
-                        return Ok(self.deliver(found.into_iter()));
+                    page.into_iter().filter(|lost| !held.contains(&Place { level, id: lost.id })).collect();
+                let mut rest = lost.as_slice();
+                while !rest.is_empty() {
+                    if found.len() == max {
+                        // The next claim reclaims the rest.
+                        return Ok(self.hold(found, false));
                     }
+                    let (some, others) = rest.split_at(BODIES.min(max - found.len()).min(rest.len()));
+                    found.extend(self.fetch(commands, level, some).await?);
+                    rest = others;
                 }
                 if len < PAGE {
                     break;
@@ -78,17 +83,11 @@ impl Subscription {
                 after = last;
             }
         }
-        (reading.in_doubt, reading.has_reconnected) = (false, false);
-        self.recovery_in_doubt.store(false, Ordering::Release);
+        (reading.state, *taking) = (State::InStep, State::InStep);
         if !found.is_empty() {
             tracing::info!(queue = %self.queue.name, found = found.len(), "lost deliveries were found");
         }
-        Ok(self.deliver(found.into_iter()))
-    }
-
-    /// Whether the answer to a recovery may have been lost.
-    pub(crate) fn is_recovery_in_doubt(&self) -> bool {
-        self.recovery_in_doubt.load(Ordering::Acquire)
+        Ok(self.hold(found, false))
     }
 
     /// One page of what Redis delivered to this worker at one level.
@@ -116,7 +115,7 @@ impl Subscription {
         Ok(answer.iter().filter_map(lost).collect())
     }
 
-    /// Fetches strays. One whose body is gone was deleted by hand, and is let go.
+    /// Fetches lost deliveries. One whose body is gone was deleted by hand, and is dropped.
     async fn fetch(
         &self,
         commands: &Connections,
@@ -129,16 +128,14 @@ impl Subscription {
             range.arg("XRANGE").arg(key).arg(lost.id).arg(lost.id);
             range
         };
-        let answers = commands.request(&Request::of(Verb::Fetch, lost.iter().map(read)), ANSWER).await?;
-        let (mut delivered, mut gone) = (Vec::new(), Request::new(Verb::LetGo));
+        let answers = commands.request(&Request::of("fetch", lost.iter().map(read)), ANSWER).await?;
+        let (mut delivered, mut gone) = (Vec::new(), Request::new("let_go"));
         for (&Undelivered { id, count }, answer) in lost.iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
-            let entry = entries.pop().and_then(|entry| Entry::read(level, entry));
+            let entry = entries.pop().and_then(Entry::read);
             match entry {
-                Some(Entry { content: Content::Message(body), .. }) => {
-                    delivered.push(Delivered { level, id, body, count });
-                }
-                Some(Entry { content: Content::Wake, .. }) | None => {
+                Some(entry) => delivered.push(Delivered::new(level, entry, count)),
+                None => {
                     let (mut ack, mut del) = (Cmd::new(), Cmd::new());
                     ack.arg("XACK").arg(key).arg(GROUP).arg(id);
                     del.arg("XDEL").arg(key).arg(id);

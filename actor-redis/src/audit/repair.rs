@@ -1,0 +1,50 @@
+//! What a person asks for once an audit has named it: indexes that lost what still has a body.
+
+use actor_core::{BrokerError, QueueName};
+
+use crate::broker::RedisBroker;
+use crate::connection::ANSWER;
+use crate::inspect::run;
+use crate::script::{self, Indexed};
+
+/// What a repair put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repair {
+    /// Scheduled messages, which are due at once.
+    pub scheduled: u64,
+    /// Dead letters, which are listed as dead-lettered now.
+    pub dead: u64,
+}
+
+impl RedisBroker {
+    /// Rebuilds a queue's indexes from what they are of: the times of scheduled messages and of dead letters, and the
+    /// queue's place among those that are listed. What has its place keeps it.
+    ///
+    /// Workers repair everything that Redis can lose by itself. This is for indexes that somebody deleted, which an
+    /// [audit](Self::audit) reports. It reads a hundred messages at a time, and may be run on a queue in full use.
+    ///
+    /// # Errors
+    ///
+    /// Redis could not be reached, or refused. Repairing may be tried again at any time.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was put back stays so; a further call puts back the rest.
+    pub async fn repair(&self, queue: &QueueName) -> Result<Repair, BrokerError> {
+        let queue = self.inner().queues.get(queue);
+        let connections = &self.inner().commands;
+        let mut restored = [0, 0];
+        for (restored, indexed) in restored.iter_mut().zip([Indexed::Scheduled, Indexed::Dead]) {
+            let mut cursor = "0".to_owned();
+            while !cursor.is_empty() {
+                let page = script::repaired(&run(connections, script::repair(&queue.keys, indexed, &cursor)).await?);
+                let (next, count) = page.ok_or_else(|| connections.strange("to a repair"))?;
+                (cursor, *restored) = (next, *restored + count);
+            }
+        }
+        connections.command(&queue.announcement(self.inner().queues.namespace()), ANSWER).await?;
+        let [scheduled, dead] = restored;
+        Ok(Repair { scheduled, dead })
+    }
+}

@@ -1,0 +1,387 @@
+//! Claiming: a waiting read over the levels that may have something, and the looks at what is due.
+
+use std::time::{Duration, Instant};
+
+use actor_core::delivery::{Delivery, Wait};
+use redis::{Cmd, Value};
+use tokio::sync::watch;
+
+use super::delivered::{Delivered, DeliveryCount};
+use super::state::{Reading, State, Step};
+use super::weight::ENOUGH;
+use super::{MOST, QueueConsumer};
+use crate::connection::{ANSWER, Connections};
+use crate::entry::{Entry, EntryId};
+use crate::error::RequestError;
+use crate::keys::{GROUP, LEVELS, Level};
+use crate::request::{Answer, Request};
+use crate::script::{self, LOOK, Promoted, Release};
+
+/// How many due messages one look moves at most.
+const PROMOTED_AT_ONCE: usize = 128;
+/// How soon a read that should end is unblocked again.
+const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
+/// How soon a look that failed is repeated.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often a busy consumer wakes another worker at most.
+const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
+/// Where priorities are weighted, one claim of so many takes the lowest first.
+const WEIGHT: u32 = 8;
+/// How often the group is made for one claim.
+const GROUP_ATTEMPTS: u32 = 3;
+/// How many messages one call of a script releases at most.
+const RELEASED_AT_ONCE: usize = 64;
+
+impl QueueConsumer {
+    /// Delivers what is ready, and waits for it as `wait` says: up to `max`, and about as much as one read
+    /// should bring.
+    pub(crate) async fn claim(
+        &self,
+        commands: &Connections,
+        max: usize,
+        wait: &Wait,
+    ) -> Result<Vec<Delivery>, RequestError> {
+        let mut reading = self.reading.lock().await;
+        let max = max.min(MOST);
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let lost = self.reclaim(commands, &mut reading, max).await?;
+        if !lost.is_empty() {
+            return Ok(lost);
+        }
+        let paused = self.queue.paused.subscribe();
+        Claim { consumer: self, commands, reading: &mut reading, max, wait, paused }.run().await
+    }
+}
+
+/// A claim of a consumer that is in step.
+struct Claim<'a> {
+    consumer: &'a QueueConsumer,
+    commands: &'a Connections,
+    reading: &'a mut Reading,
+    max: usize,
+    wait: &'a Wait,
+    paused: watch::Receiver<bool>,
+}
+
+impl Claim<'_> {
+    async fn run(mut self) -> Result<Vec<Delivery>, RequestError> {
+        let deadline = Instant::now().checked_add(self.wait.limit());
+        let mut group_attempts = 0;
+        while !self.wait.is_stopped() {
+            if *self.paused.borrow_and_update() {
+                if !self.is_resumed_by(deadline).await {
+                    break;
+                }
+                continue;
+            }
+            if let Some(delivered) = self.out_of_turn().await? {
+                return Ok(self.deliver(delivered, true).await);
+            }
+            let step = Step::plan(self.reading, deadline, self.consumer.reads.client().is_some());
+            let count = self.reading.weight.ask(self.max, step.block.is_some() && !self.reading.is_full);
+            match self.read(step, count).await {
+                Ok(delivered) if !delivered.is_empty() => {
+                    let delivered = self.read_on(delivered).await;
+                    return Ok(self.deliver(delivered, false).await);
+                }
+                // The next claim reclaims first.
+                Ok(_) if step.is_last(deadline) || !self.consumer.is_in_step(self.reading) => break,
+                Ok(_) => {}
+                // The group is missing at its first use, and after FLUSHALL.
+                Err(error) if no_group(&error) && group_attempts < GROUP_ATTEMPTS => {
+                    group_attempts += 1;
+                    self.open().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.deliver(Vec::new(), false).await)
+    }
+
+    /// Where priorities are weighted, and higher levels have filled a number of reads: what is lowest.
+    async fn out_of_turn(&mut self) -> Result<Option<Vec<Delivered>>, RequestError> {
+        // Below its cut a read asks for nothing; without one all levels have their share.
+        if !self.consumer.weighted || self.reading.cut == Level::Low {
+            return Ok(None);
+        }
+        self.reading.in_turn += 1;
+        if self.reading.in_turn < WEIGHT {
+            return Ok(None);
+        }
+        self.reading.in_turn = 0;
+        let (cut, is_full) = (self.reading.cut, self.reading.is_full);
+        for (from, to) in [(Level::LowReleased, Level::Low), (Level::NormalReleased, Level::Normal)] {
+            if from <= cut {
+                break;
+            }
+            let delivered = self.read(Step::at_once(from, to), self.reading.weight.ask(self.max, false)).await;
+            (self.reading.cut, self.reading.is_full) = (cut, is_full);
+            let delivered = delivered?;
+            if !delivered.is_empty() {
+                return Ok(Some(delivered));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads on where a read brought all that it asked for, less than is wanted, and little in bytes: it did not
+    /// know before what messages weigh.
+    async fn read_on(&mut self, mut delivered: Vec<Delivered>) -> Vec<Delivered> {
+        let first = delivered.len();
+        let mut bytes: usize = delivered.iter().map(|delivered| delivered.body.len()).sum();
+        while self.reading.is_full
+            && delivered.len() < self.max
+            && bytes < ENOUGH
+            && !self.wait.is_stopped()
+            && !*self.paused.borrow()
+        {
+            let count = self.reading.weight.ask(self.max - delivered.len(), false);
+            // What is in flight already is not lost for a read that fails: the consumer is then out of step, and the
+            // next claim meets what refused it.
+            let Ok(more) = self.read(Step::at_once(Level::HighReleased, self.reading.cut), count).await else { break };
+            bytes += more.iter().map(|delivered| delivered.body.len()).sum::<usize>();
+            delivered.extend(more);
+        }
+        if delivered.len() > first {
+            // What is urgent may have come meanwhile. Stable: within a level the order stays.
+            delivered.sort_by_key(|delivered| delivered.place.level);
+        }
+        delivered
+    }
+
+    /// Ends the claim: delivers as many as were asked for, releases the others, and wakes another worker for what
+    /// is due.
+    async fn deliver(mut self, mut delivered: Vec<Delivered>, out_of_turn: bool) -> Vec<Delivery> {
+        let surplus = delivered.split_off(self.max.min(delivered.len()));
+        let is_busy = delivered.len() == self.max || self.reading.is_full || self.wait.is_stopped();
+        if !surplus.is_empty() || (is_busy && self.must_pass_on()) {
+            // If the claim is dropped here, nobody holds what it was delivered.
+            let state = std::mem::replace(&mut self.reading.state, State::Behind);
+            let are_released = surplus.is_empty() || self.release(&surplus).await;
+            if is_busy && self.must_pass_on() {
+                self.pass_on().await;
+            }
+            if are_released {
+                self.reading.state = state;
+            }
+        }
+        self.consumer.hold(delivered, out_of_turn)
+    }
+
+    /// Releases what was delivered over what was asked for: a read counts for each level by itself. Whether it is
+    /// certain that nothing of it is still in flight.
+    async fn release(&self, surplus: &[Delivered]) -> bool {
+        let mut request = Request::new("release");
+        for some in surplus.chunks(RELEASED_AT_ONCE) {
+            let releases = some.iter().map(|delivered| Release {
+                place: delivered.place,
+                body: &delivered.body,
+                suspect: delivered.suspect,
+            });
+            request.call(script::release(&self.consumer.queue.keys, self.consumer.worker(), releases));
+        }
+        let is_error = |part: &Value| matches!(part, Value::ServerError(_));
+        let is_done = |answer: &Answer| match answer {
+            Ok(Value::Array(parts)) => !parts.iter().any(is_error),
+            _ => false,
+        };
+        self.commands.request(&request, ANSWER).await.is_ok_and(|answers| answers.iter().all(is_done))
+    }
+
+    /// Whether to wake another worker for what is due: this consumer knows of it and may not be back in time,
+    /// because its slots are full, perhaps of long runs, or its worker stops.
+    fn must_pass_on(&self) -> bool {
+        self.reading.due && (self.reading.pass_on_at <= Instant::now() || self.wait.is_stopped())
+    }
+
+    async fn pass_on(&mut self) {
+        self.reading.pass_on_at = Instant::now() + PASS_ON_AGAIN;
+        // The time to look stays: if nobody was woken before this consumer is back, it must not look later for it.
+        // Where Redis refuses, as out of memory, nobody knows.
+        let wake = script::wake(&self.consumer.queue.keys);
+        self.reading.due = self.commands.command(&wake, ANSWER).await.is_err();
+    }
+
+    /// Reads once, after a look at what is due where it is time for one.
+    async fn read(&mut self, step: Step, count: usize) -> Result<Vec<Delivered>, RequestError> {
+        let keys = &self.consumer.queue.keys;
+        let mut request = Request::new(if step.look { "look" } else { "read" });
+        if step.look {
+            let woken = self.reading.woken.then_some(self.consumer.worker());
+            request.call(script::promote(keys, PROMOTED_AT_ONCE, woken));
+        }
+        request.command(self.command(step, count));
+        let before = std::mem::replace(&mut self.reading.state, State::Reading);
+        let answers = self.answers(&request, step).await?;
+        // Who answers now may be a replica that was promoted, or a server that was started again, and have
+        // forgotten a settlement: what it then still believes in flight would stay so with this living worker.
+        let connection = self.consumer.reads.made();
+        let is_another = self.reading.answered_by != 0 && self.reading.answered_by != connection;
+        self.reading.answered_by = connection;
+        self.reading.state = if is_another { State::Behind } else { before };
+        self.take(step, count, answers)
+    }
+
+    /// Sends a read and waits for its answer to the end: it may hold messages.
+    async fn answers(&mut self, request: &Request, step: Step) -> Result<Vec<Answer>, RequestError> {
+        let consumer = self.consumer;
+        let answer = consumer.reads.request(request, step.block.unwrap_or_default() + ANSWER);
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answers = &mut answer => return answers,
+                () = ended(self.wait, &mut self.paused), if step.block.is_some() => {}
+                () = consumer.doubt.notified(), if step.block.is_some() => {}
+                () = due(step.due) => {}
+            }
+            if let Some(client) = consumer.reads.client() {
+                // It may come before the read has reached the server: then it is unblocked again.
+                let _ = self.commands.request(&self.unblock(client), ANSWER).await;
+            }
+            if let Ok(answers) = tokio::time::timeout(UNBLOCK_AGAIN, &mut answer).await {
+                return answers;
+            }
+        }
+    }
+
+    fn command(&self, step: Step, count: usize) -> Cmd {
+        let keys = &self.consumer.queue.keys;
+        let mut read = Cmd::new();
+        read.arg("XREADGROUP").arg("GROUP").arg(GROUP).arg(self.consumer.worker()).arg("COUNT").arg(count);
+        if let Some(block) = step.block {
+            // Rounded up: 0 would wait for ever.
+            read.arg("BLOCK").arg(block.as_nanos().div_ceil(1_000_000).max(1) as u64);
+        }
+        read.arg("STREAMS");
+        let levels = Level::ALL.into_iter().filter(|level| (step.from..=step.cut).contains(level));
+        // What reads all that is urgent also sees what wakes it.
+        let wake = (step.from == Level::HighReleased).then_some(&*keys.wake);
+        let streams: Vec<_> = wake.into_iter().chain(levels.map(|level| keys.ready(level))).collect();
+        read.arg(&streams);
+        for _ in streams {
+            read.arg(">");
+        }
+        read
+    }
+
+    /// Ends a read that waits.
+    ///
+    /// A server whose writers are paused, as while it hands over to its replica, holds the read back, and
+    /// many versions crash when what is held back is unblocked (redis/redis#14164). So a write that
+    /// changes nothing goes before: where writers are paused, it waits for the end of that.
+    fn unblock(&self, client: i64) -> Request {
+        let (mut write, mut unblock) = (Cmd::new(), Cmd::new());
+        write.arg("XACK").arg(&self.consumer.queue.keys.wake).arg(GROUP).arg("0-0");
+        unblock.arg("CLIENT").arg("UNBLOCK").arg(client);
+        Request::of("unblock", [write, unblock].into_iter())
+    }
+
+    /// Takes what a read delivered, by level, and learns from it.
+    fn take(&mut self, step: Step, count: usize, mut answers: Vec<Answer>) -> Result<Vec<Delivered>, RequestError> {
+        let read = answers.pop();
+        let looked_ms = if step.look { self.learn(answers.pop()) } else { 0 };
+        let streams = match read.transpose()? {
+            Some(Value::Nil) => Vec::new(),
+            Some(Value::Map(streams)) => streams,
+            _ => {
+                self.reading.state = State::Behind;
+                return Err(self.commands.strange("to XREADGROUP"));
+            }
+        };
+        let keys = &self.consumer.queue.keys;
+        let mut delivered: [Vec<Delivered>; LEVELS] = Default::default();
+        let mut full = None;
+        for (key, entries) in streams {
+            let (Value::BulkString(key), Value::Array(entries)) = (key, entries) else { continue };
+            let Some(level) = keys.level(&key) else {
+                // Where the look came after this was written, it has seen what is due: passed on again, it would go
+                // round among busy workers for ever.
+                if entries.iter().filter_map(EntryId::of).any(|id| id.ms() >= looked_ms) {
+                    (self.reading.look_at, self.reading.due) = (Instant::now(), true);
+                }
+                self.reading.woken = true;
+                continue;
+            };
+            if entries.len() >= count {
+                full = Some(full.map_or(level, |full: Level| full.min(level)));
+            }
+            let deliver = |entry| Delivered::new(level, entry, DeliveryCount::default());
+            delivered[usize::from(level.place())] = entries.into_iter().filter_map(Entry::read).map(deliver).collect();
+        }
+        // A level that gave all that was asked for probably has more: what is below it must wait. One
+        // that gave less has no more: the next one's turn has come.
+        self.reading.cut = full.unwrap_or(step.cut.below());
+        self.reading.is_full = full.is_some();
+        let delivered: Vec<_> = delivered.into_iter().flatten().collect();
+        let (mut bytes, mut largest) = (0, 0);
+        for Delivered { body, .. } in &delivered {
+            bytes += body.len();
+            largest = largest.max(body.len());
+        }
+        self.reading.weight.observe(delivered.len(), bytes, largest);
+        Ok(delivered)
+    }
+
+    /// Takes note of when to look again, and whether a message is due then. Returns when the look was, in
+    /// ms by the server's clock; 0 where it failed.
+    fn learn(&mut self, looked: Option<Answer>) -> u64 {
+        let promoted = match looked {
+            Some(Ok(answer)) => script::promoted(&answer),
+            // What the read has delivered must not be lost for it.
+            Some(Err(error)) => {
+                tracing::warn!(queue = %self.consumer.queue.name, %error, "scheduled messages could not be moved");
+                None
+            }
+            None => None,
+        };
+        // Not all workers at once.
+        let unprompted = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
+        let (after, due) = match promoted {
+            Some(Promoted { next: Some(next), .. }) => (next.min(unprompted), next <= unprompted),
+            Some(Promoted { next: None, .. }) => (unprompted, false),
+            None => (LOOK_AGAIN, false),
+        };
+        (self.reading.look_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
+        promoted.map_or(0, |promoted| promoted.now_ms)
+    }
+
+    /// Makes the streams and their group.
+    async fn open(&self) -> Result<(), RequestError> {
+        let mut request = Request::new("open");
+        request.call(script::open(&self.consumer.queue.keys));
+        self.commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
+    }
+
+    /// Waits while the queue is paused. Whether it was resumed before the wait ended.
+    async fn is_resumed_by(&mut self, deadline: Option<Instant>) -> bool {
+        tokio::select! {
+            resumed = self.paused.wait_for(|paused| !paused) => resumed.is_ok(),
+            () = self.wait.stopped() => false,
+            () = due(deadline) => false,
+        }
+    }
+}
+
+/// Completes at this time; never, where there is none.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes once a read that waits should end.
+async fn ended(wait: &Wait, paused: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = wait.stopped() => {}
+        // An error would mean that the queue is gone, which this consumer holds.
+        _ = paused.wait_for(|paused| *paused) => {}
+    }
+}
+
+fn no_group(error: &RequestError) -> bool {
+    matches!(error.code(), Some("NOGROUP" | "UNBLOCKED"))
+}

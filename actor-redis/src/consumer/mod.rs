@@ -1,0 +1,207 @@
+//! One worker's place at one queue, a consumer of its consumer group: what is in flight with it, and whether it may
+//! claim. A claim reads only where this process and Redis agree on that; else it reclaims first.
+
+mod claim;
+mod delivered;
+mod reclaim;
+mod state;
+mod weight;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actor_core::delivery::{Consumer, Delivery, Receipt, WorkerId};
+use actor_core::settlement::{Settled, Settlement};
+use redis::Value;
+use tokio::sync::Notify;
+
+use self::delivered::{Delivered, DeliveryCount};
+use self::state::{Reading, State};
+use crate::connection::{ANSWER, Connections, Quiet};
+use crate::endpoint::Endpoint;
+use crate::error::RequestError;
+use crate::place::Place;
+use crate::queue::{Queue, Queues};
+use crate::request::Request;
+use crate::script;
+
+/// How many messages one call delivers at most, whatever was asked for.
+const MOST: usize = 1_000;
+/// How many messages one recovery delivers at most, so that its script does not hold up the server.
+const MOST_RECOVERED: usize = 256;
+
+/// One worker's place at one queue.
+#[derive(Debug)]
+pub(crate) struct QueueConsumer {
+    consumer: Consumer,
+    queue: Arc<Queue>,
+    /// For its reads alone: whatever is behind a waiting read waits too.
+    reads: Connections,
+    /// Whether low priorities are read before high ones now and then.
+    weighted: bool,
+    /// What was delivered to this worker and is not settled. What else Redis believes in flight with it was in
+    /// an answer that never arrived. Written by claims, recoveries and settlements.
+    held: Mutex<HashSet<Place>>,
+    /// Held by the one claim that may run.
+    reading: tokio::sync::Mutex<Reading>,
+    /// Held while what is in flight here changes other than by a read: by a recovery, and by a reclaim. Else that
+    /// would find what a running recovery is about to return.
+    taking: tokio::sync::Mutex<State>,
+    /// Wakes a claim that waits once a recovery got no answer: the next one reclaims.
+    doubt: Notify,
+}
+
+impl QueueConsumer {
+    fn worker(&self) -> &str {
+        self.consumer.worker.as_str()
+    }
+
+    /// Whether a claim may read. A recovery under way is waited for by nobody.
+    fn is_in_step(&self, reading: &Reading) -> bool {
+        reading.state == State::InStep && self.taking.try_lock().map_or(true, |taking| *taking == State::InStep)
+    }
+
+    /// Delivers what dead workers held.
+    pub(crate) async fn recover(
+        &self,
+        commands: &Connections,
+        max: usize,
+        grace: Duration,
+    ) -> Result<Vec<Delivery>, RequestError> {
+        let taking = self.taking.lock().await;
+        let limit = max.min(MOST_RECOVERED);
+        if limit == 0 || *self.queue.paused.borrow() {
+            return Ok(Vec::new());
+        }
+        let clock = commands.clock();
+        let grace = grace.saturating_add(clock.leapt());
+        let recover = script::recover(&self.queue.keys, self.worker(), limit, grace, clock.now_ms());
+        self.take(commands, taking, "recover", recover).await
+    }
+
+    /// Delivers what was parked for a worker with these abilities.
+    pub(crate) async fn unpark(
+        &self,
+        commands: &Connections,
+        abilities: &[&str],
+        max: usize,
+    ) -> Result<Vec<Delivery>, RequestError> {
+        let taking = self.taking.lock().await;
+        let limit = max.min(MOST_RECOVERED);
+        if limit == 0 || abilities.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unpark = script::unpark(&self.queue.keys, self.worker(), limit, abilities);
+        self.take(commands, taking, "unpark", unpark).await
+    }
+
+    /// Delivers what a script takes for this worker.
+    async fn take(
+        &self,
+        commands: &Connections,
+        mut taking: tokio::sync::MutexGuard<'_, State>,
+        name: &'static str,
+        call: script::Call,
+    ) -> Result<Vec<Delivery>, RequestError> {
+        // Until the answer is here it may be lost. An answer that was lost before is still to be looked for.
+        let before = std::mem::replace(&mut *taking, State::Behind);
+        let mut request = Request::new(name);
+        request.call(call);
+        let answer = commands.request(&request, ANSWER).await.map(|mut answers| answers.pop());
+        match answer.and_then(Option::transpose) {
+            Ok(Some(Value::Array(entries))) => {
+                let count = entries.len();
+                let deliveries = self.hold(entries.into_iter().filter_map(Delivered::read), false);
+                if deliveries.len() == count {
+                    *taking = before;
+                }
+                Ok(deliveries)
+            }
+            other => {
+                drop(taking);
+                self.doubt.notify_one();
+                Err(other.err().unwrap_or_else(|| commands.strange("to a script that delivers")))
+            }
+        }
+    }
+
+    /// Makes deliveries of what was claimed out of turn or not, and remembers that they are held.
+    fn hold(&self, entries: impl IntoIterator<Item = Delivered>, out_of_turn: bool) -> Vec<Delivery> {
+        let mut held = self.held();
+        let deliver = |Delivered { place, body, count, suspect }| {
+            held.insert(place);
+            let DeliveryCount { crashes, interruptions } = count;
+            let delivery = Delivery::new(place.receipt(suspect), body).ranked(place.level.rank(out_of_turn));
+            delivery.recovered(crashes, interruptions)
+        };
+        entries.into_iter().map(deliver).collect()
+    }
+
+    /// What was delivered and is not settled.
+    fn held(&self) -> MutexGuard<'_, HashSet<Place>> {
+        // Nothing panics while it is held.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The consumers of this process.
+#[derive(Debug)]
+pub(crate) struct Consumers {
+    endpoint: Arc<Endpoint>,
+    weighted: bool,
+    consumers: Mutex<HashMap<Consumer, Arc<QueueConsumer>>>,
+}
+
+impl Consumers {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, weighted: bool) -> Self {
+        Self { endpoint, weighted, consumers: Mutex::default() }
+    }
+
+    pub(crate) fn get(&self, consumer: &Consumer, queues: &Queues) -> Arc<QueueConsumer> {
+        let mut consumers = self.lock();
+        if let Some(known) = consumers.get(consumer) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(QueueConsumer {
+            consumer: consumer.clone(),
+            queue: queues.get(&consumer.queue),
+            reads: Connections::new(Arc::clone(&self.endpoint), Quiet::Ask),
+            weighted: self.weighted,
+            held: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            taking: tokio::sync::Mutex::default(),
+            doubt: Notify::new(),
+        });
+        consumers.insert(consumer.clone(), Arc::clone(&new));
+        new
+    }
+
+    /// Takes note of what was settled. What was not answered stays held: it will be settled again.
+    pub(crate) fn settled(
+        &self,
+        consumer: &Consumer,
+        settlements: &[(Receipt, Settlement)],
+        answers: &[Result<Settled, RequestError>],
+    ) {
+        let Some(consumer) = self.lock().get(consumer).cloned() else { return };
+        let mut held = consumer.held();
+        for ((receipt, _), answer) in settlements.iter().zip(answers) {
+            if answer.is_ok()
+                && let Some(place) = Place::of(receipt)
+            {
+                held.remove(&place);
+            }
+        }
+    }
+
+    /// Drops what belongs to a worker that ended.
+    pub(crate) fn forget(&self, worker: &WorkerId) {
+        self.lock().retain(|consumer, _| consumer.worker != *worker);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Consumer, Arc<QueueConsumer>>> {
+        // Nothing panics while it is held.
+        self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

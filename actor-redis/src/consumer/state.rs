@@ -1,0 +1,108 @@
+//! Whether a consumer may claim, what its claims know from one to the next, and the read that follows from it.
+
+use std::time::{Duration, Instant};
+
+use super::weight::Weight;
+use crate::keys::Level;
+use crate::script::LOOK;
+
+/// How long a read waits where the server has not given the id by which to unblock it.
+const BLIND_WAIT: Duration = Duration::from_millis(500);
+
+/// Whether this process and Redis agree on what is in flight here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// They agree: a claim may read.
+    #[default]
+    InStep,
+    /// Redis may believe more to be in flight here: an answer was lost or not understood, or another server answers,
+    /// which may have forgotten settlements. A claim must reclaim first.
+    Behind,
+    /// A read is under way. Where its answer never came, or its claim was dropped, it may still wait on the server: a
+    /// claim must give up its connection, and reclaim.
+    Reading,
+}
+
+/// What a consumer's claims know from one to the next.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) state: State,
+    /// Which connection answered last, of all that were made.
+    pub(super) answered_by: u64,
+    /// The lowest level to ask. A read counts for each level by itself, so that without it a backlog
+    /// on every level would deliver a multiple of what was asked for, to be released again.
+    pub(super) cut: Level,
+    /// Whether a level gave all that the last read asked for, and probably has more.
+    pub(super) is_full: bool,
+    /// How many reads in a row a higher level has filled.
+    pub(super) in_turn: u32,
+    /// What messages weigh.
+    pub(super) weight: Weight,
+    /// When to look at what is due, also for what this consumer was not woken for.
+    pub(super) look_at: Instant,
+    /// Whether a message is due then, as far as this consumer alone may know.
+    pub(super) due: bool,
+    /// When to wake another for that again, at the earliest.
+    pub(super) pass_on_at: Instant,
+    /// Whether it was woken, and has not acknowledged that.
+    pub(super) woken: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            state: State::InStep,
+            answered_by: 0,
+            cut: Level::High,
+            is_full: false,
+            in_turn: 0,
+            weight: Weight::default(),
+            look_at: now,
+            due: false,
+            pass_on_at: now,
+            woken: false,
+        }
+    }
+}
+
+/// One read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The highest level to ask.
+    pub(super) from: Level,
+    pub(super) cut: Level,
+    /// Whether to look at what is due first. How long to wait then is not known yet: it does not wait.
+    pub(super) look: bool,
+    /// How long to wait for a first message.
+    pub(super) block: Option<Duration>,
+    /// When to end the waiting for a message that is due. A server that is idle looks at its own
+    /// clock only ten times a second.
+    pub(super) due: Option<Instant>,
+}
+
+impl Step {
+    pub(super) fn plan(reading: &Reading, deadline: Option<Instant>, can_be_ended: bool) -> Self {
+        let now = Instant::now();
+        let look = reading.look_at <= now;
+        // With a cut it does not wait either: there may be something below.
+        let block = (!look && reading.cut == Level::Low).then(|| {
+            let until = deadline.map_or(reading.look_at, |deadline| deadline.min(reading.look_at));
+            let longest = if can_be_ended { LOOK } else { BLIND_WAIT };
+            until.saturating_duration_since(now).min(longest)
+        });
+        let block = block.filter(|block| !block.is_zero());
+        let due = (block.is_some() && reading.due).then_some(reading.look_at);
+        Self { from: Level::HighReleased, cut: reading.cut, look, block, due }
+    }
+
+    /// One more read of these levels, for what is there.
+    pub(super) fn at_once(from: Level, cut: Level) -> Self {
+        Self { from, cut, look: false, block: None, due: None }
+    }
+
+    /// Whether a claim with nothing found is at its end after this read.
+    pub(super) fn is_last(self, deadline: Option<Instant>) -> bool {
+        self.cut == Level::Low && deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+}

@@ -1,0 +1,4 @@
+use actor_core::actor;
+
+#[actor(queue = "reports")]
+pub async fn report(day: u32) -> Result<(), String>;
