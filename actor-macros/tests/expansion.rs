@@ -235,7 +235,7 @@ fn a_condition_holds_for_everything_that_is_generated() {
         let _ = right;
     }
 
-    assert_eq!(chosen::DEF.args, ["right"]);
+    assert_eq!(chosen::DEF.args, [("right", "u8")]);
     assert!(registry::actors().all(|def| def.name != "never_there"));
 }
 
@@ -291,7 +291,7 @@ fn other_names_do_not_clash_with_the_generated_code() {
     assert_eq!(names::call.call(1), Ok(1));
     assert_eq!((names::name.queue().as_str(), names::queue.name()), ("default", "queue"));
     assert_eq!(names::r#type::DEF.name, "type");
-    assert_eq!(names::r#type::DEF.args, ["match"]);
+    assert_eq!(names::r#type::DEF.args, [("match", "u8")]);
     let _ = (names::send.send(1, 2), names::many.message(1, 2, 3, 4, 5));
     let _ = (names::message, names::broker, names::args, names::returned, names::writer);
 }
@@ -316,7 +316,7 @@ fn a_macro_can_declare_actors() {
     }
 
     assert!(same::<<generated as Actor>::Args, (String,)>());
-    assert_eq!((generated::DEF.queue, generated::DEF.args), ("generated", &["name"][..]));
+    assert_eq!((generated::DEF.queue, generated::DEF.args), ("generated", &[("name", "String")][..]));
 }
 
 #[test]
