@@ -41,7 +41,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// For each message: [`BrokerError::is_unknown`] tells whether it may have been stored all the
+    /// For each message: [`BrokerError::is_unknown`] says whether it may have been stored all the
     /// same; every other error means that it was not.
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>>;
 

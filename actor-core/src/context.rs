@@ -66,7 +66,7 @@ pub(crate) struct RunInfo {
 
 impl Context {
     pub(crate) fn new(info: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
-        let cancel = Cancel { worker, own: OnceLock::new(), told: Notify::new() };
+        let cancel = Cancel { worker, own: OnceLock::new(), changed: Notify::new() };
         let RunInfo { id, actor, queue, attempt, crashes, token, trace, headers, retries_left, sent_at, deadline } =
             info;
         let run = Inner {
@@ -190,10 +190,10 @@ impl Context {
         self.0.cancel.cancelled().await
     }
 
-    /// Tells the actor that this run is over its time limit.
-    pub(crate) fn tell_time_limit(&self) {
+    /// Cancels this run, which is over its time limit.
+    pub(crate) fn exceed_time_limit(&self) {
         let _ = self.0.cancel.own.set(Cancellation::TimeLimit);
-        self.0.cancel.told.notify_waiters();
+        self.0.cancel.changed.notify_waiters();
     }
 }
 
@@ -214,7 +214,7 @@ impl fmt::Debug for Context {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cancellation {
-    /// It has taken its time limit. An async actor is dropped at once; a sync one is told here.
+    /// It is over its time limit. An async actor is dropped at once; a sync one learns it here.
     TimeLimit,
     /// The worker is stopping. It waits for its shutdown timeout, then drops async runs and gives
     /// their messages back, with nothing counted.
@@ -224,8 +224,8 @@ pub enum Cancellation {
     LeaseLost,
 }
 
-/// Tells the runs of one worker's session to end, in two steps: the signal that actors can read, and the
-/// order to drop what still runs.
+/// Ends the runs of one worker's session in two steps: the signal that actors can read, and the order to drop
+/// what still runs.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     reason: OnceLock<Cancellation>,
@@ -235,7 +235,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Tells actors that they should end.
+    /// Asks actors to end.
     pub(crate) fn signal(&self, reason: Cancellation) {
         // The first reason stays, and stands before anyone can be woken by it.
         let _ = self.reason.set(reason);
@@ -267,7 +267,7 @@ struct Cancel {
     worker: Arc<Stop>,
     // A run registers nowhere until its actor asks, since most runs are over before they are cancelled.
     own: OnceLock<Cancellation>,
-    told: Notify,
+    changed: Notify,
 }
 
 impl Cancel {
@@ -276,12 +276,12 @@ impl Cancel {
     }
 
     async fn cancelled(&self) -> Cancellation {
-        let told = self.told.notified();
+        let changed = self.changed.notified();
         if let Some(reason) = self.reason() {
             return reason;
         }
         tokio::select! {
-            () = told => {}
+            () = changed => {}
             () = self.worker.signal.cancelled() => {}
         }
         self.reason().expect("the reason is set before anyone is woken")

@@ -14,7 +14,7 @@ pub const POINTS: &[&str] = &[
     "worker.claimed",
     // A delivery has its slot, and its run has not begun.
     "worker.starting",
-    // A run is over, and nobody was told.
+    // A run is over, and its settlement is not sent.
     "worker.run_ended",
     // One batch is settled, and the next waits.
     "worker.settled",
@@ -36,7 +36,7 @@ pub const POINTS: &[&str] = &[
     "worker.abandoned",
 ];
 
-/// Passes a point, at which the process may have been told to die.
+/// Passes a point, at which the process may be set to die.
 #[inline]
 pub fn pass(point: &str) {
     #[cfg(feature = "failpoints")]

@@ -211,7 +211,7 @@ impl<A: Actor> Message<A> {
     ///
     /// # Errors
     ///
-    /// See [`SendError`]: its predicates tell whether the message may have been stored.
+    /// See [`SendError`]: its predicates say whether the message may have been stored.
     ///
     /// # Cancel safety
     ///

@@ -238,8 +238,8 @@ mod tests {
         let cause = std::io::Error::other("no space left");
         let broker = || BrokerError::busy("redis cannot save to its disk: its log says why");
         let error = SendError::broker(broker().caused_by(cause));
-        let told = "the message was not stored: redis cannot save to its disk: its log says why: no space left";
-        assert_eq!(format!("{error:?}"), told);
+        let shown = "the message was not stored: redis cannot save to its disk: its log says why: no space left";
+        assert_eq!(format!("{error:?}"), shown);
         assert_eq!(format!("{:?}", SendError::not_installed()), SendError::not_installed().to_string());
         assert_eq!(format!("{:?}", InstallError::Twice), InstallError::Twice.to_string());
     }

@@ -136,7 +136,7 @@ fn at_their_positions<A>(
 
 /// Why `send_many` ended early, and what became of each item.
 ///
-/// An item is told by its position, from 0, in the order in which `send_many` took the items. What was
+/// An item is named by its position, from 0, in the order in which `send_many` took the items. What was
 /// stored is not always what comes first: a broker may refuse a message and store those after it.
 /// An item below [`taken`](Self::taken) stands in exactly one of [`sent`](Self::sent),
 /// [`unknown`](Self::unknown) and [`not_sent`](Self::not_sent), each in ascending order; an item from there

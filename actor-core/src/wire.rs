@@ -17,7 +17,7 @@ use crate::{MessageId, Priority, TraceParent};
 /// The version that this library writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 
-/// How much is told of why a message cannot be decoded, in characters.
+/// The longest text of why a message cannot be decoded, in characters.
 const LONGEST_REASON: usize = 500;
 
 /// A message, decoded but for its arguments.

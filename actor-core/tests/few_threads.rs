@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Tells a test that it is the process under test.
+/// Set in the process under test.
 const HERE: &str = "ACTOR_TEST_FEW_THREADS";
 
 /// Only what hangs takes so long.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
@@ -118,8 +119,8 @@ async fn after_a_message_in_the_middle_was_refused_each_item_can_be_sent_once() 
     let failed = pay.send_many_with(&broker, to_each(accounts.by_ref())).await.unwrap_err();
     assert!(failed.error.is_transient() && failed.unknown.is_empty());
     assert_eq!((&*failed.not_sent, failed.taken), (&[1_500][..], 2_000));
-    let as_told: Vec<_> = failed.sent.iter().map(|(position, id)| (*position as u64, *id)).collect();
-    assert_eq!(as_told, broker.stored().await, "a position is not that of its message");
+    let as_reported: Vec<_> = failed.sent.iter().map(|(position, id)| (*position as u64, *id)).collect();
+    assert_eq!(as_reported, broker.stored().await, "a position is not that of its message");
     assert_eq!(accounts.start, 2_000, "the iterator does not go on where the error says");
     let left = failed.not_sent.iter().map(|position| *position as u64).chain(accounts);
     pay.send_many_with(&broker, to_each(left)).await.unwrap();
@@ -127,7 +128,7 @@ async fn after_a_message_in_the_middle_was_refused_each_item_can_be_sent_once() 
 }
 
 #[tokio::test]
-async fn an_item_whose_answer_was_lost_in_the_middle_is_told_from_those_that_were_not_sent() {
+async fn an_item_whose_answer_was_lost_in_the_middle_is_not_among_those_that_were_not_sent() {
     let broker = Failing::at([(3, BrokerError::busy("full")), (5, BrokerError::unknown("no answer"))]);
     let accounts: Vec<u64> = (0..8).collect();
     let failed = pay.send_many_with(&broker, to_each(accounts.iter().copied())).await.unwrap_err();
@@ -153,4 +154,30 @@ async fn an_item_that_cannot_be_sent_is_the_last_of_those_that_were_not() {
     let failed = pay.send_many_with(&broker, [(9, 0.5), (8, f64::NAN)]).await.unwrap_err();
     assert!(failed.error.is_invalid());
     assert_eq!((&*failed.not_sent, failed.taken), (&[1][..], 2));
+}
+
+#[actor(queue = "donations")]
+async fn donate(account: u64) {
+    println!("thank you, {account}");
+}
+
+#[tokio::test]
+async fn an_item_that_a_hook_refuses_is_not_sent_and_carries_what_hooks_set() {
+    let count = AtomicUsize::new(0);
+    actor_core::on_send(move |message| {
+        if message.actor() != "donate" {
+            return Ok(());
+        }
+        message.set_header("number", count.fetch_add(1, Ordering::Relaxed).to_string());
+        if message.header("number") == Some("2") { Err("the box is full") } else { Ok(()) }
+    });
+    let broker = MemoryBroker::new();
+    let failed = donate.send_many_with(&broker, 0..5).await.unwrap_err();
+    assert!(failed.error.is_refused() && !failed.error.is_invalid() && !failed.error.is_transient());
+    assert!(format!("{:?}", failed.error).ends_with("the box is full"), "{:?}", failed.error);
+    assert_eq!((failed.sent.len(), &*failed.not_sent, failed.taken), (2, &[2][..], 3));
+    let queue = "donations".parse().unwrap();
+    let listing = broker.list(&queue, State::Ready, Page::first(10)).await.unwrap();
+    let numbers: Vec<_> = listing.messages.iter().map(|listed| listed.message().unwrap()).collect();
+    assert_eq!(numbers.iter().map(|message| message.header("number")).collect::<Vec<_>>(), [Some("0"), Some("1")]);
 }

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn it_moves_on_as_told_and_never_overflows() {
+    fn it_moves_on_as_set_and_never_overflows() {
         let mut clock = Clock::new();
         let before = clock.now();
         clock.advance(Duration::from_secs(60));

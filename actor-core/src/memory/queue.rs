@@ -1,5 +1,5 @@
 //! The state of one queue, and what may happen to it. No lock, no waiting and no clock: every
-//! method is told the time.
+//! method is given the time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;

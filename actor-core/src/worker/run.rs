@@ -125,7 +125,7 @@ async fn on_the_runtime(
         biased;
         ended = running => flat(ended),
         limit = over(limit) => {
-            context.tell_time_limit();
+            context.exceed_time_limit();
             Err(RunError::TimedOut(limit))
         }
         reason = stop.aborted() => Err(interrupted(reason)),
@@ -147,7 +147,7 @@ async fn on_a_thread(
             biased;
             ended = running.ended() => return ended.map_or(Err(RunError::NoThread), flat),
             limit = &mut late, if !stuck => {
-                context.tell_time_limit();
+                context.exceed_time_limit();
                 let (queue, actor, id) = (context.queue(), context.actor(), context.id());
                 tracing::warn!(%queue, actor, %id, attempt = context.attempt(), ?limit, "sync actor stuck");
                 stuck = true;

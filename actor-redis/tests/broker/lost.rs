@@ -278,7 +278,7 @@ async fn a_claim_that_was_dropped_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_claim_that_was_dropped_while_it_told_others_what_is_due_loses_nothing() {
+async fn a_claim_that_was_dropped_while_it_woke_others_loses_nothing() {
     let (server, proxy, broker) = spoiled().await;
     let (elsewhere, consumer) = (server.broker().await, worker(&broker).await);
     let dropped = tokio::spawn({

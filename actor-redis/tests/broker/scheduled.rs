@@ -188,7 +188,7 @@ async fn comes_at_its_time(sent: Instant, waiting: JoinHandle<Vec<Delivery>>) {
 }
 
 #[tokio::test]
-async fn a_worker_whose_slots_are_full_has_another_look_at_what_is_due() {
+async fn a_worker_whose_slots_are_full_leaves_what_is_due_to_another() {
     let server = Server::start();
     let broker = server.broker().await;
     let (sent, knows, waits) = one_knows(&server, &broker, &Wait::new(HOUR)).await;
@@ -199,7 +199,7 @@ async fn a_worker_whose_slots_are_full_has_another_look_at_what_is_due() {
 }
 
 #[tokio::test]
-async fn a_worker_that_stops_has_another_look_at_what_is_due() {
+async fn a_worker_that_stops_leaves_what_is_due_to_another() {
     let server = Server::start();
     let broker = server.broker().await;
     let stopped = Wait::new(HOUR);
@@ -243,7 +243,7 @@ async fn a_busy_worker_does_not_pass_on_for_ever_what_it_has_seen_to() {
 
 /// As where the worker died that was woken for it.
 #[tokio::test]
-async fn a_retry_wakes_a_worker_for_what_is_overdue_and_nobody_looks_at() {
+async fn a_retry_wakes_a_worker_for_what_is_overdue() {
     let server = Server::start();
     let broker = server.broker().await;
     let consumer = worker(&broker).await;
@@ -263,7 +263,7 @@ async fn a_retry_wakes_a_worker_for_what_is_overdue_and_nobody_looks_at() {
 }
 
 #[tokio::test]
-async fn what_is_due_is_not_missed_where_the_answer_that_told_of_it_was_lost() {
+async fn what_is_due_is_not_missed_where_the_answer_that_named_it_was_lost() {
     let server = Server::start();
     let proxy = Proxy::before(&server).await;
     let broker = RedisBroker::connect(&proxy.url()).await.unwrap();

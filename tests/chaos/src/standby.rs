@@ -21,7 +21,7 @@ const DOWN_AFTER_MS: u32 = 3_000;
 pub(crate) enum Promoter {
     /// Sentinel does, when the first is dead.
     Sentinel,
-    /// The first does, when told to hand over. A Sentinel would undo that.
+    /// The first does, when it is to hand over. A Sentinel would undo that.
     Master,
 }
 

@@ -45,7 +45,10 @@ impl RunningWorker {
             .expect("a runtime can be built");
         let (stop, stopped) = oneshot::channel::<()>();
         let done = runtime.spawn(builder.run_until(async {
-            let _ = stopped.await;
+            // One that is killed is not asked to stop.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }));
         Self { runtime: Some(runtime), stop: Some(stop), done: Some(done) }
     }

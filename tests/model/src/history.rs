@@ -1,4 +1,4 @@
-//! What has happened to each message, as someone who sees everything would tell it. No step of the
+//! What has happened to each message, as someone who sees everything would list it. No step of the
 //! protocol depends on it: the promises are judged by it.
 
 use crate::protocol::Protocol;

@@ -28,7 +28,7 @@ pub const DEATHS: &str = "a message knows how many workers died with it";
 /// Poison.
 pub const POISON: &str = "a message whose workers died max_crashes times is not started again";
 /// Dead letters.
-pub const REASON: &str = "a dead letter tells the truth";
+pub const REASON: &str = "a dead letter gives the right reason";
 /// Nothing is stuck.
 pub const AT_REST: &str = "where nothing can happen any more every message has ended, and nothing is in flight";
 

@@ -99,7 +99,7 @@ pub async fn a_claim_of_none_delivers_none<H: Harness>(harness: &H) {
     scene.counts([1, 0, 0, 0]).await;
 }
 
-/// With nothing to deliver a claim waits no longer than it was told.
+/// With nothing to deliver a claim waits no longer than its limit.
 pub async fn a_claim_on_an_empty_queue_ends_at_its_limit<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let worker = scene.worker("worker").await;

@@ -67,7 +67,7 @@ pub async fn a_lease_that_ended_within_the_grace_is_held<H: Harness>(harness: &H
 }
 
 /// Its next crash may dead-letter it, so that it must not wait in the hands of a worker that runs others.
-pub async fn what_a_dead_worker_held_before_is_recovered_last_and_alone<H: Harness>(harness: &H) {
+pub async fn what_a_dead_worker_held_before_is_recovered_last_and_by_itself<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (first, second) = (scene.worker("first").await, scene.worker("second").await);
     scene.send(&["1", "2", "3", "4", "5"]).await;
@@ -165,7 +165,7 @@ pub async fn a_worker_declared_dead_has_lost_its_lease<H: Harness>(harness: &H) 
 
 /// It might get back what it had lost before, and its late answer to the first delivery of it would
 /// count for the second.
-pub async fn a_worker_whose_lease_has_ended_takes_over_nothing<H: Harness>(harness: &H) {
+pub async fn a_worker_whose_lease_has_ended_recovers_nothing<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (late, killed, other) = (scene.worker("late").await, scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["it"]).await;
@@ -199,9 +199,9 @@ pub async fn a_lease_lost_at_one_queue_is_lost<H: Harness>(harness: &H) {
 /// Whatever became of its entry: what it holds must not be stranded.
 pub async fn a_worker_without_a_lease_is_dead<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
-    let (stranger, other) = (scene.stranger("stranger"), scene.worker("other").await);
+    let (unregistered, other) = (scene.unregistered("unregistered"), scene.worker("other").await);
     scene.send(&["it"]).await;
-    scene.claim_one(&stranger).await;
+    scene.claim_one(&unregistered).await;
     let recovered = scene.recover(&other, 100).await;
     assert_eq!(texts(&recovered), ["it"]);
     assert_eq!(recovered[0].crashes, 1);
@@ -255,7 +255,7 @@ pub async fn a_late_failure_changes_nothing<H: Harness>(harness: &H) {
 }
 
 /// So that nobody has to look for the dead at every heartbeat, and none is forgotten.
-pub async fn a_renewal_tells_of_deaths_until_all_is_recovered<H: Harness>(harness: &H) {
+pub async fn a_renewal_reports_deaths_until_all_is_recovered<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (killed, other) = (scene.worker("killed").await, scene.worker("other").await);
     scene.send(&["1", "2"]).await;
@@ -305,7 +305,7 @@ pub async fn what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again<H: H
 }
 
 /// A worker recovers more than it can run at once, and hands the rest to others.
-pub async fn a_recovered_message_can_be_given_back<H: Harness>(harness: &H) {
+pub async fn a_recovered_message_can_be_released<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (killed, one, other) = (scene.worker("killed").await, scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;

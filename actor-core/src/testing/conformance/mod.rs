@@ -137,10 +137,10 @@ macro_rules! conformance_tests {
                 a_retry_goes_to_its_priority
                 a_retry_without_delay_is_ready
                 a_dead_lettered_message_is_kept_with_its_reason
-                a_message_given_back_goes_first_in_its_new_form
-                messages_given_back_keep_their_order
-                a_waiting_claim_is_woken_by_what_is_given_back_or_retried
-                what_is_given_back_was_no_crash
+                a_released_message_goes_first_in_its_new_form
+                released_messages_keep_their_order
+                a_waiting_claim_is_woken_by_what_is_released_or_retried
+                a_release_counts_no_crash
                 a_batch_settles_each_delivery_its_own_way
                 only_the_holder_says_that_a_run_failed
                 a_settled_message_is_never_recovered
@@ -150,21 +150,21 @@ macro_rules! conformance_tests {
                 a_dead_workers_messages_are_recovered_oldest_first
                 every_death_counts_as_a_crash
                 a_lease_that_ended_within_the_grace_is_held
-                what_a_dead_worker_held_before_is_recovered_last_and_alone
+                what_a_dead_worker_held_before_is_recovered_last_and_by_itself
                 recovery_of_none_declares_nobody_dead
                 what_a_living_worker_holds_is_not_recovered
                 recoverers_at_once_never_share_a_message
                 a_lease_that_ended_unnoticed_is_prolonged
                 a_worker_declared_dead_has_lost_its_lease
-                a_worker_whose_lease_has_ended_takes_over_nothing
+                a_worker_whose_lease_has_ended_recovers_nothing
                 a_lease_lost_at_one_queue_is_lost
                 a_worker_without_a_lease_is_dead
                 a_deregistered_workers_messages_are_recovered_at_once
                 a_late_success_counts_and_the_new_holders_does_not
                 a_late_failure_changes_nothing
-                a_renewal_tells_of_deaths_until_all_is_recovered
+                a_renewal_reports_deaths_until_all_is_recovered
                 what_outlived_a_worker_stays_a_suspect_when_it_is_stored_again
-                a_recovered_message_can_be_given_back
+                a_recovered_message_can_be_released
                 the_death_of_a_worker_that_was_stopping_is_no_crash
                 a_deregistered_workers_messages_were_interrupted
             }

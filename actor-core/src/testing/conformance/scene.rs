@@ -35,13 +35,13 @@ impl<'a, H: Harness> Scene<'a, H> {
 
     /// A worker with a lease.
     pub(super) async fn worker(&self, name: &str) -> Consumer {
-        let stranger = self.stranger(name);
-        self.broker.register(&stranger.worker, std::slice::from_ref(&self.queue), LEASE).await.expect(REACHED);
-        stranger
+        let unregistered = self.unregistered(name);
+        self.broker.register(&unregistered.worker, std::slice::from_ref(&self.queue), LEASE).await.expect(REACHED);
+        unregistered
     }
 
     /// A worker without a lease.
-    pub(super) fn stranger(&self, name: &str) -> Consumer {
+    pub(super) fn unregistered(&self, name: &str) -> Consumer {
         Consumer::new(WorkerId::new(name), self.queue.clone())
     }
 

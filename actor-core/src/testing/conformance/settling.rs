@@ -109,7 +109,7 @@ pub async fn a_dead_lettered_message_is_kept_with_its_reason<H: Harness>(harness
 }
 
 /// Before everything of its priority that waits, and after every higher one.
-pub async fn a_message_given_back_goes_first_in_its_new_form<H: Harness>(harness: &H) {
+pub async fn a_released_message_goes_first_in_its_new_form<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["first", "second"]).await;
@@ -121,7 +121,7 @@ pub async fn a_message_given_back_goes_first_in_its_new_form<H: Harness>(harness
 }
 
 /// What a stopping worker had not begun is begun by the next in the same order.
-pub async fn messages_given_back_keep_their_order<H: Harness>(harness: &H) {
+pub async fn released_messages_keep_their_order<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["1", "2", "3", "4"]).await;
@@ -133,7 +133,7 @@ pub async fn messages_given_back_keep_their_order<H: Harness>(harness: &H) {
 }
 
 /// Another worker may have nothing else to do.
-pub async fn a_waiting_claim_is_woken_by_what_is_given_back_or_retried<H: Harness>(harness: &H) {
+pub async fn a_waiting_claim_is_woken_by_what_is_released_or_retried<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     for (end, delay) in
@@ -153,7 +153,7 @@ pub async fn a_waiting_claim_is_woken_by_what_is_given_back_or_retried<H: Harnes
 }
 
 /// A worker that stops in good order harms no message.
-pub async fn what_is_given_back_was_no_crash<H: Harness>(harness: &H) {
+pub async fn a_release_counts_no_crash<H: Harness>(harness: &H) {
     let scene = Scene::new(harness).await;
     let (one, other) = (scene.worker("one").await, scene.worker("other").await);
     scene.send(&["it"]).await;
