@@ -70,11 +70,11 @@ fn find(args: &[Arg], sig: Fingerprint) -> Arrangement {
     }
     // Renamed, and perhaps followed by new ones. Where not every order was tried, they may have changed places instead.
     let mut types = NOTHING;
-    let mut ends_there = |arg: &Arg| {
+    let ends_there = |arg: &Arg| {
         types = signature::and(types, arg.1);
         types == sig.types
     };
-    if args.len() <= MOST && args.iter().any(|arg| ends_there(arg)) {
+    if args.len() <= MOST && args.iter().any(ends_there) {
         Arrangement::SameTypes
     } else {
         Arrangement::Unknown
