@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
 /// An argument's name and type, as the declaration writes them.
 pub(crate) type Arg = (&'static str, &'static str);
 
@@ -29,13 +27,14 @@ impl Fingerprint {
         Self { names, types }
     }
 
-    /// What was written as 16 lowercase hexadecimal digits.
+    /// What [`text`](Self::text) wrote.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let (names, types) = text.split_at_checked(8)?;
         Some(Self { names: digits(names)?, types: digits(types)? })
     }
 
-    fn text(self) -> [u8; 16] {
+    /// As 16 lowercase hexadecimal digits.
+    pub(crate) fn text(self) -> [u8; 16] {
         let both = u64::from(self.names) << 32 | u64::from(self.types);
         std::array::from_fn(|index| b"0123456789abcdef"[(both >> (60 - 4 * index) & 15) as usize])
     }
@@ -72,12 +71,6 @@ impl fmt::Display for Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for Fingerprint {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&String::from_utf8_lossy(&self.text()))
     }
 }
 

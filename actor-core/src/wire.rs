@@ -134,7 +134,11 @@ impl<'a> Envelope<'a> {
         member(&mut body, "queue", Some(&self.queue));
         body.extend_from_slice(b",\"args\":");
         body.extend_from_slice(self.args.as_bytes());
-        member(&mut body, "sig", self.sig.as_ref());
+        if let Some(sig) = self.sig {
+            body.extend_from_slice(b",\"sig\":\"");
+            body.extend_from_slice(&sig.text());
+            body.push(b'"');
+        }
         member(&mut body, "attempt", Some(&self.attempt));
         member(&mut body, "crashes", Some(&self.crashes));
         member(&mut body, "deliveries", (self.deliveries > 0).then_some(&self.deliveries));
