@@ -1,4 +1,4 @@
-//! The arguments of a message whose sender declares its actor otherwise than this worker: which goes where.
+//! Puts a message's arguments in their places where its sender declares the actor differently.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +12,14 @@ use crate::args::ABSENT;
 use crate::call::RunError;
 use crate::signature::{self, Arg, Fingerprint, NOTHING};
 
-/// How many arguments an actor may have for any order of any of them to be found: there are 13,700 of seven. Of more,
-/// only the first ones are.
+/// Of up to so many arguments, every order of any of them is found: there are 13,700 of seven. Of more, only the first
+/// ones are found.
 const MOST: usize = 7;
 
 /// How many fingerprints are kept: they come with the messages, from anybody.
 const MOST_KEPT: usize = 1_000;
 
-/// How to read the arguments of each other declaration that was met.
+/// How to read the arguments of each other declaration that was seen.
 #[derive(Debug, Default)]
 pub(crate) struct Arrangements(Mutex<HashMap<(&'static str, Fingerprint), Arrangement>>);
 
@@ -29,7 +29,7 @@ enum Arrangement {
     SameTypes,
     /// By name: for each argument of the message, its position in this worker's declaration.
     ByName(Arc<[usize]>),
-    /// It is not known which is which.
+    /// It is unknown which is which.
     Unknown,
 }
 
@@ -74,14 +74,10 @@ fn find(args: &[Arg], sig: Fingerprint) -> Arrangement {
         types = signature::and(types, arg.1);
         types == sig.types
     };
-    if args.len() <= MOST && args.iter().any(ends_there) {
-        Arrangement::SameTypes
-    } else {
-        Arrangement::Unknown
-    }
+    if args.len() <= MOST && args.iter().any(ends_there) { Arrangement::SameTypes } else { Arrangement::Unknown }
 }
 
-/// Looks for the order of some of the arguments whose names have the hash `wanted`; `order` has that of `hash`.
+/// Looks for an order of some of the arguments whose names have the hash `wanted`. Those in `order` have `hash`.
 fn search(args: &[Arg], hash: u32, wanted: u32, order: &mut Vec<usize>) -> bool {
     if hash == wanted {
         return true;
