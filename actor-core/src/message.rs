@@ -316,6 +316,7 @@ impl Outgoing {
             actor: Cow::Borrowed(self.def.name),
             queue: Cow::Borrowed(self.def.queue),
             args: &args,
+            sig: Some(self.def.fingerprint),
             attempt: 0,
             crashes: 0,
             deliveries: 0,
@@ -329,6 +330,7 @@ impl Outgoing {
             trace: self.trace.or_else(trace::current),
             headers: self.headers,
             last_error: None,
+            parked: None,
         }
         .encode();
         let limit = broker.max_message_bytes();

@@ -78,6 +78,7 @@ impl Engine {
             plan.implementations,
             builder.states,
             builder.max_crashes,
+            builder.park_timeout,
             builder.layers.into(),
             Threads::new(),
         );
