@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::call::{Call, RunError};
+use crate::signature::{self, Arg, Fingerprint};
 use crate::{Priority, QueueName};
 
 /// A declared actor. `#[actor]` implements it on a unit struct of the function's name.
@@ -44,14 +45,15 @@ pub struct ActorDef {
     pub name: &'static str,
     /// The queue that its messages go to.
     pub queue: &'static str,
-    /// The arguments' names, in order.
-    pub args: &'static [&'static str],
+    /// The arguments' names and types, in order, as the declaration writes them.
+    pub args: &'static [(&'static str, &'static str)],
     /// The options of its messages.
     pub options: Options,
     /// Where it is declared.
     pub at: Location,
     /// Whether it is declared with a body.
     pub has_body: bool,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl ActorDef {
@@ -61,18 +63,30 @@ impl ActorDef {
     pub const fn new(
         name: &'static str,
         queue: &'static str,
-        args: &'static [&'static str],
+        args: &'static [Arg],
         options: Options,
         at: Location,
         has_body: bool,
     ) -> Self {
-        Self { name, queue, args, options, at, has_body }
+        Self { name, queue, args, options, at, has_body, fingerprint: Fingerprint::of(args) }
     }
 
     /// The queue that its messages go to.
     #[must_use]
     pub fn queue_name(&self) -> QueueName {
         QueueName::declared(self.queue)
+    }
+
+    /// Its arguments, as in `(video_id: Uuid, full: bool)`.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        signature::shown(self.args)
+    }
+
+    /// The fingerprint of its signature, which its messages carry: 16 hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.to_string()
     }
 }
 
@@ -88,6 +102,8 @@ pub struct ImplementationDef {
     pub states: &'static [StateDef],
     /// The code.
     pub handler: Handler,
+    /// The names of the arguments that are marked `#[default]`.
+    pub defaults: &'static [&'static str],
 }
 
 impl ImplementationDef {
@@ -95,7 +111,15 @@ impl ImplementationDef {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(actor: &'static ActorDef, at: Location, states: &'static [StateDef], handler: Handler) -> Self {
-        Self { actor, at, states, handler }
+        Self { actor, at, states, handler, defaults: &[] }
+    }
+
+    /// The same with arguments that are marked `#[default]`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn defaults(mut self, names: &'static [&'static str]) -> Self {
+        self.defaults = names;
+        self
     }
 }
 

@@ -85,12 +85,16 @@ impl fmt::Display for ArgumentError {
 
 impl std::error::Error for ArgumentError {}
 
+/// Stands in rearranged arguments for one that the message lacks. No JSON begins so.
+pub(crate) const ABSENT: &str = "!";
+
 /// Reads a message's arguments, in order.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct ArgReader<'a> {
     rest: &'a [u8],
     read: usize,
+    is_rearranged: bool,
 }
 
 impl<'a> ArgReader<'a> {
@@ -102,7 +106,7 @@ impl<'a> ArgReader<'a> {
     pub fn new(array: &'a [u8]) -> Result<Self, RunError> {
         let inner = array.trim_ascii().strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
         match inner {
-            Some(rest) => Ok(Self { rest: rest.trim_ascii(), read: 0 }),
+            Some(rest) => Ok(Self { rest: rest.trim_ascii(), read: 0, is_rearranged: false }),
             None => Err(RunError::Arguments("`args` is not a JSON array".to_owned())),
         }
     }
@@ -113,7 +117,7 @@ impl<'a> ArgReader<'a> {
     ///
     /// It is missing or of another type.
     pub fn next<T: OwnedArgument>(&mut self, name: &str) -> Result<T, RunError> {
-        if self.rest.is_empty() {
+        if self.is_absent() {
             return T::deserialize(Missing).map_err(|_| self.missing(name));
         }
         self.element(name)
@@ -125,7 +129,7 @@ impl<'a> ArgReader<'a> {
     ///
     /// It is of another type.
     pub fn next_or<T: OwnedArgument>(&mut self, name: &str, default: impl FnOnce() -> T) -> Result<T, RunError> {
-        if self.rest.is_empty() { Ok(default()) } else { self.element(name) }
+        if self.is_absent() { Ok(default()) } else { self.element(name) }
     }
 
     /// Ends the reading.
@@ -135,19 +139,25 @@ impl<'a> ArgReader<'a> {
     /// The message has more arguments.
     #[inline(never)]
     pub fn finish(mut self) -> Result<(), RunError> {
-        let known = self.read;
-        let mut extra = 0;
+        let taken = self.read;
         while !self.rest.is_empty() {
             self.element::<IgnoredAny>("")?;
-            extra += 1;
         }
-        if extra == 0 {
-            return Ok(());
+        if self.read == taken { Ok(()) } else { Err(RunError::TooManyArguments { given: self.read, taken }) }
+    }
+
+    /// Whether the message lacks the next argument, which is passed then.
+    fn is_absent(&mut self) -> bool {
+        match self.rest {
+            [] => true,
+            [b'!', ..] => {
+                self.is_rearranged = true;
+                self.read += 1;
+                self.pass(ABSENT.len());
+                true
+            }
+            _ => false,
         }
-        Err(RunError::Arguments(format!(
-            "the message has {} arguments, but this worker's actor takes {known}: deploy workers before senders",
-            known + extra
-        )))
     }
 
     /// Decodes the next element in place, so that its text is parsed once.
@@ -190,6 +200,11 @@ impl<'a> ArgReader<'a> {
 
     #[inline(never)]
     fn missing(&self, name: &str) -> RunError {
+        if self.is_rearranged {
+            return RunError::OtherSignature(format!(
+                "the sender's actor has no argument `{name}`, which this worker's needs"
+            ));
+        }
         RunError::Arguments(format!("argument {} (`{name}`) is missing", self.read + 1))
     }
 }
@@ -283,10 +298,21 @@ mod tests {
     }
 
     #[test]
+    fn an_absent_argument_among_others_may_be_optional_or_have_a_default() {
+        let mut reader = ArgReader::new(b"[!,2,!,!]").unwrap();
+        assert_eq!(reader.next::<Option<u8>>("a").unwrap(), None);
+        assert_eq!(reader.next::<u8>("b").unwrap(), 2);
+        assert_eq!(reader.next_or("c", || 7).unwrap(), 7);
+        let Err(RunError::OtherSignature(what)) = reader.next::<u8>("d") else { panic!("there is no such argument") };
+        assert_eq!(what, "the sender's actor has no argument `d`, which this worker's needs");
+        reader.finish().unwrap();
+    }
+
+    #[test]
     fn extra_arguments_are_refused() {
         let mut reader = ArgReader::new(b"[1,2,3]").unwrap();
         reader.next::<u8>("a").unwrap();
-        assert!(error(reader.finish()).starts_with("the message has 3 arguments, but this worker's actor takes 1"));
+        assert!(matches!(reader.finish(), Err(RunError::TooManyArguments { given: 3, taken: 1 })));
         assert_eq!(error(ArgReader::new(b"{}")), "`args` is not a JSON array");
     }
 }

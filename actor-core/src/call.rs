@@ -58,6 +58,15 @@ pub type RunResult = Result<(), RunError>;
 pub enum RunError {
     /// The arguments are not those of this implementation, so no retry will help.
     Arguments(String),
+    /// The message has more arguments than this implementation takes. It is left to a worker that takes them.
+    TooManyArguments {
+        /// How many the message has.
+        given: usize,
+        /// How many the implementation takes.
+        taken: usize,
+    },
+    /// The sender declares other arguments. The message is left to a worker that declares the same.
+    OtherSignature(String),
     /// The body returned an error.
     Failed(Failure),
     /// The body panicked.
@@ -75,7 +84,11 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Arguments(what) => f.write_str(what),
+            Self::Arguments(what) | Self::OtherSignature(what) => f.write_str(what),
+            Self::TooManyArguments { given, taken } => write!(
+                f,
+                "the message has {given} arguments, but this worker's actor takes {taken}: deploy workers before senders"
+            ),
             Self::Failed(failure) => f.write_str(failure.error()),
             Self::Panicked(what) => write!(f, "the actor panicked: {what}"),
             Self::TimedOut(limit) => write!(f, "the actor took longer than its time limit of {limit:?}"),

@@ -58,7 +58,7 @@ pub const fn is_without_body(declared: &ActorDef) {
 pub const fn is_called(declared: &ActorDef, names: &[&str]) {
     let mut index = 0;
     while index < names.len() && index < declared.args.len() {
-        let (here, there) = (names[index], declared.args[index]);
+        let (here, there) = (names[index], declared.args[index].0);
         if !same(here, there) {
             if index + 1 == names.len() {
                 let text =

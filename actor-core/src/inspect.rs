@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::stored::{DecodeError, StoredMessage};
+pub use self::stored::{DecodeError, Parked, StoredMessage};
 use crate::{BrokerError, QueueName};
 
 /// Reading and repairing a storage's queues.

@@ -76,6 +76,7 @@ pub mod registry;
 mod send;
 mod send_many;
 pub mod settlement;
+mod signature;
 mod size;
 mod strict;
 #[cfg(feature = "testing")]

@@ -308,6 +308,7 @@ impl Outgoing {
             actor: Cow::Borrowed(self.def.name),
             queue: Cow::Borrowed(self.def.queue),
             args: &args,
+            sig: Some(self.def.fingerprint),
             attempt: 0,
             crashes: 0,
             deliveries: 0,
@@ -321,6 +322,7 @@ impl Outgoing {
             trace: self.trace.or_else(trace::current),
             headers: self.headers,
             last_error: None,
+            parked: None,
         }
         .encode();
         let limit = broker.max_message_bytes();

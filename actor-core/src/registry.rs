@@ -1,10 +1,13 @@
 //! The actors and implementations that are linked into this binary, collected by the linker.
 
+mod signatures;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use linkme::distributed_slice;
 
+pub use self::signatures::{SignatureError, check_signatures, signatures};
 use crate::actor::{ActorDef, ImplementationDef, Location};
 
 // The name of the static alone names the linker section, so it must be unique in the program.
@@ -47,6 +50,8 @@ pub fn implementations() -> impl Iterator<Item = &'static ImplementationDef> {
 /// actor_core::registry::check().unwrap();
 /// # }
 /// ```
+///
+/// [`check_signatures`] finds what a deploy would break.
 ///
 /// # Errors
 ///

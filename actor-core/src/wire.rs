@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::headers::Headers;
+use crate::signature::Fingerprint;
 use crate::{MessageId, Priority, TraceParent};
 
 /// The version that this library writes, and the newest that it reads.
@@ -31,6 +32,9 @@ pub(crate) struct Envelope<'a> {
     /// A JSON array.
     #[serde(borrow, deserialize_with = "unread")]
     pub(crate) args: &'a str,
+    /// Of what the sender declares.
+    #[serde(default, deserialize_with = "fingerprint")]
+    pub(crate) sig: Option<Fingerprint>,
     #[serde(default)]
     pub(crate) attempt: u32,
     #[serde(default)]
@@ -51,12 +55,22 @@ pub(crate) struct Envelope<'a> {
     pub(crate) expires_at: Option<u64>,
     #[serde(default)]
     pub(crate) priority: Option<Priority>,
-    #[serde(default, deserialize_with = "known_trace")]
+    #[serde(default, deserialize_with = "known")]
     pub(crate) trace: Option<TraceParent>,
     #[serde(default)]
     pub(crate) headers: Headers,
     #[serde(borrow, default)]
     pub(crate) last_error: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "known")]
+    pub(crate) parked: Option<Parked<'a>>,
+}
+
+/// Why a message waits for another worker than those that had it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Parked<'a> {
+    pub(crate) since: u64,
+    #[serde(borrow)]
+    pub(crate) why: Cow<'a, str>,
 }
 
 /// The ceilings of a message's first and longest wait between attempts.
@@ -111,8 +125,8 @@ impl<'a> Envelope<'a> {
 
     /// Written by hand, so that the arguments go in as they are: `serde_json` would check them again.
     pub(crate) fn encode(&self) -> Bytes {
-        // 160 bytes hold the names of the members and the fixed-size values.
-        let mut body = Vec::with_capacity(160 + self.actor.len() + self.queue.len() + self.args.len());
+        // 192 bytes hold the names of the members and the fixed-size values.
+        let mut body = Vec::with_capacity(192 + self.actor.len() + self.queue.len() + self.args.len());
         body.push(b'{');
         member(&mut body, "v", Some(&self.v));
         member(&mut body, "id", Some(&self.id));
@@ -120,6 +134,11 @@ impl<'a> Envelope<'a> {
         member(&mut body, "queue", Some(&self.queue));
         body.extend_from_slice(b",\"args\":");
         body.extend_from_slice(self.args.as_bytes());
+        if let Some(sig) = self.sig {
+            body.extend_from_slice(b",\"sig\":\"");
+            body.extend_from_slice(&sig.text());
+            body.push(b'"');
+        }
         member(&mut body, "attempt", Some(&self.attempt));
         member(&mut body, "crashes", Some(&self.crashes));
         member(&mut body, "deliveries", (self.deliveries > 0).then_some(&self.deliveries));
@@ -132,6 +151,7 @@ impl<'a> Envelope<'a> {
         member(&mut body, "trace", self.trace.as_ref());
         member(&mut body, "headers", (!self.headers.is_empty()).then_some(&self.headers));
         member(&mut body, "last_error", self.last_error.as_ref());
+        member(&mut body, "parked", self.parked.as_ref());
         body.push(b'}');
         body.into()
     }
@@ -174,9 +194,11 @@ pub(crate) struct Change<'a> {
     pub(crate) crashes: u32,
     pub(crate) deliveries: u64,
     pub(crate) last_error: Option<&'a str>,
+    /// Where it waits for another worker.
+    pub(crate) parked: Option<Parked<'a>>,
 }
 
-/// The same message with its counters changed; every other member, known or not, stays as it is.
+/// The same message with what a worker writes changed; every other member, known or not, stays as it is.
 /// Whatever [`Envelope::decode`] takes is rewritten; anything else stays as it is.
 pub(crate) fn rewrite(body: &[u8], change: &Change<'_>) -> Bytes {
     let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
@@ -187,6 +209,10 @@ pub(crate) fn rewrite(body: &[u8], change: &Change<'_>) -> Bytes {
     members.set("deliveries", &change.deliveries);
     if let Some(error) = change.last_error {
         members.set("last_error", error);
+    }
+    match &change.parked {
+        Some(parked) => members.set("parked", parked),
+        None => members.remove("parked"),
     }
     members.encode()
 }
@@ -201,7 +227,7 @@ pub struct Revived {
     pub body: Bytes,
 }
 
-/// Makes a dead letter new, for a broker's replay: no attempt made, no crash, no last error, no end
+/// Makes a dead letter new, for a broker's replay: no attempt made, no crash, no last error, never parked, no end
 /// of its time. What cannot be decoded stays as it is.
 #[must_use]
 pub fn revive(body: &Bytes) -> Revived {
@@ -212,6 +238,7 @@ pub fn revive(body: &Bytes) -> Revived {
     members.set("crashes", &0);
     members.remove("last_error");
     members.remove("expires_at");
+    members.remove("parked");
     Revived { priority: envelope.priority.unwrap_or_default(), body: members.encode() }
 }
 
@@ -236,10 +263,16 @@ fn unread<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<&'de str,
     <&RawValue>::deserialize(deserializer).map(RawValue::get)
 }
 
-/// A trace context, or none where this version does not understand it: no message is lost for that.
-fn known_trace<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TraceParent>, D::Error> {
+/// A member, or none where this version does not understand it: no message is lost for that.
+fn known<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(text.get()).ok())
+}
+
+/// The same for a fingerprint, of which every message has one: without a second reader.
+fn fingerprint<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Fingerprint>, D::Error> {
+    let text = unread(deserializer)?.as_bytes();
+    Ok(text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).and_then(Fingerprint::parse))
 }
 
 /// A JSON object's members in their order, their values unread.

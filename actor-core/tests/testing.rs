@@ -98,7 +98,10 @@ async fn what_could_not_run_says_why() {
     assert_eq!((drained.done, drained.retried, drained.dead_lettered), (0, 1, 1));
     let [state, nobody] = &drained.errors[..] else { panic!("{:?}", drained.errors) };
     assert_eq!(state, "note: the worker lacks the state `testing::Seen`: give it with `.state(..)`");
-    assert_eq!(nobody, "declared_only: left for a worker that can run it");
+    assert_eq!(
+        nobody,
+        "declared_only: left for a worker that can run it: no actor of this name is implemented here, with all its states"
+    );
 }
 
 #[tokio::test]

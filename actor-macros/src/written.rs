@@ -30,6 +30,11 @@ fn write(tokens: TokenStream, text: &mut String) {
             }
             TokenTree::Punct(punct) if punct.as_char() == '+' => text.push_str(" + "),
             TokenTree::Punct(punct) if punct.as_char() == ';' => text.push_str("; "),
+            // After a comma that ends a line.
+            TokenTree::Punct(punct) if punct.as_char() == '>' && text.ends_with(", ") => {
+                text.truncate(text.len() - 2);
+                text.push('>');
+            }
             token => text.push_str(&token.to_string()),
         }
     }
@@ -47,5 +52,7 @@ mod tests {
             let ty: Type = syn::parse_str(text).unwrap();
             assert_eq!(written(&ty), text);
         }
+        let long: Type = syn::parse_str("HashMap<\n    String,\n    u8,\n>").unwrap();
+        assert_eq!(written(&long), "HashMap<String, u8>");
     }
 }

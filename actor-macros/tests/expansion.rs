@@ -58,7 +58,7 @@ fn every_option_is_in_the_declaration() {
     }
 
     let ActorDef { name, queue, args, options, has_body, .. } = welcome::DEF;
-    assert_eq!((*name, *queue, *args, *has_body), ("send.welcome-mail", "mail", &["to"][..], true));
+    assert_eq!((*name, *queue, *args, *has_body), ("send.welcome-mail", "mail", &[("to", "String")][..], true));
     assert_eq!(options.max_retries, 3);
     assert_eq!((options.min_backoff, options.max_backoff), (Duration::from_millis(250), Duration::from_secs(5_400)));
     assert_eq!((options.time_limit, options.max_age), (None, Some(Duration::from_secs(604_800))));
@@ -98,6 +98,11 @@ fn types_come_from_the_signature_and_references_become_owned() {
     fn nothing() {}
 
     assert!(same::<<report as Actor>::Args, (String, Vec<u8>, PathBuf, String, Vec<String>)>());
+    assert_eq!(
+        report::DEF.signature(),
+        "(name: String, bytes: Vec<u8>, file: PathBuf, id: String, rows: Vec<String>)",
+        "as they are decoded"
+    );
     assert!(same::<<report as Actor>::Output, u32>());
     assert!(same::<<report as Actor>::Error, Failure>());
     assert!(same::<<nothing as Actor>::Args, ()>());
@@ -112,9 +117,20 @@ fn only_arguments_are_sent() {
         let _ = (a, cx, pool, b, limit);
     }
 
-    assert_eq!(mixed::DEF.args, ["a", "b"]);
+    assert_eq!(mixed::DEF.args, [("a", "u8"), ("b", "Option<u8>")]);
     let _: Message<mixed> = mixed.message(1, None);
     assert_eq!(format!("{:?}", implementation::<mixed>().states), "[alloc::string::String, u64]");
+}
+
+#[test]
+fn an_implementation_knows_which_arguments_have_a_default() {
+    #[actor]
+    async fn resize(id: u8, #[default = 640] width: u32, height: Option<u32>, #[default] crop: bool) {
+        let _ = (id, width, height, crop);
+    }
+
+    assert_eq!(implementation::<resize>().defaults, ["width", "crop"]);
+    assert_eq!(implementation::<resize>().actor.args.len(), 4);
 }
 
 #[test]
@@ -219,7 +235,7 @@ fn a_condition_holds_for_everything_that_is_generated() {
         let _ = right;
     }
 
-    assert_eq!(chosen::DEF.args, ["right"]);
+    assert_eq!(chosen::DEF.args, [("right", "u8")]);
     assert!(registry::actors().all(|def| def.name != "never_there"));
 }
 
@@ -275,7 +291,7 @@ fn other_names_do_not_clash_with_the_generated_code() {
     assert_eq!(names::call.call(1), Ok(1));
     assert_eq!((names::name.queue().as_str(), names::queue.name()), ("default", "queue"));
     assert_eq!(names::r#type::DEF.name, "type");
-    assert_eq!(names::r#type::DEF.args, ["match"]);
+    assert_eq!(names::r#type::DEF.args, [("match", "u8")]);
     let _ = (names::send.send(1, 2), names::many.message(1, 2, 3, 4, 5));
     let _ = (names::message, names::broker, names::args, names::returned, names::writer);
 }
@@ -300,7 +316,7 @@ fn a_macro_can_declare_actors() {
     }
 
     assert!(same::<<generated as Actor>::Args, (String,)>());
-    assert_eq!((generated::DEF.queue, generated::DEF.args), ("generated", &["name"][..]));
+    assert_eq!((generated::DEF.queue, generated::DEF.args), ("generated", &[("name", "String")][..]));
 }
 
 #[test]

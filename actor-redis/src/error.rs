@@ -79,7 +79,7 @@ pub(crate) enum Kind {
     )]
     NoFiles { address: String, wanted: String, source: RedisError },
     #[error(
-        "redis at {address} cannot be looked for: the thread that resolves its name could not be started; raise the \
+        "redis at {address} cannot be resolved: the thread that resolves its name could not be started; raise the \
          limit of threads or processes (`ulimit -u`, the container's pids), or write an IP address into the URL"
     )]
     NoThread { address: String, source: RedisError },

@@ -43,13 +43,13 @@ pub const POINTS: &[&str] = &[
     "deregister.unsent",
     "deregister.half",
     "deregister.answered",
-    // A claim: it reads, perhaps after it looked at what is due; a read that waits is ended; a group that is missing
+    // A claim: it reads, perhaps after it checked what is due; a read that waits is ended; a group that is missing
     // is made.
     "read.unsent",
     "read.answered",
-    "look.unsent",
-    "look.half",
-    "look.answered",
+    "check.unsent",
+    "check.half",
+    "check.answered",
     "unblock.unsent",
     "unblock.half",
     "unblock.answered",

@@ -8,8 +8,8 @@ use redis::{Cmd, Script, Value};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
-/// Workers look for scheduled messages at least this often. What is due sooner wakes one of them.
-pub(crate) const LOOK: Duration = Duration::from_secs(15);
+/// Workers check for due messages at least this often. What is due sooner wakes one of them.
+pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(15);
 /// A message that is scheduled later than this is scheduled for this: 100 years. A score is a
 /// floating-point number, exact only up to 2^53.
 const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
@@ -113,7 +113,7 @@ pub(crate) struct Scheduled<'a> {
 /// Answers one value for each message: 1, or an error.
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled<'a>>) -> Call {
     let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake]);
-    call.arg(whole_ms(LOOK));
+    call.arg(whole_ms(CHECK_EVERY));
     for Scheduled { member, delay, body } in messages {
         call.arg(member).arg(delay_ms(delay)).arg(body);
     }
@@ -128,7 +128,7 @@ pub(crate) fn promote(keys: &Keys, limit: usize, woken: Option<&str>) -> Call {
     call
 }
 
-/// Wakes one worker that waits, to look at what is due. One look sees all of it, so that no more than the last is kept.
+/// Wakes one worker that waits, to check for what is due. One check sees all of it, so that no more than the last is kept.
 pub(crate) fn wake(keys: &Keys) -> Cmd {
     let mut add = Cmd::new();
     add.arg("XADD").arg(&keys.wake).arg("MAXLEN").arg(1).arg("*").arg("w").arg(1);
@@ -250,7 +250,7 @@ pub(crate) struct Reschedule<'a> {
 pub(crate) fn reschedule<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Reschedule<'a>>) -> Call {
     let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake];
     let mut call = RESCHEDULE.call(&before_ready(keys, &before));
-    call.arg(worker).arg(GROUP).arg(whole_ms(LOOK)).arg(whole_ms(PARKED_STANDS));
+    call.arg(worker).arg(GROUP).arg(whole_ms(CHECK_EVERY)).arg(whole_ms(PARKED_STANDS));
     for Reschedule { place, member, delay, body, ability } in messages {
         call.arg(place.level.place()).arg(place.id).arg(member).arg(delay_ms(delay)).arg(body);
         call.arg(ability.unwrap_or_default());

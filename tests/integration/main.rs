@@ -36,6 +36,7 @@ mod sequences;
 /// Signals that stop a process.
 #[cfg(unix)]
 mod signals;
+mod signatures;
 /// What makes a worker refuse to start.
 mod starting;
 /// Orderly stops.

@@ -169,7 +169,7 @@ fn while_redis_is_away_the_api_runs_and_says_so_and_when_it_is_back_it_goes_on()
     let answer = api.upload(b"abc");
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.body["message_may_be_stored"], false);
-    assert!(answer.body["error"].as_str().unwrap().contains("upload it again later"), "{answer:?}");
+    assert!(answer.body["error"].as_str().unwrap().contains("the video was not accepted"), "{answer:?}");
     assert_eq!(api.files(), 0, "an upload that nobody will process was kept");
     let health = api.get("/health");
     assert_eq!(health.status, 503, "{health:?}");

@@ -35,7 +35,19 @@ pub struct StoredMessage {
     pub trace: Option<TraceParent>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// Since when it waits for a worker that can run it, and what the last one that had it lacked.
+    pub parked: Option<Parked>,
     headers: Headers,
+}
+
+/// Why a stored message waits for another worker than those that had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parked {
+    /// When a worker first left it to others, by the broker's clock.
+    pub since: SystemTime,
+    /// Why the last one did.
+    pub why: String,
 }
 
 impl StoredMessage {
@@ -62,6 +74,7 @@ impl StoredMessage {
             max_retries: envelope.max_retries,
             trace: envelope.trace,
             last_error: envelope.last_error.map(Into::into),
+            parked: envelope.parked.map(|parked| Parked { since: to_time(parked.since), why: parked.why.into() }),
             headers: envelope.headers,
         })
     }
@@ -111,6 +124,8 @@ mod tests {
         assert_eq!(message.header("tenant"), Some("acme"));
         assert_eq!(message.headers().count(), 2);
         assert!(message.trace.is_some());
+        let parked = message.parked.map(|parked| (parked.since, parked.why));
+        assert_eq!(parked, Some((to_time(1_722_999_500_000), "no actor of this name is implemented here".to_owned())));
     }
 
     #[test]

@@ -34,10 +34,12 @@ impl Drained {
             Outcome::Reschedule { body, .. } | Outcome::Park { body, .. } => {
                 self.retried += 1;
                 let after = Envelope::decode(body).ok();
-                let attempted =
-                    before.as_ref().zip(after.as_ref()).is_some_and(|(one, other)| one.attempt < other.attempt);
-                let error = after.as_ref().and_then(|message| message.last_error.as_deref()).filter(|_| attempted);
-                self.errors.push(format!("{actor}: {}", error.unwrap_or("left for a worker that can run it")));
+                let why = match after.as_ref().map(|message| (&message.parked, &message.last_error)) {
+                    Some((Some(parked), _)) => format!("left for a worker that can run it: {}", parked.why),
+                    Some((None, Some(error))) => error.to_string(),
+                    _ => "left for a worker that can run it".to_owned(),
+                };
+                self.errors.push(format!("{actor}: {why}"));
             }
             Outcome::DeadLetter { reason, .. } => {
                 self.dead_lettered += 1;

@@ -12,6 +12,7 @@ use crate::delivery::{Consumer, Wait, WorkerId};
 use crate::inspect::{Inspect, Page, State};
 use crate::layer::Layers;
 use crate::settlement::Outcome;
+use crate::worker::builder::PARK_TIMEOUT;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
 use crate::worker::threads::Threads;
@@ -37,8 +38,14 @@ impl TestWorker {
     pub(super) fn new(broker: TestBroker) -> Self {
         note_places();
         let implementations = registry::implementations().map(|found| (found.actor.name, found)).collect();
-        let executor =
-            Executor::new(implementations, States::default(), u32::MAX, Layers::default(), Threads::of_the_runtime());
+        let executor = Executor::new(
+            implementations,
+            States::default(),
+            u32::MAX,
+            PARK_TIMEOUT,
+            Layers::default(),
+            Threads::of_the_runtime(),
+        );
         Self { broker, executor, worker: WorkerId::new("test") }
     }
 

@@ -63,6 +63,7 @@ fn the_least_that_a_foreign_sender_writes_is_a_message() {
     assert_eq!((envelope.max_retries, envelope.backoff, envelope.time_limit_ms), (None, None, None));
     assert_eq!((envelope.expires_at, envelope.priority, envelope.trace), (None, None, None));
     assert!(envelope.headers.is_empty() && envelope.last_error.is_none());
+    assert!(envelope.sig.is_none() && envelope.parked.is_none());
 }
 
 #[test]
@@ -77,12 +78,16 @@ fn every_member_is_read_and_written_byte_for_byte() {
     assert_eq!(trace.as_deref(), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
     assert_eq!(envelope.headers.iter().collect::<Vec<_>>(), [("sent-by", "shop-api"), ("tenant", "acme")]);
     assert_eq!(envelope.last_error.as_deref(), Some("the codec said \"no\""));
+    let declared = Fingerprint::of(&[("video_id", "Uuid"), ("size", "Size"), ("scale", "(f64, u64)")]);
+    assert_eq!(envelope.sig, Some(declared));
+    let parked = Parked { since: 1_722_999_500_000, why: "no actor of this name is implemented here".into() };
+    assert_eq!(envelope.parked, Some(parked));
     assert_eq!(envelope.encode(), FULL.trim_end());
 }
 
 #[test]
 fn a_retry_changes_its_counters_and_leaves_every_other_byte_of_every_member() {
-    let change = Change { attempt: 1, crashes: 0, deliveries: 1, last_error: Some("no such codec") };
+    let change = Change { attempt: 1, crashes: 0, deliveries: 1, last_error: Some("no such codec"), parked: None };
     assert_eq!(rewrite(FOREIGN.as_bytes(), &change), RETRIED.trim_end());
     assert_eq!(rewrite(RETRIED.as_bytes(), &change), RETRIED.trim_end());
 }
@@ -92,7 +97,9 @@ fn a_replay_makes_the_message_new_and_keeps_its_deliveries_counted() {
     let revived = revive(&RETRIED.into());
     assert_eq!(revived.body, REPLAYED.trim_end());
     assert_eq!(revived.priority, Priority::Low);
-    assert_eq!(decode(std::str::from_utf8(&revive(&FULL.into()).body).unwrap()).expires_at, None);
+    let revived = revive(&FULL.into()).body;
+    let revived = decode(std::str::from_utf8(&revived).unwrap());
+    assert_eq!((revived.expires_at, revived.parked), (None, None));
     let undecodable = Bytes::from(r#"{"v":1,"attempt":7}"#);
     assert_eq!(revive(&undecodable).body, undecodable);
 }
@@ -133,13 +140,24 @@ fn what_is_no_message_says_why() {
 }
 
 #[test]
-fn a_trace_that_is_not_understood_is_left_alone() {
-    for odd in [json!("01-newer"), json!(7), json!({ "a": [] }), json!(null)] {
-        let body = message(json!({ "trace": odd }));
-        assert_eq!(decode(&body).trace, None);
-        let retried = rewrite(body.as_bytes(), &Change::default());
-        assert_eq!(serde_json::from_slice::<Value>(&retried).unwrap()["trace"], odd);
+fn a_trace_or_a_fingerprint_that_is_not_understood_is_left_alone() {
+    for odd in [json!("01-newer"), json!(7), json!({ "a": [] }), json!(null), json!("0123456789ABCDEF")] {
+        let body = message(json!({ "trace": odd, "sig": odd, "parked": odd }));
+        let envelope = decode(&body);
+        assert_eq!((envelope.trace, envelope.sig, envelope.parked), (None, None, None));
+        let retried = serde_json::from_slice::<Value>(&rewrite(body.as_bytes(), &Change::default())).unwrap();
+        assert_eq!((&retried["trace"], &retried["sig"]), (&odd, &odd));
     }
+}
+
+#[test]
+fn what_is_parked_says_so_until_it_is_rewritten_without() {
+    let parked = Parked { since: 7, why: "no \"actor\"".into() };
+    let waiting = rewrite(MINIMAL.as_bytes(), &Change { parked: Some(parked.clone()), ..Change::default() });
+    let envelope = Envelope::decode(&waiting).unwrap();
+    assert_eq!(envelope.parked, Some(parked));
+    let run = rewrite(&waiting, &Change::default());
+    assert_eq!(Envelope::decode(&run).unwrap().parked, None);
 }
 
 #[test]
@@ -207,7 +225,7 @@ mod properties {
         fn any_arguments_arrive_unchanged(args in prop::collection::vec(any_json(), 0..5)) {
             let body = encode(&args);
             prop_assert_eq!(&read(&body, args.len()), &args);
-            let change = Change { attempt: 3, crashes: 1, deliveries: 9, last_error: Some("\u{0}\"") };
+            let change = Change { attempt: 3, crashes: 1, deliveries: 9, last_error: Some("\u{0}\""), parked: None };
             let retried = rewrite(&body, &change);
             prop_assert_eq!(&read(&retried, args.len()), &args);
             prop_assert_eq!(&read(&revive(&retried).body, args.len()), &args);

@@ -27,6 +27,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 /// One death is often a deploy or the machine's, two may be chance.
 const MAX_CRASHES: u32 = 3;
 
+/// A deploy takes minutes, and one that was forgotten is found the next working day.
+pub(crate) const PARK_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A worker, about to run. See [`Worker::builder`](super::Worker::builder).
 #[derive(Debug)]
 #[must_use = "a worker does nothing until it runs"]
@@ -44,6 +47,7 @@ pub struct Builder {
     pub(super) lease: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) max_crashes: u32,
+    pub(super) park_timeout: Duration,
     signals: Option<Signals>,
     /// Names that are none: the worker refuses to start with them.
     pub(super) problems: Vec<Problem>,
@@ -65,6 +69,7 @@ impl Builder {
             lease: LEASE,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             max_crashes: MAX_CRASHES,
+            park_timeout: PARK_TIMEOUT,
             signals: None,
             problems: Vec::new(),
         }
@@ -190,6 +195,17 @@ impl Builder {
     /// A message whose worker died this often becomes a dead letter. Default: 3.
     pub fn max_crashes(mut self, crashes: u32) -> Self {
         self.max_crashes = crashes.max(1);
+        self
+    }
+
+    /// How long a message that this worker cannot run waits for one that can, from when a worker first had it. Then it
+    /// becomes a dead letter. Default: a day. [`Duration::MAX`] is for ever.
+    ///
+    /// It cannot run here because no actor of its name is implemented here with all its states, or because its sender
+    /// declares the actor with other arguments. A worker that can run it does so soon after it starts. The time does
+    /// not bound a message of a newer version of the wire format, which is not changed in any way.
+    pub fn park_timeout(mut self, timeout: Duration) -> Self {
+        self.park_timeout = timeout;
         self
     }
 

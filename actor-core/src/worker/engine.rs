@@ -74,8 +74,14 @@ impl Engine {
         if !plan.not_served.is_empty() {
             tracing::info!(queues = ?plan.not_served, "actors not served: this worker does not serve their queues");
         }
-        let executor =
-            Executor::new(plan.implementations, builder.states, builder.max_crashes, builder.layers, Threads::new());
+        let executor = Executor::new(
+            plan.implementations,
+            builder.states,
+            builder.max_crashes,
+            builder.park_timeout,
+            builder.layers,
+            Threads::new(),
+        );
         let pulse = Pulse::new(executor.implementations.values().map(|found| found.actor));
         Ok(Self {
             broker: builder.broker,

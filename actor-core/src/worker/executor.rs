@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field};
 
 use super::ability;
+use super::arrange::Arrangements;
 use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{catch, caught, shielded};
@@ -24,7 +25,7 @@ use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
 use crate::layer::Layers;
 use crate::settlement::{self, Settlement};
-use crate::wire::{self, Undecodable};
+use crate::wire::{self, Parked, Undecodable};
 use crate::{MessageId, QueueName, trace};
 
 /// What every run of a worker shares.
@@ -35,6 +36,8 @@ pub(crate) struct Executor {
     pub(crate) abilities: Vec<String>,
     pub(crate) states: Arc<States>,
     pub(crate) max_crashes: u32,
+    pub(crate) park_timeout: Duration,
+    arrangements: Arrangements,
     pub(crate) suspects: Suspects,
     pub(crate) layers: Layers,
     pub(crate) sync: Arc<SyncRuns>,
@@ -47,14 +50,17 @@ impl Executor {
         implementations: HashMap<&'static str, &'static ImplementationDef>,
         states: States,
         max_crashes: u32,
+        park_timeout: Duration,
         layers: Layers,
         threads: Threads,
     ) -> Self {
         Self {
-            abilities: ability::of_worker(implementations.keys()),
+            abilities: ability::of_worker(implementations.values().map(|found| found.actor)),
             implementations,
             states: Arc::new(states),
             max_crashes,
+            park_timeout,
+            arrangements: Arrangements::default(),
             suspects: Suspects::new(),
             layers,
             sync: Arc::new(SyncRuns { threads, closing: CancellationToken::new() }),
@@ -83,18 +89,20 @@ impl Executor {
         let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
         let outcome = match self.admit(&message, implementation, now, stop, admission) {
             // The admission is held to the end of the run.
-            Ok((implementation, _admission)) => self.call(implementation, queue, &message, stop, &span).await.into(),
+            Ok((implementation, args, _admission)) => {
+                self.call(implementation, args, queue, &message, stop, &span).await.into()
+            }
             Err(outcome) => outcome,
         };
-        let policy = message.policy(implementation);
+        let policy = message.policy(implementation, now, self.park_timeout);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-        let settlement = judge(&message, &outcome, verdict);
+        let settlement = self.judge(&message, &outcome, verdict, now);
         let report = Report { queue, message: &message, policy: &policy, duration: began.elapsed() };
         shielded(move || report.log(&outcome, verdict, &self.repeats, &span));
         settlement
     }
 
-    /// What may run now, with the right to run it where it is a suspect; else how its delivery ends.
+    /// What may run now, with its arguments, and the right to run it where it is a suspect; else how its delivery ends.
     fn admit(
         &self,
         message: &Message<'_>,
@@ -102,7 +110,7 @@ impl Executor {
         now: SystemTime,
         stop: &Stop,
         admission: Option<Admission>,
-    ) -> Result<(&'static ImplementationDef, Option<Admission>), Outcome> {
+    ) -> Result<(&'static ImplementationDef, Bytes, Option<Admission>), Outcome> {
         let crashes = message.crashes;
         if let Some(reason) = stop.reason() {
             // What was claimed at the last moment does not begin.
@@ -115,17 +123,19 @@ impl Executor {
             return Err(Outcome::Expired);
         }
         let implementation = implementation.ok_or(Outcome::UnknownActor)?;
+        let args = self.arrangements.arrange(message, implementation.actor).map_err(Outcome::Failed)?;
         if crashes == 0 {
-            return Ok((implementation, admission));
+            return Ok((implementation, args, admission));
         }
         let admission = admission.or_else(|| self.suspects.admit(self.isolates(crashes)));
-        admission.map(|admission| (implementation, Some(admission))).ok_or(Outcome::Deferred)
+        admission.map(|admission| (implementation, args, Some(admission))).ok_or(Outcome::Deferred)
     }
 
     /// Calls the actor's body, within the worker's layers.
     async fn call(
         &self,
         implementation: &'static ImplementationDef,
+        args: Bytes,
         queue: &QueueName,
         message: &Message<'_>,
         stop: &Arc<Stop>,
@@ -147,7 +157,7 @@ impl Executor {
         };
         let run = Run {
             implementation,
-            args: message.body.slice_ref(message.envelope.args.as_bytes()),
+            args,
             context: Context::new(info, Arc::clone(&self.states), Arc::clone(stop)),
             limit,
             stop: Arc::clone(stop),
@@ -189,8 +199,10 @@ impl Executor {
             Undecodable::Invalid(what) => (Outcome::Undecodable(what), None),
             Undecodable::Newer(version) => (Outcome::NewerVersion(version), Some(ability::of_format(version))),
         };
-        // The message may count its attempts where this version does not expect it.
-        let verdict = decide(&outcome, &Policy::default(), &mut fastrand::Rng::new());
+        // The message may count its attempts where this version does not expect it. It is not changed, so that
+        // nobody knows since when it waits.
+        let policy = Policy { park_left: Duration::MAX, ..Policy::default() };
+        let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         let (id, body) = (wire::id(body), body.clone());
         shielded(|| report::log_undecodable(&outcome, verdict, queue, id, ability.as_deref(), &self.repeats));
         match (verdict, ability) {
@@ -201,6 +213,39 @@ impl Executor {
             _ => settlement::Outcome::DeadLetter { id, body, reason: outcome.text() },
         }
         .into()
+    }
+
+    /// The settlement that a verdict comes to; `None` where the message is no longer this worker's.
+    fn judge(&self, message: &Message<'_>, ended: &Outcome, verdict: Verdict, now: SystemTime) -> Option<Settlement> {
+        use settlement::Outcome;
+        let (id, priority) = (message.envelope.id, message.envelope.priority.unwrap_or_default());
+        let error = ended.is_failure().then(|| ended.text());
+        let body = |parked| message.rewritten(error.as_deref(), parked);
+        let outcome = match verdict {
+            Verdict::Done => Outcome::Done,
+            Verdict::Reschedule { after } => Outcome::Reschedule { id, priority, body: body(None), after },
+            Verdict::Park { after } => {
+                let since = wire::to_ms(message.parked_since(now));
+                let body = body(Some(Parked { since, why: ended.text().into() }));
+                match ability::lacked(ended, &message.envelope) {
+                    Some(ability) => Outcome::Park { id, priority, body, after, ability },
+                    None => Outcome::Reschedule { id, priority, body, after },
+                }
+            }
+            Verdict::DeadLetter { .. } => {
+                let parked = message.envelope.parked.clone().filter(|_| !ended.is_failure());
+                Outcome::DeadLetter { id: Some(id), body: body(parked), reason: self.reason(ended) }
+            }
+            Verdict::Release => Outcome::Release { body: body(None) },
+            Verdict::Leave => return None,
+        };
+        Some(outcome.into())
+    }
+
+    /// Why a message becomes a dead letter.
+    fn reason(&self, ended: &Outcome) -> String {
+        let text = ended.text();
+        if ended.is_for_others() { format!("no worker could run it for {:?}: {text}", self.park_timeout) } else { text }
     }
 }
 
@@ -216,24 +261,4 @@ fn span(queue: &QueueName, message: &Message<'_>) -> Span {
     );
     trace::restore(&span, message.envelope.trace);
     span
-}
-
-/// The settlement that a verdict comes to; `None` where the message is no longer this worker's.
-fn judge(message: &Message<'_>, ended: &Outcome, verdict: Verdict) -> Option<Settlement> {
-    use settlement::Outcome;
-    let (id, priority) = (message.envelope.id, message.envelope.priority.unwrap_or_default());
-    let error = ended.is_failure().then(|| ended.text());
-    let body = || message.rewritten(error.as_deref());
-    let outcome = match verdict {
-        Verdict::Done => Outcome::Done,
-        Verdict::Reschedule { after } => Outcome::Reschedule { id, priority, body: body(), after },
-        Verdict::Park { after } => match ability::of_actor(&message.envelope.actor) {
-            Some(ability) => Outcome::Park { id, priority, body: body(), after, ability },
-            None => Outcome::Reschedule { id, priority, body: body(), after },
-        },
-        Verdict::DeadLetter { .. } => Outcome::DeadLetter { id: Some(id), body: body(), reason: ended.text() },
-        Verdict::Release => Outcome::Release { body: body() },
-        Verdict::Leave => return None,
-    };
-    Some(outcome.into())
 }

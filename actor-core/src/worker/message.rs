@@ -1,6 +1,6 @@
 //! A delivery's message, decoded, and the form in which it goes back to the storage.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::outcome::Policy;
 use crate::actor::{ImplementationDef, Options};
 use crate::delivery::Delivery;
 use crate::settlement::{Outcome, Settlement};
-use crate::wire::{self, Change, Envelope, Undecodable};
+use crate::wire::{self, Change, Envelope, Parked, Undecodable};
 
 /// A delivery's message, decoded, with what the delivery adds to it.
 pub(super) struct Message<'a> {
@@ -34,15 +34,28 @@ impl<'a> Message<'a> {
         self.envelope.attempt.saturating_add(1)
     }
 
-    /// The message for its next delivery, after an attempt that ended with `error`, or after none.
-    pub(super) fn rewritten(&self, error: Option<&str>) -> Bytes {
+    /// The message for its next delivery, after an attempt that ended with `error`, or after none; and why it waits
+    /// for another worker, where it does.
+    pub(super) fn rewritten(&self, error: Option<&str>, parked: Option<Parked<'_>>) -> Bytes {
         let attempt = self.envelope.attempt.saturating_add(u32::from(error.is_some()));
-        let change = Change { attempt, crashes: self.crashes, deliveries: self.token, last_error: error };
-        wire::rewrite(self.body, &change)
+        wire::rewrite(
+            self.body,
+            &Change { attempt, crashes: self.crashes, deliveries: self.token, last_error: error, parked },
+        )
+    }
+
+    /// When a worker first left it to others, if not `now`.
+    pub(super) fn parked_since(&self, now: SystemTime) -> SystemTime {
+        self.envelope.parked.as_ref().map_or(now, |parked| wire::to_time(parked.since))
     }
 
     /// What decides on its retries: its own options, else those of its actor.
-    pub(super) fn policy(&self, implementation: Option<&'static ImplementationDef>) -> Policy {
+    pub(super) fn policy(
+        &self,
+        implementation: Option<&'static ImplementationDef>,
+        now: SystemTime,
+        park_timeout: Duration,
+    ) -> Policy {
         let options = implementation.map_or(Options::DEFAULT, |found| found.actor.options);
         let (min_backoff, max_backoff) = match self.envelope.backoff {
             Some(backoff) => (Duration::from_millis(backoff.min_ms), Duration::from_millis(backoff.max_ms)),
@@ -55,6 +68,7 @@ impl<'a> Message<'a> {
             deliveries: self.token,
             min_backoff,
             max_backoff,
+            park_left: park_timeout.saturating_sub(now.duration_since(self.parked_since(now)).unwrap_or_default()),
         }
     }
 
@@ -75,6 +89,9 @@ impl<'a> Message<'a> {
 
 /// The settlement that releases a message which has not started.
 pub(super) fn release(delivery: &Delivery) -> Settlement {
-    let body = Message::decode(delivery).map_or_else(|_| delivery.body.clone(), |message| message.rewritten(None));
+    let body = match Message::decode(delivery) {
+        Ok(message) => message.rewritten(None, message.envelope.parked.clone()),
+        Err(_) => delivery.body.clone(),
+    };
     Outcome::Release { body }.into()
 }

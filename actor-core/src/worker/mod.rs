@@ -1,7 +1,8 @@
 //! The worker: fetch, run, decide, settle, and keep the lease until the last delivery is settled.
 
 mod ability;
-mod builder;
+mod arrange;
+pub(crate) mod builder;
 mod demand;
 mod engine;
 mod error;

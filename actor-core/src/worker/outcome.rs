@@ -64,6 +64,16 @@ impl Outcome {
         matches!(self, Self::Failed(RunError::Failed(_) | RunError::Panicked(_) | RunError::TimedOut(_)))
     }
 
+    /// Whether another worker may run the message, as it is.
+    pub(crate) fn is_for_others(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownActor
+                | Self::NewerVersion(_)
+                | Self::Failed(RunError::TooManyArguments { .. } | RunError::OtherSignature(_))
+        )
+    }
+
     /// What is kept of it with its message.
     pub(crate) fn text(&self) -> String {
         let mut text = self.to_string();
@@ -92,7 +102,7 @@ pub(crate) enum Verdict {
     Done,
     /// It is tried again: as its next attempt after a [failure](Outcome::is_failure), else with nothing counted.
     Reschedule { after: Duration },
-    /// It waits for a worker that can run it; nothing counts.
+    /// It waits for a worker that can run it, for a bounded time; nothing counts.
     Park { after: Duration },
     /// It becomes a dead letter; an attempt counts where there was one.
     DeadLetter { why: &'static str },
@@ -117,6 +127,8 @@ pub(crate) struct Policy {
     pub(crate) min_backoff: Duration,
     /// The ceiling of every wait.
     pub(crate) max_backoff: Duration,
+    /// How long it may wait for a worker that can run it.
+    pub(crate) park_left: Duration,
 }
 
 /// The longest wait of a message that no worker here can run, if nobody who can asks for it before.
@@ -144,9 +156,14 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng
         }
         Outcome::Expired => Verdict::DeadLetter { why: "it expired" },
         Outcome::Poison { .. } => Verdict::DeadLetter { why: "its workers died" },
-        Outcome::UnknownActor | Outcome::NewerVersion(_) => {
+        Outcome::UnknownActor
+        | Outcome::NewerVersion(_)
+        | Outcome::Failed(RunError::TooManyArguments { .. } | RunError::OtherSignature(_)) => {
+            if policy.park_left.is_zero() {
+                return Verdict::DeadLetter { why: "no worker could run it in time" };
+            }
             // Half of it is random, so that those which were parked together do not come back together.
-            Verdict::Park { after: PARKED.mul_f64(0.5 + rng.f64() / 2.0) }
+            Verdict::Park { after: PARKED.mul_f64(0.5 + rng.f64() / 2.0).min(policy.park_left) }
         }
         // Half of it is random, so that those which were refused together do not come back together.
         Outcome::Deferred => {
@@ -195,6 +212,7 @@ mod tests {
         deliveries: 1,
         min_backoff: Duration::from_secs(15),
         max_backoff: Duration::from_secs(100),
+        park_left: Duration::from_secs(3_600),
     };
 
     const SPENT: Verdict = Verdict::DeadLetter { why: "its retries are spent" };
@@ -263,11 +281,23 @@ mod tests {
     }
 
     #[test]
-    fn what_this_worker_cannot_run_waits_for_another_and_never_dies_of_it() {
-        for deliveries in [1, 2, 50, u64::MAX] {
-            let policy = Policy { deliveries, attempts: 99, ..POLICY };
-            assert!(matches!(verdict(&Outcome::UnknownActor, &policy), Verdict::Park { .. }));
-            assert!(matches!(verdict(&Outcome::NewerVersion(2), &policy), Verdict::Park { .. }));
+    fn what_this_worker_cannot_run_waits_for_another_however_often_it_came_until_its_time_is_over() {
+        let second = Duration::from_secs(1);
+        for outcome in [
+            Outcome::UnknownActor,
+            Outcome::NewerVersion(2),
+            Outcome::Failed(RunError::TooManyArguments { given: 2, taken: 1 }),
+            Outcome::Failed(RunError::OtherSignature("others".to_owned())),
+        ] {
+            for deliveries in [1, 2, 50, u64::MAX] {
+                let policy = Policy { deliveries, attempts: 99, ..POLICY };
+                let Verdict::Park { after } = verdict(&outcome, &policy) else { panic!("{outcome} is not left") };
+                assert!((PARKED / 2..=PARKED).contains(&after), "{after:?}");
+            }
+            let nearly_over = Policy { park_left: second, ..POLICY };
+            assert_eq!(verdict(&outcome, &nearly_over), Verdict::Park { after: second });
+            let over = Policy { park_left: Duration::ZERO, ..POLICY };
+            assert_eq!(verdict(&outcome, &over), Verdict::DeadLetter { why: "no worker could run it in time" });
         }
     }
 }

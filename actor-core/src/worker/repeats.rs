@@ -26,7 +26,7 @@ pub(crate) enum Repeated {
 }
 
 impl Repeated {
-    /// How many of one kind are logged in full each minute.
+    /// How many of one kind are logged in full: each minute; or, of what is parked, in all.
     fn in_full(self) -> u32 {
         match self {
             Self::Parked => 1,
@@ -61,10 +61,17 @@ impl Repeats {
                 OTHERS.clone_into(&mut key.2);
             }
         }
+        // What is parked is logged in full once.
+        let is_known = what == Repeated::Parked && repeats.contains_key(&key);
         let repeat = repeats.entry(key).or_default();
-        let in_full = repeat.in_full.may_log(what.in_full(), now);
+        let in_full = repeat.in_full.may_log(what.in_full(), now) && !is_known;
         repeat.summed += u64::from(!in_full);
         in_full
+    }
+
+    /// Whether it was noted before.
+    pub(crate) fn is_noted(&self, what: Repeated, queue: &QueueName, name: &str) -> bool {
+        self.lock().contains_key(&(what, queue.clone(), name.to_owned()))
     }
 
     /// The sums whose minute is over; all of them, `at_once`.
@@ -120,6 +127,18 @@ mod tests {
         let late = |what, count| (what, queue.clone(), "late".to_owned(), count);
         assert_eq!(due, [late(Repeated::Failed, 490), late(Repeated::Parked, 500)]);
         assert_eq!(repeats.due(true), []);
+    }
+
+    #[test]
+    fn in_a_later_minute_failures_are_logged_in_full_again_and_what_is_parked_is_not() {
+        let (repeats, queue) = (Repeats::default(), QueueName::declared("mail"));
+        for what in [Repeated::Parked, Repeated::Failed] {
+            assert!(repeats.note(what, &queue, "late"));
+        }
+        repeats.lock().values_mut().for_each(|repeat| repeat.in_full = InFull::default());
+        assert!(repeats.note(Repeated::Failed, &queue, "late"));
+        assert!(!repeats.note(Repeated::Parked, &queue, "late"));
+        assert_eq!(repeats.due(true), [(Repeated::Parked, queue, "late".to_owned(), 1)]);
     }
 
     #[test]

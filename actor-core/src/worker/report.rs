@@ -50,8 +50,9 @@ impl Report<'_> {
                 tracing::debug!(%queue, reason = %outcome.log_text(), ?after, "message left for another worker");
             }
             Verdict::Park { after } => {
-                let ability = ability::of_actor(name);
-                log_parked(outcome, after, queue, ability.as_deref().unwrap_or(name), repeats);
+                let ability = ability::lacked(outcome, &self.message.envelope);
+                let is_new = self.message.envelope.parked.is_none();
+                log_parked(outcome, after, queue, ability.as_deref().unwrap_or(name), is_new, repeats);
             }
             Verdict::DeadLetter { why } => {
                 let (error, is_summed) = (outcome.log_text(), !repeats.note(Repeated::DeadLettered, queue, name));
@@ -82,7 +83,8 @@ pub(super) fn log_undecodable(
     repeats: &Repeats,
 ) {
     match verdict {
-        Verdict::Park { after } => log_parked(outcome, after, queue, ability.unwrap_or_default(), repeats),
+        // Whether it was parked before is not known.
+        Verdict::Park { after } => log_parked(outcome, after, queue, ability.unwrap_or_default(), false, repeats),
         _ => {
             let is_summed = !repeats.note(Repeated::DeadLettered, queue, "unknown");
             let (id, why, error) = (id.map(display), "it cannot be decoded", outcome.log_text());
@@ -91,9 +93,12 @@ pub(super) fn log_undecodable(
     }
 }
 
-fn log_parked(outcome: &Outcome, after: Duration, queue: &QueueName, ability: &str, repeats: &Repeats) {
+/// Logs that a message is parked. What comes back and is parked again is no news, unless this worker has not logged
+/// any of its kind.
+fn log_parked(outcome: &Outcome, after: Duration, queue: &QueueName, ability: &str, is_new: bool, repeats: &Repeats) {
     let reason = outcome.log_text();
-    if repeats.note(Repeated::Parked, queue, ability) {
+    if (is_new || !repeats.is_noted(Repeated::Parked, queue, ability)) && repeats.note(Repeated::Parked, queue, ability)
+    {
         tracing::warn!(%queue, ability, count = 1, reason, "messages parked: no actor here can run them");
     }
     tracing::debug!(%queue, reason, ?after, "message parked");

@@ -7,6 +7,8 @@ use super::methods::{arguments, methods, wire_name};
 use super::{call_site, ends, location, name, outcome, queue, returned};
 use crate::args::{Args, Limit, Millis};
 use crate::item::Actor;
+use crate::owned::bare;
+use crate::written::written;
 
 /// Output:
 ///
@@ -15,7 +17,7 @@ use crate::item::Actor;
 ///     type Args = (String,);
 ///     type Output = <Result<(), MailError> as IntoOutcome>::Output;
 ///     type Error = <Result<(), MailError> as IntoOutcome>::Error;
-///     const DEF: &'static ActorDef = &ActorDef::new("welcome", "mail", &["to"], .., true);
+///     const DEF: &'static ActorDef = &ActorDef::new("welcome", "mail", &[("to", "String")], .., true);
 /// }
 /// #[distributed_slice(ACTOR_CORE_DECLARATIONS)]
 /// static __DECLARATION: &ActorDef = <welcome as Actor>::DEF;
@@ -23,7 +25,10 @@ use crate::item::Actor;
 pub(super) fn glue(actor: &Actor) -> TokenStream {
     let ident = &actor.sig.ident;
     let owned = arguments(actor).map(|(param, borrowed)| owned(&param.ty, borrowed));
-    let arguments = arguments(actor).map(|(param, _)| wire_name(&param.name));
+    let arguments = arguments(actor).map(|(param, borrowed)| {
+        let (name, ty) = (wire_name(&param.name), decoded(&param.ty, borrowed));
+        quote!((#name, #ty))
+    });
     let (name, options, location) = (name(&actor.args, ident), options(&actor.args), location(ident));
     let queue = queue(&actor.args);
     let has_body = actor.body.is_some();
@@ -67,6 +72,17 @@ pub(super) fn owned(ty: &syn::Type, borrowed: Option<&syn::Type>) -> TokenStream
             quote!(#open #elem #close)
         }
         None => ty.to_token_stream(),
+    }
+}
+
+/// The same as a text, by which a worker tells its declaration from the sender's.
+fn decoded(ty: &syn::Type, borrowed: Option<&syn::Type>) -> String {
+    let Some(elem) = borrowed else { return written(bare(ty)) };
+    match (bare(elem), &*written(bare(elem))) {
+        (_, "str") => "String".to_owned(),
+        (_, "Path") => "PathBuf".to_owned(),
+        (syn::Type::Slice(slice), _) => format!("Vec<{}>", written(&slice.elem)),
+        (_, other) => other.to_owned(),
     }
 }
 

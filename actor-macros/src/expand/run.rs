@@ -48,6 +48,15 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
         Kind::State(ty) => Some(quote!(__actor_core::__private::StateDef::of::<#ty>())),
         Kind::Context | Kind::Argument { .. } => None,
     });
+    let defaults: Vec<String> = actor
+        .params
+        .iter()
+        .filter_map(|param| match &param.kind {
+            Kind::Argument { default: Some(_), .. } => Some(wire_name(&param.name)),
+            Kind::Argument { .. } | Kind::Context | Kind::State(_) => None,
+        })
+        .collect();
+    let defaults = (!defaults.is_empty()).then(|| quote!(.defaults(&[#(#defaults),*])));
     let run = run(actor, function);
     let kind = if actor.sig.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
     quote! {
@@ -58,7 +67,7 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
                     #location,
                     &[#(#states),*],
                     __actor_core::__private::Handler::#kind(__run),
-                );
+                )#defaults;
         }
 
         #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]

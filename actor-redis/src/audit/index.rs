@@ -50,7 +50,7 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    /// Looks for messages that are due and that nobody moved.
+    /// Finds messages that are due and that nobody moved.
     pub(super) async fn overdue(&mut self) -> Result<(), RequestError> {
         let key = self.queue.keys.scheduled.clone();
         let now = self.now_ms().await?;

@@ -30,7 +30,8 @@ impl Auditor<'_> {
         for (name, end) in &ends {
             if end + PATIENCE_MS < now {
                 let seconds = (now - end) / 1_000.0;
-                let what = format!("the lease of `{name}` ended {seconds:.0} s ago, and nobody has looked");
+                let what =
+                    format!("the lease of `{name}` ended {seconds:.0} s ago, and nobody has recovered what it held");
                 self.violation(&workers, what, remedy);
             }
         }

@@ -94,7 +94,7 @@ impl RedisBroker {
                 pruned_since: None,
             },
         };
-        auditor.look().await?;
+        auditor.check().await?;
         Ok(auditor.audit)
     }
 }
@@ -108,7 +108,7 @@ struct Auditor<'a> {
 }
 
 impl Auditor<'_> {
-    async fn look(&mut self) -> Result<(), RequestError> {
+    async fn check(&mut self) -> Result<(), RequestError> {
         if !self.types().await? {
             // Nothing below can be asked of a key of another type.
             return Ok(());

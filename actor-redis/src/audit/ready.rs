@@ -8,7 +8,7 @@ use crate::keys::{GROUP, Level};
 use crate::script;
 
 impl Auditor<'_> {
-    /// Looks for entries that were in flight and that nobody holds.
+    /// Finds entries that were in flight and that nobody holds.
     pub(super) async fn entries(&mut self, level: Level) -> Result<(), RequestError> {
         let keys = &self.queue.keys;
         let [orphans] = self.pages(String::new(), |after| script::audit_entries(keys, level, after)).await?;
@@ -21,7 +21,7 @@ impl Auditor<'_> {
         self.group(level, keys.ready(level)).await
     }
 
-    /// Looks whether a stream that holds something has its group.
+    /// Checks whether a stream that holds something has its group.
     async fn group(&mut self, level: Level, key: &str) -> Result<(), RequestError> {
         let Value::Int(len) = self.command(&["XLEN", key]).await? else {
             return Err(self.strange());
@@ -43,7 +43,7 @@ impl Auditor<'_> {
         }
     }
 
-    /// Looks for what is in flight and is not there.
+    /// Finds what is in flight and is not there.
     pub(super) async fn in_flight(&mut self, level: Level) -> Result<(), RequestError> {
         let keys = &self.queue.keys;
         let [gone] = self.pages(String::new(), |after| script::audit_in_flight(keys, level, after)).await?;

@@ -8,7 +8,7 @@ use crate::script;
 const TWO_STATES: &str = "two messages were made with one id, or one was written back by hand: look at both, and delete the one that is not meant";
 
 impl Auditor<'_> {
-    /// Looks for ready messages that are in another state too.
+    /// Finds ready messages that are in another state too.
     pub(super) async fn ready_alone(&mut self, level: Level) -> Result<(), RequestError> {
         let keys = &self.queue.keys;
         let [scheduled, dead] = self.pages(String::new(), |after| script::audit_twice(keys, level, after)).await?;
@@ -17,7 +17,7 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    /// Looks for scheduled messages that are dead letters too.
+    /// Finds scheduled messages that are dead letters too.
     pub(super) async fn scheduled_alone(&mut self) -> Result<(), RequestError> {
         let keys = &self.queue.keys;
         let [both] = self.pages("0".to_owned(), |cursor| script::audit_both(keys, cursor)).await?;

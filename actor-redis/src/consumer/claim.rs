@@ -1,4 +1,4 @@
-//! Claiming: a waiting read over the levels that may have something, and the looks at what is due.
+//! Claiming: a waiting read over the levels that may have something, and the checks for what is due.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::request::{Answer, Request};
-use crate::script::{self, LOOK, Promoted, Release};
+use crate::script::{self, CHECK_EVERY, Promoted, Release};
 
-/// How many due messages one look moves at most.
+/// How many due messages one check moves at most.
 const PROMOTED_AT_ONCE: usize = 128;
 /// How soon a read that should end is unblocked again.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
-/// How soon a look that failed is repeated.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How soon a check that failed is repeated.
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a busy consumer wakes another worker at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
 /// Where priorities are weighted, one claim of so many takes the lowest first.
@@ -198,17 +198,17 @@ impl Claim<'_> {
 
     async fn pass_on(&mut self) {
         self.reading.pass_on_at = Instant::now() + PASS_ON_AGAIN;
-        // The time to look stays: if nobody was woken before this consumer is back, it must not look later for it.
+        // The time to check stays: if nobody was woken before this consumer is back, it must not check later for it.
         // Where Redis refuses, as out of memory, nobody knows.
         let wake = script::wake(&self.consumer.queue.keys);
         self.reading.due = self.commands.command(&wake, ANSWER).await.is_err();
     }
 
-    /// Reads once, after a look at what is due where it is time for one.
+    /// Reads once, after a check for what is due where it is time for one.
     async fn read(&mut self, step: Step, count: usize) -> Result<Vec<Delivered>, RequestError> {
         let keys = &self.consumer.queue.keys;
-        let mut request = Request::new(if step.look { "look" } else { "read" });
-        if step.look {
+        let mut request = Request::new(if step.check { "check" } else { "read" });
+        if step.check {
             let woken = self.reading.woken.then_some(self.consumer.worker());
             request.call(script::promote(keys, PROMOTED_AT_ONCE, woken));
         }
@@ -282,7 +282,7 @@ impl Claim<'_> {
     /// Takes what a read delivered, by level, and learns from it.
     fn take(&mut self, step: Step, count: usize, mut answers: Vec<Answer>) -> Result<Vec<Delivered>, RequestError> {
         let read = answers.pop();
-        let looked_ms = if step.look { self.learn(answers.pop()) } else { 0 };
+        let checked_ms = if step.check { self.learn(answers.pop()) } else { 0 };
         let streams = match read.transpose()? {
             Some(Value::Nil) => Vec::new(),
             Some(Value::Map(streams)) => streams,
@@ -297,10 +297,10 @@ impl Claim<'_> {
         for (key, entries) in streams {
             let (Value::BulkString(key), Value::Array(entries)) = (key, entries) else { continue };
             let Some(level) = keys.level(&key) else {
-                // Where the look came after this was written, it has seen what is due: passed on again, it would go
+                // Where the check came after this was written, it has seen what is due: passed on again, it would go
                 // round among busy workers for ever.
-                if entries.iter().filter_map(EntryId::of).any(|id| id.ms() >= looked_ms) {
-                    (self.reading.look_at, self.reading.due) = (Instant::now(), true);
+                if entries.iter().filter_map(EntryId::of).any(|id| id.ms() >= checked_ms) {
+                    (self.reading.check_at, self.reading.due) = (Instant::now(), true);
                 }
                 self.reading.woken = true;
                 continue;
@@ -325,10 +325,10 @@ impl Claim<'_> {
         Ok(delivered)
     }
 
-    /// Takes note of when to look again, and whether a message is due then. Returns when the look was, in
+    /// Takes note of when to check again, and whether a message is due then. Returns when the check was, in
     /// ms by the server's clock; 0 where it failed.
-    fn learn(&mut self, looked: Option<Answer>) -> u64 {
-        let promoted = match looked {
+    fn learn(&mut self, checked: Option<Answer>) -> u64 {
+        let promoted = match checked {
             Some(Ok(answer)) => script::promoted(&answer),
             // What the read has delivered must not be lost for it.
             Some(Err(error)) => {
@@ -338,13 +338,13 @@ impl Claim<'_> {
             None => None,
         };
         // Not all workers at once.
-        let unprompted = LOOK.mul_f64(0.75 + fastrand::f64() / 4.0);
+        let unprompted = CHECK_EVERY.mul_f64(0.75 + fastrand::f64() / 4.0);
         let (after, due) = match promoted {
             Some(Promoted { next: Some(next), .. }) => (next.min(unprompted), next <= unprompted),
             Some(Promoted { next: None, .. }) => (unprompted, false),
-            None => (LOOK_AGAIN, false),
+            None => (CHECK_AGAIN, false),
         };
-        (self.reading.look_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
+        (self.reading.check_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
         promoted.map_or(0, |promoted| promoted.now_ms)
     }
 

@@ -104,7 +104,7 @@ impl QueueConsumer {
         name: &'static str,
         call: script::Call,
     ) -> Result<Vec<Delivery>, RequestError> {
-        // Until the answer is here it may be lost. An answer that was lost before is still to be looked for.
+        // Until the answer is here it may be lost. An answer that was lost before is still to be reclaimed.
         let before = std::mem::replace(&mut *taking, State::Behind);
         let mut request = Request::new(name);
         request.call(call);

@@ -33,7 +33,7 @@ impl QueueConsumer {
     /// Where this process and Redis may not agree on what is in flight here: delivers what only Redis knows of, so
     /// that they do.
     ///
-    /// What lost answers were asked for cannot happen any more when this looks: each connection is
+    /// What lost answers were asked for cannot happen any more by then: each connection is
     /// new by then, and its making closed the old one on the server.
     pub(super) async fn reclaim(
         &self,
@@ -53,8 +53,8 @@ impl QueueConsumer {
         commands.ready().await.map_err(RequestError::NotConnected)?;
         reading.answered_by = self.reads.made();
         // A lost answer may have held what woke this consumer, and nobody else is woken for what is due.
-        (reading.look_at, reading.woken) = (Instant::now(), true);
-        // Held only at the end: what is held is no longer lost to the next look, and this one may fail on its way.
+        (reading.check_at, reading.woken) = (Instant::now(), true);
+        // Held only at the end: what is held is no longer lost to the next reclaim, and this one may fail on its way.
         let mut found = Vec::new();
         for level in Level::ALL {
             let mut after = None;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::weight::Weight;
 use crate::keys::Level;
-use crate::script::LOOK;
+use crate::script::CHECK_EVERY;
 
 /// How long a read waits where the server has not given the id by which to unblock it.
 const BLIND_WAIT: Duration = Duration::from_millis(500);
@@ -38,8 +38,8 @@ pub(super) struct Reading {
     pub(super) in_turn: u32,
     /// What messages weigh.
     pub(super) weight: Weight,
-    /// When to look at what is due, also for what this consumer was not woken for.
-    pub(super) look_at: Instant,
+    /// When to check for what is due, also for what this consumer was not woken for.
+    pub(super) check_at: Instant,
     /// Whether a message is due then, as far as this consumer alone may know.
     pub(super) due: bool,
     /// When to wake another for that again, at the earliest.
@@ -58,7 +58,7 @@ impl Default for Reading {
             is_full: false,
             in_turn: 0,
             weight: Weight::default(),
-            look_at: now,
+            check_at: now,
             due: false,
             pass_on_at: now,
             woken: false,
@@ -72,11 +72,11 @@ pub(super) struct Step {
     /// The highest level to ask.
     pub(super) from: Level,
     pub(super) cut: Level,
-    /// Whether to look at what is due first. How long to wait then is not known yet: it does not wait.
-    pub(super) look: bool,
+    /// Whether to check for what is due first. How long to wait then is not known yet: it does not wait.
+    pub(super) check: bool,
     /// How long to wait for a first message.
     pub(super) block: Option<Duration>,
-    /// When to end the waiting for a message that is due. A server that is idle looks at its own
+    /// When to end the waiting for a message that is due. A server that is idle reads its own
     /// clock only ten times a second.
     pub(super) due: Option<Instant>,
 }
@@ -84,21 +84,21 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn plan(reading: &Reading, deadline: Option<Instant>, can_be_ended: bool) -> Self {
         let now = Instant::now();
-        let look = reading.look_at <= now;
+        let check = reading.check_at <= now;
         // With a cut it does not wait either: there may be something below.
-        let block = (!look && reading.cut == Level::Low).then(|| {
-            let until = deadline.map_or(reading.look_at, |deadline| deadline.min(reading.look_at));
-            let longest = if can_be_ended { LOOK } else { BLIND_WAIT };
+        let block = (!check && reading.cut == Level::Low).then(|| {
+            let until = deadline.map_or(reading.check_at, |deadline| deadline.min(reading.check_at));
+            let longest = if can_be_ended { CHECK_EVERY } else { BLIND_WAIT };
             until.saturating_duration_since(now).min(longest)
         });
         let block = block.filter(|block| !block.is_zero());
-        let due = (block.is_some() && reading.due).then_some(reading.look_at);
-        Self { from: Level::HighReleased, cut: reading.cut, look, block, due }
+        let due = (block.is_some() && reading.due).then_some(reading.check_at);
+        Self { from: Level::HighReleased, cut: reading.cut, check, block, due }
     }
 
     /// One more read of these levels, for what is there.
     pub(super) fn at_once(from: Level, cut: Level) -> Self {
-        Self { from, cut, look: false, block: None, due: None }
+        Self { from, cut, check: false, block: None, due: None }
     }
 
     /// Whether a claim with nothing found is at its end after this read.

@@ -61,11 +61,11 @@ local function is_suspect(count, fields)
   return count % INTERRUPTION > 1 or fields[3] == 'suspect'
 end
 
--- Entries of one worker looked at in each stream: what is no suspect must not wait for those that are.
+-- Entries of one worker read in each stream: what is no suspect must not wait for those that are.
 local window = math.max(limit, 256)
 -- The first suspect, which is delivered where there is nothing else.
 local suspect
--- How much more may be looked at: an entry is one, and a KiB of a suspect's body is one. Where many workers
+-- How much more may be read: an entry is one, and a KiB of a suspect's body is one. Where many workers
 -- died of one message, all that they held may be suspects, and each call of this delivers one of them.
 local patience = 4096
 
@@ -173,7 +173,7 @@ if #taken == 0 and suspect then
   taken[1] = suspect
 end
 
--- Entries looked at from each stream's beginning: lost deliveries comes to stand there in time.
+-- Entries read from each stream's beginning: what is lost is there in time.
 local beginning = 20
 
 -- Takes what was delivered before and is held by nobody, as if it had been delivered once.
@@ -198,7 +198,7 @@ local function recover_unheld(place, stream)
 end
 
 if #taken == 0 then
-  -- Every stream: whoever looks does so too seldom to leave it to chance which of them is looked at. One
+  -- Every stream: a recovery is too rare to leave it to chance which of them is read. One
   -- command tells which of them hold anything, for an idle worker asks this more often than anything is there.
   local question = { 'COUNT', 1, 'STREAMS' }
   for i = READY, #KEYS do

@@ -3,13 +3,13 @@
 --
 -- KEYS  scheduled, scheduled:bodies, workers, parked, wake, ready:high:released, ready:high, ready:normal:released,
 --       ready:normal, ready:low:released, ready:low
--- ARGV  worker, group, ms within which workers look for themselves, ms that a hint of what is parked stands, then
+-- ARGV  worker, group, ms within which workers check for themselves, ms that a hint of what is parked stands, then
 --       for each message, in the order of level and entry: level (0 to 5), entry, member, ms to wait, body,
 --       the ability it needs ('' for none)
 -- Returns for each message: 1, or 0 where this worker does not hold it.
 
 local scheduled, bodies, workers, parked, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local me, group, look_ms, hint_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local me, group, check_ms, hint_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local FIRST, WIDTH, READY = 5, 6, 6
 local OVERDUE_MS = 1000
 local time = redis.call('TIME')
@@ -108,7 +108,7 @@ end
 
 known = tonumber(known)
 -- What is overdue should have been moved: whoever was woken for it has died, or heard no answer.
-if soonest and soonest < now + look_ms and (not known or soonest < known or known < now - OVERDUE_MS) then
+if soonest and soonest < now + check_ms and (not known or soonest < known or known < now - OVERDUE_MS) then
   redis.pcall('XADD', wake, 'MAXLEN', 1, '*', 'w', 1)
 end
 return answers

@@ -1,11 +1,11 @@
 -- Schedules messages, and wakes a worker where the first of them is due sooner than workers know.
 --
 -- KEYS  scheduled, scheduled:bodies, wake
--- ARGV  ms within which workers look for themselves, then for each message: member, ms to wait, body
+-- ARGV  ms within which workers check for themselves, then for each message: member, ms to wait, body
 -- Returns for each message: 1, or the error.
 
 local scheduled, bodies, wake = KEYS[1], KEYS[2], KEYS[3]
-local look_ms = tonumber(ARGV[1])
+local check_ms = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local known = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
@@ -29,7 +29,7 @@ for i = 2, #ARGV, 3 do
   answers[#answers + 1] = answer
 end
 
-if soonest and soonest < now + look_ms and (not known or soonest < tonumber(known)) then
+if soonest and soonest < now + check_ms and (not known or soonest < tonumber(known)) then
   redis.pcall('XADD', wake, 'MAXLEN', 1, '*', 'w', 1)
 end
 return answers

@@ -14,6 +14,8 @@ local FIRST = 4
 -- How many hints are read at a time, and how many times at most: what was deleted or has become due is still in
 -- the index.
 local PAGE, PAGES = 64, 16
+-- What is parked needs a few abilities, and a worker has many: where there are no more than these, only they are asked for.
+local FEW = 16
 
 if redis.call('ZSCORE', workers, 'paused') then
   return {}
@@ -55,8 +57,26 @@ local function move(hints)
   return refusal
 end
 
+local abilities, needed, after = {}, {}, '-'
+for i = 0, FEW do
+  local hint = redis.call('ZRANGEBYLEX', parked, after, '+', 'LIMIT', 0, 1)[1]
+  if not hint then
+    break
+  elseif i == FEW then
+    needed = nil
+  else
+    local ability = string.match(hint, '^[^ ]*')
+    needed[ability], after = true, '[' .. ability .. '!'
+  end
+end
 for i = FIRST, #ARGV do
-  local from, to = '[' .. ARGV[i] .. ' ', '(' .. ARGV[i] .. '!'
+  if not needed or needed[ARGV[i]] then
+    abilities[#abilities + 1] = ARGV[i]
+  end
+end
+
+for _, ability in ipairs(abilities) do
+  local from, to = '[' .. ability .. ' ', '(' .. ability .. '!'
   local hints = {}
   repeat
     local want = math.min(limit - moved, PAGE)

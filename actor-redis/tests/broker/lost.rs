@@ -19,7 +19,7 @@ async fn spoiled() -> (Server, Proxy, RedisBroker) {
     (server, proxy, broker)
 }
 
-/// A worker that lives, beside a dead one that holds the message `a`. It has looked once, and found nothing.
+/// A worker that lives, beside a dead one that holds the message `a`. It has recovered once, and found nothing.
 async fn beside_the_dead(server: &Server, broker: &RedisBroker) -> Consumer {
     let (dead, alive) = (worker(broker).await, worker(broker).await);
     assert!(broker.recover(&alive, 1, Duration::ZERO).await.unwrap().is_empty());
@@ -350,7 +350,7 @@ async fn a_message_whose_settlement_redis_has_forgotten_is_delivered_again() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    // The first answer of another connection is a reason to look; the second has looked.
+    // The first answer of another connection is a reason to reclaim; the second has reclaimed.
     let mut delivered = claim(&broker, &consumer, 1).await;
     delivered.extend(claim(&broker, &consumer, 1).await);
     assert_eq!(bodies(&delivered), ["a"]);

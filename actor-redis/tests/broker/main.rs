@@ -33,6 +33,8 @@ mod lifecycle;
 mod lost;
 /// Hosts that have names.
 mod names;
+/// What answers and is no Redis.
+mod not_redis;
 /// Which message goes first.
 mod order;
 /// Servers that go away and come back.
@@ -47,8 +49,6 @@ mod refusals;
 mod runtimes;
 /// Messages that wait for their time.
 mod scheduled;
-/// What answers and is no Redis.
-mod strangers;
 /// Servers that are spoken to in secret.
 #[cfg(feature = "tls")]
 mod tls;

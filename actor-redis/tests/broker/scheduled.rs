@@ -231,7 +231,7 @@ async fn a_busy_worker_does_not_pass_on_for_ever_what_it_has_seen_to() {
     assert!(claim(&broker, &consumer, 1).await.is_empty());
     let _: String = server.run("XADD {actor:mail}:wake * w 1");
     send(&broker, (0..10).map(|number| message(&number.to_string())).collect()).await;
-    // It has not looked for this yet.
+    // It has not checked for this yet.
     assert_eq!(claim(&broker, &consumer, 2).await.len(), 2);
     assert!(server.is_wake_unread(), "what it was woken for, it has passed on");
     // Busy consumers wake others once a second at most: now this one may again.

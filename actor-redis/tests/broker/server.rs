@@ -135,7 +135,7 @@ impl Server {
         self.until_reads_wait(|count| count == 2).await;
     }
 
-    /// Waits until a worker was woken, and has looked at what for.
+    /// Waits until a worker was woken, and has checked what for.
     pub(crate) async fn until_woken(&self) {
         while self.is_wake_unread() || self.holds_a_wake() {
             tokio::task::yield_now().await;
@@ -149,7 +149,7 @@ impl Server {
         group["last-delivered-id"] != redis::Value::BulkString(last.0.into())
     }
 
-    /// Whether somebody was woken, and has not looked at what for.
+    /// Whether somebody was woken, and has not checked what for.
     pub(crate) fn holds_a_wake(&self) -> bool {
         let pending: (i64, redis::Value, redis::Value, redis::Value) = self.run("XPENDING {actor:mail}:wake workers");
         pending.0 > 0

@@ -187,6 +187,9 @@ impl<'a, S: Stage> Player<'a, S> {
         let patience = if is_ready && max > 0 { PATIENCE } else { Duration::ZERO };
         let in_flight =
             self.stage.broker().claim(&self.sessions[session], max, &Wait::new(patience)).await.expect(REACHED);
+        if in_flight.len() > max {
+            return Err(format!("a claim of {max} delivered {}", in_flight.len()));
+        }
         if in_flight.is_empty() && !patience.is_zero() {
             return Err("a claim delivered nothing, and there is what is ready".to_owned());
         }

@@ -168,6 +168,7 @@ macro_rules! conformance_tests {
             }
             parking {
                 a_parked_message_waits_for_a_worker_with_the_ability
+                a_worker_finds_its_own_among_many_abilities
                 what_is_parked_is_delivered_by_ability_and_then_by_age
                 a_renewal_names_the_queues_in_which_messages_are_parked
                 a_parked_message_is_ready_for_anybody_at_its_time

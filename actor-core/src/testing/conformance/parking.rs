@@ -38,6 +38,22 @@ pub async fn a_parked_message_waits_for_a_worker_with_the_ability<H: Harness>(sc
     scene.delivers_nothing(&old).await;
 }
 
+/// However many abilities are needed, by what is parked before and after them.
+pub async fn a_worker_finds_its_own_among_many_abilities<H: Harness>(scene: Scene<H>) {
+    let (old, new) = (scene.worker("old").await, scene.worker("new").await);
+    let abilities: Vec<_> = (10..60).map(|number| format!("actor:a{number}")).collect();
+    let messages: Vec<_> = abilities.iter().map(|ability| (&ability[6..], &**ability)).collect();
+    scene.park(&old, &messages, HOUR).await;
+    assert_eq!(texts(&scene.unpark(&new, &["actor:a1", "actor:a57", "actor:a6"], 10).await), ["a57"]);
+    let all: Vec<_> = abilities.iter().map(|ability| &**ability).collect();
+    let mut found = 0;
+    // One call may look for some of them only.
+    for _ in 0..all.len() {
+        found += scene.unpark(&new, &all, 100).await.len();
+    }
+    assert_eq!(found, 49);
+}
+
 /// As many as were asked for.
 pub async fn what_is_parked_is_delivered_by_ability_and_then_by_age<H: Harness>(scene: Scene<H>) {
     let (old, new) = (scene.worker("old").await, scene.worker("new").await);

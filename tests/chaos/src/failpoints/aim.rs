@@ -69,7 +69,7 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("renew", Role::Worker, LOAD, 4),
     ("stopping", Role::Worker, STOP, 1),
     ("deregister", Role::Worker, STOP, 1),
-    ("look", Role::Worker, LOAD, 4),
+    ("check", Role::Worker, LOAD, 4),
     ("unblock", Role::Worker, STOP, 1),
     ("open", Role::Worker, GROUP, 1),
     ("reclaim", Role::Worker, NETWORK, 2),

@@ -15,12 +15,15 @@ use crate::stage::Stage;
 use crate::storage::key;
 use crate::tasks::{always_fails, plain};
 
-/// Delivers an entry to each consumer of a stream, and deletes it.
+/// Delivers an entry of a stream to the worker of this place, and deletes it.
 const LOSE_BODIES: &str = "
-    for _, consumer in ipairs(redis.pcall('XINFO', 'CONSUMERS', KEYS[1], 'workers')) do
-        local id = redis.call('XADD', KEYS[1], '*', 'm', 'deleted')
-        redis.call('XREADGROUP', 'GROUP', 'workers', consumer[2], 'COUNT', 1, 'STREAMS', KEYS[1], '>')
-        redis.call('XDEL', KEYS[1], id)
+    for _, worker in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+        -- The other members are marks.
+        if string.find(worker, ARGV[1], 1, true) == 1 and string.find(worker, ':' .. string.rep('%x', 32) .. '$') then
+            local id = redis.call('XADD', KEYS[1], '*', 'm', 'deleted')
+            redis.call('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', 1, 'STREAMS', KEYS[1], '>')
+            redis.call('XDEL', KEYS[1], id)
+        end
     end";
 
 /// How many messages of a burst fail, and how many succeed.
@@ -78,7 +81,7 @@ impl Target {
 
     fn act(&self, act: Act, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
         let on = stage.slots[self.slot].place();
-        stage.journal.note(&What::Fault { name: format!("{act:?}"), on });
+        stage.journal.note(&What::Fault { name: format!("{act:?}"), on: on.clone() });
         let slot = &mut stage.slots[self.slot];
         match act {
             Act::Stop => slot.cycle(),
@@ -98,7 +101,13 @@ impl Target {
             // Nor does anybody wait there for a message of its own.
             Act::LoseBody => {
                 let stream = key("threads", "ready:low:released");
-                redis::cmd("EVAL").arg(LOSE_BODIES).arg(1).arg(stream).exec(&mut stage.server.connection()?)?;
+                let keys = [stream, key("threads", "workers")];
+                redis::cmd("EVAL")
+                    .arg(LOSE_BODIES)
+                    .arg(2)
+                    .arg(&keys)
+                    .arg(format!("{on}-"))
+                    .exec(&mut stage.server.connection()?)?;
             }
         }
         Ok(())

@@ -29,6 +29,10 @@ impl VideoQueue {
 
     /// How many messages the queue holds.
     pub(crate) async fn counts(&self) -> Result<Counts, BrokerError> {
-        self.broker.counts(&process_video.queue()).await
+        match self.broker.counts(&process_video.queue()).await {
+            // Nothing was ever sent.
+            Err(error) if error.is_no_such_queue() => Ok(Counts::default()),
+            counts => counts,
+        }
     }
 }
