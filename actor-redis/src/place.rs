@@ -7,7 +7,7 @@ use crate::entry::EntryId;
 use crate::keys::Level;
 
 /// A level's place, and an entry's two numbers.
-const RECEIPT_BYTES: usize = 17;
+pub(crate) const RECEIPT_BYTES: usize = 17;
 /// Beside the level's place: a worker has died with the message.
 const SUSPECT: u8 = 0x80;
 
@@ -20,12 +20,11 @@ pub(crate) struct Place {
 
 impl Place {
     /// The receipt of what stands here. It says whether the message is a suspect, so that what becomes of the
-    /// message keeps it.
-    pub(crate) fn receipt(self, suspect: bool) -> Receipt {
-        let mut name = BytesMut::with_capacity(RECEIPT_BYTES);
-        name.put_u8(self.level.place() | if suspect { SUSPECT } else { 0 });
-        name.put_u128(self.id.0);
-        Receipt::new(name)
+    /// message keeps it. The receipts of one read share a buffer.
+    pub(crate) fn receipt(self, suspect: bool, buffer: &mut BytesMut) -> Receipt {
+        buffer.put_u8(self.level.place() | if suspect { SUSPECT } else { 0 });
+        buffer.put_u128(self.id.0);
+        Receipt::new(buffer.split())
     }
 
     /// `None` for a receipt that this broker did not make.
@@ -48,7 +47,7 @@ mod tests {
     fn a_receipt_names_its_place_and_no_foreign_receipt_does() {
         let place = Place { level: Level::Low, id: EntryId(7 << 64 | 3) };
         for suspect in [false, true] {
-            let receipt = place.receipt(suspect);
+            let receipt = place.receipt(suspect, &mut BytesMut::new());
             assert_eq!((Place::of(&receipt), is_suspect(&receipt)), (Some(place), suspect));
         }
         for foreign in [&b""[..], b"8 bytes.", &[0xff; RECEIPT_BYTES], &[0; RECEIPT_BYTES + 1]] {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use actor_core::delivery::{Consumer, Delivery, Receipt, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
+use bytes::BytesMut;
 use redis::Value;
 use tokio::sync::Notify;
 
@@ -21,7 +22,7 @@ use self::state::{Reading, State};
 use crate::connection::{ANSWER, Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::RequestError;
-use crate::place::Place;
+use crate::place::{Place, RECEIPT_BYTES};
 use crate::queue::{Queue, Queues};
 use crate::request::Request;
 use crate::script;
@@ -129,13 +130,16 @@ impl QueueConsumer {
     /// Makes deliveries of what was claimed out of turn or not, and remembers that they are held.
     fn hold(&self, entries: impl IntoIterator<Item = Delivered>, out_of_turn: bool) -> Vec<Delivery> {
         let mut held = self.held();
+        let entries = entries.into_iter();
+        let mut receipts = BytesMut::with_capacity(RECEIPT_BYTES * entries.size_hint().1.unwrap_or_default());
         let deliver = |Delivered { place, body, count, suspect }| {
             held.insert(place);
             let DeliveryCount { crashes, interruptions } = count;
-            let delivery = Delivery::new(place.receipt(suspect), body).ranked(place.level.rank(out_of_turn));
+            let delivery =
+                Delivery::new(place.receipt(suspect, &mut receipts), body).ranked(place.level.rank(out_of_turn));
             delivery.recovered(crashes, interruptions)
         };
-        entries.into_iter().map(deliver).collect()
+        entries.map(deliver).collect()
     }
 
     /// What was delivered and is not settled.
