@@ -49,8 +49,8 @@ tokio::task_local! {
 
 /// Drives a worker's run, so that what it sends goes through the worker's broker.
 #[cfg(feature = "worker")]
-pub(crate) async fn within<F: Future>(broker: Arc<dyn Broker>, run: F) -> F::Output {
-    WORKERS.scope(broker, run).await
+pub(crate) fn within<F: Future>(broker: Arc<dyn Broker>, run: F) -> impl Future<Output = F::Output> {
+    WORKERS.scope(broker, run)
 }
 
 /// Has what `run` sends go where the current task's would, on whatever thread it runs.

@@ -130,8 +130,8 @@ pub(crate) fn current() -> Option<TraceParent> {
 }
 
 /// Runs `run` so that what it sends carries on the trace of `sender`.
-pub(crate) async fn carrying<F: Future>(sender: Option<TraceParent>, run: F) -> F::Output {
-    RUNNING.scope(sender, run).await
+pub(crate) fn carrying<F: Future>(sender: Option<TraceParent>, run: F) -> impl Future<Output = F::Output> {
+    RUNNING.scope(sender, run)
 }
 
 /// The same for a plain function.

@@ -1,18 +1,20 @@
 //! Runs one delivery, step by step: decode, admit, call, judge; its caller settles. It knows no broker.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, field};
+use tracing::{Instrument, Span, field};
 
 use super::ability;
 use super::arrange::Arrangements;
 use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict, decide};
-use super::panic::{catch, caught, shielded};
+use super::panic::{self, catch, shielded};
 use super::repeats::Repeats;
 use super::report::{self, Report};
 use super::run::{Run, SyncRuns, interrupted};
@@ -164,8 +166,11 @@ impl Executor {
             sync: Arc::clone(&self.sync),
             span: span.clone(),
         };
-        let run = stall::noted(implementation.actor, message.envelope.id, run.within(&self.layers));
-        caught(run).await.unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
+        // Each function that took the run by value would keep it twice.
+        let mut run = pin!(run.within(&self.layers).instrument(span.clone()));
+        let (actor, id) = (implementation.actor, message.envelope.id);
+        let ended = poll_fn(|cx| stall::noted(actor, id, || panic::poll(run.as_mut(), cx))).await;
+        ended.unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
     }
 
     /// Whether a message whose workers died so often runs with no other suspect beside it: its next

@@ -61,7 +61,8 @@ pub(crate) async fn caught<F: Future>(run: F) -> Result<F::Output, String> {
     poll_fn(|cx| poll(run.as_mut(), cx)).await
 }
 
-fn poll<F: Future + ?Sized>(run: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Result<F::Output, String>> {
+/// Polls a future, and describes its panic.
+pub(super) fn poll<F: Future + ?Sized>(run: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Result<F::Output, String>> {
     match catch(|| run.poll(cx)) {
         Ok(polled) => polled.map(Ok),
         Err(what) => Poll::Ready(Err(what)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use super::panic::{Caught, catch};
 use super::threads::{Running, Threads};
@@ -46,10 +46,11 @@ pub(super) struct Run {
 impl Run {
     /// Runs the body within the worker's layers.
     pub(super) async fn within(self, layers: &Layers) -> RunResult {
-        let span = self.span.clone();
-        if layers.is_empty() {
-            return self.body().instrument(span).await;
-        }
+        // Boxed, so that a run without layers is no larger for it: it is moved several times.
+        if layers.is_empty() { self.body().await } else { Box::pin(self.surrounded(layers)).await }
+    }
+
+    async fn surrounded(self, layers: &Layers) -> RunResult {
         let (limit, stop, context) = (self.limit, Arc::clone(&self.stop), self.context.clone());
         let (runs, running) = watch::channel(false);
         let body = async move {
@@ -59,14 +60,11 @@ impl Run {
             result
         };
         let next = Next::new(layers, &context, body);
-        let surrounded = async {
-            tokio::select! {
-                biased;
-                ended = Caught::new(Box::pin(next.run())) => flat(ended),
-                error = overrun(running, limit, &stop) => Err(error),
-            }
-        };
-        surrounded.instrument(span).await
+        tokio::select! {
+            biased;
+            ended = Caught::new(Box::pin(next.run())) => flat(ended),
+            error = overrun(running, limit, &stop) => Err(error),
+        }
     }
 
     async fn body(self) -> RunResult {

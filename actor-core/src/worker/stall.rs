@@ -2,7 +2,6 @@
 //!
 //! The heartbeat has a thread of its own, so it can ask: a task of the runtime answers, or cannot.
 
-use std::pin::pin;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -52,9 +51,8 @@ impl Polled {
     }
 }
 
-/// Drives an actor's body, and notes it while a thread polls it.
-pub(super) async fn noted<F: Future>(actor: &'static ActorDef, id: MessageId, body: F) -> F::Output {
-    let mut body = pin!(body);
+/// Polls an actor's body, and notes that this thread does.
+pub(super) fn noted<T>(actor: &'static ActorDef, id: MessageId, poll: impl FnOnce() -> T) -> T {
     let (high, low) = id.as_uuid().as_u64_pair();
     let note = |actor| {
         // A thread that ends has no locals left.
@@ -64,13 +62,10 @@ pub(super) async fn noted<F: Future>(actor: &'static ActorDef, id: MessageId, bo
             here.actor.store(actor, Relaxed);
         });
     };
-    std::future::poll_fn(|cx| {
-        note(ptr::from_ref(actor).addr());
-        let polled = body.as_mut().poll(cx);
-        note(0);
-        polled
-    })
-    .await
+    note(ptr::from_ref(actor).addr());
+    let polled = poll();
+    note(0);
+    polled
 }
 
 /// What a worker knows of its runtime.
