@@ -70,20 +70,13 @@ impl ArgWriter {
 }
 
 /// An argument that JSON cannot hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("argument {index} (`{name}`) cannot be sent: {what}")]
 pub(crate) struct ArgumentError {
     index: usize,
     name: &'static str,
     what: String,
 }
-
-impl fmt::Display for ArgumentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "argument {} (`{}`) cannot be sent: {}", self.index, self.name, self.what)
-    }
-}
-
-impl std::error::Error for ArgumentError {}
 
 /// Stands in rearranged arguments for one that the message lacks. No JSON begins so.
 pub(crate) const ABSENT: &str = "!";

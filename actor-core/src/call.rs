@@ -1,6 +1,5 @@
 //! The input and the outcome of a run, between the executor and the code that `#[actor]` generates.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,12 +52,14 @@ impl Call {
 pub type RunResult = Result<(), RunError>;
 
 /// Why a run did not succeed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The arguments are not those of this implementation, so no retry will help.
+    #[error("{0}")]
     Arguments(String),
     /// The message has more arguments than this implementation takes. It is left to a worker that takes them.
+    #[error("the message has {given} arguments, but this worker's actor takes {taken}: deploy workers before senders")]
     TooManyArguments {
         /// How many the message has.
         given: usize,
@@ -66,40 +67,27 @@ pub enum RunError {
         taken: usize,
     },
     /// The sender declares other arguments. The message is left to a worker that declares the same.
+    #[error("{0}")]
     OtherSignature(String),
     /// The body returned an error.
+    #[error("{}", .0.error())]
     Failed(Failure),
     /// The body panicked.
+    #[error("the actor panicked: {0}")]
     Panicked(String),
     /// An async actor reached its time limit, and was dropped.
+    #[error("the actor took longer than its time limit of {0:?}")]
     TimedOut(Duration),
     /// The worker stopped before the run ended. The message is released.
+    #[error("the worker stopped")]
     Interrupted,
     /// The worker lost its lease. The message is another worker's, and this outcome is not stored.
+    #[error("the worker's lease was lost")]
     LeaseLost,
     /// The operating system refused a thread for a sync actor. The message is released.
+    #[error("the operating system refused a thread for it")]
     NoThread,
 }
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Arguments(what) | Self::OtherSignature(what) => f.write_str(what),
-            Self::TooManyArguments { given, taken } => write!(
-                f,
-                "the message has {given} arguments, but this worker's actor takes {taken}: deploy workers before senders"
-            ),
-            Self::Failed(failure) => f.write_str(failure.error()),
-            Self::Panicked(what) => write!(f, "the actor panicked: {what}"),
-            Self::TimedOut(limit) => write!(f, "the actor took longer than its time limit of {limit:?}"),
-            Self::Interrupted => f.write_str("the worker stopped"),
-            Self::LeaseLost => f.write_str("the worker's lease was lost"),
-            Self::NoThread => f.write_str("the operating system refused a thread for it"),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}
 
 impl From<Failure> for RunError {
     fn from(failure: Failure) -> Self {

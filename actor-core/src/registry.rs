@@ -3,12 +3,12 @@
 mod signatures;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use linkme::distributed_slice;
 
 pub use self::signatures::{SignatureError, check_signatures, signatures};
 use crate::actor::{ActorDef, ImplementationDef, Location};
+use crate::causes::debug_as_shown;
 
 // The name of the static alone names the linker section, so it must be unique in the program.
 
@@ -130,12 +130,7 @@ impl RegistryError {
     }
 }
 
-// `unwrap()` in a test shows the readable text.
-impl fmt::Debug for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
+debug_as_shown!(RegistryError);
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! A stored message, as people and screens read it.
 
-use std::fmt;
 use std::time::SystemTime;
 
+use crate::causes::debug_as_shown;
 use crate::headers::Headers;
 use crate::wire::{Envelope, Undecodable, VERSION, to_time};
 use crate::{MessageId, Priority, TraceParent};
@@ -96,12 +96,7 @@ impl StoredMessage {
 #[error("{0}")]
 pub struct DecodeError(String);
 
-// Shown as people read it, also where `main` returns it.
-impl fmt::Debug for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_shown!(DecodeError);
 
 /// Why a message of this version of the format is left to others.
 pub(crate) fn newer(version: u64) -> String {

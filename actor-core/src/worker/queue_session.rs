@@ -99,11 +99,6 @@ impl QueueSession {
         });
     }
 
-    /// Waits for something, unless the session is halted first: then there is `None`.
-    pub(crate) async fn unless_halted<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
-        self.halt.run_until_cancelled(wait).await
-    }
-
     pub(crate) fn release(&self, delivery: Delivery) {
         let settlement = release(&delivery);
         self.settle(delivery.receipt, settlement);

@@ -88,7 +88,9 @@ async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Statu
     // Most of the time nothing is found, and no slots may be kept meanwhile.
     let mut at_once = 1;
     loop {
-        let Some((slot, entered)) = session.unless_halted(admitted_slot(session)).await else { return Recovered::All };
+        let Some((slot, entered)) = session.halt.run_until_cancelled(admitted_slot(session)).await else {
+            return Recovered::All;
+        };
         // A slot may be long in coming, and the broker have been away meanwhile.
         let Some(grace) = status.borrow().may_judge(lease) else { return Recovered::MayNotJudge };
         // What is recovered starts at once, so no more than there are slots: a worker's death counts against each

@@ -65,7 +65,7 @@ impl Service for Unpark {
 async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
     let mut all = 0;
     loop {
-        let slot = session.unless_halted(session.served.slots.acquire()).await?;
+        let slot = session.halt.run_until_cancelled(session.served.slots.acquire()).await?;
         let more = iter::from_fn(|| session.served.slots.try_acquire());
         let mut slots: Vec<_> = iter::once(slot).chain(more).take(MOST_AT_ONCE).collect();
         let abilities: Vec<_> = session.executor.abilities.iter().map(String::as_str).collect();
@@ -94,7 +94,7 @@ async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
             return Some(all);
         }
         if count < asked {
-            session.unless_halted(sleep(AGAIN)).await?;
+            session.halt.run_until_cancelled(sleep(AGAIN)).await?;
         }
     }
 }
