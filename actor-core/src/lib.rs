@@ -27,7 +27,7 @@
 //! # Where to look
 //!
 //! - [`actor`](macro@actor): declaring and implementing, with every option. [`Message`]: settings by message.
-//! - [`Worker`], [`Builder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
+//! - [`Worker`], [`WorkerBuilder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
 //!   error that says what to do next.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
 //! - [`Inspect`]: counting, listing, replaying, pausing. `testing` (a feature): for your tests, and for writing a [`Broker`].
@@ -37,12 +37,12 @@
 //! # Cancel safety
 //!
 //! Dropping the future of a `send` leaves it open whether the message was sent. Dropping a worker's future is
-//! the worker's death: what it held runs elsewhere once its lease has ended. Use [`Builder::run_until`].
+//! the worker's death: what it held runs elsewhere once its lease has ended. Use [`WorkerBuilder::run_until`].
 //!
 //! # Platforms
 //!
 //! The linker collects actors (with [`linkme`](https://docs.rs/linkme)) on Linux, macOS and Windows with MSVC.
-//! Where it drops the registry (windows-gnu), start the worker with [`Builder::register`]. A crate that has only
+//! Where it drops the registry (windows-gnu), start the worker with [`WorkerBuilder::register`]. A crate that has only
 //! actors is linked only where a program names it: `use tasks as _;`.
 
 #![cfg_attr(not(feature = "worker"), allow(dead_code, unreachable_pub))]
@@ -103,7 +103,7 @@ pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
 #[cfg(feature = "worker")]
 pub use {
     memory::MemoryBroker,
-    worker::{Builder, Signals, Worker, WorkerError},
+    worker::{Signals, Worker, WorkerBuilder, WorkerError},
 };
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.

@@ -10,7 +10,7 @@ use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
 
-use crate::builder::Builder;
+use crate::builder::RedisBrokerBuilder;
 use crate::connection::{Connections, Quiet};
 use crate::consumer::Consumers;
 use crate::endpoint::Endpoint;
@@ -68,11 +68,11 @@ impl RedisBroker {
     /// # Errors
     ///
     /// The URL is wrong.
-    pub fn builder(url: &str) -> Result<Builder, Error> {
-        Builder::new(url)
+    pub fn builder(url: &str) -> Result<RedisBrokerBuilder, Error> {
+        RedisBrokerBuilder::new(url)
     }
 
-    pub(crate) fn new(settings: Builder) -> Self {
+    pub(crate) fn new(settings: RedisBrokerBuilder) -> Self {
         let endpoint = Arc::new(settings.endpoint);
         Self(Arc::new(Inner {
             commands: Connections::new(Arc::clone(&endpoint), Quiet::Ask),

@@ -11,7 +11,7 @@ use crate::script::Retention;
 /// Makes a [`RedisBroker`]. Every setting has a default.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it connects"]
-pub struct Builder {
+pub struct RedisBrokerBuilder {
     pub(crate) endpoint: Endpoint,
     pub(crate) namespace: String,
     pub(crate) max_message_bytes: usize,
@@ -19,7 +19,7 @@ pub struct Builder {
     pub(crate) weighted: bool,
 }
 
-impl Builder {
+impl RedisBrokerBuilder {
     pub(crate) fn new(url: &str) -> Result<Self, Error> {
         Ok(Self {
             endpoint: Endpoint::parse(url)?,

@@ -69,7 +69,7 @@ mod settle;
 
 pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;
-pub use builder::Builder;
+pub use builder::RedisBrokerBuilder;
 pub use error::Error;
 
 // The project's own pages are compiled with the crate that can run what they show.

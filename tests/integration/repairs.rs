@@ -4,7 +4,7 @@ use std::time::Duration;
 use actor_core::broker::Enqueue;
 use actor_core::inspect::{State, Which};
 use actor_core::{Context, Failure, MessageId, Priority, actor};
-use actor_redis::Builder as Settings;
+use actor_redis::RedisBrokerBuilder as Settings;
 use bytes::Bytes;
 use tokio::time::sleep;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actor_core::actor::{ActorDef, Implementation, ImplementationDef, Options};
 use actor_core::broker::Enqueue;
-use actor_core::{Builder, MessageId, Priority, actor};
+use actor_core::{MessageId, Priority, WorkerBuilder, actor};
 use tokio::sync::oneshot;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
@@ -47,7 +47,7 @@ impl Implementation for Newcomer {
     };
 }
 
-async fn builder(stage: &Stage, runs: &Runs, probe: &Probe) -> Builder {
+async fn builder(stage: &Stage, runs: &Runs, probe: &Probe) -> WorkerBuilder {
     stage.worker("rollout").await.state(runs.clone()).state(probe.clone())
 }
 

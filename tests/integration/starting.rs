@@ -36,7 +36,10 @@ async fn installed(number: u32) {
 }
 
 /// The error with which a worker of these queues refuses to start.
-async fn refusal(queues: &[&str], set: impl FnOnce(actor_core::Builder) -> actor_core::Builder) -> WorkerError {
+async fn refusal(
+    queues: &[&str],
+    set: impl FnOnce(actor_core::WorkerBuilder) -> actor_core::WorkerBuilder,
+) -> WorkerError {
     let builder = Worker::builder(MemoryBroker::new()).queues(queues.iter().map(|queue| name(queue)));
     within(set(builder).run_until(std::future::pending())).await.expect_err("the worker started")
 }
@@ -106,7 +109,8 @@ async fn a_worker_without_a_queue_is_refused() {
 
 #[tokio::test]
 async fn a_setting_for_a_queue_that_no_actor_here_has_is_refused() {
-    let set = |builder: actor_core::Builder| builder.queue_concurrency("instaled", 1).queue_concurrency("sized", 1);
+    let set =
+        |builder: actor_core::WorkerBuilder| builder.queue_concurrency("instaled", 1).queue_concurrency("sized", 1);
     let text = refusal(&["installed"], set).await.to_string();
     assert!(text.contains("no actor of queue `instaled` is implemented here"), "{text}");
     assert!(!text.contains("sized"), "a queue that another worker of this program may serve: {text}");
@@ -115,7 +119,7 @@ async fn a_setting_for_a_queue_that_no_actor_here_has_is_refused() {
 #[tokio::test]
 async fn a_worker_whose_slots_could_run_nothing_is_refused() {
     for setting in ["concurrency", "queue_concurrency", "total_concurrency"] {
-        let set = |builder: actor_core::Builder| match setting {
+        let set = |builder: actor_core::WorkerBuilder| match setting {
             "concurrency" => builder.concurrency(0),
             "queue_concurrency" => builder.queue_concurrency("installed", 0),
             _ => builder.total_concurrency(0),

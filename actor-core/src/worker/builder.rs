@@ -33,7 +33,7 @@ pub(crate) const PARK_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A worker, about to run. See [`Worker::builder`](super::Worker::builder).
 #[derive(Debug)]
 #[must_use = "a worker does nothing until it runs"]
-pub struct Builder {
+pub struct WorkerBuilder {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) states: States,
     pub(super) layers: Layers,
@@ -53,7 +53,7 @@ pub struct Builder {
     pub(super) problems: Vec<Problem>,
 }
 
-impl Builder {
+impl WorkerBuilder {
     pub(super) fn new(broker: impl Broker) -> Self {
         Self {
             broker: Arc::new(broker),

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::builder::Builder;
+use super::builder::WorkerBuilder;
 use super::error::{Kind, Problem, WorkerError};
 use super::executor::Executor;
 use super::outage::{Absence, Backoff};
@@ -49,7 +49,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Checks the settings and the program's actors, and logs what is served.
-    pub(super) fn new(builder: Builder) -> Result<Self, WorkerError> {
+    pub(super) fn new(builder: WorkerBuilder) -> Result<Self, WorkerError> {
         let mut problems = builder.problems;
         problems.extend((builder.lease < SHORTEST_LEASE).then_some(Problem::ShortLease));
         problems.extend((builder.lease > LONGEST_LEASE).then_some(Problem::LongLease));

@@ -29,7 +29,7 @@ pub(crate) mod suspects;
 pub(crate) mod threads;
 mod unpark;
 
-pub use builder::Builder;
+pub use builder::WorkerBuilder;
 pub use error::WorkerError;
 pub use signal::Signals;
 
@@ -55,7 +55,7 @@ pub struct Worker(());
 
 impl Worker {
     /// A worker of `broker`'s messages, with every default.
-    pub fn builder(broker: impl Broker) -> Builder {
-        Builder::new(broker)
+    pub fn builder(broker: impl Broker) -> WorkerBuilder {
+        WorkerBuilder::new(broker)
     }
 }

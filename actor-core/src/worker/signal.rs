@@ -11,7 +11,7 @@ const ONE_STOP: Duration = Duration::from_secs(1);
 
 /// The signals that ask a worker to stop, listened for from now on: SIGTERM and SIGINT (Ctrl-C elsewhere).
 ///
-/// [`Builder::run`](crate::Builder::run) listens by itself, from its beginning. A process whose id is 1, as
+/// [`WorkerBuilder::run`](crate::WorkerBuilder::run) listens by itself, from its beginning. A process whose id is 1, as
 /// in most containers, ignores a signal that comes before: it has no default action. So listen first, and
 /// give the signals to the worker.
 ///

@@ -18,7 +18,7 @@ use crate::item::Actor;
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }
 /// ```
 ///
-/// Output: the function as written, and a type of its name, for `Builder::register`.
+/// Output: the function as written, and a type of its name, for `WorkerBuilder::register`.
 ///
 /// ```text
 /// async fn process_video(cx: &Context, id: Uuid) -> Result<(), VideoError> { body }

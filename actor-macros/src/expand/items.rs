@@ -56,11 +56,11 @@ pub(super) fn guard(attrs: &Attrs, args: &Args, ident: &Ident) -> TokenStream {
     }
 }
 
-/// The type that `Builder::register` can name, beside the function of the same name.
+/// The type that `WorkerBuilder::register` can name, beside the function of the same name.
 pub(super) fn register(attrs: &Attrs, vis: &Visibility, ident: &Ident) -> TokenStream {
     let (cfgs, quiet) = (&attrs.cfgs, quiet(attrs));
     quote! {
-        /// The implementation by the function of this name, for `Builder::register`.
+        /// The implementation by the function of this name, for `WorkerBuilder::register`.
         #(#cfgs)*
         #quiet
         #[allow(non_camel_case_types, missing_debug_implementations, clippy::exhaustive_enums)]

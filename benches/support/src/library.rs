@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use actor_core::{Actor, Builder, Message, QueueName, Worker, WorkerError};
+use actor_core::{Actor, Message, QueueName, Worker, WorkerBuilder, WorkerError};
 use actor_redis::RedisBroker;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -16,7 +16,7 @@ use crate::{Cost, Meter, Result, Server, Tally};
 /// # Panics
 ///
 /// The queue's name is invalid.
-pub fn worker(broker: &RedisBroker, queue: &str, tally: &Arc<Tally>) -> Builder {
+pub fn worker(broker: &RedisBroker, queue: &str, tally: &Arc<Tally>) -> WorkerBuilder {
     let queue: QueueName = queue.parse().expect("a benchmark's queue has a proper name");
     Worker::builder(broker.clone()).state(Arc::clone(tally)).queues([queue])
 }
@@ -75,7 +75,7 @@ pub async fn send_many(broker: &RedisBroker, ids: Range<u64>, text: &str) -> Res
 /// # Errors
 ///
 /// A message was not run exactly once, or the worker failed.
-pub async fn drain(server: &Server, worker: Builder, queue: &str, tally: &Tally) -> Result<Cost> {
+pub async fn drain(server: &Server, worker: WorkerBuilder, queue: &str, tally: &Tally) -> Result<Cost> {
     let meter = Meter::start(server).await?;
     let worker = Running::start(worker);
     tally.reached().await?;
@@ -95,7 +95,7 @@ pub struct Running {
 
 impl Running {
     /// Starts a worker.
-    pub fn start(worker: Builder) -> Self {
+    pub fn start(worker: WorkerBuilder) -> Self {
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(worker.run_until(async {
             let _ = stopped.await;

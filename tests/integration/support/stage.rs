@@ -6,8 +6,8 @@ use std::time::Duration;
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, WorkerId};
 use actor_core::inspect::{Counts, Listed, Page, State};
-use actor_core::{Builder, Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker};
-use actor_redis::{Builder as Settings, RedisBroker};
+use actor_core::{Inspect, MemoryBroker, MessageId, Priority, QueueName, Worker, WorkerBuilder};
+use actor_redis::{RedisBroker, RedisBrokerBuilder as Settings};
 use bytes::Bytes;
 
 use super::RedisServer;
@@ -59,7 +59,7 @@ impl Stage {
     }
 
     /// A worker of one queue, with its own broker. The test adds states.
-    pub async fn worker(&self, queue: &str) -> Builder {
+    pub async fn worker(&self, queue: &str) -> WorkerBuilder {
         Worker::builder(self.another().await).queues([name(queue)])
     }
 

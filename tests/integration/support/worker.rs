@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actor_core::{Builder, WorkerError};
+use actor_core::{WorkerBuilder, WorkerError};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -21,22 +21,22 @@ pub struct RunningWorker {
 
 impl RunningWorker {
     /// Starts a worker with a short lease.
-    pub fn start(builder: Builder) -> Self {
+    pub fn start(builder: WorkerBuilder) -> Self {
         Self::with_own_lease(builder.lease(LEASE))
     }
 
     /// Starts a worker whose lease outlives the test, so that whatever runs again was released.
-    pub fn for_ever(builder: Builder) -> Self {
+    pub fn for_ever(builder: WorkerBuilder) -> Self {
         Self::with_own_lease(builder.lease(Duration::from_secs(3_600)))
     }
 
     /// Starts a worker with the builder's lease.
-    pub fn with_own_lease(builder: Builder) -> Self {
+    pub fn with_own_lease(builder: WorkerBuilder) -> Self {
         Self::with_threads(builder, 512)
     }
 
     /// Starts a worker with so many threads for sync actors.
-    pub fn with_threads(builder: Builder, threads: usize) -> Self {
+    pub fn with_threads(builder: WorkerBuilder, threads: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(threads)
