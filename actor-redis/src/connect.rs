@@ -45,7 +45,7 @@ pub(crate) struct Peer {
     run_id: Option<String>,
 }
 
-/// Sessions in a connection's driver, and says when that has ended, for whatever reason.
+/// Lives in a connection's driver, and says when that has ended, for whatever reason.
 struct Alive(Arc<AtomicBool>);
 
 impl Drop for Alive {

@@ -20,7 +20,7 @@ pub(crate) struct Queue {
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
     pub(crate) batcher: Batcher,
-    /// Dead letters that dead letters of this process removed.
+    /// Dead letters that those of this process removed.
     pruned: Mutex<Digest>,
     /// Whether this process has added it to the set of queues when it sent to it, or may not. Workers
     /// say again which queues there are; a sender who is forbidden the set asks for it once.

@@ -62,7 +62,7 @@ fn passes(refusal: &ServerError) -> bool {
     )
 }
 
-/// The code of a server's error. Redis before 7.0 dead-letters a script's error in a text of its own:
+/// The code of a server's error. Redis before 7.0 wraps a script's error in a text of its own:
 /// `ERR Error running script (call to f_..): @user_script:9: @user_script: 9: -OOM command not ..`.
 fn code_of(error: &ServerError) -> &str {
     let code = error.code();

@@ -155,7 +155,7 @@ pub(crate) fn register(keys: &Keys, worker: &str, lease: Duration) -> Call {
     call
 }
 
-/// What an [`register`] found.
+/// What a [`register`] found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registered {
     pub(crate) paused: bool,

@@ -116,7 +116,7 @@ pub(super) struct Renewed {
     pub(super) parked: bool,
 }
 
-/// Each priority has two lanes: what was released goes before what never was in flight.
+/// Each priority has two levels: what was released goes before what never was in flight.
 fn level(priority: Priority) -> u64 {
     match priority {
         Priority::High => 1,
@@ -226,8 +226,8 @@ impl Queue {
 
     fn next_ready(&self, out_of_turn: bool) -> Option<Key> {
         let first_from = |rank| self.ready.range(Key { rank, number: 0 }..).next().map(|(key, _)| *key);
-        let lanes = [Priority::Low, Priority::Normal].map(|priority| released(level(priority)));
-        let lowest = lanes.into_iter().filter(|_| out_of_turn).find_map(first_from);
+        let levels = [Priority::Low, Priority::Normal].map(|priority| released(level(priority)));
+        let lowest = levels.into_iter().filter(|_| out_of_turn).find_map(first_from);
         lowest.or_else(|| first_from(0))
     }
 

@@ -5,7 +5,7 @@ use crate::error::RequestError;
 use crate::keys::Level;
 use crate::script;
 
-const TWO_STATES: &str = "two messages were made with one id, or one was written back by hand: look at both, and delete the one that is not meant";
+const TWO_STATES: &str = "two messages were made with one id, or one was written back by hand: compare both, and delete the one that is not meant";
 
 impl Auditor<'_> {
     /// Finds ready messages that are in another state too.

@@ -59,7 +59,7 @@ async fn what_nobody_holds_any_more_is_found_and_then_delivered_again() {
     let mut taken = 0;
     while taken < 247 {
         let mut recovered = broker.recover(&consumer, 100, Duration::ZERO).await.unwrap();
-        assert!(!recovered.is_empty(), "whoever looks finds some: it is long until the next look");
+        assert!(!recovered.is_empty(), "whoever checks finds some: it is long until the next check");
         taken += recovered.len();
         for delivery in recovered.drain(..) {
             assert_eq!(delivery.crashes, 1);

@@ -49,11 +49,11 @@ async fn an_idle_worker_costs_less_than_three_commands_a_second() {
     let other = worker(&broker).await;
     let before = calls(&server);
     assert!(claim(&broker, &other, 1).await.is_empty());
-    let look = between(&before, &calls(&server)) - 1;
-    assert_eq!((heartbeat, recovery, look), (4, 11, 3));
-    // A heartbeat every 2 s, of which every sixteenth lists the queue again, a look every 11.25 s at the
+    let check = between(&before, &calls(&server)) - 1;
+    assert_eq!((heartbeat, recovery, check), (4, 11, 3));
+    // A heartbeat every 2 s, of which every sixteenth lists the queue again, a check every 11.25 s at the
     // most, a walk through the groups every 30 s, on a connection that was quiet and is asked before.
-    let cost = heartbeat as f64 / 2.0 + 1.0 / 32.0 + look as f64 / 11.25 + (recovery + 1) as f64 / 30.0;
+    let cost = heartbeat as f64 / 2.0 + 1.0 / 32.0 + check as f64 / 11.25 + (recovery + 1) as f64 / 30.0;
     assert!(cost < 3.0, "{cost} a second");
 }
 

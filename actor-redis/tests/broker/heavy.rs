@@ -110,7 +110,7 @@ impl Heavy {
         .await;
     }
 
-    async fn look(&mut self, verb: &'static str, state: State) {
+    async fn list(&mut self, verb: &'static str, state: State) {
         self.time(verb, async |broker, _| {
             let mut page = Page::first(1_000);
             let mut count = 0;
@@ -144,13 +144,13 @@ impl Heavy {
     async fn ready(&mut self) {
         let some = |number| large(if number % 3 == 0 { Priority::High } else { Priority::Normal });
         self.time("enqueue", async |broker, _| send(broker, (0..MANY).map(some).collect()).await).await;
-        self.look("list ready messages", State::Ready).await;
+        self.list("list ready messages", State::Ready).await;
         let delivered = self.claim("claim").await;
         assert_eq!(delivered.len(), MANY);
-        self.look("list in-flight messages", State::InFlight).await;
+        self.list("list in-flight messages", State::InFlight).await;
         let release = |Delivery { receipt, body, .. }: Delivery| (receipt, Outcome::Release { body }.into());
         self.settle("release", delivered, release).await;
-        self.look("list ready messages", State::Ready).await;
+        self.list("list ready messages", State::Ready).await;
         let delivered = self.claim("claim").await;
         self.settle("done", delivered, |delivery| (delivery.receipt, Outcome::Done.into())).await;
         self.fill(|_| large(Priority::Low)).await;
@@ -203,7 +203,7 @@ impl Heavy {
     async fn scheduled(&mut self) {
         let later = |_| large(Priority::Normal).after(HOUR);
         self.time("schedule", async |broker, _| send(broker, (0..MANY).map(later).collect()).await).await;
-        self.look("list scheduled messages", State::Scheduled).await;
+        self.list("list scheduled messages", State::Scheduled).await;
         let members: Vec<String> = self.server.run("ZRANGE {actor:mail}:scheduled 0 -1");
         for member in members {
             let _: i64 = self.server.run(&format!("ZADD {{actor:mail}}:scheduled 1 {member}"));
@@ -240,7 +240,7 @@ impl Heavy {
         self.fill(|_| large(Priority::Normal)).await;
         let delivered = self.claim("claim").await;
         self.settle("dead-letter", delivered, dead_letter).await;
-        self.look("list dead letters", State::Dead).await;
+        self.list("list dead letters", State::Dead).await;
         let replay = async |broker: &RedisBroker, _: &_| broker.replay(&queue(), Which::All).await.unwrap();
         assert_eq!(self.time("replay", replay).await, MANY as u64);
         let mut delivered = self.claim("claim").await;

@@ -108,7 +108,7 @@ async fn what_a_look_for_lost_messages_had_found_when_it_failed_is_found_by_the_
     send(&broker, vec![message("lost")]).await;
     proxy.swallow_the_next_answer();
     broker.claim(&consumer, 1, &Wait::new(Duration::ZERO)).await.unwrap_err();
-    // The look is refused at a level that comes after the one where the message is.
+    // The check is refused at a level that comes after the one where the message is.
     let _: i64 = server.run("DEL {actor:mail}:ready:low");
     let _: String = server.run("SET {actor:mail}:ready:low strange");
     broker.claim(&consumer, 10, &Wait::new(Duration::ZERO)).await.unwrap_err();
@@ -257,7 +257,7 @@ async fn a_claim_that_was_dropped_loses_nothing() {
         let (broker, consumer) = (broker.clone(), consumer.clone());
         tokio::spawn(async move { wait_and_claim(&broker, &consumer).await })
     };
-    // It must not be dropped, and a program that does so all the same pays with a look at what it holds.
+    // It must not be dropped, and a program that does so all the same pays with a check of what it holds.
     let dropped = claiming();
     server.until_a_read_waits().await;
     dropped.abort();

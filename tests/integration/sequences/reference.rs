@@ -170,8 +170,8 @@ impl Reference {
             match message.place {
                 Place::Scheduled if message.parked => {}
                 Place::Due => {}
-                // It was released before these, which are then ready behind it.
-                Place::Again => {
+                // It was released before these, by a worker or as the surplus of a read: they are then ready behind it.
+                Place::Ready | Place::Again => {
                     for parked in self.messages.iter_mut().filter(|message| message.parked) {
                         parked.place = Place::Due;
                     }

@@ -117,7 +117,7 @@ impl Protocol {
             && worker.recovered.is_none()
             && !self.is_broken(Broken::ForgetsLostAnswers)
         {
-            actions.push(Action::Look(at));
+            actions.push(Action::Check(at));
         }
     }
 
@@ -177,7 +177,7 @@ impl Protocol {
             | Action::Arrive(at)
             | Action::LoseAnswer(at)
             | Action::EndRead(at)
-            | Action::Look(at)
+            | Action::Check(at)
             | Action::Fetch(at)
             | Action::Recover(at, _)
             | Action::ArriveRecovered(at)
@@ -219,7 +219,7 @@ impl Protocol {
                 state.faults.losses -= 1;
             }
             Action::EndRead(_) => worker.read = Read::None,
-            Action::Look(_) => self.look(state, at),
+            Action::Check(_) => self.check(state, at),
             Action::Fetch(_) => self.fetch(state, at),
             Action::Recover(_, id) => self.recover(state, at, id),
             Action::ArriveRecovered(_) => {

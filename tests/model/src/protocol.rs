@@ -66,7 +66,7 @@ pub enum Action {
     /// A read ends with nothing, so that what lost answers delivered can be looked for.
     EndRead(u8),
     /// The storage says what is delivered to this session.
-    Look(u8),
+    Check(u8),
     /// What of that never arrived is fetched.
     Fetch(u8),
     /// The actor returns.
@@ -177,7 +177,7 @@ impl Protocol {
     }
 
     /// The storage says what is delivered to this session; what it holds is taken out.
-    pub(crate) fn look(&self, state: &mut State, at: usize) {
+    pub(crate) fn check(&self, state: &mut State, at: usize) {
         let worker = &mut state.workers[at];
         let in_flight = state.storage.all_in_flight().filter(|(_, session)| *session == worker.session);
         let mut page: Vec<Delivery> = in_flight.filter_map(|(id, _)| state.storage.as_delivered(id)).collect();

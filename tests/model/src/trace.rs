@@ -81,7 +81,7 @@ fn step(state: &State, action: Action) -> String {
         },
         Action::LoseAnswer(at) | Action::LoseRecovered(at) => format!("the answer to {} is lost", session(at)),
         Action::EndRead(at) => format!("{}'s read ends with nothing", session(at)),
-        Action::Look(at) => format!("{} asks what is delivered to it", session(at)),
+        Action::Check(at) => format!("{} asks what is delivered to it", session(at)),
         Action::Fetch(at) => format!("{} fetches what of that it does not hold", session(at)),
         Action::Succeed(at, number) => {
             format!("{} has done {}", run(at, number).session, delivered(run(at, number).delivery))
