@@ -186,8 +186,8 @@ impl Footprint<'_> {
 
     /// Waits for so many checks for dead workers. Returns how often it asked.
     async fn until_checked(&self, checks: u64) -> Result<f64> {
-        /// A check asks for each ready stream.
-        const STREAMS: u64 = 6;
+        /// A check asks for each ready stream, and for `wake`.
+        const STREAMS: u64 = 7;
         let until = self.server.calls("xinfo").await? + checks * STREAMS;
         let mut asked = 1.0;
         while self.server.calls("xinfo").await? < until {
