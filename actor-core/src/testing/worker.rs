@@ -81,9 +81,9 @@ impl TestWorker {
                 let at_once = Wait::new(Duration::ZERO);
                 for delivery in self.broker.claim(&consumer, 1, &at_once).await.expect(IN_PROCESS) {
                     idle = false;
-                    let now = self.broker.now();
+                    let now = || self.broker.now();
                     let stop = Arc::new(Stop::default());
-                    let settlement = self.executor.run(&consumer.queue, &delivery, now, &stop, None).await;
+                    let settlement = self.executor.run(&consumer.queue, &delivery, &now, &stop, None).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
                     drained.note(&delivery.body, &settlement);
                     // Only what the operating system refused a thread is released: it would be so again.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -72,16 +72,15 @@ impl Executor {
 
     /// Runs a delivery. Returns what is to be settled; `None` where it is no longer this worker's.
     ///
-    /// `now` is the broker's clock. `admission` is the right to run a suspect, where the caller has it.
+    /// `now` reads the broker's clock. `admission` is the right to run a suspect, where the caller has it.
     pub(crate) async fn run(
         &self,
         queue: &QueueName,
         delivery: &Delivery,
-        now: SystemTime,
+        now: &(dyn Fn() -> SystemTime + Sync),
         stop: &Arc<Stop>,
         admission: Option<Admission>,
     ) -> Option<Settlement> {
-        let began = Instant::now();
         let message = match Message::decode(delivery) {
             Ok(message) => message,
             Err(undecodable) => return Some(self.judge_undecodable(queue, &delivery.body, undecodable)),
@@ -99,7 +98,7 @@ impl Executor {
         let policy = message.policy(implementation, now, self.park_timeout);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         let settlement = self.judge(&message, &outcome, verdict, now);
-        let report = Report { queue, message: &message, policy: &policy, duration: began.elapsed() };
+        let report = Report { queue, message: &message, policy: &policy };
         shielded(move || report.log(&outcome, verdict, &self.repeats, &span));
         settlement
     }
@@ -109,7 +108,7 @@ impl Executor {
         &self,
         message: &Message<'_>,
         implementation: Option<&'static ImplementationDef>,
-        now: SystemTime,
+        now: &dyn Fn() -> SystemTime,
         stop: &Stop,
         admission: Option<Admission>,
     ) -> Result<(&'static ImplementationDef, Bytes, Option<Admission>), Outcome> {
@@ -121,7 +120,7 @@ impl Executor {
         if crashes >= self.max_crashes {
             return Err(Outcome::Poison { crashes });
         }
-        if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now)) {
+        if message.envelope.expires_at.is_some_and(|at| at <= wire::to_ms(now())) {
             return Err(Outcome::Expired);
         }
         let implementation = implementation.ok_or(Outcome::UnknownActor)?;
@@ -155,21 +154,24 @@ impl Executor {
             headers: message.envelope.headers.clone(),
             retries_left: message.envelope.attempt < message.max_retries(implementation),
             sent_at: wire::to_time(message.envelope.sent_at),
-            deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
+            deadline: limit.and_then(|limit| message.began.checked_add(limit)),
         };
         let run = Run {
             implementation,
-            args,
             context: Context::new(info, Arc::clone(&self.states), Arc::clone(stop)),
             limit,
             stop: Arc::clone(stop),
             sync: Arc::clone(&self.sync),
-            span: span.clone(),
         };
-        // Each function that took the run by value would keep it twice.
-        let mut run = pin!(run.within(&self.layers).instrument(span.clone()));
+        let mut run = pin!(Some(run.within(&self.layers, args).instrument(span.clone())));
         let (actor, id) = (implementation.actor, message.envelope.id);
-        let ended = poll_fn(|cx| stall::noted(actor, id, || panic::poll(run.as_mut(), cx))).await;
+        let ended = poll_fn(|cx| {
+            let run = run.as_mut().as_pin_mut().expect("it is there until it has ended");
+            stall::noted(actor, id, || panic::poll(run, cx))
+        });
+        let ended = ended.await;
+        // With it ends its hold of the span, which the subscriber may see.
+        shielded(|| run.set(None));
         ended.unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
     }
 
@@ -221,7 +223,13 @@ impl Executor {
     }
 
     /// The settlement that a verdict comes to; `None` where the message is no longer this worker's.
-    fn judge(&self, message: &Message<'_>, ended: &Outcome, verdict: Verdict, now: SystemTime) -> Option<Settlement> {
+    fn judge(
+        &self,
+        message: &Message<'_>,
+        ended: &Outcome,
+        verdict: Verdict,
+        now: &dyn Fn() -> SystemTime,
+    ) -> Option<Settlement> {
         use settlement::Outcome;
         let (id, priority) = (message.envelope.id, message.envelope.priority.unwrap_or_default());
         let error = ended.is_failure().then(|| ended.text());

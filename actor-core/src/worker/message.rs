@@ -1,6 +1,6 @@
 //! A delivery's message, decoded, and the form in which it goes back to the storage.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -18,15 +18,18 @@ pub(super) struct Message<'a> {
     pub(super) crashes: u32,
     /// Which delivery of the message this is, over all its stored copies.
     pub(super) token: u64,
+    /// When this worker took it up.
+    pub(super) began: Instant,
 }
 
 impl<'a> Message<'a> {
     pub(super) fn decode(delivery: &'a Delivery) -> Result<Self, Undecodable> {
+        let began = Instant::now();
         let envelope = Envelope::decode(&delivery.body)?;
         let before = u64::from(delivery.crashes).saturating_add(delivery.interruptions.into());
         let token = envelope.deliveries.saturating_add(before).saturating_add(1);
         let crashes = envelope.crashes.saturating_add(delivery.crashes);
-        Ok(Self { envelope, body: &delivery.body, crashes, token })
+        Ok(Self { envelope, body: &delivery.body, crashes, token, began })
     }
 
     /// Which attempt a run of it is: 1 for the first.
@@ -45,21 +48,25 @@ impl<'a> Message<'a> {
     }
 
     /// When a worker first left it to others, if not `now`.
-    pub(super) fn parked_since(&self, now: SystemTime) -> SystemTime {
-        self.envelope.parked.as_ref().map_or(now, |parked| wire::to_time(parked.since))
+    pub(super) fn parked_since(&self, now: &dyn Fn() -> SystemTime) -> SystemTime {
+        self.envelope.parked.as_ref().map_or_else(now, |parked| wire::to_time(parked.since))
     }
 
     /// What decides on its retries: its own options, else those of its actor.
     pub(super) fn policy(
         &self,
         implementation: Option<&'static ImplementationDef>,
-        now: SystemTime,
+        now: &dyn Fn() -> SystemTime,
         park_timeout: Duration,
     ) -> Policy {
         let options = implementation.map_or(Options::DEFAULT, |found| found.actor.options);
         let (min_backoff, max_backoff) = match self.envelope.backoff {
             Some(backoff) => (Duration::from_millis(backoff.min_ms), Duration::from_millis(backoff.max_ms)),
             None => (options.min_backoff, options.max_backoff),
+        };
+        let parked_for = match &self.envelope.parked {
+            Some(parked) => now().duration_since(wire::to_time(parked.since)).unwrap_or_default(),
+            None => Duration::ZERO,
         };
         Policy {
             max_retries: self.envelope.max_retries.unwrap_or(options.max_retries),
@@ -68,7 +75,7 @@ impl<'a> Message<'a> {
             deliveries: self.token,
             min_backoff,
             max_backoff,
-            park_left: park_timeout.saturating_sub(now.duration_since(self.parked_since(now)).unwrap_or_default()),
+            park_left: park_timeout.saturating_sub(parked_for),
         }
     }
 

@@ -82,9 +82,9 @@ impl QueueSession {
         let session = Arc::clone(self);
         self.runs.spawn(async move {
             failpoint::pass("worker.starting");
-            let now = session.broker.now();
             let queue = &session.served.queue;
-            let run = session.executor.run(queue, &delivery, now, &session.stop, admission);
+            let now = || session.broker.now();
+            let run = session.executor.run(queue, &delivery, &now, &session.stop, admission);
             let settlement = install::within(Arc::clone(&session.broker), run).await;
             failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {

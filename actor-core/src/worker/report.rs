@@ -17,7 +17,6 @@ pub(super) struct Report<'a> {
     pub(super) queue: &'a QueueName,
     pub(super) message: &'a Message<'a>,
     pub(super) policy: &'a Policy,
-    pub(super) duration: Duration,
 }
 
 // Logs in full, or at DEBUG what is summed up at the event's own level.
@@ -31,18 +30,18 @@ impl Report<'_> {
     /// Logs it in the run's span. Where that is filtered out, since it is at INFO, the event has its fields.
     pub(super) fn log(&self, outcome: &Outcome, verdict: Verdict, repeats: &Repeats, span: &Span) {
         let _entered = span.enter();
-        let (queue, name, duration) = (self.queue, &*self.message.envelope.actor, self.duration);
+        let (queue, name) = (self.queue, &*self.message.envelope.actor);
         let is_bare = span.is_disabled();
         let actor = is_bare.then_some(name);
         let id = is_bare.then_some(self.message.envelope.id).map(display);
         let (attempt, of) = (self.message.attempt(), self.policy.max_retries.saturating_add(1));
         match verdict {
-            Verdict::Done => tracing::debug!(?duration, "message done"),
+            Verdict::Done => tracing::debug!(duration = ?self.message.began.elapsed(), "message done"),
             Verdict::Reschedule { after } if outcome.is_failure() => {
                 let (error, is_summed) = (outcome.log_text(), !repeats.note(Repeated::Failed, queue, name));
                 unless!(
                     is_summed,
-                    tracing::warn!(%queue, actor, id, attempt, of, ?after, ?duration, error, "message failed, will be retried")
+                    tracing::warn!(%queue, actor, id, attempt, of, ?after, duration = ?self.message.began.elapsed(), error, "message failed, will be retried")
                 );
             }
             // As soon as no other suspect runs it may run, here or elsewhere.
@@ -58,7 +57,7 @@ impl Report<'_> {
                 let (error, is_summed) = (outcome.log_text(), !repeats.note(Repeated::DeadLettered, queue, name));
                 unless!(
                     is_summed,
-                    tracing::error!(%queue, actor, id, attempt, of, why, ?duration, error, "message dead-lettered")
+                    tracing::error!(%queue, actor, id, attempt, of, why, duration = ?self.message.began.elapsed(), error, "message dead-lettered")
                 );
             }
             // Logged once for all of them, where the thread was refused.

@@ -1,6 +1,7 @@
 //! One run of an actor's body: to its end, its time limit or its worker's, whichever comes first.
 
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -32,140 +33,129 @@ pub(crate) struct SyncRuns {
     pub(crate) closing: CancellationToken,
 }
 
-/// A run of an actor's body, about to begin. It owns what it needs, so that layers may hold it.
+/// A run of an actor's body, about to begin.
+#[derive(Clone)]
 pub(super) struct Run {
     pub(super) implementation: &'static ImplementationDef,
-    pub(super) args: Bytes,
     pub(super) context: Context,
     pub(super) limit: Option<Duration>,
     pub(super) stop: Arc<Stop>,
     pub(super) sync: Arc<SyncRuns>,
-    pub(super) span: Span,
 }
 
+// A future that took the run by value would hold it twice, and what is rarely awaited is boxed: each message moves a
+// run's future several times.
 impl Run {
     /// Runs the body within the worker's layers.
-    pub(super) async fn within(self, layers: &Layers) -> RunResult {
-        // Boxed, so that a run without layers is no larger for it: it is moved several times.
-        if layers.is_empty() { self.body().await } else { Box::pin(self.surrounded(layers)).await }
+    pub(super) async fn within(&self, layers: &Layers, args: Bytes) -> RunResult {
+        let call = Call::new(args, self.context.clone());
+        if layers.is_empty() { self.body(call).await } else { Box::pin(self.surrounded(layers, call)).await }
     }
 
-    async fn surrounded(self, layers: &Layers) -> RunResult {
-        let (limit, stop, context) = (self.limit, Arc::clone(&self.stop), self.context.clone());
+    async fn surrounded(&self, layers: &Layers, call: Call) -> RunResult {
         let (runs, running) = watch::channel(false);
+        // Layers may hold it for longer than this future lives.
+        let run = self.clone();
         let body = async move {
             runs.send_replace(true);
-            let result = self.body().await;
+            let result = run.body(call).await;
             runs.send_replace(false);
             result
         };
-        let next = Next::new(layers, &context, body);
+        let next = Next::new(layers, &self.context, body);
         tokio::select! {
             biased;
             ended = Caught::new(Box::pin(next.run())) => flat(ended),
-            error = overrun(running, limit, &stop) => Err(error),
+            error = self.overrun(running) => Err(error),
         }
     }
 
-    async fn body(self) -> RunResult {
+    /// Ends layers that take too long. The body bounds itself: a sync one may go on beyond its limit.
+    async fn overrun(&self, mut runs: watch::Receiver<bool>) -> RunError {
+        loop {
+            if *runs.borrow_and_update() {
+                if runs.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            }
+            tokio::select! {
+                limit = over(self.limit.map(|limit| limit.saturating_add(LAYERS))) => return RunError::TimedOut(limit),
+                reason = self.stop.aborted() => return interrupted(reason),
+                Ok(()) = runs.changed() => {}
+            }
+        }
+    }
+
+    async fn body(&self, call: Call) -> RunResult {
         let trace = self.context.trace();
-        let call = Call::new(self.args, self.context.clone());
         match self.implementation.handler {
             Handler::Async(run) => match catch(|| run(call)) {
-                Ok(running) => {
-                    let running = trace::carrying(trace, Caught::new(running));
-                    on_the_runtime(running, &self.context, self.limit, &self.stop).await
-                }
+                Ok(running) => self.on_the_runtime(pin!(trace::carrying(trace, Caught::new(running)))).await,
                 Err(what) => Err(RunError::Panicked(what)),
             },
             Handler::Blocking(run) => {
-                let inner = self.span;
+                let span = Span::current();
                 let body = install::carry(move || {
-                    catch(move || inner.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))).flatten()
+                    catch(move || span.in_scope(|| trace::carrying_sync(trace, || catch(|| run(call))))).flatten()
                 });
-                let running = self.sync.threads.run(body);
-                on_a_thread(running, &self.context, self.limit, &self.stop, &self.sync.closing).await
+                Box::pin(self.on_a_thread(self.sync.threads.run(body))).await
             }
         }
     }
-}
 
-/// Ends layers that take too long. The body bounds itself: a sync one may go on beyond its limit.
-async fn overrun(mut runs: watch::Receiver<bool>, limit: Option<Duration>, stop: &Stop) -> RunError {
-    loop {
-        if *runs.borrow_and_update() {
-            if runs.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            continue;
+    /// Runs an async actor, which is dropped where it does not end in time.
+    async fn on_the_runtime(&self, mut running: Pin<&mut impl Future<Output = Ended>>) -> RunResult {
+        // Most runs are over at their first poll, and need neither a timer nor a place among the waiting.
+        if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
+            return flat(ended);
         }
+        let waiting = async {
+            tokio::select! {
+                biased;
+                ended = running => flat(ended),
+                limit = over(self.limit) => {
+                    self.context.exceed_time_limit();
+                    Err(RunError::TimedOut(limit))
+                }
+                reason = self.stop.aborted() => Err(interrupted(reason)),
+            }
+        };
+        Box::pin(waiting).await
+    }
+
+    /// Runs a sync actor. A thread cannot be cancelled: over its limit it is signalled and logged, and keeps its slot.
+    async fn on_a_thread(&self, mut running: Running<Ended>) -> RunResult {
+        let (context, limit) = (&self.context, self.limit);
+        let mut stuck = false;
+        let mut late = pin!(over(limit));
+        let reason = loop {
+            tokio::select! {
+                biased;
+                ended = running.ended() => return ended.map_or(Err(RunError::NoThread), flat),
+                limit = &mut late, if !stuck => {
+                    context.exceed_time_limit();
+                    let (queue, actor, id) = (context.queue(), context.actor(), context.id());
+                    tracing::warn!(%queue, actor, %id, attempt = context.attempt(), ?limit, "sync actor stuck");
+                    stuck = true;
+                }
+                reason = self.stop.aborted() => break reason,
+            }
+        };
+        // What has not begun must not begin behind the back of whoever runs it next.
+        let never_begins = running.revoke();
+        if reason != Cancellation::LeaseLost || never_begins {
+            // A stopping worker leaves the thread behind.
+            return Err(interrupted(reason));
+        }
+        // One that only lost its lease waits for the slot, and what was done all the same counts.
         tokio::select! {
-            limit = over(limit.map(|limit| limit.saturating_add(LAYERS))) => return RunError::TimedOut(limit),
-            reason = stop.aborted() => return interrupted(reason),
-            Ok(()) = runs.changed() => {}
+            ended = running.ended() => match ended {
+                Ok(Ok(Ok(()))) => Ok(()),
+                _ => Err(RunError::LeaseLost),
+            },
+            () = self.sync.closing.cancelled() => Err(RunError::LeaseLost),
         }
-    }
-}
-
-/// Runs an async actor, which is dropped where it does not end in time.
-async fn on_the_runtime(
-    running: impl Future<Output = Ended>,
-    context: &Context,
-    limit: Option<Duration>,
-    stop: &Stop,
-) -> RunResult {
-    let mut running = std::pin::pin!(running);
-    // Most runs are over at their first poll, and need neither a timer nor a place among the waiting.
-    if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
-        return flat(ended);
-    }
-    tokio::select! {
-        biased;
-        ended = running => flat(ended),
-        limit = over(limit) => {
-            context.exceed_time_limit();
-            Err(RunError::TimedOut(limit))
-        }
-        reason = stop.aborted() => Err(interrupted(reason)),
-    }
-}
-
-/// Runs a sync actor. A thread cannot be cancelled: over its limit it is signalled and logged, and keeps its slot.
-async fn on_a_thread(
-    mut running: Running<Ended>,
-    context: &Context,
-    limit: Option<Duration>,
-    stop: &Stop,
-    closing: &CancellationToken,
-) -> RunResult {
-    let mut stuck = false;
-    let mut late = std::pin::pin!(over(limit));
-    let reason = loop {
-        tokio::select! {
-            biased;
-            ended = running.ended() => return ended.map_or(Err(RunError::NoThread), flat),
-            limit = &mut late, if !stuck => {
-                context.exceed_time_limit();
-                let (queue, actor, id) = (context.queue(), context.actor(), context.id());
-                tracing::warn!(%queue, actor, %id, attempt = context.attempt(), ?limit, "sync actor stuck");
-                stuck = true;
-            }
-            reason = stop.aborted() => break reason,
-        }
-    };
-    // What has not begun must not begin behind the back of whoever runs it next.
-    let never_begins = running.revoke();
-    if reason != Cancellation::LeaseLost || never_begins {
-        // A stopping worker leaves the thread behind.
-        return Err(interrupted(reason));
-    }
-    // One that only lost its lease waits for the slot, and what was done all the same counts.
-    tokio::select! {
-        ended = running.ended() => match ended {
-            Ok(Ok(Ok(()))) => Ok(()),
-            _ => Err(RunError::LeaseLost),
-        },
-        () = closing.cancelled() => Err(RunError::LeaseLost),
     }
 }
 
