@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Value};
 use tokio::runtime;
 use tokio::time::timeout;
 
@@ -18,6 +18,7 @@ use crate::endpoint::{Endpoint, Wanted};
 use crate::error::{Error, Kind, RequestError};
 use crate::presence::Away;
 use crate::request::{Answer, Request};
+use crate::script::Call;
 
 /// How long an answer may take. A healthy Redis answers within milliseconds; one that forks or loads
 /// may take seconds.
@@ -136,8 +137,7 @@ impl Connections {
         let _waits = live.asks();
         let answer = connection.send_packed_command(command).await;
         match answer.inspect(|_| live.answered()) {
-            Ok(Value::ServerError(source)) => Err(self.refusal(source)),
-            Ok(answer) => Ok(answer),
+            Ok(answer) => self.read(answer),
             Err(source) => Err(self.silence(&live, within, source)),
         }
     }
@@ -152,40 +152,56 @@ impl Connections {
         #[cfg(feature = "failpoints")]
         crate::failpoint::before(request, &live.connection).await;
         let answers = self.send(&live, request.pipeline(), within).await?;
-        let late = match request.unknown_scripts(&answers) {
-            Some((again, places)) => {
-                pass("script.unknown");
-                Some((self.send(&live, &again, within).await, places))
+        let unknown = request.unknown_scripts(&answers);
+        let mut answers: Vec<_> = answers.into_iter().map(|answer| self.read(answer)).collect();
+        if let Some((again, places)) = unknown {
+            pass("script.unknown");
+            match self.send(&live, &again, within).await {
+                Ok(late) => places.into_iter().zip(late).for_each(|(at, answer)| answers[at] = self.read(answer)),
+                // The others were answered all the same.
+                Err(error) => places.into_iter().for_each(|at| answers[at] = Err(error.clone())),
             }
-            None => None,
-        };
+        }
         #[cfg(feature = "failpoints")]
         crate::failpoint::after(request);
-        let read = |answer| match answer {
+        Ok(answers)
+    }
+
+    /// Sends one command, and reads its answer.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RequestError> {
+        self.understood(self.command(command, ANSWER).await?)
+    }
+
+    /// Calls one script, and reads its answer.
+    pub(crate) async fn run<T: FromRedisValue>(&self, name: &'static str, call: Call) -> Result<T, RequestError> {
+        let mut request = Request::new(name);
+        request.call(call);
+        let answer = self.request(&request, ANSWER).await?.pop();
+        self.understood(answer.unwrap_or_else(|| Err(self.strange("to a script")))?)
+    }
+
+    pub(crate) fn understood<T: FromRedisValue>(&self, answer: Value) -> Result<T, RequestError> {
+        redis::from_redis_value(answer).map_err(|_| self.strange("to a command or a script"))
+    }
+
+    /// What a script answered for each of so many messages.
+    pub(crate) fn each(&self, answer: Answer, count: usize) -> Vec<Answer> {
+        match answer {
+            Ok(Value::Array(parts)) if parts.len() == count => parts.into_iter().map(|part| self.read(part)).collect(),
+            whole => vec![whole; count],
+        }
+    }
+
+    fn read(&self, answer: Value) -> Answer {
+        match answer {
             Value::ServerError(source) => Err(self.refusal(source)),
             answer => Ok(answer),
-        };
-        let mut answers: Vec<_> = answers.into_iter().map(read).collect();
-        match late {
-            Some((Ok(late), places)) => {
-                for (place, answer) in places.into_iter().zip(late) {
-                    answers[place] = read(answer);
-                }
-            }
-            // The others were answered all the same.
-            Some((Err(error), places)) => {
-                for place in places {
-                    answers[place] = Err(error.clone());
-                }
-            }
-            None => {}
         }
-        Ok(answers)
     }
 
     /// What Redis refused. Where it is not the primary, the address may lead to another by now: after a
     /// failover the former keeps its connections, and would refuse for ever.
-    pub(crate) fn refusal(&self, source: redis::ServerError) -> RequestError {
+    fn refusal(&self, source: redis::ServerError) -> RequestError {
         let error = RequestError::Answer { address: Arc::clone(&self.endpoint.address), source };
         if error.is_of_no_primary()
             && let Some(live) = self.own()

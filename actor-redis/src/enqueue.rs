@@ -10,7 +10,7 @@ use crate::error::RequestError;
 use crate::keys::{Level, MESSAGE};
 use crate::queue::Queue;
 use crate::request::Request;
-use crate::script::{self, Scheduled};
+use crate::script;
 
 /// What goes to Redis at a time, at most: the memory that it takes here is bounded by this.
 const CHUNK_MESSAGES: usize = 1_000;
@@ -79,7 +79,7 @@ async fn store(
     let calls = request.len();
     let delayed: Vec<_> = messages.iter().filter(|message| !message.delay.is_zero()).collect();
     for batch in delayed.chunks(CALL_MESSAGES) {
-        request.call(script::schedule(&queue.keys, batch.iter().map(|message| scheduled(message))));
+        request.call(script::schedule(&queue.keys, batch.iter().copied()));
     }
     let mut answers = match connections.request(&request, ANSWER).await {
         Ok(answers) => answers,
@@ -94,13 +94,10 @@ async fn store(
     // From here: the answers of the messages that are ready, then those of the scheduled ones.
     let batches = answers.split_off(calls);
     let mut ready = answers.into_iter().skip(first);
-    let mut later = batches.into_iter().zip(delayed.chunks(CALL_MESSAGES)).flat_map(|(answer, batch)| match answer {
-        Ok(Value::Array(parts)) if parts.len() == batch.len() => parts.into_iter().map(Ok).collect(),
-        whole => vec![whole; batch.len()],
-    });
+    let batches = batches.into_iter().zip(delayed.chunks(CALL_MESSAGES));
+    let mut later = batches.flat_map(|(answer, batch)| connections.each(answer, batch.len()));
     let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
         Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(Enqueued::Stored),
-        Some(Ok(Value::ServerError(source))) => Err(connections.refusal(source)),
         Some(Err(error)) => Err(error),
         _ => Err(connections.strange("to XADD or schedule")),
     };
@@ -112,12 +109,4 @@ fn add(queue: &Queue, message: &Enqueue) -> Cmd {
     let mut add = Cmd::with_capacity(5, key.len() + message.body.len() + 8);
     add.arg("XADD").arg(key).arg("*").arg(MESSAGE).arg(&*message.body);
     add
-}
-
-fn scheduled(message: &Enqueue) -> Scheduled<'_> {
-    Scheduled {
-        member: format!("{}:{}", Level::of(message.priority).name(), message.id),
-        delay: message.delay,
-        body: &message.body,
-    }
 }

@@ -7,9 +7,9 @@
 //! its recovery. In the other order it would be a message that nobody holds, which a worker finds in
 //! time and delivers again, though it is done.
 
+use actor_core::MessageId;
 use actor_core::delivery::Receipt;
 use actor_core::settlement::{Outcome, Settled, Settlement};
-use actor_core::{MessageId, Priority};
 use redis::{Cmd, Value};
 
 use crate::connection::{ANSWER, Connections};
@@ -131,11 +131,11 @@ impl<'a> Sorted<'a> {
             match &settlement.outcome {
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
                 Outcome::Reschedule { id, priority, body, after } => {
-                    let member = scheduled_member(*priority, suspect, *id);
+                    let member = script::scheduled_member(*priority, suspect, *id);
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability: None }));
                 }
                 Outcome::Park { id, priority, body, after, ability } => {
-                    let (member, ability) = (scheduled_member(*priority, suspect, *id), Some(&**ability));
+                    let (member, ability) = (script::scheduled_member(*priority, suspect, *id), Some(&**ability));
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability }));
                 }
                 Outcome::DeadLetter { id, body, reason } => {
@@ -173,10 +173,6 @@ impl<'a> Sorted<'a> {
         });
         calls(self.releases, Kind::Call, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
     }
-}
-
-fn scheduled_member(priority: Priority, suspect: bool, id: MessageId) -> String {
-    format!("{}{}:{id}", Level::of(priority).name(), if suspect { "+" } else { "" })
 }
 
 /// The name of a dead letter: the message's own, or where that cannot be read, its entry's.
@@ -249,15 +245,11 @@ impl Step {
     }
 
     fn read_call(&self, connections: &Connections, answer: &mut Answer, settled: &mut [Answered]) {
-        let parts = match std::mem::replace(answer, Ok(Value::Nil)) {
-            Ok(Value::Array(parts)) if parts.len() == self.indexes.len() => parts.into_iter().map(Ok).collect(),
-            whole => vec![whole; self.indexes.len()],
-        };
+        let parts = connections.each(std::mem::replace(answer, Ok(Value::Nil)), self.indexes.len());
         for (index, part) in self.indexes.iter().zip(parts) {
             settled[*index] = match part {
                 Ok(Value::Int(1)) => Ok(Settled::Applied),
                 Ok(Value::Int(0)) => Ok(Settled::Stale),
-                Ok(Value::ServerError(source)) => Err(connections.refusal(source)),
                 Ok(_) => Err(connections.strange("to a settling script")),
                 Err(error) => Err(error),
             };

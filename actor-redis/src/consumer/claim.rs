@@ -15,7 +15,7 @@ use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::request::{Answer, Request};
-use crate::script::{self, CHECK_EVERY, Promoted, Release};
+use crate::script::{self, CHECK_EVERY, Release};
 
 /// How many due messages one check moves at most.
 const PROMOTED_AT_ONCE: usize = 128;
@@ -340,19 +340,17 @@ impl Claim<'_> {
         // Not all workers at once.
         let unprompted = CHECK_EVERY.mul_f64(0.75 + fastrand::f64() / 4.0);
         let (after, due) = match promoted {
-            Some(Promoted { next: Some(next), .. }) => (next.min(unprompted), next <= unprompted),
-            Some(Promoted { next: None, .. }) => (unprompted, false),
+            Some((Some(next), _)) => (next.min(unprompted), next <= unprompted),
+            Some((None, _)) => (unprompted, false),
             None => (CHECK_AGAIN, false),
         };
         (self.reading.check_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
-        promoted.map_or(0, |promoted| promoted.now_ms)
+        promoted.map_or(0, |(_, checked_ms)| checked_ms)
     }
 
     /// Makes the streams and their group.
     async fn open(&self) -> Result<(), RequestError> {
-        let mut request = Request::new("open");
-        request.call(script::open(&self.consumer.queue.keys));
-        self.commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
+        self.commands.run("open", script::open(&self.consumer.queue.keys)).await
     }
 
     /// Waits while the queue is paused. Whether it was resumed before the wait ended.

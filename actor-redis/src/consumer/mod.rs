@@ -19,12 +19,11 @@ use tokio::sync::Notify;
 
 use self::delivered::{Delivered, DeliveryCount};
 use self::state::{Reading, State};
-use crate::connection::{ANSWER, Connections, Quiet};
+use crate::connection::{Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::RequestError;
 use crate::place::{Place, RECEIPT_BYTES};
 use crate::queue::{Queue, Queues};
-use crate::request::Request;
 use crate::script;
 
 /// How many messages one call delivers at most, whatever was asked for.
@@ -107,11 +106,8 @@ impl QueueConsumer {
     ) -> Result<Vec<Delivery>, RequestError> {
         // Until the answer is here it may be lost. An answer that was lost before is still to be reclaimed.
         let before = std::mem::replace(&mut *taking, State::Behind);
-        let mut request = Request::new(name);
-        request.call(call);
-        let answer = commands.request(&request, ANSWER).await.map(|mut answers| answers.pop());
-        match answer.and_then(Option::transpose) {
-            Ok(Some(Value::Array(entries))) => {
+        match commands.run::<Vec<Value>>(name, call).await {
+            Ok(entries) => {
                 let count = entries.len();
                 let deliveries = self.hold(entries.into_iter().filter_map(Delivered::read), false);
                 if deliveries.len() == count {
@@ -119,10 +115,10 @@ impl QueueConsumer {
                 }
                 Ok(deliveries)
             }
-            other => {
+            Err(error) => {
                 drop(taking);
                 self.doubt.notify_one();
-                Err(other.err().unwrap_or_else(|| commands.strange("to a script that delivers")))
+                Err(error)
             }
         }
     }
