@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::connect::{self, Live, Peer, pause};
-use crate::endpoint::{Endpoint, Wanted};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
 use crate::presence::Away;
 use crate::request::{Answer, Request};
@@ -68,7 +68,7 @@ struct Place {
     failure: Option<Failure>,
     // Held while connecting, so that only one caller of the runtime does.
     connecting: Arc<tokio::sync::Mutex<()>>,
-    _wanted: Wanted,
+    _wanted: Arc<()>,
 }
 
 /// The attempts that failed since a connection last stood.
@@ -134,7 +134,7 @@ impl Connections {
         let live = self.live().await.map_err(RequestError::NotConnected)?;
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
-        let _waits = live.asks();
+        let _waits = Arc::clone(&live.waits);
         let answer = connection.send_packed_command(command).await;
         match answer.inspect(|_| live.answered()) {
             Ok(answer) => self.read(answer),
@@ -185,11 +185,13 @@ impl Connections {
     }
 
     /// What a script answered for each of so many messages.
-    pub(crate) fn each(&self, answer: Answer, count: usize) -> Vec<Answer> {
-        match answer {
-            Ok(Value::Array(parts)) if parts.len() == count => parts.into_iter().map(|part| self.read(part)).collect(),
-            whole => vec![whole; count],
-        }
+    pub(crate) fn each(&self, answer: Answer, count: usize) -> impl Iterator<Item = Answer> {
+        let (parts, whole) = match answer {
+            Ok(Value::Array(parts)) if parts.len() == count => (parts, None),
+            whole => (Vec::new(), Some(whole)),
+        };
+        let whole = whole.into_iter().flat_map(move |whole| std::iter::repeat_n(whole, count));
+        parts.into_iter().map(|part| self.read(part)).chain(whole)
     }
 
     fn read(&self, answer: Value) -> Answer {
@@ -219,7 +221,7 @@ impl Connections {
     async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, RequestError> {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
-        let _waits = live.asks();
+        let _waits = Arc::clone(&live.waits);
         let answers = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         match answers.inspect(|_| live.answered()) {
             Ok(answers) if answers.len() == pipeline.len() => Ok(answers),

@@ -9,12 +9,11 @@ use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::keys::{Level, MESSAGE};
 use crate::queue::Queue;
-use crate::request::Request;
+use crate::request::{Request, fitting};
 use crate::script;
 
-/// What goes to Redis at a time, at most: the memory that it takes here is bounded by this.
+/// How many messages go to Redis at a time, at most: the memory that they take here is bounded by this.
 const CHUNK_MESSAGES: usize = 1_000;
-const CHUNK_BYTES: usize = 1 << 20;
 /// What one call of a script takes at most, so that it does not hold up the server.
 const CALL_MESSAGES: usize = 100;
 
@@ -30,7 +29,8 @@ pub(crate) async fn enqueue(
     let mut answers = Answers::with_capacity(messages.len());
     let mut rest = messages.as_slice();
     while !rest.is_empty() {
-        let (chunk, after) = rest.split_at(chunk_len(rest));
+        let sizes = rest.iter().take(CHUNK_MESSAGES).map(|message| message.body.len());
+        let (chunk, after) = rest.split_at(fitting(sizes));
         rest = after;
         match store(connections, queue, namespace, chunk).await {
             Ok(stored) => answers.extend(stored),
@@ -38,15 +38,6 @@ pub(crate) async fn enqueue(
         }
     }
     answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
-}
-
-fn chunk_len(messages: &[Enqueue]) -> usize {
-    let mut bytes = 0;
-    let fits = messages.iter().take(CHUNK_MESSAGES).take_while(|message| {
-        bytes += message.body.len();
-        bytes <= CHUNK_BYTES
-    });
-    fits.count().max(1)
 }
 
 async fn store(

@@ -8,6 +8,9 @@ use crate::script::Call;
 /// Redis's answer to one command. What is inside of an array may still be a refusal.
 pub(crate) type Answer = Result<Value, RequestError>;
 
+/// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
+const REQUEST_BYTES: usize = 1 << 20;
+
 /// Commands that are sent together and answered one by one.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -101,6 +104,16 @@ impl Request {
         }
         Some((again, missing.iter().map(|call| call.index).collect()))
     }
+}
+
+/// How many bodies of these sizes go in one request: one at least.
+pub(crate) fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fits = sizes.take_while(|size| {
+        bytes += size;
+        bytes <= REQUEST_BYTES
+    });
+    fits.count().max(1)
 }
 
 fn is_unknown(answer: Option<&Value>) -> bool {

@@ -1,6 +1,5 @@
 //! Why a request did not do what it was for, and what a person should do about it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +9,26 @@ use redis::{RedisError, ServerError};
 use crate::error::Error;
 
 /// Why a request has no answer, or only a refusal. It is cloned into one error for each message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum RequestError {
     /// There was no connection: nothing was asked.
+    #[error(transparent)]
     NotConnected(Arc<Error>),
     /// The request was handed to a connection, and no answer came.
+    #[error(
+        "redis at {address} was asked and did not answer within {within:?}, or the connection broke: it may or may \
+         not have happened"
+    )]
     NoAnswer { address: Arc<str>, within: Duration, source: RedisError },
     /// Redis refused.
+    #[error("redis at {address} {}", advice(source))]
     Answer { address: Arc<str>, source: ServerError },
-    /// Redis answered with something that this version does not understand.
+    #[error(
+        "redis at {address} answered what this version does not understand ({what}): it may or may not have happened"
+    )]
     Strange { address: Arc<str>, what: &'static str },
-    /// What was asked for is newer than this version: nothing was asked of Redis.
+    /// Nothing was asked of Redis.
+    #[error("{0} is not known to this version of actor-redis: upgrade it")]
     Unsupported(&'static str),
 }
 
@@ -73,26 +81,6 @@ fn code_of(error: &ServerError) -> &str {
     let parts = error.details().unwrap_or_default().split(": ");
     let mut first_words = parts.filter_map(|part| part.trim_start_matches('-').split(' ').next());
     first_words.find(is_code).unwrap_or(code)
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConnected(error) => error.fmt(f),
-            Self::NoAnswer { address, within, .. } => write!(
-                f,
-                "redis at {address} was asked and did not answer within {within:?}, or the connection broke: \
-                 it may or may not have happened"
-            ),
-            Self::Answer { address, source } => write!(f, "redis at {address} {}", advice(source)),
-            Self::Strange { address, what } => write!(
-                f,
-                "redis at {address} answered what this version does not understand ({what}): it may or may not \
-                 have happened"
-            ),
-            Self::Unsupported(what) => write!(f, "{what} is not known to this version of actor-redis: upgrade it"),
-        }
-    }
 }
 
 /// What a refusal means, and what a person should do.
