@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::runtime;
 use tokio::time::timeout;
 
@@ -18,7 +18,6 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
 use crate::presence::Away;
 use crate::request::{Answer, Request};
-use crate::script::Call;
 
 /// How long an answer may take. A healthy Redis answers within milliseconds; one that forks or loads
 /// may take seconds.
@@ -167,34 +166,8 @@ impl Connections {
         Ok(answers)
     }
 
-    /// Sends one command, and reads its answer.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RequestError> {
-        self.understood(self.command(command, ANSWER).await?)
-    }
-
-    /// Calls one script, and reads its answer.
-    pub(crate) async fn run<T: FromRedisValue>(&self, name: &'static str, call: Call) -> Result<T, RequestError> {
-        let mut request = Request::new(name);
-        request.call(call);
-        let answer = self.request(&request, ANSWER).await?.pop();
-        self.understood(answer.unwrap_or_else(|| Err(self.strange("to a script")))?)
-    }
-
-    pub(crate) fn understood<T: FromRedisValue>(&self, answer: Value) -> Result<T, RequestError> {
-        redis::from_redis_value(answer).map_err(|_| self.strange("to a command or a script"))
-    }
-
-    /// What a script answered for each of so many messages.
-    pub(crate) fn each(&self, answer: Answer, count: usize) -> impl Iterator<Item = Answer> {
-        let (parts, whole) = match answer {
-            Ok(Value::Array(parts)) if parts.len() == count => (parts, None),
-            whole => (Vec::new(), Some(whole)),
-        };
-        let whole = whole.into_iter().flat_map(move |whole| std::iter::repeat_n(whole, count));
-        parts.into_iter().map(|part| self.read(part)).chain(whole)
-    }
-
-    fn read(&self, answer: Value) -> Answer {
+    /// What Redis answered, or that it refused.
+    pub(crate) fn read(&self, answer: Value) -> Answer {
         match answer {
             Value::ServerError(source) => Err(self.refusal(source)),
             answer => Ok(answer),

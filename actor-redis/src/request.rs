@@ -1,7 +1,8 @@
-//! Commands that go to Redis in one round trip, scripts among them.
+//! Commands that go to Redis in one round trip, scripts among them, and their answers.
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
+use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::script::Call;
 
@@ -49,6 +50,13 @@ impl Request {
         for command in commands {
             request.command(command);
         }
+        request
+    }
+
+    /// A request of one script's call.
+    pub(crate) fn calling(name: &'static str, call: Call) -> Self {
+        let mut request = Self::new(name);
+        request.call(call);
         request
     }
 
@@ -103,6 +111,33 @@ impl Request {
             again.add_command(command);
         }
         Some((again, missing.iter().map(|call| call.index).collect()))
+    }
+}
+
+impl Connections {
+    /// Sends one command, and reads its answer.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RequestError> {
+        self.parse(self.command(command, ANSWER).await?)
+    }
+
+    /// Sends a request of one call, and reads its answer.
+    pub(crate) async fn run<T: FromRedisValue>(&self, request: Request) -> Result<T, RequestError> {
+        let answer = self.request(&request, ANSWER).await?.pop();
+        self.parse(answer.unwrap_or_else(|| Err(self.strange("to a script")))?)
+    }
+
+    pub(crate) fn parse<T: FromRedisValue>(&self, answer: Value) -> Result<T, RequestError> {
+        redis::from_redis_value(answer).map_err(|_| self.strange("to a command or a script"))
+    }
+
+    /// What a script answered for each of so many messages.
+    pub(crate) fn each(&self, answer: Answer, count: usize) -> impl Iterator<Item = Answer> {
+        let (parts, whole) = match answer {
+            Ok(Value::Array(parts)) if parts.len() == count => (parts, None),
+            whole => (Vec::new(), Some(whole)),
+        };
+        let whole = whole.into_iter().flat_map(move |whole| std::iter::repeat_n(whole, count));
+        parts.into_iter().map(|part| self.read(part)).chain(whole)
     }
 }
 

@@ -111,21 +111,20 @@ fn advice(refusal: &ServerError) -> &'static str {
 impl From<RequestError> for BrokerError {
     fn from(error: RequestError) -> Self {
         let text = error.to_string();
-        match error {
-            RequestError::NotConnected(error) => {
-                let refusal = if error.is_transient() { Self::unavailable(text) } else { Self::refused(text) };
-                match error.cause() {
-                    Some(cause) => refusal.caused_by(cause.clone()),
-                    None => refusal,
-                }
+        let (shown, cause) = match error {
+            RequestError::NotConnected(error) if error.is_transient() => {
+                (Self::unavailable(text), error.cause().cloned())
             }
-            RequestError::NoAnswer { source, .. } => Self::unknown(text).caused_by(source),
-            RequestError::Strange { .. } => Self::unknown(text),
-            RequestError::Unsupported(_) => Self::refused(text),
-            RequestError::Answer { source, .. } => {
-                let refusal = if passes(&source) { Self::busy(text) } else { Self::refused(text) };
-                refusal.caused_by(RedisError::from(source))
-            }
+            RequestError::NotConnected(error) => (Self::refused(text), error.cause().cloned()),
+            RequestError::NoAnswer { source, .. } => (Self::unknown(text), Some(source)),
+            RequestError::Strange { .. } => (Self::unknown(text), None),
+            RequestError::Unsupported(_) => (Self::refused(text), None),
+            RequestError::Answer { source, .. } if passes(&source) => (Self::busy(text), Some(source.into())),
+            RequestError::Answer { source, .. } => (Self::refused(text), Some(source.into())),
+        };
+        match cause {
+            Some(cause) => shown.caused_by(cause),
+            None => shown,
         }
     }
 }

@@ -134,7 +134,7 @@ impl Auditor<'_> {
         let answers = self.connections.request(&Request::of("inspect", wanted.iter().map(ask)), ANSWER).await?;
         let mut fits = true;
         for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
-            let found: String = self.connections.understood(answer?)?;
+            let found: String = self.connections.parse(answer?)?;
             if found != wanted && found != "none" {
                 fits = false;
                 let what = format!("it holds a {found} in place of a {wanted}");
@@ -165,7 +165,8 @@ impl Auditor<'_> {
     ) -> Result<[Vec<String>; N], RequestError> {
         let (mut read, mut names) = (0, [const { Vec::new() }; N]);
         loop {
-            let page: (String, u64, [Vec<String>; N]) = self.connections.run("inspect", call(&next)).await?;
+            let page: (String, u64, [Vec<String>; N]) =
+                self.connections.run(Request::calling("inspect", call(&next))).await?;
             names.iter_mut().zip(page.2).for_each(|(names, more)| names.extend(more));
             next = page.0;
             read += page.1;

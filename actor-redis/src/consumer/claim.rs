@@ -341,7 +341,7 @@ impl Claim<'_> {
 
     /// Makes the streams and their group.
     async fn open(&self) -> Result<(), RequestError> {
-        self.commands.run("open", script::open(&self.consumer.queue.keys)).await
+        self.commands.run(Request::calling("open", script::open(&self.consumer.queue.keys))).await
     }
 
     /// Waits while the queue is paused. Whether it was resumed before the wait ended.

@@ -24,6 +24,7 @@ use crate::endpoint::Endpoint;
 use crate::error::RequestError;
 use crate::place::{Place, RECEIPT_BYTES};
 use crate::queue::{Queue, Queues};
+use crate::request::Request;
 use crate::script;
 
 /// How many messages one call delivers at most, whatever was asked for.
@@ -77,7 +78,7 @@ impl QueueConsumer {
         let clock = commands.clock();
         let grace = grace.saturating_add(clock.leapt());
         let recover = script::recover(&self.queue.keys, self.worker(), limit, grace, clock.now_ms());
-        self.take(commands, taking, "recover", recover).await
+        self.take(commands, taking, Request::calling("recover", recover)).await
     }
 
     /// Delivers what was parked for a worker with these abilities.
@@ -93,20 +94,19 @@ impl QueueConsumer {
             return Ok(Vec::new());
         }
         let unpark = script::unpark(&self.queue.keys, self.worker(), limit, abilities);
-        self.take(commands, taking, "unpark", unpark).await
+        self.take(commands, taking, Request::calling("unpark", unpark)).await
     }
 
-    /// Delivers what a script takes for this worker.
+    /// Delivers what a request for it takes for this worker.
     async fn take(
         &self,
         commands: &Connections,
         mut taking: tokio::sync::MutexGuard<'_, State>,
-        name: &'static str,
-        call: script::Call,
+        request: Request,
     ) -> Result<Vec<Delivery>, RequestError> {
         // Until the answer is here it may be lost. An answer that was lost before is still to be reclaimed.
         let before = std::mem::replace(&mut *taking, State::Behind);
-        match commands.run::<Vec<Value>>(name, call).await {
+        match commands.run::<Vec<Value>>(request).await {
             Ok(entries) => {
                 let count = entries.len();
                 let deliveries = self.hold(entries.into_iter().filter_map(Delivered::read), false);

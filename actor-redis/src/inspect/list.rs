@@ -135,7 +135,7 @@ impl Inspector<'_> {
             Err(error) if error.code() == Some("NOGROUP") => return Ok(Vec::new()),
             answer => answer?,
         };
-        let lines: Vec<(Vec<u8>, String, u64, u64)> = self.connections.understood(answer)?;
+        let lines: Vec<(Vec<u8>, String, u64, u64)> = self.connections.parse(answer)?;
         let now = self.connections.clock().now();
         let read = |(id, worker, idle_ms, _): (Vec<u8>, _, _, _)| {
             let (place, mut listed) = placed(level, EntryId::parse(&id)?);

@@ -15,6 +15,7 @@ use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{self, Keys, Level, PAUSED};
 use crate::queue::Queue;
+use crate::request::Request;
 use crate::script::{self, Call};
 
 #[async_trait]
@@ -30,7 +31,7 @@ impl Inspect for RedisBroker {
 
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        let counts = script::counted(self.commands().run("inspect", script::count(&queue.keys)).await?);
+        let counts = script::counted(self.at(&queue).run(script::count(&queue.keys)).await?);
         self.known(&queue, counts != Counts::default()).await?;
         Ok(counts)
     }
@@ -118,7 +119,7 @@ struct Inspector<'a> {
 
 impl Inspector<'_> {
     async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, RequestError> {
-        self.connections.run("inspect", call).await
+        self.connections.run(Request::calling("inspect", call)).await
     }
 }
 

@@ -43,10 +43,10 @@ impl Inspector<'_> {
             let mut answers = self.connections.request(&request, ANSWER).await?;
             let listed = answers.pop();
             for answer in answers {
-                replayed += self.connections.understood::<u64>(answer?)?;
+                replayed += self.connections.parse::<u64>(answer?)?;
             }
             let listed = listed.unwrap_or_else(|| Err(self.connections.strange("to list_index")))?;
-            let (_, dead_letters) = self.read_part(self.connections.understood(listed)?)?;
+            let (_, dead_letters) = self.read_part(self.connections.parse(listed)?)?;
             let dead_letters = dead_letters.into_iter().filter(|dead_letter| dead_letter.score <= until);
             replays = dead_letters.map(|dead_letter| replay(dead_letter.member, dead_letter.body)).collect();
             if replays.is_empty() {

@@ -50,5 +50,5 @@ pub(crate) fn audit_both(keys: &Keys, cursor: &str) -> Call {
 /// Puts back into an index what has a body and no place in it, from this cursor on. Answers where to go on, empty at
 /// the end, and how many were put back.
 pub(crate) fn repair(keys: &Keys, indexed: Indexed, cursor: &str) -> Call {
-    REPAIR.call(&[indexed.index(keys), indexed.bodies(keys)], (cursor, PAGE))
+    REPAIR.call(&indexed.keys(keys), (cursor, PAGE))
 }

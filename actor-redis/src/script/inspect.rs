@@ -66,7 +66,7 @@ pub(crate) enum Indexed {
 }
 
 impl Indexed {
-    fn keys(self, keys: &Keys) -> Vec<&str> {
+    pub(super) fn keys(self, keys: &Keys) -> Vec<&str> {
         match self {
             Self::Scheduled => vec![&keys.scheduled, &keys.scheduled_bodies],
             Self::Dead => dead(keys).to_vec(),
@@ -76,11 +76,6 @@ impl Indexed {
     /// The sorted set.
     pub(crate) fn index(self, keys: &Keys) -> &str {
         self.keys(keys)[0]
-    }
-
-    /// The hash of bodies.
-    pub(crate) fn bodies(self, keys: &Keys) -> &str {
-        self.keys(keys)[1]
     }
 
     /// The hashes of bodies, and of dead letters' reasons.
@@ -102,9 +97,7 @@ pub(crate) fn purge(keys: &Keys, indexed: Indexed, limit: usize) -> Call {
 /// Lists what stands in an index from a rank on. Answers whether there may be more, and for each message: member,
 /// score, body, and of a dead letter its reason.
 pub(crate) fn list_index(keys: &Keys, indexed: Indexed, rank: usize, limit: usize) -> Call {
-    let mut of = vec![indexed.index(keys)];
-    of.extend(indexed.hashes(keys));
-    LIST_INDEX.call(&of, (rank, limit))
+    LIST_INDEX.call(&indexed.keys(keys), (rank, limit))
 }
 
 /// Lists entries of a ready stream after this one, or those that nobody has read. Answers whether there may be more,
