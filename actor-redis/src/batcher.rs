@@ -6,7 +6,6 @@
 //! another, and a caller that is dropped takes no other's message along. Each runtime has flushes of
 //! its own, so that one that is blocked holds up no other's messages.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actor_core::BrokerError;
@@ -22,7 +21,8 @@ type Stored = Result<Enqueued, BrokerError>;
 /// Where the messages of one queue wait for the next flush.
 #[derive(Debug, Default)]
 pub(crate) struct Batcher {
-    callers: AtomicUsize,
+    /// Shared with each caller.
+    callers: Arc<()>,
     // One for each runtime that has messages here: few.
     waiting: Mutex<Vec<Waiting>>,
 }
@@ -37,9 +37,10 @@ struct Waiting {
 
 /// Stores a message, together with what others store at the same time.
 pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, message: Enqueue) -> Vec<Stored> {
-    let caller = Caller::enter(&queue.batcher.callers);
+    let caller = Arc::clone(&queue.batcher.callers);
+    let is_alone = Arc::strong_count(&caller) == 2;
     let runtime = match Handle::try_current() {
-        Ok(runtime) if !caller.alone => runtime,
+        Ok(runtime) if !is_alone => runtime,
         // Boxed, so that the future of those who wait for others is small.
         _ => return Box::pin(broker.store(queue, vec![message])).await,
     };
@@ -49,25 +50,6 @@ pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, message: E
     }
     let lost = || BrokerError::unknown("the runtime that was sending it ended: it may or may not have been stored");
     vec![answered.await.unwrap_or_else(|_| Err(lost()))]
-}
-
-/// One that waits for its message to be stored.
-struct Caller<'a> {
-    callers: &'a AtomicUsize,
-    /// Whether there was no other.
-    alone: bool,
-}
-
-impl<'a> Caller<'a> {
-    fn enter(callers: &'a AtomicUsize) -> Self {
-        Self { callers, alone: callers.fetch_add(1, Ordering::Relaxed) == 0 }
-    }
-}
-
-impl Drop for Caller<'_> {
-    fn drop(&mut self) {
-        self.callers.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 async fn flush(broker: RedisBroker, pending: Flush) {

@@ -85,10 +85,6 @@ impl RedisBroker {
         }))
     }
 
-    pub(crate) async fn check(&self) -> Result<(), Error> {
-        self.0.commands.ready().await.map_err(|error| (*error).clone())
-    }
-
     /// Stores messages in requests of their own.
     pub(crate) async fn store(&self, queue: &Queue, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         enqueue::enqueue(&self.0.commands, queue, self.0.queues.namespace(), messages).await

@@ -84,7 +84,7 @@ impl RedisBrokerBuilder {
     /// Dropping the future has no effect but on the connection that was being made.
     pub async fn connect(self) -> Result<RedisBroker, Error> {
         let broker = self.connect_lazy()?;
-        broker.check().await?;
+        broker.inner().commands.ready().await.map_err(|error| (*error).clone())?;
         Ok(broker)
     }
 

@@ -1,12 +1,12 @@
 //! Making a connection, and closing those before it on the server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Pipeline, PushInfo, RedisResult, Value};
 
 use crate::endpoint::Endpoint;
 use crate::error::Error;
@@ -31,8 +31,8 @@ pub(crate) struct Live {
     pub(crate) since: Instant,
     /// Cleared when the connection's driver ends, or when it is given up.
     alive: Arc<AtomicBool>,
-    /// How many requests wait for their answer.
-    in_flight: AtomicU32,
+    /// Shared with each request that waits for its answer.
+    pub(crate) waits: Arc<()>,
     /// When the last answer came, in ms after `since`.
     answered: AtomicU64,
 }
@@ -54,15 +54,6 @@ impl Drop for Alive {
     }
 }
 
-/// A request that waits for its answer.
-pub(crate) struct InFlight<'a>(&'a Live);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Live {
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Acquire)
@@ -71,12 +62,6 @@ impl Live {
     /// Takes it for no further request.
     pub(crate) fn give_up(&self) {
         self.alive.store(false, Ordering::Release);
-    }
-
-    /// Notes that a request goes out.
-    pub(crate) fn asks(&self) -> InFlight<'_> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self)
     }
 
     /// Notes that an answer came.
@@ -89,17 +74,15 @@ impl Live {
     /// waits, its own time decides.
     pub(crate) fn is_quiet(&self) -> bool {
         let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
-        self.in_flight.load(Ordering::Relaxed) == 0 && self.since.elapsed().saturating_sub(answered) >= QUIET
+        Arc::strong_count(&self.waits) == 1 && self.since.elapsed().saturating_sub(answered) >= QUIET
     }
 
     /// Asks the server for what every user may ask, and changes nothing. Any answer will do.
     pub(crate) async fn still_answers(&self, within: Duration, endpoint: &Endpoint) -> bool {
         let mut connection = self.connection.clone();
         connection.set_response_timeout(within);
-        let mut question = Cmd::new();
-        question.arg("TIME");
         let asked = Instant::now();
-        let Ok(time) = connection.send_packed_command(&question).await else { return false };
+        let Ok(time) = connection.send_packed_command(&redis::cmd("TIME")).await else { return false };
         endpoint.learn_time(asked, &time);
         self.answered();
         true
@@ -135,7 +118,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) 
         number,
         since: Instant::now(),
         alive,
-        in_flight: AtomicU32::new(0),
+        waits: Arc::default(),
         answered: AtomicU64::new(0),
     };
     close(endpoint, &live, formers).await?;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::connect::{self, Live, Peer, pause};
-use crate::endpoint::{Endpoint, Wanted};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
 use crate::presence::Away;
 use crate::request::{Answer, Request};
@@ -67,7 +67,7 @@ struct Place {
     failure: Option<Failure>,
     // Held while connecting, so that only one caller of the runtime does.
     connecting: Arc<tokio::sync::Mutex<()>>,
-    _wanted: Wanted,
+    _wanted: Arc<()>,
 }
 
 /// The attempts that failed since a connection last stood.
@@ -133,11 +133,10 @@ impl Connections {
         let live = self.live().await.map_err(RequestError::NotConnected)?;
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
-        let _waits = live.asks();
+        let _waits = Arc::clone(&live.waits);
         let answer = connection.send_packed_command(command).await;
         match answer.inspect(|_| live.answered()) {
-            Ok(Value::ServerError(source)) => Err(self.refusal(source)),
-            Ok(answer) => Ok(answer),
+            Ok(answer) => self.read(answer),
             Err(source) => Err(self.silence(&live, within, source)),
         }
     }
@@ -152,40 +151,32 @@ impl Connections {
         #[cfg(feature = "failpoints")]
         crate::failpoint::before(request, &live.connection).await;
         let answers = self.send(&live, request.pipeline(), within).await?;
-        let late = match request.unknown_scripts(&answers) {
-            Some((again, places)) => {
-                pass("script.unknown");
-                Some((self.send(&live, &again, within).await, places))
+        let unknown = request.unknown_scripts(&answers);
+        let mut answers: Vec<_> = answers.into_iter().map(|answer| self.read(answer)).collect();
+        if let Some((again, places)) = unknown {
+            pass("script.unknown");
+            match self.send(&live, &again, within).await {
+                Ok(late) => places.into_iter().zip(late).for_each(|(at, answer)| answers[at] = self.read(answer)),
+                // The others were answered all the same.
+                Err(error) => places.into_iter().for_each(|at| answers[at] = Err(error.clone())),
             }
-            None => None,
-        };
+        }
         #[cfg(feature = "failpoints")]
         crate::failpoint::after(request);
-        let read = |answer| match answer {
+        Ok(answers)
+    }
+
+    /// What Redis answered, or that it refused.
+    pub(crate) fn read(&self, answer: Value) -> Answer {
+        match answer {
             Value::ServerError(source) => Err(self.refusal(source)),
             answer => Ok(answer),
-        };
-        let mut answers: Vec<_> = answers.into_iter().map(read).collect();
-        match late {
-            Some((Ok(late), places)) => {
-                for (place, answer) in places.into_iter().zip(late) {
-                    answers[place] = read(answer);
-                }
-            }
-            // The others were answered all the same.
-            Some((Err(error), places)) => {
-                for place in places {
-                    answers[place] = Err(error.clone());
-                }
-            }
-            None => {}
         }
-        Ok(answers)
     }
 
     /// What Redis refused. Where it is not the primary, the address may lead to another by now: after a
     /// failover the former keeps its connections, and would refuse for ever.
-    pub(crate) fn refusal(&self, source: redis::ServerError) -> RequestError {
+    fn refusal(&self, source: redis::ServerError) -> RequestError {
         let error = RequestError::Answer { address: Arc::clone(&self.endpoint.address), source };
         if error.is_of_no_primary()
             && let Some(live) = self.own()
@@ -203,7 +194,7 @@ impl Connections {
     async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, RequestError> {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
-        let _waits = live.asks();
+        let _waits = Arc::clone(&live.waits);
         let answers = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         match answers.inspect(|_| live.answered()) {
             Ok(answers) if answers.len() == pipeline.len() => Ok(answers),

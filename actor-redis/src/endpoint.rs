@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
@@ -36,19 +35,9 @@ pub(crate) struct Endpoint {
     pub(crate) presence: Arc<Presence>,
     /// None where the URL has an address, and no name.
     resolver: Option<Resolver>,
-    /// How many connections this broker has, or would have.
-    wanted: Arc<AtomicUsize>,
+    /// Shared with each connection that this broker has, or would have.
+    wanted: Arc<()>,
     database: i64,
-}
-
-/// A connection that is needed, counted until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Wanted(Arc<AtomicUsize>);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Endpoint {
@@ -103,15 +92,14 @@ impl Endpoint {
         ready.map_err(|source| Kind::NoThread { address: self.address.to_string(), source: source.into() }.into())
     }
 
-    /// Counts one more connection.
-    pub(crate) fn want(&self) -> Wanted {
-        self.wanted.fetch_add(1, Ordering::Relaxed);
-        Wanted(Arc::clone(&self.wanted))
+    /// Counts one more connection, until what it returns is dropped.
+    pub(crate) fn want(&self) -> Arc<()> {
+        Arc::clone(&self.wanted)
     }
 
     /// Why a connection could not be made.
     pub(crate) fn unconnected(&self, source: RedisError) -> Error {
-        Error::connecting(&self.address, self.wanted.load(Ordering::Relaxed), source)
+        Error::connecting(&self.address, Arc::strong_count(&self.wanted) - 1, source)
     }
 
     /// Takes an answer to `TIME`.
@@ -166,42 +154,38 @@ impl fmt::Debug for Endpoint {
 fn read(url: &str) -> Result<ConnectionInfo, Error> {
     let forms = "redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
                  or redis+unix:///path/to/socket";
+    let wrong = |what: String| Err(Kind::Url(what).into());
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(Kind::Url(format!("the redis URL has no scheme: write {forms}")).into());
+        return wrong(format!("the redis URL has no scheme: write {forms}"));
     };
     match scheme {
         "redis" | "valkey" | "redis+unix" | "valkey+unix" | "unix" => {}
         "rediss" | "valkeys" if cfg!(feature = "tls") => {}
         "rediss" | "valkeys" => {
-            let what = format!("{scheme}:// needs TLS: enable the feature `tls` of actor-redis");
-            return Err(Kind::Url(what).into());
+            return wrong(format!("{scheme}:// needs TLS: enable the feature `tls` of actor-redis"));
         }
         _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
-            return Err(Kind::Url(format!("{scheme}:// is not a redis URL: write {forms}")).into());
+            return wrong(format!("{scheme}:// is not a redis URL: write {forms}"));
         }
-        _ => return Err(Kind::Url(format!("the redis URL cannot be read: write {forms}")).into()),
+        _ => return wrong(format!("the redis URL cannot be read: write {forms}")),
     }
     if let Some((cut, code)) = cut_in_a_password(scheme, rest) {
-        return Err(Kind::Url(format!(
+        return wrong(format!(
             "the redis URL has a `{cut}` before its `@`: in a password, write `{cut}` as `{code}`, and {OTHERS}"
-        ))
-        .into());
+        ));
     }
     if redis::parse_redis_url(url).is_none() || is_cut_in_a_parameter(scheme, rest) {
-        return Err(
-            Kind::Url(format!("the redis URL cannot be read: write {forms}; in a password, write {OTHERS}")).into()
-        );
+        return wrong(format!("the redis URL cannot be read: write {forms}; in a password, write {OTHERS}"));
     }
     let info = url.into_connection_info().map_err(|error| Kind::Url(unreadable(&error)))?;
     match info.addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if host.is_empty() => {
-            Err(Kind::Url(format!("the redis URL has no host: write {forms}")).into())
+            wrong(format!("the redis URL has no host: write {forms}"))
         }
-        ConnectionAddr::TcpTls { insecure: true, .. } => {
-            let what =
-                "a redis URL with #insecure is not taken: trust the server's own authority with `root_certificate`";
-            Err(Kind::Url(what.to_owned()).into())
-        }
+        ConnectionAddr::TcpTls { insecure: true, .. } => wrong(
+            "a redis URL with #insecure is not taken: trust the server's own authority with `root_certificate`"
+                .to_owned(),
+        ),
         _ => Ok(info),
     }
 }

@@ -9,12 +9,11 @@ use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::keys::{Level, MESSAGE};
 use crate::queue::Queue;
-use crate::request::Request;
-use crate::script::{self, Scheduled};
+use crate::request::{Request, fitting};
+use crate::script;
 
-/// What goes to Redis at a time, at most: the memory that it takes here is bounded by this.
+/// How many messages go to Redis at a time, at most: the memory that they take here is bounded by this.
 const CHUNK_MESSAGES: usize = 1_000;
-const CHUNK_BYTES: usize = 1 << 20;
 /// What one call of a script takes at most, so that it does not hold up the server.
 const CALL_MESSAGES: usize = 100;
 
@@ -30,7 +29,8 @@ pub(crate) async fn enqueue(
     let mut answers = Answers::with_capacity(messages.len());
     let mut rest = messages.as_slice();
     while !rest.is_empty() {
-        let (chunk, after) = rest.split_at(chunk_len(rest));
+        let sizes = rest.iter().take(CHUNK_MESSAGES).map(|message| message.body.len());
+        let (chunk, after) = rest.split_at(fitting(sizes));
         rest = after;
         match store(connections, queue, namespace, chunk).await {
             Ok(stored) => answers.extend(stored),
@@ -38,15 +38,6 @@ pub(crate) async fn enqueue(
         }
     }
     answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
-}
-
-fn chunk_len(messages: &[Enqueue]) -> usize {
-    let mut bytes = 0;
-    let fits = messages.iter().take(CHUNK_MESSAGES).take_while(|message| {
-        bytes += message.body.len();
-        bytes <= CHUNK_BYTES
-    });
-    fits.count().max(1)
 }
 
 async fn store(
@@ -79,7 +70,7 @@ async fn store(
     let calls = request.len();
     let delayed: Vec<_> = messages.iter().filter(|message| !message.delay.is_zero()).collect();
     for batch in delayed.chunks(CALL_MESSAGES) {
-        request.call(script::schedule(&queue.keys, batch.iter().map(|message| scheduled(message))));
+        request.call(script::schedule(&queue.keys, batch.iter().copied()));
     }
     let mut answers = match connections.request(&request, ANSWER).await {
         Ok(answers) => answers,
@@ -94,13 +85,10 @@ async fn store(
     // From here: the answers of the messages that are ready, then those of the scheduled ones.
     let batches = answers.split_off(calls);
     let mut ready = answers.into_iter().skip(first);
-    let mut later = batches.into_iter().zip(delayed.chunks(CALL_MESSAGES)).flat_map(|(answer, batch)| match answer {
-        Ok(Value::Array(parts)) if parts.len() == batch.len() => parts.into_iter().map(Ok).collect(),
-        whole => vec![whole; batch.len()],
-    });
+    let batches = batches.into_iter().zip(delayed.chunks(CALL_MESSAGES));
+    let mut later = batches.flat_map(|(answer, batch)| connections.each(answer, batch.len()));
     let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
         Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(Enqueued::Stored),
-        Some(Ok(Value::ServerError(source))) => Err(connections.refusal(source)),
         Some(Err(error)) => Err(error),
         _ => Err(connections.strange("to XADD or schedule")),
     };
@@ -112,12 +100,4 @@ fn add(queue: &Queue, message: &Enqueue) -> Cmd {
     let mut add = Cmd::with_capacity(5, key.len() + message.body.len() + 8);
     add.arg("XADD").arg(key).arg("*").arg(MESSAGE).arg(&*message.body);
     add
-}
-
-fn scheduled(message: &Enqueue) -> Scheduled<'_> {
-    Scheduled {
-        member: format!("{}:{}", Level::of(message.priority).name(), message.id),
-        delay: message.delay,
-        body: &message.body,
-    }
 }

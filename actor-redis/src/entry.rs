@@ -22,13 +22,9 @@ impl EntryId {
 
     /// The id of an entry as Redis sends it.
     pub(crate) fn of(entry: &Value) -> Option<Self> {
-        match entry {
-            Value::Array(parts) => match parts.first() {
-                Some(Value::BulkString(id)) => Self::parse(id),
-                _ => None,
-            },
-            _ => None,
-        }
+        let Value::Array(parts) = entry else { return None };
+        let Value::BulkString(id) = parts.first()? else { return None };
+        Self::parse(id)
     }
 
     /// Writes it to the end of `text`, and returns what it wrote.

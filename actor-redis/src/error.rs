@@ -1,5 +1,6 @@
 //! Why there is no connection to Redis, and what a person should do about it.
 
+use std::error::Error as _;
 use std::fmt;
 
 use redis::{ErrorKind as Client, RedisError};
@@ -20,10 +21,7 @@ pub struct Error(Box<Kind>);
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
-        match self.cause() {
-            Some(cause) => write!(f, ": {cause}"),
-            None => Ok(()),
-        }
+        self.cause().map_or(Ok(()), |cause| write!(f, ": {cause}"))
     }
 }
 
@@ -51,7 +49,7 @@ pub(crate) enum Kind {
     )]
     Stranger { address: String },
     #[error("redis at {address} wants {wants}")]
-    Denied { address: String, wants: String, source: RedisError },
+    Denied { address: String, wants: &'static str, source: RedisError },
     #[cfg(feature = "tls")]
     #[error(
         "redis at {address} shows a certificate that is not trusted: give the authority that vouches for it with \
@@ -130,47 +128,46 @@ impl Error {
     }
 
     pub(crate) fn cause(&self) -> Option<&RedisError> {
-        match &*self.0 {
-            Kind::Unreachable { source, .. }
-            | Kind::Denied { source, .. }
-            | Kind::Full { source, .. }
-            | Kind::Closed { source, .. }
-            | Kind::NoThread { source, .. }
-            | Kind::NoFiles { source, .. }
-            | Kind::Busy { source, .. }
-            | Kind::Refused { source, .. } => Some(source),
-            #[cfg(feature = "tls")]
-            Kind::Untrusted { source, .. } => Some(source),
-            _ => None,
-        }
+        self.source()?.downcast_ref()
     }
 
     /// Why a connection to `address` could not be made.
     pub(crate) fn connecting(address: &str, connections: usize, source: RedisError) -> Self {
         let address = address.to_owned();
+        let wanted = format!("{connections} connection{}", if connections == 1 { "" } else { "s" });
+        let says = |text| source.detail().is_some_and(|detail| detail.contains(text));
+        // The client keeps of a failure of the system, and of rustls, only its text.
+        let failed = |text| source.is_io_error() && source.to_string().contains(text);
         let kind = match (source.kind(), source.code()) {
-            _ if lacks_hello(&source) => Kind::TooOld { address, version: "older than 6.0".to_owned() },
+            // Servers before 6.0 do not know the first command of a connection.
+            (kind, _) if kind == Client::RESP3NotSupported || says("unknown command") && says("HELLO") => {
+                Kind::TooOld { address, version: "older than 6.0".to_owned() }
+            }
             (_, Some("NOAUTH")) => Kind::Denied {
                 address,
-                wants: "a password: put it into the URL, as in redis://:password@host or redis://user:password@host"
-                    .to_owned(),
+                wants: "a password: put it into the URL, as in redis://:password@host or redis://user:password@host",
                 source,
             },
             (Client::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => {
-                Kind::Denied { address, wants: "another user or password than the URL has".to_owned(), source }
+                Kind::Denied { address, wants: "another user or password than the URL has", source }
             }
             (_, Some("NOPERM")) => Kind::Denied {
                 address,
-                wants: "the user to be allowed more: see the commands in docs/redis-keys.md".to_owned(),
+                wants: "the user to be allowed more: see the commands in docs/redis-keys.md",
                 source,
             },
             #[cfg(feature = "tls")]
-            _ if is_untrusted(&source) => Kind::Untrusted { address, source },
-            _ if is_out_of_files(&source) => Kind::NoFiles { address, wanted: wanted(connections), source },
-            _ if is_strange(&source) => Kind::Stranger { address },
-            _ if is_full(&source) => Kind::Full { address, wanted: wanted(connections), source },
-            _ if is_closed(&source) => Kind::Closed { address, wanted: wanted(connections), source },
-            _ if is_busy(&source) => Kind::Busy { address, source },
+            _ if failed("invalid peer certificate") => Kind::Untrusted { address, source },
+            _ if failed("open files") => Kind::NoFiles { address, wanted, source },
+            // No answer of Redis, or where TLS was asked for none of TLS.
+            (kind, _) if kind == Client::Parse || failed("corrupt message") => Kind::Stranger { address },
+            // A server that has too many connections says so and closes at once. What it said may be lost.
+            _ if says("max number of clients") => Kind::Full { address, wanted, source },
+            _ if source.is_connection_dropped() && !source.is_connection_refusal() => {
+                Kind::Closed { address, wanted, source }
+            }
+            // What the client says of a database that could not be chosen has lost the code.
+            (_, code) if code == Some("BUSY") || says("is busy running") => Kind::Busy { address, source },
             (_, Some(_)) => {
                 let what = source.detail().unwrap_or_default().to_owned();
                 Kind::Refused { address, what, source }
@@ -179,12 +176,6 @@ impl Error {
         };
         kind.into()
     }
-}
-
-/// Servers before 6.0 do not know the first command of a connection.
-fn lacks_hello(error: &RedisError) -> bool {
-    let unknown = |detail: &str| detail.contains("unknown command") && detail.contains("HELLO");
-    error.kind() == Client::RESP3NotSupported || error.detail().is_some_and(unknown)
 }
 
 /// What to check further where TLS was asked for, as the address shows.
@@ -198,43 +189,6 @@ fn or_tls(address: &str) -> &'static str {
     } else {
         "and whether it wants TLS (a rediss:// URL)"
     }
-}
-
-/// Whether the system refuses this process another file. Only its text shows: the client keeps no number.
-fn is_out_of_files(error: &RedisError) -> bool {
-    error.is_io_error() && error.to_string().contains("open files")
-}
-
-/// Whether what came is no answer of Redis, or where TLS was asked for none of TLS.
-fn is_strange(error: &RedisError) -> bool {
-    error.kind() == Client::Parse || error.is_io_error() && error.to_string().contains("corrupt message")
-}
-
-/// As a text has it.
-fn wanted(connections: usize) -> String {
-    format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
-}
-
-/// A server that has too many connections says so and closes at once.
-fn is_full(error: &RedisError) -> bool {
-    error.detail().is_some_and(|detail| detail.contains("max number of clients"))
-}
-
-/// What a server said that is full may be lost.
-fn is_closed(error: &RedisError) -> bool {
-    error.is_connection_dropped() && !error.is_connection_refusal()
-}
-
-/// Whether a script holds up the server. What the client says of a database that could not be chosen has
-/// lost the code.
-fn is_busy(error: &RedisError) -> bool {
-    error.code() == Some("BUSY") || error.detail().is_some_and(|detail| detail.contains("is busy running"))
-}
-
-/// Whether the server's certificate was refused here. Only rustls's text distinguishes it from other failures.
-#[cfg(feature = "tls")]
-fn is_untrusted(error: &RedisError) -> bool {
-    error.is_io_error() && error.to_string().contains("invalid peer certificate")
 }
 
 impl From<Kind> for Error {

@@ -68,9 +68,9 @@ impl Leases {
         for queue in &queues {
             answers.next().transpose()?;
             let registered = answers.next().transpose()?.as_ref().and_then(script::registered);
-            let registered = registered.ok_or_else(|| connections.strange("to register"))?;
-            queue.set_paused(registered.paused);
-            self.endpoint.clock.measure(asked, registered.now_us);
+            let (paused, now_us) = registered.ok_or_else(|| connections.strange("to register"))?;
+            queue.set_paused(paused);
+            self.endpoint.clock.measure(asked, now_us);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use actor_core::delivery::Receipt;
 use bytes::{BufMut, BytesMut};
+use redis::{RedisWrite, ToRedisArgs};
 
 use crate::entry::EntryId;
 use crate::keys::Level;
@@ -31,6 +32,13 @@ impl Place {
     pub(crate) fn of(receipt: &Receipt) -> Option<Self> {
         let (level, id) = receipt.as_bytes().split_first()?;
         Some(Self { level: Level::at(*level & !SUSPECT)?, id: EntryId(u128::from_be_bytes(id.try_into().ok()?)) })
+    }
+}
+
+// As scripts take it: the level, and the entry.
+impl ToRedisArgs for Place {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        (self.level.place(), self.id).write_redis_args(out);
     }
 }
 

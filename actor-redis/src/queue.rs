@@ -52,9 +52,7 @@ impl Queue {
 
     /// The command that adds it to the set of queues.
     pub(crate) fn announcement(&self, namespace: &str) -> Cmd {
-        let mut add = Cmd::new();
-        add.arg("SADD").arg(keys::queues(namespace)).arg(self.name.as_str());
-        add
+        redis::cmd("SADD").arg(keys::queues(namespace)).arg(self.name.as_str()).take()
     }
 
     /// The same command, once a process, until it is forgotten.

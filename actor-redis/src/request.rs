@@ -1,12 +1,16 @@
-//! Commands that go to Redis in one round trip, scripts among them.
+//! Commands that go to Redis in one round trip, scripts among them, and their answers.
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
+use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::script::Call;
 
 /// Redis's answer to one command. What is inside of an array may still be a refusal.
 pub(crate) type Answer = Result<Value, RequestError>;
+
+/// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
+const REQUEST_BYTES: usize = 1 << 20;
 
 /// Commands that are sent together and answered one by one.
 #[derive(Debug)]
@@ -46,6 +50,13 @@ impl Request {
         for command in commands {
             request.command(command);
         }
+        request
+    }
+
+    /// A request of one script's call.
+    pub(crate) fn calling(name: &'static str, call: Call) -> Self {
+        let mut request = Self::new(name);
+        request.call(call);
         request
     }
 
@@ -101,6 +112,43 @@ impl Request {
         }
         Some((again, missing.iter().map(|call| call.index).collect()))
     }
+}
+
+impl Connections {
+    /// Sends one command, and reads its answer.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RequestError> {
+        self.parse(self.command(command, ANSWER).await?)
+    }
+
+    /// Sends a request of one call, and reads its answer.
+    pub(crate) async fn run<T: FromRedisValue>(&self, request: Request) -> Result<T, RequestError> {
+        let answer = self.request(&request, ANSWER).await?.pop();
+        self.parse(answer.unwrap_or_else(|| Err(self.strange("to a script")))?)
+    }
+
+    pub(crate) fn parse<T: FromRedisValue>(&self, answer: Value) -> Result<T, RequestError> {
+        redis::from_redis_value(answer).map_err(|_| self.strange("to a command or a script"))
+    }
+
+    /// What a script answered for each of so many messages.
+    pub(crate) fn each(&self, answer: Answer, count: usize) -> impl Iterator<Item = Answer> {
+        let (parts, whole) = match answer {
+            Ok(Value::Array(parts)) if parts.len() == count => (parts, None),
+            whole => (Vec::new(), Some(whole)),
+        };
+        let whole = whole.into_iter().flat_map(move |whole| std::iter::repeat_n(whole, count));
+        parts.into_iter().map(|part| self.read(part)).chain(whole)
+    }
+}
+
+/// How many bodies of these sizes go in one request: one at least.
+pub(crate) fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fits = sizes.take_while(|size| {
+        bytes += size;
+        bytes <= REQUEST_BYTES
+    });
+    fits.count().max(1)
 }
 
 fn is_unknown(answer: Option<&Value>) -> bool {

@@ -1,6 +1,5 @@
 //! Why a request did not do what it was for, and what a person should do about it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +9,26 @@ use redis::{RedisError, ServerError};
 use crate::error::Error;
 
 /// Why a request has no answer, or only a refusal. It is cloned into one error for each message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum RequestError {
     /// There was no connection: nothing was asked.
+    #[error(transparent)]
     NotConnected(Arc<Error>),
     /// The request was handed to a connection, and no answer came.
+    #[error(
+        "redis at {address} was asked and did not answer within {within:?}, or the connection broke: it may or may \
+         not have happened"
+    )]
     NoAnswer { address: Arc<str>, within: Duration, source: RedisError },
     /// Redis refused.
+    #[error("redis at {address} {}", advice(source))]
     Answer { address: Arc<str>, source: ServerError },
-    /// Redis answered with something that this version does not understand.
+    #[error(
+        "redis at {address} answered what this version does not understand ({what}): it may or may not have happened"
+    )]
     Strange { address: Arc<str>, what: &'static str },
-    /// What was asked for is newer than this version: nothing was asked of Redis.
+    /// Nothing was asked of Redis.
+    #[error("{0} is not known to this version of actor-redis: upgrade it")]
     Unsupported(&'static str),
 }
 
@@ -75,26 +83,6 @@ fn code_of(error: &ServerError) -> &str {
     first_words.find(is_code).unwrap_or(code)
 }
 
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConnected(error) => error.fmt(f),
-            Self::NoAnswer { address, within, .. } => write!(
-                f,
-                "redis at {address} was asked and did not answer within {within:?}, or the connection broke: \
-                 it may or may not have happened"
-            ),
-            Self::Answer { address, source } => write!(f, "redis at {address} {}", advice(source)),
-            Self::Strange { address, what } => write!(
-                f,
-                "redis at {address} answered what this version does not understand ({what}): it may or may not \
-                 have happened"
-            ),
-            Self::Unsupported(what) => write!(f, "{what} is not known to this version of actor-redis: upgrade it"),
-        }
-    }
-}
-
 /// What a refusal means, and what a person should do.
 fn advice(refusal: &ServerError) -> &'static str {
     if refusal.details().is_some_and(|details| details.contains("unknown command")) {
@@ -123,21 +111,20 @@ fn advice(refusal: &ServerError) -> &'static str {
 impl From<RequestError> for BrokerError {
     fn from(error: RequestError) -> Self {
         let text = error.to_string();
-        match error {
-            RequestError::NotConnected(error) => {
-                let refusal = if error.is_transient() { Self::unavailable(text) } else { Self::refused(text) };
-                match error.cause() {
-                    Some(cause) => refusal.caused_by(cause.clone()),
-                    None => refusal,
-                }
+        let (shown, cause) = match error {
+            RequestError::NotConnected(error) if error.is_transient() => {
+                (Self::unavailable(text), error.cause().cloned())
             }
-            RequestError::NoAnswer { source, .. } => Self::unknown(text).caused_by(source),
-            RequestError::Strange { .. } => Self::unknown(text),
-            RequestError::Unsupported(_) => Self::refused(text),
-            RequestError::Answer { source, .. } => {
-                let refusal = if passes(&source) { Self::busy(text) } else { Self::refused(text) };
-                refusal.caused_by(RedisError::from(source))
-            }
+            RequestError::NotConnected(error) => (Self::refused(text), error.cause().cloned()),
+            RequestError::NoAnswer { source, .. } => (Self::unknown(text), Some(source)),
+            RequestError::Strange { .. } => (Self::unknown(text), None),
+            RequestError::Unsupported(_) => (Self::refused(text), None),
+            RequestError::Answer { source, .. } if passes(&source) => (Self::busy(text), Some(source.into())),
+            RequestError::Answer { source, .. } => (Self::refused(text), Some(source.into())),
+        };
+        match cause {
+            Some(cause) => shown.caused_by(cause),
+            None => shown,
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, Script, Value};
+use actor_core::broker::Enqueue;
+use actor_core::{MessageId, Priority};
+use redis::{Cmd, Script, ToRedisArgs, Value};
 
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
@@ -61,20 +63,10 @@ pub(crate) use audit::*;
 pub(crate) use inspect::*;
 
 impl Source {
-    fn call(&'static self, keys: &[&str]) -> Call {
+    fn call(&'static self, keys: &[&str], args: impl ToRedisArgs) -> Call {
         let mut command = Cmd::new();
-        command.arg("EVALSHA").arg(self.script.get_hash()).arg(keys.len());
-        for key in keys {
-            command.arg(*key);
-        }
+        command.arg("EVALSHA").arg(self.script.get_hash()).arg(keys.len()).arg(keys).arg(args);
         Call { command, source: self.text }
-    }
-}
-
-impl Call {
-    fn arg(&mut self, arg: impl redis::ToRedisArgs) -> &mut Self {
-        self.command.arg(arg);
-        self
     }
 }
 
@@ -97,25 +89,20 @@ fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(LONGEST_MS).min(LONGEST_MS)
 }
 
-pub(crate) fn open(keys: &Keys) -> Call {
-    let mut call = OPEN.call(&before_ready(keys, &[&keys.wake]));
-    call.arg(GROUP);
-    call
+/// The member of `scheduled` for a message, which says what becomes of it once it is due.
+pub(crate) fn scheduled_member(priority: Priority, suspect: bool, id: MessageId) -> String {
+    format!("{}{}:{id}", Level::of(priority).name(), if suspect { "+" } else { "" })
 }
 
-/// A message to schedule.
-pub(crate) struct Scheduled<'a> {
-    pub(crate) member: String,
-    pub(crate) delay: Duration,
-    pub(crate) body: &'a [u8],
+pub(crate) fn open(keys: &Keys) -> Call {
+    OPEN.call(&before_ready(keys, &[&keys.wake]), GROUP)
 }
 
 /// Answers one value for each message: 1, or an error.
-pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled<'a>>) -> Call {
-    let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake]);
-    call.arg(whole_ms(CHECK_EVERY));
-    for Scheduled { member, delay, body } in messages {
-        call.arg(member).arg(delay_ms(delay)).arg(body);
+pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
+    let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake], whole_ms(CHECK_EVERY));
+    for Enqueue { id, priority, delay, body, .. } in messages {
+        call.command.arg((scheduled_member(*priority, false, *id), delay_ms(*delay), &**body));
     }
     call
 }
@@ -123,58 +110,35 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = Scheduled
 /// Moves what is due. `woken` is the worker, where it was woken for that.
 pub(crate) fn promote(keys: &Keys, limit: usize, woken: Option<&str>) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    let mut call = PROMOTE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low]);
-    call.arg(limit).arg(GROUP).arg(woken.unwrap_or_default());
-    call
+    let keys = [&*keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low];
+    PROMOTE.call(&keys, (limit, GROUP, woken.unwrap_or_default()))
+}
+
+/// The time until the next message is due, `None` where none waits; and when this was, in ms since 1970.
+pub(crate) fn promoted(answer: &Value) -> Option<(Option<Duration>, u64)> {
+    let (next_ms, now_ms) = redis::from_redis_value_ref::<(i64, u64)>(answer).ok()?;
+    Some((u64::try_from(next_ms).ok().map(Duration::from_millis), now_ms))
 }
 
 /// Wakes one worker that waits, to check for what is due. One check sees all of it, so that no more than the last is kept.
 pub(crate) fn wake(keys: &Keys) -> Cmd {
-    let mut add = Cmd::new();
-    add.arg("XADD").arg(&keys.wake).arg("MAXLEN").arg(1).arg("*").arg("w").arg(1);
-    add
-}
-
-/// What a [`promote`] found.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Promoted {
-    /// The time until the next message is due; `None` where none waits.
-    pub(crate) next: Option<Duration>,
-    pub(crate) now_ms: u64,
-}
-
-pub(crate) fn promoted(answer: &Value) -> Option<Promoted> {
-    let [next_ms, now_ms] = integers(answer)?;
-    let next = u64::try_from(next_ms).ok().map(Duration::from_millis);
-    Some(Promoted { next, now_ms: u64::try_from(now_ms).ok()? })
+    redis::cmd("XADD").arg((&keys.wake, "MAXLEN", 1, "*", "w", 1)).take()
 }
 
 pub(crate) fn register(keys: &Keys, worker: &str, lease: Duration) -> Call {
-    let mut call = REGISTER.call(&[&keys.workers]);
-    call.arg(worker).arg(whole_ms(lease));
-    call
+    REGISTER.call(&[&keys.workers], (worker, whole_ms(lease)))
 }
 
-/// What a [`register`] found.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Registered {
-    pub(crate) paused: bool,
-    pub(crate) now_us: i64,
-}
-
-pub(crate) fn registered(answer: &Value) -> Option<Registered> {
-    let [paused, now_us] = integers(answer)?;
-    Some(Registered { paused: paused == 1, now_us })
+/// Whether the queue is paused, and the time in microseconds.
+pub(crate) fn registered(answer: &Value) -> Option<(bool, i64)> {
+    redis::from_redis_value_ref(answer).ok()
 }
 
 pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration) -> Call {
-    let mut call = RENEW.call(&[&keys.workers]);
-    call.arg(worker).arg(whole_ms(lease));
-    call
+    RENEW.call(&[&keys.workers], (worker, whole_ms(lease)))
 }
 
 /// What a [`renew`] found.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Renewed {
     pub(crate) held: bool,
     /// Whether the lease had to be made again.
@@ -186,54 +150,32 @@ pub(crate) struct Renewed {
 }
 
 pub(crate) fn renewed(answer: &Value) -> Option<Renewed> {
-    let [held, deaths, paused, parked, now_us] = integers(answer)?;
-    let (deaths, paused, parked) = (deaths == 1, paused == 1, parked == 1);
+    let (held, deaths, paused, parked, now_us) = redis::from_redis_value_ref::<(u8, _, _, _, _)>(answer).ok()?;
     Some(Renewed { held: held > 0, forgotten: held == 2, deaths, paused, parked, now_us })
-}
-
-fn integers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
-    let Value::Array(parts) = answer else { return None };
-    let parts = <&[Value; N]>::try_from(parts.as_slice()).ok()?;
-    let mut numbers = [0; N];
-    for (number, part) in numbers.iter_mut().zip(parts) {
-        let Value::Int(int) = part else { return None };
-        *number = *int;
-    }
-    Some(numbers)
 }
 
 /// Answers 1, or 0 where the worker has no lease.
 pub(crate) fn stopping(keys: &Keys, worker: &str) -> Call {
-    let mut call = STOPPING.call(&[&keys.workers]);
-    call.arg(worker).arg(whole_ms(STOPPING_STANDS));
-    call
+    STOPPING.call(&[&keys.workers], (worker, whole_ms(STOPPING_STANDS)))
 }
 
 pub(crate) fn deregister(keys: &Keys, worker: &str) -> Call {
-    let mut call = DEREGISTER.call(&before_ready(keys, &[&keys.workers, &keys.wake]));
-    call.arg(worker).arg(GROUP);
-    call
+    DEREGISTER.call(&before_ready(keys, &[&keys.workers, &keys.wake]), (worker, GROUP))
 }
 
 /// Answers for each message: level, entry, delivery count, fields.
 pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, asked_ms: Option<i64>) -> Call {
-    let mut call = RECOVER.call(&before_ready(keys, &[&keys.workers, &keys.wake]));
-    call.arg(worker).arg(GROUP).arg(limit).arg(DEAD_WORKERS).arg(whole_ms(grace));
-    match asked_ms {
-        Some(ms) => call.arg(ms),
-        None => call.arg(""),
-    };
-    call
+    let asked_ms = asked_ms.map(|ms| ms.to_string()).unwrap_or_default();
+    let args = (worker, GROUP, limit, DEAD_WORKERS, whole_ms(grace), asked_ms);
+    RECOVER.call(&before_ready(keys, &[&keys.workers, &keys.wake]), args)
 }
 
 /// Answers as [`recover`] does.
 pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
-    let again = [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
-    let [high, normal, low] = again;
-    let mut call =
-        UNPARK.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]);
-    call.arg(worker).arg(GROUP).arg(limit).arg(abilities);
-    call
+    let [high, normal, low] =
+        [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
+    let keys = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low];
+    UNPARK.call(&keys, (worker, GROUP, limit, abilities))
 }
 
 /// A message to retry. All settling calls answer one value for each message: 1, 0 or an error.
@@ -249,11 +191,10 @@ pub(crate) struct Reschedule<'a> {
 /// The messages stand in the order of their places.
 pub(crate) fn reschedule<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Reschedule<'a>>) -> Call {
     let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake];
-    let mut call = RESCHEDULE.call(&before_ready(keys, &before));
-    call.arg(worker).arg(GROUP).arg(whole_ms(CHECK_EVERY)).arg(whole_ms(PARKED_STANDS));
+    let args = (worker, GROUP, whole_ms(CHECK_EVERY), whole_ms(PARKED_STANDS));
+    let mut call = RESCHEDULE.call(&before_ready(keys, &before), args);
     for Reschedule { place, member, delay, body, ability } in messages {
-        call.arg(place.level.place()).arg(place.id).arg(member).arg(delay_ms(delay)).arg(body);
-        call.arg(ability.unwrap_or_default());
+        call.command.arg((place, member, delay_ms(delay), body, ability.unwrap_or_default()));
     }
     call
 }
@@ -278,10 +219,10 @@ pub(crate) fn dead_letter<'a>(
     retention: Retention,
     messages: impl Iterator<Item = DeadLetter<'a>>,
 ) -> Call {
-    let mut call = DEAD_LETTER.call(&before_ready(keys, &dead(keys)));
-    call.arg(worker).arg(GROUP).arg(whole_ms(retention.age)).arg(retention.count);
+    let args = (worker, GROUP, whole_ms(retention.age), retention.count);
+    let mut call = DEAD_LETTER.call(&before_ready(keys, &dead(keys)), args);
     for DeadLetter { place, member, body, reason } in messages {
-        call.arg(place.level.place()).arg(place.id).arg(member).arg(body).arg(reason);
+        call.command.arg((place, member, body, reason));
     }
     call
 }
@@ -293,10 +234,9 @@ pub(crate) struct Release<'a> {
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut call = RELEASE.call(&before_ready(keys, &[]));
-    call.arg(worker).arg(GROUP);
+    let mut call = RELEASE.call(&before_ready(keys, &[]), (worker, GROUP));
     for Release { place, body, suspect } in messages {
-        call.arg(place.level.place()).arg(place.id).arg(body).arg(u8::from(suspect));
+        call.command.arg((place, body, u8::from(suspect)));
     }
     call
 }

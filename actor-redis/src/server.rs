@@ -49,12 +49,8 @@ pub(crate) struct Server {
 
 /// What to ask, in this order.
 pub(crate) fn questions() -> [Cmd; 4] {
-    let [mut server, mut memory, mut persistence, mut save] = [(); 4].map(|()| Cmd::new());
-    server.arg("INFO").arg("server");
-    memory.arg("INFO").arg("memory");
-    persistence.arg("INFO").arg("persistence");
-    save.arg("CONFIG").arg("GET").arg("save");
-    [server, memory, persistence, save]
+    let info = |section| redis::cmd("INFO").arg(section).take();
+    [info("server"), info("memory"), info("persistence"), redis::cmd("CONFIG").arg("GET").arg("save").take()]
 }
 
 impl Server {

@@ -7,9 +7,10 @@
 //! its recovery. In the other order it would be a message that nobody holds, which a worker finds in
 //! time and delivers again, though it is done.
 
+use std::ops::RangeInclusive;
+
 use actor_core::delivery::Receipt;
 use actor_core::settlement::{Outcome, Settled, Settlement};
-use actor_core::{MessageId, Priority};
 use redis::{Cmd, Value};
 
 use crate::connection::{ANSWER, Connections};
@@ -18,15 +19,13 @@ use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::place::{self, Place};
 use crate::queue::Queue;
-use crate::request::{Answer, Request};
+use crate::request::{Answer, Request, fitting};
 use crate::script::{self, DeadLetter, Release, Reschedule, Retention};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
 const DONE_AT_ONCE: usize = 256;
 /// What one call of a script takes at most.
 const CALL_MESSAGES: usize = 64;
-/// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
-const PART_BYTES: usize = 1 << 20;
 
 type Answered = Result<Settled, RequestError>;
 
@@ -41,7 +40,8 @@ pub(crate) async fn settle(
     let mut settled = Vec::with_capacity(settlements.len());
     let mut rest = settlements;
     while !rest.is_empty() {
-        let (part, after) = rest.split_at(part_len(rest));
+        let sizes = rest.iter().map(|(_, settlement)| settlement.outcome.body().map_or(0, bytes::Bytes::len));
+        let (part, after) = rest.split_at(fitting(sizes));
         rest = after;
         match settle_part(connections, queue, worker, retention, part).await {
             Ok(answers) => settled.extend(answers),
@@ -53,15 +53,6 @@ pub(crate) async fn settle(
         }
     }
     settled
-}
-
-fn part_len(settlements: &[(Receipt, Settlement)]) -> usize {
-    let mut bytes = 0;
-    let fits = settlements.iter().take_while(|(_, settlement)| {
-        bytes += settlement.outcome.body().map_or(0, bytes::Bytes::len);
-        bytes <= PART_BYTES
-    });
-    fits.count().max(1)
 }
 
 async fn settle_part(
@@ -83,8 +74,7 @@ async fn settle_part(
     let mut answers = connections.request(&request, ANSWER).await?;
     let mut pruned = 0;
     for step in steps {
-        pruned += step.pruned(&mut answers);
-        step.read(connections, &mut answers, &mut settled);
+        pruned += step.read(connections, &mut answers, &mut settled);
     }
     if pruned > 0 {
         queue.note_pruned(pruned);
@@ -104,18 +94,9 @@ struct Sorted<'a> {
 /// Commands that go together, and the settlements that they answer.
 struct Step {
     indexes: Vec<usize>,
-    kind: Kind,
-    /// Where the last answer stands.
-    at: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    /// `XDEL`, and `XACK`, whose answer decides.
-    Done,
-    Call,
-    /// A call that says last how many dead letters were removed.
-    DeadLetter,
+    /// Where their answers stand: the first error decides, else the last answer. One for all is the count of `XACK`;
+    /// the dead letters' own are followed by how many were removed.
+    answers: RangeInclusive<usize>,
 }
 
 impl<'a> Sorted<'a> {
@@ -131,17 +112,18 @@ impl<'a> Sorted<'a> {
             match &settlement.outcome {
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
                 Outcome::Reschedule { id, priority, body, after } => {
-                    let member = scheduled_member(*priority, suspect, *id);
+                    let member = script::scheduled_member(*priority, suspect, *id);
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability: None }));
                 }
                 Outcome::Park { id, priority, body, after, ability } => {
-                    let (member, ability) = (scheduled_member(*priority, suspect, *id), Some(&**ability));
+                    let (member, ability) = (script::scheduled_member(*priority, suspect, *id), Some(&**ability));
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability }));
                 }
                 Outcome::DeadLetter { id, body, reason } => {
-                    sorted
-                        .dead_letters
-                        .push((index, DeadLetter { place, member: dead_member(*id, place), body, reason }));
+                    // Named as the message is, or where that cannot be read, as its entry.
+                    let entry = || format!("{}:{}", place.level.name(), place.id);
+                    let member = id.map_or_else(entry, |id| id.to_string());
+                    sorted.dead_letters.push((index, DeadLetter { place, member, body, reason }));
                 }
                 Outcome::Release { body } => sorted.releases.push((index, Release { place, body, suspect })),
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
@@ -164,39 +146,23 @@ impl<'a> Sorted<'a> {
         for level in Level::ALL {
             for batch in self.done[usize::from(level.place())].chunks(DONE_AT_ONCE) {
                 let at = write_done(queue.keys.ready(level), batch, request);
-                steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), kind: Kind::Done, at });
+                steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), answers: at - 1..=at });
             }
         }
-        calls(self.retries, Kind::Call, steps, |batch| request.call(script::reschedule(&queue.keys, worker, batch)));
-        calls(self.dead_letters, Kind::DeadLetter, steps, |batch| {
+        calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, batch)));
+        calls(self.dead_letters, steps, |batch| {
             request.call(script::dead_letter(&queue.keys, worker, retention, batch))
         });
-        calls(self.releases, Kind::Call, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
+        calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
     }
 }
 
-fn scheduled_member(priority: Priority, suspect: bool, id: MessageId) -> String {
-    format!("{}{}:{id}", Level::of(priority).name(), if suspect { "+" } else { "" })
-}
-
-/// The name of a dead letter: the message's own, or where that cannot be read, its entry's.
-fn dead_member(id: Option<MessageId>, place: Place) -> String {
-    match id {
-        Some(id) => id.to_string(),
-        None => format!("{}:{}", place.level.name(), place.id),
-    }
-}
-
-fn calls<T>(
-    settlements: Vec<(usize, T)>,
-    kind: Kind,
-    steps: &mut Vec<Step>,
-    mut call: impl FnMut(std::vec::IntoIter<T>) -> usize,
-) {
+fn calls<T>(settlements: Vec<(usize, T)>, steps: &mut Vec<Step>, mut call: impl FnMut(std::vec::IntoIter<T>) -> usize) {
     let mut rest = settlements.into_iter().peekable();
     while rest.peek().is_some() {
         let (indexes, batch): (Vec<_>, Vec<_>) = rest.by_ref().take(CALL_MESSAGES).unzip();
-        steps.push(Step { indexes, kind, at: call(batch.into_iter()) });
+        let at = call(batch.into_iter());
+        steps.push(Step { indexes, answers: at..=at });
     }
 }
 
@@ -217,50 +183,28 @@ fn write_done(key: &str, batch: &[(usize, EntryId)], request: &mut Request) -> u
 }
 
 impl Step {
-    /// Takes from the answer how many dead letters were removed.
-    fn pruned(&self, answers: &mut [Answer]) -> u64 {
-        match (self.kind, &mut answers[self.at]) {
-            (Kind::DeadLetter, Ok(Value::Array(parts))) => match parts.pop() {
-                Some(Value::Int(count)) => u64::try_from(count).unwrap_or_default(),
-                _ => 0,
-            },
-            _ => 0,
+    /// Reads what was settled. Returns how many dead letters were removed.
+    fn read(self, connections: &Connections, answers: &mut [Answer], settled: &mut [Answered]) -> u64 {
+        let answers = &mut answers[self.answers];
+        let decides = answers.iter().position(Result::is_err).unwrap_or(answers.len() - 1);
+        let mut answer = std::mem::replace(&mut answers[decides], Ok(Value::Nil));
+        let mut pruned = 0;
+        if let Ok(Value::Array(parts)) = &mut answer
+            && parts.len() > self.indexes.len()
+            && let Some(Value::Int(count)) = parts.pop()
+        {
+            pruned = u64::try_from(count).unwrap_or_default();
         }
-    }
-
-    fn read(self, connections: &Connections, answers: &mut [Answer], settled: &mut [Answered]) {
-        match self.kind {
-            Kind::Done => self.read_done(connections, answers, settled),
-            Kind::Call | Kind::DeadLetter => self.read_call(connections, &mut answers[self.at], settled),
-        }
-    }
-
-    fn read_done(&self, connections: &Connections, answers: &[Answer], settled: &mut [Answered]) {
-        let outcome = match (&answers[self.at - 1], &answers[self.at]) {
-            (Err(error), _) | (_, Err(error)) => Err(error.clone()),
-            (Ok(_), Ok(Value::Int(0))) => Ok(Settled::Stale),
-            // Of a lower count nobody can say which they were: each has ended now, by this worker or by another.
-            (Ok(_), Ok(Value::Int(_))) => Ok(Settled::Applied),
-            _ => Err(connections.strange("to XACK")),
-        };
-        for index in &self.indexes {
-            settled[*index] = outcome.clone();
-        }
-    }
-
-    fn read_call(&self, connections: &Connections, answer: &mut Answer, settled: &mut [Answered]) {
-        let parts = match std::mem::replace(answer, Ok(Value::Nil)) {
-            Ok(Value::Array(parts)) if parts.len() == self.indexes.len() => parts.into_iter().map(Ok).collect(),
-            whole => vec![whole; self.indexes.len()],
-        };
-        for (index, part) in self.indexes.iter().zip(parts) {
+        for (index, part) in self.indexes.iter().zip(connections.each(answer, self.indexes.len())) {
             settled[*index] = match part {
-                Ok(Value::Int(1)) => Ok(Settled::Applied),
                 Ok(Value::Int(0)) => Ok(Settled::Stale),
-                Ok(Value::ServerError(source)) => Err(connections.refusal(source)),
-                Ok(_) => Err(connections.strange("to a settling script")),
+                // Of a count lower than the entries nobody can say which they were: each has ended now, by this worker
+                // or by another.
+                Ok(Value::Int(_)) => Ok(Settled::Applied),
+                Ok(_) => Err(connections.strange("to a settlement")),
                 Err(error) => Err(error),
             };
         }
+        pruned
     }
 }

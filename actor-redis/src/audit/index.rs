@@ -1,7 +1,5 @@
 //! Indexes and bodies: whatever has a time has a body, and the other way round.
 
-use redis::Value;
-
 use super::Auditor;
 use crate::error::RequestError;
 use crate::script;
@@ -55,9 +53,7 @@ impl Auditor<'_> {
         let key = self.queue.keys.scheduled.clone();
         let now = self.now_ms().await?;
         let least = format!("{:.0}", now - PATIENCE_MS);
-        let Value::Int(count) = self.command(&["ZCOUNT", &key, "-inf", &least]).await? else {
-            return Err(self.strange());
-        };
+        let count: u64 = self.ask(&["ZCOUNT", &key, "-inf", &least]).await?;
         if count > 0 {
             let what = format!("{count} messages have been due for more than a minute");
             self.violation(&key, what, "no worker serves this queue, or it is paused: start one, or resume it");

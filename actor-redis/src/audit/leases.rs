@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use redis::Value;
 use redis::streams::{StreamInfoConsumer, StreamInfoConsumersReply};
 
 use super::Auditor;
@@ -18,7 +17,8 @@ impl Auditor<'_> {
     pub(super) async fn leases(&mut self) -> Result<(), RequestError> {
         let now = self.now_ms().await?;
         let workers = self.queue.keys.workers.clone();
-        let mut ends = ends(&self.command(&["ZRANGE", &workers, "0", "-1", "WITHSCORES"]).await?);
+        let ends: Vec<(String, f64)> = self.ask(&["ZRANGE", &workers, "0", "-1", "WITHSCORES"]).await?;
+        let mut ends: HashMap<_, _> = ends.into_iter().collect();
         // A worker's id has a colon, and does not end like a mark.
         ends.retain(|name, _| name.contains(':') && !MARKS.iter().any(|mark| name.ends_with(mark)));
         let live: HashSet<_> = ends.iter().filter(|(_, end)| **end > now).map(|(name, _)| name.clone()).collect();
@@ -37,15 +37,12 @@ impl Auditor<'_> {
         }
         for level in Level::ALL {
             let key = self.queue.keys.ready(level).to_owned();
-            let consumers = match self.command(&["XINFO", "CONSUMERS", &key, GROUP]).await {
-                Ok(answer) => {
-                    redis::from_redis_value::<StreamInfoConsumersReply>(answer).map_err(|_| self.strange())?
-                }
+            let consumers = match self.ask::<StreamInfoConsumersReply>(&["XINFO", "CONSUMERS", &key, GROUP]).await {
+                Ok(answer) => answer.consumers.into_iter(),
                 // There is no stream, or no group: nothing is in flight.
                 Err(RequestError::Answer { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let consumers = consumers.consumers.into_iter();
             let leaseless: Vec<_> = consumers.filter(|consumer| !live.contains(&consumer.name)).collect();
             for StreamInfoConsumer { name, pending, idle } in &leaseless {
                 let ended = ends.get(name).map_or(u64_ms(*idle as u64), |end| now - end);
@@ -64,19 +61,12 @@ impl Auditor<'_> {
 
     /// Redis's clock, in ms since 1970.
     pub(super) async fn now_ms(&self) -> Result<f64, RequestError> {
-        let answer = self.command(&["TIME"]).await?;
-        match redis::from_redis_value::<(u64, u64)>(answer) {
-            Ok((seconds, micros)) => Ok(u64_ms(seconds * 1_000 + micros / 1_000)),
-            Err(_) => Err(self.strange()),
-        }
+        let (seconds, micros): (u64, u64) = self.ask(&["TIME"]).await?;
+        Ok(u64_ms(seconds * 1_000 + micros / 1_000))
     }
 }
 
 #[allow(clippy::cast_precision_loss)] // Scores are such numbers, and exact for 280,000 years.
 fn u64_ms(ms: u64) -> f64 {
     ms as f64
-}
-
-fn ends(answer: &Value) -> HashMap<String, f64> {
-    redis::from_redis_value_ref::<Vec<(String, f64)>>(answer).unwrap_or_default().into_iter().collect()
 }

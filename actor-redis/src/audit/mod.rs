@@ -13,17 +13,16 @@ use std::fmt;
 use std::time::SystemTime;
 
 use actor_core::{BrokerError, QueueName};
-use redis::{Cmd, Value};
+use redis::{Cmd, FromRedisValue};
 
 pub use self::repair::Repair;
 use crate::broker::RedisBroker;
 use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
-use crate::inspect::run;
 use crate::keys::{Keys, Level};
 use crate::queue::Queue;
 use crate::request::Request;
-use crate::script::{self, Call, time};
+use crate::script::{Call, time};
 
 /// How many violations of one kind under one key are named one by one.
 const NAMED: usize = 20;
@@ -131,15 +130,11 @@ impl Auditor<'_> {
     /// Whether every key has its type.
     async fn types(&mut self) -> Result<bool, RequestError> {
         let wanted = types(&self.queue.keys);
-        let ask = |(key, _): &(&str, _)| {
-            let mut command = Cmd::new();
-            command.arg("TYPE").arg(key);
-            command
-        };
+        let ask = |(key, _): &(&str, _)| redis::cmd("TYPE").arg(key).take();
         let answers = self.connections.request(&Request::of("inspect", wanted.iter().map(ask)), ANSWER).await?;
         let mut fits = true;
         for ((key, wanted), answer) in wanted.into_iter().zip(answers) {
-            let found: String = redis::from_redis_value(answer?).map_err(|_| self.strange())?;
+            let found: String = self.connections.parse(answer?)?;
             if found != wanted && found != "none" {
                 fits = false;
                 let what = format!("it holds a {found} in place of a {wanted}");
@@ -152,18 +147,14 @@ impl Auditor<'_> {
     /// Reads how many dead letters were removed.
     async fn pruned(&mut self) -> Result<(), RequestError> {
         let key = self.queue.keys.dead_pruned.clone();
-        let answer = self.command(&["HMGET", &key, "count", "first"]).await?;
+        let answer = self.ask(&["HMGET", &key, "count", "first"]).await?;
         let (count, since_ms) = redis::from_redis_value::<(Option<u64>, Option<u64>)>(answer).unwrap_or_default();
         (self.audit.pruned, self.audit.pruned_since) = (count.unwrap_or_default(), since_ms.map(time));
         Ok(())
     }
 
-    async fn command(&self, words: &[&str]) -> Result<Value, RequestError> {
-        let mut command = Cmd::new();
-        for word in words {
-            command.arg(*word);
-        }
-        self.connections.command(&command, ANSWER).await
+    async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> Result<T, RequestError> {
+        self.connections.ask(Cmd::new().arg(command)).await
     }
 
     /// Runs a script page after page, from `next` on, and returns what it found, of so many kinds.
@@ -174,10 +165,15 @@ impl Auditor<'_> {
     ) -> Result<[Vec<String>; N], RequestError> {
         let (mut read, mut names) = (0, [const { Vec::new() }; N]);
         loop {
-            let page = script::found::<N>(&run(self.connections, call(&next)).await?).ok_or_else(|| self.strange())?;
-            names.iter_mut().zip(page.names).for_each(|(names, more)| names.extend(more));
-            next = page.next;
-            if !self.may_go_on(page.read, &mut read) || next.is_empty() {
+            let page: (String, u64, [Vec<String>; N]) =
+                self.connections.run(Request::calling("inspect", call(&next))).await?;
+            names.iter_mut().zip(page.2).for_each(|(names, more)| names.extend(more));
+            next = page.0;
+            read += page.1;
+            self.audit.read += page.1;
+            let may_go_on = usize::try_from(read).is_ok_and(|read| read < self.limit);
+            self.audit.complete &= may_go_on;
+            if !may_go_on || next.is_empty() {
                 break;
             }
         }
@@ -187,19 +183,6 @@ impl Auditor<'_> {
             names.dedup();
         }
         Ok(names)
-    }
-
-    fn strange(&self) -> RequestError {
-        self.connections.strange("to an audit")
-    }
-
-    /// Notes what was read. Whether the limit allows to go on, with `read` so far in this state.
-    fn may_go_on(&mut self, page: u64, read: &mut u64) -> bool {
-        *read += page;
-        self.audit.read += page;
-        let may = usize::try_from(*read).is_ok_and(|read| read < self.limit);
-        self.audit.complete &= may;
-        may
     }
 
     fn violation(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {

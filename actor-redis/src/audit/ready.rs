@@ -23,17 +23,14 @@ impl Auditor<'_> {
 
     /// Checks whether a stream that holds something has its group.
     async fn group(&mut self, level: Level, key: &str) -> Result<(), RequestError> {
-        let Value::Int(len) = self.command(&["XLEN", key]).await? else {
-            return Err(self.strange());
-        };
+        let len: u64 = self.ask(&["XLEN", key]).await?;
         if len == 0 {
             return Ok(());
         }
-        match self.command(&["XPENDING", key, GROUP]).await {
+        match self.ask::<Value>(&["XPENDING", key, GROUP]).await {
             Err(error) if error.code() == Some("NOGROUP") => {
                 // Before the first worker there is none, and none is missed.
-                let any = self.command(&["ZCARD", &self.queue.keys.workers.clone()]).await?;
-                if any != Value::Int(0) {
+                if self.ask::<bool>(&["EXISTS", &self.queue.keys.workers]).await? {
                     let what = format!("its {len} entries of level {} have no consumer group", level.name());
                     self.violation(key, what, "workers make it again within seconds: start one where none runs");
                 }

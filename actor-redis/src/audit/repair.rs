@@ -4,7 +4,7 @@ use actor_core::{BrokerError, QueueName};
 
 use crate::broker::RedisBroker;
 use crate::connection::ANSWER;
-use crate::inspect::run;
+use crate::request::Request;
 use crate::script::{self, Indexed};
 
 /// What a repair put back.
@@ -38,8 +38,9 @@ impl RedisBroker {
         for (restored, indexed) in restored.iter_mut().zip([Indexed::Scheduled, Indexed::Dead]) {
             let mut cursor = "0".to_owned();
             while !cursor.is_empty() {
-                let page = script::repaired(&run(connections, script::repair(&queue.keys, indexed, &cursor)).await?);
-                let (next, count) = page.ok_or_else(|| connections.strange("to a repair"))?;
+                let page =
+                    connections.run(Request::calling("inspect", script::repair(&queue.keys, indexed, &cursor))).await?;
+                let (next, count): (_, u64) = page;
                 (cursor, *restored) = (next, *restored + count);
             }
         }

@@ -15,7 +15,7 @@ use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::request::{Answer, Request};
-use crate::script::{self, CHECK_EVERY, Promoted, Release};
+use crate::script::{self, CHECK_EVERY, Release};
 
 /// How many due messages one check moves at most.
 const PROMOTED_AT_ONCE: usize = 128;
@@ -183,10 +183,7 @@ impl Claim<'_> {
             request.call(script::release(&self.consumer.queue.keys, self.consumer.worker(), releases));
         }
         let is_error = |part: &Value| matches!(part, Value::ServerError(_));
-        let is_done = |answer: &Answer| match answer {
-            Ok(Value::Array(parts)) => !parts.iter().any(is_error),
-            _ => false,
-        };
+        let is_done = |answer: &Answer| matches!(answer, Ok(Value::Array(parts)) if !parts.iter().any(is_error));
         self.commands.request(&request, ANSWER).await.is_ok_and(|answers| answers.iter().all(is_done))
     }
 
@@ -273,9 +270,8 @@ impl Claim<'_> {
     /// many versions crash when what is held back is unblocked (redis/redis#14164). So a write that
     /// changes nothing goes before: where writers are paused, it waits for the end of that.
     fn unblock(&self, client: i64) -> Request {
-        let (mut write, mut unblock) = (Cmd::new(), Cmd::new());
-        write.arg("XACK").arg(&self.consumer.queue.keys.wake).arg(GROUP).arg("0-0");
-        unblock.arg("CLIENT").arg("UNBLOCK").arg(client);
+        let write = redis::cmd("XACK").arg(&self.consumer.queue.keys.wake).arg(GROUP).arg("0-0").take();
+        let unblock = redis::cmd("CLIENT").arg("UNBLOCK").arg(client).take();
         Request::of("unblock", [write, unblock].into_iter())
     }
 
@@ -316,12 +312,7 @@ impl Claim<'_> {
         self.reading.cut = full.unwrap_or(step.cut.below());
         self.reading.is_full = full.is_some();
         let delivered: Vec<_> = delivered.into_iter().flatten().collect();
-        let (mut bytes, mut largest) = (0, 0);
-        for Delivered { body, .. } in &delivered {
-            bytes += body.len();
-            largest = largest.max(body.len());
-        }
-        self.reading.weight.observe(delivered.len(), bytes, largest);
+        self.reading.weight.observe(delivered.iter().map(|delivered| delivered.body.len()));
         Ok(delivered)
     }
 
@@ -340,19 +331,17 @@ impl Claim<'_> {
         // Not all workers at once.
         let unprompted = CHECK_EVERY.mul_f64(0.75 + fastrand::f64() / 4.0);
         let (after, due) = match promoted {
-            Some(Promoted { next: Some(next), .. }) => (next.min(unprompted), next <= unprompted),
-            Some(Promoted { next: None, .. }) => (unprompted, false),
+            Some((Some(next), _)) => (next.min(unprompted), next <= unprompted),
+            Some((None, _)) => (unprompted, false),
             None => (CHECK_AGAIN, false),
         };
         (self.reading.check_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
-        promoted.map_or(0, |promoted| promoted.now_ms)
+        promoted.map_or(0, |(_, checked_ms)| checked_ms)
     }
 
     /// Makes the streams and their group.
     async fn open(&self) -> Result<(), RequestError> {
-        let mut request = Request::new("open");
-        request.call(script::open(&self.consumer.queue.keys));
-        self.commands.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
+        self.commands.run(Request::calling("open", script::open(&self.consumer.queue.keys))).await
     }
 
     /// Waits while the queue is paused. Whether it was resumed before the wait ended.

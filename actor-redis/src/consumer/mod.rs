@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use self::delivered::{Delivered, DeliveryCount};
 use self::state::{Reading, State};
-use crate::connection::{ANSWER, Connections, Quiet};
+use crate::connection::{Connections, Quiet};
 use crate::endpoint::Endpoint;
 use crate::error::RequestError;
 use crate::place::{Place, RECEIPT_BYTES};
@@ -78,7 +78,7 @@ impl QueueConsumer {
         let clock = commands.clock();
         let grace = grace.saturating_add(clock.leapt());
         let recover = script::recover(&self.queue.keys, self.worker(), limit, grace, clock.now_ms());
-        self.take(commands, taking, "recover", recover).await
+        self.take(commands, taking, Request::calling("recover", recover)).await
     }
 
     /// Delivers what was parked for a worker with these abilities.
@@ -94,24 +94,20 @@ impl QueueConsumer {
             return Ok(Vec::new());
         }
         let unpark = script::unpark(&self.queue.keys, self.worker(), limit, abilities);
-        self.take(commands, taking, "unpark", unpark).await
+        self.take(commands, taking, Request::calling("unpark", unpark)).await
     }
 
-    /// Delivers what a script takes for this worker.
+    /// Delivers what a request for it takes for this worker.
     async fn take(
         &self,
         commands: &Connections,
         mut taking: tokio::sync::MutexGuard<'_, State>,
-        name: &'static str,
-        call: script::Call,
+        request: Request,
     ) -> Result<Vec<Delivery>, RequestError> {
         // Until the answer is here it may be lost. An answer that was lost before is still to be reclaimed.
         let before = std::mem::replace(&mut *taking, State::Behind);
-        let mut request = Request::new(name);
-        request.call(call);
-        let answer = commands.request(&request, ANSWER).await.map(|mut answers| answers.pop());
-        match answer.and_then(Option::transpose) {
-            Ok(Some(Value::Array(entries))) => {
+        match commands.run::<Vec<Value>>(request).await {
+            Ok(entries) => {
                 let count = entries.len();
                 let deliveries = self.hold(entries.into_iter().filter_map(Delivered::read), false);
                 if deliveries.len() == count {
@@ -119,10 +115,10 @@ impl QueueConsumer {
                 }
                 Ok(deliveries)
             }
-            other => {
+            Err(error) => {
                 drop(taking);
                 self.doubt.notify_one();
-                Err(other.err().unwrap_or_else(|| commands.strange("to a script that delivers")))
+                Err(error)
             }
         }
     }

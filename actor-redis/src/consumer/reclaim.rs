@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use actor_core::delivery::Delivery;
 use actor_core::failpoint::pass;
-use redis::{Cmd, Value};
+use redis::Value;
 
 use super::QueueConsumer;
 use super::delivered::{Delivered, DeliveryCount};
@@ -24,10 +24,7 @@ const PAGE: usize = 256;
 const BODIES: usize = 4;
 
 /// An entry that Redis delivered to this worker and that did not arrive.
-struct Undelivered {
-    id: EntryId,
-    count: DeliveryCount,
-}
+type Undelivered = (EntryId, DeliveryCount);
 
 impl QueueConsumer {
     /// Where this process and Redis may not agree on what is in flight here: delivers what only Redis knows of, so
@@ -64,9 +61,8 @@ impl QueueConsumer {
                 // started again as the delivery that it no longer is.
                 let held = self.held().clone();
                 let page = self.page(commands, level, after).await?;
-                let (len, last) = (page.len(), page.last().map(|lost| lost.id));
-                let lost: Vec<_> =
-                    page.into_iter().filter(|lost| !held.contains(&Place { level, id: lost.id })).collect();
+                let (len, last) = (page.len(), page.last().map(|(id, _)| *id));
+                let lost: Vec<_> = page.into_iter().filter(|&(id, _)| !held.contains(&Place { level, id })).collect();
                 let mut rest = lost.as_slice();
                 while !rest.is_empty() {
                     if found.len() == max {
@@ -97,13 +93,9 @@ impl QueueConsumer {
         level: Level,
         after: Option<EntryId>,
     ) -> Result<Vec<Undelivered>, RequestError> {
-        let mut pending = Cmd::new();
-        pending.arg("XPENDING").arg(self.queue.keys.ready(level)).arg(GROUP);
-        match after {
-            Some(after) => pending.arg(format!("({after}")),
-            None => pending.arg("-"),
-        };
-        pending.arg("+").arg(PAGE).arg(self.worker());
+        let from = after.map_or("-".to_owned(), |after| format!("({after}"));
+        let mut pending = redis::cmd("XPENDING");
+        pending.arg((self.queue.keys.ready(level), GROUP, from, "+", PAGE, self.worker()));
         pass("reclaim.unsent");
         let answer = match commands.command(&pending, ANSWER).await {
             Ok(Value::Array(lines)) => lines,
@@ -123,24 +115,16 @@ impl QueueConsumer {
         lost: &[Undelivered],
     ) -> Result<Vec<Delivered>, RequestError> {
         let key = self.queue.keys.ready(level);
-        let read = |lost: &Undelivered| {
-            let mut range = Cmd::new();
-            range.arg("XRANGE").arg(key).arg(lost.id).arg(lost.id);
-            range
-        };
+        let read = |(id, _): &Undelivered| redis::cmd("XRANGE").arg(key).arg(*id).arg(*id).take();
         let answers = commands.request(&Request::of("fetch", lost.iter().map(read)), ANSWER).await?;
         let (mut delivered, mut gone) = (Vec::new(), Request::new("let_go"));
-        for (&Undelivered { id, count }, answer) in lost.iter().zip(answers) {
+        for (&(id, count), answer) in lost.iter().zip(answers) {
             let Value::Array(mut entries) = answer? else { return Err(commands.strange("to XRANGE")) };
-            let entry = entries.pop().and_then(Entry::read);
-            match entry {
+            match entries.pop().and_then(Entry::read) {
                 Some(entry) => delivered.push(Delivered::new(level, entry, count)),
                 None => {
-                    let (mut ack, mut del) = (Cmd::new(), Cmd::new());
-                    ack.arg("XACK").arg(key).arg(GROUP).arg(id);
-                    del.arg("XDEL").arg(key).arg(id);
-                    gone.command(del);
-                    gone.command(ack);
+                    gone.command(redis::cmd("XDEL").arg(key).arg(id).take());
+                    gone.command(redis::cmd("XACK").arg(key).arg(GROUP).arg(id).take());
                 }
             }
         }
@@ -155,5 +139,5 @@ impl QueueConsumer {
 fn lost(line: &Value) -> Option<Undelivered> {
     let Value::Array(parts) = line else { return None };
     let [Value::BulkString(id), _, _, Value::Int(delivered)] = parts.as_slice() else { return None };
-    Some(Undelivered { id: EntryId::parse(id)?, count: DeliveryCount::read(*delivered) })
+    Some((EntryId::parse(id)?, DeliveryCount::read(*delivered)))
 }

@@ -35,8 +35,12 @@ impl Weight {
         fit.min(most).min(max).max(1)
     }
 
-    /// Takes in what a read brought: how many messages, their bytes, and the largest.
-    pub(crate) fn observe(&mut self, count: usize, bytes: usize, largest: usize) {
+    /// Takes in the bytes of each message that a read brought.
+    pub(crate) fn observe(&mut self, messages: impl Iterator<Item = usize>) {
+        let (mut count, mut bytes, mut largest) = (0, 0, 0);
+        for size in messages {
+            (count, bytes, largest) = (count + 1, bytes + size, largest.max(size));
+        }
         if count == 0 {
             return;
         }
@@ -57,7 +61,7 @@ mod tests {
     fn after(reads: &[(usize, usize)]) -> Weight {
         let mut weight = Weight::default();
         for (count, each) in reads {
-            weight.observe(*count, count * each, *each);
+            weight.observe(std::iter::repeat_n(*each, *count));
         }
         weight
     }
@@ -77,7 +81,7 @@ mod tests {
         let mut weight = after(&[(8, 1 << 20)]);
         let reads = (0..).take_while(|_| {
             let asked = weight.ask(512, false);
-            weight.observe(asked, asked * 300, 300);
+            weight.observe(std::iter::repeat_n(300, asked));
             asked < 512
         });
         assert!(reads.count() < 12);
@@ -86,7 +90,7 @@ mod tests {
     #[test]
     fn one_large_one_among_many_small_ones_is_minded() {
         let mut weight = after(&[(8, 300)]);
-        weight.observe(512, (511 * 300) + (1 << 20), 1 << 20);
+        weight.observe(std::iter::repeat_n(300, 511).chain([1 << 20]));
         assert_eq!(weight.ask(512, false), 8);
     }
 }

@@ -2,13 +2,12 @@
 
 use actor_core::inspect::{Cursor, Handle, Listed, Listing};
 use bytes::Bytes;
-use redis::{Cmd, Value};
+use redis::Value;
 
+use super::Inspector;
 use super::list::{PAGE_BYTES, PART};
-use super::{ask, run};
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::error::RequestError;
-use crate::keys::Keys;
 use crate::request::Request;
 use crate::script::{self, Indexed, time};
 
@@ -52,79 +51,71 @@ impl IndexedMessage {
     }
 }
 
-/// Reads a part of an answer of `list_index`. Returns whether there may be more.
-pub(super) fn read_part(connections: &Connections, answer: Value) -> Result<(Vec<IndexedMessage>, bool), RequestError> {
-    let part = script::listed(answer).ok_or_else(|| connections.strange("to list_index"))?;
-    let dead_letters: Option<_> = part.lines.into_iter().map(IndexedMessage::read).collect();
-    Ok((dead_letters.ok_or_else(|| connections.strange("to list_index"))?, part.more))
-}
+impl Inspector<'_> {
+    /// Reads an answer of `list_index`.
+    pub(super) fn read_part(
+        &self,
+        (more, lines): (bool, Vec<Value>),
+    ) -> Result<(bool, Vec<IndexedMessage>), RequestError> {
+        let messages = lines.into_iter().map(IndexedMessage::read).collect::<Option<_>>();
+        Ok((more, messages.ok_or_else(|| self.connections.strange("to list_index"))?))
+    }
 
-pub(super) async fn list(
-    connections: &Connections,
-    keys: &Keys,
-    indexed: Indexed,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Listing, RequestError> {
-    let mut rank = rank_after(connections, indexed.index(keys), after).await?;
-    let (mut messages, mut bytes) = (Vec::new(), 0);
-    loop {
-        let count = PART.min(limit - messages.len());
-        let answer = run(connections, script::list_index(keys, indexed, rank, count)).await?;
-        let (dead_letters, more) = read_part(connections, answer)?;
-        rank += dead_letters.len();
-        let last =
-            dead_letters.last().map(|dead_letter| Cursor::new(format!("{}:{}", dead_letter.score, dead_letter.name())));
-        for listed in dead_letters.into_iter().filter_map(IndexedMessage::listed) {
-            bytes += listed.body.len();
-            messages.push(listed);
-        }
-        if !more {
-            return Ok(Listing::new(messages, None));
-        }
-        if messages.len() >= limit || bytes >= PAGE_BYTES {
-            return Ok(Listing::new(messages, last));
+    pub(super) async fn list_indexed(
+        &self,
+        indexed: Indexed,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing, RequestError> {
+        let mut rank = self.rank_after(indexed.index(self.keys), after).await?;
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        loop {
+            let count = PART.min(limit - messages.len());
+            let part = self.run(script::list_index(self.keys, indexed, rank, count)).await?;
+            let (more, part) = self.read_part(part)?;
+            rank += part.len();
+            let last = part.last().map(|message| Cursor::new(format!("{}:{}", message.score, message.name())));
+            for listed in part.into_iter().filter_map(IndexedMessage::listed) {
+                bytes += listed.body.len();
+                messages.push(listed);
+            }
+            if !more {
+                return Ok(Listing::new(messages, None));
+            }
+            if messages.len() >= limit || bytes >= PAGE_BYTES {
+                return Ok(Listing::new(messages, last));
+            }
         }
     }
-}
 
-/// The rank after a cursor's message; where that has gone, the rank of what is due when it was.
-async fn rank_after(connections: &Connections, index: &str, after: Option<&str>) -> Result<usize, RequestError> {
-    let Some((score, member)) = after.and_then(|after| after.split_once(':')) else { return Ok(0) };
-    let rank: Option<usize> = ask(connections, redis::cmd("ZRANK").arg(index).arg(member)).await?;
-    match (rank, score.parse::<f64>()) {
-        (Some(rank), _) => Ok(rank + 1),
-        (None, Ok(score)) => {
-            ask(connections, redis::cmd("ZCOUNT").arg(index).arg("-inf").arg(format!("({score}"))).await
+    /// The rank after a cursor's message; where that has gone, the rank of what is due when it was.
+    async fn rank_after(&self, index: &str, after: Option<&str>) -> Result<usize, RequestError> {
+        let Some((score, member)) = after.and_then(|after| after.split_once(':')) else { return Ok(0) };
+        let rank: Option<usize> = self.connections.ask(redis::cmd("ZRANK").arg(index).arg(member)).await?;
+        match (rank, score.parse::<f64>()) {
+            (Some(rank), _) => Ok(rank + 1),
+            (None, Ok(score)) => {
+                self.connections.ask(redis::cmd("ZCOUNT").arg(index).arg("-inf").arg(format!("({score}"))).await
+            }
+            (None, Err(_)) => Ok(0),
         }
-        (None, Err(_)) => Ok(0),
     }
-}
 
-/// One message, read again.
-pub(super) async fn read(
-    connections: &Connections,
-    keys: &Keys,
-    indexed: Indexed,
-    handle: &Handle,
-) -> Result<Option<Listed>, RequestError> {
-    let name = handle.as_str();
-    let mut score = Cmd::new();
-    score.arg("ZSCORE").arg(indexed.index(keys)).arg(name);
-    let value = |hash: &str| {
-        let mut get = Cmd::new();
-        get.arg("HMGET").arg(hash).arg(name);
-        get
-    };
-    let commands = std::iter::once(score).chain(indexed.hashes(keys).into_iter().map(value));
-    // What HMGET answers is an array of one.
-    let mut parts = vec![Value::BulkString(name.into())];
-    for answer in connections.request(&Request::of("inspect", commands), ANSWER).await? {
-        parts.push(match answer? {
-            Value::Array(mut values) => values.pop().unwrap_or(Value::Nil),
-            Value::Double(score) => Value::BulkString(score.to_string().into()),
-            value => value,
-        });
+    /// One message, read again.
+    pub(super) async fn read_indexed(&self, indexed: Indexed, handle: &Handle) -> Result<Option<Listed>, RequestError> {
+        let name = handle.as_str();
+        let score = redis::cmd("ZSCORE").arg(indexed.index(self.keys)).arg(name).take();
+        let value = |hash| redis::cmd("HMGET").arg(hash).arg(name).take();
+        let commands = std::iter::once(score).chain(indexed.hashes(self.keys).into_iter().map(value));
+        // What HMGET answers is an array of one.
+        let mut parts = vec![Value::BulkString(name.into())];
+        for answer in self.connections.request(&Request::of("inspect", commands), ANSWER).await? {
+            parts.push(match answer? {
+                Value::Array(mut values) => values.pop().unwrap_or(Value::Nil),
+                Value::Double(score) => Value::BulkString(score.to_string().into()),
+                value => value,
+            });
+        }
+        Ok(IndexedMessage::read(Value::Array(parts)).and_then(IndexedMessage::listed))
     }
-    Ok(IndexedMessage::read(Value::Array(parts)).and_then(IndexedMessage::listed))
 }

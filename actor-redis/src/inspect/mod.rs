@@ -7,13 +7,13 @@ mod repair;
 use actor_core::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Which};
 use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
-use redis::{Cmd, FromRedisValue, Value};
+use redis::FromRedisValue;
 
 use crate::broker::RedisBroker;
-use crate::connection::{ANSWER, Connections};
+use crate::connection::Connections;
 use crate::entry::EntryId;
 use crate::error::RequestError;
-use crate::keys::{self, Level, PAUSED};
+use crate::keys::{self, Keys, Level, PAUSED};
 use crate::queue::Queue;
 use crate::request::Request;
 use crate::script::{self, Call};
@@ -22,7 +22,7 @@ use crate::script::{self, Call};
 impl Inspect for RedisBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
         let key = keys::queues(self.inner().queues.namespace());
-        let names: Vec<String> = ask(self.commands(), redis::cmd("SMEMBERS").arg(key)).await?;
+        let names: Vec<String> = self.commands().ask(redis::cmd("SMEMBERS").arg(key)).await?;
         // What is no name was put there by someone else.
         let mut queues: Vec<QueueName> = names.iter().filter_map(|name| name.parse().ok()).collect();
         queues.sort_unstable();
@@ -31,8 +31,7 @@ impl Inspect for RedisBroker {
 
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        let answer = run(self.commands(), script::count(&queue.keys)).await?;
-        let counts = script::counted(&answer).ok_or_else(|| self.commands().strange("to count"))?;
+        let counts = script::counted(self.at(&queue).run(script::count(&queue.keys)).await?);
         self.known(&queue, counts != Counts::default()).await?;
         Ok(counts)
     }
@@ -40,21 +39,21 @@ impl Inspect for RedisBroker {
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
         let queue = self.inner().queues.get(queue);
         let limit = page.limit.clamp(1, list::LONGEST_PAGE);
-        let listing = list::list(self.commands(), &queue.keys, state, page.after.as_ref(), limit).await?;
+        let listing = self.at(&queue).list(state, page.after.as_ref(), limit).await?;
         self.known(&queue, !listing.messages.is_empty()).await?;
         Ok(listing)
     }
 
     async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        Ok(list::read(self.commands(), &queue.keys, state, handle).await?)
+        Ok(self.at(&queue).read(state, handle).await?)
     }
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
         let queue = self.inner().queues.get(queue);
         let replayed = match which {
-            Which::One(handle) => repair::replay_one(self.commands(), &queue.keys, handle).await?,
-            Which::All => repair::replay_all(self.commands(), &queue.keys).await?,
+            Which::One(handle) => self.at(&queue).replay_one(handle).await?,
+            Which::All => self.at(&queue).replay_all().await?,
             _ => return Err(RequestError::Unsupported("this choice of dead letters").into()),
         };
         self.known(&queue, replayed > 0).await?;
@@ -63,12 +62,12 @@ impl Inspect for RedisBroker {
 
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        Ok(repair::delete(self.commands(), &queue.keys, state, handle).await?)
+        Ok(self.at(&queue).delete(state, handle).await?)
     }
 
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        let purged = repair::purge(self.commands(), &queue.keys, state).await?;
+        let purged = self.at(&queue).purge(state).await?;
         self.known(&queue, purged > 0).await?;
         Ok(purged)
     }
@@ -76,14 +75,14 @@ impl Inspect for RedisBroker {
     async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
         let queue = self.inner().queues.get(queue);
         // Below every lease and every mark, so that a heartbeat sees it first.
-        let () = ask(self.commands(), redis::cmd("ZADD").arg(&queue.keys.workers).arg(-1).arg(PAUSED)).await?;
+        let () = self.commands().ask(redis::cmd("ZADD").arg(&queue.keys.workers).arg(-1).arg(PAUSED)).await?;
         queue.set_paused(true);
         Ok(())
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
         let queue = self.inner().queues.get(queue);
-        let () = ask(self.commands(), redis::cmd("ZREM").arg(&queue.keys.workers).arg(PAUSED)).await?;
+        let () = self.commands().ask(redis::cmd("ZREM").arg(&queue.keys.workers).arg(PAUSED)).await?;
         queue.set_paused(false);
         Ok(())
     }
@@ -92,6 +91,10 @@ impl Inspect for RedisBroker {
 impl RedisBroker {
     fn commands(&self) -> &Connections {
         &self.inner().commands
+    }
+
+    fn at<'a>(&'a self, queue: &'a Queue) -> Inspector<'a> {
+        Inspector { connections: self.commands(), keys: &queue.keys }
     }
 
     /// Fails where nothing was found in a queue of a name that is not known.
@@ -103,22 +106,21 @@ impl RedisBroker {
         let Ok(known) = self.queues().await else { return Ok(()) };
         // What is not listed may be served all the same, where the list was lost or is forbidden to workers.
         let is_served = known.contains(&queue.name)
-            || ask::<bool>(self.commands(), redis::cmd("EXISTS").arg(&queue.keys.workers)).await?;
+            || self.commands().ask::<bool>(redis::cmd("EXISTS").arg(&queue.keys.workers)).await?;
         if is_served { Ok(()) } else { Err(BrokerError::no_such_queue(&queue.name, &known)) }
     }
 }
 
-/// Sends one command and reads its answer.
-async fn ask<T: FromRedisValue>(connections: &Connections, command: &Cmd) -> Result<T, RequestError> {
-    let answer = connections.command(command, ANSWER).await?;
-    T::from_redis_value(answer).map_err(|_| connections.strange("to a reading command"))
+/// Reads and repairs one queue.
+struct Inspector<'a> {
+    connections: &'a Connections,
+    keys: &'a Keys,
 }
 
-/// Runs one script.
-pub(crate) async fn run(connections: &Connections, call: Call) -> Result<Value, RequestError> {
-    let mut request = Request::new("inspect");
-    request.call(call);
-    connections.request(&request, ANSWER).await?.pop().unwrap_or_else(|| Err(connections.strange("to a script")))
+impl Inspector<'_> {
+    async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, RequestError> {
+        self.connections.run(Request::calling("inspect", call)).await
+    }
 }
 
 /// What names an entry of a ready stream, as `normal:1700000000000-0`.

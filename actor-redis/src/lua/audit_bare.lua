@@ -14,4 +14,4 @@ for _, member in ipairs(members) do
     found[#found + 1] = member
   end
 end
-return { #members == limit and tostring(rank + limit) or '', #members, found }
+return { #members == limit and tostring(rank + limit) or '', #members, { found } }

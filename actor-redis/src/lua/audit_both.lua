@@ -12,4 +12,4 @@ for _, member in ipairs(members) do
     found[#found + 1] = member
   end
 end
-return { cursor == '0' and '' or cursor, #members, found }
+return { cursor == '0' and '' or cursor, #members, { found } }

@@ -9,7 +9,7 @@ local limit = tonumber(ARGV[3])
 
 local last = last_delivered(stream, group)
 if not last then
-  return { '', 0, {} }
+  return { '', 0, { {} } }
 end
 
 local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
@@ -21,4 +21,4 @@ for _, entry in ipairs(entries) do
     found[#found + 1] = id
   end
 end
-return { more and entries[#entries][1] or '', #entries, found }
+return { more and entries[#entries][1] or '', #entries, { found } }

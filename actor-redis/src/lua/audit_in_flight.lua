@@ -10,7 +10,7 @@ local from = ARGV[2] == '' and '-' or '(' .. ARGV[2]
 
 local delivered = redis.pcall('XPENDING', stream, group, from, '+', limit)
 if delivered.err then
-  return { '', 0, {} }
+  return { '', 0, { {} } }
 end
 local read, found = 0, {}
 for _, line in ipairs(delivered) do
@@ -23,4 +23,4 @@ for _, line in ipairs(delivered) do
   end
 end
 local more = read < #delivered or #delivered == limit
-return { more and delivered[read][1] or '', read, found }
+return { more and delivered[read][1] or '', read, { found } }

@@ -12,4 +12,4 @@ for _, field in ipairs(fields) do
     found[#found + 1] = field
   end
 end
-return { cursor == '0' and '' or cursor, #fields, found }
+return { cursor == '0' and '' or cursor, #fields, { found } }

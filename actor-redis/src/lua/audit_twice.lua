@@ -35,4 +35,4 @@ for _, entry in ipairs(entries) do
     end
   end
 end
-return { more and entries[#entries][1] or '', #entries, scheduled, dead_lettered }
+return { more and entries[#entries][1] or '', #entries, { scheduled, dead_lettered } }

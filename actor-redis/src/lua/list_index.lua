@@ -1,6 +1,6 @@
 -- Lists messages by their index, with what belongs to them. It writes nothing.
 --
--- KEYS  scheduled, scheduled:bodies; or dead, dead:bodies, dead:reasons
+-- KEYS  scheduled, scheduled:bodies; or dead, dead:bodies, dead:reasons, dead:pruned
 -- ARGV  the rank to begin at, how many at most
 -- Returns 1 where there may be more, and for each message: its member, its score, and its value in each hash
 -- (nothing where that lacks it).
@@ -14,7 +14,7 @@ for i = 1, #members, 2 do
     break
   end
   local message = { members[i], members[i + 1] }
-  for k = 2, #KEYS do
+  for k = 2, math.min(#KEYS, 3) do
     message[k + 1] = redis.call('HMGET', KEYS[k], members[i])[1]
     note_read(message[k + 1])
   end

@@ -1,7 +1,7 @@
 -- Puts back into an index what has a body and no place in it, as if its time were now: a scheduled message is due at
 -- once, a dead letter is listed as dead-lettered now.
 --
--- KEYS  index (a sorted set), hash of bodies
+-- KEYS  scheduled, scheduled:bodies; or dead, dead:bodies, dead:reasons, dead:pruned
 -- ARGV  where to go on (a cursor), how many at most
 -- Returns where to go on ('' at the end), and how many were put back.
 
