@@ -1,14 +1,15 @@
 //! What a worker logs while async actors block every thread of its runtime.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
+mod hooked;
+
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actor_core::broker::{Broker, Enqueue, Enqueued};
-use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
-use actor_core::{BrokerError, MemoryBroker, QueueName, Worker, actor};
+use actor_core::broker::Broker;
+use actor_core::delivery::{Consumer, Delivery, Wait};
+use actor_core::{BrokerError, MemoryBroker, Worker, actor};
 use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -16,6 +17,8 @@ use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+
+use self::hooked::{Hooked, Hooks};
 
 /// Only what hangs takes so long.
 const HANGS: Duration = Duration::from_secs(30);
@@ -35,21 +38,9 @@ async fn waits() {}
 struct Impatient(MemoryBroker);
 
 #[async_trait]
-impl Broker for Impatient {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        self.0.enqueue(queue, messages).await
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.0.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.0.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.0.stopping(worker, queues).await
+impl Hooks for Impatient {
+    fn memory(&self) -> &MemoryBroker {
+        &self.0
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -59,22 +50,6 @@ impl Broker for Impatient {
             return Err(BrokerError::unknown("no answer came within 1 s"));
         }
         Ok(deliveries)
-    }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.0.recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.0.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
-        self.0.settle(by, all).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.0.deregister(worker, queues).await
     }
 }
 
@@ -136,7 +111,7 @@ fn a_runtime_that_actors_block_is_named_and_the_broker_is_not_blamed() {
     tracing::subscriber::set_global_default(logged.clone()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let broker = Arc::new(Impatient::default());
+        let broker = Arc::new(Hooked::<Impatient>::default());
         let (ran, mut runs) = unbounded_channel::<()>();
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = Worker::builder(Arc::clone(&broker)).state(ran);

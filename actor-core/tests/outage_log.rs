@@ -1,21 +1,24 @@
 //! What a worker logs of a broker that cannot be reached by all of its parts.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
+mod hooked;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actor_core::broker::{Broker, Enqueue, Enqueued};
-use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
-use actor_core::{Actor, BrokerError, MemoryBroker, QueueName, Worker, actor};
+use actor_core::broker::Broker;
+use actor_core::delivery::{Consumer, Delivery, Wait};
+use actor_core::{Actor, BrokerError, MemoryBroker, Worker, actor};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+use self::hooked::{Hooked, Hooks};
 
 #[actor(queue = "reached")]
 async fn reached() {}
@@ -33,21 +36,9 @@ struct Half {
 }
 
 #[async_trait]
-impl Broker for Half {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        self.memory.enqueue(queue, messages).await
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.memory.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.stopping(worker, queues).await
+impl Hooks for Half {
+    fn memory(&self) -> &MemoryBroker {
+        &self.memory
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -62,22 +53,6 @@ impl Broker for Half {
         }
         // What waits for long says nothing meanwhile.
         self.memory.claim(consumer, max, &Wait::new(wait.limit().min(Duration::from_millis(20)))).await
-    }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
-        self.memory.settle(by, all).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.deregister(worker, queues).await
     }
 }
 
@@ -142,7 +117,7 @@ impl Visit for Fields {
 async fn a_queue_that_cannot_be_reached_is_named_once_while_others_can() {
     let log = Log::default();
     tracing::subscriber::set_global_default(log.clone()).unwrap();
-    let broker = Arc::new(Half::default());
+    let broker = Arc::new(Hooked::<Half>::default());
     let queues = [reached::DEF.queue_name(), cut_off::DEF.queue_name()];
     let (stop, stopped) = oneshot::channel::<()>();
     let worker = Worker::builder(Arc::clone(&broker)).queues(queues);
