@@ -29,7 +29,7 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
         let (name, ty) = (wire_name(&param.name), decoded(&param.ty, borrowed));
         quote!((#name, #ty))
     });
-    let (name, options, location) = (name(&actor.args, ident), options(&actor.args), location(ident));
+    let (name, options, location) = (name(actor), options(&actor.args), location(ident));
     let queue = queue(&actor.args);
     let has_body = actor.body.is_some();
     // An error in a type points at the type.
