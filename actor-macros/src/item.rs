@@ -225,8 +225,3 @@ impl Item {
         quote!(#unused #(#docs)* #(#cfgs)* #(#deprecated)* #(#allows)* #(#rest)* #vis #sig #body)
     }
 }
-
-/// The error for an item that is not a function. The compiler has parsed it before.
-pub(crate) fn not_a_function(error: &syn::Error) -> syn::Error {
-    syn::Error::new(error.span(), format!("write `#[actor]` above a function ({error})"))
-}

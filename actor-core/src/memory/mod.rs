@@ -177,7 +177,7 @@ impl MemoryBroker {
         let slot = shared.slot(queue);
         slot.queue.tick(now);
         let value = work(slot, now);
-        let pruned = slot.pruned.add(slot.queue.take_unlogged());
+        let pruned = slot.pruned.add(std::mem::take(&mut slot.queue.unlogged));
         drop(shared);
         if let Some(pruned) = pruned {
             shielded(|| tracing::warn!(%queue, pruned, "dead letters pruned: they were too many or too old"));

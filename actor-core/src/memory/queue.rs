@@ -59,7 +59,7 @@ pub(super) struct Queue {
     in_turn: u32,
     pub(super) pruned: Option<Pruned>,
     /// How many of these are still to be logged.
-    unlogged: u64,
+    pub(super) unlogged: u64,
     /// When each worker's lease ends. A worker that is not here has none.
     leases: HashMap<WorkerId, Moment>,
     /// The workers that have begun to stop, and those that deregistered with messages in flight.
@@ -143,11 +143,6 @@ impl Queue {
             self.pruned.get_or_insert(Pruned { count: 0, since: now }).count += 1;
             self.unlogged += 1;
         }
-    }
-
-    /// How many dead letters were removed since this was asked last.
-    pub(super) fn take_unlogged(&mut self) -> u64 {
-        std::mem::take(&mut self.unlogged)
     }
 
     /// Forgets how many dead letters were removed, once a person has seen to all that were left.

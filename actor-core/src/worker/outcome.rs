@@ -9,17 +9,13 @@ use crate::failure::Next;
 /// How a delivery ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The actor returned without an error.
     Succeeded,
-    /// The run did not succeed.
     Failed(RunError),
-    /// The message could not be decoded.
     Undecodable(String),
     /// The message was too old to start.
     Expired,
     /// Its workers died too often.
     Poison {
-        /// How often.
         crashes: u32,
     },
     /// No actor of this name can run here: it is not implemented, or lacks its states.
@@ -98,14 +94,19 @@ impl Outcome {
 /// What becomes of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It ends.
     Done,
     /// It is tried again: as its next attempt after a [failure](Outcome::is_failure), else with nothing counted.
-    Reschedule { after: Duration },
+    Reschedule {
+        after: Duration,
+    },
     /// It waits for a worker that can run it, for a bounded time; nothing counts.
-    Park { after: Duration },
+    Park {
+        after: Duration,
+    },
     /// It becomes a dead letter; an attempt counts where there was one.
-    DeadLetter { why: &'static str },
+    DeadLetter {
+        why: &'static str,
+    },
     /// It is released; nothing counts.
     Release,
     /// It is no longer this worker's.
@@ -115,11 +116,9 @@ pub(crate) enum Verdict {
 /// What the decision depends on, beside the outcome.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Policy {
-    /// How often the message may be tried again.
     pub(crate) max_retries: u32,
     /// How often it was tried before this run.
     pub(crate) attempts: u32,
-    /// How many workers died with it.
     pub(crate) crashes: u32,
     /// How often it was delivered, this time included.
     pub(crate) deliveries: u64,
