@@ -51,7 +51,6 @@ impl ArgWriter {
         }
     }
 
-    /// The whole array.
     pub(crate) fn finish(mut self) -> Result<String, ArgumentError> {
         if let Some(error) = self.error {
             return Err(error);

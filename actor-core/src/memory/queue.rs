@@ -169,7 +169,6 @@ impl Queue {
         deliveries
     }
 
-    /// Hands a copy of this level over.
     fn deliver(&mut self, worker: &WorkerId, from: Key, body: Bytes, suspect: bool, now: Moment) -> Delivery {
         let Key { rank: level, number } = from;
         let (worker, delivery) = (worker.clone(), delivery(number, level, body.clone()));
@@ -323,7 +322,6 @@ impl Queue {
         Settled::Applied
     }
 
-    /// Stores a copy of a message, ready after `delay`.
     pub(super) fn store(&mut self, priority: Priority, body: Bytes, suspect: bool, delay: Duration, now: Moment) {
         if delay.is_zero() {
             self.push_ready(level(priority), body, suspect, now);

@@ -16,7 +16,6 @@ use super::service::{Service, supervise};
 use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
-/// How many heartbeats a lease has.
 const BEATS: u32 = 3;
 
 /// How much longer than this worker another may take to find the broker again: the longest pause between

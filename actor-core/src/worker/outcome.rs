@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::call::{RunError, RunResult};
 use crate::failure::Next;
+use crate::inspect::newer;
 
-/// How a delivery ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Succeeded,
@@ -43,15 +43,12 @@ impl fmt::Display for Outcome {
                 write!(f, "the worker died {crashes} times while it held this message")
             }
             Self::UnknownActor => f.write_str("no actor of this name is implemented here, with all its states"),
-            Self::NewerVersion(version) => {
-                write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
-            }
+            Self::NewerVersion(version) => f.write_str(&newer(*version)),
             Self::Deferred => f.write_str("it may not run beside what runs here now: its workers died"),
         }
     }
 }
 
-/// How much of an error is kept with its message.
 const LONGEST_ERROR: usize = 2_000;
 
 impl Outcome {
@@ -136,7 +133,6 @@ const PARKED: Duration = Duration::from_secs(300);
 /// The ceilings of the first wait of a suspect for a moment without other suspects, and of every wait.
 const DEFERRED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// Decides what becomes of a message.
 pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng) -> Verdict {
     let may_retry = |after: Duration| {
         let is_spent = policy.attempts >= policy.max_retries;

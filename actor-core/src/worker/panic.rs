@@ -55,13 +55,11 @@ pub(crate) fn shielded(log: impl FnOnce()) {
     let _ = catch(log);
 }
 
-/// Drives a future to its end, and describes its panic.
 pub(crate) async fn caught<F: Future>(run: F) -> Result<F::Output, String> {
     let mut run = std::pin::pin!(run);
     poll_fn(|cx| poll(run.as_mut(), cx)).await
 }
 
-/// Polls a future, and describes its panic.
 pub(super) fn poll<F: Future + ?Sized>(run: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Result<F::Output, String>> {
     match catch(|| run.poll(cx)) {
         Ok(polled) => polled.map(Ok),

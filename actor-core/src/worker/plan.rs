@@ -77,7 +77,6 @@ impl Plan {
     }
 }
 
-/// Why there is nothing to run.
 fn nothing_to_run(linker_drops: bool, declared: usize) -> Problem {
     if linker_drops && declared == 0 { Problem::Dropped } else { Problem::NoActor { declared } }
 }

@@ -30,7 +30,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// wait for its disk, and what a dead worker had fetched ahead may be a thousand.
 const MOST_AT_ONCE: usize = 32;
 
-/// Recovers until its session is halted.
 pub(super) struct Recover {
     pub(super) session: Arc<QueueSession>,
     pub(super) status: watch::Receiver<Status>,

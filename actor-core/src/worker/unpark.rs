@@ -20,10 +20,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// parked for as long as it takes until somebody comes.
 const MOST_SKIPPED: u32 = 3;
 
-/// How many messages one call delivers at most.
 const MOST_AT_ONCE: usize = 64;
 
-/// Unparks until its session is halted.
 pub(super) struct Unpark {
     pub(super) session: Arc<QueueSession>,
     pub(super) status: watch::Receiver<Status>,
