@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 
 use super::methods::{arguments, methods, wire_name};
 use super::{call_site, ends, location, name, outcome, queue, returned};
-use crate::args::{Args, Limit, Millis};
+use crate::args::{Args, Millis};
 use crate::item::Actor;
 use crate::owned::bare;
 use crate::written::written;
@@ -89,9 +89,9 @@ fn decoded(ty: &syn::Type, borrowed: Option<&syn::Type>) -> String {
 /// The defaults, with the options that were set assigned.
 fn options(args: &Args) -> TokenStream {
     let millis = |ms: u64| quote!(::core::time::Duration::from_millis(#ms));
-    let optional = |limit: Limit| match limit {
-        Limit::None => quote!(::core::option::Option::None),
-        Limit::Millis(ms) => {
+    let optional = |limit| match limit {
+        None => quote!(::core::option::Option::None),
+        Some(ms) => {
             let limit = millis(ms);
             quote!(::core::option::Option::Some(#limit))
         }
