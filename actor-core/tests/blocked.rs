@@ -2,9 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 mod hooked;
+mod terminal;
 
-use std::fmt::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::broker::Broker;
@@ -13,12 +13,11 @@ use actor_core::{BrokerError, MemoryBroker, Worker, actor};
 use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tokio::time::timeout;
+use tracing::Level;
 
 use self::hooked::{Hooked, Hooks};
+use self::terminal::Terminal;
 
 /// Only what hangs takes so long.
 const HANGS: Duration = Duration::from_secs(30);
@@ -53,62 +52,11 @@ impl Hooks for Impatient {
     }
 }
 
-/// Keeps what the library logs in any thread.
-#[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<(Level, String)>>>);
-
-impl Logged {
-    fn events(&self, text: &str) -> Vec<(Level, String)> {
-        self.0.lock().unwrap().iter().filter(|(_, line)| line.contains(text)).cloned().collect()
-    }
-
-    async fn until(&self, text: &str) {
-        let logged = timeout(HANGS, async {
-            while self.events(text).is_empty() {
-                sleep(Duration::from_millis(20)).await;
-            }
-        });
-        logged.await.unwrap_or_else(|_| panic!("{text:?} is not in {:?}", self.0.lock().unwrap()));
-    }
-}
-
-impl Subscriber for Logged {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("actor_core")
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push((*event.metadata().level(), line.0));
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = write!(self.0, "{}={value:?} ", field.name());
-    }
-}
-
 /// Its subscriber is the whole process's, so it is the only test here.
 #[test]
 fn a_runtime_that_actors_block_is_named_and_the_broker_is_not_blamed() {
-    let logged = Logged::default();
-    tracing::subscriber::set_global_default(logged.clone()).unwrap();
+    let terminal = Terminal::default();
+    tracing::subscriber::set_global_default(terminal.subscriber(Level::DEBUG)).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let broker = Arc::new(Hooked::<Impatient>::default());
@@ -117,26 +65,26 @@ fn a_runtime_that_actors_block_is_named_and_the_broker_is_not_blamed() {
         let worker = Worker::builder(Arc::clone(&broker)).state(ran);
         // Not on a thread that the actors block.
         let (ended, ()) = tokio::join!(worker.run_until(async { drop(stopped.await) }), async {
-            logged.until("worker live").await;
+            terminal.until(1, "worker live").await;
             let mut sent = Vec::new();
             for _ in 0..4 {
                 sent.push(blocks.send_with(&broker).await.unwrap());
             }
-            logged.until("runtime blocked").await;
-            logged.until("runtime runs again").await;
-            logged.until("no answer while the runtime was blocked").await;
+            terminal.until(1, "runtime blocked").await;
+            terminal.until(1, "runtime runs again").await;
+            terminal.until(1, "no answer while the runtime was blocked").await;
             for _ in 0..4 {
                 timeout(HANGS, runs.recv()).await.unwrap().unwrap();
             }
             drop(stop);
-            let (level, warning) = &logged.events("runtime blocked")[0];
-            assert_eq!(*level, Level::WARN);
+            let warning = &terminal.lines("runtime blocked")[0];
+            assert!(warning.contains("WARN"), "{warning}");
             let named = sent.iter().filter(|sent| warning.contains(&format!("blocks {}", sent.id()))).count();
             assert!((1..=2).contains(&named), "one on each thread at most: {warning}");
             assert!(warning.contains("plain `fn`") && warning.contains("spawn_blocking"), "{warning}");
         });
         ended.unwrap();
     });
-    let blamed = logged.events("broker");
-    assert!(blamed.iter().all(|(level, _)| *level == Level::DEBUG), "{blamed:?}");
+    let blamed = terminal.lines("broker");
+    assert!(blamed.iter().all(|line| line.contains("DEBUG")), "{blamed:?}");
 }

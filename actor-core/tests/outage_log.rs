@@ -2,10 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
 mod hooked;
+mod terminal;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actor_core::broker::Broker;
@@ -13,12 +13,10 @@ use actor_core::delivery::{Consumer, Delivery, Wait};
 use actor_core::{Actor, BrokerError, MemoryBroker, Worker, actor};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tokio::time::sleep;
 
 use self::hooked::{Hooked, Hooks};
+use self::terminal::Terminal;
 
 #[actor(queue = "reached")]
 async fn reached() {}
@@ -56,67 +54,16 @@ impl Hooks for Half {
     }
 }
 
-/// Hears what is logged at INFO and above, in every thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn of_the_broker(&self) -> Vec<String> {
-        let lines = self.0.lock().unwrap();
-        lines.iter().filter(|line| line.contains("broker")).cloned().collect()
-    }
-
-    async fn until(&self, count: usize) -> Vec<String> {
-        let lines = timeout(Duration::from_secs(30), async {
-            while self.of_the_broker().len() < count {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        lines.await.unwrap_or_else(|_| panic!("only {:?} was logged", self.of_the_broker()));
-        self.of_the_broker()
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= tracing::Level::INFO
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let queue = fields.0.get("queue").map(|queue| format!(" queue={queue}")).unwrap_or_default();
-        let line = format!("{} {}{queue}", event.metadata().level(), fields.0["message"]);
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[derive(Default)]
-struct Fields(BTreeMap<&'static str, String>);
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
-}
-
 /// Its subscriber is the whole process's, so it is the only test here.
 #[tokio::test]
 async fn a_queue_that_cannot_be_reached_is_named_once_while_others_can() {
-    let log = Log::default();
-    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let terminal = Terminal::default();
+    tracing::subscriber::set_global_default(terminal.subscriber(tracing::Level::INFO)).unwrap();
+    let logged = async |count: usize, level: &str, text: &str| {
+        let lines = terminal.until(count, "broker").await;
+        assert_eq!(lines.len(), count, "{lines:?}");
+        assert!(lines[count - 1].contains(&format!("{level} ")) && lines[count - 1].contains(text), "{lines:?}");
+    };
     let broker = Arc::new(Hooked::<Half>::default());
     let queues = [reached::DEF.queue_name(), cut_off::DEF.queue_name()];
     let (stop, stopped) = oneshot::channel::<()>();
@@ -125,13 +72,13 @@ async fn a_queue_that_cannot_be_reached_is_named_once_while_others_can() {
         while broker.claims.load(Ordering::SeqCst) < 5 {
             sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(log.of_the_broker(), ["WARN broker unreachable queue=cut_off"]);
+        logged(1, "WARN", "broker unreachable queue=cut_off").await;
         broker.mended.store(true, Ordering::SeqCst);
-        assert_eq!(log.until(2).await[1..], ["INFO broker reachable again"]);
+        logged(2, "INFO", "broker reachable again").await;
         broker.refuses.store(true, Ordering::SeqCst);
-        assert_eq!(log.until(3).await[2..], ["ERROR broker refuses queue=cut_off"]);
+        logged(3, "ERROR", "broker refuses queue=cut_off").await;
         broker.refuses.store(false, Ordering::SeqCst);
-        assert_eq!(log.until(4).await[3..], ["INFO broker refuses no longer queue=cut_off"]);
+        logged(4, "INFO", "broker refuses no longer queue=cut_off").await;
         drop(stop);
     });
     ended.unwrap();
