@@ -1,7 +1,5 @@
 //! Reads the function below `#[actor]`, and collects all errors in it.
 
-use std::ops::Deref;
-
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
@@ -35,18 +33,13 @@ pub(crate) enum Form {
 
 /// A function with what its options and its parameters say.
 pub(crate) struct Actor {
-    pub(crate) item: Item,
+    pub(crate) attrs: Attrs,
+    pub(crate) vis: Visibility,
+    pub(crate) sig: Signature,
+    pub(crate) body: Option<TokenStream>,
     pub(crate) form: Form,
     pub(crate) params: Vec<Param>,
     pub(crate) args: Args,
-}
-
-impl Deref for Actor {
-    type Target = Item;
-
-    fn deref(&self) -> &Item {
-        &self.item
-    }
 }
 
 impl Parse for Item {
@@ -90,11 +83,12 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
     let params: Vec<Param> = item.sig.inputs.iter().filter_map(check).collect();
     check_defaults(&params, errors);
     owned::check_return(&item.sig.output, errors);
-    let mut actor = Actor { item, form, params, args };
+    let Item { attrs, vis, sig, body } = item;
+    let mut actor = Actor { attrs, vis, sig, body, form, params, args };
     if errors.len() > before {
         return Err(Box::new(actor));
     }
-    actor.item.sig.inputs.iter_mut().for_each(strip);
+    actor.sig.inputs.iter_mut().for_each(strip);
     Ok(actor)
 }
 
@@ -209,7 +203,7 @@ fn returns_nothing(output: &ReturnType) -> bool {
     }
 }
 
-impl Item {
+impl Actor {
     /// The plain function, without the macro's own attributes and with some body, so that what it uses
     /// counts as used. Nothing if rustc would report the error again.
     pub(crate) fn plain(&self, vis: &Visibility) -> TokenStream {

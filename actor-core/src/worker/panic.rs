@@ -80,9 +80,7 @@ fn describe(payload: &(dyn Any + Send)) -> String {
 }
 
 /// A future whose panics become errors, also those of what it holds when it is dropped.
-pub(crate) struct Caught<F>(Option<Pin<Box<F>>>)
-where
-    F: Future + ?Sized;
+pub(crate) struct Caught<F: Future + ?Sized>(Option<Pin<Box<F>>>);
 
 impl<F: Future + ?Sized> Caught<F> {
     pub(crate) fn new(run: Pin<Box<F>>) -> Self {
