@@ -156,23 +156,13 @@ pub fn actor_future_must_be_send<F: Future<Output = Result<(), RunError>> + Send
 }
 
 /// The code of an implementation: decodes the arguments, runs the body and returns the outcome.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[doc(hidden)]
-#[allow(missing_debug_implementations)]
 pub enum Handler {
     /// An `async fn`: polled on the runtime.
     Async(fn(Call) -> Running),
     /// A plain `fn`: run on a thread of the worker.
     Blocking(fn(Call) -> Result<(), RunError>),
-}
-
-impl fmt::Debug for Handler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Async(_) => "async",
-            Self::Blocking(_) => "blocking",
-        })
-    }
 }
 
 /// The options of an actor's messages, as set by `#[actor(..)]`. A message may override most of them.

@@ -5,15 +5,13 @@
 
 mod argument;
 
-use std::fmt;
-
 use serde::de::value::Error as MissingError;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor};
 
 pub use self::argument::Borrowed;
 use self::argument::{Argument, OwnedArgument};
 use crate::call::RunError;
-use crate::size::Size;
+use crate::size::debug_by_size;
 use crate::strict;
 
 /// Writes a message's arguments.
@@ -24,13 +22,7 @@ pub struct ArgWriter {
     error: Option<ArgumentError>,
 }
 
-impl fmt::Debug for ArgWriter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, count, error } = self;
-        let text = Size(text.len());
-        f.debug_struct("ArgWriter").field("text", &text).field("count", count).field("error", error).finish()
-    }
-}
+debug_by_size!(ArgWriter { text, count, error });
 
 impl ArgWriter {
     /// An empty list.
@@ -59,7 +51,6 @@ impl ArgWriter {
         }
     }
 
-    /// The whole array.
     pub(crate) fn finish(mut self) -> Result<String, ArgumentError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -226,7 +217,7 @@ impl<'de> Deserializer<'de> for Missing {
 mod tests {
     use super::*;
 
-    fn error<T: fmt::Debug>(result: Result<T, RunError>) -> String {
+    fn error<T: std::fmt::Debug>(result: Result<T, RunError>) -> String {
         match result {
             Err(RunError::Arguments(what)) => what,
             other => panic!("expected an argument error, got {other:?}"),

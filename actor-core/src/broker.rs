@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
-use crate::size::Size;
+use crate::size::debug_by_size;
 use crate::{BrokerError, MessageId, Priority, QueueName};
 
 /// A storage of messages that delivers them to workers.
@@ -167,18 +167,7 @@ pub struct Enqueue {
     pub delay: Duration,
 }
 
-impl fmt::Debug for Enqueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, priority, body, delay } = self;
-        let mut shown = f.debug_struct("Enqueue");
-        shown
-            .field("id", id)
-            .field("priority", priority)
-            .field("body", &Size(body.len()))
-            .field("delay", delay)
-            .finish()
-    }
-}
+debug_by_size!(Enqueue { body, id, priority, delay });
 
 impl Enqueue {
     /// A message that is ready at once.

@@ -34,11 +34,9 @@ struct Inner {
     states: Arc<States>,
     /// Ends this run with its worker's others.
     worker: Arc<Stop>,
-    /// Ends this run.
     own: Signal,
 }
 
-/// What a run knows of its message and of itself.
 #[derive(Debug)]
 pub(crate) struct RunInfo {
     pub(crate) id: MessageId,
@@ -203,7 +201,6 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Asks actors to end.
     pub(crate) fn signal(&self, reason: Cancellation) {
         self.asked.raise(reason);
     }

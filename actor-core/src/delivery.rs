@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::QueueName;
-use crate::size::Size;
+use crate::size::debug_by_size;
 
 /// One session of a worker process: its name, and an id that no other session has.
 ///
@@ -85,15 +85,7 @@ pub struct Delivery {
     pub interruptions: u32,
 }
 
-impl fmt::Debug for Delivery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { receipt, body, rank, crashes, interruptions } = self;
-        let body = Size(body.len());
-        let mut shown = f.debug_struct("Delivery");
-        shown.field("receipt", receipt).field("body", &body).field("rank", rank);
-        shown.field("crashes", crashes).field("interruptions", interruptions).finish()
-    }
-}
+debug_by_size!(Delivery { body, receipt, rank, crashes, interruptions });
 
 impl Delivery {
     /// A first delivery of a copy.

@@ -16,95 +16,50 @@ use crate::{BrokerError, QueueName};
 /// Has `$broker` hand every call on to the broker that `$inner` returns. `$note` sees what is enqueued.
 macro_rules! forward {
     ([$($T:ident)?] $broker:ty => $inner:path $(, $note:path)?) => {
-        #[async_trait]
-        impl<$($T: Broker + ?Sized)?> Broker for $broker {
-            async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-                $($note(self, &messages);)?
-                $inner(self).enqueue(queue, messages).await
+        forward! { [$($T)?] Broker for $broker => $inner,
+            {
+                async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
+                    $($note(self, &messages);)?
+                    $inner(self).enqueue(queue, messages).await
+                }
             }
-
-            async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-                $inner(self).register(worker, queues, lease).await
-            }
-
-            async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-                $inner(self).renew(worker, queues, lease).await
-            }
-
-            async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-                $inner(self).stopping(worker, queues).await
-            }
-
-            async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-                $inner(self).claim(consumer, max, wait).await
-            }
-
-            async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-                $inner(self).recover(consumer, max, grace).await
-            }
-
-            async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-                $inner(self).unpark(consumer, abilities, max).await
-            }
-
-            async fn settle(
-                &self,
-                consumer: &Consumer,
-                settlements: &[(Receipt, Settlement)],
-            ) -> Vec<Result<Settled, BrokerError>> {
-                $inner(self).settle(consumer, settlements).await
-            }
-
-            async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-                $inner(self).deregister(worker, queues).await
-            }
-
-            fn now(&self) -> SystemTime {
-                $inner(self).now()
-            }
-
-            fn max_message_bytes(&self) -> usize {
-                $inner(self).max_message_bytes()
-            }
+            async fn register(worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError>;
+            async fn renew(worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError>;
+            async fn stopping(worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
+            async fn claim(consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError>;
+            async fn recover(consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
+            async fn unpark(consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError>;
+            async fn settle(consumer: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>>;
+            async fn deregister(worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
+            fn now() -> SystemTime;
+            fn max_message_bytes() -> usize;
         }
-
+        forward! { [$($T)?] Inspect for $broker => $inner, {}
+            async fn queues() -> Result<Vec<QueueName>, BrokerError>;
+            async fn counts(queue: &QueueName) -> Result<Counts, BrokerError>;
+            async fn list(queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError>;
+            async fn read(queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError>;
+            async fn replay(queue: &QueueName, which: Which) -> Result<u64, BrokerError>;
+            async fn delete(queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError>;
+            async fn purge(queue: &QueueName, state: State) -> Result<u64, BrokerError>;
+            async fn pause(queue: &QueueName) -> Result<(), BrokerError>;
+            async fn resume(queue: &QueueName) -> Result<(), BrokerError>;
+        }
+    };
+    (
+        [$($T:ident)?] $seam:ident for $broker:ty => $inner:path, {$($own:tt)*}
+        $(async fn $method:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*
+        $(fn $read:ident() -> $value:ty;)*
+    ) => {
         #[async_trait]
-        impl<$($T: Inspect + ?Sized)?> Inspect for $broker {
-            async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
-                $inner(self).queues().await
-            }
-
-            async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError> {
-                $inner(self).counts(queue).await
-            }
-
-            async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
-                $inner(self).list(queue, state, page).await
-            }
-
-            async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
-                $inner(self).read(queue, state, handle).await
-            }
-
-            async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
-                $inner(self).replay(queue, which).await
-            }
-
-            async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
-                $inner(self).delete(queue, state, handle).await
-            }
-
-            async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
-                $inner(self).purge(queue, state).await
-            }
-
-            async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
-                $inner(self).pause(queue).await
-            }
-
-            async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
-                $inner(self).resume(queue).await
-            }
+        impl<$($T: $seam + ?Sized)?> $seam for $broker {
+            $($own)*
+            $(async fn $method(&self, $($arg: $type),*) -> $answer {
+                $inner(self).$method($($arg),*).await
+            })*
+            $(fn $read(&self) -> $value {
+                $inner(self).$read()
+            })*
         }
     };
 }

@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(feature = "worker")]
+pub(crate) use self::stored::newer;
 pub use self::stored::{DecodeError, Parked, StoredMessage};
 use crate::{BrokerError, QueueName};
 

@@ -51,7 +51,6 @@ pub fn on_send<E: Into<Refusal>>(hook: impl Fn(&mut OutgoingMessage<'_>) -> Resu
     *hooks = hooks.iter().cloned().chain([hook]).collect();
 }
 
-/// Has every hook see a message.
 pub(crate) fn apply(message: &mut Outgoing) -> Result<(), SendError> {
     let Some(hooks) = HOOKS.get() else { return Ok(()) };
     // Cloned, since a hook may send.

@@ -57,7 +57,7 @@ pub fn implementations() -> impl Iterator<Item = &'static ImplementationDef> {
 ///
 /// Names each actor that is declared or implemented twice, with both places.
 pub fn check() -> Result<(), RegistryError> {
-    problems(actors(), implementations())
+    RegistryError::of(problems(actors(), implementations()))
 }
 
 /// Checks the same as [`check`], and that each linked actor is implemented. For a test of the worker's
@@ -68,50 +68,37 @@ pub fn check() -> Result<(), RegistryError> {
 /// As for [`check`]. It also names each actor that has no implementation.
 pub fn check_complete() -> Result<(), RegistryError> {
     check()?;
-    let missing: Vec<Problem> = actors()
-        .filter(|def| !implementations().any(|implementation| implementation.actor.name == def.name))
-        .map(|def| Problem::Missing { actor: def.name, at: def.at })
-        .collect();
-    RegistryError::of(missing)
+    let missing = actors().filter(|def| !implementations().any(|found| found.actor.name == def.name));
+    RegistryError::of(missing.map(|def| Problem::Missing { actor: def.name, at: def.at }).collect())
 }
 
-/// Checks any set of actors.
+/// What is wrong with any set of actors.
 pub(crate) fn problems(
     actors: impl Iterator<Item = &'static ActorDef>,
     implementations: impl Iterator<Item = &'static ImplementationDef>,
-) -> Result<(), RegistryError> {
-    let mut problems = Vec::new();
-    let declared = actors.map(|def| (def.name, def.at));
-    for (actor, places) in contradictions(declared) {
-        problems.push(Problem::DeclaredTwice { actor, places });
-    }
-    let declared_twice: Vec<_> = problems.iter().map(Problem::actor).collect();
-    let implemented = implementations.map(|implementation| (implementation.actor.name, implementation.at));
-    for (actor, places) in contradictions(implemented) {
-        // A second declaration with a body is one mistake, and reported once.
-        if !declared_twice.contains(&actor) {
-            problems.push(Problem::ImplementedTwice { actor, places });
-        }
-    }
-    RegistryError::of(problems)
+) -> Vec<Problem> {
+    let declared = contradictions(actors.map(|def| (def.name, def.at)));
+    let mut implemented = contradictions(implementations.map(|found| (found.actor.name, found.at)));
+    // A second declaration with a body is one mistake, and reported once.
+    implemented.retain(|actor, _| !declared.contains_key(actor));
+    let declared = declared.into_iter().map(|(actor, places)| Problem::DeclaredTwice { actor, places });
+    let implemented = implemented.into_iter().map(|(actor, places)| Problem::ImplementedTwice { actor, places });
+    declared.chain(implemented).collect()
 }
 
 /// The names with more than one place. Equal places are one: a crate whose dev-dependency depends on it
 /// is linked twice into its own tests.
-fn contradictions(
-    named: impl Iterator<Item = (&'static str, Location)>,
-) -> impl Iterator<Item = (&'static str, Vec<Location>)> {
-    let mut places: BTreeMap<&'static str, Vec<Location>> = BTreeMap::new();
+fn contradictions(named: impl Iterator<Item = (&'static str, Location)>) -> BTreeMap<&'static str, Vec<Location>> {
+    let mut all: BTreeMap<&'static str, Vec<Location>> = BTreeMap::new();
     for (name, at) in named {
-        let known = places.entry(name).or_default();
-        if !known.contains(&at) {
-            known.push(at);
+        let places = all.entry(name).or_default();
+        if !places.contains(&at) {
+            places.push(at);
+            places.sort_by_key(|at| (at.krate, at.version, at.file, at.line));
         }
     }
-    places.into_iter().filter(|(_, places)| places.len() > 1).map(|(name, mut places)| {
-        places.sort_by_key(|at| (at.krate, at.version, at.file, at.line));
-        (name, places)
-    })
+    all.retain(|_, places| places.len() > 1);
+    all
 }
 
 /// What is wrong with the linked actors.
@@ -123,16 +110,10 @@ impl RegistryError {
     fn of(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
-
-    /// Each problem.
-    pub(crate) fn into_problems(self) -> Vec<Problem> {
-        self.0
-    }
 }
 
 debug_as_shown!(RegistryError);
 
-/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("actor `{actor}` is declared twice:{}", list(places))]
@@ -141,16 +122,6 @@ pub(crate) enum Problem {
     ImplementedTwice { actor: &'static str, places: Vec<Location> },
     #[error("actor `{actor}` has no implementation: it is declared at {at}")]
     Missing { actor: &'static str, at: Location },
-}
-
-impl Problem {
-    fn actor(&self) -> &'static str {
-        match self {
-            Self::DeclaredTwice { actor, .. } | Self::ImplementedTwice { actor, .. } | Self::Missing { actor, .. } => {
-                actor
-            }
-        }
-    }
 }
 
 fn list(places: &[Location]) -> String {
@@ -168,7 +139,7 @@ mod tests {
     }
 
     fn check(actors: &[&'static ActorDef]) -> Result<(), RegistryError> {
-        problems(actors.iter().copied(), std::iter::empty())
+        RegistryError::of(problems(actors.iter().copied(), std::iter::empty()))
     }
 
     #[test]

@@ -11,6 +11,22 @@ impl fmt::Debug for Size {
     }
 }
 
+/// Has a struct's debug output show what it holds by its size.
+macro_rules! debug_by_size {
+    ($name:ident { $body:ident, $($field:ident),* }) => {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let Self { $body, $($field),* } = self;
+                let mut shown = f.debug_struct(stringify!($name));
+                $(shown.field(stringify!($field), $field);)*
+                shown.field(stringify!($body), &$crate::size::Size($body.len())).finish()
+            }
+        }
+    };
+}
+
+pub(crate) use debug_by_size;
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

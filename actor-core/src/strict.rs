@@ -82,7 +82,6 @@ impl Writer {
     }
 }
 
-/// An array or object that is being written.
 struct Compound<'a> {
     writer: &'a mut Writer,
     levels: usize,

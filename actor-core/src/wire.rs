@@ -93,33 +93,15 @@ impl<'a> Envelope<'a> {
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Undecodable> {
         // Checked for the whole body, so that what decodes can also be rewritten: serde_json alone
         // reads over bad UTF-8 in a member it does not know, and takes an array for an object.
-        let text = std::str::from_utf8(body).map_err(|error| {
-            Undecodable::Invalid(format!("the message cannot be decoded: it is not UTF-8: {error}"))
-        })?;
+        let text = std::str::from_utf8(body).map_err(|error| undecodable(&format!("it is not UTF-8: {error}")))?;
         if !text.trim_ascii_start().starts_with('{') {
-            return Err(Undecodable::Invalid("the message cannot be decoded: it is not a JSON object".to_owned()));
+            return Err(undecodable("it is not a JSON object"));
         }
         match serde_json::from_str::<Self>(text) {
             Ok(envelope) if envelope.v > VERSION => Err(Undecodable::Newer(envelope.v.into())),
             Ok(envelope) if envelope.v > 0 => Ok(envelope),
-            Ok(_) => Err(Undecodable::Invalid("the message cannot be decoded: version 0 never was".to_owned())),
-            Err(error) => Err(Self::diagnose(text, &error)),
-        }
-    }
-
-    #[inline(never)]
-    fn diagnose(text: &str, error: &serde_json::Error) -> Undecodable {
-        #[derive(Deserialize)]
-        struct Version {
-            v: u64,
-        }
-        match serde_json::from_str::<Version>(text) {
-            Ok(Version { v }) if v > u64::from(VERSION) => Undecodable::Newer(v),
-            _ => {
-                // It may quote a member of any length.
-                let error = error.to_string().chars().take(LONGEST_REASON).collect::<String>();
-                Undecodable::Invalid(format!("the message cannot be decoded: {error}"))
-            }
+            Ok(_) => Err(undecodable("version 0 never was")),
+            Err(error) => Err(diagnose(text, &error)),
         }
     }
 
@@ -155,6 +137,23 @@ impl<'a> Envelope<'a> {
         body.push(b'}');
         body.into()
     }
+}
+
+#[inline(never)]
+fn diagnose(text: &str, error: &serde_json::Error) -> Undecodable {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u64,
+    }
+    match serde_json::from_str::<Version>(text) {
+        Ok(Version { v }) if v > u64::from(VERSION) => Undecodable::Newer(v),
+        // It may quote a member of any length.
+        _ => undecodable(&error.to_string().chars().take(LONGEST_REASON).collect::<String>()),
+    }
+}
+
+fn undecodable(why: &str) -> Undecodable {
+    Undecodable::Invalid(format!("the message cannot be decoded: {why}"))
 }
 
 /// Appends a member to an object, where it has a value.

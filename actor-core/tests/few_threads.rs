@@ -4,12 +4,12 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // A test's name is its document.
 
+mod terminal;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actor_core::delivery::WorkerId;
@@ -18,11 +18,15 @@ use actor_core::{Actor, Broker, Cancellation, Context, Inspect, MemoryBroker, Wo
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::Level;
+
+use self::terminal::Terminal;
 
 /// Set in the process under test.
 const HERE: &str = "ACTOR_TEST_FEW_THREADS";
+
+/// In the warning of a refused thread.
+const REFUSED: &str = "no thread for";
 
 /// Only what hangs takes so long.
 const HANGS: Duration = Duration::from_secs(30);
@@ -94,34 +98,6 @@ fn is_here() -> bool {
     std::env::var_os(HERE).is_some()
 }
 
-/// Counts the warnings that name a refused thread, in every thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<AtomicUsize>);
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() == tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        if format!("{event:?}").contains("no thread for") {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
 async fn next(reported: &mut UnboundedReceiver<String>) -> String {
     timeout(HANGS, reported.recv()).await.expect("nothing runs").unwrap()
 }
@@ -133,8 +109,8 @@ fn what_gets_no_thread_is_released_with_nothing_counted_and_runs_later() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let warnings = Warnings::default();
-        tracing::subscriber::set_global_default(warnings.clone()).unwrap();
+        let terminal = Terminal::default();
+        tracing::subscriber::set_global_default(terminal.subscriber(Level::WARN)).unwrap();
         let broker = MemoryBroker::new();
         let queues = [plain::DEF.queue_name(), holds_on::DEF.queue_name()];
         let (reports, mut reported) = unbounded_channel::<String>();
@@ -159,7 +135,7 @@ fn what_gets_no_thread_is_released_with_nothing_counted_and_runs_later() {
                 let token: u32 = token.parse().unwrap();
                 assert!((2..15).contains(&token), "it was claimed {token} times in 3.5 s");
             }
-            assert_eq!(warnings.0.load(Ordering::SeqCst), 1, "warnings");
+            assert_eq!(terminal.lines(REFUSED).len(), 1, "warnings");
             drop(stop);
         });
         ended.unwrap();
@@ -174,8 +150,8 @@ fn a_worker_that_lost_its_lease_waits_until_it_gets_a_thread_for_the_next() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let warnings = Warnings::default();
-        tracing::subscriber::set_global_default(warnings.clone()).unwrap();
+        let terminal = Terminal::default();
+        tracing::subscriber::set_global_default(terminal.subscriber(Level::WARN)).unwrap();
         let broker = MemoryBroker::new();
         let queue = holds_on::DEF.queue_name();
         let (reports, mut reported) = unbounded_channel::<String>();
@@ -187,27 +163,19 @@ fn a_worker_that_lost_its_lease_waits_until_it_gets_a_thread_for_the_next() {
             let holder = delivered.messages[0].worker.clone().expect("it is in flight");
             broker.deregister(&WorkerId::from_text(&holder), std::slice::from_ref(&queue)).await.unwrap();
         };
-        let warned = async |times: usize| {
-            let waited = timeout(HANGS, async {
-                while warnings.0.load(Ordering::SeqCst) < times {
-                    sleep(Duration::from_millis(5)).await;
-                }
-            });
-            waited.await.expect("it does not say that it has no thread");
-        };
         let test = async {
             holds_on.send_with(&broker).await.unwrap();
             assert_eq!(next(&mut reported).await, "held");
             ask("refuse");
             declare_dead().await;
-            warned(1).await;
+            terminal.until(1, REFUSED).await;
             sleep(Duration::from_millis(500)).await; // That it says no more has no event.
-            assert_eq!(warnings.0.load(Ordering::SeqCst), 1, "warnings");
+            assert_eq!(terminal.lines(REFUSED).len(), 1, "warnings");
             ask("allow");
             assert_eq!(next(&mut reported).await, "held");
             ask("refuse");
             declare_dead().await;
-            warned(2).await;
+            terminal.until(2, REFUSED).await;
             // Without a lease it can be stopped all the same.
             drop(stop);
         };

@@ -1,16 +1,19 @@
 //! What a broker delivers after its worker was asked to stop.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
+mod hooked;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::broker::{Broker, Enqueue, Enqueued};
-use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
-use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, QueueName, Worker, actor};
+use actor_core::broker::Broker;
+use actor_core::delivery::{Consumer, Delivery, Wait, WorkerId};
+use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, Worker, actor};
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
+
+use self::hooked::{Hooked, Hooks};
 
 /// Only what hangs takes so long.
 const HANGS: Duration = Duration::from_secs(30);
@@ -29,25 +32,9 @@ struct Late {
 }
 
 #[async_trait]
-impl Broker for Late {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        self.memory.enqueue(queue, messages).await
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.memory.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.stopping(worker, queues).await
-    }
-
-    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.claim(consumer, max, wait).await
+impl Hooks for Late {
+    fn memory(&self) -> &MemoryBroker {
+        &self.memory
     }
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
@@ -58,23 +45,11 @@ impl Broker for Late {
         }
         Ok(recovered)
     }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
-        self.memory.settle(by, all).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.deregister(worker, queues).await
-    }
 }
 
 #[tokio::test]
 async fn what_is_recovered_while_the_worker_stops_never_begins_here() {
-    let broker = Arc::new(Late::default());
+    let broker = Arc::new(Hooked::<Late>::default());
     let queue = late::DEF.queue_name();
     late.send_with(&broker).await.unwrap();
     // A worker that dies with it.

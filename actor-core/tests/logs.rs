@@ -1,8 +1,8 @@
 //! What a worker logs, as it stands in a terminal.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+mod terminal;
+
 use std::time::Duration;
 
 use actor_core::{Failure, MemoryBroker, Worker, actor};
@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Level};
+
+use self::terminal::Terminal;
 
 /// Only what hangs takes so long.
 const HANGS: Duration = Duration::from_secs(30);
@@ -37,46 +39,12 @@ async fn held(#[state] began: &UnboundedSender<()>) {
     std::future::pending::<()>().await;
 }
 
-/// What is logged by this thread.
-#[derive(Clone, Default)]
-struct Terminal(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Terminal {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Terminal {
-    fn lines(&self, text: &str) -> Vec<String> {
-        let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        all.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
-    }
-
-    async fn until(&self, count: usize, text: &str) -> Vec<String> {
-        let logged = timeout(HANGS, async {
-            while self.lines(text).len() < count {
-                sleep(Duration::from_millis(2)).await;
-            }
-        });
-        logged.await.unwrap_or_else(|_| panic!("{text:?} is not in {:#?}", self.lines("")));
-        self.lines(text)
-    }
-}
-
 /// Runs a worker of one queue on this thread, beside a test.
 async fn logs(level: Level, queue: &str, test: impl AsyncFnOnce(&MemoryBroker, &Terminal)) -> Terminal {
     // With a single subscriber, tracing asks whatever thread first comes by whether anybody listens there.
     let _second = Dispatch::new(NoSubscriber::new());
     let terminal = Terminal::default();
-    let writer = terminal.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_max_level(level).with_writer(move || writer.clone());
-    let _listening = tracing::subscriber::set_default(subscriber.finish());
+    let _listening = tracing::subscriber::set_default(terminal.subscriber(level));
     let broker = MemoryBroker::new();
     let (stop, stopped) = oneshot::channel::<()>();
     let (began, mut begins) = unbounded_channel::<()>();

@@ -1,8 +1,8 @@
 //! What the in-process broker promises beyond the seam.
 
-use std::io::Write;
+mod terminal;
+
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
@@ -10,6 +10,8 @@ use actor_core::delivery::{Consumer, Wait, WorkerId};
 use actor_core::inspect::{Cursor, Handle, Inspect, Page, State, Which};
 use actor_core::settlement::Outcome;
 use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
+
+use self::terminal::Terminal;
 
 /// Longer than any test.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -196,29 +198,10 @@ async fn pruned(broker: &MemoryBroker) -> (u64, Option<SystemTime>) {
     (counts.pruned, counts.pruned_since)
 }
 
-/// What was logged on this thread.
-fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let writer = Arc::clone(&log);
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Shared(Arc::clone(&writer)));
-    (log, tracing::subscriber::set_default(subscriber.finish()))
-}
-
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("it does everything").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn dead_letters_over_the_bound_and_too_old_ones_leave_a_trace_until_a_person_has_seen_to_the_rest() {
-    let (log, _here) = log();
+    let terminal = Terminal::default();
+    let _here = tracing::subscriber::set_default(terminal.subscriber(tracing::Level::INFO));
     let hundred = NonZeroU64::new(100).expect("it does everything");
     let broker = MemoryBroker::new().with_dead_letters(Duration::from_secs(3600), hundred);
     dead_letter(&broker, 100).await;
@@ -229,9 +212,9 @@ async fn dead_letters_over_the_bound_and_too_old_ones_leave_a_trace_until_a_pers
     assert!(since.is_some_and(|since| since <= broker.now()));
     broker.advance(Duration::from_secs(3601));
     assert_eq!(pruned(&broker).await, (150, since));
-    let text = String::from_utf8(log.lock().expect("it does everything").clone()).expect("it does everything");
-    assert_eq!(text.matches("dead letters pruned").count(), 1, "{text}");
-    assert!(text.contains("WARN") && text.contains("queue=memory pruned=50"), "{text}");
+    let lines = terminal.lines("dead letters pruned");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("queue=memory pruned=50"), "{lines:?}");
     // None is left, but no person has seen to that.
     assert_eq!(broker.counts(&queue()).await.expect("it does everything").dead, 0);
     dead_letter(&broker, 1).await;

@@ -1,21 +1,22 @@
 //! What a worker logs of a broker that cannot be reached by all of its parts.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
-use std::collections::BTreeMap;
+mod hooked;
+mod terminal;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actor_core::broker::{Broker, Enqueue, Enqueued};
-use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
-use actor_core::{Actor, BrokerError, MemoryBroker, QueueName, Worker, actor};
+use actor_core::broker::Broker;
+use actor_core::delivery::{Consumer, Delivery, Wait};
+use actor_core::{Actor, BrokerError, MemoryBroker, Worker, actor};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tokio::time::sleep;
+
+use self::hooked::{Hooked, Hooks};
+use self::terminal::Terminal;
 
 #[actor(queue = "reached")]
 async fn reached() {}
@@ -33,21 +34,9 @@ struct Half {
 }
 
 #[async_trait]
-impl Broker for Half {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        self.memory.enqueue(queue, messages).await
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.memory.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.stopping(worker, queues).await
+impl Hooks for Half {
+    fn memory(&self) -> &MemoryBroker {
+        &self.memory
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
@@ -63,86 +52,19 @@ impl Broker for Half {
         // What waits for long says nothing meanwhile.
         self.memory.claim(consumer, max, &Wait::new(wait.limit().min(Duration::from_millis(20)))).await
     }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
-        self.memory.settle(by, all).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.deregister(worker, queues).await
-    }
-}
-
-/// Hears what is logged at INFO and above, in every thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn of_the_broker(&self) -> Vec<String> {
-        let lines = self.0.lock().unwrap();
-        lines.iter().filter(|line| line.contains("broker")).cloned().collect()
-    }
-
-    async fn until(&self, count: usize) -> Vec<String> {
-        let lines = timeout(Duration::from_secs(30), async {
-            while self.of_the_broker().len() < count {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        lines.await.unwrap_or_else(|_| panic!("only {:?} was logged", self.of_the_broker()));
-        self.of_the_broker()
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= tracing::Level::INFO
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let queue = fields.0.get("queue").map(|queue| format!(" queue={queue}")).unwrap_or_default();
-        let line = format!("{} {}{queue}", event.metadata().level(), fields.0["message"]);
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[derive(Default)]
-struct Fields(BTreeMap<&'static str, String>);
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
 }
 
 /// Its subscriber is the whole process's, so it is the only test here.
 #[tokio::test]
 async fn a_queue_that_cannot_be_reached_is_named_once_while_others_can() {
-    let log = Log::default();
-    tracing::subscriber::set_global_default(log.clone()).unwrap();
-    let broker = Arc::new(Half::default());
+    let terminal = Terminal::default();
+    tracing::subscriber::set_global_default(terminal.subscriber(tracing::Level::INFO)).unwrap();
+    let logged = async |count: usize, level: &str, text: &str| {
+        let lines = terminal.until(count, "broker").await;
+        assert_eq!(lines.len(), count, "{lines:?}");
+        assert!(lines[count - 1].contains(&format!("{level} ")) && lines[count - 1].contains(text), "{lines:?}");
+    };
+    let broker = Arc::new(Hooked::<Half>::default());
     let queues = [reached::DEF.queue_name(), cut_off::DEF.queue_name()];
     let (stop, stopped) = oneshot::channel::<()>();
     let worker = Worker::builder(Arc::clone(&broker)).queues(queues);
@@ -150,13 +72,13 @@ async fn a_queue_that_cannot_be_reached_is_named_once_while_others_can() {
         while broker.claims.load(Ordering::SeqCst) < 5 {
             sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(log.of_the_broker(), ["WARN broker unreachable queue=cut_off"]);
+        logged(1, "WARN", "broker unreachable queue=cut_off").await;
         broker.mended.store(true, Ordering::SeqCst);
-        assert_eq!(log.until(2).await[1..], ["INFO broker reachable again"]);
+        logged(2, "INFO", "broker reachable again").await;
         broker.refuses.store(true, Ordering::SeqCst);
-        assert_eq!(log.until(3).await[2..], ["ERROR broker refuses queue=cut_off"]);
+        logged(3, "ERROR", "broker refuses queue=cut_off").await;
         broker.refuses.store(false, Ordering::SeqCst);
-        assert_eq!(log.until(4).await[3..], ["INFO broker refuses no longer queue=cut_off"]);
+        logged(4, "INFO", "broker refuses no longer queue=cut_off").await;
         drop(stop);
     });
     ended.unwrap();

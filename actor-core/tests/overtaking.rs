@@ -1,16 +1,19 @@
 //! What is urgent goes before what a worker has fetched already.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+mod hooked;
 
-use actor_core::broker::{Broker, Enqueue, Enqueued};
-use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
-use actor_core::{BrokerError, Context, MemoryBroker, MessageId, QueueName, Worker, actor};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actor_core::broker::Broker;
+use actor_core::delivery::{Consumer, Delivery, Wait};
+use actor_core::{BrokerError, Context, MemoryBroker, MessageId, Worker, actor};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+
+use self::hooked::{Hooked, Hooks};
 
 /// So many messages wait, and for every so many of them an urgent one is sent.
 const BACKLOG: u32 = 4_000;
@@ -44,7 +47,7 @@ impl Ran {
 }
 
 #[actor(queue = "overtaking")]
-async fn waits(cx: &Context, number: u32, #[state] broker: &Arc<Delivering>, #[state] ran: &Arc<Ran>) {
+async fn waits(cx: &Context, number: u32, #[state] broker: &Arc<Hooked<Delivering>>, #[state] ran: &Arc<Ran>) {
     ran.note(cx.id());
     if number.is_multiple_of(EVERY) {
         overtakes.send_with(broker).await.unwrap();
@@ -102,7 +105,7 @@ async fn with_weighted_priorities_what_is_low_runs_while_a_worker_is_never_witho
 
 #[tokio::test]
 async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
-    let (broker, ran) = (Arc::new(Delivering::default()), Arc::new(Ran::default()));
+    let (broker, ran) = (Arc::new(Hooked::<Delivering>::default()), Arc::new(Ran::default()));
     waits.send_many_with(&broker, 0..BACKLOG).await.unwrap();
     let worker = Worker::builder(Arc::clone(&broker)).concurrency(1);
     let worker = worker.queues(["overtaking"]);
@@ -123,50 +126,14 @@ async fn what_is_urgent_overtakes_what_was_fetched_before_it() {
 }
 
 #[async_trait]
-impl Broker for Delivering {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        self.memory.enqueue(queue, messages).await
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.memory.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.stopping(worker, queues).await
+impl Hooks for Delivering {
+    fn memory(&self) -> &MemoryBroker {
+        &self.memory
     }
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
         let deliveries = self.memory.claim(consumer, max, wait).await?;
         self.delivered.lock().unwrap().extend(deliveries.iter().map(|delivery| delivery.body.clone()));
         Ok(deliveries)
-    }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(
-        &self,
-        consumer: &Consumer,
-        settlements: &[(Receipt, Settlement)],
-    ) -> Vec<Result<Settled, BrokerError>> {
-        self.memory.settle(consumer, settlements).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.deregister(worker, queues).await
-    }
-
-    fn now(&self) -> SystemTime {
-        self.memory.now()
     }
 }

@@ -1,18 +1,19 @@
 //! What a caller learns of each item of a `send_many` that failed.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
+mod hooked;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
-use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::inspect::{Page, State};
-use actor_core::settlement::{Settled, Settlement};
 use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, MessageId, QueueName, actor};
 use async_trait::async_trait;
 use serde_json::Value;
+
+use self::hooked::{Hooked, Hooks};
 
 #[actor(queue = "payouts")]
 async fn pay(account: u64, share: f64) {
@@ -27,8 +28,8 @@ struct Failing {
 }
 
 impl Failing {
-    fn at(fails: impl IntoIterator<Item = (u64, BrokerError)>) -> Self {
-        Self { fails: Mutex::new(fails.into_iter().collect()), ..Self::default() }
+    fn at(fails: impl IntoIterator<Item = (u64, BrokerError)>) -> Hooked<Self> {
+        Hooked(Self { fails: Mutex::new(fails.into_iter().collect()), ..Self::default() })
     }
 
     /// Every message that is stored, by its account, in the order in which they were stored.
@@ -60,7 +61,11 @@ fn id(body: &[u8]) -> MessageId {
 }
 
 #[async_trait]
-impl Broker for Failing {
+impl Hooks for Failing {
+    fn memory(&self) -> &MemoryBroker {
+        &self.memory
+    }
+
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let mut answers = Vec::new();
         for message in messages {
@@ -72,38 +77,6 @@ impl Broker for Failing {
             answers.push(failure.map_or(Ok(Enqueued::Stored), Err));
         }
         answers
-    }
-
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.memory.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.memory.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.stopping(worker, queues).await
-    }
-
-    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.claim(consumer, max, wait).await
-    }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
-        self.memory.settle(by, all).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.deregister(worker, queues).await
     }
 }
 

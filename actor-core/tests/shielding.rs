@@ -1,22 +1,22 @@
 //! What panics or is missing around a run, where neither the worker nor the message may suffer.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
+mod hooked;
+
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actor_core::broker::{Broker, Enqueue, Enqueued};
-use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use actor_core::settlement::{Settled, Settlement};
-use actor_core::{Actor, BrokerError, Context, Inspect, MemoryBroker, QueueName, Worker, actor};
-use async_trait::async_trait;
+use actor_core::{Actor, Context, Inspect, MemoryBroker, Worker, actor};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
+
+use self::hooked::{Hooked, Hooks};
 
 /// Only what hangs takes so long.
 const HANGS: Duration = Duration::from_secs(30);
@@ -111,52 +111,13 @@ struct Panicking {
     armed: AtomicBool,
 }
 
-impl Panicking {
-    fn pass(&self, place: &str) {
-        assert!(place != self.at || !self.armed.swap(false, Ordering::Relaxed), "the broker panics");
-    }
-}
-
-#[async_trait]
-impl Broker for Panicking {
-    async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        self.memory.enqueue(queue, messages).await
+impl Hooks for Panicking {
+    fn memory(&self) -> &MemoryBroker {
+        &self.memory
     }
 
-    async fn register(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError> {
-        self.pass("register");
-        self.memory.register(worker, queues, lease).await
-    }
-
-    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.memory.renew(worker, queues, lease).await
-    }
-
-    async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.memory.stopping(worker, queues).await
-    }
-
-    async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
-        self.pass("claim");
-        self.memory.claim(consumer, max, wait).await
-    }
-
-    async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.recover(consumer, max, grace).await
-    }
-
-    async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.memory.unpark(consumer, abilities, max).await
-    }
-
-    async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
-        self.pass("settle");
-        self.memory.settle(by, all).await
-    }
-
-    async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.pass("deregister");
-        self.memory.deregister(worker, queues).await
+    fn pass(&self, call: &str) {
+        assert!(call != self.at || !self.armed.swap(false, Ordering::Relaxed), "the broker panics");
     }
 }
 
@@ -168,7 +129,7 @@ async fn once(#[state] ran: &UnboundedSender<()>) {
 #[tokio::test]
 async fn a_broker_that_panics_is_asked_again() {
     for at in ["register", "claim", "settle", "deregister"] {
-        let broker = Arc::new(Panicking { memory: MemoryBroker::new(), at, armed: AtomicBool::new(true) });
+        let broker = Arc::new(Hooked(Panicking { memory: MemoryBroker::new(), at, armed: AtomicBool::new(true) }));
         let (ran, mut runs) = unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let queue = once::DEF.queue_name();

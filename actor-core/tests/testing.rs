@@ -1,13 +1,17 @@
 //! What users test their actors with.
 #![allow(missing_docs, clippy::unwrap_used)] // A test's name is its document.
 
+mod terminal;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::testing::{TestBroker, context};
 use actor_core::{Actor, Context, MessageId, Priority, actor, assert_not_sent, assert_sent};
+
+use self::terminal::Terminal;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -144,27 +148,10 @@ async fn a_guard_that_another_replaces_takes_its_own_broker_away() {
     drop(guard);
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_log_holds_an_argument_that_could_not_be_decoded() {
-    let log = Log::default();
-    let writer = log.clone();
-    let everything = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    let _here = tracing::subscriber::set_default(everything.with_writer(move || writer.clone()).finish());
+    let terminal = Terminal::default();
+    let _here = tracing::subscriber::set_default(terminal.subscriber(tracing::Level::TRACE));
     let broker = TestBroker::new();
     let id = MessageId::new();
     let body = format!(r#"{{"v":1,"id":"{id}","actor":"slow_to_fail","queue":"a","args":["4111111111111111"]}}"#);
@@ -172,7 +159,7 @@ async fn no_log_holds_an_argument_that_could_not_be_decoded() {
     broker.enqueue(&slow_to_fail::DEF.queue_name(), vec![message]).await.remove(0).unwrap();
     let drained = broker.worker().state(Seen::default()).drain().await;
     assert_eq!(drained.dead_lettered, 1);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = terminal.lines("").join("\n");
     assert!(text.contains("message dead-lettered") && !text.contains("4111"), "{text}");
 }
 

@@ -45,8 +45,9 @@ pub(crate) struct Args {
     pub(crate) max_retries: Option<u32>,
     pub(crate) min_backoff: Option<Millis>,
     pub(crate) max_backoff: Option<Millis>,
-    pub(crate) time_limit: Option<Limit>,
-    pub(crate) max_age: Option<Limit>,
+    /// In milliseconds; `Some(None)` for `"none"`.
+    pub(crate) time_limit: Option<Option<u64>>,
+    pub(crate) max_age: Option<Option<u64>>,
     /// A variant of `Priority`.
     pub(crate) priority: Option<Ident>,
     pub(crate) retry_if: Option<Expr>,
@@ -59,13 +60,6 @@ pub(crate) struct Args {
 
 /// Milliseconds, and the literal that they were read from.
 pub(crate) struct Millis(pub(crate) u64, pub(crate) LitStr);
-
-/// A time limit in milliseconds, or none.
-#[derive(Clone, Copy)]
-pub(crate) enum Limit {
-    None,
-    Millis(u64),
-}
 
 /// Reads the options. After an error it continues with the next one.
 pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
@@ -198,9 +192,9 @@ fn millis(value: &Expr, what: &str, option: &Ident, errors: &mut Errors) -> Opti
     parsed(value, what, option, duration::parse, errors).map(|(ms, text)| Millis(ms, text))
 }
 
-fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Limit> {
+fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Option<u64>> {
     if matches!(value, Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if text.value() == "none") {
-        return Some(Limit::None);
+        return Some(None);
     }
     let what = "a duration is a string with a unit, or \"none\"";
     let Millis(ms, text) = millis(value, what, option, errors)?;
@@ -208,7 +202,7 @@ fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Limit> {
         errors.add(text, format!("no run fits into no time: write `{option} = \"none\"` for no limit"));
         return None;
     }
-    Some(Limit::Millis(ms))
+    Some(Some(ms))
 }
 
 fn priority(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Ident> {

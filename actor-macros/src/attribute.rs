@@ -14,8 +14,10 @@ pub(crate) fn actor(options: TokenStream, item: TokenStream) -> TokenStream {
             Ok(actor) => expand::actor(&actor),
             Err(broken) => expand::broken(&broken),
         },
+        // The compiler has parsed it before, so that it is some item.
         Err(error) => {
-            errors.push(item::not_a_function(&error));
+            let what = format!("write `#[actor]` above a function ({error})");
+            errors.push(syn::Error::new(error.span(), what));
             item
         }
     };

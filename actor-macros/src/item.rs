@@ -11,7 +11,7 @@ use crate::attrs::Attrs;
 use crate::errors::Errors;
 use crate::name;
 use crate::owned::{self, bare};
-use crate::param::{Kind, Param, Place, strip};
+use crate::param::{Kind, Param, strip};
 
 /// A function as written. Its body stays unparsed, so that one that is being typed still expands.
 pub(crate) struct Item {
@@ -31,22 +31,14 @@ pub(crate) enum Form {
     Implementation(Path),
 }
 
-/// An actor without errors in its signature.
+/// A function with what its options and its parameters say.
 pub(crate) struct Actor {
     pub(crate) attrs: Attrs,
     pub(crate) vis: Visibility,
-    /// Without the macro's own attributes.
     pub(crate) sig: Signature,
     pub(crate) body: Option<TokenStream>,
     pub(crate) form: Form,
     pub(crate) params: Vec<Param>,
-    pub(crate) args: Args,
-}
-
-/// A function whose signature cannot be expanded.
-pub(crate) struct Broken {
-    pub(crate) item: Item,
-    pub(crate) form: Form,
     pub(crate) args: Args,
 }
 
@@ -73,19 +65,13 @@ fn body(input: ParseStream<'_>) -> syn::Result<TokenStream> {
     }
 }
 
-impl Form {
-    fn of(item: &Item, args: &Args) -> Self {
-        match (&args.implements, &item.body) {
-            (Some(path), _) => Self::Implementation(path.clone()),
-            (None, Some(_)) => Self::Whole,
-            (None, None) => Self::Declaration,
-        }
-    }
-}
-
-/// Checks the function and its options.
-pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Result<Actor, Box<Broken>> {
-    let form = Form::of(&item, &args);
+/// Checks the function and its options. It is an error where the signature cannot be expanded.
+pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Result<Actor, Box<Actor>> {
+    let form = match (&args.implements, &item.body) {
+        (Some(path), _) => Form::Implementation(path.clone()),
+        (None, Some(_)) => Form::Whole,
+        (None, None) => Form::Declaration,
+    };
     check_options(&item, &mut args, &form, errors);
     item.attrs.check(errors);
     let before = errors.len();
@@ -93,16 +79,17 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
     if let Form::Implementation(path) = &form {
         check_implementation(&item, path, errors);
     }
-    let place = Place { sig: &item.sig, form: &form };
-    let params: Vec<Param> = item.sig.inputs.iter().filter_map(|param| Param::check(param, &place, errors)).collect();
+    let check = |param| Param::check(param, &item.sig, &form, errors);
+    let params: Vec<Param> = item.sig.inputs.iter().filter_map(check).collect();
     check_defaults(&params, errors);
     owned::check_return(&item.sig.output, errors);
+    let Item { attrs, vis, sig, body } = item;
+    let mut actor = Actor { attrs, vis, sig, body, form, params, args };
     if errors.len() > before {
-        return Err(Box::new(Broken { item, form, args }));
+        return Err(Box::new(actor));
     }
-    let Item { attrs, vis, mut sig, body } = item;
-    sig.inputs.iter_mut().for_each(strip);
-    Ok(Actor { attrs, vis, sig, body, form, params, args })
+    actor.sig.inputs.iter_mut().for_each(strip);
+    Ok(actor)
 }
 
 fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors) {
@@ -216,7 +203,7 @@ fn returns_nothing(output: &ReturnType) -> bool {
     }
 }
 
-impl Item {
+impl Actor {
     /// The plain function, without the macro's own attributes and with some body, so that what it uses
     /// counts as used. Nothing if rustc would report the error again.
     pub(crate) fn plain(&self, vis: &Visibility) -> TokenStream {
@@ -231,9 +218,4 @@ impl Item {
         sig.inputs.iter_mut().for_each(strip);
         quote!(#unused #(#docs)* #(#cfgs)* #(#deprecated)* #(#allows)* #(#rest)* #vis #sig #body)
     }
-}
-
-/// The error for an item that is not a function. The compiler has parsed it before.
-pub(crate) fn not_a_function(error: &syn::Error) -> syn::Error {
-    syn::Error::new(error.span(), format!("write `#[actor]` above a function ({error})"))
 }

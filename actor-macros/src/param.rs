@@ -36,15 +36,9 @@ pub(crate) enum DefaultValue {
     Given(Expr),
 }
 
-/// The function that the parameter belongs to.
-pub(crate) struct Place<'a> {
-    pub(crate) sig: &'a Signature,
-    pub(crate) form: &'a Form,
-}
-
 impl Param {
-    /// Checks a parameter. `None` if it has an error.
-    pub(crate) fn check(param: &FnArg, place: &Place<'_>, errors: &mut Errors) -> Option<Self> {
+    /// Checks a parameter of a function. `None` if it has an error.
+    pub(crate) fn check(param: &FnArg, of: &Signature, form: &Form, errors: &mut Errors) -> Option<Self> {
         let param = match param {
             FnArg::Typed(param) => param,
             FnArg::Receiver(receiver) => {
@@ -55,9 +49,9 @@ impl Param {
                 return None;
             }
         };
-        let name = name(param, place, errors)?;
+        let name = name(param, of, form, errors)?;
         let attrs = Attrs::read(&param.attrs, errors);
-        let kind = kind(param, attrs, place, errors)?;
+        let kind = kind(param, attrs, of, form, errors)?;
         Some(Self { name, ty: (*param.ty).clone(), kind })
     }
 }
@@ -71,10 +65,10 @@ pub(crate) fn strip(param: &mut FnArg) {
     attrs.retain(|attr| !attr.path().is_ident("state") && !attr.path().is_ident("default"));
 }
 
-fn name(param: &PatType, place: &Place<'_>, errors: &mut Errors) -> Option<Ident> {
+fn name(param: &PatType, of: &Signature, form: &Form, errors: &mut Errors) -> Option<Ident> {
     let name = match &*param.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
-            if let (Some(mutability), Form::Declaration) = (&pat.mutability, place.form) {
+            if let (Some(mutability), Form::Declaration) = (&pat.mutability, form) {
                 errors.add(mutability, "`mut` belongs to the implementation: remove it here");
             }
             &pat.ident
@@ -91,7 +85,7 @@ fn name(param: &PatType, place: &Place<'_>, errors: &mut Errors) -> Option<Ident
             return None;
         }
     };
-    if *name == place.sig.ident && !matches!(place.form, Form::Implementation(_)) {
+    if *name == of.ident && !matches!(form, Form::Implementation(_)) {
         errors.add(name, format!("`{name}` is the actor's name: give the argument another"));
         return None;
     }
@@ -131,7 +125,7 @@ impl<'a> Attrs<'a> {
     }
 }
 
-fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Errors) -> Option<Kind> {
+fn kind(param: &PatType, attrs: Attrs<'_>, of: &Signature, form: &Form, errors: &mut Errors) -> Option<Kind> {
     let ty = owned::bare(&param.ty);
     let (reference, elem) = match ty {
         Type::Reference(reference) => (Some(reference), owned::bare(&reference.elem)),
@@ -140,12 +134,12 @@ fn kind(param: &PatType, attrs: Attrs<'_>, place: &Place<'_>, errors: &mut Error
     let (what, no_default, borrows, at): (_, _, _, &dyn ToTokens) = match attrs.state {
         Some(attr) => ("state", "a state comes from the worker", "a state is shared by all runs", attr),
         None if is_context(elem) => ("context", "the context is not an argument", "a run borrows its context", ty),
-        None => return argument(reference, elem, attrs, place, errors),
+        None => return argument(reference, elem, attrs, of, form, errors),
     };
     if let Some((default, _)) = attrs.default {
         errors.add(default, format!("{no_default}: remove the default"));
     }
-    if let Form::Declaration = place.form {
+    if let Form::Declaration = form {
         errors.add(at, format!("a declaration lists what is sent: move the {what} to the implementation"));
         return None;
     }
@@ -165,7 +159,8 @@ fn argument(
     reference: Option<&TypeReference>,
     elem: &Type,
     attrs: Attrs<'_>,
-    place: &Place<'_>,
+    of: &Signature,
+    form: &Form,
     errors: &mut Errors,
 ) -> Option<Kind> {
     if let Some(TypeReference { mutability: Some(mutability), .. }) = reference {
@@ -173,7 +168,7 @@ fn argument(
         return None;
     }
     // A lifetime that the function declares is an error already.
-    let declares_lifetimes = place.sig.generics.lifetimes().next().is_some();
+    let declares_lifetimes = of.generics.lifetimes().next().is_some();
     if let (Some(TypeReference { lifetime: Some(lifetime), .. }), false) = (reference, declares_lifetimes) {
         errors.add(lifetime, format!("an actor borrows only for its run: write `&{}`", written(elem)));
         return None;
@@ -184,7 +179,7 @@ fn argument(
     }
     owned::check_argument(elem, errors);
     let default = attrs.default.and_then(|(attr, default)| {
-        if matches!(place.form, Form::Declaration) {
+        if matches!(form, Form::Declaration) {
             errors.add(attr, "senders send every argument: move the default to the implementation");
             return None;
         }

@@ -1,7 +1,7 @@
 //! Reading and repairing the queues of a [`MemoryBroker`].
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::MemoryBroker;
 use super::clock::Moment;
-use super::queue::{Dead, InFlight, Key, Ready, Scheduled};
+use super::queue::{Dead, Key, Queue};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::{BrokerError, QueueName, wire};
 
@@ -46,24 +46,19 @@ impl Inspect for MemoryBroker {
             None => None,
         };
         let limit = page.limit.clamp(1, LONGEST_PAGE);
-        Ok(self.view(queue, |queue| match state {
-            State::Ready => listing(&queue.ready, after, limit, ready),
-            State::InFlight => listing(&queue.in_flight, after, limit, in_flight),
-            State::Scheduled => listing(&queue.scheduled, after, limit, scheduled),
-            State::Dead => listing(&queue.dead, after, limit, dead),
-        }))
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut messages = self.view(queue, |queue| listed(queue, state, (begin, Bound::Unbounded), limit + 1));
+        let is_last = messages.len() <= limit;
+        messages.truncate(limit);
+        let next = messages.last().filter(|_| !is_last).map(|last| Cursor::new(last.handle.as_str()));
+        Ok(Listing::new(messages, next))
     }
 
     async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
         let Ok(key) = handle.as_str().parse::<Key>() else {
             return Ok(None);
         };
-        Ok(self.view(queue, |queue| match state {
-            State::Ready => queue.ready.get(&key).map(|message| ready(key, message)),
-            State::InFlight => queue.in_flight.get(&key).map(|message| in_flight(key, message)),
-            State::Scheduled => queue.scheduled.get(&key).map(|message| scheduled(key, message)),
-            State::Dead => queue.dead.get(&key).map(|message| dead(key, message)),
-        }))
+        Ok(self.view(queue, |queue| listed(queue, state, key..=key, 1).pop()))
     }
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
@@ -126,31 +121,30 @@ impl Inspect for MemoryBroker {
     }
 }
 
-fn listing<T>(messages: &BTreeMap<Key, T>, after: Option<Key>, limit: usize, show: fn(Key, &T) -> Listed) -> Listing {
-    let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = messages.range((begin, Bound::Unbounded));
-    let page: Vec<(&Key, &T)> = rest.by_ref().take(limit).collect();
-    let next = page.last().filter(|_| rest.next().is_some()).map(|(key, _)| Cursor::new(key.to_string()));
-    Listing::new(page.into_iter().map(|(key, message)| show(*key, message)).collect(), next)
+/// The first messages of a state, of those whose keys are in `range`.
+fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, most: usize) -> Vec<Listed> {
+    fn all<T>(
+        of: &BTreeMap<Key, T>,
+        range: impl RangeBounds<Key>,
+        most: usize,
+        show: impl Fn(Key, &T) -> Listed,
+    ) -> Vec<Listed> {
+        of.range(range).take(most).map(|(key, message)| show(*key, message)).collect()
+    }
+    match state {
+        State::Ready => all(&queue.ready, range, most, |key, ready| show(key, &ready.body, ready.since)),
+        State::InFlight => all(&queue.in_flight, range, most, |key, in_flight| Listed {
+            worker: Some(in_flight.worker.as_str().to_owned()),
+            ..show(key, &in_flight.body, in_flight.since)
+        }),
+        State::Scheduled => all(&queue.scheduled, range, most, |key, later| show(key, &later.body, key.moment())),
+        State::Dead => all(&queue.dead, range, most, |key, dead| Listed {
+            reason: Some(dead.reason.clone()),
+            ..show(key, &dead.body, key.moment())
+        }),
+    }
 }
 
-fn listed(key: Key, body: &Bytes, time: Moment) -> Listed {
+fn show(key: Key, body: &Bytes, time: Moment) -> Listed {
     Listed { time: Some(time.time()), ..Listed::new(Handle::new(key.to_string()), body.clone()) }
-}
-
-fn ready(key: Key, message: &Ready) -> Listed {
-    listed(key, &message.body, message.since)
-}
-
-fn in_flight(key: Key, message: &InFlight) -> Listed {
-    let worker = Some(message.worker.as_str().to_owned());
-    Listed { worker, ..listed(key, &message.body, message.since) }
-}
-
-fn scheduled(key: Key, message: &Scheduled) -> Listed {
-    listed(key, &message.body, key.moment())
-}
-
-fn dead(key: Key, message: &Dead) -> Listed {
-    Listed { reason: Some(message.reason.clone()), ..listed(key, &message.body, key.moment()) }
 }

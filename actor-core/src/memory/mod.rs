@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use self::clock::{Clock, Moment};
-use self::queue::{Queue, Renewed, Retention};
+use self::queue::{Queue, Retention};
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
@@ -177,7 +177,7 @@ impl MemoryBroker {
         let slot = shared.slot(queue);
         slot.queue.tick(now);
         let value = work(slot, now);
-        let pruned = slot.pruned.add(slot.queue.take_unlogged());
+        let pruned = slot.pruned.add(std::mem::take(&mut slot.queue.unlogged));
         drop(shared);
         if let Some(pruned) = pruned {
             shielded(|| tracing::warn!(%queue, pruned, "dead letters pruned: they were too many or too old"));
@@ -225,8 +225,8 @@ impl Shared {
 impl Broker for MemoryBroker {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.change_and_wake(queue, |queue, now| {
-            let store = |message| {
-                queue.enqueue(message, now);
+            let store = |Enqueue { priority, body, delay, .. }| {
+                queue.store(priority, body, false, delay, now);
                 Ok(Enqueued::Stored)
             };
             messages.into_iter().map(store).collect()
@@ -243,13 +243,11 @@ impl Broker for MemoryBroker {
     async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         let mut all = Renewal::held();
         for name in queues {
-            match self.change(name, |queue, now| queue.renew(worker, now.after(lease), now)) {
-                Some(Renewed { deaths, parked }) => {
-                    all.deaths |= deaths;
-                    all.parked.extend(parked.then(|| name.clone()));
-                }
-                None => all.held = false,
-            }
+            self.change(name, |queue, now| {
+                all.held &= queue.renew(worker, now.after(lease));
+                all.deaths |= queue.has_deaths(worker, now);
+                all.parked.extend((!queue.parked.is_empty()).then(|| name.clone()));
+            });
         }
         Ok(if all.held { all } else { Renewal::lost() })
     }

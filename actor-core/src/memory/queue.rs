@@ -11,7 +11,6 @@ use bytes::Bytes;
 
 use super::clock::Moment;
 use crate::Priority;
-use crate::broker::Enqueue;
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Outcome, Settled, Settlement};
 
@@ -51,7 +50,7 @@ pub(super) struct Queue {
     /// The rank is the time when it was dead-lettered.
     pub(super) dead: BTreeMap<Key, Dead>,
     /// Which scheduled messages wait for a worker with an ability. What is deleted may still stand here.
-    parked: BTreeSet<(String, u64, Key)>,
+    pub(super) parked: BTreeSet<(String, u64, Key)>,
     pub(super) paused: bool,
     pub(super) retention: Retention,
     /// Whether low priorities are claimed before high ones now and then.
@@ -60,7 +59,7 @@ pub(super) struct Queue {
     in_turn: u32,
     pub(super) pruned: Option<Pruned>,
     /// How many of these are still to be logged.
-    unlogged: u64,
+    pub(super) unlogged: u64,
     /// When each worker's lease ends. A worker that is not here has none.
     leases: HashMap<WorkerId, Moment>,
     /// The workers that have begun to stop, and those that deregistered with messages in flight.
@@ -110,12 +109,6 @@ pub(super) struct Dead {
     pub(super) reason: String,
 }
 
-/// What a renewal of a lease that is held found.
-pub(super) struct Renewed {
-    pub(super) deaths: bool,
-    pub(super) parked: bool,
-}
-
 /// Each priority has two levels: what was released goes before what never was in flight.
 fn level(priority: Priority) -> u64 {
     match priority {
@@ -152,21 +145,11 @@ impl Queue {
         }
     }
 
-    /// How many dead letters were removed since this was asked last.
-    pub(super) fn take_unlogged(&mut self) -> u64 {
-        std::mem::take(&mut self.unlogged)
-    }
-
     /// Forgets how many dead letters were removed, once a person has seen to all that were left.
     pub(super) fn forget_pruned(&mut self) {
         if self.dead.is_empty() {
             self.pruned = None;
         }
-    }
-
-    pub(super) fn enqueue(&mut self, message: Enqueue, now: Moment) {
-        let Enqueue { priority, body, delay, .. } = message;
-        self.store(priority, body, false, delay, now);
     }
 
     pub(super) fn claim(&mut self, worker: &WorkerId, max: usize, now: Moment) -> Vec<Delivery> {
@@ -186,7 +169,6 @@ impl Queue {
         deliveries
     }
 
-    /// Hands a copy of this level over.
     fn deliver(&mut self, worker: &WorkerId, from: Key, body: Bytes, suspect: bool, now: Moment) -> Delivery {
         let Key { rank: level, number } = from;
         let (worker, delivery) = (worker.clone(), delivery(number, level, body.clone()));
@@ -240,12 +222,15 @@ impl Queue {
         self.leases.insert(worker.clone(), until);
     }
 
-    /// `None` where the worker was declared dead.
-    pub(super) fn renew(&mut self, worker: &WorkerId, until: Moment, now: Moment) -> Option<Renewed> {
-        *self.leases.get_mut(worker)? = until;
-        let deaths = self.leases.iter().any(|(other, end)| other != worker && *end <= now)
-            || self.in_flight.values().any(|in_flight| !self.leases.contains_key(&in_flight.worker));
-        Some(Renewed { deaths, parked: !self.parked.is_empty() })
+    /// Whether the lease is held: the worker was not declared dead.
+    pub(super) fn renew(&mut self, worker: &WorkerId, until: Moment) -> bool {
+        self.leases.get_mut(worker).map(|end| *end = until).is_some()
+    }
+
+    /// Whether another worker seems to be dead.
+    pub(super) fn has_deaths(&self, worker: &WorkerId, now: Moment) -> bool {
+        self.leases.iter().any(|(other, end)| other != worker && *end <= now)
+            || self.in_flight.values().any(|in_flight| !self.leases.contains_key(&in_flight.worker))
     }
 
     pub(super) fn stopping(&mut self, worker: &WorkerId) {
@@ -337,7 +322,6 @@ impl Queue {
         Settled::Applied
     }
 
-    /// Stores a copy of a message, ready after `delay`.
     pub(super) fn store(&mut self, priority: Priority, body: Bytes, suspect: bool, delay: Duration, now: Moment) {
         if delay.is_zero() {
             self.push_ready(level(priority), body, suspect, now);

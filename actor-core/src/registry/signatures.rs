@@ -1,9 +1,9 @@
 //! The linked actors' signatures as a text to commit, and what a change of it means for messages that are on their way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use super::{actors, implementations};
+use crate::causes::debug_as_shown;
 use crate::signature::shown;
 
 /// The signatures of all actors that are linked into this binary, one a line: the name, the queue and the arguments.
@@ -60,7 +60,8 @@ pub fn check_signatures(committed: &str) -> Result<(), SignatureError> {
 }
 
 /// How the linked actors differ from the signatures that were committed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}\n{current}", summary(breaking))]
 pub struct SignatureError {
     breaking: Vec<String>,
     current: String,
@@ -75,33 +76,19 @@ impl SignatureError {
     }
 }
 
-impl fmt::Display for SignatureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_breaking() {
-            f.write_str("messages that were sent before this change may no longer run as they were meant:\n")?;
-            for change in &self.breaking {
-                writeln!(f, "- {change}")?;
-            }
-            f.write_str(
-                "once none of them is left, or if none was ever sent, write this to the file of signatures:\n",
-            )?;
-        } else {
-            f.write_str(
-                "the file of signatures is out of date, and no change breaks a message: write this to the file:\n",
-            )?;
-        }
-        f.write_str(&self.current)
-    }
-}
+debug_as_shown!(SignatureError);
 
-// Shown as people read it, also by `unwrap()` in a test.
-impl fmt::Debug for SignatureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+fn summary(breaking: &[String]) -> String {
+    if breaking.is_empty() {
+        return "the file of signatures is out of date, and no change breaks a message: write this to the file:"
+            .to_owned();
     }
+    let changes: String = breaking.iter().map(|change| format!("- {change}\n")).collect();
+    format!(
+        "messages that were sent before this change may no longer run as they were meant:\n{changes}once none of them \
+         is left, or if none was ever sent, write this to the file of signatures:"
+    )
 }
-
-impl std::error::Error for SignatureError {}
 
 /// A line of the file.
 #[derive(Debug, PartialEq, Eq)]

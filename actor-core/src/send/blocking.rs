@@ -26,7 +26,7 @@ pub(crate) fn wait<T: Send + 'static>(future: impl Future<Output = T> + Send + '
         // An error would mean that the caller's thread had ended.
         let _ = answer.send(future.await);
     });
-    answered.recv().map_err(|_| BrokerError::unknown("the broker gave no answer"))
+    answered.recv().map_err(|_| super::unanswered())
 }
 
 const NO_THREAD: &str = "the operating system refused the thread that sends for sync code";

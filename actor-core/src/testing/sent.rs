@@ -118,7 +118,6 @@ where
     }
 }
 
-/// The arguments as they would be sent.
 #[track_caller]
 fn wanted<T: Serialize>(args: &T) -> String {
     // As a sender writes them: `serde_json` makes another value of an `f32`, and none of a large number.

@@ -22,7 +22,6 @@ fn message(members: Value) -> String {
     Value::Object(message).to_string()
 }
 
-#[track_caller]
 #[test]
 fn the_priority_of_a_newer_message_is_read_where_it_can_be() {
     for (body, expected) in [
@@ -35,6 +34,7 @@ fn the_priority_of_a_newer_message_is_read_where_it_can_be() {
     }
 }
 
+#[track_caller]
 fn invalid(body: impl AsRef<[u8]>, what: &str) {
     match Envelope::decode(body.as_ref()) {
         Err(Undecodable::Invalid(why)) => assert!(why.contains(what), "{why:?} does not say {what:?}"),

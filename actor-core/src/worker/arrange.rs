@@ -29,7 +29,6 @@ enum Arrangement {
     SameTypes,
     /// By name: for each argument of the message, its position in this worker's declaration.
     ByName(Arc<[usize]>),
-    /// It is unknown which is which.
     Unknown,
 }
 

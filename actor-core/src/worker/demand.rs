@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// The most that one claim asks for.
 const LARGEST_CLAIM: usize = 512;
 
 /// How far ahead to fetch, at least: less than this and the fetches, not the work, set the pace.

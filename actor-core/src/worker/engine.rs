@@ -13,7 +13,7 @@ use super::error::{Kind, Problem, WorkerError};
 use super::executor::Executor;
 use super::outage::{Absence, Backoff};
 use super::panic;
-use super::plan::{Plan, Selection};
+use super::plan::Plan;
 use super::queue_session::ServedQueue;
 use super::session::{End, Session};
 use super::slots::Slots;
@@ -49,18 +49,15 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Checks the settings and the program's actors, and logs what is served.
-    pub(super) fn new(builder: WorkerBuilder) -> Result<Self, WorkerError> {
-        let mut problems = builder.problems;
+    pub(super) fn new(mut builder: WorkerBuilder) -> Result<Self, WorkerError> {
+        let mut problems = std::mem::take(&mut builder.problems);
         problems.extend((builder.lease < SHORTEST_LEASE).then_some(Problem::ShortLease));
         problems.extend((builder.lease > LONGEST_LEASE).then_some(Problem::LongLease));
         let by_queue = &builder.queue_concurrency;
         let settings = [("concurrency", Some(builder.concurrency)), ("total_concurrency", builder.total_concurrency)];
         let settings = settings.into_iter().chain(by_queue.values().map(|slots| ("queue_concurrency", Some(*slots))));
         problems.extend(settings.filter(|(_, slots)| *slots == Some(0)).map(|(setting, _)| Problem::NoSlots(setting)));
-        let named = by_queue.keys().cloned().collect();
-        let (only, also) = (builder.queues.as_ref(), &builder.also_served);
-        let selection = Selection { only, also, named: &named, states: &builder.states };
-        let plan = Plan::make(&builder.registered, &selection, problems)?;
+        let plan = Plan::make(&builder, problems)?;
         panic::note_places();
         panic::warn_of_abort();
         let total = builder.total_concurrency.map(|slots| Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))));

@@ -16,7 +16,6 @@ use super::service::{Service, supervise};
 use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
-/// How many heartbeats a lease has.
 const BEATS: u32 = 3;
 
 /// How much longer than this worker another may take to find the broker again: the longest pause between
@@ -26,11 +25,8 @@ const COMING_BACK: Duration = Duration::from_secs(1);
 /// What is known of the lease.
 #[derive(Clone, Debug)]
 pub(crate) enum Status {
-    /// It has not begun yet.
     Starting,
-    /// It is kept.
     Live {
-        /// When it began.
         since: Instant,
         /// When its last renewal was asked for.
         renewed: Instant,
@@ -43,7 +39,6 @@ pub(crate) enum Status {
     },
     /// It was lost: the worker was declared dead.
     Lost,
-    /// It cannot begin.
     Refused(Arc<BrokerError>),
 }
 
@@ -219,7 +214,11 @@ impl Service for Renewer {
                     self.status.send_replace(Status::Live { since, renewed, grace, deaths, parked });
                     self.outage.ended();
                     if forgotten {
-                        self.log_forgotten();
+                        tracing::error!(
+                            worker = %self.worker,
+                            "the broker has lost this worker's lease: it was emptied, or restarted without its data; \
+                             what runs here goes on, and what was waiting is gone"
+                        );
                     }
                 }
                 Ok(Renewal { held: false, .. }) => {
@@ -240,14 +239,6 @@ impl Service for Renewer {
 }
 
 impl Renewer {
-    fn log_forgotten(&self) {
-        tracing::error!(
-            worker = %self.worker,
-            "the broker has lost this worker's lease: it was emptied, or restarted without its data; what runs here goes \
-             on, and what was waiting is gone"
-        );
-    }
-
     /// Notes with the lease that the worker has begun to stop. Whether that is done; if not, the next beat tries again.
     async fn note_stopping(&self) -> bool {
         let noted = self.broker.stopping(&self.worker, &self.queues);

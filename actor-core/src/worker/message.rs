@@ -84,7 +84,6 @@ impl<'a> Message<'a> {
         self.envelope.max_retries.unwrap_or(implementation.actor.options.max_retries)
     }
 
-    /// How long a run of it may take.
     pub(super) fn time_limit(&self, implementation: &ImplementationDef) -> Option<Duration> {
         match self.envelope.time_limit_ms {
             Some(0) => None,

@@ -5,21 +5,17 @@ use std::time::Duration;
 
 use crate::call::{RunError, RunResult};
 use crate::failure::Next;
+use crate::inspect::newer;
 
-/// How a delivery ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The actor returned without an error.
     Succeeded,
-    /// The run did not succeed.
     Failed(RunError),
-    /// The message could not be decoded.
     Undecodable(String),
     /// The message was too old to start.
     Expired,
     /// Its workers died too often.
     Poison {
-        /// How often.
         crashes: u32,
     },
     /// No actor of this name can run here: it is not implemented, or lacks its states.
@@ -47,15 +43,12 @@ impl fmt::Display for Outcome {
                 write!(f, "the worker died {crashes} times while it held this message")
             }
             Self::UnknownActor => f.write_str("no actor of this name is implemented here, with all its states"),
-            Self::NewerVersion(version) => {
-                write!(f, "the message is of format version {version}, and this worker reads {}", crate::wire::VERSION)
-            }
+            Self::NewerVersion(version) => f.write_str(&newer(*version)),
             Self::Deferred => f.write_str("it may not run beside what runs here now: its workers died"),
         }
     }
 }
 
-/// How much of an error is kept with its message.
 const LONGEST_ERROR: usize = 2_000;
 
 impl Outcome {
@@ -98,14 +91,19 @@ impl Outcome {
 /// What becomes of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It ends.
     Done,
     /// It is tried again: as its next attempt after a [failure](Outcome::is_failure), else with nothing counted.
-    Reschedule { after: Duration },
+    Reschedule {
+        after: Duration,
+    },
     /// It waits for a worker that can run it, for a bounded time; nothing counts.
-    Park { after: Duration },
+    Park {
+        after: Duration,
+    },
     /// It becomes a dead letter; an attempt counts where there was one.
-    DeadLetter { why: &'static str },
+    DeadLetter {
+        why: &'static str,
+    },
     /// It is released; nothing counts.
     Release,
     /// It is no longer this worker's.
@@ -115,11 +113,9 @@ pub(crate) enum Verdict {
 /// What the decision depends on, beside the outcome.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Policy {
-    /// How often the message may be tried again.
     pub(crate) max_retries: u32,
     /// How often it was tried before this run.
     pub(crate) attempts: u32,
-    /// How many workers died with it.
     pub(crate) crashes: u32,
     /// How often it was delivered, this time included.
     pub(crate) deliveries: u64,
@@ -137,7 +133,6 @@ const PARKED: Duration = Duration::from_secs(300);
 /// The ceilings of the first wait of a suspect for a moment without other suspects, and of every wait.
 const DEFERRED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// Decides what becomes of a message.
 pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng) -> Verdict {
     let may_retry = |after: Duration| {
         let is_spent = policy.attempts >= policy.max_retries;

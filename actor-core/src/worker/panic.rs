@@ -55,13 +55,11 @@ pub(crate) fn shielded(log: impl FnOnce()) {
     let _ = catch(log);
 }
 
-/// Drives a future to its end, and describes its panic.
 pub(crate) async fn caught<F: Future>(run: F) -> Result<F::Output, String> {
     let mut run = std::pin::pin!(run);
     poll_fn(|cx| poll(run.as_mut(), cx)).await
 }
 
-/// Polls a future, and describes its panic.
 pub(super) fn poll<F: Future + ?Sized>(run: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Result<F::Output, String>> {
     match catch(|| run.poll(cx)) {
         Ok(polled) => polled.map(Ok),
@@ -82,9 +80,7 @@ fn describe(payload: &(dyn Any + Send)) -> String {
 }
 
 /// A future whose panics become errors, also those of what it holds when it is dropped.
-pub(crate) struct Caught<F>(Option<Pin<Box<F>>>)
-where
-    F: Future + ?Sized;
+pub(crate) struct Caught<F: Future + ?Sized>(Option<Pin<Box<F>>>);
 
 impl<F: Future + ?Sized> Caught<F> {
     pub(crate) fn new(run: Pin<Box<F>>) -> Self {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::builder::WorkerBuilder;
 use super::error::{Problem, WorkerError};
 use crate::QueueName;
 use crate::actor::{ActorDef, ImplementationDef};
@@ -18,69 +19,44 @@ pub(crate) struct Plan {
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
 }
 
-/// What a worker is to serve, and with what.
-#[derive(Debug)]
-pub(crate) struct Selection<'a> {
-    /// The queues to serve; `None` for all that have an implementation.
-    pub(crate) only: Option<&'a BTreeSet<QueueName>>,
-    /// The queues to serve besides, which need not be any actor's.
-    pub(crate) also: &'a BTreeSet<QueueName>,
-    /// The queues that have a setting of their own.
-    pub(crate) named: &'a BTreeSet<QueueName>,
-    pub(crate) states: &'a States,
-}
-
 impl Plan {
     /// Plans with what is linked and what was registered by hand, if there are no `problems` then.
-    pub(crate) fn make(
-        registered: &[&'static ImplementationDef],
-        selection: &Selection<'_>,
-        problems: Vec<Problem>,
-    ) -> Result<Self, WorkerError> {
-        let implementations: Vec<_> = registry::implementations().chain(registered.iter().copied()).collect();
-        let actors: Vec<_> = registry::actors().chain(registered.iter().map(|found| found.actor)).collect();
-        Self::of(&actors, &implementations, selection, problems)
-    }
-
-    fn of(
-        actors: &[&'static ActorDef],
-        implementations: &[&'static ImplementationDef],
-        selection: &Selection<'_>,
-        mut problems: Vec<Problem>,
-    ) -> Result<Self, WorkerError> {
-        if let Err(error) = registry::problems(actors.iter().copied(), implementations.iter().copied()) {
-            problems.extend(error.into_problems().into_iter().map(Problem::Registry));
-        }
+    pub(crate) fn make(builder: &WorkerBuilder, mut problems: Vec<Problem>) -> Result<Self, WorkerError> {
+        let (only, also, states) = (builder.queues.as_ref(), &builder.also_served, &builder.states);
+        let registered = builder.registered.iter().copied();
+        let actors: Vec<_> = registry::actors().chain(registered.clone().map(|found| found.actor)).collect();
+        let implementations: Vec<_> = registry::implementations().chain(registered).collect();
+        let wrong = registry::problems(actors.iter().copied(), implementations.iter().copied());
+        problems.extend(wrong.into_iter().map(Problem::Registry));
         let mut by_name: HashMap<_, _> = implementations.iter().map(|found| (found.actor.name, *found)).collect();
         if by_name.is_empty() {
             problems.push(nothing_to_run(registry::DROPS, actors.len()));
         }
         let implemented: BTreeSet<QueueName> = by_name.values().map(|found| found.actor.queue_name()).collect();
-        let mut queues = selection.only.cloned().unwrap_or_else(|| implemented.clone());
-        queues.extend(selection.also.iter().cloned());
+        let mut queues = only.cloned().unwrap_or_else(|| implemented.clone());
+        queues.extend(also.iter().cloned());
         let names_are_right = !problems.iter().any(|problem| matches!(problem, Problem::QueueName(_)));
-        if selection.only.is_some() && queues.is_empty() && names_are_right {
+        if only.is_some() && queues.is_empty() && names_are_right {
             problems.push(Problem::NoQueue);
         }
         // A queue with a setting may be served by another worker of this program, but not by none.
-        let known = |queue: &QueueName| implemented.contains(queue) || selection.also.contains(queue);
-        for queue in queues.union(selection.named).filter(|queue| !known(queue)) {
-            problems.push(Problem::EmptyQueue(queue.clone()));
-        }
-        problems.extend(selection.states.given_twice().map(Problem::StateTwice));
+        let known = |queue: &QueueName| implemented.contains(queue) || also.contains(queue);
+        let asked: BTreeSet<_> = queues.iter().chain(builder.queue_concurrency.keys()).collect();
+        problems.extend(asked.into_iter().filter(|queue| !known(queue)).cloned().map(Problem::EmptyQueue));
+        problems.extend(states.given_twice().map(Problem::StateTwice));
         // By name, so that an actor which is linked twice is named once.
         let served: BTreeMap<&str, &ActorDef> =
             actors.iter().filter(|def| queues.contains(def.queue)).map(|def| (def.name, *def)).collect();
         for (name, def) in served {
             match by_name.get(name) {
                 None => problems.push(Problem::Unimplemented { actor: name, at: def.at }),
-                Some(found) => problems.extend(missing_states(found, selection.states)),
+                Some(found) => problems.extend(missing_states(found, states)),
             }
         }
         WorkerError::of(problems)?;
         // A message goes by its actor's name, whatever queue it waits in: what lacks its states here is
         // left for a worker that has them.
-        by_name.retain(|_, found| missing_states(found, selection.states).next().is_none());
+        by_name.retain(|_, found| missing_states(found, states).next().is_none());
         let mut not_served = BTreeMap::<_, BTreeSet<_>>::new();
         for def in actors.iter().filter(|def| !queues.contains(def.queue)) {
             not_served.entry(def.queue).or_default().insert(def.name);
@@ -101,7 +77,6 @@ impl Plan {
     }
 }
 
-/// Why there is nothing to run.
 fn nothing_to_run(linker_drops: bool, declared: usize) -> Problem {
     if linker_drops && declared == 0 { Problem::Dropped } else { Problem::NoActor { declared } }
 }
@@ -117,12 +92,11 @@ fn missing_states(found: &'static ImplementationDef, states: &States) -> impl It
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MemoryBroker;
 
     #[test]
     fn a_program_without_actors_is_distinguished_from_a_linker_that_drops_them() {
-        let none = BTreeSet::new();
-        let selection = Selection { only: None, also: &none, named: &none, states: &States::default() };
-        let error = Plan::make(&[], &selection, Vec::new()).unwrap_err();
+        let error = Plan::make(&WorkerBuilder::new(MemoryBroker::new()), Vec::new()).unwrap_err();
         assert!(error.is_misconfigured());
         let text = error.to_string();
         assert!(text.contains("no actor is implemented in this program (0 declared): "), "{text}");

@@ -1,5 +1,6 @@
 //! One queue in one session of a worker: what its services and its runs share.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -97,6 +98,27 @@ impl QueueSession {
             session.served.finished.fetch_add(1, Ordering::Relaxed);
             drop(slot);
         });
+    }
+
+    /// The slot, and as many more as are free now, up to `most`.
+    pub(crate) fn slots(&self, slot: Slot, most: usize) -> Vec<Slot> {
+        let more = iter::from_fn(|| self.served.slots.try_acquire());
+        iter::once(slot).chain(more).take(most).collect()
+    }
+
+    /// Starts each delivery that gets one of `slots`, and releases the others.
+    pub(crate) fn start_or_release(
+        self: &Arc<Self>,
+        deliveries: impl IntoIterator<Item = (Delivery, Option<Admission>)>,
+        slots: Vec<Slot>,
+    ) {
+        let mut slots = slots.into_iter();
+        for (delivery, admission) in deliveries {
+            match slots.next() {
+                Some(slot) => self.start(delivery, slot, admission),
+                None => self.release(delivery),
+            }
+        }
     }
 
     pub(crate) fn release(&self, delivery: Delivery) {

@@ -1,6 +1,5 @@
 //! Recovers what dead workers of a queue held, as slots are free.
 
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +30,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// wait for its disk, and what a dead worker had fetched ahead may be a thousand.
 const MOST_AT_ONCE: usize = 32;
 
-/// Recovers until its session is halted.
 pub(super) struct Recover {
     pub(super) session: Arc<QueueSession>,
     pub(super) status: watch::Receiver<Status>,
@@ -95,8 +93,7 @@ async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Statu
         let Some(grace) = status.borrow().may_judge(lease) else { return Recovered::MayNotJudge };
         // What is recovered starts at once, so no more than there are slots: a worker's death counts against each
         // message that it holds, also one that has not started.
-        let more = iter::from_fn(|| session.served.slots.try_acquire());
-        let slots: Vec<_> = iter::once(slot).chain(more).take(at_once).collect();
+        let slots = session.slots(slot, at_once);
         match session.broker.recover(&session.consumer, slots.len(), grace).await {
             Ok(recovered) => {
                 if recovered.is_empty() {
@@ -105,13 +102,7 @@ async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Statu
                 }
                 failpoint::pass("worker.recovered");
                 let admissions = session.executor.readmit(&recovered, entered);
-                let mut slots = slots.into_iter();
-                for (delivery, admission) in recovered.into_iter().zip(admissions) {
-                    match slots.next() {
-                        Some(slot) => session.start(delivery, slot, admission),
-                        None => session.release(delivery),
-                    }
-                }
+                session.start_or_release(recovered.into_iter().zip(admissions), slots);
             }
             Err(error) => {
                 session.outage.failed(&error);

@@ -14,7 +14,6 @@ const MOST: usize = 1_000;
 /// What stands for all others once there are too many.
 const OTHERS: &str = "others";
 
-/// What is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Repeated {
     /// Messages that no actor here can run, by ability.
@@ -46,7 +45,6 @@ struct Repeat {
     summed: u64,
 }
 
-/// So many were not logged in full.
 pub(crate) type Sum = (Repeated, QueueName, String, u64);
 
 impl Repeats {

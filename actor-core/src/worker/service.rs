@@ -52,7 +52,6 @@ pub(crate) fn start(session: &Session, engine: &Engine) {
     }
 }
 
-/// Starts what every queue has of its own.
 fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     let consumer = Consumer::new(session.worker.clone(), served.queue.clone());
     let outage = || Outage::new(&engine.absence, Some(&served.queue), Some(&engine.pulse));

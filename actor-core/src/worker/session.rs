@@ -29,11 +29,8 @@ pub(crate) struct Session {
 
 /// How a session ended.
 pub(crate) enum End {
-    /// The worker was asked to stop.
     Asked,
-    /// The lease was lost.
     Lost,
-    /// The broker refused the worker.
     Refused(Arc<BrokerError>),
 }
 
@@ -46,7 +43,6 @@ impl Session {
         Ok(Self { worker, heartbeat, halt, leave, stop: Arc::default(), services: TaskTracker::new() })
     }
 
-    /// What the heartbeat knows.
     pub(super) fn status(&self) -> watch::Receiver<Status> {
         self.heartbeat.status.clone()
     }
@@ -98,7 +94,7 @@ impl Session {
         };
         let mut ended = std::pin::pin!(ended);
         let mut time_is_up = std::pin::pin!(engine.time_for_runs(asked_again));
-        let mut status = self.heartbeat.status.clone();
+        let mut status = self.status();
         let mut lost = std::pin::pin!(until(&mut status, |_| false));
         let mut is_lost = false;
         loop {

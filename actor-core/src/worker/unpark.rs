@@ -1,6 +1,5 @@
 //! Runs what an older worker parked because it lacked the actor, as slots are free.
 
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +20,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// parked for as long as it takes until somebody comes.
 const MOST_SKIPPED: u32 = 3;
 
-/// How many messages one call delivers at most.
 const MOST_AT_ONCE: usize = 64;
 
-/// Unparks until its session is halted.
 pub(super) struct Unpark {
     pub(super) session: Arc<QueueSession>,
     pub(super) status: watch::Receiver<Status>,
@@ -66,8 +63,7 @@ async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
     let mut all = 0;
     loop {
         let slot = session.halt.run_until_cancelled(session.served.slots.acquire()).await?;
-        let more = iter::from_fn(|| session.served.slots.try_acquire());
-        let mut slots: Vec<_> = iter::once(slot).chain(more).take(MOST_AT_ONCE).collect();
+        let slots = session.slots(slot, MOST_AT_ONCE);
         let abilities: Vec<_> = session.executor.abilities.iter().map(String::as_str).collect();
         // It may hold deliveries, so it is driven to its end, also where it is halted meanwhile.
         let found = match session.broker.unpark(&session.consumer, &abilities, slots.len()).await {
@@ -81,13 +77,7 @@ async fn take_all(session: &Arc<QueueSession>) -> Option<usize> {
             failpoint::pass("worker.unparked");
         }
         let (asked, count) = (slots.len(), found.len());
-        for delivery in found {
-            match slots.pop() {
-                Some(slot) => session.start(delivery, slot, None),
-                None => session.release(delivery),
-            }
-        }
-        drop(slots);
+        session.start_or_release(found.into_iter().map(|delivery| (delivery, None)), slots);
         session.outage.ended();
         all += count;
         if count == 0 {

@@ -8,7 +8,7 @@ use syn::{FnArg, Visibility};
 use super::items::{guard, register, unit};
 use super::methods::getters;
 use super::{hidden, location, name};
-use crate::item::{Broken, Form, Item};
+use crate::item::{Actor, Form};
 
 /// Output, for `fn resize<T>(a: T, b: &mut u8) { body }`:
 ///
@@ -20,33 +20,30 @@ use crate::item::{Broken, Form, Item};
 ///     fn resize<T>(a: T, b: &mut u8) { body }
 /// };
 /// ```
-pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
+pub(crate) fn broken(actor: &Actor) -> TokenStream {
     // A function with a receiver is in an `impl` or a trait, where no other item is allowed.
-    if item.sig.receiver().is_some() {
-        return item.plain(&item.vis);
+    if actor.sig.receiver().is_some() {
+        return actor.plain(&actor.vis);
     }
-    let ident = &item.sig.ident;
-    if let Form::Implementation(path) = form {
+    let ident = &actor.sig.ident;
+    if let Form::Implementation(path) = &actor.form {
         // It collides with the actor that was probably imported.
         if path.is_ident(ident) {
-            return hidden(&item.attrs, args, &item.plain(&Visibility::Inherited));
+            return hidden(actor, &actor.plain(&Visibility::Inherited));
         }
-        let plain = item.plain(&item.vis);
-        let register = register(&item.attrs, &item.vis, ident);
+        let plain = actor.plain(&actor.vis);
+        let register = register(actor);
         let implementation = quote! {
             impl __actor_core::actor::Implementation for #ident {
                 const IMPLEMENTATION: &'static __actor_core::__private::ImplementationDef = loop {};
             }
         };
-        let implementation = hidden(&item.attrs, args, &implementation);
+        let implementation = hidden(actor, &implementation);
         return quote!(#plain #register #implementation);
     }
-    let plain = item.plain(&Visibility::Inherited);
-    let name = name(args, ident);
-    let unit = unit(&item.attrs, args, &item.vis, ident);
-    let guard = guard(&item.attrs, args, ident);
-    let methods = methods(item);
-    let location = location(ident);
+    let plain = actor.plain(&Visibility::Inherited);
+    let (unit, guard, methods) = (unit(actor), guard(actor), methods(actor));
+    let (name, location) = (name(actor), location(ident));
     let glue = quote! {
         #methods
         impl __actor_core::Actor for #ident {
@@ -64,14 +61,14 @@ pub(crate) fn broken(Broken { item, args, form }: &Broken) -> TokenStream {
         }
         #plain
     };
-    let glue = hidden(&item.attrs, args, &glue);
+    let glue = hidden(actor, &glue);
     quote!(#unit #guard #glue)
 }
 
 /// Methods that take as many arguments as the function does, of any types.
-fn methods(item: &Item) -> TokenStream {
-    let (ident, vis) = (&item.sig.ident, &item.vis);
-    let arguments = item.sig.inputs.iter().filter(|param| match param {
+fn methods(actor: &Actor) -> TokenStream {
+    let (ident, vis) = (&actor.sig.ident, &actor.vis);
+    let arguments = actor.sig.inputs.iter().filter(|param| match param {
         FnArg::Typed(param) => !param.attrs.iter().any(|attr| attr.path().is_ident("state")),
         FnArg::Receiver(_) => false,
     });

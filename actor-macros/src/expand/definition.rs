@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 
 use super::methods::{arguments, methods, wire_name};
 use super::{call_site, ends, location, name, outcome, queue, returned};
-use crate::args::{Args, Limit, Millis};
+use crate::args::{Args, Millis};
 use crate::item::Actor;
 use crate::owned::bare;
 use crate::written::written;
@@ -29,7 +29,7 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
         let (name, ty) = (wire_name(&param.name), decoded(&param.ty, borrowed));
         quote!((#name, #ty))
     });
-    let (name, options, location) = (name(&actor.args, ident), options(&actor.args), location(ident));
+    let (name, options, location) = (name(actor), options(&actor.args), location(ident));
     let queue = queue(&actor.args);
     let has_body = actor.body.is_some();
     // An error in a type points at the type.
@@ -89,9 +89,9 @@ fn decoded(ty: &syn::Type, borrowed: Option<&syn::Type>) -> String {
 /// The defaults, with the options that were set assigned.
 fn options(args: &Args) -> TokenStream {
     let millis = |ms: u64| quote!(::core::time::Duration::from_millis(#ms));
-    let optional = |limit: Limit| match limit {
-        Limit::None => quote!(::core::option::Option::None),
-        Limit::Millis(ms) => {
+    let optional = |limit| match limit {
+        None => quote!(::core::option::Option::None),
+        Some(ms) => {
             let limit = millis(ms);
             quote!(::core::option::Option::Some(#limit))
         }

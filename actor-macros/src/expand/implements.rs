@@ -28,7 +28,7 @@ pub(super) fn items(actor: &Actor) -> TokenStream {
     let Attrs { docs, cfgs, deprecated, allows, rest } = &actor.attrs;
     let (vis, sig, body) = (&actor.vis, &actor.sig, &actor.body);
     let signature = allow_signature(actor);
-    let register = register(&actor.attrs, vis, &sig.ident);
+    let register = register(actor);
     quote! {
         #(#docs)*
         #(#cfgs)*

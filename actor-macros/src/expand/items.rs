@@ -2,10 +2,8 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::Visibility;
 
 use super::{allow_deprecated, call_site, methods, name, queue, quiet};
-use crate::args::Args;
 use crate::attrs::Attrs;
 use crate::item::Actor;
 use crate::name;
@@ -13,22 +11,19 @@ use crate::param::Kind;
 
 /// The items of a declaration, with its body.
 pub(super) fn declared(actor: &Actor) -> TokenStream {
-    let Actor { attrs, args, vis, sig, .. } = actor;
-    let unit = unit(attrs, args, vis, &sig.ident);
-    let guard = guard(attrs, args, &sig.ident);
-    let body = body(actor);
+    let (unit, guard, body) = (unit(actor), guard(actor), body(actor));
     quote!(#unit #guard #body)
 }
 
 /// The unit struct. It is a type and a value, so that one `use` imports both.
-pub(super) fn unit(attrs: &Attrs, args: &Args, vis: &Visibility, name: &Ident) -> TokenStream {
-    let Attrs { docs, cfgs, deprecated, .. } = attrs;
-    let queue = queue(args);
+pub(super) fn unit(actor: &Actor) -> TokenStream {
+    let Attrs { docs, cfgs, deprecated, .. } = &actor.attrs;
+    let (vis, name, queue) = (&actor.vis, &actor.sig.ident, queue(&actor.args));
     // Explains why a type has a function's name. Without the user's docs there is none, so that
     // `missing_docs` still asks for them.
     let line = format!("An actor of the queue `{queue}`: [`send`](Self::send) it a message.");
     let line = (!docs.is_empty()).then(|| quote!(#[doc = ""] #[doc = #line]));
-    let quiet = quiet(attrs);
+    let quiet = quiet(&actor.attrs);
     quote_spanned! {call_site(name.span())=>
         #(#docs)*
         #line
@@ -43,10 +38,10 @@ pub(super) fn unit(attrs: &Attrs, args: &Args, vis: &Visibility, name: &Ident) -
 
 /// An exported macro is unique in its crate, in whatever module: a second declaration of the actor is
 /// an error that shows both places.
-pub(super) fn guard(attrs: &Attrs, args: &Args, ident: &Ident) -> TokenStream {
-    let cfgs = &attrs.cfgs;
-    let at = call_site(ident.span());
-    let guard = Ident::new(&name::guard(&name(args, ident)), at);
+pub(super) fn guard(actor: &Actor) -> TokenStream {
+    let cfgs = &actor.attrs.cfgs;
+    let at = call_site(actor.sig.ident.span());
+    let guard = Ident::new(&name::guard(&name(actor)), at);
     quote_spanned! {at=>
         #(#cfgs)*
         #[doc(hidden)]
@@ -57,8 +52,9 @@ pub(super) fn guard(attrs: &Attrs, args: &Args, ident: &Ident) -> TokenStream {
 }
 
 /// The type that `WorkerBuilder::register` can name, beside the function of the same name.
-pub(super) fn register(attrs: &Attrs, vis: &Visibility, ident: &Ident) -> TokenStream {
-    let (cfgs, quiet) = (&attrs.cfgs, quiet(attrs));
+pub(super) fn register(actor: &Actor) -> TokenStream {
+    let (cfgs, quiet) = (&actor.attrs.cfgs, quiet(&actor.attrs));
+    let (vis, ident) = (&actor.vis, &actor.sig.ident);
     quote! {
         /// The implementation by the function of this name, for `WorkerBuilder::register`.
         #(#cfgs)*

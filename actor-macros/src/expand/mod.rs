@@ -47,14 +47,14 @@ pub(crate) fn actor(actor: &Actor) -> TokenStream {
     };
     let returned = returned(actor);
     // The glue names the user's type here alone, so that an error in it is reported once.
-    let glue = hidden(&actor.attrs, &actor.args, &quote!(type __Returned = #returned; #glue));
+    let glue = hidden(actor, &quote!(type __Returned = #returned; #glue));
     quote!(#items #glue)
 }
 
 /// Puts items where no user code can name them, with `__actor_core` for the path of `actor_core`.
-fn hidden(attrs: &Attrs, args: &Args, items: &TokenStream) -> TokenStream {
-    let (cfgs, quiet) = (&attrs.cfgs, quiet(attrs));
-    let actor_core = args.krate.as_ref().map_or_else(|| quote!(::actor_core), ToTokens::to_token_stream);
+fn hidden(actor: &Actor, items: &TokenStream) -> TokenStream {
+    let (cfgs, quiet) = (&actor.attrs.cfgs, quiet(&actor.attrs));
+    let actor_core = actor.args.krate.as_ref().map_or_else(|| quote!(::actor_core), ToTokens::to_token_stream);
     quote! {
         #(#cfgs)*
         #quiet
@@ -65,8 +65,8 @@ fn hidden(attrs: &Attrs, args: &Args, items: &TokenStream) -> TokenStream {
     }
 }
 
-fn name(args: &Args, ident: &Ident) -> String {
-    args.name.as_ref().map_or_else(|| ident.unraw().to_string(), syn::LitStr::value)
+fn name(actor: &Actor) -> String {
+    actor.args.name.as_ref().map_or_else(|| actor.sig.ident.unraw().to_string(), syn::LitStr::value)
 }
 
 fn queue(args: &Args) -> String {

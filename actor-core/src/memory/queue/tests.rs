@@ -1,5 +1,4 @@
 use super::*;
-use crate::MessageId;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -8,9 +7,8 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn enqueue(queue: &mut Queue, body: &'static str, priority: Priority, delay: u64, now: u64) {
-    let message = Enqueue::new(MessageId::new(), priority, body.into());
     queue.tick(at(now));
-    queue.enqueue(message.after(Duration::from_secs(delay)), at(now));
+    queue.store(priority, body.into(), false, Duration::from_secs(delay), at(now));
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<&str> {

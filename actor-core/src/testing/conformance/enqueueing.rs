@@ -1,11 +1,9 @@
 //! Messages go in.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::Harness;
-use super::scene::{Scene, message, texts};
+use super::scene::{HOUR, Scene, message, texts};
 use crate::broker::{Broker, Enqueue};
 use crate::{MessageId, Priority, QueueName};
 
@@ -22,13 +20,12 @@ pub async fn what_is_enqueued_is_in_flight_once<H: Harness>(scene: Scene<H>) {
 /// An answer belongs to the message at its place, ready and scheduled ones alike.
 pub async fn every_message_of_a_call_gets_its_answer_in_order<H: Harness>(scene: Scene<H>) {
     scene.enqueue(vec![]).await;
-    let hour = Duration::from_secs(3600);
     scene
         .enqueue(vec![
             message("low", Priority::Low),
-            message("scheduled", Priority::High).after(hour),
+            message("scheduled", Priority::High).after(HOUR),
             message("normal", Priority::Normal),
-            message("later too", Priority::Normal).after(hour),
+            message("later too", Priority::Normal).after(HOUR),
         ])
         .await;
     scene.counts([2, 0, 2, 0]).await;
