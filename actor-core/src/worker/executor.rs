@@ -152,7 +152,7 @@ impl Executor {
             token: message.token,
             trace: message.envelope.trace,
             headers: message.envelope.headers.clone(),
-            retries_left: message.envelope.attempt < message.max_retries(implementation),
+            retries_left: message.envelope.attempt < message.max_retries(&implementation.actor.options),
             sent_at: wire::to_time(message.envelope.sent_at),
             deadline: limit.and_then(|limit| message.began.checked_add(limit)),
         };

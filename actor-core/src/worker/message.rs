@@ -69,7 +69,7 @@ impl<'a> Message<'a> {
             None => Duration::ZERO,
         };
         Policy {
-            max_retries: self.envelope.max_retries.unwrap_or(options.max_retries),
+            max_retries: self.max_retries(&options),
             attempts: self.envelope.attempt,
             crashes: self.crashes,
             deliveries: self.token,
@@ -80,8 +80,8 @@ impl<'a> Message<'a> {
     }
 
     /// How often it may be tried again.
-    pub(super) fn max_retries(&self, implementation: &ImplementationDef) -> u32 {
-        self.envelope.max_retries.unwrap_or(implementation.actor.options.max_retries)
+    pub(super) fn max_retries(&self, options: &Options) -> u32 {
+        self.envelope.max_retries.unwrap_or(options.max_retries)
     }
 
     pub(super) fn time_limit(&self, implementation: &ImplementationDef) -> Option<Duration> {
