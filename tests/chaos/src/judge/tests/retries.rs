@@ -282,7 +282,7 @@ fn a_dead_letter_was_sent() {
 }
 
 /// A dead letter of so many crashes, and what ended its workers: each died, or lost its lease.
-fn poisonous(crashes: u32, killed: &[u64], disowned: &[u64]) -> (Case, MessageId) {
+fn poisonous(crashes: u32, killed: &[u64], lost: &[u64]) -> (Case, MessageId) {
     let mut case = baseline();
     case.is_about(&[Fault::Poison]);
     let id = case.sent("poison", s(100));
@@ -290,7 +290,7 @@ fn poisonous(crashes: u32, killed: &[u64], disowned: &[u64]) -> (Case, MessageId
         let worker = case.worker(&format!("worker-3-{worker}"), (s(10), s(300)));
         case.dies(worker, *at);
     }
-    for (worker, at) in disowned.iter().enumerate() {
+    for (worker, at) in lost.iter().enumerate() {
         let worker = case.worker(&format!("worker-4-{worker}"), (s(10), s(300)));
         case.lost(worker, *at);
     }
@@ -303,7 +303,7 @@ fn a_message_is_dead_lettered_after_three_deaths_since_it_was_sent() {
     let (case, _) = poisonous(3, &[s(110), s(120), s(130)], &[]);
     assert_eq!(holds(case).counts.dead_of_crashes, 1);
     holds(poisonous(3, &[s(110)], &[s(120), s(130)]).0);
-    for (crashes, killed, disowned) in [
+    for (crashes, killed, lost) in [
         (2, &[s(110), s(120), s(130)][..], &[][..]),
         (3, &[s(110), s(120)], &[]),
         (3, &[s(110)], &[s(120)]),
@@ -311,7 +311,7 @@ fn a_message_is_dead_lettered_after_three_deaths_since_it_was_sent() {
         (3, &[s(99), s(110), s(120)], &[]),
         (3, &[s(110), s(120)], &[s(99)]),
     ] {
-        let (case, id) = poisonous(crashes, killed, disowned);
+        let (case, id) = poisonous(crashes, killed, lost);
         breaks(case, REASONS, &id);
     }
 }
