@@ -18,6 +18,7 @@ ways=(
     "early;calm;nothing started before its time"
     "swallowed;kill-redis;after the drain nothing is left but dead letters"
     "hasty-judge;long-outage;an outage of Redis costs no worker its lease"
+    "judges-at-once;lose-workers;no message ran on two workers whose leases both held"
     "lost-answers;snap;after the drain nothing is left but dead letters"
     "stopping-crash;deploy;no crash is counted for a worker that died while it stopped"
     "never-unparks;rolling-deploy;what only newer workers know starts soon once there is one"

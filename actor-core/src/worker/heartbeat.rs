@@ -27,6 +27,7 @@ const COMING_BACK: Duration = Duration::from_secs(1);
 pub(crate) enum Status {
     Starting,
     Live {
+        /// When it began, or was made again after the broker had lost it.
         since: Instant,
         /// When its last renewal was asked for.
         renewed: Instant,
@@ -44,8 +45,8 @@ pub(crate) enum Status {
 
 impl Status {
     /// Whether this worker may declare others dead, and how long after the ends of their leases: `None`
-    /// where it may not. Had the broker been away, every worker would seem dead to the first that is back.
-    /// So its own lease has been live for one lease, it waits for no renewal now, and what it knows of the
+    /// where it may not. Had the broker been away, or lost its leases, every worker would seem dead to the first that is
+    /// back. So its own lease has been live for one lease, it waits for no renewal now, and what it knows of the
     /// time before is in the grace.
     pub(crate) fn may_judge(&self, lease: Duration) -> Option<Duration> {
         match self {
@@ -188,7 +189,7 @@ impl Service for Renewer {
         if matches!(*self.status.borrow(), Status::Starting) && !self.register().await {
             return;
         }
-        let (since, mut renewed, mut grace) = match &*self.status.borrow() {
+        let (mut since, mut renewed, mut grace) = match &*self.status.borrow() {
             Status::Live { since, renewed, grace, .. } => (*since, *renewed, *grace),
             _ => return,
         };
@@ -211,6 +212,9 @@ impl Service for Renewer {
                     backoff.reset();
                     grace = grace.after(renewed, Instant::now(), self.lease);
                     renewed = asked;
+                    if forgotten {
+                        since = asked;
+                    }
                     self.status.send_replace(Status::Live { since, renewed, grace, deaths, parked });
                     self.outage.ended();
                     if forgotten {

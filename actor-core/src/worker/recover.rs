@@ -43,7 +43,7 @@ impl Service for Recover {
 
     async fn work(&mut self) {
         let (session, status, lease) = (&self.session, &mut self.status, self.lease);
-        let mut next = Instant::now() + lease;
+        let (mut live_since, mut next) = (None, Instant::now() + lease);
         let mut awaits_renewal = true;
         loop {
             tokio::select! {
@@ -53,6 +53,12 @@ impl Service for Recover {
             }
             let (hinted, may_judge) = {
                 let status = status.borrow_and_update();
+                if let Status::Live { since, .. } = *status
+                    && live_since.replace(since) != Some(since)
+                {
+                    // Who died before the broker lost its leases is in no hint any more.
+                    next = since + lease;
+                }
                 (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease).is_some())
             };
             awaits_renewal = !may_judge;

@@ -20,6 +20,10 @@ pub(crate) trait Hooks: Debug + Send + Sync + 'static {
         self.memory().enqueue(queue, messages).await
     }
 
+    async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
+        self.memory().renew(worker, queues, lease).await
+    }
+
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
         self.memory().claim(consumer, max, wait).await
     }
@@ -55,7 +59,7 @@ impl<H: Hooks> Broker for Hooked<H> {
     }
 
     async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
-        self.0.memory().renew(worker, queues, lease).await
+        self.0.renew(worker, queues, lease).await
     }
 
     async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {

@@ -39,6 +39,8 @@ pub(crate) enum What {
     Registered { worker: String, asked: u64 },
     /// The lease was renewed.
     Renewed { worker: String, asked: u64 },
+    /// Redis had lost the lease, and this renewal made it again.
+    Forgotten { worker: String },
     /// The worker learned that it was declared dead.
     Lost { worker: String },
     /// The lease ended in good order.

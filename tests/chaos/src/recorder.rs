@@ -124,7 +124,12 @@ impl<B: Broker> Broker for Recorder<B> {
         let asked = now_us();
         let answer = self.broker.renew(worker, queues, lease).await;
         match &answer {
-            Ok(renewed) if renewed.held => self.journal.note(&What::Renewed { worker: worker.to_string(), asked }),
+            Ok(renewed) if renewed.held => {
+                self.journal.note(&What::Renewed { worker: worker.to_string(), asked });
+                if renewed.forgotten {
+                    self.journal.note(&What::Forgotten { worker: worker.to_string() });
+                }
+            }
             Ok(_) => self.journal.note(&What::Lost { worker: worker.to_string() }),
             Err(_) => {}
         }

@@ -316,7 +316,9 @@ pub(crate) fn all() -> Vec<Scenario> {
         },
         one("flush-scripts", "SCRIPT FLUSH", &[FlushScripts]),
         one("kill-clients", "CLIENT KILL of every client", &[KillClients]),
-        one("lose-workers", "the index of leases is deleted", &[LoseWorkers]).dense(),
+        // Workers die too, so that others look for the dead while leases are missing.
+        one("lose-workers", "the index of leases is deleted, while workers are killed", &[LoseWorkers, KillWorker])
+            .dense(),
         Scenario {
             excused: &[(
                 judge::WAITS,

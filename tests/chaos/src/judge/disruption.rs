@@ -46,6 +46,10 @@ impl Evidence {
                     self.vacant.push((since, event.at));
                 }
             }
+            // A lease that was made again counts as a new one.
+            What::Forgotten { .. } if is_spared(&self.processes[event.process]) => {
+                self.vacant.push((event.at, event.at));
+            }
             _ => {}
         }
     }

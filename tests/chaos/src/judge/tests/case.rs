@@ -85,6 +85,12 @@ impl Case {
         self.note(process, at, What::Renewed { worker: process.to_string(), asked: at });
     }
 
+    /// Its lease had been lost with the index, and is made again.
+    pub(super) fn forgotten(&mut self, process: usize, at: u64) {
+        self.renewed(process, at);
+        self.note(process, at, What::Forgotten { worker: process.to_string() });
+    }
+
     /// The worker learns that it was declared dead.
     pub(super) fn lost(&mut self, process: usize, at: u64) {
         self.note(process, at, What::Lost { worker: process.to_string() });

@@ -248,6 +248,17 @@ fn where_the_spared_worker_had_no_session_it_is_counted_from_its_next() {
 }
 
 #[test]
+fn where_the_spared_workers_lease_was_made_again_it_is_counted_from_then() {
+    for (of, since) in [(SPARED, s(205)), (RECOVERER, s(200))] {
+        at_most(since + BOUND, RECOVERED, |start| {
+            let mut case = recovered(start, AFTER_A_CRASH);
+            case.forgotten(of, s(205));
+            case
+        });
+    }
+}
+
+#[test]
 fn the_death_of_one_that_stopped_has_a_time_of_its_own_too() {
     let history = |start, dies: bool, releases: bool| {
         // A worker recovers it, is stopped, and is killed before it began it. No crash is counted for that.
