@@ -60,6 +60,32 @@ impl RedisBrokerBuilder {
         self
     }
 
+    /// Refuses a server that may lose acknowledged messages, with an error ([`Error::is_lossy`]) that names each reason
+    /// and the line to write. Default: such a server is used, and a warning names the same.
+    ///
+    /// Refused are the findings of [`check`](RedisBroker::check) that
+    /// [`is_refused_by_strict`](crate::Finding::is_refused_by_strict): losses without a bound, and what the server does
+    /// not say.
+    ///
+    /// - An eviction policy that may remove messages (`allkeys-*`).
+    /// - No append-only file: a crash loses all, or minutes. `appendfsync no`, and `no-appendfsync-on-rewrite yes`: a
+    ///   power cut loses about half a minute.
+    /// - Replicas without `min-replicas-to-write`: a failover loses what a primary acknowledged by itself.
+    /// - Settings that decide on these and cannot be read. Whoever is strict wants to know, and an assumption is no
+    ///   knowledge. Allow the user `INFO` and `CONFIG GET`. With a provider who hides them, look there, and connect
+    ///   without `strict`.
+    ///
+    /// `appendfsync everysec` is taken: it loses at most the last second or two, and only if the machine or the system
+    /// dies, at a small part of the cost of `always`. To refuse it too, look for
+    /// [`FindingKind::FsyncEverySecond`](crate::FindingKind::FsyncEverySecond) in the report of `check`.
+    ///
+    /// Settings are read at the first connection to each run of the server: a server that comes back with worse ones is
+    /// then refused, and asked again at each attempt to connect. A change by `CONFIG SET` while it runs is not noticed.
+    pub fn strict(mut self) -> Self {
+        self.endpoint.inspection.strict = true;
+        self
+    }
+
     /// The authority that vouches for the server, in PEM form: for a private one. Default: the
     /// authorities that browsers know.
     ///

@@ -10,6 +10,7 @@ use redis::{AsyncConnectionConfig, Pipeline, PushInfo, RedisResult, Value};
 
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::report;
 use crate::server::{self, Server};
 
 /// How long making a connection may take.
@@ -112,6 +113,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) 
     pass("connect.introduced");
     server.check(&endpoint.address)?;
     server.warn(&endpoint.address, &endpoint.warned);
+    report::first_met(endpoint, &mut connection, server.run_id.as_deref()).await?;
     let live = Live {
         connection,
         peer: Peer { client, run_id: server.run_id },
@@ -161,12 +163,10 @@ pub(crate) fn pause(attempts: u32) -> Duration {
 async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) -> RedisResult<(i64, Server)> {
     let mut pipeline = Pipeline::new();
     pipeline.cmd("CLIENT").arg("ID").cmd("TIME");
-    for question in server::questions() {
-        pipeline.add_command(question);
-    }
+    pipeline.add_command(server::question());
     let asked = Instant::now();
     let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
-    let [client, time, about @ ..] = answers.as_slice() else {
+    let [client, time, about] = answers.as_slice() else {
         return Ok((0, Server::default()));
     };
     endpoint.learn_time(asked, time);

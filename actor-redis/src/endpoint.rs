@@ -11,6 +11,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Protocol
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
 use crate::presence::Presence;
+use crate::report::Inspection;
 use crate::resolve::{Asked, Resolver};
 use crate::server::Warned;
 
@@ -32,6 +33,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
+    pub(crate) inspection: Inspection,
     pub(crate) presence: Arc<Presence>,
     /// None where the URL has an address, and no name.
     resolver: Option<Resolver>,
@@ -75,6 +77,7 @@ impl Endpoint {
             address,
             clock: Clock::default(),
             warned: Warned::default(),
+            inspection: Inspection::default(),
             presence: Arc::default(),
             resolver,
             wanted: Arc::default(),

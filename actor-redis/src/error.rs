@@ -61,6 +61,10 @@ pub(crate) enum Kind {
     #[error("redis at {address} is a Sentinel, which keeps no messages: give the URL of the primary that it watches")]
     Sentinel { address: String },
     #[error(
+        "redis at {address} has settings that may lose acknowledged messages, and `strict()` refuses it: {findings}"
+    )]
+    Lossy { address: String, findings: String },
+    #[error(
         "redis at {address} is full (`maxclients`), and this process needs {wanted} so far: raise `maxclients`, and the \
          server's limit of open files, above the sum over all processes (docs/redis-keys.md, Connections)"
     )]
@@ -125,6 +129,13 @@ impl Error {
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         matches!(*self.0, Kind::TooOld { .. } | Kind::Sentinel { .. })
+    }
+
+    /// Whether [`strict`](crate::RedisBrokerBuilder::strict) refused the server, because acknowledged messages may be
+    /// lost there. The text names each setting, and the line to write.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        matches!(*self.0, Kind::Lossy { .. })
     }
 
     pub(crate) fn cause(&self) -> Option<&RedisError> {

@@ -15,8 +15,9 @@
 //! a process dies between two steps, and no two workers settle one delivery differently. The names of
 //! all keys, the scripts, and the permissions that a user needs are in `docs/redis-keys.md`.
 //!
-//! Redis 6.2 or newer is needed. At connect an older one is refused, and settings that can lose messages
-//! are warned of: an eviction policy other than `noeviction`, and no persistence.
+//! Redis 6.2 or newer is needed. At connect an older one is refused, and one warning names the settings that put
+//! messages at risk, each with the line to write. [`RedisBroker::check`] reports the same, and
+//! [`strict`](RedisBrokerBuilder::strict) refuses a server that may lose acknowledged messages.
 //!
 //! # Features
 //!
@@ -60,6 +61,7 @@ mod lease;
 mod place;
 mod presence;
 mod queue;
+mod report;
 mod request;
 mod request_error;
 mod resolve;
@@ -71,6 +73,7 @@ pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;
 pub use builder::RedisBrokerBuilder;
 pub use error::Error;
+pub use report::{Finding, FindingKind, Risk, ServerReport};
 
 // The project's own pages are compiled with the crate that can run what they show.
 #[cfg(doctest)]
@@ -79,6 +82,8 @@ mod pages {
     mod readme {}
     #[doc = include_str!("../../docs/actor-options.md")]
     mod actor_options {}
+    #[doc = include_str!("../../docs/running-redis.md")]
+    mod running_redis {}
     #[doc = include_str!("../../docs/testing.md")]
     mod testing {}
     #[doc = include_str!("../../docs/coming-from-python.md")]

@@ -1,10 +1,11 @@
-//! What a new connection asks the server about itself, and what is refused or warned about.
+//! What a new connection asks the server about itself, and what is refused. Its settings: [`crate::report`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{Cmd, ServerError, Value};
 
 use crate::error::{Error, Kind};
+use crate::report::text;
 
 /// The oldest version that is used: the first whose `XPENDING` and `XRANGE` take an open interval.
 const OLDEST: (u32, u32) = (6, 2);
@@ -12,9 +13,6 @@ const OLDEST: (u32, u32) = (6, 2);
 /// Which warnings were given. Each is given once, however often a connection is made again.
 #[derive(Debug, Default)]
 pub(crate) struct Warned {
-    eviction: AtomicBool,
-    persistence: AtomicBool,
-    silent: AtomicBool,
     cluster: AtomicBool,
     lingering: AtomicBool,
 }
@@ -33,7 +31,7 @@ impl Warned {
     }
 }
 
-/// The answers to [`questions`].
+/// What every new connection is told.
 #[derive(Debug, Default)]
 pub(crate) struct Server {
     /// Which run of the server this is.
@@ -41,37 +39,22 @@ pub(crate) struct Server {
     version: Option<String>,
     /// `standalone`, `cluster` or `sentinel`.
     mode: Option<String>,
-    eviction: Option<String>,
-    append_only: Option<bool>,
-    save_points: Option<bool>,
-    loading: bool,
 }
 
-/// What to ask, in this order.
-pub(crate) fn questions() -> [Cmd; 4] {
-    let info = |section| redis::cmd("INFO").arg(section).take();
-    [info("server"), info("memory"), info("persistence"), redis::cmd("CONFIG").arg("GET").arg("save").take()]
+/// What to ask.
+pub(crate) fn question() -> Cmd {
+    redis::cmd("INFO").arg("server").take()
 }
 
 impl Server {
-    /// Reads the answers. One that is refused (many providers forbid CONFIG) stays unknown.
-    pub(crate) fn read(answers: &[Value]) -> Self {
-        let [server, memory, persistence, save] = answers else {
-            return Self::default();
-        };
-        let (server, memory, persistence) = (text(server), text(memory), text(persistence));
+    /// Reads the answer. Where it is refused, all stays unknown.
+    pub(crate) fn read(answer: &Value) -> Self {
+        let server = text(answer);
         Self {
             run_id: field(&server, "run_id"),
             version: field(&server, "redis_version"),
             // Valkey has a name of its own for it.
             mode: field(&server, "redis_mode").or_else(|| field(&server, "server_mode")),
-            eviction: field(&memory, "maxmemory_policy"),
-            append_only: field(&persistence, "aof_enabled").map(|enabled| enabled == "1"),
-            loading: field(&persistence, "loading").is_some_and(|loading| loading == "1"),
-            save_points: match save {
-                Value::Map(pairs) => pairs.first().map(|(_, points)| !text(points).is_empty()),
-                _ => None,
-            },
         }
     }
 
@@ -88,32 +71,13 @@ impl Server {
         }
     }
 
-    /// Warns of settings that can lose messages, and of what is not supported.
+    /// Warns of what is not supported.
     pub(crate) fn warn(&self, address: &str, warned: &Warned) {
-        if self.version.is_none() && !self.loading && first(&warned.silent) {
-            tracing::warn!(address, "redis does not say its version (INFO is not allowed): 6.2 or newer is needed");
-        }
         if self.mode.as_deref() == Some("cluster") && first(&warned.cluster) {
             tracing::warn!(
                 address,
                 "redis is part of a cluster, which this broker does not support: a queue whose keys another server holds \
                  is refused, so give the broker a server of its own"
-            );
-        }
-        if let Some(policy) = &self.eviction
-            && policy != "noeviction"
-            && first(&warned.eviction)
-        {
-            tracing::warn!(
-                address,
-                policy,
-                "redis may evict messages when its memory is full: set `maxmemory-policy noeviction`"
-            );
-        }
-        if self.append_only == Some(false) && self.save_points == Some(false) && first(&warned.persistence) {
-            tracing::warn!(
-                address,
-                "redis keeps nothing on disk, so a restart loses every message: set `appendonly yes`"
             );
         }
     }
@@ -122,14 +86,6 @@ impl Server {
 /// Whether a flag is set for the first time.
 fn first(flag: &AtomicBool) -> bool {
     !flag.swap(true, Ordering::Relaxed)
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.clone(),
-        _ => String::new(),
-    }
 }
 
 fn field(info: &str, name: &str) -> Option<String> {
@@ -147,7 +103,7 @@ mod tests {
 
     fn server(version: &str) -> Server {
         let info = Value::BulkString(format!("# Server\r\nredis_version:{version}\r\nrun_id:abc\r\n").into_bytes());
-        Server::read(&[info, Value::Nil, Value::Nil, Value::Nil])
+        Server::read(&info)
     }
 
     #[test]
@@ -164,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_server_that_says_nothing_is_taken() {
-        let silent = Server::read(&[Value::Nil, Value::Nil, Value::Nil, Value::Nil]);
+        let silent = Server::read(&Value::Nil);
         assert!(silent.check("host:6379").is_ok());
     }
 }

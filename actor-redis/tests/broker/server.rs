@@ -98,6 +98,12 @@ impl Server {
         self.child = launch(&self.dir, &self.args, self.is_cluster, "eady to accept connections");
     }
 
+    /// Starts it again with other settings, which win over those that it had.
+    pub(crate) fn start_again_with(&mut self, args: &[&str]) {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self.start_again();
+    }
+
     /// Starts it again, and does not wait until it has loaded what it had saved.
     pub(crate) fn start_loading(&mut self) {
         self.child = launch(&self.dir, &self.args, self.is_cluster, "Loading RDB");

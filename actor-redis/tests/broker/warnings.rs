@@ -127,9 +127,16 @@ async fn the_most_talkative_log_has_no_password() {
 }
 
 #[tokio::test]
-async fn a_server_with_snapshots_is_not_warned_of() {
+async fn of_a_server_with_snapshots_alone_it_is_said_what_a_crash_loses() {
     let server = Server::alone(&[]);
     redis::cmd("CONFIG").arg("SET").arg("save").arg("3600 1").exec(&mut server.raw()).unwrap();
+    let log = log_of_two_connections(&server).await;
+    assert_eq!((log.count("WARN"), log.count("up to 3600 s"), log.count("appendonly yes")), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_is_set_as_the_documentation_says_is_not_warned_of() {
+    let server = Server::alone(&["--appendonly", "yes"]);
     assert_eq!(log_of_two_connections(&server).await.count("WARN"), 0);
 }
 
