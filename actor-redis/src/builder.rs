@@ -60,7 +60,7 @@ impl RedisBrokerBuilder {
         self
     }
 
-    /// The authority that vouches for the server, in PEM form: for a private one. Default: the
+    /// The authority that vouches for the server, and for its Sentinels, in PEM form: for a private one. Default: the
     /// authorities that browsers know.
     ///
     /// # Errors
@@ -69,6 +69,17 @@ impl RedisBrokerBuilder {
     #[cfg(feature = "tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Result<Self, Error> {
         self.endpoint.trust(pem.into())?;
+        Ok(self)
+    }
+
+    /// What to ask the Sentinels as, where they want a password: of the default user where `user` is empty. The user
+    /// and password in the URL are the servers'. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// The URL names no Sentinels.
+    pub fn sentinel_credentials(mut self, user: &str, password: &str) -> Result<Self, Error> {
+        self.endpoint.ask_sentinels_as(user, password)?;
         Ok(self)
     }
 

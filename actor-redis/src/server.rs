@@ -45,18 +45,21 @@ pub(crate) struct Server {
     append_only: Option<bool>,
     save_points: Option<bool>,
     loading: bool,
+    /// `master` or `slave`.
+    role: Option<String>,
 }
 
 /// What to ask, in this order.
-pub(crate) fn questions() -> [Cmd; 4] {
+pub(crate) fn questions() -> [Cmd; 5] {
     let info = |section| redis::cmd("INFO").arg(section).take();
-    [info("server"), info("memory"), info("persistence"), redis::cmd("CONFIG").arg("GET").arg("save").take()]
+    let save = redis::cmd("CONFIG").arg("GET").arg("save").take();
+    [info("server"), info("memory"), info("persistence"), save, info("replication")]
 }
 
 impl Server {
     /// Reads the answers. One that is refused (many providers forbid CONFIG) stays unknown.
     pub(crate) fn read(answers: &[Value]) -> Self {
-        let [server, memory, persistence, save] = answers else {
+        let [server, memory, persistence, save, replication] = answers else {
             return Self::default();
         };
         let (server, memory, persistence) = (text(server), text(memory), text(persistence));
@@ -72,7 +75,13 @@ impl Server {
                 Value::Map(pairs) => pairs.first().map(|(_, points)| !text(points).is_empty()),
                 _ => None,
             },
+            role: field(&text(replication), "role"),
         }
+    }
+
+    /// Whether it says that it is a replica.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.role.as_deref() == Some("slave")
     }
 
     /// Refuses a server that is too old, or none that keeps messages.
@@ -147,7 +156,7 @@ mod tests {
 
     fn server(version: &str) -> Server {
         let info = Value::BulkString(format!("# Server\r\nredis_version:{version}\r\nrun_id:abc\r\n").into_bytes());
-        Server::read(&[info, Value::Nil, Value::Nil, Value::Nil])
+        Server::read(&[info, Value::Nil, Value::Nil, Value::Nil, Value::Nil])
     }
 
     #[test]
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_server_that_says_nothing_is_taken() {
-        let silent = Server::read(&[Value::Nil, Value::Nil, Value::Nil, Value::Nil]);
-        assert!(silent.check("host:6379").is_ok());
+        let silent = Server::read(&[const { Value::Nil }; 5]);
+        assert!(silent.check("host:6379").is_ok() && !silent.is_replica());
     }
 }

@@ -49,6 +49,8 @@ mod refusals;
 mod runtimes;
 /// Messages that wait for their time.
 mod scheduled;
+/// Servers that Sentinels watch.
+mod sentinel;
 /// Servers that are spoken to in secret.
 #[cfg(feature = "tls")]
 mod tls;
