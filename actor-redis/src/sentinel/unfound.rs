@@ -72,7 +72,7 @@ impl Unfound {
                 "shows a certificate that is not trusted (give its authority with `root_certificate`)".to_owned()
             }
             _ if error.is_connection_dropped() && !error.is_connection_refusal() => {
-                format!("closes the connection (TLS is rediss+sentinel://; {error})")
+                format!("closes the connection ({error}; where it speaks TLS, the URL is rediss+sentinel://)")
             }
             _ if error.is_io_error() => format!("cannot be reached ({error})"),
             _ => format!("cannot be used ({error})"),

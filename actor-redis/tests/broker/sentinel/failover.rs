@@ -56,6 +56,24 @@ async fn settle_all(broker: &RedisBroker, consumer: &Consumer, delivered: Vec<De
     }
 }
 
+/// A read that waits for long at this server; when it ended, and whether its outcome is unknown.
+pub(super) async fn waiting_read(
+    broker: &RedisBroker,
+    consumer: &Consumer,
+    mut raw: redis::Connection,
+) -> tokio::task::JoinHandle<(Instant, bool)> {
+    assert!(claim(broker, consumer, 1).await.is_empty());
+    let (broker, consumer) = (broker.clone(), consumer.clone());
+    let waits = tokio::spawn(async move {
+        let error = broker.claim(&consumer, 1, &Wait::new(LEASE)).await.unwrap_err();
+        (Instant::now(), error.is_unknown())
+    });
+    while !redis::cmd("CLIENT").arg("LIST").query::<String>(&mut raw).unwrap().contains("flags=b") {
+        tokio::task::yield_now().await;
+    }
+    waits
+}
+
 /// A set of which this test kills or freezes the primary, so that its worker and its messages go on elsewhere.
 struct Scene {
     set: Set,
@@ -69,21 +87,6 @@ impl Scene {
         let broker = connect(&set).await;
         let consumer = worker(&broker).await;
         Self { set, broker, consumer }
-    }
-
-    /// A read that waits for long.
-    async fn waiting_read(&self) -> tokio::task::JoinHandle<(Instant, bool)> {
-        assert!(claim(&self.broker, &self.consumer, 1).await.is_empty());
-        let (broker, consumer) = (self.broker.clone(), self.consumer.clone());
-        let waits = tokio::spawn(async move {
-            let error = broker.claim(&consumer, 1, &Wait::new(LEASE)).await.unwrap_err();
-            (Instant::now(), error.is_unknown())
-        });
-        let mut raw = self.set.primary().raw();
-        while !redis::cmd("CLIENT").arg("LIST").query::<String>(&mut raw).unwrap().contains("flags=b") {
-            tokio::task::yield_now().await;
-        }
-        waits
     }
 }
 
@@ -134,9 +137,8 @@ async fn there_is_service_soon_after_the_sentinels_have_decided() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_waits_at_a_frozen_primary_ends_when_another_is_promoted() {
-    let scene = Scene::start().await;
-    let waits = scene.waiting_read().await;
-    let Scene { set, broker, consumer } = scene;
+    let Scene { set, broker, consumer } = Scene::start().await;
+    let waits = waiting_read(&broker, &consumer, set.primary().raw()).await;
     set.until_in_sync();
     set.primary().freeze();
     let (decided, set) = tokio::task::spawn_blocking(move || (set.until_one_moved_on(), set)).await.unwrap();

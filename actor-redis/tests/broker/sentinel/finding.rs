@@ -2,24 +2,13 @@ use std::time::{Duration, Instant};
 
 use actor_redis::{Error, RedisBroker};
 
+use super::liar::Liar;
 use super::set::{NAME, Set, Settings, free_ports, url};
-use crate::fake::serve;
 use crate::server::{bodies, claim, message, send, worker};
 
-/// A Sentinel that names whatever it is told to; its port. `None`: it knows of nothing.
-async fn liar(named: Option<u16>) -> u16 {
-    let url = serve(move |command| match (command[0].as_str(), named) {
-        ("HELLO", _) => "%0\r\n".to_owned(),
-        ("SENTINEL", Some(port)) => format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.to_string().len()),
-        ("SENTINEL", None) => "_\r\n".to_owned(),
-        ("SUBSCRIBE", _) => {
-            let confirmed = |channel: &String| format!(">3\r\n+subscribe\r\n${}\r\n{channel}\r\n:1\r\n", channel.len());
-            command[1..].iter().map(confirmed).collect()
-        }
-        _ => "+PONG\r\n".to_owned(),
-    })
-    .await;
-    url.rsplit_once(':').unwrap().1.parse().unwrap()
+/// The port of a Sentinel that names this one.
+async fn liar(named: u16) -> u16 {
+    Liar::naming(named).await.port
 }
 
 async fn refusal(url: &str) -> Error {
@@ -81,7 +70,7 @@ async fn sentinels_that_lie_are_passed_over() {
     let set = Set::start();
     let (replica, nobody) = (set.servers[1].port, free_ports(1)[0]);
     for lies in [[replica, replica], [nobody, nobody], [replica, nobody]] {
-        let lying = [liar(Some(lies[0])).await, liar(Some(lies[1])).await];
+        let lying = [liar(lies[0]).await, liar(lies[1]).await];
         // As many as tell the truth, more, and fewer.
         for honest in 1..=3 {
             let honest = set.sentinels[..honest].iter().map(|sentinel| sentinel.port);
@@ -96,7 +85,7 @@ async fn sentinels_that_lie_are_passed_over() {
 async fn where_none_is_a_primary_it_is_said_what_each_sentinel_named() {
     let set = Set::start();
     let (replica, nobody) = (set.servers[1].port, free_ports(1)[0]);
-    let liars = [liar(Some(replica)).await, liar(Some(replica)).await, liar(Some(nobody)).await, liar(None).await];
+    let liars = [liar(replica).await, liar(replica).await, liar(nobody).await, liar(0).await];
     let error = refusal(&url(liars)).await;
     assert!(error.is_transient() && !error.is_invalid(), "{error}");
     let [first, second, third, fourth] = liars.map(|port| format!("127.0.0.1:{port}"));
@@ -121,7 +110,7 @@ async fn a_name_that_no_sentinel_knows_is_a_wrong_setting() {
     assert!(error.is_invalid() && !error.is_transient(), "{error}");
     says(&error, &["\"yourmaster\"", "sentinel monitor <name>"]);
     // Of few it is not taken for certain: the others may know.
-    let few = url([liar(None).await].into_iter().chain(free_ports(2)));
+    let few = url([liar(0).await].into_iter().chain(free_ports(2)));
     assert!(refusal(&few).await.is_transient());
 }
 

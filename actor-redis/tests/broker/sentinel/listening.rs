@@ -3,8 +3,10 @@ use std::time::{Duration, Instant};
 use actor_core::broker::Broker;
 use actor_redis::RedisBroker;
 
-use super::set::Set;
-use crate::server::{message, queue, send};
+use super::failover::waiting_read;
+use super::liar::Liar;
+use super::set::{Set, url};
+use crate::server::{Server, message, queue, send, worker};
 
 /// Only against a test that hangs.
 const HANGS: Duration = Duration::from_secs(20);
@@ -71,4 +73,23 @@ async fn when_a_sentinel_is_gone_or_silent_another_is_listened_to() {
     set.until_listened_to().await;
     drop(broker);
     set.until_listeners(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_that_was_missed_is_made_up_for_at_the_next_sentinel() {
+    let on_a_port = || Server::on_port(|port| vec!["--port".to_owned(), port.to_owned()]);
+    let (former, promoted) = (on_a_port(), on_a_port());
+    let port = |server: &Server| server.port().parse().unwrap();
+    let sentinels = [Liar::naming(port(&former)).await, Liar::naming(port(&former)).await];
+    let broker = RedisBroker::connect(&url(sentinels.iter().map(|sentinel| sentinel.port))).await.unwrap();
+    let consumer = worker(&broker).await;
+    let waits = waiting_read(&broker, &consumer, former.raw()).await;
+    // Nobody says so, and whoever is listened to goes away then.
+    sentinels.iter().for_each(|sentinel| sentinel.name(port(&promoted)));
+    let began = Instant::now();
+    sentinels.iter().for_each(Liar::be_silent);
+    let (ended, is_unknown) = waits.await.unwrap();
+    assert!(is_unknown && ended.duration_since(began) < Duration::from_secs(8), "{:?}", ended.duration_since(began));
+    send(&broker, vec![message("a")]).await;
+    assert_eq!(promoted.run::<i64>("XLEN {actor:mail}:ready:normal"), 1);
 }

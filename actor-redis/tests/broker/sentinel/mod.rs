@@ -4,6 +4,7 @@ mod conformance;
 mod failover;
 /// Sentinels that lie, are away, disagree, or want a password.
 mod finding;
+mod liar;
 /// The thread that listens.
 mod listening;
 /// The servers and the Sentinels.

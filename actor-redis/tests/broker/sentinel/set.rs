@@ -46,6 +46,7 @@ pub(crate) struct Process {
     child: Child,
     pub(crate) port: u16,
     password: Option<String>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code))]
     is_secured: bool,
 }
 
