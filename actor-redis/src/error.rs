@@ -59,7 +59,10 @@ pub(crate) enum Kind {
     Untrusted { address: String, source: RedisError },
     #[error("redis at {address} is {version}, and at least 6.2 is needed: upgrade the server")]
     TooOld { address: String, version: String },
-    #[error("redis at {address} is a Sentinel, which keeps no messages: give the URL of the primary that it watches")]
+    #[error(
+        "redis at {address} is a Sentinel, which keeps no messages: begin the URL with redis+sentinel://, and end it with a \
+         `/` and the name of the primary"
+    )]
     Sentinel { address: String },
     #[error("redis at {address} is a replica, and no primary")]
     Replica { address: String },

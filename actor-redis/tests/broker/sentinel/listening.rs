@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use actor_core::broker::Broker;
 use actor_redis::RedisBroker;
 
-use super::failover::waiting_read;
+use super::failover::{send_until_stored, waiting_read};
 use super::liar::Liar;
 use super::set::{Set, url};
 use crate::server::{Server, message, queue, send, worker};
@@ -75,13 +75,25 @@ async fn when_a_sentinel_is_gone_or_silent_another_is_listened_to() {
     set.until_listeners(0).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_promotion_that_was_missed_is_made_up_for_at_the_next_sentinel() {
+/// Two servers of which one is to be promoted, and Sentinels that still name the other.
+async fn before_a_promotion(sentinels: usize) -> (Server, Server, Vec<Liar>, RedisBroker) {
     let on_a_port = || Server::on_port(|port| vec!["--port".to_owned(), port.to_owned()]);
     let (former, promoted) = (on_a_port(), on_a_port());
-    let port = |server: &Server| server.port().parse().unwrap();
-    let sentinels = [Liar::naming(port(&former)).await, Liar::naming(port(&former)).await];
-    let broker = RedisBroker::connect(&url(sentinels.iter().map(|sentinel| sentinel.port))).await.unwrap();
+    let mut liars = Vec::new();
+    for _ in 0..sentinels {
+        liars.push(Liar::naming(port(&former)).await);
+    }
+    let broker = RedisBroker::connect(&url(liars.iter().map(|liar| liar.port))).await.unwrap();
+    (former, promoted, liars, broker)
+}
+
+fn port(server: &Server) -> u16 {
+    server.port().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_that_was_missed_is_made_up_for_at_the_next_sentinel() {
+    let (former, promoted, sentinels, broker) = before_a_promotion(2).await;
     let consumer = worker(&broker).await;
     let waits = waiting_read(&broker, &consumer, former.raw()).await;
     // Nobody says so, and whoever is listened to goes away then.
@@ -92,4 +104,21 @@ async fn a_promotion_that_was_missed_is_made_up_for_at_the_next_sentinel() {
     assert!(is_unknown && ended.duration_since(began) < Duration::from_secs(8), "{:?}", ended.duration_since(began));
     send(&broker, vec![message("a")]).await;
     assert_eq!(promoted.run::<i64>("XLEN {actor:mail}:ready:normal"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_that_have_not_heard_of_a_promotion_hold_up_nobody_who_has() {
+    let (former, promoted, sentinels, broker) = before_a_promotion(3).await;
+    send(&broker, vec![message("before")]).await;
+    // Nor is the former primary waited for, which they still name.
+    former.freeze();
+    sentinels[0].name(port(&promoted));
+    sentinels.iter().for_each(|sentinel| sentinel.announce(port(&former), port(&promoted)));
+    let error = broker.enqueue(&queue(), vec![message("lost")]).await.remove(0).unwrap_err();
+    assert!(error.is_unknown(), "{error}");
+    let began = Instant::now();
+    assert_eq!(send_until_stored(&broker, "after").await, 0);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(promoted.run::<i64>("XLEN {actor:mail}:ready:normal"), 1);
+    former.thaw();
 }
