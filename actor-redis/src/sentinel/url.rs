@@ -24,9 +24,8 @@ impl Listed {
     /// Reads a URL; `None` where it is not about Sentinels.
     pub(super) fn read(url: &str) -> Result<Option<Self>, Error> {
         let Some((scheme, rest)) = url.split_once("://") else { return Ok(None) };
-        let plain = match scheme.strip_suffix("+sentinel") {
-            Some(plain @ ("redis" | "rediss" | "valkey" | "valkeys")) => plain,
-            _ => return Ok(None),
+        let Some(plain @ ("redis" | "rediss" | "valkey" | "valkeys")) = scheme.strip_suffix("+sentinel") else {
+            return Ok(None);
         };
         Self::of(plain, scheme, rest).map(Some)
     }
