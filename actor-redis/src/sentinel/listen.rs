@@ -125,7 +125,6 @@ async fn listen_to(watched: &Arc<Watched>, sentinel: usize) -> RedisResult<()> {
             Ok(Some(PushInfo { kind: PushKind::Disconnection, .. }) | None) => return Ok(()),
             Ok(Some(event)) => {
                 if let Some(former) = former(event, watched.name()) {
-                    tracing::debug!(name = watched.name(), %former, "Sentinel has promoted another server");
                     watched.switched(former);
                 }
             }

@@ -195,6 +195,7 @@ impl Watched {
             if let Some(demotion) = &node.demotion {
                 demotion.announce();
             }
+            tracing::info!(address = &*node.address, "redis has another primary");
         }
     }
 

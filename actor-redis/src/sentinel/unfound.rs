@@ -40,7 +40,7 @@ impl Unfound {
         if let Some(source) = denial {
             let wants = match source.code() {
                 Some("NOAUTH") => "a password: give it with `sentinel_credentials` (that in the URL is the servers')",
-                Some("NOPERM") => "to allow this user more: see docs/redis-keys.md, Sentinel",
+                Some("NOPERM") => "the user to be allowed more: see docs/redis-keys.md, Permissions",
                 _ => "another user or password than `sentinel_credentials` gave",
             };
             return Self::Denied { wants, said, source: source.clone() };
