@@ -72,8 +72,8 @@ impl RedisBrokerBuilder {
         Ok(self)
     }
 
-    /// What to ask the Sentinels as, where they want a password: of the default user where `user` is empty. The user
-    /// and password in the URL are the servers'. Default: none.
+    /// The user and the password of the Sentinels themselves, if they want any. An empty `user` is the default user.
+    /// Those in the URL are the servers'. Default: none.
     ///
     /// # Errors
     ///

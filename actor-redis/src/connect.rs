@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::server::{self, Server};
 
 /// How long making a connection may take.
-pub(crate) const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(2);
 /// The first and the longest pause between attempts to connect. With the longest, a server that is
 /// back is found again within a second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
