@@ -52,6 +52,12 @@ impl RedisBroker {
     /// The forms of a URL: `redis://host`, `redis://user:password@host:6379/0`, the same with
     /// `rediss://` for TLS (feature `tls`), and `redis+unix:///path/to/socket?db=0&user=u&pass=p`.
     ///
+    /// `redis+sentinel://user:password@s1:26379,s2:26379,s3:26379/mymaster/0` finds the primary that these Sentinels
+    /// call `mymaster`. List all of them. The port is 26379 and the database 0 unless the URL says otherwise. User and
+    /// password are the servers'; the Sentinels' own are set by
+    /// [`sentinel_credentials`](RedisBrokerBuilder::sentinel_credentials). With `rediss+sentinel://` both the servers
+    /// and the Sentinels are spoken to by TLS.
+    ///
     /// # Errors
     ///
     /// The URL is wrong, or the server cannot be reached or used. See the predicates of [`Error`].

@@ -86,7 +86,7 @@ impl RedisBrokerBuilder {
         self
     }
 
-    /// The authority that vouches for the server, in PEM form: for a private one. Default: the
+    /// The authority that vouches for the server, and for its Sentinels, in PEM form: for a private one. Default: the
     /// authorities that browsers know.
     ///
     /// # Errors
@@ -95,6 +95,17 @@ impl RedisBrokerBuilder {
     #[cfg(feature = "tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Result<Self, Error> {
         self.endpoint.trust(pem.into())?;
+        Ok(self)
+    }
+
+    /// The user and the password of the Sentinels themselves, if they want any. An empty `user` is the default user.
+    /// Those in the URL are the servers'. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// The URL names no Sentinels.
+    pub fn sentinel_credentials(mut self, user: &str, password: &str) -> Result<Self, Error> {
+        self.endpoint.ask_sentinels_as(user, password)?;
         Ok(self)
     }
 

@@ -1,5 +1,7 @@
 //! Making a connection, and closing those before it on the server.
 
+use std::io::{self, ErrorKind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,8 +10,9 @@ use actor_core::failpoint::pass;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, PushInfo, RedisResult, Value};
 
-use crate::endpoint::Endpoint;
-use crate::error::Error;
+use crate::endpoint::{Endpoint, Source};
+use crate::error::{Error, Kind};
+use crate::node::Node;
 use crate::report;
 use crate::server::{self, Server};
 
@@ -26,6 +29,8 @@ const QUIET: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) connection: MultiplexedConnection,
+    /// The server that it leads to.
+    pub(crate) node: Arc<Node>,
     pub(crate) peer: Peer,
     /// Which of all that its link made it is.
     pub(crate) number: u64,
@@ -57,7 +62,19 @@ impl Drop for Alive {
 
 impl Live {
     pub(crate) fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::Acquire)
+        self.alive.load(Ordering::Acquire) && !self.node.is_demoted()
+    }
+
+    /// Waits for an answer, for as long as anything that this server does still counts.
+    pub(crate) async fn answer<T>(&self, mut answer: Pin<&mut impl Future<Output = RedisResult<T>>>) -> RedisResult<T> {
+        let Some(demotion) = &self.node.demotion else { return answer.await };
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            () = demotion.announced() => {
+                Err(io::Error::new(ErrorKind::ConnectionAborted, "Sentinel has promoted another server").into())
+            }
+        }
     }
 
     /// Takes it for no further request.
@@ -82,8 +99,9 @@ impl Live {
     pub(crate) async fn still_answers(&self, within: Duration, endpoint: &Endpoint) -> bool {
         let mut connection = self.connection.clone();
         connection.set_response_timeout(within);
-        let asked = Instant::now();
-        let Ok(time) = connection.send_packed_command(&redis::cmd("TIME")).await else { return false };
+        let (asked, command) = (Instant::now(), redis::cmd("TIME"));
+        let time = pin!(connection.send_packed_command(&command));
+        let Ok(time) = self.answer(time).await else { return false };
         endpoint.learn_time(asked, &time);
         self.answered();
         true
@@ -92,39 +110,53 @@ impl Live {
 
 /// Makes a connection, and has the server close the former ones.
 pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) -> Result<Live, Error> {
-    let resolver = endpoint.resolver()?;
+    let live = match &endpoint.source {
+        Source::Server(node) => open(endpoint, node, number).await?,
+        Source::Sentinels(sentinels) => sentinels.connect(endpoint, number).await?,
+    };
+    close(endpoint, &live, formers).await?;
+    Ok(live)
+}
+
+/// Makes a connection to one server, and checks that server.
+pub(crate) async fn open(endpoint: &Endpoint, node: &Arc<Node>, number: u64) -> Result<Live, Error> {
     let alive = Arc::new(AtomicBool::new(true));
     let guard = Alive(Arc::clone(&alive));
-    let mut config = AsyncConnectionConfig::new()
+    let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(CONNECT))
         .set_push_sender(move |_: PushInfo| {
             let _lives_as_long_as_the_driver = &guard;
             Ok::<(), ()>(())
         });
-    if let Some(resolver) = resolver {
-        config = config.set_dns_resolver(resolver);
-    }
-    let failed = |source| endpoint.unconnected(source);
-    let mut connection = endpoint.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
+    let no_thread = |source: io::Error| Kind::NoThread { address: node.address.to_string(), source: source.into() };
+    let config = node.resolving(config).map_err(no_thread)?;
+    let failed = |source| endpoint.unconnected(&node.address, source);
+    let mut connection = node.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
     drop(config);
     pass("connect.made");
-    let (client, server) = introduce(endpoint, &mut connection).await.map_err(failed)?;
+    let asked = Instant::now();
+    let introduced = introduce(&mut connection).await.map_err(failed)?;
     pass("connect.introduced");
-    server.check(&endpoint.address)?;
-    server.warn(&endpoint.address, &endpoint.warned);
-    report::first_met(endpoint, &mut connection, server.run_id.as_deref()).await?;
-    let live = Live {
+    let server = introduced.server;
+    server.check(&node.address)?;
+    // One that does not say what it is, is taken.
+    if node.demotion.is_some() && server.is_replica() {
+        return Err(Kind::Replica { address: node.address.to_string() }.into());
+    }
+    server.warn(&node.address, &endpoint.warned);
+    report::first_met(endpoint, &node.address, &mut connection, server.run_id.as_deref()).await?;
+    endpoint.learn_time(asked, &introduced.time);
+    Ok(Live {
         connection,
-        peer: Peer { client, run_id: server.run_id },
+        node: Arc::clone(node),
+        peer: Peer { client: introduced.client, run_id: server.run_id },
         number,
         since: Instant::now(),
         alive,
         waits: Arc::default(),
         answered: AtomicU64::new(0),
-    };
-    close(endpoint, &live, formers).await?;
-    Ok(live)
+    })
 }
 
 /// Has the server close connections, where it is the one that had them.
@@ -141,11 +173,11 @@ pub(crate) async fn close(endpoint: &Endpoint, live: &Live, formers: &[Peer]) ->
     let mut connection = live.connection.clone();
     connection.set_response_timeout(CONNECT);
     let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
-    let answers = answers.map_err(|source| endpoint.unconnected(source))?;
+    let answers = answers.map_err(|source| endpoint.unconnected(&live.node.address, source))?;
     pass("connect.former_closed");
     for (former, answer) in closed.zip(answers) {
         match answer {
-            Value::ServerError(refusal) => endpoint.warned.of_lingering(&endpoint.address, &refusal),
+            Value::ServerError(refusal) => endpoint.warned.of_lingering(&live.node.address, &refusal),
             _ => tracing::debug!(client = former.client, "the former connection was closed"),
         }
     }
@@ -159,24 +191,31 @@ pub(crate) fn pause(attempts: u32) -> Duration {
     ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
+/// What every new connection is told.
+struct Introduced {
+    client: i64,
+    time: Value,
+    server: Server,
+}
+
 /// Asks what every new connection asks. What the server does not answer stays unknown.
-async fn introduce(endpoint: &Endpoint, connection: &mut MultiplexedConnection) -> RedisResult<(i64, Server)> {
+async fn introduce(connection: &mut MultiplexedConnection) -> RedisResult<Introduced> {
     let mut pipeline = Pipeline::new();
     pipeline.cmd("CLIENT").arg("ID").cmd("TIME");
-    pipeline.add_command(server::question());
-    let asked = Instant::now();
+    for question in server::questions() {
+        pipeline.add_command(question);
+    }
     let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
-    let [client, time, about] = answers.as_slice() else {
-        return Ok((0, Server::default()));
+    let [client, time, about @ ..] = answers.as_slice() else {
+        return Ok(Introduced { client: 0, time: Value::Nil, server: Server::default() });
     };
-    endpoint.learn_time(asked, time);
     let client = match client {
         Value::Int(client) => *client,
         // Without its id, nobody could have the server close it when it breaks: rather none, for now.
         Value::ServerError(refusal) if refusal.code() == "BUSY" => return Err(refusal.clone().into()),
         _ => 0,
     };
-    Ok((client, Server::read(about)))
+    Ok(Introduced { client, time: time.clone(), server: Server::read(about) })
 }
 
 #[cfg(test)]

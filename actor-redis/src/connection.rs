@@ -4,6 +4,7 @@
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
 //! the old one had sent can no longer happen: the server closes the old one first.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,7 @@ impl Connections {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
         let _waits = Arc::clone(&live.waits);
-        let answer = connection.send_packed_command(command).await;
+        let answer = live.answer(pin!(connection.send_packed_command(command))).await;
         match answer.inspect(|_| live.answered()) {
             Ok(answer) => self.read(answer),
             Err(source) => Err(self.silence(&live, within, source)),
@@ -177,7 +178,7 @@ impl Connections {
     /// What Redis refused. Where it is not the primary, the address may lead to another by now: after a
     /// failover the former keeps its connections, and would refuse for ever.
     fn refusal(&self, source: redis::ServerError) -> RequestError {
-        let error = RequestError::Answer { address: Arc::clone(&self.endpoint.address), source };
+        let error = RequestError::Answer { address: self.address(), source };
         if error.is_of_no_primary()
             && let Some(live) = self.own()
             && live.since.elapsed() >= STAY
@@ -188,14 +189,20 @@ impl Connections {
     }
 
     pub(crate) fn strange(&self, what: &'static str) -> RequestError {
-        RequestError::Strange { address: Arc::clone(&self.endpoint.address), what }
+        RequestError::Strange { address: self.address(), what }
+    }
+
+    /// Where this runtime's last connection led.
+    pub(crate) fn address(&self) -> Arc<str> {
+        let node = self.own().map(|live| Arc::clone(&live.node.address));
+        node.unwrap_or_else(|| Arc::clone(&self.endpoint.address))
     }
 
     async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, RequestError> {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
         let _waits = Arc::clone(&live.waits);
-        let answers = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
+        let answers = live.answer(pin!(connection.send_packed_commands(pipeline, 0, pipeline.len()))).await;
         match answers.inspect(|_| live.answered()) {
             Ok(answers) if answers.len() == pipeline.len() => Ok(answers),
             Ok(_) => {
@@ -212,7 +219,7 @@ impl Connections {
         if source.kind() == ErrorKind::Parse {
             return self.strange("not Redis's protocol");
         }
-        RequestError::NoAnswer { address: Arc::clone(&self.endpoint.address), within, source }
+        RequestError::NoAnswer { address: Arc::clone(&live.node.address), within, source }
     }
 
     /// The connection of this runtime: the one that stands, or a new one.
@@ -257,7 +264,7 @@ impl Connections {
             made = self.connect(runtime, Some(&quiet)) => made,
         };
         if made.is_err() && timeout(ANSWER.saturating_sub(asked.elapsed()), answers).await.is_ok() {
-            self.stands(runtime);
+            self.stands(runtime, &quiet);
             return Ok(quiet);
         }
         quiet.give_up();
@@ -281,7 +288,7 @@ impl Connections {
         state.are_closed(&formers);
         state.place(runtime, &self.endpoint).live = Some(Arc::clone(&live));
         drop(state);
-        self.stands(runtime);
+        self.stands(runtime, &live);
         Ok(live)
     }
 
@@ -297,7 +304,7 @@ impl Connections {
             if self.quiet == Quiet::Ask && live.is_quiet() {
                 return Ok(Standing::Quiet(live));
             }
-            self.endpoint.presence.used(&self.endpoint.address);
+            self.endpoint.presence.used(&live.node.address);
             return Ok(Standing::Ready(live));
         }
         match &place.failure {
@@ -307,10 +314,10 @@ impl Connections {
     }
 
     /// This runtime's connection stands.
-    fn stands(&self, runtime: runtime::Id) {
+    fn stands(&self, runtime: runtime::Id, live: &Live) {
         let failure = self.lock().place(runtime, &self.endpoint).failure.take();
         drop(failure);
-        self.endpoint.presence.connected(&self.endpoint.address);
+        self.endpoint.presence.connected(&live.node.address);
     }
 
     fn fail(&self, runtime: runtime::Id, error: Error) -> Arc<Error> {

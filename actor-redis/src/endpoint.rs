@@ -1,18 +1,18 @@
 //! Where Redis is, read from a URL, and what every connection to it shares.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
 
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
+use crate::node::Node;
 use crate::presence::Presence;
 use crate::report::Inspection;
-use crate::resolve::{Asked, Resolver};
+use crate::sentinel::Sentinels;
 use crate::server::Warned;
 
 /// After which quiet the system asks whether the other side is still there, and how often then. NATs and
@@ -27,72 +27,54 @@ const UNHEARD: Duration = Duration::from_secs(30);
 #[cfg(feature = "tls")]
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// A Redis server. It shows its address, and never the user or the password.
+/// One logical server. It shows its address, and never a user or a password.
 pub(crate) struct Endpoint {
-    pub(crate) client: Client,
+    pub(crate) source: Source,
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
     pub(crate) inspection: Inspection,
     pub(crate) presence: Arc<Presence>,
-    /// None where the URL has an address, and no name.
-    resolver: Option<Resolver>,
     /// Shared with each connection that this broker has, or would have.
     wanted: Arc<()>,
     database: i64,
 }
 
+/// Where the next connection leads.
+pub(crate) enum Source {
+    /// Always to the same address.
+    Server(Arc<Node>),
+    /// To the server that Sentinels name then.
+    Sentinels(Sentinels),
+}
+
 impl Endpoint {
     /// Reads a URL.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        let info = read(url)?;
-        let address: Arc<str> = match info.addr() {
-            // So that an error shows that TLS was asked for, which the server may not support.
-            addr @ ConnectionAddr::TcpTls { .. } => format!("rediss://{addr}").into(),
-            addr => addr.to_string().into(),
-        };
-        let database = info.redis_settings().db();
-        let settings = info
-            .redis_settings()
-            .clone()
-            // Its disconnect notices are how a dead connection is known before it is used.
-            .set_protocol(ProtocolVersion::RESP3)
-            // A user with few permissions would find a refusal in the server's log for each connection.
-            .set_skip_set_lib_name();
-        let resolver = match info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
-                if host.parse::<IpAddr>().is_err() =>
-            {
-                Some(Resolver::new(host, *port))
-            }
-            _ => None,
-        };
-        let tcp = kept_alive(info.tcp_settings().clone().set_nodelay(true));
-        let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
         #[cfg(feature = "tls")]
         choose_cryptography();
-        let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
-        Ok(Self {
-            client,
+        if let Some(sentinels) = Sentinels::parse(url)? {
+            let (address, database) = (sentinels.address(), sentinels.database());
+            return Ok(Self::of(Source::Sentinels(sentinels), address, database));
+        }
+        let info = prepared(read(url)?);
+        let database = info.redis_settings().db();
+        let node = Node::new(info)?;
+        let address = Arc::clone(&node.address);
+        Ok(Self::of(Source::Server(Arc::new(node)), address, database))
+    }
+
+    fn of(source: Source, address: Arc<str>, database: i64) -> Self {
+        Self {
+            source,
             address,
             clock: Clock::default(),
             warned: Warned::default(),
             inspection: Inspection::default(),
             presence: Arc::default(),
-            resolver,
             wanted: Arc::default(),
             database,
-        })
-    }
-
-    /// What finds the addresses of the host, where it has a name.
-    ///
-    /// # Errors
-    ///
-    /// Its thread cannot be started.
-    pub(crate) fn resolver(&self) -> Result<Option<Asked>, Error> {
-        let ready = self.resolver.as_ref().map(Resolver::ready).transpose();
-        ready.map_err(|source| Kind::NoThread { address: self.address.to_string(), source: source.into() }.into())
+        }
     }
 
     /// Counts one more connection, until what it returns is dropped.
@@ -100,15 +82,25 @@ impl Endpoint {
         Arc::clone(&self.wanted)
     }
 
-    /// Why a connection could not be made.
-    pub(crate) fn unconnected(&self, source: RedisError) -> Error {
-        Error::connecting(&self.address, Arc::strong_count(&self.wanted) - 1, source)
+    /// Why a connection to the server at `address` could not be made.
+    pub(crate) fn unconnected(&self, address: &str, source: RedisError) -> Error {
+        Error::connecting(address, Arc::strong_count(&self.wanted) - 1, source)
     }
 
     /// Takes an answer to `TIME`.
     pub(crate) fn learn_time(&self, asked: Instant, time: &Value) {
         if let Ok((seconds, micros)) = redis::from_redis_value_ref::<(i64, i64)>(time) {
             self.clock.measure(asked, seconds.saturating_mul(1_000_000).saturating_add(micros));
+        }
+    }
+
+    /// Asks the Sentinels as a user of their own.
+    pub(crate) fn ask_sentinels_as(&mut self, user: &str, password: &str) -> Result<(), Error> {
+        match &mut self.source {
+            Source::Sentinels(sentinels) => sentinels.ask_as(user, password),
+            Source::Server(_) => {
+                Err(Kind::Url("the redis URL names no Sentinels, to which to give credentials".to_owned()).into())
+            }
         }
     }
 
@@ -120,10 +112,29 @@ impl Endpoint {
             return Err(Kind::Certificate.into());
         }
         let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(authority) };
-        let info = self.client.get_connection_info().clone();
-        self.client = Client::build_with_tls(info, certificates).map_err(|_| Kind::Certificate)?;
+        let trusting = |info: &ConnectionInfo| {
+            let client = redis::Client::build_with_tls(info.clone(), certificates.clone());
+            client.map(|client| client.get_connection_info().clone()).map_err(|_| Kind::Certificate.into())
+        };
+        match &mut self.source {
+            Source::Server(node) => *node = Arc::new(Node::new(trusting(node.client.get_connection_info())?)?),
+            Source::Sentinels(sentinels) => sentinels.trust(trusting)?,
+        }
         Ok(())
     }
+}
+
+/// What every connection is made with, beyond what its URL says.
+pub(crate) fn prepared(info: ConnectionInfo) -> ConnectionInfo {
+    let settings = info
+        .redis_settings()
+        .clone()
+        // Its disconnect notices are how a dead connection is known before it is used.
+        .set_protocol(ProtocolVersion::RESP3)
+        // A user with few permissions would find a refusal in the server's log for each connection.
+        .set_skip_set_lib_name();
+    let tcp = kept_alive(info.tcp_settings().clone().set_nodelay(true));
+    info.set_redis_settings(settings).set_tcp_settings(tcp)
 }
 
 /// Has the system find out what nothing else would: a connection on which a side waits, and that leads nowhere.
@@ -154,9 +165,9 @@ impl fmt::Debug for Endpoint {
 }
 
 // What is wrong is said without the text that is wrong: a part of it may be a password.
-fn read(url: &str) -> Result<ConnectionInfo, Error> {
+pub(crate) fn read(url: &str) -> Result<ConnectionInfo, Error> {
     let forms = "redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
-                 or redis+unix:///path/to/socket";
+                 redis+sentinel://host[:port],host[:port]/name-of-the-primary, or redis+unix:///path/to/socket";
     let wrong = |what: String| Err(Kind::Url(what).into());
     let Some((scheme, rest)) = url.split_once("://") else {
         return wrong(format!("the redis URL has no scheme: write {forms}"));
@@ -180,7 +191,7 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
     if redis::parse_redis_url(url).is_none() || is_cut_in_a_parameter(scheme, rest) {
         return wrong(format!("the redis URL cannot be read: write {forms}; in a password, write {OTHERS}"));
     }
-    let info = url.into_connection_info().map_err(|error| Kind::Url(unreadable(&error)))?;
+    let info = url.into_connection_info().map_err(|error| Kind::unreadable(&error))?;
     match info.addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if host.is_empty() => {
             wrong(format!("the redis URL has no host: write {forms}"))
@@ -194,10 +205,10 @@ fn read(url: &str) -> Result<ConnectionInfo, Error> {
 }
 
 /// What a password may hold only as a code.
-const OTHERS: &str = "@ : / ? # and % as %40 %3A %2F %3F %23 and %25";
+pub(crate) const OTHERS: &str = "@ : / ? # and % as %40 %3A %2F %3F %23 and %25";
 
 /// What ends the host, where that may be a part of a password, since an `@` comes later; and how to write it.
-fn cut_in_a_password(scheme: &str, rest: &str) -> Option<(char, &'static str)> {
+pub(crate) fn cut_in_a_password(scheme: &str, rest: &str) -> Option<(char, &'static str)> {
     let (at, cut) = rest.char_indices().find(|(_, c)| "/?#".contains(*c))?;
     let code = match cut {
         '/' => "%2F",
@@ -211,13 +222,6 @@ fn cut_in_a_password(scheme: &str, rest: &str) -> Option<(char, &'static str)> {
 fn is_cut_in_a_parameter(scheme: &str, rest: &str) -> bool {
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     scheme.ends_with("unix") && (path.contains("pass=") || path.contains("user="))
-}
-
-fn unreadable(error: &RedisError) -> String {
-    // Only the fixed part of the client's text: its detail may quote the URL.
-    let text = error.to_string();
-    let what = text.split(" - ").next().unwrap_or_default().to_lowercase();
-    format!("the redis URL cannot be used: {what}")
 }
 
 #[cfg(test)]

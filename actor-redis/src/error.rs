@@ -6,6 +6,7 @@ use std::fmt;
 use redis::{ErrorKind as Client, RedisError};
 
 pub(crate) use crate::request_error::RequestError;
+use crate::sentinel::Unfound;
 
 /// How the address of a TLS connection begins.
 const TLS: &str = "rediss://";
@@ -58,8 +59,15 @@ pub(crate) enum Kind {
     Untrusted { address: String, source: RedisError },
     #[error("redis at {address} is {version}, and at least 6.2 is needed: upgrade the server")]
     TooOld { address: String, version: String },
-    #[error("redis at {address} is a Sentinel, which keeps no messages: give the URL of the primary that it watches")]
+    #[error(
+        "redis at {address} is a Sentinel, which keeps no messages: begin the URL with redis+sentinel://, and end it with a \
+         `/` and the name of the primary"
+    )]
     Sentinel { address: String },
+    #[error("redis at {address} is a replica, and no primary")]
+    Replica { address: String },
+    #[error(transparent)]
+    Unfound(#[from] Unfound),
     #[error(
         "redis at {address} has settings that may lose acknowledged messages, and `strict()` refuses it: {findings}"
     )]
@@ -92,37 +100,48 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// Whether a setting is wrong: the URL, the namespace, or the root certificate.
+    /// Whether a setting is wrong: the URL, the namespace, the root certificate, or the name that Sentinels are asked
+    /// for.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         #[cfg(feature = "tls")]
         if matches!(*self.0, Kind::Certificate) {
             return true;
         }
-        matches!(*self.0, Kind::Url(_) | Kind::Namespace(_))
+        match &*self.0 {
+            Kind::Unfound(unfound) => unfound.is_invalid(),
+            kind => matches!(kind, Kind::Url(_) | Kind::Namespace(_)),
+        }
     }
 
     /// Whether the same call may succeed later, unchanged: the server could not be reached, did not answer as
-    /// Redis does, is full, closed the connection at once, or is busy with a script; or this process
-    /// may start no thread or open no file.
+    /// Redis does, is full, closed the connection at once, or is busy with a script; the Sentinels led to no
+    /// primary; or this process may start no thread or open no file.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        if let Kind::Unfound(unfound) = &*self.0 {
+            return unfound.is_transient();
+        }
         matches!(
             *self.0,
             Kind::Unreachable { .. }
                 | Kind::Stranger { .. }
                 | Kind::Full { .. }
                 | Kind::Closed { .. }
+                | Kind::Replica { .. }
                 | Kind::Busy { .. }
                 | Kind::NoThread { .. }
                 | Kind::NoFiles { .. }
         )
     }
 
-    /// Whether the server wants another user or password, or allows this user too little.
+    /// Whether the server or the Sentinels want another user or password, or allow this user too little.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        matches!(*self.0, Kind::Denied { .. })
+        match &*self.0 {
+            Kind::Unfound(unfound) => unfound.is_denied(),
+            kind => matches!(kind, Kind::Denied { .. }),
+        }
     }
 
     /// Whether the server is too old, or a Sentinel.
@@ -136,6 +155,16 @@ impl Error {
     #[must_use]
     pub fn is_lossy(&self) -> bool {
         matches!(*self.0, Kind::Lossy { .. })
+    }
+
+    /// Whether there is no primary at an address, or nothing that can be told from none.
+    pub(crate) fn is_of_no_primary(&self) -> bool {
+        let is_nothing = matches!(*self.0, Kind::Unreachable { .. } | Kind::Closed { .. } | Kind::Stranger { .. });
+        is_nothing || self.is_of_replica()
+    }
+
+    pub(crate) fn is_of_replica(&self) -> bool {
+        matches!(*self.0, Kind::Replica { .. })
     }
 
     pub(crate) fn cause(&self) -> Option<&RedisError> {
@@ -199,6 +228,16 @@ fn or_tls(address: &str) -> &'static str {
         "and whether it speaks TLS on this port (redis:// is without)"
     } else {
         "and whether it wants TLS (a rediss:// URL)"
+    }
+}
+
+impl Kind {
+    /// A URL that the client cannot use.
+    pub(crate) fn unreadable(error: &RedisError) -> Self {
+        // Only the fixed part of the client's text: its detail may quote the URL.
+        let text = error.to_string();
+        let what = text.split(" - ").next().unwrap_or_default().to_lowercase();
+        Self::Url(format!("the redis URL cannot be used: {what}"))
     }
 }
 

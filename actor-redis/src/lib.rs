@@ -35,6 +35,12 @@
 //! still stands before a request is sent on it, so that one which a NAT, a balancer or the server gave up
 //! meanwhile is replaced first.
 //!
+//! # Sentinel
+//!
+//! With a URL as `redis+sentinel://s1:26379,s2:26379,s3:26379/mymaster`, each connection asks the Sentinels for the
+//! primary, and checks that it is one. A thread of the broker listens for promotions: connections to the former
+//! primary are then given up, and what waits on them ends at once, with an outcome that is unknown.
+//!
 //! # Runtimes
 //!
 //! Clones of a broker may be used in any number of tokio runtimes at once, and by code that has its own
@@ -58,6 +64,7 @@ pub mod failpoint;
 mod inspect;
 mod keys;
 mod lease;
+mod node;
 mod place;
 mod presence;
 mod queue;
@@ -66,6 +73,7 @@ mod request;
 mod request_error;
 mod resolve;
 mod script;
+mod sentinel;
 mod server;
 mod settle;
 

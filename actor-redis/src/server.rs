@@ -39,23 +39,32 @@ pub(crate) struct Server {
     version: Option<String>,
     /// `standalone`, `cluster` or `sentinel`.
     mode: Option<String>,
+    /// `master` or `slave`.
+    role: Option<String>,
 }
 
-/// What to ask.
-pub(crate) fn question() -> Cmd {
-    redis::cmd("INFO").arg("server").take()
+/// What to ask, in this order.
+pub(crate) fn questions() -> [Cmd; 2] {
+    ["server", "replication"].map(|section| redis::cmd("INFO").arg(section).take())
 }
 
 impl Server {
-    /// Reads the answer. Where it is refused, all stays unknown.
-    pub(crate) fn read(answer: &Value) -> Self {
-        let server = text(answer);
+    /// Reads the answers. Where one is refused, what it would say stays unknown.
+    pub(crate) fn read(answers: &[Value]) -> Self {
+        let [server, replication] = answers else { return Self::default() };
+        let server = text(server);
         Self {
             run_id: field(&server, "run_id"),
             version: field(&server, "redis_version"),
             // Valkey has a name of its own for it.
             mode: field(&server, "redis_mode").or_else(|| field(&server, "server_mode")),
+            role: field(&text(replication), "role"),
         }
+    }
+
+    /// Whether it says that it is a replica.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.role.as_deref() == Some("slave")
     }
 
     /// Refuses a server that is too old, or none that keeps messages.
@@ -103,7 +112,7 @@ mod tests {
 
     fn server(version: &str) -> Server {
         let info = Value::BulkString(format!("# Server\r\nredis_version:{version}\r\nrun_id:abc\r\n").into_bytes());
-        Server::read(&info)
+        Server::read(&[info, Value::Nil])
     }
 
     #[test]
@@ -120,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_server_that_says_nothing_is_taken() {
-        let silent = Server::read(&Value::Nil);
-        assert!(silent.check("host:6379").is_ok());
+        let silent = Server::read(&[const { Value::Nil }; 2]);
+        assert!(silent.check("host:6379").is_ok() && !silent.is_replica());
     }
 }

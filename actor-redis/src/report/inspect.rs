@@ -1,13 +1,13 @@
 //! When a server is asked for its settings, and what becomes of the answer.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
 use super::facts::{Facts, questions};
 use super::{Finding, FindingKind, Joined, ServerReport};
-use crate::broker::RedisBroker;
+use crate::broker::{Inner, RedisBroker};
 use crate::connection::ANSWER;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
@@ -62,22 +62,23 @@ impl RedisBroker {
     ///
     /// Dropping the future has no effect.
     pub async fn check(&self) -> Result<ServerReport, Error> {
-        let inner = self.inner();
-        let endpoint = &inner.endpoint;
-        let answers = match inner.commands.request(&Request::of("inspect", questions()), ANSWER).await {
+        let Inner { endpoint, commands, .. } = self.inner();
+        let answers = commands.request(&Request::of("inspect", questions()), ANSWER).await;
+        let address = commands.address();
+        let answers = match answers {
             Ok(answers) => answers,
             Err(RequestError::NotConnected(error)) => return Err((*error).clone()),
-            Err(RequestError::NoAnswer { source, .. }) => return Err(endpoint.unconnected(source)),
-            Err(_) => return Err(Kind::Stranger { address: endpoint.address.to_string() }.into()),
+            Err(RequestError::NoAnswer { source, .. }) => return Err(endpoint.unconnected(&address, source)),
+            Err(_) => return Err(Kind::Stranger { address: address.to_string() }.into()),
         };
         for answer in &answers {
             if let Err(RequestError::Answer { source, .. }) = answer
                 && source.code() == BUSY
             {
-                return Err(endpoint.unconnected(source.clone().into()));
+                return Err(endpoint.unconnected(&address, source.clone().into()));
             }
         }
-        Ok(ServerReport::of(&endpoint.address, &Facts::read(answers.into_iter().map(Result::ok))))
+        Ok(ServerReport::of(&address, &Facts::read(answers.into_iter().map(Result::ok))))
     }
 }
 
@@ -85,6 +86,7 @@ impl RedisBroker {
 /// what they risk, or refuses them.
 pub(crate) async fn first_met(
     endpoint: &Endpoint,
+    address: &Arc<str>,
     connection: &mut MultiplexedConnection,
     run: Option<&str>,
 ) -> Result<(), Error> {
@@ -97,24 +99,23 @@ pub(crate) async fn first_met(
         pipeline.add_command(question);
     }
     let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
-    let answers = answers.map_err(|source| endpoint.unconnected(source))?;
+    let answers = answers.map_err(|source| endpoint.unconnected(address, source))?;
     let mut refusals = answers.iter().filter_map(|answer| match answer {
         Value::ServerError(refusal) => Some(refusal),
         _ => None,
     });
     if let Some(refusal) = refusals.find(|refusal| refusal.code() == BUSY) {
-        return Err(endpoint.unconnected(refusal.clone().into()));
+        return Err(endpoint.unconnected(address, refusal.clone().into()));
     }
     let said = |answer: Value| (!matches!(answer, Value::ServerError(_))).then_some(answer);
-    let report = ServerReport::of(&endpoint.address, &Facts::read(answers.into_iter().map(said)));
+    let report = ServerReport::of(address, &Facts::read(answers.into_iter().map(said)));
     let refused: Vec<_> = report.refused_by_strict().collect();
     if inspection.strict && !refused.is_empty() {
-        let address = endpoint.address.to_string();
+        let address = address.to_string();
         return Err(Kind::Lossy { address, findings: Joined(&refused).to_string() }.into());
     }
     let (warned, others): (Vec<_>, Vec<_>) =
         inspection.take(run, &report).into_iter().partition(|finding| finding.is_warned_of());
-    let address = &endpoint.address;
     if !warned.is_empty() {
         tracing::warn!(%address, findings = %Joined(&warned), "redis settings put messages at risk");
     }

@@ -4,18 +4,18 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Starts a server that answers each command with what `answer` gives, and returns its URL.
-pub(crate) async fn serve(answer: fn(&[String]) -> String) -> String {
+pub(crate) async fn serve(answer: impl Fn(&[String]) -> String + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(converse(client, answer));
+            tokio::spawn(converse(client, answer.clone()));
         }
     });
     format!("redis://127.0.0.1:{port}")
 }
 
-async fn converse(client: TcpStream, answer: fn(&[String]) -> String) {
+async fn converse(client: TcpStream, answer: impl Fn(&[String]) -> String) {
     let mut client = BufReader::new(client);
     while let Some(command) = read(&mut client).await {
         client.write_all(answer(&command).as_bytes()).await.unwrap();

@@ -49,6 +49,8 @@ mod refusals;
 mod runtimes;
 /// Messages that wait for their time.
 mod scheduled;
+/// Servers that Sentinels watch.
+mod sentinel;
 /// What a server's settings risk.
 mod settings;
 /// Servers that are spoken to in secret.

@@ -66,7 +66,7 @@ async fn a_sentinel_is_named() {
     let sentinel = serve(|command| introduced(command, "redis_version:7.0.15\r\nredis_mode:sentinel")).await;
     let error = refusal(&sentinel).await;
     assert!(error.is_unsupported(), "{error}");
-    says(&error, "URL of the primary");
+    says(&error, "redis+sentinel://");
 }
 
 #[tokio::test]

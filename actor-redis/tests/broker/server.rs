@@ -80,11 +80,7 @@ impl Server {
 
     /// Runs one command, written as for `redis-cli`.
     pub(crate) fn run<T: FromRedisValue>(&self, command: &str) -> T {
-        let mut words = Cmd::new();
-        for word in command.split(' ') {
-            words.arg(word);
-        }
-        words.query(&mut self.raw()).unwrap_or_else(|error| panic!("{command}: {error}"))
+        words(command).query(&mut self.raw()).unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
     /// Ends the server as a power cut would.
@@ -197,6 +193,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command, written as for `redis-cli`.
+pub(crate) fn words(command: &str) -> Cmd {
+    let mut words = Cmd::new();
+    command.split(' ').for_each(|word| _ = words.arg(word));
+    words
 }
 
 /// Has a cluster of one serve every slot, and waits until it does, which takes two seconds.

@@ -5,20 +5,45 @@ use std::error::Error as _;
 
 use actor_redis::RedisBroker;
 
+use crate::sentinel::set::{Set, Settings};
 use crate::server::{Server, bodies, claim, message, send, worker};
 
 const AUTHORITY: &str = include_str!("tls/authority.pem");
 
-pub(crate) fn secured() -> Server {
+/// Lines of a server's configuration.
+fn settings() -> Vec<String> {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker/tls");
-    let file = |name: &str| format!("{here}/{name}");
-    let (cert, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
+    let files = [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "authority.pem")];
+    let lines = files.map(|(what, name)| format!("tls-{what}-file {here}/{name}"));
+    lines.into_iter().chain(["tls-auth-clients no".to_owned()]).collect()
+}
+
+/// A client of the test's own.
+pub(crate) fn client(port: u16) -> redis::Client {
+    let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(AUTHORITY.into()) };
+    redis::Client::build_with_tls(format!("rediss://localhost:{port}"), certificates).unwrap()
+}
+
+pub(crate) fn secured() -> Server {
     Server::on_port(|port| {
-        let [cert, key, authority] = [&cert, &key, &authority].map(String::as_str);
-        let settings = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", authority];
-        let settings = settings.into_iter().chain(["--tls-auth-clients", "no", "--tls-port", port]);
-        settings.map(str::to_owned).collect()
+        let lines = settings().into_iter().chain([format!("tls-port {port}")]);
+        let words = lines.flat_map(|line| format!("--{line}").split(' ').map(str::to_owned).collect::<Vec<_>>());
+        words.collect()
     })
+}
+
+#[tokio::test]
+async fn servers_and_sentinels_of_a_private_authority_are_trusted_when_told_so() {
+    let lines: Vec<_> = settings().into_iter().chain(["tls-replication yes".to_owned()]).collect();
+    let set = Set::with(Settings { tls: &lines, host: Some("localhost"), ..Settings::default() });
+    let url = set.url().replace("redis+", "rediss+").replace("127.0.0.1", "localhost");
+    let builder = RedisBroker::builder(&url).unwrap();
+    let broker = builder.root_certificate(AUTHORITY).unwrap().connect().await.unwrap();
+    send(&broker, vec![message("secret")]).await;
+    let error = RedisBroker::connect(&url).await.unwrap_err();
+    assert!(error.to_string().contains("root_certificate"), "{error}");
+    let error = RedisBroker::connect(&url.replace("rediss+", "redis+")).await.unwrap_err();
+    assert!(error.to_string().contains("rediss+sentinel://"), "{error}");
 }
 
 #[tokio::test]
