@@ -1,7 +1,7 @@
 //! Making a connection, and closing those before it on the server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
@@ -10,6 +10,7 @@ use redis::{AsyncConnectionConfig, Pipeline, PushInfo, RedisResult, Value};
 
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::reauthenticate::Reauthentication;
 use crate::server::{self, Server};
 
 /// How long making a connection may take.
@@ -29,6 +30,9 @@ pub(crate) struct Live {
     /// Which of all that its link made it is.
     pub(crate) number: u64,
     pub(crate) since: Instant,
+    /// When the server may close it, unless it is authenticated again.
+    pub(crate) ends_at: Option<Instant>,
+    pub(crate) reauthentication: OnceLock<Reauthentication>,
     /// Cleared when the connection's driver ends, or when it is given up.
     alive: Arc<AtomicBool>,
     /// Shared with each request that waits for its answer.
@@ -92,6 +96,7 @@ impl Live {
 /// Makes a connection, and has the server close the former ones.
 pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) -> Result<Live, Error> {
     let resolver = endpoint.resolver()?;
+    let given = endpoint.credentials().await?;
     let alive = Arc::new(AtomicBool::new(true));
     let guard = Alive(Arc::clone(&alive));
     let mut config = AsyncConnectionConfig::new()
@@ -105,7 +110,8 @@ pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) 
         config = config.set_dns_resolver(resolver);
     }
     let failed = |source| endpoint.unconnected(source);
-    let mut connection = endpoint.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
+    let client = endpoint.client(given.as_ref())?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
     drop(config);
     pass("connect.made");
     let (client, server) = introduce(endpoint, &mut connection).await.map_err(failed)?;
@@ -117,6 +123,8 @@ pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) 
         peer: Peer { client, run_id: server.run_id },
         number,
         since: Instant::now(),
+        ends_at: given.and_then(|given| given.ends_at),
+        reauthentication: OnceLock::new(),
         alive,
         waits: Arc::default(),
         answered: AtomicU64::new(0),

@@ -1,5 +1,6 @@
 //! Where Redis is, read from a URL, and what every connection to it shares.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,10 +8,16 @@ use std::time::{Duration, Instant};
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
+#[cfg(feature = "tls")]
+use redis::{ClientTlsConfig, RedisResult, TlsCertificates};
 
+#[cfg(feature = "tls")]
+use crate::client_certificate;
 use crate::clock::Clock;
+use crate::credentials::CredentialsProvider;
 use crate::error::{Error, Kind};
 use crate::presence::Presence;
+use crate::provider::{Given, Provider};
 use crate::resolve::{Asked, Resolver};
 use crate::server::Warned;
 
@@ -28,7 +35,12 @@ const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// A Redis server. It shows its address, and never the user or the password.
 pub(crate) struct Endpoint {
-    pub(crate) client: Client,
+    client: Client,
+    /// What the client was made with.
+    #[cfg(feature = "tls")]
+    certificates: TlsCertificates,
+    /// None where the URL has the user and the password, or there are none.
+    provider: Option<Provider>,
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
@@ -72,6 +84,9 @@ impl Endpoint {
         let client = Client::open(info).map_err(|error| Kind::Url(unreadable(&error)))?;
         Ok(Self {
             client,
+            #[cfg(feature = "tls")]
+            certificates: TlsCertificates { client_tls: None, root_cert: None },
+            provider: None,
             address,
             clock: Clock::default(),
             warned: Warned::default(),
@@ -99,7 +114,44 @@ impl Endpoint {
 
     /// Why a connection could not be made.
     pub(crate) fn unconnected(&self, source: RedisError) -> Error {
-        Error::connecting(&self.address, Arc::strong_count(&self.wanted) - 1, source)
+        let error = Error::connecting(&self.address, Arc::strong_count(&self.wanted) - 1, source);
+        if self.provider.is_some() { error.with_provider() } else { error }
+    }
+
+    /// Takes the user and the password of each connection from a provider.
+    pub(crate) fn authenticate(&mut self, provider: Arc<dyn CredentialsProvider>) -> Result<(), Error> {
+        let settings = self.client.get_connection_info().redis_settings();
+        if settings.username().is_some() || settings.password().is_some() {
+            let twice = "the redis URL has a user or a password, which the credentials provider gives: take them out of \
+                         the URL";
+            return Err(Kind::Url(twice.to_owned()).into());
+        }
+        self.provider = Some(Provider::new(provider));
+        Ok(())
+    }
+
+    pub(crate) fn provider(&self) -> Option<&Provider> {
+        self.provider.as_ref()
+    }
+
+    /// The credentials of the next connection, where a provider gives them.
+    pub(crate) async fn credentials(&self) -> Result<Option<Given>, Error> {
+        match &self.provider {
+            Some(provider) => provider.ask(&self.address).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What makes the next connection.
+    pub(crate) fn client(&self, given: Option<&Given>) -> Result<Cow<'_, Client>, Error> {
+        let Some(Given { credentials, .. }) = given else { return Ok(Cow::Borrowed(&self.client)) };
+        let info = self.client.get_connection_info().clone();
+        let mut settings = info.redis_settings().clone().set_password(credentials.secret());
+        if let Some(username) = credentials.username() {
+            settings = settings.set_username(username);
+        }
+        let client = Client::open(info.set_redis_settings(settings));
+        Ok(Cow::Owned(client.map_err(|error| Kind::Url(unreadable(&error)))?))
     }
 
     /// Takes an answer to `TIME`.
@@ -116,9 +168,24 @@ impl Endpoint {
         if !authority.windows(PEM.len()).any(|window| window == PEM) {
             return Err(Kind::Certificate.into());
         }
-        let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(authority) };
+        self.secure(TlsCertificates { root_cert: Some(authority), ..self.certificates.clone() })
+            .map_err(|_| Kind::Certificate.into())
+    }
+
+    /// Shows servers this certificate.
+    #[cfg(feature = "tls")]
+    pub(crate) fn identify(&mut self, certificate: Vec<u8>, key: Vec<u8>) -> Result<(), Error> {
+        client_certificate::check(self.client.get_connection_info().addr(), &certificate, &key)?;
+        let client_tls = Some(ClientTlsConfig { client_cert: certificate, client_key: key });
+        self.secure(TlsCertificates { client_tls, ..self.certificates.clone() })
+            .map_err(|_| Kind::ClientCertificate("its PEM cannot be read").into())
+    }
+
+    #[cfg(feature = "tls")]
+    fn secure(&mut self, certificates: TlsCertificates) -> RedisResult<()> {
         let info = self.client.get_connection_info().clone();
-        self.client = Client::build_with_tls(info, certificates).map_err(|_| Kind::Certificate)?;
+        self.client = Client::build_with_tls(info, certificates.clone())?;
+        self.certificates = certificates;
         Ok(())
     }
 }

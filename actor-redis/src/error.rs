@@ -2,11 +2,23 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::time::Duration;
 
 use redis::{ErrorKind as Client, RedisError};
 
 pub(crate) use crate::request_error::RequestError;
 
+/// What a server's TLS says of a client certificate that it does not accept.
+#[cfg(feature = "tls")]
+const REFUSED_CERTIFICATE: [&str; 7] = [
+    "alert: UnknownCA",
+    "alert: BadCertificate",
+    "alert: UnsupportedCertificate",
+    "alert: CertificateRevoked",
+    "alert: CertificateExpired",
+    "alert: CertificateUnknown",
+    "alert: DecryptError",
+];
 /// How the address of a TLS connection begins.
 const TLS: &str = "rediss://";
 
@@ -34,6 +46,9 @@ pub(crate) enum Kind {
     #[cfg(feature = "tls")]
     #[error("the root certificate cannot be read: give it in PEM form, for a rediss:// URL")]
     Certificate,
+    #[cfg(feature = "tls")]
+    #[error("the client certificate cannot be used: {0}")]
+    ClientCertificate(&'static str),
     #[error("there is no tokio runtime here: call the broker from within one")]
     NoRuntime,
     #[error(
@@ -50,6 +65,22 @@ pub(crate) enum Kind {
     Stranger { address: String },
     #[error("redis at {address} wants {wants}")]
     Denied { address: String, wants: &'static str, source: RedisError },
+    // A provider that is behind a rotation may give others the next time.
+    #[error("redis at {address} refuses the user or the password that the credentials provider gave")]
+    Outdated { address: String, source: RedisError },
+    #[error("the credentials provider has none for redis at {address}")]
+    Provider { address: String, source: RedisError },
+    #[error("the credentials provider did not answer within {within:?}, for redis at {address}")]
+    ProviderSilent { address: String, within: Duration },
+    #[cfg(feature = "tls")]
+    #[error("redis at {address} wants a client certificate: give it with `client_certificate`")]
+    NoClientCertificate { address: String, source: RedisError },
+    #[cfg(feature = "tls")]
+    #[error(
+        "redis at {address} does not accept the client certificate: it must be current, and from an authority that the \
+         server knows (`tls-ca-cert-file`)"
+    )]
+    Unaccepted { address: String, source: RedisError },
     #[cfg(feature = "tls")]
     #[error(
         "redis at {address} shows a certificate that is not trusted: give the authority that vouches for it with \
@@ -88,19 +119,19 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// Whether a setting is wrong: the URL, the namespace, or the root certificate.
+    /// Whether a setting is wrong: the URL, the namespace, or a certificate.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         #[cfg(feature = "tls")]
-        if matches!(*self.0, Kind::Certificate) {
+        if matches!(*self.0, Kind::Certificate | Kind::ClientCertificate(_)) {
             return true;
         }
         matches!(*self.0, Kind::Url(_) | Kind::Namespace(_))
     }
 
     /// Whether the same call may succeed later, unchanged: the server could not be reached, did not answer as
-    /// Redis does, is full, closed the connection at once, or is busy with a script; or this process
-    /// may start no thread or open no file.
+    /// Redis does, is full, closed the connection at once, or is busy with a script; this process
+    /// may start no thread or open no file; or the credentials provider failed, or gave what the server refuses.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -112,13 +143,20 @@ impl Error {
                 | Kind::Busy { .. }
                 | Kind::NoThread { .. }
                 | Kind::NoFiles { .. }
+                | Kind::Outdated { .. }
+                | Kind::Provider { .. }
+                | Kind::ProviderSilent { .. }
         )
     }
 
-    /// Whether the server wants another user or password, or allows this user too little.
+    /// Whether the server wants another user, password or client certificate, or allows this user too little.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        matches!(*self.0, Kind::Denied { .. })
+        #[cfg(feature = "tls")]
+        if matches!(*self.0, Kind::NoClientCertificate { .. } | Kind::Unaccepted { .. }) {
+            return true;
+        }
+        matches!(*self.0, Kind::Denied { .. } | Kind::Outdated { .. })
     }
 
     /// Whether the server is too old, or a Sentinel.
@@ -129,6 +167,16 @@ impl Error {
 
     pub(crate) fn cause(&self) -> Option<&RedisError> {
         self.source()?.downcast_ref()
+    }
+
+    /// The same, where a provider gave the user and the password.
+    pub(crate) fn with_provider(self) -> Self {
+        match *self.0 {
+            Kind::Denied { address, source, .. } if source.code() != Some("NOPERM") => {
+                Kind::Outdated { address, source }.into()
+            }
+            kind => kind.into(),
+        }
     }
 
     /// Why a connection to `address` could not be made.
@@ -158,6 +206,10 @@ impl Error {
             },
             #[cfg(feature = "tls")]
             _ if failed("invalid peer certificate") => Kind::Untrusted { address, source },
+            #[cfg(feature = "tls")]
+            _ if failed("alert: CertificateRequired") => Kind::NoClientCertificate { address, source },
+            #[cfg(feature = "tls")]
+            _ if REFUSED_CERTIFICATE.into_iter().any(failed) => Kind::Unaccepted { address, source },
             _ if failed("open files") => Kind::NoFiles { address, wanted, source },
             // No answer of Redis, or where TLS was asked for none of TLS.
             (kind, _) if kind == Client::Parse || failed("corrupt message") => Kind::Stranger { address },
@@ -185,7 +237,8 @@ fn on_tls(address: &str) -> &'static str {
 
 fn or_tls(address: &str) -> &'static str {
     if address.starts_with(TLS) {
-        "and whether it speaks TLS on this port (redis:// is without)"
+        "and whether it speaks TLS on this port (redis:// is without) and wants another client certificate \
+         (`client_certificate`)"
     } else {
         "and whether it wants TLS (a rediss:// URL)"
     }

@@ -34,6 +34,12 @@
 //! still stands before a request is sent on it, so that one which a NAT, a balancer or the server gave up
 //! meanwhile is replaced first.
 //!
+//! # Credentials
+//!
+//! The URL may hold a user and a password. Those that change or end come from a [`CredentialsProvider`], which is asked
+//! before each connection is made. A connection whose credentials end is authenticated again before, by a task that ends
+//! with it. `docs/credentials.md` shows providers for ElastiCache, Entra and secrets in files.
+//!
 //! # Runtimes
 //!
 //! Clones of a broker may be used in any number of tokio runtimes at once, and by code that has its own
@@ -43,10 +49,13 @@ mod audit;
 mod batcher;
 mod broker;
 mod builder;
+#[cfg(feature = "tls")]
+mod client_certificate;
 mod clock;
 mod connect;
 mod connection;
 mod consumer;
+mod credentials;
 mod endpoint;
 mod enqueue;
 mod entry;
@@ -59,7 +68,9 @@ mod keys;
 mod lease;
 mod place;
 mod presence;
+mod provider;
 mod queue;
+mod reauthenticate;
 mod request;
 mod request_error;
 mod resolve;
@@ -70,6 +81,7 @@ mod settle;
 pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;
 pub use builder::RedisBrokerBuilder;
+pub use credentials::{Credentials, CredentialsProvider};
 pub use error::Error;
 
 // The project's own pages are compiled with the crate that can run what they show.
@@ -83,4 +95,6 @@ mod pages {
     mod testing {}
     #[doc = include_str!("../../docs/coming-from-python.md")]
     mod coming_from_python {}
+    #[doc = include_str!("../../docs/credentials.md")]
+    mod credentials {}
 }
