@@ -32,7 +32,7 @@ impl Credentials {
     /// For how long from now the server keeps a connection that authenticated with these. Before it is over, the
     /// connection is authenticated again. Default: for ever.
     ///
-    /// With Entra it is the rest of the token's life. With ElastiCache it is 12 hours, however short the token's life:
+    /// With Entra it is the rest of the token's life. On AWS it is 12 hours, however short the token's life:
     /// a token is checked only when a connection authenticates.
     pub fn valid_for(mut self, time: Duration) -> Self {
         self.valid_for = Some(time);
@@ -75,7 +75,7 @@ impl fmt::Debug for Credentials {
 /// Callers of one tokio runtime that ask at the same time share one call. Its answer is not kept: a provider that is
 /// slow, or pays for each call, keeps what it gave. A call that takes 5 s is dropped, and counts as failed.
 ///
-/// `docs/credentials.md` has providers for ElastiCache, Entra and files.
+/// `docs/credentials.md` has providers for AWS, Entra and files.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -38,7 +38,7 @@
 //!
 //! The URL may hold a user and a password. Those that change or end come from a [`CredentialsProvider`], which is asked
 //! before each connection is made. A connection whose credentials end is authenticated again before, by a task that ends
-//! with it. `docs/credentials.md` shows providers for ElastiCache, Entra and secrets in files.
+//! with it. `docs/credentials.md` shows providers for AWS, Entra and secrets in files.
 //!
 //! # Runtimes
 //!

@@ -49,7 +49,8 @@ impl Source {
     }
 
     async fn until_called(&self, times: usize) {
-        self.0.1.subscribe().wait_for(|calls| *calls >= times).await.unwrap();
+        let mut calls = self.0.1.subscribe();
+        patiently(calls.wait_for(|calls| *calls >= times)).await.unwrap();
     }
 }
 
@@ -64,6 +65,20 @@ impl CredentialsProvider for Source {
             Answer::Hang => std::future::pending().await,
         }
     }
+}
+
+/// Waits for long: only against a test that hangs.
+async fn patiently<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it never came")
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let look = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await; // Some looks are connections.
+        }
+    };
+    patiently(look).await;
 }
 
 /// The password of a user of this name.
@@ -107,13 +122,8 @@ fn id(connection: &str) -> String {
 
 /// Waits until so many connections are authenticated as a user, and returns their ids.
 async fn until_connected(server: &Server, user: &str, count: usize) -> Vec<String> {
-    loop {
-        let connections = connections(server, user);
-        if connections.len() == count {
-            return connections.iter().map(|connection| id(connection)).collect();
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await; // Each look is a connection.
-    }
+    until(|| connections(server, user).len() == count).await;
+    connections(server, user).iter().map(|connection| id(connection)).collect()
 }
 
 async fn sent(broker: &RedisBroker) -> Result<(), BrokerError> {
@@ -121,9 +131,12 @@ async fn sent(broker: &RedisBroker) -> Result<(), BrokerError> {
 }
 
 async fn until_sent(broker: &RedisBroker) {
-    while sent(broker).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    let send = async {
+        while sent(broker).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(send).await;
 }
 
 /// A log of everything.
@@ -200,12 +213,9 @@ async fn a_connection_on_which_a_read_waits_is_authenticated_behind_it() {
     server.until_a_read_waits().await;
     source.give(of("bob").valid_for(HOUR));
     let is_behind = |client: &String| client.contains("flags=b") && !client.contains(" qbuf=0 ");
-    let waits = loop {
-        if let Some(client) = connections(&server, "ada").into_iter().find(is_behind) {
-            break id(&client);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await; // Each look is a connection.
-    };
+    let waits = || connections(&server, "ada").into_iter().find(is_behind);
+    until(|| waits().is_some()).await;
+    let waits = id(&waits().unwrap());
     send(&broker, vec![message("came while it waited")]).await;
     let mut delivered = claiming.await.unwrap();
     assert_eq!(bodies(&delivered), ["came while it waited"]);
@@ -255,7 +265,7 @@ async fn a_worker_that_waits_keeps_working_through_rotations_and_loses_nothing()
         delete(&server, &before);
         before = user;
     }
-    let mut worked = worked.await.unwrap();
+    let mut worked = patiently(worked).await.unwrap();
     worked.sort();
     assert_eq!(worked, ["0 a", "0 b", "1 a", "1 b", "2 a", "2 b", "3 a", "3 b"]);
     let counts = broker.counts(&queue()).await.unwrap();
@@ -272,12 +282,15 @@ async fn a_connection_that_cannot_be_authenticated_again_is_logged_once_and_repl
     source.until_called(3).await;
     sent(&broker).await.unwrap();
     assert_eq!(until_connected(&server, "ada", 1).await, before);
-    let error = loop {
-        if let Err(error) = sent(&broker).await {
-            break error;
+    let refused = async {
+        loop {
+            if let Err(error) = sent(&broker).await {
+                return error;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
     };
+    let error = patiently(refused).await;
     assert!(error.is_unavailable() && !error.is_unknown(), "{error}");
     source.give(of("bob").valid_for(HOUR));
     until_sent(&broker).await;
@@ -295,15 +308,11 @@ async fn a_password_that_is_refused_leaves_a_connection_as_it_was_until_a_better
     let (server, source, broker) = as_ada(2 * SHORT).await;
     let before = until_connected(&server, "ada", 1).await;
     source.give(Credentials::new("bob", "hunter2-wrong").valid_for(HOUR));
-    while log.count("WRONGPASS") == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| log.count("WRONGPASS") > 0).await;
     sent(&broker).await.unwrap();
     source.give(of("bob").valid_for(HOUR));
     assert_eq!(until_connected(&server, "bob", 1).await, before);
-    while log.count("connections are authenticated again") == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| log.count("connections are authenticated again") > 0).await;
     assert_eq!(log.count("cannot be authenticated again"), 1);
     assert_eq!(log.count(SECRET), 0);
 }
@@ -331,8 +340,7 @@ async fn a_provider_that_hangs_is_an_error_for_now() {
     let server = Server::start();
     let source = Source::new(of("ada"));
     source.answer(Answer::Hang);
-    let connect = builder(&server).credentials(source.clone()).unwrap().connect();
-    let error = tokio::time::timeout(Duration::from_secs(60), connect).await.unwrap().unwrap_err();
+    let error = patiently(builder(&server).credentials(source.clone()).unwrap().connect()).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(error.to_string().contains("did not answer within 5s"), "{error}");
 }
@@ -372,17 +380,12 @@ async fn a_url_with_a_user_or_a_password_beside_a_provider_is_refused() {
 async fn a_broker_that_is_dropped_closes_its_connections_and_leaves_no_task_behind() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
-    let (server, source, broker) = as_ada(SHORT).await;
+    let (server, _, broker) = as_ada(HOUR).await;
     let consumer = worker(&broker).await;
     claim(&broker, &consumer, 1).await;
     until_connected(&server, "ada", 3).await;
-    assert!(tasks() > before);
-    // One is about to be authenticated again.
-    source.answer(Answer::Hang);
-    source.until_called(4).await;
+    assert_eq!(tasks(), before + 2 * 3);
     drop(broker);
     until_connected(&server, "ada", 0).await;
-    while tasks() > before {
-        tokio::task::yield_now().await;
-    }
+    until(|| tasks() == before).await;
 }
