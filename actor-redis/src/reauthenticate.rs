@@ -66,7 +66,9 @@ async fn run(endpoint: Arc<Endpoint>, live: Weak<Live>, mut ends_at: Instant) {
     let _given_up = GiveUp(&live);
     loop {
         sleep(due(ends_at.saturating_duration_since(Instant::now()))).await;
-        match timeout_at(ends_at.into(), until_again(&endpoint.address, provider, &live)).await {
+        // A host that was asleep or overloaded wakes this late: there is time for an attempt all the same.
+        let last = ends_at.max(Instant::now() + ANSWER);
+        match timeout_at(last.into(), until_again(&endpoint.address, provider, &live)).await {
             Ok(Some(given)) => match given.ends_at {
                 Some(next) => ends_at = next,
                 None => std::future::pending().await,
