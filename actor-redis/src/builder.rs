@@ -1,9 +1,11 @@
 //! The settings of a broker.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::RedisBroker;
+use crate::credentials::CredentialsProvider;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::script::Retention;
@@ -106,6 +108,49 @@ impl RedisBrokerBuilder {
     /// The URL names no Sentinels.
     pub fn sentinel_credentials(mut self, user: &str, password: &str) -> Result<Self, Error> {
         self.endpoint.ask_sentinels_as(user, password)?;
+        Ok(self)
+    }
+
+    /// The certificate by which this program identifies itself to the server, with the others of its chain behind it,
+    /// and its private key: both in PEM form. Default: none.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use actor_redis::RedisBroker;
+    ///
+    /// let broker = RedisBroker::builder("rediss://redis.internal")?
+    ///     .root_certificate(std::fs::read("authority.pem")?)?
+    ///     .client_certificate(std::fs::read("client.pem")?, std::fs::read("client.key")?)?
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The certificate or the key cannot be read, they do not belong together, or the URL does not begin with
+    /// `rediss://`.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        self.endpoint.identify(certificate.into(), key.into())?;
+        Ok(self)
+    }
+
+    /// Takes the user and the password of each connection from a provider, for those that change or end. Default:
+    /// those of the URL.
+    ///
+    /// [`CredentialsProvider`] says when it is asked.
+    ///
+    /// # Errors
+    ///
+    /// The URL has a user or a password.
+    pub fn credentials(mut self, provider: impl CredentialsProvider + 'static) -> Result<Self, Error> {
+        self.endpoint.authenticate(Arc::new(provider))?;
         Ok(self)
     }
 

@@ -1,9 +1,10 @@
 //! Making a connection, and closing those before it on the server.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actor_core::failpoint::pass;
@@ -13,6 +14,7 @@ use redis::{AsyncConnectionConfig, Pipeline, PushInfo, RedisResult, Value};
 use crate::endpoint::{Endpoint, Source};
 use crate::error::{Error, Kind};
 use crate::node::Node;
+use crate::reauthenticate::Reauthentication;
 use crate::report;
 use crate::server::{self, Server};
 
@@ -35,6 +37,9 @@ pub(crate) struct Live {
     /// Which of all that its link made it is.
     pub(crate) number: u64,
     pub(crate) since: Instant,
+    /// When the server may close it, unless it is authenticated again.
+    pub(crate) ends_at: Option<Instant>,
+    pub(crate) reauthentication: OnceLock<Reauthentication>,
     /// Cleared when the connection's driver ends, or when it is given up.
     alive: Arc<AtomicBool>,
     /// Shared with each request that waits for its answer.
@@ -120,6 +125,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) 
 
 /// Makes a connection to one server, and checks that server.
 pub(crate) async fn open(endpoint: &Endpoint, node: &Arc<Node>, number: u64) -> Result<Live, Error> {
+    let given = endpoint.credentials(&node.address).await?;
     let alive = Arc::new(AtomicBool::new(true));
     let guard = Alive(Arc::clone(&alive));
     let config = AsyncConnectionConfig::new()
@@ -132,7 +138,11 @@ pub(crate) async fn open(endpoint: &Endpoint, node: &Arc<Node>, number: u64) -> 
     let no_thread = |source: io::Error| Kind::NoThread { address: node.address.to_string(), source: source.into() };
     let config = node.resolving(config).map_err(no_thread)?;
     let failed = |source| endpoint.unconnected(&node.address, source);
-    let mut connection = node.client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
+    let client = match &given {
+        Some(given) => Cow::Owned(node.authenticated(&given.credentials)?),
+        None => Cow::Borrowed(&node.client),
+    };
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
     drop(config);
     pass("connect.made");
     let asked = Instant::now();
@@ -153,6 +163,8 @@ pub(crate) async fn open(endpoint: &Endpoint, node: &Arc<Node>, number: u64) -> 
         peer: Peer { client: introduced.client, run_id: server.run_id },
         number,
         since: Instant::now(),
+        ends_at: given.and_then(|given| given.ends_at),
+        reauthentication: OnceLock::new(),
         alive,
         waits: Arc::default(),
         answered: AtomicU64::new(0),

@@ -18,6 +18,7 @@ use crate::connect::{self, Live, Peer, pause};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
 use crate::presence::Away;
+use crate::reauthenticate;
 use crate::request::{Answer, Request};
 
 /// How long an answer may take. A healthy Redis answers within milliseconds; one that forks or loads
@@ -284,6 +285,7 @@ impl Connections {
             Ok(live) => Arc::new(live),
             Err(error) => return Err(self.fail(runtime, error)),
         };
+        reauthenticate::keep(&self.endpoint, &live);
         let mut state = self.lock();
         state.are_closed(&formers);
         state.place(runtime, &self.endpoint).live = Some(Arc::clone(&live));

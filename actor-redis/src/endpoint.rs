@@ -5,12 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+#[cfg(feature = "tls")]
+use redis::{ClientTlsConfig, TlsCertificates};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
 
+#[cfg(feature = "tls")]
+use crate::client_certificate;
 use crate::clock::Clock;
+use crate::credentials::CredentialsProvider;
 use crate::error::{Error, Kind};
 use crate::node::Node;
 use crate::presence::Presence;
+use crate::provider::{Given, Provider};
 use crate::report::Inspection;
 use crate::sentinel::Sentinels;
 use crate::server::Warned;
@@ -30,6 +36,11 @@ const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// One logical server. It shows its address, and never a user or a password.
 pub(crate) struct Endpoint {
     pub(crate) source: Source,
+    /// What its servers are trusted by, and shown.
+    #[cfg(feature = "tls")]
+    certificates: TlsCertificates,
+    /// None where the URL has the user and the password, or there are none.
+    provider: Option<Provider>,
     pub(crate) address: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) warned: Warned,
@@ -46,6 +57,16 @@ pub(crate) enum Source {
     Server(Arc<Node>),
     /// To the server that Sentinels name then.
     Sentinels(Sentinels),
+}
+
+impl Source {
+    /// What each server is connected to with; of Sentinels' servers, the address is none.
+    fn server(&self) -> &ConnectionInfo {
+        match self {
+            Self::Server(node) => node.info(),
+            Self::Sentinels(sentinels) => sentinels.server(),
+        }
+    }
 }
 
 impl Endpoint {
@@ -67,6 +88,9 @@ impl Endpoint {
     fn of(source: Source, address: Arc<str>, database: i64) -> Self {
         Self {
             source,
+            #[cfg(feature = "tls")]
+            certificates: TlsCertificates { client_tls: None, root_cert: None },
+            provider: None,
             address,
             clock: Clock::default(),
             warned: Warned::default(),
@@ -84,7 +108,32 @@ impl Endpoint {
 
     /// Why a connection to the server at `address` could not be made.
     pub(crate) fn unconnected(&self, address: &str, source: RedisError) -> Error {
-        Error::connecting(address, Arc::strong_count(&self.wanted) - 1, source)
+        let error = Error::connecting(address, Arc::strong_count(&self.wanted) - 1, source);
+        if self.provider.is_some() { error.with_provider() } else { error }
+    }
+
+    /// Takes the user and the password of each connection from a provider.
+    pub(crate) fn authenticate(&mut self, provider: Arc<dyn CredentialsProvider>) -> Result<(), Error> {
+        let settings = self.source.server().redis_settings();
+        if settings.username().is_some() || settings.password().is_some() {
+            let twice = "the redis URL has a user or a password, which the credentials provider gives: take them out of \
+                         the URL";
+            return Err(Kind::Url(twice.to_owned()).into());
+        }
+        self.provider = Some(Provider::new(provider));
+        Ok(())
+    }
+
+    pub(crate) fn provider(&self) -> Option<&Provider> {
+        self.provider.as_ref()
+    }
+
+    /// The credentials of the next connection, where a provider gives them.
+    pub(crate) async fn credentials(&self, address: &str) -> Result<Option<Given>, Error> {
+        match &self.provider {
+            Some(provider) => provider.ask(address).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Takes an answer to `TIME`.
@@ -111,15 +160,30 @@ impl Endpoint {
         if !authority.windows(PEM.len()).any(|window| window == PEM) {
             return Err(Kind::Certificate.into());
         }
-        let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(authority) };
-        let trusting = |info: &ConnectionInfo| {
+        let certificates = TlsCertificates { root_cert: Some(authority), ..self.certificates.clone() };
+        self.secure(certificates, &Kind::Certificate)
+    }
+
+    /// Shows servers this certificate.
+    #[cfg(feature = "tls")]
+    pub(crate) fn identify(&mut self, certificate: Vec<u8>, key: Vec<u8>) -> Result<(), Error> {
+        client_certificate::check(self.source.server().addr(), &certificate, &key)?;
+        let client_tls = Some(ClientTlsConfig { client_cert: certificate, client_key: key });
+        let certificates = TlsCertificates { client_tls, ..self.certificates.clone() };
+        self.secure(certificates, &Kind::ClientCertificate("its PEM cannot be read"))
+    }
+
+    #[cfg(feature = "tls")]
+    fn secure(&mut self, certificates: TlsCertificates, unusable: &Kind) -> Result<(), Error> {
+        let secured = |info: &ConnectionInfo| {
             let client = redis::Client::build_with_tls(info.clone(), certificates.clone());
-            client.map(|client| client.get_connection_info().clone()).map_err(|_| Kind::Certificate.into())
+            client.map(|client| client.get_connection_info().clone()).map_err(|_| unusable.clone().into())
         };
         match &mut self.source {
-            Source::Server(node) => *node = Arc::new(Node::new(trusting(node.client.get_connection_info())?)?),
-            Source::Sentinels(sentinels) => sentinels.trust(trusting)?,
+            Source::Server(node) => *node = Arc::new(Node::new(secured(node.info())?)?),
+            Source::Sentinels(sentinels) => sentinels.secure(secured)?,
         }
+        self.certificates = certificates;
         Ok(())
     }
 }

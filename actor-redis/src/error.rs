@@ -2,12 +2,24 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::time::Duration;
 
 use redis::{ErrorKind as Client, RedisError};
 
 pub(crate) use crate::request_error::RequestError;
 use crate::sentinel::Unfound;
 
+/// What a server's TLS says of a client certificate that it does not accept.
+#[cfg(feature = "tls")]
+const REFUSED_CERTIFICATE: [&str; 7] = [
+    "alert: UnknownCA",
+    "alert: BadCertificate",
+    "alert: UnsupportedCertificate",
+    "alert: CertificateRevoked",
+    "alert: CertificateExpired",
+    "alert: CertificateUnknown",
+    "alert: DecryptError",
+];
 /// How the address of a TLS connection begins.
 const TLS: &str = "rediss://";
 
@@ -35,6 +47,9 @@ pub(crate) enum Kind {
     #[cfg(feature = "tls")]
     #[error("the root certificate cannot be read: give it in PEM form, for a rediss:// URL")]
     Certificate,
+    #[cfg(feature = "tls")]
+    #[error("the client certificate cannot be used: {0}")]
+    ClientCertificate(&'static str),
     #[error("there is no tokio runtime here: call the broker from within one")]
     NoRuntime,
     #[error(
@@ -51,6 +66,22 @@ pub(crate) enum Kind {
     Stranger { address: String },
     #[error("redis at {address} wants {wants}")]
     Denied { address: String, wants: &'static str, source: RedisError },
+    // A provider that is behind a rotation may give others the next time.
+    #[error("redis at {address} refuses the user or the password that the credentials provider gave")]
+    Outdated { address: String, source: RedisError },
+    #[error("the credentials provider has none for redis at {address}")]
+    Provider { address: String, source: RedisError },
+    #[error("the credentials provider did not answer within {within:?}, for redis at {address}")]
+    ProviderSilent { address: String, within: Duration },
+    #[cfg(feature = "tls")]
+    #[error("redis at {address} wants a client certificate: give it with `client_certificate`")]
+    NoClientCertificate { address: String, source: RedisError },
+    #[cfg(feature = "tls")]
+    #[error(
+        "redis at {address} does not accept the client certificate: it must be current, and from an authority that the \
+         server knows (`tls-ca-cert-file`)"
+    )]
+    Unaccepted { address: String, source: RedisError },
     #[cfg(feature = "tls")]
     #[error(
         "redis at {address} shows a certificate that is not trusted: give the authority that vouches for it with \
@@ -100,12 +131,11 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// Whether a setting is wrong: the URL, the namespace, the root certificate, or the name that Sentinels are asked
-    /// for.
+    /// Whether a setting is wrong: the URL, the namespace, a certificate, or the name that Sentinels are asked for.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         #[cfg(feature = "tls")]
-        if matches!(*self.0, Kind::Certificate) {
+        if matches!(*self.0, Kind::Certificate | Kind::ClientCertificate(_)) {
             return true;
         }
         match &*self.0 {
@@ -116,7 +146,8 @@ impl Error {
 
     /// Whether the same call may succeed later, unchanged: the server could not be reached, did not answer as
     /// Redis does, is full, closed the connection at once, or is busy with a script; the Sentinels led to no
-    /// primary; or this process may start no thread or open no file.
+    /// primary; this process may start no thread or open no file; or the credentials provider failed, or gave what the
+    /// server refuses.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         if let Kind::Unfound(unfound) = &*self.0 {
@@ -132,15 +163,23 @@ impl Error {
                 | Kind::Busy { .. }
                 | Kind::NoThread { .. }
                 | Kind::NoFiles { .. }
+                | Kind::Outdated { .. }
+                | Kind::Provider { .. }
+                | Kind::ProviderSilent { .. }
         )
     }
 
-    /// Whether the server or the Sentinels want another user or password, or allow this user too little.
+    /// Whether the server or the Sentinels want another user, password or client certificate, or allow this user too
+    /// little.
     #[must_use]
     pub fn is_denied(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if matches!(*self.0, Kind::NoClientCertificate { .. } | Kind::Unaccepted { .. }) {
+            return true;
+        }
         match &*self.0 {
             Kind::Unfound(unfound) => unfound.is_denied(),
-            kind => matches!(kind, Kind::Denied { .. }),
+            kind => matches!(kind, Kind::Denied { .. } | Kind::Outdated { .. }),
         }
     }
 
@@ -171,6 +210,16 @@ impl Error {
         self.source()?.downcast_ref()
     }
 
+    /// The same, where a provider gave the user and the password.
+    pub(crate) fn with_provider(self) -> Self {
+        match *self.0 {
+            Kind::Denied { address, source, .. } if source.code() != Some("NOPERM") => {
+                Kind::Outdated { address, source }.into()
+            }
+            kind => kind.into(),
+        }
+    }
+
     /// Why a connection to `address` could not be made.
     pub(crate) fn connecting(address: &str, connections: usize, source: RedisError) -> Self {
         let address = address.to_owned();
@@ -198,6 +247,10 @@ impl Error {
             },
             #[cfg(feature = "tls")]
             _ if failed("invalid peer certificate") => Kind::Untrusted { address, source },
+            #[cfg(feature = "tls")]
+            _ if failed("alert: CertificateRequired") => Kind::NoClientCertificate { address, source },
+            #[cfg(feature = "tls")]
+            _ if REFUSED_CERTIFICATE.into_iter().any(failed) => Kind::Unaccepted { address, source },
             _ if failed("open files") => Kind::NoFiles { address, wanted, source },
             // No answer of Redis, or where TLS was asked for none of TLS.
             (kind, _) if kind == Client::Parse || failed("corrupt message") => Kind::Stranger { address },
@@ -225,7 +278,8 @@ fn on_tls(address: &str) -> &'static str {
 
 fn or_tls(address: &str) -> &'static str {
     if address.starts_with(TLS) {
-        "and whether it speaks TLS on this port (redis:// is without)"
+        "and whether it speaks TLS on this port (redis:// is without) and wants another client certificate \
+         (`client_certificate`)"
     } else {
         "and whether it wants TLS (a rediss:// URL)"
     }

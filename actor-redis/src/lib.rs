@@ -41,6 +41,12 @@
 //! primary, and checks that it is one. A thread of the broker listens for promotions: connections to the former
 //! primary are then given up, and what waits on them ends at once, with an outcome that is unknown.
 //!
+//! # Credentials
+//!
+//! The URL may hold a user and a password. Those that change or end come from a [`CredentialsProvider`], which is asked
+//! before each connection is made. A connection whose credentials end is authenticated again before, by a task that ends
+//! with it. `docs/credentials.md` shows providers for AWS, Entra and secrets in files.
+//!
 //! # Runtimes
 //!
 //! Clones of a broker may be used in any number of tokio runtimes at once, and by code that has its own
@@ -50,10 +56,13 @@ mod audit;
 mod batcher;
 mod broker;
 mod builder;
+#[cfg(feature = "tls")]
+mod client_certificate;
 mod clock;
 mod connect;
 mod connection;
 mod consumer;
+mod credentials;
 mod endpoint;
 mod enqueue;
 mod entry;
@@ -67,7 +76,9 @@ mod lease;
 mod node;
 mod place;
 mod presence;
+mod provider;
 mod queue;
+mod reauthenticate;
 mod report;
 mod request;
 mod request_error;
@@ -80,6 +91,7 @@ mod settle;
 pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;
 pub use builder::RedisBrokerBuilder;
+pub use credentials::{Credentials, CredentialsProvider};
 pub use error::Error;
 pub use report::{Finding, FindingKind, Risk, ServerReport};
 
@@ -96,4 +108,6 @@ mod pages {
     mod testing {}
     #[doc = include_str!("../../docs/coming-from-python.md")]
     mod coming_from_python {}
+    #[doc = include_str!("../../docs/credentials.md")]
+    mod credentials {}
 }

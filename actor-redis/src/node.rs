@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
 use tokio::sync::Notify;
 
+use crate::credentials::Credentials;
 use crate::error::{Error, Kind};
 use crate::resolve::Resolver;
 
@@ -51,6 +52,21 @@ impl Node {
         let node = Self::new(info)?;
         let address = format!("{} ({name})", node.address).into();
         Ok(Self { address, demotion: Some(Demotion::default()), ..node })
+    }
+
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        self.client.get_connection_info()
+    }
+
+    /// What makes a connection with these credentials.
+    pub(crate) fn authenticated(&self, credentials: &Credentials) -> Result<Client, Error> {
+        let info = self.info().clone();
+        let mut settings = info.redis_settings().clone().set_password(credentials.secret());
+        if let Some(username) = credentials.username() {
+            settings = settings.set_username(username);
+        }
+        let client = Client::open(info.set_redis_settings(settings));
+        client.map_err(|error| Kind::unreadable(&error).into())
     }
 
     /// Has its name resolved off the runtime, where it has one.

@@ -63,15 +63,15 @@ impl Sentinels {
         Ok(Self { watched, asks: Mutex::default() })
     }
 
-    /// Has the servers and the Sentinels trusted as `trusting` says.
+    /// Has the servers and the Sentinels trusted, and shown a certificate, as `secured` says.
     #[cfg(feature = "tls")]
-    pub(crate) fn trust(
+    pub(crate) fn secure(
         &mut self,
-        trusting: impl Fn(&redis::ConnectionInfo) -> Result<redis::ConnectionInfo, Error>,
+        secured: impl Fn(&redis::ConnectionInfo) -> Result<redis::ConnectionInfo, Error>,
     ) -> Result<(), Error> {
         let Listed { sentinels, name, server } = &self.watched.listed;
-        let sentinels = sentinels.iter().map(&trusting).collect::<Result<_, _>>()?;
-        *self = Self::new(Listed { sentinels, name: name.clone(), server: trusting(server)? })?;
+        let sentinels = sentinels.iter().map(&secured).collect::<Result<_, _>>()?;
+        *self = Self::new(Listed { sentinels, name: name.clone(), server: secured(server)? })?;
         Ok(())
     }
 
@@ -87,7 +87,12 @@ impl Sentinels {
     }
 
     pub(crate) fn database(&self) -> i64 {
-        self.watched.listed.server.redis_settings().db()
+        self.server().redis_settings().db()
+    }
+
+    /// What each server is connected to with, but for its address.
+    pub(crate) fn server(&self) -> &redis::ConnectionInfo {
+        &self.watched.listed.server
     }
 
     /// Connects to the primary.

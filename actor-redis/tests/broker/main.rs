@@ -17,6 +17,8 @@ mod batcher;
 mod busy;
 /// What it costs.
 mod cost;
+/// Passwords that change, and connections that are authenticated again.
+mod credentials;
 /// Dead letters.
 mod dead;
 /// Messages and hands that are not this library's.

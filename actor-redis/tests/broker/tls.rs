@@ -1,21 +1,23 @@
-//! The certificates stand in `tls/`: an authority, and what it vouches for, `localhost`, for a hundred
-//! years. `openssl req -x509` and `openssl x509 -req -CA` made them.
+//! The certificates stand in `tls/`: an authority, and what it vouches for, `localhost`; an authority of clients, and
+//! what that one vouches for, `worker`; for a hundred years. `openssl req -x509` and `openssl x509 -req -CA` made them.
 
 use std::error::Error as _;
 
-use actor_redis::RedisBroker;
+use actor_redis::{RedisBroker, RedisBrokerBuilder};
 
 use crate::sentinel::set::{Set, Settings};
 use crate::server::{Server, bodies, claim, message, send, worker};
 
 const AUTHORITY: &str = include_str!("tls/authority.pem");
+const CERTIFICATE: &str = include_str!("tls/client.pem");
+const KEY: &str = include_str!("tls/client.key");
 
-/// Lines of a server's configuration.
-fn settings() -> Vec<String> {
+/// Lines of a server's configuration: whether clients must show a certificate, `yes` or `no`, and who vouches for them.
+fn settings(clients: &str, authority: &str) -> Vec<String> {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker/tls");
-    let files = [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "authority.pem")];
+    let files = [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", authority)];
     let lines = files.map(|(what, name)| format!("tls-{what}-file {here}/{name}"));
-    lines.into_iter().chain(["tls-auth-clients no".to_owned()]).collect()
+    lines.into_iter().chain([format!("tls-auth-clients {clients}")]).collect()
 }
 
 /// A client of the test's own.
@@ -25,16 +27,25 @@ pub(crate) fn client(port: u16) -> redis::Client {
 }
 
 pub(crate) fn secured() -> Server {
+    served("no")
+}
+
+fn served(clients: &str) -> Server {
     Server::on_port(|port| {
-        let lines = settings().into_iter().chain([format!("tls-port {port}")]);
+        let lines = settings(clients, "client-authority.pem").into_iter().chain([format!("tls-port {port}")]);
         let words = lines.flat_map(|line| format!("--{line}").split(' ').map(str::to_owned).collect::<Vec<_>>());
         words.collect()
     })
 }
 
+fn builder(server: &Server) -> RedisBrokerBuilder {
+    let url = format!("rediss://localhost:{}", server.port());
+    RedisBroker::builder(&url).unwrap()
+}
+
 #[tokio::test]
 async fn servers_and_sentinels_of_a_private_authority_are_trusted_when_told_so() {
-    let lines: Vec<_> = settings().into_iter().chain(["tls-replication yes".to_owned()]).collect();
+    let lines: Vec<_> = settings("no", "authority.pem").into_iter().chain(["tls-replication yes".to_owned()]).collect();
     let set = Set::with(Settings { tls: &lines, host: Some("localhost"), ..Settings::default() });
     let url = set.url().replace("redis+", "rediss+").replace("127.0.0.1", "localhost");
     let builder = RedisBroker::builder(&url).unwrap();
@@ -83,4 +94,66 @@ async fn what_is_no_certificate_is_refused() {
     }
     let plain = RedisBroker::builder("redis://localhost").unwrap();
     assert!(plain.root_certificate(AUTHORITY).is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_client_certificate_is_shown_the_one_that_was_given() {
+    let server = served("yes");
+    let authority_first = builder(&server).root_certificate(AUTHORITY).unwrap();
+    let authority_first = authority_first.client_certificate(CERTIFICATE, KEY).unwrap();
+    let authority_last = builder(&server).client_certificate(CERTIFICATE, KEY).unwrap();
+    let authority_last = authority_last.root_certificate(AUTHORITY).unwrap();
+    for settings in [authority_first, authority_last] {
+        let broker = settings.connect().await.unwrap();
+        let consumer = worker(&broker).await;
+        send(&broker, vec![message("secret")]).await;
+        assert_eq!(bodies(&claim(&broker, &consumer, 1).await), ["secret"]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_another_client_certificate_says_so() {
+    let server = served("yes");
+    let none = builder(&server).root_certificate(AUTHORITY).unwrap();
+    let (certificate, key) = (include_str!("tls/server.pem"), include_str!("tls/server.key"));
+    let unknown = builder(&server).root_certificate(AUTHORITY).unwrap().client_certificate(certificate, key).unwrap();
+    for settings in [none, unknown] {
+        let error = settings.connect().await.unwrap_err();
+        assert!(error.to_string().contains("client certificate"), "{error}: {:?}", error.source());
+        assert!(!error.to_string().contains("`root_certificate`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_cannot_be_used_is_refused_before_any_connection() {
+    let other = include_str!("tls/server.key");
+    let (broken, encrypted) = (CERTIFICATE.replace("M", "!"), KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"));
+    let cut = format!("{}\n-----END CERTIFICATE-----\n", CERTIFICATE.split_at(CERTIFICATE.len() / 2 / 4 * 4).0);
+    for (certificate, key, says) in [
+        ("", KEY, "there is none in the PEM"),
+        (KEY, CERTIFICATE, "there is none in the PEM"),
+        (&broken, KEY, "its PEM"),
+        (&cut, KEY, "its PEM"),
+        (CERTIFICATE, "", "no private key"),
+        (CERTIFICATE, CERTIFICATE, "no private key"),
+        (CERTIFICATE, &encrypted, "encrypted"),
+        (CERTIFICATE, other, "another certificate"),
+    ] {
+        let builder = RedisBroker::builder("rediss://localhost").unwrap();
+        let error = builder.client_certificate(certificate, key).unwrap_err();
+        assert!(error.is_invalid() && error.to_string().contains(says), "{error} does not say {says:?}");
+    }
+    let plain = RedisBroker::builder("redis://localhost").unwrap();
+    let error = plain.client_certificate(CERTIFICATE, KEY).unwrap_err();
+    assert!(error.is_invalid() && error.to_string().contains("rediss://"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_shown_of_a_broker_has_no_private_key() {
+    let settings = RedisBroker::builder("rediss://localhost").unwrap().client_certificate(CERTIFICATE, KEY).unwrap();
+    let mut shown = format!("{settings:?}");
+    shown += &format!("{:?}", settings.connect_lazy().unwrap());
+    for line in KEY.lines() {
+        assert!(!shown.contains(line), "{shown}");
+    }
 }
