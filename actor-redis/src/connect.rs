@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, PushInfo, RedisResult, Value};
 
 use crate::endpoint::Endpoint;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::server::{self, Server};
 
 /// How long making a connection may take.
@@ -29,6 +29,8 @@ pub(crate) struct Live {
     /// Which of all that its link made it is.
     pub(crate) number: u64,
     pub(crate) since: Instant,
+    /// The server's version, where it cannot say what is on its disk.
+    cannot_sync: Option<String>,
     /// Cleared when the connection's driver ends, or when it is given up.
     alive: Arc<AtomicBool>,
     /// Shared with each request that waits for its answer.
@@ -62,6 +64,12 @@ impl Live {
     /// Takes it for no further request.
     pub(crate) fn give_up(&self) {
         self.alive.store(false, Ordering::Release);
+    }
+
+    /// Why a message that should be synced is not sent on it.
+    pub(crate) fn cannot_sync(&self, address: &str) -> Option<Error> {
+        let version = self.cannot_sync.clone()?;
+        Some(Kind::CannotSync { address: address.to_owned(), version }.into())
     }
 
     /// Notes that an answer came.
@@ -114,9 +122,10 @@ pub(crate) async fn connect(endpoint: &Endpoint, number: u64, formers: &[Peer]) 
     server.warn(&endpoint.address, &endpoint.warned);
     let live = Live {
         connection,
-        peer: Peer { client, run_id: server.run_id },
         number,
         since: Instant::now(),
+        cannot_sync: server.cannot_sync(),
+        peer: Peer { client, run_id: server.run_id },
         alive,
         waits: Arc::default(),
         answered: AtomicU64::new(0),

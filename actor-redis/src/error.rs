@@ -58,6 +58,11 @@ pub(crate) enum Kind {
     Untrusted { address: String, source: RedisError },
     #[error("redis at {address} is {version}, and at least 6.2 is needed: upgrade the server")]
     TooOld { address: String, version: String },
+    #[error(
+        "redis at {address} is version {version}, and `Durability::Synced` needs at least 7.2: upgrade the server, or \
+         send messages as `Stored` or `Replicated`"
+    )]
+    CannotSync { address: String, version: String },
     #[error("redis at {address} is a Sentinel, which keeps no messages: give the URL of the primary that it watches")]
     Sentinel { address: String },
     #[error(
@@ -121,10 +126,10 @@ impl Error {
         matches!(*self.0, Kind::Denied { .. })
     }
 
-    /// Whether the server is too old, or a Sentinel.
+    /// Whether the server is too old, also for the broker's durability, or a Sentinel.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(*self.0, Kind::TooOld { .. } | Kind::Sentinel { .. })
+        matches!(*self.0, Kind::TooOld { .. } | Kind::CannotSync { .. } | Kind::Sentinel { .. })
     }
 
     pub(crate) fn cause(&self) -> Option<&RedisError> {

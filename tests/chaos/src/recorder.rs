@@ -104,7 +104,7 @@ impl<B: Broker> Broker for Recorder<B> {
             self.journal.note(&match answer {
                 Ok(_) if is_safe => What::Acknowledged { id },
                 Ok(_) => What::Unknown { id, why: "stored, and perhaps by no replica".to_owned() },
-                Err(error) if error.is_unknown() => What::Unknown { id, why: error.to_string() },
+                Err(error) if error.is_unknown() || error.is_stored() => What::Unknown { id, why: error.to_string() },
                 Err(error) => What::Refused { id, why: error.to_string() },
             });
         }
