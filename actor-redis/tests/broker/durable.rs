@@ -2,12 +2,13 @@
 //! network between the two broke.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use actor_core::broker::{Broker, Enqueued};
 use actor_core::settlement::{Outcome, Settled};
 use actor_core::{BrokerError, Durability};
 use actor_redis::RedisBroker;
+use tokio::task::JoinHandle;
 
 use crate::refusals::documented;
 use crate::server::{LEASE, Server, claim, message, queue, send, settle, worker};
@@ -50,6 +51,16 @@ fn promote(replica: &Server) {
 
 async fn send_as(broker: &RedisBroker, body: &str, durability: Durability) -> Result<Enqueued, BrokerError> {
     broker.enqueue(&queue(), vec![message(body).durability(durability)]).await.remove(0)
+}
+
+/// A send that waits for a replica which does not answer.
+async fn waits(broker: &RedisBroker, server: &Server) -> JoinHandle<Result<Enqueued, BrokerError>> {
+    let broker = broker.clone();
+    let mut sending = tokio::spawn(async move { send_as(&broker, "it waits", ONE).await });
+    tokio::select! {
+        () = server.until_a_confirmation_waits() => sending,
+        ended = &mut sending => panic!("it did not wait: {ended:?}"),
+    }
 }
 
 /// The bodies of what is ready.
@@ -95,11 +106,7 @@ async fn plain_sends_and_settlements_do_not_wait_behind_a_durable_send() {
     set.replicas[0].freeze();
     // A busy machine may need longer for the others than the durable one waits.
     for _ in 0..5 {
-        let durable = tokio::spawn({
-            let broker = broker.clone();
-            async move { send_as(&broker, "durable", ONE).await }
-        });
-        set.primary.until_a_confirmation_waits().await;
+        let durable = waits(&broker, &set.primary).await;
         send(&broker, vec![message("plain")]).await;
         send(&broker, vec![message("scheduled").after(LEASE), message("plain")]).await;
         for delivery in claim(&broker, &consumer, 3).await {
@@ -159,15 +166,17 @@ async fn each_message_of_a_group_is_answered_by_its_own_durability_and_one_wait_
 async fn what_all_replicas_confirmed_is_there_whichever_is_promoted() {
     let mut set = Replicated::by(1).await;
     let broker = set.broker().await;
-    let confirmed = Arc::new(AtomicUsize::new(0));
+    let (confirmed, is_cut_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let sending: Vec<_> = (0..8)
         .map(|sender| {
-            let (broker, confirmed) = (broker.clone(), Arc::clone(&confirmed));
+            let (broker, confirmed, is_cut_off) = (broker.clone(), Arc::clone(&confirmed), Arc::clone(&is_cut_off));
             tokio::spawn(async move {
                 let mut sent = Vec::new();
                 loop {
                     let body = format!("{sender} {}", sent.len());
+                    let was_cut_off = is_cut_off.load(Ordering::Relaxed);
                     match send_as(&broker, &body, ONE).await {
+                        Ok(_) if was_cut_off => panic!("{body} was confirmed by nobody"),
                         Ok(_) => sent.push(body),
                         Err(error) => return (sent, body, error),
                     }
@@ -180,6 +189,7 @@ async fn what_all_replicas_confirmed_is_there_whichever_is_promoted() {
         tokio::task::yield_now().await;
     }
     cut_off(&set.replicas[0]);
+    is_cut_off.store(true, Ordering::Relaxed);
     let (mut acknowledged, mut unconfirmed) = (Vec::new(), Vec::new());
     for ended in sending {
         let (sent, last, error) = ended.await.unwrap();
@@ -216,14 +226,10 @@ async fn what_one_of_two_replicas_confirmed_is_lost_where_the_other_is_promoted(
 async fn a_connection_that_breaks_while_it_waits_leaves_a_message_stored() {
     let server = Server::start();
     let broker = server.broker().await;
-    let durable = tokio::spawn({
-        let broker = broker.clone();
-        async move { send_as(&broker, "a", ONE).await }
-    });
-    server.until_a_confirmation_waits().await;
+    let durable = waits(&broker, &server).await;
     server.cut_all();
     is_stored_only(durable.await.unwrap(), "perhaps not replicated");
-    assert_eq!(stored(&server), ["a"]);
+    assert_eq!(stored(&server), ["it waits"]);
 }
 
 #[tokio::test]
