@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
-use crate::{BrokerError, MessageId, Priority, QueueName};
+use crate::{BrokerError, Durability, MessageId, Priority, QueueName};
 
 /// A storage of messages that delivers them to workers.
 ///
@@ -40,8 +40,10 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// For each message: [`BrokerError::is_unknown`] says whether it may have been stored all the
-    /// same; every other error means that it was not.
+    /// For each message: [`BrokerError::is_unknown`] says whether it may have been stored all the same, and
+    /// [`BrokerError::is_stored`] that it was, with less than its [durability](Enqueue::durability) in time. Every
+    /// other error means that it was not. A durability that the broker does not know or cannot have is refused, with
+    /// nothing stored.
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>>;
 
     /// Begins a worker's lease on these queues. A worker id is registered once.
@@ -165,20 +167,28 @@ pub struct Enqueue {
     pub body: Bytes,
     /// From now to when the message becomes ready; zero for at once.
     pub delay: Duration,
+    /// What to wait for before the answer is `Ok`; `None` for what the broker does by default.
+    pub durability: Option<Durability>,
 }
 
-debug_by_size!(Enqueue { body, id, priority, delay });
+debug_by_size!(Enqueue { body, id, priority, delay, durability });
 
 impl Enqueue {
     /// A message that is ready at once.
     #[must_use]
     pub fn new(id: MessageId, priority: Priority, body: Bytes) -> Self {
-        Self { id, priority, body, delay: Duration::ZERO }
+        Self { id, priority, body, delay: Duration::ZERO, durability: None }
     }
 
     /// The same message, ready after `delay`.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// The same message, answered `Ok` only once it is as durable as this.
+    #[must_use]
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability: Some(durability), ..self }
     }
 }

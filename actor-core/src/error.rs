@@ -25,6 +25,7 @@ debug_as_shown!(BrokerError);
 enum Kind {
     Unavailable,
     Unknown,
+    Stored,
     Busy,
     Refused,
     NoSuchQueue,
@@ -39,6 +40,11 @@ impl BrokerError {
     /// The storage was asked and no answer arrived: it may or may not have happened.
     pub fn unknown(what: impl Into<String>) -> Self {
         Self::new(Kind::Unknown, what)
+    }
+
+    /// The storage has the message, and in time it did not become as durable as it should be.
+    pub fn stored(what: impl Into<String>) -> Self {
+        Self::new(Kind::Stored, what)
     }
 
     /// The storage refused for now (full, read-only, loading): nothing happened.
@@ -77,6 +83,13 @@ impl BrokerError {
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.kind == Kind::Unknown
+    }
+
+    /// Whether the message is stored all the same, and only its [durability](crate::Durability) was not reached in
+    /// time. Sending it again would run the work twice.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.kind == Kind::Stored
     }
 
     /// Whether the storage could not be reached, or gave no answer.

@@ -13,13 +13,13 @@ use crate::settlement::{Settled, Settlement};
 use crate::testing::TestBroker;
 use crate::{BrokerError, QueueName};
 
-/// Has `$broker` hand every call on to the broker that `$inner` returns. `$note` sees what is enqueued.
+/// Has `$broker` hand every call on to the broker that `$inner` returns. `$note` sees what is enqueued first.
 macro_rules! forward {
     ([$($T:ident)?] $broker:ty => $inner:path $(, $note:path)?) => {
         forward! { [$($T)?] Broker for $broker => $inner,
             {
                 async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-                    $($note(self, &messages);)?
+                    $(let messages = $note(self, messages);)?
                     $inner(self).enqueue(queue, messages).await
                 }
             }

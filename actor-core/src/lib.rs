@@ -31,8 +31,7 @@
 //!   error that says what to do next.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
 //! - [`Inspect`]: counting, listing, replaying, pausing. `testing` (a feature): for your tests, and for writing a [`Broker`].
-//!
-//! A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
+//! - A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
 //!
 //! # Cancel safety
 //!
@@ -56,6 +55,7 @@ mod context;
 pub mod delivery;
 #[doc(hidden)]
 pub mod digest;
+mod durability;
 mod error;
 #[doc(hidden)]
 pub mod failpoint;
@@ -90,6 +90,7 @@ pub use actor::Actor;
 pub use actor_macros::actor;
 pub use broker::Broker;
 pub use context::{Cancellation, Context};
+pub use durability::Durability;
 pub use error::BrokerError;
 pub use failure::Failure;
 pub use inspect::Inspect;
@@ -101,10 +102,7 @@ pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
 #[cfg(feature = "worker")]
-pub use {
-    memory::MemoryBroker,
-    worker::{Signals, Worker, WorkerBuilder, WorkerError},
-};
+pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {

@@ -14,7 +14,7 @@ use crate::broker::{Broker, Enqueue};
 use crate::headers::Headers;
 use crate::send::{SendError, Sending, Sent, blocking};
 use crate::wire::{self, Backoff, Envelope};
-use crate::{TraceParent, on_send, trace};
+use crate::{Durability, TraceParent, on_send, trace};
 
 /// A message's identity: a UUID of version 7, so that ids sort by the time they were made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,6 +123,7 @@ pub(crate) struct Outgoing {
     time_limit: Option<Option<Duration>>,
     trace: Option<TraceParent>,
     pub(crate) headers: Headers,
+    durability: Option<Durability>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +208,12 @@ impl<A: Actor> Message<A> {
         self
     }
 
+    /// Has [`send`](Self::send) wait until the message is as durable as this. Default: the broker's.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.call.durability = Some(durability);
+        self
+    }
+
     /// Sends the message through the installed broker, and returns once it is stored.
     ///
     /// # Errors
@@ -244,7 +251,8 @@ impl<A: Actor> Message<A> {
     ///
     /// As [`send`](Self::send).
     pub fn send_blocking(self) -> Result<Sent<A>, SendError> {
-        blocking::wait(self.send()).map_err(SendError::broker).flatten()
+        let id = self.id();
+        blocking::wait(self.send()).map_err(|error| SendError::broker(id, error)).flatten()
     }
 
     /// Sends the message through `broker`.
@@ -282,6 +290,7 @@ impl Outgoing {
             time_limit: None,
             trace: None,
             headers: Headers::default(),
+            durability: None,
         }
     }
 
@@ -329,6 +338,6 @@ impl Outgoing {
         if body.len() > limit {
             return Err(SendError::too_large(body.len(), limit));
         }
-        Ok(Enqueue::new(self.id, priority, body).after(delay))
+        Ok(Enqueue { durability: self.durability, ..Enqueue::new(self.id, priority, body).after(delay) })
     }
 }

@@ -110,8 +110,8 @@ async fn send_one<A>(broker: &dyn Broker, call: Outgoing) -> Result<Sent<A>, Sen
     let message = call.encode(broker)?;
     match broker.enqueue(&queue, vec![message]).await.pop() {
         Some(Ok(enqueued)) => Ok(Sent::new(id, enqueued)),
-        Some(Err(error)) => Err(SendError::broker(error)),
-        None => Err(SendError::broker(unanswered())),
+        Some(Err(error)) => Err(SendError::broker(id, error)),
+        None => Err(SendError::broker(id, unanswered())),
     }
 }
 
@@ -120,9 +120,13 @@ pub(crate) fn unanswered() -> BrokerError {
     BrokerError::unknown("the broker gave no answer")
 }
 
-/// Why a message was not sent, or may not have been.
+/// Why a message was not sent, or may not have been, or is less durable than it should be.
 ///
-/// The text is for people and may change; callers ask the predicates.
+/// The text is for people and may change; callers ask the predicates. Before a message is sent again:
+///
+/// - [`is_stored`](Self::is_stored): it was stored and will run. To send it again would run the work twice.
+/// - [`is_unknown`](Self::is_unknown): it may have been stored. To send it again may run the work twice.
+/// - neither: it was not stored.
 #[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct SendError(Box<Kind>);
@@ -150,8 +154,18 @@ enum Kind {
     TooLarge { bytes: usize, limit: usize },
     #[error("the message was refused before it was sent")]
     Refused(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("the message {} stored", if .0.is_unknown() { "may or may not have been" } else { "was not" })]
-    Broker(#[source] BrokerError),
+    #[error("the message {}", became(source))]
+    Broker { id: MessageId, source: BrokerError },
+}
+
+fn became(error: &BrokerError) -> &'static str {
+    if error.is_stored() {
+        "was stored, and is not as durable as it should be"
+    } else if error.is_unknown() {
+        "may or may not have been stored"
+    } else {
+        "was not stored"
+    }
 }
 
 impl SendError {
@@ -171,21 +185,37 @@ impl SendError {
         Self(Box::new(Kind::Refused(by)))
     }
 
-    pub(crate) fn broker(error: BrokerError) -> Self {
-        Self(Box::new(Kind::Broker(error)))
+    pub(crate) fn broker(id: MessageId, source: BrokerError) -> Self {
+        Self(Box::new(Kind::Broker { id, source }))
     }
 
     /// Whether the message may have been stored all the same: the connection broke after the request
-    /// was sent. Sending it again may then run the work twice. In every other case it was not stored.
+    /// was sent. Sending it again may then run the work twice.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        matches!(&*self.0, Kind::Broker(error) if error.is_unknown())
+        self.of_broker().is_some_and(BrokerError::is_unknown)
+    }
+
+    /// Whether the message was stored, and only its [durability](crate::Durability) was not reached in time. It runs
+    /// like any other. Sending it again would run the work twice.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.of_broker().is_some_and(BrokerError::is_stored)
+    }
+
+    /// The id of the message, if the broker was asked to store it.
+    #[must_use]
+    pub fn message_id(&self) -> Option<MessageId> {
+        match *self.0 {
+            Kind::Broker { id, .. } => Some(id),
+            _ => None,
+        }
     }
 
     /// Whether the same call may succeed later, unchanged: the broker is away, full or read-only.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(&*self.0, Kind::Broker(error) if error.is_transient())
+        self.of_broker().is_some_and(BrokerError::is_transient)
     }
 
     /// Whether no broker was installed.
@@ -205,6 +235,13 @@ impl SendError {
     pub fn is_invalid(&self) -> bool {
         matches!(&*self.0, Kind::Argument(_) | Kind::TooLarge { .. })
     }
+
+    fn of_broker(&self) -> Option<&BrokerError> {
+        match &*self.0 {
+            Kind::Broker { source, .. } => Some(source),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +253,7 @@ mod tests {
     fn what_main_prints_of_an_error_says_what_to_do() {
         let cause = std::io::Error::other("no space left");
         let broker = || BrokerError::busy("redis cannot save to its disk: its log says why");
-        let error = SendError::broker(broker().caused_by(cause));
+        let error = SendError::broker(MessageId::new(), broker().caused_by(cause));
         let shown = "the message was not stored: redis cannot save to its disk: its log says why: no space left";
         assert_eq!(format!("{error:?}"), shown);
         assert_eq!(format!("{:?}", SendError::not_installed()), SendError::not_installed().to_string());

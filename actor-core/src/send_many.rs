@@ -88,7 +88,8 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
         // Every chunk before was stored whole, so that this one begins where `sent` ends.
         let begin = sent.len();
         let mut taken = begin + ids.len();
-        let (mut stored, mut unknown, mut not_sent, mut first_error) = (Vec::new(), Vec::new(), Vec::new(), None);
+        let (mut stored, mut unconfirmed, mut unknown, mut not_sent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut first_error = None;
         let mut answers = answers.into_iter();
         for (position, id) in (begin..).zip(ids) {
             match answers.next().unwrap_or_else(|| Err(unanswered())) {
@@ -97,12 +98,14 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
                     sent.push(Sent::new(id, enqueued));
                 }
                 Err(error) => {
-                    if error.is_unknown() {
+                    if error.is_stored() {
+                        unconfirmed.push((position, id));
+                    } else if error.is_unknown() {
                         unknown.push((position, id));
                     } else {
                         not_sent.push(position);
                     }
-                    first_error.get_or_insert(error);
+                    first_error.get_or_insert_with(|| SendError::broker(id, error));
                 }
             }
         }
@@ -110,9 +113,9 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
             not_sent.push(taken);
             taken += 1;
         }
-        if let Some(error) = first_error.map(SendError::broker).or(refused) {
+        if let Some(error) = first_error.or(refused) {
             let sent = (0..begin).chain(stored).zip(sent.iter().map(Sent::id)).collect();
-            return Err(SendManyError { sent, unknown, not_sent, taken, error });
+            return Err(SendManyError { sent, unconfirmed, unknown, not_sent, taken, error });
         }
     }
     Ok(sent)
@@ -123,8 +126,8 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
 /// An item is named by its position, from 0, in the order in which `send_many` took the items. What was
 /// stored is not always what comes first: a broker may refuse a message and store those after it.
 /// An item below [`taken`](Self::taken) stands in exactly one of [`sent`](Self::sent),
-/// [`unknown`](Self::unknown) and [`not_sent`](Self::not_sent), each in ascending order; an item from there
-/// on was not asked for, and not sent.
+/// [`unconfirmed`](Self::unconfirmed), [`unknown`](Self::unknown) and [`not_sent`](Self::not_sent), each in ascending
+/// order; an item from there on was not asked for, and not sent.
 ///
 /// So this is what to send again, once the error is one that passes
 /// ([`is_transient`](SendError::is_transient)):
@@ -157,11 +160,17 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
 /// Where the items cannot be made again, pass the iterator by reference (`items.by_ref()`): after an error it goes on
 /// with the item at position `taken`. Of those below it, at most 1,000 were not sent for certain.
 #[derive(thiserror::Error)]
-#[error("sending stopped after {} messages were stored; of {} more it is not known", sent.len(), unknown.len())]
+#[error(
+    "sending stopped after {} messages were stored; of {} more it is not known",
+    sent.len() + unconfirmed.len(), unknown.len()
+)]
 #[non_exhaustive]
 pub struct SendManyError {
     /// The messages that were stored, each with its item's position.
     pub sent: Vec<(usize, MessageId)>,
+    /// The messages that were stored, and did not become as [durable](crate::Durability) as they should be in time,
+    /// each with its item's position.
+    pub unconfirmed: Vec<(usize, MessageId)>,
     /// The messages that may or may not have been stored, each with its item's position.
     pub unknown: Vec<(usize, MessageId)>,
     /// The positions of the items that were taken and not stored. Where the error is
@@ -179,6 +188,7 @@ debug_as_shown!(SendManyError);
 
 impl SendManyError {
     fn before_any(error: SendError) -> Self {
-        Self { sent: Vec::new(), unknown: Vec::new(), not_sent: Vec::new(), taken: 0, error }
+        let (sent, unconfirmed, unknown, not_sent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { sent, unconfirmed, unknown, not_sent, taken: 0, error }
     }
 }

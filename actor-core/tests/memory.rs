@@ -9,7 +9,7 @@ use actor_core::broker::{Broker, Enqueue};
 use actor_core::delivery::{Consumer, Wait, WorkerId};
 use actor_core::inspect::{Cursor, Handle, Inspect, Page, State, Which};
 use actor_core::settlement::Outcome;
-use actor_core::{MemoryBroker, MessageId, Priority, QueueName};
+use actor_core::{Durability, MemoryBroker, MessageId, Priority, QueueName};
 
 use self::terminal::Terminal;
 
@@ -32,6 +32,21 @@ async fn send(broker: &MemoryBroker, delay: Duration) {
     for answer in broker.enqueue(&queue(), vec![message]).await {
         answer.expect("it takes everything");
     }
+}
+
+#[tokio::test]
+async fn what_memory_cannot_be_is_refused_and_not_stored() {
+    let broker = MemoryBroker::new();
+    let all = [Durability::Replicated(1), Durability::Stored, Durability::Synced, Durability::Replicated(0)];
+    let messages =
+        all.map(|level| Enqueue::new(MessageId::new(), Priority::Normal, "it".into()).durability(level)).to_vec();
+    let answers = broker.enqueue(&queue(), messages).await;
+    assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, false, true]);
+    for error in answers.into_iter().filter_map(Result::err) {
+        assert!(!error.is_stored() && !error.is_unknown() && !error.is_transient(), "{error}");
+        assert!(error.to_string().contains("send it as Stored"), "{error}");
+    }
+    assert_eq!(broker.counts(&queue()).await.expect("it is known").ready, 2);
 }
 
 async fn claim(broker: &MemoryBroker, limit: Duration) -> usize {

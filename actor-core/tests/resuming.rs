@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::inspect::{Page, State};
-use actor_core::{Actor, BrokerError, Inspect, MemoryBroker, MessageId, QueueName, actor};
+use actor_core::{Actor, BrokerError, Durability, Inspect, MemoryBroker, MessageId, QueueName, actor};
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -71,7 +71,8 @@ impl Hooks for Failing {
         for message in messages {
             let failure = self.fails.lock().unwrap().remove(&account(&message.body));
             // Where it is not known, the message arrived, and its answer is lost.
-            if failure.as_ref().is_none_or(BrokerError::is_unknown) {
+            if failure.as_ref().is_none_or(|failure| failure.is_unknown() || failure.is_stored()) {
+                let message = message.durability(Durability::Stored);
                 self.memory.enqueue(queue, vec![message]).await.remove(0).unwrap();
             }
             answers.push(failure.map_or(Ok(Enqueued::Stored), Err));
@@ -114,6 +115,28 @@ async fn an_item_whose_answer_was_lost_in_the_middle_is_not_among_those_that_wer
     let left = failed.not_sent.iter().copied().chain(failed.taken..accounts.len());
     pay.send_many_with(&broker, to_each(left.map(|position| accounts[position]))).await.unwrap();
     assert_eq!(broker.accounts().await, accounts);
+}
+
+#[tokio::test]
+async fn an_item_that_is_stored_and_less_durable_than_it_should_be_is_named_and_not_sent_again() {
+    let less = || BrokerError::stored("stored, not replicated");
+    let broker = Failing::at([(2, less()), (3, BrokerError::busy("full")), (9, less())]);
+    let accounts: Vec<u64> = (0..5).collect();
+    let failed = pay.send_many_with(&broker, to_each(accounts.iter().copied())).await.unwrap_err();
+    let [(2, id)] = *failed.unconfirmed else { panic!("{:?} is less durable", failed.unconfirmed) };
+    assert!(broker.stored().await.contains(&(2, id)));
+    assert!(failed.error.is_stored() && failed.error.message_id() == Some(id) && !failed.error.is_transient());
+    assert!(failed.to_string().contains("after 4 messages were stored; of 0 more"), "{failed}");
+    assert_eq!((&*failed.not_sent, failed.taken, failed.sent.len()), (&[3][..], 5, 3));
+    pay.send_many_with(&broker, to_each([3])).await.unwrap();
+    assert_eq!(broker.accounts().await, accounts);
+
+    let message = pay.message(9, 0.5).durability(Durability::Replicated(1));
+    let id = message.id();
+    let error = message.send_with(&broker).await.unwrap_err();
+    assert!(error.is_stored() && !error.is_unknown() && !error.is_transient() && error.message_id() == Some(id));
+    assert_eq!(error.to_string(), "the message was stored, and is not as durable as it should be");
+    assert!(broker.stored().await.contains(&(9, id)));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
 use actor_core::testing::{TestBroker, context};
-use actor_core::{Actor, Context, MessageId, Priority, actor, assert_not_sent, assert_sent};
+use actor_core::{Actor, Context, Durability, MessageId, Priority, actor, assert_not_sent, assert_sent};
 
 use self::terminal::Terminal;
 
@@ -52,6 +52,16 @@ async fn weighed(weight: f32) {
 fn panics_with(assertion: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(assertion)).unwrap_err();
     payload.downcast_ref::<String>().cloned().unwrap_or_else(|| (*payload.downcast_ref::<&str>().unwrap()).to_owned())
+}
+
+#[tokio::test]
+async fn a_durability_is_seen_and_the_message_runs() {
+    let broker = TestBroker::new();
+    note.message("it".to_owned()).durability(Durability::Synced).send_with(&broker).await.unwrap();
+    note.send_with(&broker, "plain".to_owned()).await.unwrap();
+    let sent: Vec<_> = broker.sent().iter().map(|sent| sent.durability).collect();
+    assert_eq!(sent, [Some(Durability::Synced), None]);
+    assert_eq!(broker.worker().state(Seen::default()).drain().await.done, 2);
 }
 
 #[tokio::test]

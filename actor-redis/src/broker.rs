@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use crate::builder::RedisBrokerBuilder;
 use crate::connection::{Connections, Quiet};
 use crate::consumer::Consumers;
+use crate::durable::Durable;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lease::Leases;
 use crate::queue::{Queue, Queues};
 use crate::script::Retention;
-use crate::{batcher, enqueue, settle};
+use crate::{batcher, durable, enqueue, settle};
 
 /// A broker that keeps its messages in Redis. Clones share their connections.
 ///
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     /// For everything but waiting reads and renewals.
     pub(crate) commands: Connections,
     pub(crate) queues: Queues,
+    /// For what has to be more than stored.
+    pub(crate) durable: Durable,
     consumers: Consumers,
     leases: Leases,
     max_message_bytes: usize,
@@ -85,6 +88,7 @@ impl RedisBroker {
             queues: Queues::new(&settings.namespace),
             consumers: Consumers::new(Arc::clone(&endpoint), settings.weighted),
             leases: Leases::new(Arc::clone(&endpoint)),
+            durable: Durable::new(Arc::clone(&endpoint), settings.durability),
             max_message_bytes: settings.max_message_bytes,
             retention: settings.retention,
             endpoint,
@@ -114,6 +118,9 @@ impl fmt::Debug for RedisBroker {
 impl Broker for RedisBroker {
     async fn enqueue(&self, queue: &QueueName, mut messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let queue = self.0.queues.get(queue);
+        if messages.iter().any(|message| self.0.durable.is_for(message)) {
+            return Box::pin(durable::enqueue(self, &queue, messages)).await;
+        }
         match messages.pop() {
             Some(message) if messages.is_empty() => batcher::enqueue(self, &queue, message).await,
             last => {

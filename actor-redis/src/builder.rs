@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actor_core::Durability;
+
 use crate::broker::RedisBroker;
 use crate::credentials::CredentialsProvider;
 use crate::endpoint::Endpoint;
@@ -19,6 +21,7 @@ pub struct RedisBrokerBuilder {
     pub(crate) max_message_bytes: usize,
     pub(crate) retention: Retention,
     pub(crate) weighted: bool,
+    pub(crate) durability: Durability,
 }
 
 impl RedisBrokerBuilder {
@@ -30,6 +33,7 @@ impl RedisBrokerBuilder {
             // A week, so that what broke on a weekend is still there for whoever comes back.
             retention: Retention { age: Duration::from_secs(7 * 24 * 3600), count: 10_000 },
             weighted: false,
+            durability: Durability::Stored,
         })
     }
 
@@ -59,6 +63,19 @@ impl RedisBrokerBuilder {
     /// Each worker goes by the setting of its own broker.
     pub fn weighted_priorities(mut self) -> Self {
         self.weighted = true;
+        self
+    }
+
+    /// What every send waits for, unless [its message](actor_core::Message::durability) says otherwise. Default:
+    /// [`Durability::Stored`].
+    ///
+    /// [`Replicated`](Durability::Replicated) waits for replicas at most a second (`WAIT`), and
+    /// [`Synced`](Durability::Synced) for the server's disk at most three (`WAITAOF`, from Redis 7.2, with
+    /// `appendonly yes`). What is not confirmed by then is an error that
+    /// [`is_stored`](actor_core::SendError::is_stored). Such sends have a connection of their own, and share waits;
+    /// other sends, and workers, do not wait with them. `docs/guarantees.md` says what a confirmation is worth.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 
@@ -167,6 +184,7 @@ impl RedisBrokerBuilder {
     pub async fn connect(self) -> Result<RedisBroker, Error> {
         let broker = self.connect_lazy()?;
         broker.inner().commands.ready().await.map_err(|error| (*error).clone())?;
+        broker.inner().durable.ready().await.map_err(|error| (*error).clone())?;
         Ok(broker)
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Live {
     /// When the server may close it, unless it is authenticated again.
     pub(crate) ends_at: Option<Instant>,
     pub(crate) reauthentication: OnceLock<Reauthentication>,
+    /// The server's version, where it cannot say what is on its disk.
+    cannot_sync: Option<String>,
     /// Cleared when the connection's driver ends, or when it is given up.
     alive: Arc<AtomicBool>,
     /// Shared with each request that waits for its answer.
@@ -85,6 +87,12 @@ impl Live {
     /// Takes it for no further request.
     pub(crate) fn give_up(&self) {
         self.alive.store(false, Ordering::Release);
+    }
+
+    /// Why a message that should be synced is not sent on it.
+    pub(crate) fn cannot_sync(&self) -> Option<Error> {
+        let version = self.cannot_sync.clone()?;
+        Some(Kind::CannotSync { address: self.node.address.to_string(), version }.into())
     }
 
     /// Notes that an answer came.
@@ -160,9 +168,10 @@ pub(crate) async fn open(endpoint: &Endpoint, node: &Arc<Node>, number: u64) -> 
     Ok(Live {
         connection,
         node: Arc::clone(node),
-        peer: Peer { client: introduced.client, run_id: server.run_id },
         number,
         since: Instant::now(),
+        cannot_sync: server.cannot_sync(),
+        peer: Peer { client: introduced.client, run_id: server.run_id },
         ends_at: given.and_then(|given| given.ends_at),
         reauthentication: OnceLock::new(),
         alive,

@@ -199,7 +199,12 @@ impl Connections {
         node.unwrap_or_else(|| Arc::clone(&self.endpoint.address))
     }
 
-    async fn send(&self, live: &Live, pipeline: &Pipeline, within: Duration) -> Result<Vec<Value>, RequestError> {
+    pub(crate) async fn send(
+        &self,
+        live: &Live,
+        pipeline: &Pipeline,
+        within: Duration,
+    ) -> Result<Vec<Value>, RequestError> {
         let mut connection = live.connection.clone();
         connection.set_response_timeout(within);
         let _waits = Arc::clone(&live.waits);
@@ -224,7 +229,7 @@ impl Connections {
     }
 
     /// The connection of this runtime: the one that stands, or a new one.
-    async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
+    pub(crate) async fn live(&self) -> Result<Arc<Live>, Arc<Error>> {
         let runtime = current_runtime()?;
         match self.standing(runtime)? {
             Standing::Ready(live) => Ok(live),

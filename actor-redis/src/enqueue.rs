@@ -9,15 +9,15 @@ use crate::connection::{ANSWER, Connections};
 use crate::error::RequestError;
 use crate::keys::{Level, MESSAGE};
 use crate::queue::Queue;
-use crate::request::{Request, fitting};
+use crate::request::{Answer, Request, fitting};
 use crate::script;
 
 /// How many messages go to Redis at a time, at most: the memory that they take here is bounded by this.
-const CHUNK_MESSAGES: usize = 1_000;
+pub(crate) const CHUNK_MESSAGES: usize = 1_000;
 /// What one call of a script takes at most, so that it does not hold up the server.
 const CALL_MESSAGES: usize = 100;
 
-type Answers = Vec<Result<Enqueued, RequestError>>;
+pub(crate) type Answers = Vec<Result<Enqueued, RequestError>>;
 
 /// Stores messages. The answers stand in their order; none is sent twice.
 pub(crate) async fn enqueue(
@@ -60,39 +60,71 @@ async fn store(
     }
     let name = if messages.iter().all(|message| message.delay.is_zero()) { "enqueue" } else { "schedule" };
     let mut request = Request::with_capacity(name, messages.len() + 1);
-    if let Some(announcement) = announcement {
-        request.command(announcement);
-    }
-    let first = request.len();
-    for message in messages.iter().filter(|message| message.delay.is_zero()) {
-        request.command(add(queue, message));
-    }
-    let calls = request.len();
-    let delayed: Vec<_> = messages.iter().filter(|message| !message.delay.is_zero()).collect();
-    for batch in delayed.chunks(CALL_MESSAGES) {
-        request.call(script::schedule(&queue.keys, batch.iter().copied()));
-    }
-    let mut answers = match connections.request(&request, ANSWER).await {
-        Ok(answers) => answers,
+    let part = Part::put(&mut request, queue, announcement, messages);
+    match connections.request(&request, ANSWER).await {
+        Ok(answers) => Ok(part.read(connections, answers)),
         Err(error) => {
             queue.forget_announcement();
-            return Err(error);
+            Err(error)
         }
-    };
-    if first > 0 && answers[0].as_ref().is_err_and(|error| !error.is_lasting_refusal()) {
-        queue.forget_announcement();
     }
-    // From here: the answers of the messages that are ready, then those of the scheduled ones.
-    let batches = answers.split_off(calls);
-    let mut ready = answers.into_iter().skip(first);
-    let batches = batches.into_iter().zip(delayed.chunks(CALL_MESSAGES));
-    let mut later = batches.flat_map(|(answer, batch)| connections.each(answer, batch.len()));
-    let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
-        Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(Enqueued::Stored),
-        Some(Err(error)) => Err(error),
-        _ => Err(connections.strange("to XADD or schedule")),
-    };
-    Ok(messages.iter().map(answer).collect())
+}
+
+/// Messages to one queue in a request, and where their answers stand: those of the ready ones before those of the
+/// scheduled ones.
+pub(crate) struct Part<'a> {
+    queue: &'a Queue,
+    messages: &'a [Enqueue],
+    delayed: Vec<&'a Enqueue>,
+    is_announced: bool,
+    len: usize,
+}
+
+impl<'a> Part<'a> {
+    /// Adds what stores the messages to a request.
+    pub(crate) fn put(
+        request: &mut Request,
+        queue: &'a Queue,
+        announcement: Option<Cmd>,
+        messages: &'a [Enqueue],
+    ) -> Self {
+        let before = request.len();
+        let is_announced = announcement.is_some();
+        if let Some(announcement) = announcement {
+            request.command(announcement);
+        }
+        for message in messages.iter().filter(|message| message.delay.is_zero()) {
+            request.command(add(queue, message));
+        }
+        let delayed: Vec<_> = messages.iter().filter(|message| !message.delay.is_zero()).collect();
+        for batch in delayed.chunks(CALL_MESSAGES) {
+            request.call(script::schedule(&queue.keys, batch.iter().copied()));
+        }
+        Self { queue, messages, delayed, is_announced, len: request.len() - before }
+    }
+
+    /// How many answers are its own.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Reads its own answers.
+    pub(crate) fn read(self, connections: &Connections, mut answers: Vec<Answer>) -> Answers {
+        let first = usize::from(self.is_announced);
+        if self.is_announced && answers[0].as_ref().is_err_and(|error| !error.is_lasting_refusal()) {
+            self.queue.forget_announcement();
+        }
+        let batches = answers.split_off(first + self.messages.len() - self.delayed.len());
+        let mut ready = answers.into_iter().skip(first);
+        let batches = batches.into_iter().zip(self.delayed.chunks(CALL_MESSAGES));
+        let mut later = batches.flat_map(|(answer, batch)| connections.each(answer, batch.len()));
+        let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
+            Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(Enqueued::Stored),
+            Some(Err(error)) => Err(error),
+            _ => Err(connections.strange("to XADD or schedule")),
+        };
+        self.messages.iter().map(answer).collect()
+    }
 }
 
 fn add(queue: &Queue, message: &Enqueue) -> Cmd {

@@ -91,6 +91,11 @@ pub(crate) enum Kind {
     #[error("redis at {address} is {version}, and at least 6.2 is needed: upgrade the server")]
     TooOld { address: String, version: String },
     #[error(
+        "redis at {address} is version {version}, and `Durability::Synced` needs at least 7.2: upgrade the server, or \
+         send messages as `Stored` or `Replicated`"
+    )]
+    CannotSync { address: String, version: String },
+    #[error(
         "redis at {address} is a Sentinel, which keeps no messages: begin the URL with redis+sentinel://, and end it with a \
          `/` and the name of the primary"
     )]
@@ -183,10 +188,10 @@ impl Error {
         }
     }
 
-    /// Whether the server is too old, or a Sentinel.
+    /// Whether the server is too old, also for the broker's durability, or a Sentinel.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(*self.0, Kind::TooOld { .. } | Kind::Sentinel { .. })
+        matches!(*self.0, Kind::TooOld { .. } | Kind::CannotSync { .. } | Kind::Sentinel { .. })
     }
 
     /// Whether [`strict`](crate::RedisBrokerBuilder::strict) refused the server, because acknowledged messages may be

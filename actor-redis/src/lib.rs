@@ -59,10 +59,12 @@ mod builder;
 #[cfg(feature = "tls")]
 mod client_certificate;
 mod clock;
+mod confirm;
 mod connect;
 mod connection;
 mod consumer;
 mod credentials;
+mod durable;
 mod endpoint;
 mod enqueue;
 mod entry;

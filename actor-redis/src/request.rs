@@ -10,7 +10,7 @@ use crate::script::Call;
 pub(crate) type Answer = Result<Value, RequestError>;
 
 /// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
-const REQUEST_BYTES: usize = 1 << 20;
+pub(crate) const REQUEST_BYTES: usize = 1 << 20;
 
 /// Commands that are sent together and answered one by one.
 #[derive(Debug)]

@@ -10,6 +10,9 @@ use crate::report::text;
 /// The oldest version that is used: the first whose `XPENDING` and `XRANGE` take an open interval.
 const OLDEST: (u32, u32) = (6, 2);
 
+/// The oldest version that says what is on its disk: the first with `WAITAOF`.
+const SYNCS: (u32, u32) = (7, 2);
+
 /// Which warnings were given. Each is given once, however often a connection is made again.
 #[derive(Debug, Default)]
 pub(crate) struct Warned {
@@ -80,6 +83,12 @@ impl Server {
         }
     }
 
+    /// Its version, where it cannot say what is on its disk.
+    pub(crate) fn cannot_sync(&self) -> Option<String> {
+        let version = self.version.as_ref()?;
+        numbers(version).is_some_and(|numbers| numbers < SYNCS).then(|| version.clone())
+    }
+
     /// Warns of what is not supported.
     pub(crate) fn warn(&self, address: &str, warned: &Warned) {
         if self.mode.as_deref() == Some("cluster") && first(&warned.cluster) {
@@ -128,8 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_older_than_seven_two_cannot_say_what_is_on_its_disk() {
+        for old in ["6.2.14", "7.0.15"] {
+            assert_eq!(server(old).cannot_sync().as_deref(), Some(old));
+        }
+        // Valkey calls itself 7.2.4 where it is asked for Redis's version.
+        for new in ["7.2.0", "7.2.4", "8.2.1"] {
+            assert_eq!(server(new).cannot_sync(), None);
+        }
+    }
+
+    #[test]
     fn a_server_that_says_nothing_is_taken() {
         let silent = Server::read(&[const { Value::Nil }; 2]);
-        assert!(silent.check("host:6379").is_ok() && !silent.is_replica());
+        assert!(silent.check("host:6379").is_ok() && !silent.is_replica() && silent.cannot_sync().is_none());
     }
 }

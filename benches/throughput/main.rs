@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Report, Result, Server, Tally, floor, library, work};
 use serde_json::{Value, json};
 
+mod durable;
 mod special;
 
 /// The settings with which the library's worker is at its best.
@@ -102,7 +103,8 @@ async fn main() -> Result {
         .await?;
         show(scenario, &args, &report, &pairs);
     }
-    special::run(&args, &report).await
+    special::run(&args, &report).await?;
+    durable::run(&args, &report).await
 }
 
 async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result<Run> {

@@ -22,7 +22,7 @@ use crate::digest::Digest;
 use crate::settlement::{Outcome, Settled, Settlement};
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
-use crate::{BrokerError, QueueName};
+use crate::{BrokerError, Durability, QueueName};
 
 /// A broker in this process: for a first run, for tests, and for work that may end with the process.
 ///
@@ -30,6 +30,8 @@ use crate::{BrokerError, QueueName};
 /// the last clone is dropped, its messages are gone. Clones share their state. Dead letters are kept
 /// for 7 days, and at most 10,000 of a queue, the newest ones, unless
 /// [`with_dead_letters`](Self::with_dead_letters) says otherwise.
+///
+/// It has no replica and no disk: a message that asks for more than [`Durability::Stored`] is refused.
 ///
 /// Its clock can be moved on by [`advance`](Self::advance), so that a test of a delay or a retry
 /// takes no time.
@@ -221,11 +223,22 @@ impl Shared {
     }
 }
 
+/// Refuses what no memory of one process can be.
+fn can_be(durability: Option<Durability>) -> Result<(), BrokerError> {
+    match durability {
+        None | Some(Durability::Stored | Durability::Replicated(0)) => Ok(()),
+        Some(more) => Err(BrokerError::refused(format!(
+            "a broker in memory has no replica and no disk, so that no message can be {more:?}: send it as Stored"
+        ))),
+    }
+}
+
 #[async_trait]
 impl Broker for MemoryBroker {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.change_and_wake(queue, |queue, now| {
-            let store = |Enqueue { priority, body, delay, .. }| {
+            let store = |Enqueue { priority, body, delay, durability, .. }| {
+                can_be(durability)?;
                 queue.store(priority, body, false, delay, now);
                 Ok(Enqueued::Stored)
             };

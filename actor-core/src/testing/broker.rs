@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::sent::Sent;
 use super::worker::TestWorker;
-use crate::MemoryBroker;
 use crate::broker::{Broker, Enqueue};
+use crate::{Durability, MemoryBroker};
 
 /// How many are installed, on all threads.
 static ANYWHERE: AtomicUsize = AtomicUsize::new(0);
@@ -42,6 +42,8 @@ pub(crate) fn carry<T>(run: impl FnOnce() -> T) -> impl FnOnce() -> T {
 }
 
 /// A broker for one test: a [`MemoryBroker`] that remembers what was sent. Clones share their state.
+///
+/// It stands for the broker of production, and takes messages of every [durability](crate::Durability).
 #[derive(Clone, Debug, Default)]
 pub struct TestBroker {
     memory: MemoryBroker,
@@ -78,8 +80,9 @@ impl TestBroker {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn note(&self, messages: &[Enqueue]) {
+    pub(crate) fn note(&self, messages: Vec<Enqueue>) -> Vec<Enqueue> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).extend(messages.iter().filter_map(Sent::of));
+        messages.into_iter().map(|message| message.durability(Durability::Stored)).collect()
     }
 
     /// The broker below, to inspect.

@@ -13,7 +13,7 @@ use crate::actor::Actor;
 use crate::broker::Enqueue;
 use crate::strict;
 use crate::wire::Envelope;
-use crate::{MessageId, Priority};
+use crate::{Durability, MessageId, Priority};
 
 /// A message that was sent.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Sent {
     pub delay: Duration,
     /// Its priority.
     pub priority: Priority,
+    /// The durability that it asked for; `None` for that of the broker.
+    pub durability: Option<Durability>,
 }
 
 impl Sent {
@@ -47,6 +49,7 @@ impl Sent {
             text: envelope.args.to_owned(),
             delay: message.delay,
             priority: message.priority,
+            durability: message.durability,
         })
     }
 }

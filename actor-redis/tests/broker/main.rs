@@ -21,6 +21,8 @@ mod cost;
 mod credentials;
 /// Dead letters.
 mod dead;
+/// Messages that have to be more than stored.
+mod durable;
 /// Messages and hands that are not this library's.
 mod foreign;
 /// Messages as large as they may be.

@@ -146,7 +146,7 @@ async fn a_missing_or_wrong_password_is_named_and_never_shown() {
 }
 
 /// A broker whose user has the permissions that the documentation gives it.
-async fn documented(server: &Server, user: &str) -> RedisBroker {
+pub(crate) async fn documented(server: &Server, user: &str) -> RedisBroker {
     let page = include_str!("../../../docs/redis-keys.md");
     let command = page.lines().find(|line| line.starts_with(&format!("ACL SETUSER {user} "))).unwrap();
     let _: String = server.run(&command.replace("<password>", "secret"));

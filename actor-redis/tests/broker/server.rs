@@ -171,6 +171,12 @@ impl Server {
         self.until_clients(|client| client.contains("flags=b"), |count| count == clients).await;
     }
 
+    /// Waits until a client waits for replicas.
+    pub(crate) async fn until_a_confirmation_waits(&self) {
+        let waits = |client: &str| client.contains("flags=b") && client.contains("cmd=wait");
+        self.until_clients(waits, |count| count > 0).await;
+    }
+
     async fn until_reads_wait(&self, are_wanted: impl Fn(usize) -> bool) {
         let waits = |client: &str| client.contains("flags=b") && client.contains("cmd=xreadgroup");
         self.until_clients(waits, are_wanted).await;

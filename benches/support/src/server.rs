@@ -85,6 +85,26 @@ impl Server {
         }
     }
 
+    /// Starts a replica, and waits until it has everything.
+    ///
+    /// # Errors
+    ///
+    /// There is no redis-server, or it does not start.
+    pub async fn replica(&self) -> Result<Self> {
+        let delay = ["SET", "repl-diskless-sync-delay", "0"];
+        redis::cmd("CONFIG").arg(&delay).exec_async(&mut self.admin.clone()).await?;
+        let replica = Self::start(Persistence::Off).await?;
+        redis::cmd("REPLICAOF").arg(("127.0.0.1", self.port)).exec_async(&mut replica.admin.clone()).await?;
+        let began = Instant::now();
+        while !self.info("replication").await?.contains("state=online") {
+            if began.elapsed() > HANG {
+                return Err("the replica does not follow its primary".into());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(replica)
+    }
+
     /// The port it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {

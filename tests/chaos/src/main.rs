@@ -28,7 +28,6 @@ mod standby;
 mod storage;
 mod tasks;
 mod threads;
-mod waiting;
 mod worker;
 
 use std::error::Error;

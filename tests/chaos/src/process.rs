@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::failpoint;
+use actor_core::{Durability, failpoint};
 use actor_redis::RedisBroker;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Journal, What};
 use crate::recorder::Recorder;
-use crate::waiting::Waiting;
 
 /// The namespace of all keys of a run.
 pub(crate) const NAMESPACE: &str = "chaos";
@@ -46,7 +45,7 @@ pub(crate) struct Orders {
     pub(crate) stop_ms: u64,
     /// Workers: whether they run the older version, which lacks the newest actor.
     pub(crate) older: bool,
-    /// Producers: whether a message counts as acknowledged only once a replica has it.
+    /// Whether a message is sent only once a replica has it.
     pub(crate) waits: bool,
     /// The failpoint it dies at, if it gets there.
     pub(crate) failpoint: Option<Failpoint>,
@@ -114,9 +113,9 @@ impl Orders {
 
     /// The broker of this process. It need not be reachable yet.
     pub(crate) fn broker(&self, journal: &Arc<Journal>) -> Result<Recorder<RedisBroker>, actor_redis::Error> {
-        let broker = RedisBroker::builder(&self.url)?.namespace(NAMESPACE).connect_lazy()?;
-        let waiting = self.waits.then(|| Waiting::new(&self.url)).transpose().expect("the broker took the same URL");
-        Ok(Recorder { broker, journal: Arc::clone(journal), waiting })
+        let durability = if self.waits { Durability::Replicated(1) } else { Durability::Stored };
+        let broker = RedisBroker::builder(&self.url)?.namespace(NAMESPACE).durability(durability).connect_lazy()?;
+        Ok(Recorder { broker, journal: Arc::clone(journal) })
     }
 }
 

@@ -8,33 +8,18 @@ use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId}
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, MessageId, QueueName};
 use async_trait::async_trait;
-use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
 
 use crate::clock::now_us;
 use crate::history::{Journal, What};
 use crate::process::QUEUES;
 use crate::tasks::NEWEST_QUEUE;
-use crate::waiting::{Waiting, replicated};
 
 /// Passes everything on, and records sends, leases and deliveries.
 #[derive(Debug)]
 pub(crate) struct Recorder<B> {
     pub(crate) broker: B,
     pub(crate) journal: Arc<Journal>,
-    /// Where a message counts as acknowledged only once a replica has it.
-    pub(crate) waiting: Option<Waiting>,
-}
-
-async fn has_replica(waiting: &Waiting, connection: Option<MultiplexedConnection>) -> bool {
-    let Some(mut connection) = connection else { return false };
-    match replicated(&mut connection).await {
-        Ok(has) => has,
-        Err(_) => {
-            waiting.renew().await;
-            false
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -91,20 +76,12 @@ impl<B: Broker> Broker for Recorder<B> {
         // Older workers serve the queue of the newest actor too, but lack the actor.
         let work = QUEUES[0].parse().expect("the queues have proper names");
         let queue = if queue.as_str() == NEWEST_QUEUE { &work } else { queue };
-        let replicas = match &self.waiting {
-            Some(waiting) => Some((waiting, waiting.connection().await)),
-            None => None,
-        };
         let answers = self.broker.enqueue(queue, messages).await;
-        let is_safe = match replicas {
-            Some((waiting, connection)) => has_replica(waiting, connection).await,
-            None => true,
-        };
         for (id, answer) in ids.into_iter().zip(&answers) {
             self.journal.note(&match answer {
-                Ok(_) if is_safe => What::Acknowledged { id },
-                Ok(_) => What::Unknown { id, why: "stored, and perhaps by no replica".to_owned() },
-                Err(error) if error.is_unknown() => What::Unknown { id, why: error.to_string() },
+                Ok(_) => What::Acknowledged { id },
+                // What only the master has may be lost with it.
+                Err(error) if error.is_unknown() || error.is_stored() => What::Unknown { id, why: error.to_string() },
                 Err(error) => What::Refused { id, why: error.to_string() },
             });
         }

@@ -285,7 +285,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             excused: FAILED_OVER,
             ..one(
                 "failover-wait",
-                "the same with producers that WAIT for the replica: nothing may be lost",
+                "the same with messages that are sent as `Replicated(1)`: none may be lost",
                 &[FailOver],
             )
         },

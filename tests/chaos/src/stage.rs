@@ -105,7 +105,7 @@ impl Stage {
         let way = Proxy::start(server.port, None).await?;
         let broker = RedisBroker::builder(&format!("redis://127.0.0.1:{}", way.port))?;
         let broker = broker.namespace(NAMESPACE).connect().await?;
-        let sender = Arc::new(Recorder { broker: broker.clone(), journal: Arc::clone(&journal), waiting: None });
+        let sender = Arc::new(Recorder { broker: broker.clone(), journal: Arc::clone(&journal) });
         Ok(Self { journal, server, standby, disk, slots, broker, sender, way })
     }
 

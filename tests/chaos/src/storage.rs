@@ -141,8 +141,6 @@ impl Storage {
             known.extend(NAMES.iter().map(|name| key(queue, name)));
             known.extend(LEVELS.iter().map(|level| key(queue, &format!("ready:{level}"))));
         }
-        // The key that producers write when they wait for a replica.
-        known.insert("waited".to_owned());
         let keys: Vec<String> = cmd("KEYS").arg("*").query(connection)?;
         self.unexpected.extend(keys.into_iter().filter(|key| !known.contains(key)).map(|key| format!("a key {key}")));
         Ok(())

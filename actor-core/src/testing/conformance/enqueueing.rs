@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Harness;
 use super::scene::{HOUR, Scene, message, texts};
 use crate::broker::{Broker, Enqueue};
-use crate::{MessageId, Priority, QueueName};
+use crate::{Durability, MessageId, Priority, QueueName};
 
 /// A message that was taken is delivered to one worker, and to no other.
 pub async fn what_is_enqueued_is_in_flight_once<H: Harness>(scene: Scene<H>) {
@@ -64,6 +64,17 @@ pub async fn bytes_that_are_no_message_are_delivered_as_they_are<H: Harness>(sce
     let delivered = scene.deliver(&worker, 6).await;
     let bodies: Vec<&[u8]> = delivered.iter().map(|delivery| &*delivery.body).collect();
     assert_eq!(bodies, [b"before", odd[0], odd[1], odd[2], odd[3], b"after"]);
+}
+
+/// Whoever asks for more replicas than there can be is never answered that they have the message: either it is refused
+/// and not stored, or it is stored and said to be no more than that. What is sent beside it is answered by itself.
+pub async fn a_durability_out_of_reach_is_never_said_to_be_reached<H: Harness>(scene: Scene<H>) {
+    let asked = message("durable", Priority::Normal).durability(Durability::Replicated(u32::MAX));
+    let mut answers = scene.broker.enqueue(&scene.queue, vec![message("plain", Priority::Normal), asked]).await;
+    let error = answers.pop().expect("each message gets one answer").expect_err("it has no such replicas");
+    answers.pop().expect("each message gets one answer").expect("it asked for nothing");
+    assert!(!error.is_unknown(), "whether it is stored is known: {error}");
+    scene.counts([1 + u64::from(error.is_stored()), 0, 0, 0]).await;
 }
 
 /// Whatever their names are.

@@ -107,6 +107,7 @@ macro_rules! conformance_tests {
                 ten_thousand_messages_in_one_call_arrive_in_order
                 a_message_as_large_as_the_limit_goes_through
                 bytes_that_are_no_message_are_delivered_as_they_are
+                a_durability_out_of_reach_is_never_said_to_be_reached
                 queues_do_not_mix
             }
             claiming {

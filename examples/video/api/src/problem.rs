@@ -24,7 +24,10 @@ impl Problem {
     /// The upload is stored, and the message is not, or may not be.
     pub(crate) fn not_sent(video_id: Uuid, error: &SendError) -> Self {
         tracing::error!(%video_id, error = error as &dyn Error, "the message was not sent");
-        let what = if error.is_unknown() {
+        let what = if error.is_stored() {
+            "the queue has the message, and not as safely as it should: the video will be processed, so do not upload it \
+             again"
+        } else if error.is_unknown() {
             "the queue did not answer: the video may still be processed, so ask for its status before you upload \
              it again"
         } else if error.is_transient() {
@@ -32,7 +35,8 @@ impl Problem {
         } else {
             "the queue refused the message: the video was not accepted"
         };
-        let body = json!({ "error": what, "message_may_be_stored": error.is_unknown(), "video_id": video_id });
+        let may_be_stored = error.is_unknown() || error.is_stored();
+        let body = json!({ "error": what, "message_may_be_stored": may_be_stored, "video_id": video_id });
         let status =
             if error.is_transient() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
         Self { status, body }

@@ -43,7 +43,7 @@ pub(crate) async fn upload(
         }
         Err(error) => {
             // A message that may be stored may run, and needs its upload.
-            if !error.is_unknown() {
+            if !error.is_unknown() && !error.is_stored() {
                 services.storage.remove(video_id).await;
             }
             Err(Problem::not_sent(video_id, &error))
