@@ -115,7 +115,8 @@ on_every_broker! {
             let message = left.message().unwrap();
             assert_eq!((message.attempts, message.last_error), (0, None), "being left counts nothing");
             let parked = message.parked.unwrap();
-            assert!(parked.since <= stage.broker.now());
+            // The worker's broker and this one each estimate the server's clock.
+            assert!(parked.since <= stage.broker.now() + Duration::from_secs(5));
             why.push(parked.why);
         }
         why.sort();
