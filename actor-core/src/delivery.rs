@@ -150,6 +150,9 @@ pub struct Renewal {
     /// Whether the storage had lost the lease, and made it again: it was emptied, or started again without
     /// its data. What this worker holds may be stored nowhere.
     pub forgotten: bool,
+    /// The queues whose lease could not be prolonged now, because the storage that has them is away while that of
+    /// others is not. Nothing else here speaks of them.
+    pub unanswered: Vec<QueueName>,
 }
 
 impl Renewal {

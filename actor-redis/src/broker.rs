@@ -11,14 +11,15 @@ use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
 
 use crate::builder::RedisBrokerBuilder;
-use crate::connection::{Connections, Quiet};
+use crate::cluster::{Cluster, Reach, Seeds};
+use crate::connection::Quiet;
 use crate::consumer::Consumers;
-use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lease::Leases;
+use crate::link::{Link, Servers};
 use crate::queue::{Queue, Queues};
 use crate::script::Retention;
-use crate::{batcher, enqueue, settle};
+use crate::{announce, batcher, enqueue, settle};
 
 /// A broker that keeps its messages in Redis. Clones share their connections.
 ///
@@ -36,9 +37,9 @@ use crate::{batcher, enqueue, settle};
 pub struct RedisBroker(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) endpoint: Arc<Endpoint>,
+    servers: Arc<Servers>,
     /// For everything but waiting reads and renewals.
-    pub(crate) commands: Connections,
+    pub(crate) commands: Link,
     pub(crate) queues: Queues,
     consumers: Consumers,
     leases: Leases,
@@ -50,7 +51,9 @@ impl RedisBroker {
     /// Connects to the server at `url`, with every setting at its default.
     ///
     /// The forms of a URL: `redis://host`, `redis://user:password@host:6379/0`, the same with
-    /// `rediss://` for TLS (feature `tls`), and `redis+unix:///path/to/socket?db=0&user=u&pass=p`.
+    /// `rediss://` for TLS (feature `tls`), and `redis+unix:///path/to/socket?db=0&user=u&pass=p`. A cluster's names
+    /// some of its members, any of which leads to all: `redis+cluster://user:password@n1:7000,n2:7001`, the same with
+    /// `rediss+cluster://`.
     ///
     /// # Errors
     ///
@@ -73,21 +76,37 @@ impl RedisBroker {
     }
 
     pub(crate) fn new(settings: RedisBrokerBuilder) -> Self {
-        let endpoint = Arc::new(settings.endpoint);
+        let queues = Queues::new(&settings.namespace);
+        let servers = Arc::new(match settings.seeds {
+            Some(all) => {
+                let seeds = Seeds { first: settings.endpoint, all };
+                Servers::Cluster(Cluster::new(seeds, settings.addresses, queues.slot()))
+            }
+            None => Servers::One(Arc::new(settings.endpoint)),
+        });
         Self(Arc::new(Inner {
-            commands: Connections::new(Arc::clone(&endpoint), Quiet::Ask),
-            queues: Queues::new(&settings.namespace),
-            consumers: Consumers::new(Arc::clone(&endpoint), settings.weighted),
-            leases: Leases::new(Arc::clone(&endpoint)),
+            commands: servers.link(Quiet::Ask, Reach::All),
+            queues,
+            consumers: Consumers::new(Arc::clone(&servers), settings.weighted),
+            leases: Leases::new(Arc::clone(&servers)),
             max_message_bytes: settings.max_message_bytes,
             retention: settings.retention,
-            endpoint,
+            servers,
         }))
     }
 
     /// Stores messages in requests of their own.
-    pub(crate) async fn store(&self, queue: &Queue, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        enqueue::enqueue(&self.0.commands, queue, self.0.queues.namespace(), messages).await
+    pub(crate) async fn store(&self, queue: &Arc<Queue>, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
+        let announcement = queue.first_announcement(self.0.queues.namespace());
+        // In a cluster the set of queues has a slot of its own.
+        let announcement = match (&self.0.commands, announcement) {
+            (Link::Cluster(..), Some(announcement)) => {
+                announce::apart(self, queue, announcement).await;
+                None
+            }
+            (_, announcement) => announcement,
+        };
+        enqueue::enqueue(self.0.commands.to(queue), queue, announcement, messages).await
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -98,7 +117,7 @@ impl RedisBroker {
 impl fmt::Debug for RedisBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBroker")
-            .field("endpoint", &self.0.endpoint)
+            .field("servers", &self.0.servers)
             .field("namespace", &self.0.queues.namespace())
             .finish_non_exhaustive()
     }
@@ -131,17 +150,17 @@ impl Broker for RedisBroker {
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
         let consumer = self.0.consumers.get(consumer, &self.0.queues);
-        Ok(consumer.claim(&self.0.commands, max, wait).await?)
+        Ok(consumer.claim(self.0.commands.to(consumer.queue()), max, wait).await?)
     }
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         let consumer = self.0.consumers.get(consumer, &self.0.queues);
-        Ok(consumer.recover(&self.0.commands, max, grace).await?)
+        Ok(consumer.recover(self.0.commands.to(consumer.queue()), max, grace).await?)
     }
 
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
         let consumer = self.0.consumers.get(consumer, &self.0.queues);
-        Ok(consumer.unpark(&self.0.commands, abilities, max).await?)
+        Ok(consumer.unpark(self.0.commands.to(consumer.queue()), abilities, max).await?)
     }
 
     async fn settle(
@@ -150,8 +169,8 @@ impl Broker for RedisBroker {
         settlements: &[(Receipt, Settlement)],
     ) -> Vec<Result<Settled, BrokerError>> {
         let queue = self.0.queues.get(&consumer.queue);
-        let answers =
-            settle::settle(&self.0.commands, &queue, consumer.worker.as_str(), self.0.retention, settlements).await;
+        let commands = self.0.commands.to(&queue);
+        let answers = settle::settle(commands, &queue, consumer.worker.as_str(), self.0.retention, settlements).await;
         self.0.consumers.settled(consumer, settlements, &answers);
         answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
     }
@@ -163,7 +182,7 @@ impl Broker for RedisBroker {
     }
 
     fn now(&self) -> SystemTime {
-        self.0.endpoint.clock.now()
+        self.0.servers.now()
     }
 
     fn max_message_bytes(&self) -> usize {

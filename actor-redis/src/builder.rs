@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::broker::RedisBroker;
+use crate::cluster::{Address, AddressMap, Seeds};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 use crate::script::Retention;
@@ -13,6 +14,9 @@ use crate::script::Retention;
 #[must_use = "a builder does nothing until it connects"]
 pub struct RedisBrokerBuilder {
     pub(crate) endpoint: Endpoint,
+    /// All members that the URL names, where it is that of a cluster.
+    pub(crate) seeds: Option<Vec<Address>>,
+    pub(crate) addresses: AddressMap,
     pub(crate) namespace: String,
     pub(crate) max_message_bytes: usize,
     pub(crate) retention: Retention,
@@ -21,8 +25,14 @@ pub struct RedisBrokerBuilder {
 
 impl RedisBrokerBuilder {
     pub(crate) fn new(url: &str) -> Result<Self, Error> {
+        let (endpoint, seeds) = match Seeds::parse(url).transpose()? {
+            Some(seeds) => (seeds.first, Some(seeds.all)),
+            None => (Endpoint::parse(url)?, None),
+        };
         Ok(Self {
-            endpoint: Endpoint::parse(url)?,
+            endpoint,
+            seeds,
+            addresses: AddressMap::default(),
             namespace: "actor".to_owned(),
             max_message_bytes: 1 << 20,
             // A week, so that what broke on a weekend is still there for whoever comes back.
@@ -35,6 +45,22 @@ impl RedisBrokerBuilder {
     /// the characters `A-Z a-z 0-9 _ - .` Default: `actor`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// Where the members of a cluster are from here, by the host and port that they announce: for a NAT, a tunnel or
+    /// containers. It is called often, and must not block. Default: where they say. A member that announces no host
+    /// is at the host of the member that named it.
+    ///
+    /// ```no_run
+    /// # fn example() -> Result<(), actor_redis::Error> {
+    /// let builder = actor_redis::RedisBroker::builder("redis+cluster://localhost:7000")?
+    ///     .address_map(|_host, port| ("localhost".to_owned(), port));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn address_map(mut self, map: impl Fn(&str, u16) -> (String, u16) + Send + Sync + 'static) -> Self {
+        self.addresses = AddressMap::new(map);
         self
     }
 
@@ -72,7 +98,7 @@ impl RedisBrokerBuilder {
         Ok(self)
     }
 
-    /// Connects, and checks the server.
+    /// Connects, and checks the server, or some member of the cluster.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(crate) struct Live {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) peer: Peer,
-    /// Which of all that its link made it is.
+    /// Which of all that this process made it is.
     pub(crate) number: u64,
     pub(crate) since: Instant,
     /// Cleared when the connection's driver ends, or when it is given up.

@@ -4,6 +4,7 @@
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
 //! the old one had sent can no longer happen: the server closes the old one first.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,6 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::runtime;
 use tokio::time::timeout;
 
-use crate::clock::Clock;
 use crate::connect::{self, Live, Peer, pause};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
@@ -28,6 +28,9 @@ const STILL_THERE: Duration = Duration::from_millis(500);
 const STAY: Duration = Duration::from_secs(1);
 /// For how long it is remembered how often a runtime failed to connect.
 const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// How many connections this process has made.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// What to do before a request on a connection that was quiet for a while. A NAT, a balancer or a server that
 /// lost its power may have forgotten it, without a sign: what is sent then gets no answer.
@@ -55,8 +58,6 @@ struct State {
     places: Vec<Place>,
     /// Connections that are given up. The next one that is made has the server close them.
     formers: Vec<Peer>,
-    /// How many were made so far.
-    made: u64,
 }
 
 /// What one runtime has of a link.
@@ -109,12 +110,25 @@ impl Connections {
         self.lock().places.iter().filter_map(|place| place.live.as_ref()).for_each(|live| live.give_up());
     }
 
-    /// The server's clock.
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.endpoint.clock
+    /// Takes no further request on what is connected, and closes it here.
+    pub(crate) fn leave(&self) {
+        self.give_up();
+        drop(self.lock().given_up());
     }
 
-    /// Which connection this runtime has, of all that were made; 0 while there is none.
+    /// Whether this runtime had a connection, or tried to make one, and has none.
+    pub(crate) fn is_lost(&self) -> bool {
+        let Ok(runtime) = current_runtime() else { return false };
+        let state = self.lock();
+        let place = state.places.iter().find(|place| place.runtime == runtime);
+        place.is_some_and(|place| place.live.as_ref().is_none_or(|live| !live.is_alive()))
+    }
+
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Which connection this runtime has, of all that this process made; 0 while there is none.
     pub(crate) fn made(&self) -> u64 {
         self.own().map_or(0, |live| live.number)
     }
@@ -266,13 +280,9 @@ impl Connections {
 
     /// Makes a connection for this runtime, in place of one that may still stand.
     async fn connect(&self, runtime: runtime::Id, former: Option<&Live>) -> Result<Arc<Live>, Arc<Error>> {
-        let (number, formers) = {
-            let mut state = self.lock();
-            state.made += 1;
-            let mut formers = state.given_up();
-            formers.extend(former.map(|live| live.peer.clone()));
-            (state.made, formers)
-        };
+        let mut formers = self.lock().given_up();
+        formers.extend(former.map(|live| live.peer.clone()));
+        let number = MADE.fetch_add(1, Ordering::Relaxed) + 1;
         let live = match connect::connect(&self.endpoint, number, &formers).await {
             Ok(live) => Arc::new(live),
             Err(error) => return Err(self.fail(runtime, error)),

@@ -9,6 +9,7 @@ use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
 
 use crate::clock::Clock;
+use crate::cluster::Address;
 use crate::error::{Error, Kind};
 use crate::presence::Presence;
 use crate::resolve::{Asked, Resolver};
@@ -43,7 +44,10 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Reads a URL.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        let info = read(url)?;
+        Self::of(read(url)?)
+    }
+
+    fn of(info: ConnectionInfo) -> Result<Self, Error> {
         let address: Arc<str> = match info.addr() {
             // So that an error shows that TLS was asked for, which the server may not support.
             addr @ ConnectionAddr::TcpTls { .. } => format!("rediss://{addr}").into(),
@@ -80,6 +84,37 @@ impl Endpoint {
             wanted: Arc::default(),
             database,
         })
+    }
+
+    /// A member of a cluster that is reached as this one is, with the same user, password and TLS.
+    pub(crate) fn beside(&self, member: &Address) -> Result<Self, Error> {
+        let Address { host, port } = member.clone();
+        let info = self.client.get_connection_info();
+        let addr = match info.addr() {
+            ConnectionAddr::TcpTls { tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: tls_params.clone() }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        Ok(Self { warned: Warned::of_a_member(), ..Self::of(info.clone().set_addr(addr))? })
+    }
+
+    /// Its host and port; `None` where it is a socket.
+    pub(crate) fn host(&self) -> Option<Address> {
+        match self.client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some(Address::new(host, *port))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    pub(crate) fn database(&self) -> i64 {
+        self.database
     }
 
     /// What finds the addresses of the host, where it has a name.

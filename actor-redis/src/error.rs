@@ -60,6 +60,17 @@ pub(crate) enum Kind {
     TooOld { address: String, version: String },
     #[error("redis at {address} is a Sentinel, which keeps no messages: give the URL of the primary that it watches")]
     Sentinel { address: String },
+    #[error("redis at {address} is no member of a cluster: write the URL as redis://, or rediss:// for TLS")]
+    NoCluster { address: String },
+    #[error("redis at {address} answered what this version does not understand (to CLUSTER SHARDS or SLOTS)")]
+    StrangeCluster { address: String },
+    #[error("no member of the cluster of {address} answered in time: check that they run, and that the URL is right")]
+    NobodyAnswers { address: String },
+    #[error(
+        "no member of the cluster of {address} serves hash slot {slot}, where this queue is: its primary is away, or the \
+         slot was never assigned (CLUSTER NODES shows it)"
+    )]
+    Unserved { address: String, slot: u16 },
     #[error(
         "redis at {address} is full (`maxclients`), and this process needs {wanted} so far: raise `maxclients`, and the \
          server's limit of open files, above the sum over all processes (docs/redis-keys.md, Connections)"
@@ -99,8 +110,8 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, unchanged: the server could not be reached, did not answer as
-    /// Redis does, is full, closed the connection at once, or is busy with a script; or this process
-    /// may start no thread or open no file.
+    /// Redis does, is full, closed the connection at once, or is busy with a script; no member of a cluster serves
+    /// what was asked for; or this process may start no thread or open no file.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -112,6 +123,9 @@ impl Error {
                 | Kind::Busy { .. }
                 | Kind::NoThread { .. }
                 | Kind::NoFiles { .. }
+                | Kind::StrangeCluster { .. }
+                | Kind::NobodyAnswers { .. }
+                | Kind::Unserved { .. }
         )
     }
 
@@ -121,10 +135,10 @@ impl Error {
         matches!(*self.0, Kind::Denied { .. })
     }
 
-    /// Whether the server is too old, or a Sentinel.
+    /// Whether the server is too old, a Sentinel, or no member of a cluster where the URL says so.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(*self.0, Kind::TooOld { .. } | Kind::Sentinel { .. })
+        matches!(*self.0, Kind::TooOld { .. } | Kind::Sentinel { .. } | Kind::NoCluster { .. })
     }
 
     pub(crate) fn cause(&self) -> Option<&RedisError> {

@@ -39,11 +39,13 @@
 //! Clones of a broker may be used in any number of tokio runtimes at once, and by code that has its own
 //! `block_on`. Each has a connection of its own, made at its first use.
 
+mod announce;
 mod audit;
 mod batcher;
 mod broker;
 mod builder;
 mod clock;
+mod cluster;
 mod connect;
 mod connection;
 mod consumer;
@@ -57,6 +59,7 @@ pub mod failpoint;
 mod inspect;
 mod keys;
 mod lease;
+mod link;
 mod place;
 mod presence;
 mod queue;
@@ -66,6 +69,7 @@ mod resolve;
 mod script;
 mod server;
 mod settle;
+mod spread;
 
 pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;

@@ -53,7 +53,10 @@ impl Service for Recover {
             }
             let (hinted, may_judge) = {
                 let status = status.borrow_and_update();
-                (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease).is_some())
+                (
+                    matches!(*status, Status::Live { deaths: true, .. }),
+                    status.may_judge(&session.served.queue, lease).is_some(),
+                )
             };
             awaits_renewal = !may_judge;
             if may_judge && (hinted || next <= Instant::now()) {
@@ -90,7 +93,9 @@ async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Statu
             return Recovered::All;
         };
         // A slot may be long in coming, and the broker have been away meanwhile.
-        let Some(grace) = status.borrow().may_judge(lease) else { return Recovered::MayNotJudge };
+        let Some(grace) = status.borrow().may_judge(&session.served.queue, lease) else {
+            return Recovered::MayNotJudge;
+        };
         // What is recovered starts at once, so no more than there are slots: a worker's death counts against each
         // message that it holds, also one that has not started.
         let slots = session.slots(slot, at_once);

@@ -10,10 +10,11 @@ use super::delivered::{Delivered, DeliveryCount};
 use super::state::{Reading, State, Step};
 use super::weight::ENOUGH;
 use super::{MOST, QueueConsumer};
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
+use crate::link::Route;
 use crate::request::{Answer, Request};
 use crate::script::{self, CHECK_EVERY, Release};
 
@@ -37,7 +38,7 @@ impl QueueConsumer {
     /// should bring.
     pub(crate) async fn claim(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         max: usize,
         wait: &Wait,
     ) -> Result<Vec<Delivery>, RequestError> {
@@ -58,7 +59,7 @@ impl QueueConsumer {
 /// A claim of a consumer that is in step.
 struct Claim<'a> {
     consumer: &'a QueueConsumer,
-    commands: &'a Connections,
+    commands: Route<'a>,
     reading: &'a mut Reading,
     max: usize,
     wait: &'a Wait,
@@ -79,7 +80,7 @@ impl Claim<'_> {
             if let Some(delivered) = self.out_of_turn().await? {
                 return Ok(self.deliver(delivered, true).await);
             }
-            let step = Step::plan(self.reading, deadline, self.consumer.reads.client().is_some());
+            let step = Step::plan(self.reading, deadline, self.consumer.reads().client().is_some());
             let count = self.reading.weight.ask(self.max, step.block.is_some() && !self.reading.is_full);
             match self.read(step, count).await {
                 Ok(delivered) if !delivered.is_empty() => {
@@ -214,7 +215,7 @@ impl Claim<'_> {
         let answers = self.answers(&request, step).await?;
         // Who answers now may be a replica that was promoted, or a server that was started again, and have
         // forgotten a settlement: what it then still believes in flight would stay so with this living worker.
-        let connection = self.consumer.reads.made();
+        let connection = self.consumer.reads().made();
         let is_another = self.reading.answered_by != 0 && self.reading.answered_by != connection;
         self.reading.answered_by = connection;
         self.reading.state = if is_another { State::Behind } else { before };
@@ -224,7 +225,8 @@ impl Claim<'_> {
     /// Sends a read and waits for its answer to the end: it may hold messages.
     async fn answers(&mut self, request: &Request, step: Step) -> Result<Vec<Answer>, RequestError> {
         let consumer = self.consumer;
-        let answer = consumer.reads.request(request, step.block.unwrap_or_default() + ANSWER);
+        let reads = consumer.reads();
+        let answer = reads.request(request, step.block.unwrap_or_default() + ANSWER);
         tokio::pin!(answer);
         loop {
             tokio::select! {
@@ -234,9 +236,9 @@ impl Claim<'_> {
                 () = consumer.doubt.notified(), if step.block.is_some() => {}
                 () = due(step.due) => {}
             }
-            if let Some(client) = consumer.reads.client() {
+            if let Some(client) = reads.client() {
                 // It may come before the read has reached the server: then it is unblocked again.
-                let _ = self.commands.request(&self.unblock(client), ANSWER).await;
+                let _ = self.commands.request_beside(reads, &self.unblock(client), ANSWER).await;
             }
             if let Ok(answers) = tokio::time::timeout(UNBLOCK_AGAIN, &mut answer).await {
                 return answers;

@@ -1,0 +1,325 @@
+//! A cluster of a test's own: each member a `redis-server` on a free port, in a temporary directory.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How many slots a cluster has.
+const SLOTS: usize = 16_384;
+/// How long a test waits for the cluster to do what it does within seconds: only against one that hangs.
+const HANG: Duration = Duration::from_secs(60);
+/// How long a member must be silent before the others call it dead. With much less, a busy machine would be taken for
+/// that.
+const NODE_TIMEOUT_MS: &str = "2000";
+
+/// A cluster that ends with this value.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    members: Vec<Member>,
+    primaries: usize,
+    settings: Vec<String>,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+struct Member {
+    port: u16,
+    bus: u16,
+    process: Child,
+}
+
+impl Cluster {
+    /// Three primaries, each with a replica.
+    pub(crate) fn start() -> Self {
+        Self::of(3, 3, &[])
+    }
+
+    /// So many primaries, and so many replicas of the first of them, with more settings, as on the command line.
+    pub(crate) fn of(primaries: usize, replicas: usize, settings: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let settings: Vec<_> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let ports = free_ports(2 * (primaries + replicas));
+        let launched = ports.chunks(2).map(|ports| {
+            let (port, bus) = (ports[0], ports[1]);
+            Member { port, bus, process: launch(dir.path(), port, bus, &settings) }
+        });
+        let members: Vec<_> = launched.collect();
+        let cluster = Self { members, primaries, settings, dir };
+        cluster.meet();
+        cluster
+    }
+
+    /// Makes one cluster of the members.
+    fn meet(&self) {
+        self.members.iter().for_each(|member| await_answer(member.port));
+        for at in 0..self.primaries {
+            let (from, to) = (at * SLOTS / self.primaries, (at + 1) * SLOTS / self.primaries - 1);
+            assert_eq!(self.ask(at, &format!("CLUSTER ADDSLOTSRANGE {from} {to}")), "OK");
+        }
+        for at in 0..self.members.len() {
+            assert_eq!(self.ask(at, &format!("CLUSTER SET-CONFIG-EPOCH {}", at + 1)), "OK");
+        }
+        let first = &self.members[0];
+        for at in 1..self.members.len() {
+            self.ask(at, &format!("CLUSTER MEET 127.0.0.1 {} {}", first.port, first.bus));
+        }
+        let all = self.members.len();
+        let knows_all = |at| {
+            let nodes = self.ask(at, "CLUSTER NODES");
+            nodes.lines().count() == all && !nodes.contains("handshake") && !nodes.contains("noaddr")
+        };
+        await_that("every member knows all", || (0..all).all(knows_all));
+        for at in self.primaries..all {
+            let primary = self.id(at - self.primaries);
+            assert_eq!(self.ask(at, &format!("CLUSTER REPLICATE {primary}")), "OK");
+        }
+        self.await_whole();
+    }
+
+    /// Waits until every slot is served, and every replica follows its primary.
+    pub(crate) fn await_whole(&self) {
+        let all = self.members.len();
+        await_that("the cluster is whole", || {
+            (0..all).all(|at| {
+                let info = self.ask(at, "INFO replication");
+                let is_in_step = info.contains("role:master") || info.contains("master_link_status:up");
+                let nodes = self.ask(at, "CLUSTER NODES");
+                let replicas = nodes.lines().filter(|node| node.contains("slave")).count();
+                is_in_step
+                    && self.ask(at, "CLUSTER INFO").contains("cluster_state:ok")
+                    && replicas == all - self.primaries
+                    && !nodes.contains("fail")
+            })
+        });
+    }
+
+    /// The URL that names all members.
+    pub(crate) fn url(&self) -> String {
+        let members: Vec<_> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        format!("redis+cluster://{}", members.join(","))
+    }
+
+    pub(crate) fn port(&self, at: usize) -> u16 {
+        self.members[at].port
+    }
+
+    /// The slot of a queue.
+    pub(crate) fn slot(&self, queue: &str) -> u16 {
+        let alive = self.alive();
+        self.ask(alive, &format!("CLUSTER KEYSLOT {{actor:{queue}}}")).parse().expect("a slot")
+    }
+
+    /// Which member serves a slot, as the first that lives knows.
+    pub(crate) fn serves(&self, slot: u16) -> Option<usize> {
+        self.serves_for(self.alive(), slot)
+    }
+
+    /// The same, as one member knows.
+    pub(crate) fn serves_for(&self, asked: usize, slot: u16) -> Option<usize> {
+        let nodes = self.ask(asked, "CLUSTER NODES");
+        let serves = |range: &str| {
+            let (from, to) = range.split_once('-').unwrap_or((range, range));
+            matches!((from.parse::<u16>(), to.parse::<u16>()), (Ok(from), Ok(to)) if (from..=to).contains(&slot))
+        };
+        let node = nodes.lines().find(|node| node.split(' ').skip(8).any(serves))?;
+        let port = node.split(' ').nth(1)?.split('@').next()?.rsplit(':').next()?.parse::<u16>().ok()?;
+        self.members.iter().position(|member| member.port == port)
+    }
+
+    /// Which member serves a queue.
+    pub(crate) fn primary_of(&self, queue: &str) -> usize {
+        self.serves(self.slot(queue)).expect("somebody serves it")
+    }
+
+    /// So many names of queues that this member serves.
+    pub(crate) fn queues_of(&self, at: usize, count: usize) -> Vec<String> {
+        let names = (0..).map(|number| format!("q{number}"));
+        names.filter(|name| self.primary_of(name) == at).take(count).collect()
+    }
+
+    /// Runs one command of a queue, where its slot is.
+    pub(crate) fn run(&self, queue: &str, command: &str) -> String {
+        self.ask(self.primary_of(queue), command)
+    }
+
+    /// Runs one command at a member. A refusal begins with `-`; the parts of an array are lines.
+    pub(crate) fn ask(&self, at: usize, command: &str) -> String {
+        let port = self.members[at].port;
+        try_ask(port, command).unwrap_or_else(|error| panic!("{command} at {port}: {error}"))
+    }
+
+    /// Moves a slot key by key, as `redis-cli --cluster reshard` does.
+    pub(crate) fn migrate(&self, slot: u16, from: usize, to: usize) {
+        self.begin_to_migrate(slot, from, to);
+        while self.migrate_key(slot, from, to) {}
+        self.assign(slot, to, &[to, from]);
+    }
+
+    pub(crate) fn begin_to_migrate(&self, slot: u16, from: usize, to: usize) {
+        let (source, target) = (self.id(from), self.id(to));
+        assert_eq!(self.ask(to, &format!("CLUSTER SETSLOT {slot} IMPORTING {source}")), "OK");
+        assert_eq!(self.ask(from, &format!("CLUSTER SETSLOT {slot} MIGRATING {target}")), "OK");
+    }
+
+    /// Moves one key of a slot. Whether there was one.
+    pub(crate) fn migrate_key(&self, slot: u16, from: usize, to: usize) -> bool {
+        let key = self.ask(from, &format!("CLUSTER GETKEYSINSLOT {slot} 1"));
+        if key.is_empty() {
+            return false;
+        }
+        // The key may be gone by now.
+        let moved = self.ask(from, &format!("MIGRATE 127.0.0.1 {} {key} 0 5000", self.members[to].port));
+        assert!(matches!(moved.as_str(), "OK" | "NOKEY"), "{moved}");
+        true
+    }
+
+    /// Has these members believe that one of them serves a slot.
+    pub(crate) fn assign(&self, slot: u16, to: usize, told: &[usize]) {
+        let target = self.id(to);
+        for at in told {
+            assert_eq!(self.ask(*at, &format!("CLUSTER SETSLOT {slot} NODE {target}")), "OK");
+        }
+    }
+
+    /// Ends a member as a power cut would.
+    pub(crate) fn kill(&mut self, at: usize) {
+        let process = &mut self.members[at].process;
+        process.kill().expect("it can be killed");
+        process.wait().expect("it ends");
+    }
+
+    /// Starts a killed member where it was.
+    pub(crate) fn revive(&mut self, at: usize) {
+        let Member { port, bus, .. } = self.members[at];
+        self.members[at].process = launch(self.dir.path(), port, bus, &self.settings);
+        await_answer(port);
+    }
+
+    /// Stops a member from doing anything, with its connections open.
+    pub(crate) fn freeze(&self, at: usize) {
+        self.signal(at, "-STOP");
+    }
+
+    pub(crate) fn thaw(&self, at: usize) {
+        self.signal(at, "-CONT");
+    }
+
+    fn signal(&self, at: usize, name: &str) {
+        let id = self.members[at].process.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().expect("there is a kill").success());
+    }
+
+    /// The clients of each member, but for replicas and whoever asks.
+    pub(crate) fn clients(&self) -> Vec<usize> {
+        let count = |at| {
+            let clients = self.ask(at, "CLIENT LIST TYPE normal");
+            clients.lines().filter(|client| !client.trim().is_empty() && !client.contains("cmd=client|list")).count()
+        };
+        (0..self.members.len()).map(count).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn id(&self, at: usize) -> String {
+        self.ask(at, "CLUSTER MYID")
+    }
+
+    fn alive(&self) -> usize {
+        let lives = |at: &usize| try_ask(self.members[*at].port, "PING").is_ok();
+        (0..self.members.len()).find(lives).expect("some member lives")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            let _ = member.process.kill();
+            let _ = member.process.wait();
+        }
+    }
+}
+
+/// So many free ports, all different.
+fn free_ports(count: usize) -> Vec<u16> {
+    let free = || TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let held: Vec<_> = (0..count).map(|_| free()).collect();
+    held.iter().map(|held| held.local_addr().expect("it is bound").port()).collect()
+}
+
+fn launch(dir: &Path, port: u16, bus: u16, settings: &[String]) -> Child {
+    let dir = dir.join(port.to_string());
+    std::fs::create_dir_all(&dir).expect("a directory can be made");
+    let mut command = Command::new("redis-server");
+    // Its clock is right, even if the test's own is not.
+    command.env_remove("LD_PRELOAD").env_remove("DYLD_INSERT_LIBRARIES").current_dir(dir);
+    command
+        .args(["--port", &port.to_string(), "--cluster-port", &bus.to_string(), "--bind", "127.0.0.1"])
+        .args(["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS])
+        // A slot that nobody serves is no reason to serve no other, and a replica that waited is as good as any.
+        .args(["--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"])
+        .args(["--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0"])
+        .args(["--save", "", "--appendonly", "no"])
+        .args(settings)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("redis-server cannot be run ({error}): install Redis 7.0 or newer"))
+}
+
+fn await_answer(port: u16) {
+    await_that("the member answers", || try_ask(port, "PING").is_ok_and(|answer| answer == "PONG"));
+}
+
+/// Waits for what a cluster does by itself.
+pub(crate) fn await_that(what: &str, is: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < HANG, "in vain: {what}");
+        // Members tell each other ten times a second.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs one command on a connection of its own.
+fn try_ask(port: u16, command: &str) -> std::io::Result<String> {
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    server.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let words: Vec<_> = command.split(' ').collect();
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        let _ = write!(request, "${}\r\n{word}\r\n", word.len());
+    }
+    server.write_all(request.as_bytes())?;
+    read(&mut BufReader::new(server))
+}
+
+fn read(server: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    let mut line = String::new();
+    if server.read_line(&mut line)? == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let line = line.trim_end();
+    let (kind, rest) = line.split_at(1);
+    match (kind, rest.parse::<usize>()) {
+        ("$", Ok(len)) => {
+            let mut bytes = vec![0; len + 2];
+            server.read_exact(&mut bytes)?;
+            bytes.truncate(len);
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        ("*", Ok(len)) => {
+            let parts: Result<Vec<_>, _> = (0..len).map(|_| read(server)).collect();
+            Ok(parts?.join("\n"))
+        }
+        ("-", _) => Ok(line.to_owned()),
+        ("+" | ":", _) => Ok(rest.to_owned()),
+        // Nothing.
+        _ => Ok(String::new()),
+    }
+}
