@@ -111,9 +111,13 @@ async fn a_connection_cut_at_each_byte_of_a_moved_stores_a_message_at_most_once(
     let (cluster, wire, broker, queue) = behind_a_wire().await;
     let slot = cluster.slot(&queue);
     let key = format!("{{actor:{queue}}}:ready:normal");
+    // Others' queues, by which the broker is connected to both members.
+    let others = [cluster.queues_of(0, 2).remove(1), cluster.queues_of(1, 1).remove(0)];
     let (mut here, mut redirected, mut seen) = (0, 0, Vec::new());
     for after in 0..LONGEST {
-        warm_up(&broker, &queue).await;
+        for queue in [&others[0], &others[1], &queue] {
+            warm_up(&broker, queue).await;
+        }
         // The slot moves, empty, and the broker does not know.
         cluster.ask(here, &format!("DEL {key}"));
         cluster.migrate(slot, here, 1 - here);

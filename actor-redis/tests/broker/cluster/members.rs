@@ -178,12 +178,19 @@ impl Cluster {
         true
     }
 
-    /// Has these members believe that one of them serves a slot.
+    /// Has these members believe that one of them serves a slot, and waits until all agree: told of the next owner too
+    /// early, one may take an older claim for a newer one.
     pub(crate) fn assign(&self, slot: u16, to: usize, told: &[usize]) {
         let target = self.id(to);
         for at in told {
             assert_eq!(self.ask(*at, &format!("CLUSTER SETSLOT {slot} NODE {target}")), "OK");
         }
+        let epoch = |at: usize| {
+            let info = self.ask(at, "CLUSTER INFO");
+            info.lines().find(|line| line.starts_with("cluster_current_epoch")).map(str::to_owned)
+        };
+        let agrees = |at| self.serves_for(at, slot) == Some(to) && epoch(at) == epoch(to);
+        await_that("all agree on who serves the slot", || (0..self.members.len()).all(agrees));
     }
 
     /// Ends a member as a power cut would.
