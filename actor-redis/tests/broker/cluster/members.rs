@@ -1,5 +1,7 @@
 //! A cluster of a test's own: each member a `redis-server` on a free port, in a temporary directory.
 
+#![allow(dead_code, unreachable_pub)] // Two test binaries use it, each another part.
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +21,7 @@ const NODE_TIMEOUT_MS: &str = "2000";
 
 /// A cluster that ends with this value.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub struct Cluster {
     members: Vec<Member>,
     primaries: usize,
     settings: Vec<String>,
@@ -142,6 +144,14 @@ impl Cluster {
         names.filter(|name| self.primary_of(name) == at).take(count).collect()
     }
 
+    /// Runs one command where the slot of its first key is that has a hash tag.
+    pub(crate) fn ask_by_key(&self, words: &[&str]) -> String {
+        let alive = self.alive();
+        let key = words.iter().find(|word| word.starts_with('{')).expect("a command of a queue's keys");
+        let slot = self.ask(alive, &format!("CLUSTER KEYSLOT {key}")).parse().expect("a slot");
+        self.ask_words(self.serves(slot).expect("somebody serves it"), words)
+    }
+
     /// Runs one command of a queue, where its slot is.
     pub(crate) fn run(&self, queue: &str, command: &str) -> String {
         self.ask(self.primary_of(queue), command)
@@ -149,8 +159,17 @@ impl Cluster {
 
     /// Runs one command at a member. A refusal begins with `-`; the parts of an array are lines.
     pub(crate) fn ask(&self, at: usize, command: &str) -> String {
+        self.ask_words(at, &command.split(' ').collect::<Vec<_>>())
+    }
+
+    pub(crate) fn ask_words(&self, at: usize, words: &[&str]) -> String {
         let port = self.members[at].port;
-        try_ask(port, command).unwrap_or_else(|error| panic!("{command} at {port}: {error}"))
+        try_ask(port, words).unwrap_or_else(|error| panic!("{words:?} at {port}: {error}"))
+    }
+
+    /// The members that serve slots.
+    pub(crate) fn serving(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|at| self.ask(*at, "ROLE").starts_with("master")).collect()
     }
 
     /// Moves a slot key by key, as `redis-cli --cluster reshard` does.
@@ -239,7 +258,7 @@ impl Cluster {
     }
 
     fn alive(&self) -> usize {
-        let lives = |at: &usize| try_ask(self.members[*at].port, "PING").is_ok();
+        let lives = |at: &usize| try_ask(self.members[*at].port, &["PING"]).is_ok();
         (0..self.members.len()).find(lives).expect("some member lives")
     }
 }
@@ -280,7 +299,7 @@ fn launch(dir: &Path, port: u16, bus: u16, settings: &[String]) -> Child {
 }
 
 fn await_answer(port: u16) {
-    await_that("the member answers", || try_ask(port, "PING").is_ok_and(|answer| answer == "PONG"));
+    await_that("the member answers", || try_ask(port, &["PING"]).is_ok_and(|answer| answer == "PONG"));
 }
 
 /// Waits for what a cluster does by itself.
@@ -294,10 +313,9 @@ pub(crate) fn await_that(what: &str, is: impl Fn() -> bool) {
 }
 
 /// Runs one command on a connection of its own.
-fn try_ask(port: u16, command: &str) -> std::io::Result<String> {
+fn try_ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     let mut server = TcpStream::connect(("127.0.0.1", port))?;
     server.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let words: Vec<_> = command.split(' ').collect();
     let mut request = format!("*{}\r\n", words.len());
     for word in words {
         let _ = write!(request, "${}\r\n{word}\r\n", word.len());
