@@ -99,14 +99,15 @@ impl RedisBroker {
     pub(crate) async fn store(&self, queue: &Arc<Queue>, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let announcement = queue.first_announcement(self.0.queues.namespace());
         // In a cluster the set of queues has a slot of its own.
-        let announcement = match (&self.0.commands, announcement) {
-            (Link::Cluster(..), Some(announcement)) => {
-                announce::apart(self, queue, announcement).await;
-                None
-            }
-            (_, announcement) => announcement,
+        let (with_them, apart) = match self.0.commands {
+            Link::One(_) => (announcement, None),
+            Link::Cluster(..) => (None, announcement.map(|announcement| announce::apart(self, queue, announcement))),
         };
-        enqueue::enqueue(self.0.commands.to(queue), queue, announcement, messages).await
+        let answers = enqueue::enqueue(self.0.commands.to(queue), queue, with_them, messages).await;
+        if let Some(apart) = apart {
+            announce::listed(apart).await;
+        }
+        answers
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -43,22 +43,39 @@ impl Cluster {
 
     /// So many primaries, and so many replicas of the first of them, with more settings, as on the command line.
     pub(crate) fn of(primaries: usize, replicas: usize, settings: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let settings: Vec<_> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let ports = free_ports(2 * (primaries + replicas));
-        let launched = ports.chunks(2).map(|ports| {
-            let (port, bus) = (ports[0], ports[1]);
-            Member { port, bus, process: launch(dir.path(), port, bus, &settings) }
-        });
-        let members: Vec<_> = launched.collect();
-        let cluster = Self { members, primaries, settings, dir };
-        cluster.meet();
-        cluster
+        loop {
+            let dir = tempfile::tempdir().expect("a temporary directory can be made");
+            let ports = free_ports(2 * (primaries + replicas));
+            let launched = ports.chunks(2).map(|ports| {
+                let (port, bus) = (ports[0], ports[1]);
+                Member { port, bus, process: launch(dir.path(), port, bus, &settings) }
+            });
+            let members = launched.collect();
+            let mut cluster = Self { members, primaries, settings: settings.clone(), dir };
+            if cluster.all_answer() {
+                cluster.meet();
+                return cluster;
+            }
+        }
+    }
+
+    /// Waits until all answer. Not so where one has ended, because another test was faster to take its port.
+    fn all_answer(&mut self) -> bool {
+        self.members.iter_mut().all(|member| {
+            while try_ask(member.port, &["PING"]).is_err() {
+                if member.process.try_wait().expect("it is this process' child").is_some() {
+                    return false;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // It may be that other test's which answers.
+            member.process.try_wait().expect("it is this process' child").is_none()
+        })
     }
 
     /// Makes one cluster of the members.
     fn meet(&self) {
-        self.members.iter().for_each(|member| await_answer(member.port));
         for at in 0..self.primaries {
             let (from, to) = (at * SLOTS / self.primaries, (at + 1) * SLOTS / self.primaries - 1);
             assert_eq!(self.ask(at, &format!("CLUSTER ADDSLOTSRANGE {from} {to}")), "OK");
