@@ -21,6 +21,7 @@ use self::map::{Announced, SlotMap};
 pub(crate) use self::members::{Members, Reach};
 pub(crate) use self::route::SlotRoute;
 pub(crate) use self::seeds::Seeds;
+use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
 
@@ -136,7 +137,7 @@ impl Cluster {
         let state = self.state();
         let Some(map) = &state.map else { return SystemTime::now() };
         let mut clocks = map.get(self.clock_of).into_iter().chain(map.primaries()).map(|server| &server.clock);
-        clocks.find(|clock| clock.now_ms().is_some()).map_or_else(SystemTime::now, |clock| clock.now())
+        clocks.find(|clock| clock.now_ms().is_some()).map_or_else(SystemTime::now, Clock::now)
     }
 
     /// Takes what a member said when it redirected commands.
