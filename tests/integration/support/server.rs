@@ -98,7 +98,7 @@ impl RedisServer {
     }
 
     /// Runs a command as a person would, and returns its output: in a cluster where its key is, and without one at each
-    /// primary.
+    /// primary, of which one's output is returned.
     pub fn cli(&self, arguments: &[&str]) -> String {
         match self {
             Self::One(server) => server.cli(arguments),
@@ -106,8 +106,9 @@ impl RedisServer {
                 cluster.ask_by_key(arguments)
             }
             Self::Cluster(cluster) => {
-                let answers = cluster.serving().into_iter().map(|at| cluster.ask_words(at, arguments));
-                answers.last().expect("a cluster has primaries")
+                let ask = |at: &usize| cluster.ask_words(*at, arguments);
+                let mut answers: Vec<_> = cluster.serving().iter().map(ask).collect();
+                answers.pop().expect("a cluster has primaries")
             }
         }
     }
