@@ -34,6 +34,12 @@
 //! still stands before a request is sent on it, so that one which a NAT, a balancer or the server gave up
 //! meanwhile is replaced first.
 //!
+//! # Cluster
+//!
+//! A URL `redis+cluster://n1:7000,n2:7001` names some members of a Redis Cluster. Each queue is served by the primary
+//! of its hash slot, and a primary that is away is an outage of its queues alone. `docs/redis-keys.md` says what that
+//! means for connections, resharding and failovers.
+//!
 //! # Runtimes
 //!
 //! Clones of a broker may be used in any number of tokio runtimes at once, and by code that has its own
