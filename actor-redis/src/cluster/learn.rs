@@ -20,7 +20,9 @@ const NEXT: Duration = Duration::from_millis(200);
 /// How long learning may take.
 const ALL: Duration = Duration::from_secs(3);
 /// How soon it is learnt again at the earliest.
-pub(super) const AGAIN: Duration = Duration::from_millis(200);
+const AGAIN: Duration = Duration::from_millis(200);
+/// The same where requests go on meanwhile.
+const BESIDE: Duration = Duration::from_secs(1);
 /// How old what was learnt may become.
 const OLD: Duration = Duration::from_secs(60);
 
@@ -69,7 +71,7 @@ impl Cluster {
 
     /// Has it learnt again beside what is under way, where a member was redirected or does not serve what it should.
     pub(super) fn doubt(&self) {
-        self.learn_beside(AGAIN);
+        self.learn_beside(BESIDE);
     }
 
     /// Has it learnt again where that was long ago.

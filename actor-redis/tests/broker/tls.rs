@@ -5,20 +5,45 @@ use std::error::Error as _;
 
 use actor_redis::RedisBroker;
 
+use crate::cluster::members::Cluster;
+use crate::cluster::routing::{await_names, sends_everywhere};
 use crate::server::{Server, bodies, claim, message, send, worker};
 
 const AUTHORITY: &str = include_str!("tls/authority.pem");
 
 pub(crate) fn secured() -> Server {
+    Server::on_port(settings)
+}
+
+/// What has a server speak TLS on a port.
+fn settings(port: &str) -> Vec<String> {
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker/tls");
     let file = |name: &str| format!("{here}/{name}");
     let (cert, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
-    Server::on_port(|port| {
-        let [cert, key, authority] = [&cert, &key, &authority].map(String::as_str);
-        let settings = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", authority];
-        let settings = settings.into_iter().chain(["--tls-auth-clients", "no", "--tls-port", port]);
-        settings.map(str::to_owned).collect()
-    })
+    let [cert, key, authority] = [&cert, &key, &authority].map(String::as_str);
+    let settings = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", authority];
+    let settings = settings.into_iter().chain(["--tls-auth-clients", "no", "--tls-port", port]);
+    settings.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_member_of_a_cluster_is_reached_by_tls() {
+    // Before Redis 7.2, members tell each other's ports for TLS only where they use them themselves.
+    let named = [
+        "--tls-cluster",
+        "yes",
+        "--cluster-announce-hostname",
+        "localhost",
+        "--cluster-preferred-endpoint-type",
+        "hostname",
+    ];
+    let settings = settings("TLS_PORT");
+    let settings: Vec<_> = settings.iter().map(String::as_str).chain(named).collect();
+    let cluster = Cluster::of(2, 0, &settings);
+    await_names(&cluster, "localhost");
+    let builder = RedisBroker::builder(&format!("rediss+cluster://localhost:{}", cluster.tls_port(1))).unwrap();
+    let broker = builder.root_certificate(AUTHORITY).unwrap().connect().await.unwrap();
+    sends_everywhere(&cluster, &broker).await;
 }
 
 #[tokio::test]

@@ -232,3 +232,28 @@ async fn a_primary_that_is_away_ends_no_lease_at_another_and_holds_up_no_renewal
     };
     assert!(renewal.held && renewal.forgotten);
 }
+
+#[tokio::test]
+async fn a_slot_that_nobody_serves_is_an_outage_of_its_queues_alone() {
+    let cluster = Cluster::of(2, 0, &[]);
+    let (lost, whole) = (cluster.queues_of(1, 1).remove(0), cluster.queues_of(0, 1).remove(0));
+    let broker = RedisBroker::connect(&cluster.url()).await.unwrap();
+    let slot = cluster.slot(&lost);
+    for at in [1, 0] {
+        assert_eq!(cluster.ask(at, &format!("CLUSTER DELSLOTS {slot}")), "OK");
+    }
+    let mut said = BTreeSet::new();
+    // First as the member says it, and once that was learnt, without asking.
+    while said.len() < 2 {
+        let error = broker.enqueue(&name(&lost), vec![message("a")]).await.remove(0).unwrap_err();
+        assert!(error.is_transient() && !error.is_unknown(), "{error}");
+        said.insert(error.to_string());
+        broker.enqueue(&name(&whole), vec![message("a")]).await.remove(0).unwrap();
+    }
+    assert!(said.iter().any(|said| said.contains(&format!("serves hash slot {slot}"))), "{said:?}");
+    assert_eq!(cluster.ask(1, &format!("CLUSTER ADDSLOTS {slot}")), "OK");
+    await_that("the other knows", || cluster.serves_for(0, slot) == Some(1));
+    while broker.enqueue(&name(&lost), vec![message("a")]).await.remove(0).is_err() {
+        tokio::task::yield_now().await;
+    }
+}

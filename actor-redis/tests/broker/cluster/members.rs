@@ -30,8 +30,7 @@ pub struct Cluster {
 
 #[derive(Debug)]
 struct Member {
-    port: u16,
-    bus: u16,
+    ports: Ports,
     process: Child,
 }
 
@@ -41,16 +40,15 @@ impl Cluster {
         Self::of(3, 3, &[])
     }
 
-    /// So many primaries, and so many replicas of the first of them, with more settings, as on the command line.
+    /// So many primaries, and so many replicas of the first of them, with more settings, as on the command line. In them,
+    /// `TLS_PORT` is a port of each member's own.
     pub(crate) fn of(primaries: usize, replicas: usize, settings: &[&str]) -> Self {
         let settings: Vec<_> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         loop {
             let dir = tempfile::tempdir().expect("a temporary directory can be made");
-            let ports = free_ports(2 * (primaries + replicas));
-            let launched = ports.chunks(2).map(|ports| {
-                let (port, bus) = (ports[0], ports[1]);
-                Member { port, bus, process: launch(dir.path(), port, bus, &settings) }
-            });
+            let launched = free_ports(primaries + replicas)
+                .into_iter()
+                .map(|ports| Member { ports, process: launch(dir.path(), ports, &settings) });
             let members = launched.collect();
             let mut cluster = Self { members, primaries, settings: settings.clone(), dir };
             if cluster.all_answer() {
@@ -63,7 +61,7 @@ impl Cluster {
     /// Waits until all answer. Not so where one has ended, because another test was faster to take its port.
     fn all_answer(&mut self) -> bool {
         self.members.iter_mut().all(|member| {
-            while try_ask(member.port, &["PING"]).is_err() {
+            while try_ask(member.ports.plain, &["PING"]).is_err() {
                 if member.process.try_wait().expect("it is this process' child").is_some() {
                     return false;
                 }
@@ -83,9 +81,9 @@ impl Cluster {
         for at in 0..self.members.len() {
             assert_eq!(self.ask(at, &format!("CLUSTER SET-CONFIG-EPOCH {}", at + 1)), "OK");
         }
-        let first = &self.members[0];
+        let (port, bus) = (self.members_port(0), self.members[0].ports.bus);
         for at in 1..self.members.len() {
-            self.ask(at, &format!("CLUSTER MEET 127.0.0.1 {} {}", first.port, first.bus));
+            self.ask(at, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
         }
         let all = self.members.len();
         let knows_all = |at| {
@@ -119,12 +117,16 @@ impl Cluster {
 
     /// The URL that names all members.
     pub(crate) fn url(&self) -> String {
-        let members: Vec<_> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        let members: Vec<_> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.ports.plain)).collect();
         format!("redis+cluster://{}", members.join(","))
     }
 
     pub(crate) fn port(&self, at: usize) -> u16 {
-        self.members[at].port
+        self.members[at].ports.plain
+    }
+
+    pub(crate) fn tls_port(&self, at: usize) -> u16 {
+        self.members[at].ports.tls
     }
 
     /// The slot of a queue.
@@ -147,7 +149,7 @@ impl Cluster {
         };
         let node = nodes.lines().find(|node| node.split(' ').skip(8).any(serves))?;
         let port = node.split(' ').nth(1)?.split('@').next()?.rsplit(':').next()?.parse::<u16>().ok()?;
-        self.members.iter().position(|member| member.port == port)
+        self.members.iter().position(|member| member.ports.plain == port)
     }
 
     /// Which member serves a queue.
@@ -180,7 +182,7 @@ impl Cluster {
     }
 
     pub(crate) fn ask_words(&self, at: usize, words: &[&str]) -> String {
-        let port = self.members[at].port;
+        let port = self.members[at].ports.plain;
         try_ask(port, words).unwrap_or_else(|error| panic!("{words:?} at {port}: {error}"))
     }
 
@@ -209,7 +211,7 @@ impl Cluster {
             return false;
         }
         // The key may be gone by now.
-        let moved = self.ask(from, &format!("MIGRATE 127.0.0.1 {} {key} 0 5000", self.members[to].port));
+        let moved = self.ask(from, &format!("MIGRATE 127.0.0.1 {} {key} 0 5000", self.members_port(to)));
         assert!(matches!(moved.as_str(), "OK" | "NOKEY"), "{moved}");
         true
     }
@@ -238,9 +240,9 @@ impl Cluster {
 
     /// Starts a killed member where it was.
     pub(crate) fn revive(&mut self, at: usize) {
-        let Member { port, bus, .. } = self.members[at];
-        self.members[at].process = launch(self.dir.path(), port, bus, &self.settings);
-        await_answer(port);
+        let ports = self.members[at].ports;
+        self.members[at].process = launch(self.dir.path(), ports, &self.settings);
+        await_answer(ports.plain);
     }
 
     /// Stops a member from doing anything, with its connections open.
@@ -270,12 +272,18 @@ impl Cluster {
         self.members.len()
     }
 
+    /// Where the others reach a member.
+    fn members_port(&self, at: usize) -> u16 {
+        let Ports { plain, tls, .. } = self.members[at].ports;
+        if self.settings.iter().any(|setting| setting == "--tls-cluster") { tls } else { plain }
+    }
+
     fn id(&self, at: usize) -> String {
         self.ask(at, "CLUSTER MYID")
     }
 
     fn alive(&self) -> usize {
-        let lives = |at: &usize| try_ask(self.members[*at].port, &["PING"]).is_ok();
+        let lives = |at: &usize| try_ask(self.members[*at].ports.plain, &["PING"]).is_ok();
         (0..self.members.len()).find(lives).expect("some member lives")
     }
 }
@@ -289,27 +297,39 @@ impl Drop for Cluster {
     }
 }
 
-/// So many free ports, all different.
-fn free_ports(count: usize) -> Vec<u16> {
-    let free = || TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let held: Vec<_> = (0..count).map(|_| free()).collect();
-    held.iter().map(|held| held.local_addr().expect("it is bound").port()).collect()
+/// What a member listens on.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    plain: u16,
+    tls: u16,
+    bus: u16,
 }
 
-fn launch(dir: &Path, port: u16, bus: u16, settings: &[String]) -> Child {
-    let dir = dir.join(port.to_string());
+/// Free ports of so many members, all different.
+fn free_ports(count: usize) -> Vec<Ports> {
+    let free = || TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let held: Vec<[_; 3]> = (0..count).map(|_| [free(), free(), free()]).collect();
+    let ports = held.iter().map(|held| {
+        let [plain, tls, bus] = held.each_ref().map(|held| held.local_addr().expect("it is bound").port());
+        Ports { plain, tls, bus }
+    });
+    ports.collect()
+}
+
+fn launch(dir: &Path, ports: Ports, settings: &[String]) -> Child {
+    let dir = dir.join(ports.plain.to_string());
     std::fs::create_dir_all(&dir).expect("a directory can be made");
     let mut command = Command::new("redis-server");
     // Its clock is right, even if the test's own is not.
     command.env_remove("LD_PRELOAD").env_remove("DYLD_INSERT_LIBRARIES").current_dir(dir);
     command
-        .args(["--port", &port.to_string(), "--cluster-port", &bus.to_string(), "--bind", "127.0.0.1"])
+        .args(["--port", &ports.plain.to_string(), "--cluster-port", &ports.bus.to_string(), "--bind", "127.0.0.1"])
         .args(["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS])
         // A slot that nobody serves is no reason to serve no other, and a replica that waited is as good as any.
         .args(["--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"])
         .args(["--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0"])
         .args(["--save", "", "--appendonly", "no"])
-        .args(settings)
+        .args(settings.iter().map(|setting| setting.replace("TLS_PORT", &ports.tls.to_string())))
         .stdout(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| panic!("redis-server cannot be run ({error}): install Redis 7.0 or newer"))

@@ -9,7 +9,7 @@ pub(crate) mod members;
 /// Slots that are moved under load.
 mod reshard;
 /// Which member is asked, and by which address.
-mod routing;
+pub(crate) mod routing;
 /// A wire that can be cut.
 mod wire;
 

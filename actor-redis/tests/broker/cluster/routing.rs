@@ -138,12 +138,12 @@ async fn members_that_announce_no_host_are_where_the_one_is_that_was_asked() {
 }
 
 /// Waits until each member knows the name of the other.
-fn await_names(cluster: &Cluster, host: &str) {
+pub(crate) fn await_names(cluster: &Cluster, host: &str) {
     let knows = |at| cluster.ask(at, "CLUSTER SLOTS").lines().filter(|line| *line == host).count() == 2;
     await_that("names are known", || (0..2).all(knows));
 }
 
-async fn sends_everywhere(cluster: &Cluster, broker: &RedisBroker) {
+pub(crate) async fn sends_everywhere(cluster: &Cluster, broker: &RedisBroker) {
     for at in 0..2 {
         let queue = cluster.queues_of(at, 1).remove(0);
         // Also by a redirection.
