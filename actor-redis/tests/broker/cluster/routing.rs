@@ -137,6 +137,44 @@ async fn members_that_announce_no_host_are_where_the_one_is_that_was_asked() {
     sends_everywhere(&cluster, &RedisBroker::connect(&seed).await.unwrap()).await;
 }
 
+/// A user with the permissions that the documentation gives it, but for these.
+async fn documented(cluster: &Cluster, without: &str) -> RedisBroker {
+    let page = include_str!("../../../../docs/redis-keys.md");
+    let user = page.lines().find(|line| line.starts_with("ACL SETUSER actor ")).unwrap();
+    let more = page.split("In a cluster add `").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let user = format!("{user} {more}").replace("<password>", "secret").replace(without, "");
+    let words: Vec<_> = user.split_whitespace().collect();
+    for at in 0..cluster.len() {
+        assert_eq!(cluster.ask_words(at, &words), "OK");
+    }
+    let url = cluster.url().replace("://", "://actor:secret@");
+    RedisBroker::connect(&url).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_documented_permissions_are_enough_for_a_cluster_and_without_shards_slots_will_do() {
+    let cluster = Cluster::of(2, 0, &[]);
+    for without in ["+cluster|nothing", "+cluster|shards"] {
+        let broker = documented(&cluster, without).await;
+        sends_everywhere(&cluster, &broker).await;
+        let queues = cluster.queues_of(0, 1);
+        consumers(&broker, &queues).await;
+        let slot = cluster.slot(&queues[0]);
+        cluster.begin_to_migrate(slot, 0, 1);
+        while cluster.migrate_key(slot, 0, 1) {}
+        broker.enqueue(&name(&queues[0]), vec![message("asked for")]).await.remove(0).unwrap();
+        cluster.assign(slot, 1, &[1, 0]);
+        for at in 0..2 {
+            let denied = cluster.ask(at, "ACL LOG");
+            assert!(
+                denied.is_empty() || (without.ends_with("shards") && denied.contains("cluster|shards")),
+                "{denied}"
+            );
+            assert!(!denied.contains("asking") && !denied.contains("slots"), "{denied}");
+        }
+    }
+}
+
 /// Waits until each member knows the name of the other.
 pub(crate) fn await_names(cluster: &Cluster, host: &str) {
     let knows = |at| cluster.ask(at, "CLUSTER SLOTS").lines().filter(|line| *line == host).count() == 2;
@@ -149,8 +187,8 @@ pub(crate) async fn sends_everywhere(cluster: &Cluster, broker: &RedisBroker) {
         // Also by a redirection.
         cluster.migrate(cluster.slot(&queue), at, 1 - at);
         broker.enqueue(&name(&queue), vec![message("a")]).await.remove(0).unwrap();
-        let len = format!("XLEN {{actor:{queue}}}:ready:normal");
-        assert_eq!(cluster.ask(1 - at, &len), "1");
+        let newest = format!("XREVRANGE {{actor:{queue}}}:ready:normal + - COUNT 1");
+        assert!(cluster.ask(1 - at, &newest).ends_with("m\na"));
     }
 }
 
