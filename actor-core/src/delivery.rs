@@ -153,6 +153,9 @@ pub struct Renewal {
     /// The queues whose lease could not be prolonged now, because the storage that has them is away while that of
     /// others is not. Nothing else here speaks of them.
     pub unanswered: Vec<QueueName>,
+    /// How long the other queues' storage took to answer, where some did not: they were waited for, and that is no
+    /// absence of the others'.
+    pub took: Option<Duration>,
 }
 
 impl Renewal {

@@ -61,7 +61,7 @@ impl Leases {
         };
         let spread = Spread { name: "register", queues: &queues, write, announce: Some(known), within: ANSWER };
         let asked = Instant::now();
-        for (queue, answers) in queues.iter().zip(spread.ask(link).await) {
+        for (queue, answers) in queues.iter().zip(spread.ask(link).await.answers) {
             let mut answers = answers?.into_iter();
             answers.next().transpose()?;
             let registered = answers.next().transpose()?.as_ref().and_then(script::registered);
@@ -97,15 +97,16 @@ impl Leases {
         let share = if matches!(*self.servers, Servers::One(_)) { 3 } else { 6 };
         let within = (lease / share).clamp(SHORTEST_ANSWER, ANSWER);
         let asked = Instant::now();
-        let answers = Spread { name: "renew", queues: &queues, write, announce, within }.ask(link).await;
+        let answered = Spread { name: "renew", queues: &queues, write, announce, within }.ask(link).await;
         let (mut all, mut failure) = (Renewal::held(), None);
-        for (queue, answers) in queues.iter().zip(answers) {
+        for (queue, answers) in queues.iter().zip(answered.answers) {
             let answer = answers.and_then(|mut answers| answers.pop().transpose());
             let renewed = match answer.map(|answer| answer.as_ref().and_then(script::renewed)) {
                 Ok(renewed) => renewed.ok_or_else(|| link.to(queue).strange("to renew"))?,
                 // Another server is away, which is no reason to do without this one.
                 Err(error) if matches!(*self.servers, Servers::Cluster(_)) && !error.is_lasting_refusal() => {
                     all.unanswered.push(queue.name.clone());
+                    all.took = answered.at.map(|at| at.duration_since(asked));
                     failure = Some(error);
                     continue;
                 }
@@ -171,6 +172,6 @@ async fn call_each(
 ) -> Result<(), RequestError> {
     let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
     let write = |queue: &Queue, request: &mut Request| _ = request.call(call(queue));
-    let answers = Spread { name, queues: &queues, write, announce: None, within: ANSWER }.ask(link).await;
-    answers.into_iter().try_for_each(|answers| answers?.into_iter().try_for_each(|answer| answer.map(drop)))
+    let answered = Spread { name, queues: &queues, write, announce: None, within: ANSWER }.ask(link).await;
+    answered.answers.into_iter().try_for_each(|answers| answers?.into_iter().try_for_each(|answer| answer.map(drop)))
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::RedisError;
 use tokio::time::timeout;
@@ -18,6 +18,14 @@ use crate::request::{Answer, Request};
 
 /// What one queue was answered: to each of its commands, or to none.
 pub(crate) type Answers = Result<Vec<Answer>, RequestError>;
+
+/// What all queues were answered.
+pub(crate) struct Answered {
+    /// In the queues' order.
+    pub(crate) answers: Vec<Answers>,
+    /// When the last server answered that did.
+    pub(crate) at: Option<Instant>,
+}
 
 /// What to ask.
 pub(crate) struct Spread<'a, W> {
@@ -33,25 +41,27 @@ pub(crate) struct Spread<'a, W> {
 }
 
 impl<W: Fn(&Queue, &mut Request) + Sync> Spread<'_, W> {
-    /// Asks. The answers stand in the queues' order.
-    pub(crate) async fn ask(&self, link: &Link) -> Vec<Answers> {
+    /// Asks each server once.
+    pub(crate) async fn ask(&self, link: &Link) -> Answered {
         match link {
-            _ if self.queues.is_empty() => Vec::new(),
+            _ if self.queues.is_empty() => Answered { answers: Vec::new(), at: None },
             Link::One(connections) => {
                 let all: Vec<_> = (0..self.queues.len()).collect();
                 let mut request = self.request(&all);
                 // Last, since a user may be forbidden this key: then the queue is only not listed.
                 self.write_announcements(&mut request);
-                self.each(connections.request(&request, self.within).await, all.len())
+                let answers = self.each(connections.request(&request, self.within).await, all.len());
+                Answered { answers, at: Some(Instant::now()) }
             }
             Link::Cluster(cluster, _) => Box::pin(self.ask_cluster(cluster, link)).await,
         }
     }
 
     /// Asks all members side by side, so that one that is away holds up no other.
-    async fn ask_cluster(&self, cluster: &Cluster, link: &Link) -> Vec<Answers> {
+    async fn ask_cluster(&self, cluster: &Cluster, link: &Link) -> Answered {
         if let Err(error) = cluster.ready().await {
-            return self.queues.iter().map(|_| Err(RequestError::NotConnected(Arc::clone(&error)))).collect();
+            let answers = self.queues.iter().map(|_| Err(RequestError::NotConnected(Arc::clone(&error))));
+            return Answered { answers: answers.collect(), at: None };
         }
         let parts = cluster.parts(self.queues.iter().map(|queue| queue.slot));
         let ask = |part: &[usize]| {
@@ -60,7 +70,9 @@ impl<W: Fn(&Queue, &mut Request) + Sync> Spread<'_, W> {
             boxed(async move {
                 // An answer that does not come is to be found out there, so that the connection is not used again.
                 let answers = timeout(self.within.mul_f64(1.25), first.request(&request, self.within)).await;
-                self.each(answers.unwrap_or_else(|_| Err(self.silence(cluster))), len)
+                let answers = answers.unwrap_or_else(|_| Err(self.silence(cluster)));
+                let at = answers.is_ok().then(Instant::now);
+                (self.each(answers, len), at)
             })
         };
         let mut asked: Vec<_> = parts.iter().map(|part| ask(part)).collect();
@@ -70,15 +82,16 @@ impl<W: Fn(&Queue, &mut Request) + Sync> Spread<'_, W> {
             asked.push(boxed(async move {
                 // Whatever is answered: it is announced again in a while.
                 let _ = timeout(self.within, link.to_set(known).request(&request, self.within)).await;
-                Vec::new()
+                (Vec::new(), None)
             }));
         }
         let answered = side_by_side(asked).await;
         let mut answers: Vec<Answers> = self.queues.iter().map(|_| Ok(Vec::new())).collect();
-        for (part, answered) in parts.into_iter().zip(answered) {
+        let at = answered.iter().filter_map(|(_, at)| *at).max();
+        for (part, (answered, _)) in parts.into_iter().zip(answered) {
             part.into_iter().zip(answered).for_each(|(at, answer)| answers[at] = answer);
         }
-        answers
+        Answered { answers, at }
     }
 
     fn request(&self, part: &[usize]) -> Request {

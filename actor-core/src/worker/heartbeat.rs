@@ -167,9 +167,9 @@ impl Service for Renewer {
                 Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
             };
             match answer {
-                Ok(Renewal { held: true, deaths, parked, forgotten, unanswered }) => {
+                Ok(Renewal { held: true, deaths, parked, forgotten, unanswered, took }) => {
                     backoff.reset();
-                    let now = Instant::now();
+                    let now = took.map_or_else(Instant::now, |took| asked + took);
                     grace::set_apart(&mut apart, kept, &unanswered, asked, now, self.lease);
                     kept = kept.after(asked, now, self.lease);
                     let apart = apart.clone();
