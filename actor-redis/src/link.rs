@@ -143,6 +143,26 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// Completes once another server than at first serves the queue, and the last request did not go there. Never, where
+    /// there is but one.
+    pub(crate) async fn moved(self) {
+        match self {
+            Self::One(_) => std::future::pending().await,
+            Self::Slot(route) => route.moved().await,
+        }
+    }
+
+    /// The error of the last request, which is waited for no longer.
+    pub(crate) fn silence(self, within: Duration) -> RequestError {
+        let address = match self {
+            Self::One(connections) => Arc::clone(&connections.endpoint().address),
+            Self::Slot(route) => {
+                route.last().map_or_else(|| route.address(), |last| Arc::clone(&last.endpoint().address))
+            }
+        };
+        RequestError::silence(address, within)
+    }
+
     /// Which connection the last request went on, of all that this process made; 0 while there is none.
     pub(crate) fn made(self) -> u64 {
         match self {

@@ -1,5 +1,6 @@
 //! Why a request did not do what it was for, and what a person should do about it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,11 @@ pub(crate) enum RequestError {
 }
 
 impl RequestError {
+    /// Whoever was asked is waited for no longer.
+    pub(crate) fn silence(address: Arc<str>, within: Duration) -> Self {
+        Self::NoAnswer { address, within, source: io::Error::from(io::ErrorKind::TimedOut).into() }
+    }
+
     /// The code of a refusal.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {

@@ -1,13 +1,11 @@
 //! What a worker asks of all its queues at once: in one request to each server that has some of them.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use redis::RedisError;
 use tokio::time::timeout;
 
 use crate::cluster::Cluster;
@@ -70,7 +68,7 @@ impl<W: Fn(&Queue, &mut Request) + Sync> Spread<'_, W> {
             boxed(async move {
                 // An answer that does not come is to be found out there, so that the connection is not used again.
                 let answers = timeout(self.within.mul_f64(1.25), first.request(&request, self.within)).await;
-                let answers = answers.unwrap_or_else(|_| Err(self.silence(cluster)));
+                let answers = answers.unwrap_or_else(|_| Err(RequestError::silence(cluster.address(), self.within)));
                 let at = answers.is_ok().then(Instant::now);
                 (self.each(answers, len), at)
             })
@@ -115,11 +113,6 @@ impl<W: Fn(&Queue, &mut Request) + Sync> Spread<'_, W> {
         let mut of_one = Request::new(self.name);
         (self.write)(&self.queues[0], &mut of_one);
         (0..queues).map(|_| Ok(answers.by_ref().take(of_one.len()).collect())).collect()
-    }
-
-    fn silence(&self, cluster: &Cluster) -> RequestError {
-        let source = RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
-        RequestError::NoAnswer { address: cluster.address(), within: self.within, source }
     }
 }
 

@@ -15,6 +15,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::watch;
+
 pub(crate) use self::address::{Address, AddressMap};
 use self::learn::Learning;
 use self::map::{Announced, SlotMap};
@@ -45,6 +47,8 @@ pub(crate) struct Cluster {
     state: RwLock<State>,
     // Locked for moments only, by whoever is to learn.
     learning: Mutex<Learning>,
+    /// Tells whoever waits for an answer that the map was written.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +78,7 @@ impl Cluster {
             clock_of,
             state: RwLock::default(),
             learning: Mutex::default(),
+            changed: watch::Sender::new(()),
         })
     }
 
@@ -126,6 +131,11 @@ impl Cluster {
         parts.into_iter().map(|(_, part)| part).collect()
     }
 
+    /// Tells when the map is written.
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// The address by which the cluster was given.
     pub(crate) fn address(&self) -> Arc<str> {
         Arc::clone(&self.template.address)
@@ -146,6 +156,7 @@ impl Cluster {
         let map = state.map.get_or_insert_with(SlotMap::new);
         slots.for_each(|slot| map.set(slot, slot, server));
         drop(state);
+        self.changed.send_replace(());
         self.doubt();
     }
 
@@ -169,6 +180,7 @@ impl Cluster {
         state.known.retain(|_, member| now.duration_since(member.named) < REMEMBERED);
         state.announced = announced.members;
         drop(state);
+        self.changed.send_replace(());
         self.learning().failed = None;
     }
 

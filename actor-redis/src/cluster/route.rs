@@ -8,6 +8,7 @@ use redis::{Cmd, Value};
 use super::{Cluster, Members};
 use crate::clock::Clock;
 use crate::connection::Connections;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, RequestError};
 use crate::request::{Answer, Request};
 
@@ -61,6 +62,26 @@ impl SlotRoute<'_> {
     /// The connections of the last request, for what is asked of them and not of the cluster.
     pub(crate) fn last(self) -> Option<Arc<Connections>> {
         self.members.last()
+    }
+
+    /// Completes once another member than at first serves the slot, and the last request did not go there.
+    pub(crate) async fn moved(self) {
+        let first = self.cluster.server(self.slot);
+        let mut changes = self.cluster.changes();
+        let is = |server: &Arc<Endpoint>, other: Option<&Arc<Endpoint>>| {
+            other.is_some_and(|other| Arc::ptr_eq(server, other))
+        };
+        loop {
+            if changes.changed().await.is_err() {
+                // Nobody changes it any more.
+                std::future::pending::<()>().await;
+            }
+            let Some(server) = self.cluster.server(self.slot) else { continue };
+            let asked = self.members.last();
+            if !is(&server, first.as_ref()) && !is(&server, asked.as_ref().map(|asked| asked.endpoint())) {
+                return;
+            }
+        }
     }
 
     pub(crate) fn give_up(self) {

@@ -22,6 +22,8 @@ use crate::script::{self, CHECK_EVERY, Release};
 const PROMOTED_AT_ONCE: usize = 128;
 /// How soon a read that should end is unblocked again.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a read waits for its end once another server serves the queue.
+const MOVED: Duration = Duration::from_secs(1);
 /// How soon a check that failed is repeated.
 const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a busy consumer wakes another worker at most.
@@ -227,11 +229,17 @@ impl Claim<'_> {
         let consumer = self.consumer;
         let reads = consumer.reads();
         let answer = reads.request(request, step.block.unwrap_or_default() + ANSWER);
-        tokio::pin!(answer);
+        let moved = reads.moved();
+        tokio::pin!(answer, moved);
         loop {
             tokio::select! {
                 biased;
                 answers = &mut answer => return answers,
+                // A server that lives says so itself. From one that does not, nothing would come for as long as the read.
+                () = &mut moved, if step.block.is_some() => {
+                    let answers = tokio::time::timeout(MOVED, &mut answer).await;
+                    return answers.unwrap_or_else(|_| Err(reads.silence(MOVED)));
+                }
                 () = ended(self.wait, &mut self.paused), if step.block.is_some() => {}
                 () = consumer.doubt.notified(), if step.block.is_some() => {}
                 () = due(step.due) => {}

@@ -257,3 +257,40 @@ async fn a_slot_that_nobody_serves_is_an_outage_of_its_queues_alone() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_read_that_waits_at_a_primary_that_stands_still_is_left_for_the_replica_that_took_its_place() {
+    let cluster = Cluster::of(3, 3, &[]);
+    let queues = cluster.queues_of(1, 1);
+    let (queue, slot) = (name(&queues[0]), cluster.slot(&queues[0]));
+    let broker = RedisBroker::connect(&cluster.url()).await.unwrap();
+    let consumer = consumers(&broker, &queues).await.remove(0);
+    let waiting = tokio::spawn({
+        let (broker, consumer) = (broker.clone(), consumer.clone());
+        async move {
+            loop {
+                match broker.claim(&consumer, 1, &Wait::new(LEASE)).await {
+                    Ok(delivered) if delivered.is_empty() => {}
+                    Ok(delivered) => return delivered,
+                    Err(error) => assert!(error.is_transient(), "{error}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await; // As a worker's pause.
+            }
+        }
+    });
+    while !cluster.ask(1, "CLIENT LIST").contains("cmd=xreadgroup") {
+        tokio::task::yield_now().await;
+    }
+    cluster.freeze(1);
+    let began = Instant::now();
+    let is_promoted = || cluster.serves_for(0, slot) == Some(4);
+    while !is_promoted() {
+        tokio::time::sleep(Duration::from_millis(20)).await; // Members tell each other ten times a second.
+    }
+    // The heartbeat is what finds out.
+    while broker.renew(&consumer.worker, std::slice::from_ref(&queue), Duration::from_secs(6)).await.is_err() {}
+    broker.enqueue(&queue, vec![message("a")]).await.remove(0).unwrap();
+    let delivered = tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it waits on").unwrap();
+    assert_eq!(delivered.len(), 1, "after {:?}", began.elapsed());
+    cluster.thaw(1);
+}
