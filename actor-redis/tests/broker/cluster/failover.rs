@@ -278,7 +278,7 @@ async fn a_read_that_waits_at_a_primary_that_stands_still_is_left_for_the_replic
             }
         }
     });
-    while !cluster.ask(1, "CLIENT LIST").contains("cmd=xreadgroup") {
+    while !cluster.ask(1, "CLIENT LIST").contains("flags=b") {
         tokio::task::yield_now().await;
     }
     cluster.freeze(1);

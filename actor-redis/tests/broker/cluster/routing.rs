@@ -61,7 +61,7 @@ async fn a_waiting_read_ends_when_it_is_asked_to() {
             let (broker, consumer) = (broker.clone(), consumers[0].clone());
             async move { broker.claim(&consumer, 1, &Wait::new(LEASE)).await.unwrap() }
         });
-        while !cluster.ask(at, "CLIENT LIST").contains("cmd=xreadgroup") {
+        while !cluster.ask(at, "CLIENT LIST").contains("flags=b") {
             tokio::task::yield_now().await;
         }
         // Pausing ends the read, and resuming begins another.
@@ -96,7 +96,7 @@ async fn a_slot_that_moved_is_followed_by_what_is_sent_and_by_who_waits() {
                 }
             }
         });
-        while !cluster.ask(from, "CLIENT LIST").contains("cmd=xreadgroup") {
+        while !cluster.ask(from, "CLIENT LIST").contains("flags=b") {
             tokio::task::yield_now().await;
         }
         cluster.migrate(slot, from, to);
