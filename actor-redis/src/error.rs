@@ -62,7 +62,10 @@ pub(crate) enum Kind {
     Sentinel { address: String },
     #[error("redis at {address} is no member of a cluster: write the URL as redis://, or rediss:// for TLS")]
     NoCluster { address: String },
-    #[error("redis at {address} answered what this version does not understand (to CLUSTER SHARDS or SLOTS)")]
+    #[error(
+        "redis at {address} knows of nobody who serves a slot, or answered what this version does not understand (to \
+         CLUSTER SHARDS or SLOTS)"
+    )]
     StrangeCluster { address: String },
     #[error("no member of the cluster of {address} answered in time: check that they run, and that the URL is right")]
     NobodyAnswers { address: String },

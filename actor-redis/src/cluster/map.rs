@@ -55,6 +55,13 @@ pub(super) struct Announced {
     pub(super) members: Vec<Address>,
 }
 
+impl Announced {
+    /// Itself, unless it names nobody who serves anything: one that was just made, or left, knows of no cluster.
+    fn known(self) -> Option<Self> {
+        (!self.ranges.is_empty()).then_some(self)
+    }
+}
+
 /// What an announced address depends on: who announced it, and how it is reached.
 pub(super) struct Reading<'a> {
     pub(super) asked: &'a Address,
@@ -84,7 +91,7 @@ impl Reading<'_> {
                 announced.ranges.extend(ranges);
             }
         }
-        Some(announced)
+        announced.known()
     }
 
     /// Reads an answer to `CLUSTER SLOTS`.
@@ -106,7 +113,7 @@ impl Reading<'_> {
                 }
             }
         }
-        Some(announced)
+        announced.known()
     }
 
     /// The address of a node of `CLUSTER SHARDS`; `None` where it has no port of the kind that is asked for.

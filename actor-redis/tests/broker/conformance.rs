@@ -18,7 +18,7 @@ enum OnRedis {
 impl OnRedis {
     fn start() -> Self {
         match std::env::var("ACTOR_TEST_CLUSTER").as_deref() {
-            Ok("3") => Self::Cluster(Cluster::start()),
+            Ok("3") => Self::Cluster(Cluster::of(3, 3, &["--cluster-node-timeout", "30000"])),
             _ => Self::Server(Server::start()),
         }
     }
