@@ -165,7 +165,7 @@ fn every_failpoint_is_passed_in_one_place() {
         let names = text.split("pass(\"").skip(1).filter_map(|after| after.split('"').next());
         passed.extend(names.map(str::to_owned));
         // A request's name may be chosen where it is made. That each has its points is asserted where they are passed.
-        if text.contains("Request::") {
+        if text.contains("Request::") || text.contains("Spread {") {
             requests.extend(text.split('"').skip(1).step_by(2).map(str::to_owned));
         }
     }

@@ -147,9 +147,15 @@ pub struct Renewal {
     /// The queues in which messages are parked: a hint that [`unpark`](crate::Broker::unpark) may find
     /// something there.
     pub parked: Vec<QueueName>,
-    /// Whether the storage had lost the lease, and made it again: it was emptied, or started again without
-    /// its data. What this worker holds may be stored nowhere.
-    pub forgotten: bool,
+    /// The queues whose storage had lost the lease, and made it again: it was emptied, or started again without
+    /// its data. What this worker holds of them may be stored nowhere.
+    pub forgotten: Vec<QueueName>,
+    /// The queues whose lease could not be prolonged now, because the storage that has them is away while that of
+    /// others is not. Nothing else here speaks of them.
+    pub unanswered: Vec<QueueName>,
+    /// How long the other queues' storage took to answer, where some did not: they were waited for, and that is no
+    /// absence of the others'.
+    pub took: Option<Duration>,
 }
 
 impl Renewal {

@@ -49,8 +49,9 @@ impl Hooks for Forgetful {
     async fn renew(&self, worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<Renewal, BrokerError> {
         let mut renewal = self.memory.renew(worker, queues, lease).await?;
         renewal.deaths = self.hints.load(Ordering::SeqCst);
-        renewal.forgotten = self.loses.swap(false, Ordering::SeqCst);
-        self.calls.send(if renewal.forgotten { Call::Forgotten } else { Call::Renewed }).unwrap();
+        let loses = self.loses.swap(false, Ordering::SeqCst);
+        renewal.forgotten = if loses { queues.to_vec() } else { Vec::new() };
+        self.calls.send(if loses { Call::Forgotten } else { Call::Renewed }).unwrap();
         Ok(renewal)
     }
 

@@ -11,15 +11,16 @@ use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
 
 use crate::builder::RedisBrokerBuilder;
-use crate::connection::{Connections, Quiet};
+use crate::cluster::{Cluster, Reach, Seeds};
+use crate::connection::Quiet;
 use crate::consumer::Consumers;
 use crate::durable::Durable;
-use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::lease::Leases;
+use crate::link::{Link, Servers};
 use crate::queue::{Queue, Queues};
 use crate::script::Retention;
-use crate::{batcher, durable, enqueue, settle};
+use crate::{announce, batcher, durable, enqueue, settle};
 
 /// A broker that keeps its messages in Redis. Clones share their connections.
 ///
@@ -37,9 +38,9 @@ use crate::{batcher, durable, enqueue, settle};
 pub struct RedisBroker(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) endpoint: Arc<Endpoint>,
+    servers: Arc<Servers>,
     /// For everything but waiting reads and renewals.
-    pub(crate) commands: Connections,
+    pub(crate) commands: Link,
     pub(crate) queues: Queues,
     /// For what has to be more than stored.
     pub(crate) durable: Durable,
@@ -53,7 +54,9 @@ impl RedisBroker {
     /// Connects to the server at `url`, with every setting at its default.
     ///
     /// The forms of a URL: `redis://host`, `redis://user:password@host:6379/0`, the same with
-    /// `rediss://` for TLS (feature `tls`), and `redis+unix:///path/to/socket?db=0&user=u&pass=p`.
+    /// `rediss://` for TLS (feature `tls`), and `redis+unix:///path/to/socket?db=0&user=u&pass=p`. A cluster's names
+    /// some of its members, any of which leads to all: `redis+cluster://user:password@n1:7000,n2:7001`, the same with
+    /// `rediss+cluster://`.
     ///
     /// `redis+sentinel://user:password@s1:26379,s2:26379,s3:26379/mymaster/0` finds the primary that these Sentinels
     /// call `mymaster`. List all of them. The port is 26379 and the database 0 unless the URL says otherwise. User and
@@ -82,22 +85,38 @@ impl RedisBroker {
     }
 
     pub(crate) fn new(settings: RedisBrokerBuilder) -> Self {
-        let endpoint = Arc::new(settings.endpoint);
+        let queues = Queues::new(&settings.namespace);
+        let servers = Arc::new(match settings.seeds {
+            Some(all) => {
+                let seeds = Seeds { first: settings.endpoint, all };
+                Servers::Cluster(Cluster::new(seeds, settings.addresses, queues.slot()))
+            }
+            None => Servers::One(Arc::new(settings.endpoint)),
+        });
         Self(Arc::new(Inner {
-            commands: Connections::new(Arc::clone(&endpoint), Quiet::Ask),
-            queues: Queues::new(&settings.namespace),
-            consumers: Consumers::new(Arc::clone(&endpoint), settings.weighted),
-            leases: Leases::new(Arc::clone(&endpoint)),
-            durable: Durable::new(Arc::clone(&endpoint), settings.durability),
+            commands: servers.link(Quiet::Ask, Reach::All),
+            queues,
+            consumers: Consumers::new(Arc::clone(&servers), settings.weighted),
+            leases: Leases::new(Arc::clone(&servers)),
+            durable: Durable::new(&servers, settings.durability),
             max_message_bytes: settings.max_message_bytes,
             retention: settings.retention,
-            endpoint,
+            servers,
         }))
     }
 
     /// Stores messages in requests of their own.
-    pub(crate) async fn store(&self, queue: &Queue, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        enqueue::enqueue(&self.0.commands, queue, self.0.queues.namespace(), messages).await
+    pub(crate) async fn store(&self, queue: &Arc<Queue>, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
+        // In a cluster the set of queues has a slot of its own.
+        let (with_them, apart) = match self.0.commands {
+            Link::One(_) => (queue.first_announcement(self.0.queues.namespace()), None),
+            Link::Cluster(..) => (None, announce::where_apart(self, queue)),
+        };
+        let answers = enqueue::enqueue(self.0.commands.to(queue), queue, with_them, messages).await;
+        if let Some(apart) = apart {
+            announce::listed(apart).await;
+        }
+        answers
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -108,7 +127,7 @@ impl RedisBroker {
 impl fmt::Debug for RedisBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBroker")
-            .field("endpoint", &self.0.endpoint)
+            .field("servers", &self.0.servers)
             .field("namespace", &self.0.queues.namespace())
             .finish_non_exhaustive()
     }
@@ -144,17 +163,17 @@ impl Broker for RedisBroker {
 
     async fn claim(&self, consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError> {
         let consumer = self.0.consumers.get(consumer, &self.0.queues);
-        Ok(consumer.claim(&self.0.commands, max, wait).await?)
+        Ok(consumer.claim(self.0.commands.to(consumer.queue()), max, wait).await?)
     }
 
     async fn recover(&self, consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError> {
         let consumer = self.0.consumers.get(consumer, &self.0.queues);
-        Ok(consumer.recover(&self.0.commands, max, grace).await?)
+        Ok(consumer.recover(self.0.commands.to(consumer.queue()), max, grace).await?)
     }
 
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
         let consumer = self.0.consumers.get(consumer, &self.0.queues);
-        Ok(consumer.unpark(&self.0.commands, abilities, max).await?)
+        Ok(consumer.unpark(self.0.commands.to(consumer.queue()), abilities, max).await?)
     }
 
     async fn settle(
@@ -163,8 +182,8 @@ impl Broker for RedisBroker {
         settlements: &[(Receipt, Settlement)],
     ) -> Vec<Result<Settled, BrokerError>> {
         let queue = self.0.queues.get(&consumer.queue);
-        let answers =
-            settle::settle(&self.0.commands, &queue, consumer.worker.as_str(), self.0.retention, settlements).await;
+        let commands = self.0.commands.to(&queue);
+        let answers = settle::settle(commands, &queue, consumer.worker.as_str(), self.0.retention, settlements).await;
         self.0.consumers.settled(consumer, settlements, &answers);
         answers.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
     }
@@ -176,7 +195,7 @@ impl Broker for RedisBroker {
     }
 
     fn now(&self) -> SystemTime {
-        self.0.endpoint.clock.now()
+        self.0.servers.now()
     }
 
     fn max_message_bytes(&self) -> usize {

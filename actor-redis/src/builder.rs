@@ -7,6 +7,7 @@ use std::time::Duration;
 use actor_core::Durability;
 
 use crate::broker::RedisBroker;
+use crate::cluster::{Address, AddressMap, Seeds};
 use crate::credentials::CredentialsProvider;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind};
@@ -17,6 +18,9 @@ use crate::script::Retention;
 #[must_use = "a builder does nothing until it connects"]
 pub struct RedisBrokerBuilder {
     pub(crate) endpoint: Endpoint,
+    /// All members that the URL names, where it is that of a cluster.
+    pub(crate) seeds: Option<Vec<Address>>,
+    pub(crate) addresses: AddressMap,
     pub(crate) namespace: String,
     pub(crate) max_message_bytes: usize,
     pub(crate) retention: Retention,
@@ -26,8 +30,14 @@ pub struct RedisBrokerBuilder {
 
 impl RedisBrokerBuilder {
     pub(crate) fn new(url: &str) -> Result<Self, Error> {
+        let (endpoint, seeds) = match Seeds::parse(url).transpose()? {
+            Some(seeds) => (seeds.first, Some(seeds.all)),
+            None => (Endpoint::parse(url)?, None),
+        };
         Ok(Self {
-            endpoint: Endpoint::parse(url)?,
+            endpoint,
+            seeds,
+            addresses: AddressMap::default(),
             namespace: "actor".to_owned(),
             max_message_bytes: 1 << 20,
             // A week, so that what broke on a weekend is still there for whoever comes back.
@@ -41,6 +51,22 @@ impl RedisBrokerBuilder {
     /// the characters `A-Z a-z 0-9 _ - .` Default: `actor`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// Where the members of a cluster are from here, by the host and port that they announce: for a NAT, a tunnel or
+    /// containers. It is called often, and must not block. Default: where they say. A member that announces no host
+    /// is at the host of the member that named it.
+    ///
+    /// ```no_run
+    /// # fn example() -> Result<(), actor_redis::Error> {
+    /// let builder = actor_redis::RedisBroker::builder("redis+cluster://localhost:7000")?
+    ///     .address_map(|_host, port| ("localhost".to_owned(), port));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn address_map(mut self, map: impl Fn(&str, u16) -> (String, u16) + Send + Sync + 'static) -> Self {
+        self.addresses = AddressMap::new(map);
         self
     }
 
@@ -100,6 +126,8 @@ impl RedisBrokerBuilder {
     ///
     /// Settings are read at the first connection to each run of the server: a server that comes back with worse ones is
     /// then refused, and asked again at each attempt to connect. A change by `CONFIG SET` while it runs is not noticed.
+    /// Of a cluster, [`connect`](Self::connect) asks each primary that it can reach, and the others are asked when they
+    /// can be.
     pub fn strict(mut self) -> Self {
         self.endpoint.inspection.strict = true;
         self
@@ -171,7 +199,7 @@ impl RedisBrokerBuilder {
         Ok(self)
     }
 
-    /// Connects, and checks the server.
+    /// Connects, and checks the server, or some member of the cluster.
     ///
     /// # Errors
     ///
@@ -182,9 +210,14 @@ impl RedisBrokerBuilder {
     ///
     /// Dropping the future has no effect but on the connection that was being made.
     pub async fn connect(self) -> Result<RedisBroker, Error> {
+        let is_strict = self.endpoint.inspection.strict;
         let broker = self.connect_lazy()?;
-        broker.inner().commands.ready().await.map_err(|error| (*error).clone())?;
-        broker.inner().durable.ready().await.map_err(|error| (*error).clone())?;
+        let inner = broker.inner();
+        inner.commands.ready().await.map_err(|error| (*error).clone())?;
+        if is_strict {
+            inner.commands.each_live().await.map_err(|error| (*error).clone())?;
+        }
+        inner.durable.ready().await.map_err(|error| (*error).clone())?;
         Ok(broker)
     }
 

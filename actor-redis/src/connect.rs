@@ -34,7 +34,7 @@ pub(crate) struct Live {
     /// The server that it leads to.
     pub(crate) node: Arc<Node>,
     pub(crate) peer: Peer,
-    /// Which of all that its link made it is.
+    /// Which of all that this process made it is.
     pub(crate) number: u64,
     pub(crate) since: Instant,
     /// When the server may close it, unless it is authenticated again.

@@ -4,7 +4,10 @@
 //! connection and got no answer may have happened, and says so. Once a new connection stands, what
 //! the old one had sent can no longer happen: the server closes the old one first.
 
+mod runtimes;
+
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,11 +16,10 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::runtime;
 use tokio::time::timeout;
 
-use crate::clock::Clock;
-use crate::connect::{self, Live, Peer, pause};
+use self::runtimes::{Failure, State};
+use crate::connect::{self, Live, pause};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
-use crate::presence::Away;
 use crate::reauthenticate;
 use crate::request::{Answer, Request};
 
@@ -28,8 +30,9 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 const STILL_THERE: Duration = Duration::from_millis(500);
 /// How long a connection is kept at least to a server that is no primary.
 const STAY: Duration = Duration::from_secs(1);
-/// For how long it is remembered how often a runtime failed to connect.
-const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// How many connections this process has made.
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// What to do before a request on a connection that was quiet for a while. A NAT, a balancer or a server that
 /// lost its power may have forgotten it, without a sign: what is sent then gets no answer.
@@ -50,35 +53,6 @@ pub(crate) struct Connections {
     quiet: Quiet,
     // Locked for moments only, by every request.
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    places: Vec<Place>,
-    /// Connections that are given up. The next one that is made has the server close them.
-    formers: Vec<Peer>,
-    /// How many were made so far.
-    made: u64,
-}
-
-/// What one runtime has of a link.
-#[derive(Debug)]
-struct Place {
-    runtime: runtime::Id,
-    live: Option<Arc<Live>>,
-    failure: Option<Failure>,
-    // Held while connecting, so that only one caller of the runtime does.
-    connecting: Arc<tokio::sync::Mutex<()>>,
-    _wanted: Arc<()>,
-}
-
-/// The attempts that failed since a connection last stood.
-#[derive(Debug)]
-struct Failure {
-    attempts: u32,
-    error: Arc<Error>,
-    again_at: Instant,
-    away: Away,
 }
 
 /// What a runtime has at the moment.
@@ -111,12 +85,25 @@ impl Connections {
         self.lock().places.iter().filter_map(|place| place.live.as_ref()).for_each(|live| live.give_up());
     }
 
-    /// The server's clock.
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.endpoint.clock
+    /// Takes no further request on what is connected, and closes it here.
+    pub(crate) fn leave(&self) {
+        self.give_up();
+        drop(self.lock().given_up());
     }
 
-    /// Which connection this runtime has, of all that were made; 0 while there is none.
+    /// Whether this runtime had a connection, or tried to make one, and has none.
+    pub(crate) fn is_lost(&self) -> bool {
+        let Ok(runtime) = current_runtime() else { return false };
+        let state = self.lock();
+        let place = state.places.iter().find(|place| place.runtime == runtime);
+        place.is_some_and(|place| place.live.as_ref().is_none_or(|live| !live.is_alive()))
+    }
+
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Which connection this runtime has, of all that this process made; 0 while there is none.
     pub(crate) fn made(&self) -> u64 {
         self.own().map_or(0, |live| live.number)
     }
@@ -279,13 +266,9 @@ impl Connections {
 
     /// Makes a connection for this runtime, in place of one that may still stand.
     async fn connect(&self, runtime: runtime::Id, former: Option<&Live>) -> Result<Arc<Live>, Arc<Error>> {
-        let (number, formers) = {
-            let mut state = self.lock();
-            state.made += 1;
-            let mut formers = state.given_up();
-            formers.extend(former.map(|live| live.peer.clone()));
-            (state.made, formers)
-        };
+        let mut formers = self.lock().given_up();
+        formers.extend(former.map(|live| live.peer.clone()));
+        let number = MADE.fetch_add(1, Ordering::Relaxed) + 1;
         let live = match connect::connect(&self.endpoint, number, &formers).await {
             Ok(live) => Arc::new(live),
             Err(error) => return Err(self.fail(runtime, error)),
@@ -347,48 +330,6 @@ impl Connections {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The place of a runtime. Where it has none, those that nobody needs any more make way for it.
-    fn place(&mut self, runtime: runtime::Id, endpoint: &Arc<Endpoint>) -> &mut Place {
-        let at = self.places.iter().position(|place| place.runtime == runtime).unwrap_or_else(|| {
-            self.given_up();
-            // A runtime that lives and has no connection comes to a place of its own again.
-            self.places.retain(|place| place.live.is_some() || place.is_connecting() || place.has_just_failed());
-            self.places.push(Place {
-                runtime,
-                live: None,
-                failure: None,
-                connecting: Arc::default(),
-                _wanted: endpoint.want(),
-            });
-            self.places.len() - 1
-        });
-        &mut self.places[at]
-    }
-
-    /// The connections that are given up, whosever they were: those that broke, and those whose runtime ended.
-    fn given_up(&mut self) -> Vec<Peer> {
-        let live = self.places.iter_mut().map(|place| &mut place.live);
-        let given_up = live.filter_map(|live| live.take_if(|live| !live.is_alive()));
-        self.formers.extend(given_up.map(|live| live.peer.clone()));
-        self.formers.clone()
-    }
-
-    fn are_closed(&mut self, formers: &[Peer]) {
-        self.formers.retain(|former| !formers.contains(former));
-    }
-}
-
-impl Place {
-    fn is_connecting(&self) -> bool {
-        Arc::strong_count(&self.connecting) > 1
-    }
-
-    fn has_just_failed(&self) -> bool {
-        self.failure.as_ref().is_some_and(|failure| Instant::now() < failure.again_at + REMEMBERED)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Durable sends: what concurrent callers send is confirmed together.
 //!
 //! `WAIT` covers what its own connection wrote, and holds up whatever comes behind it there. Durable sends therefore
-//! have a connection of their own, on which each runtime has one group of messages under way at a time. What is sent
-//! meanwhile, to whichever queues, is the next group. So one wait serves all who wait, no sender waits for more than the
+//! have a connection of their own, in a cluster one to each primary, on which each runtime has one group of messages under
+//! way at a time. What is sent meanwhile, to whichever queues there, is the next group. So one wait serves all who wait, no sender waits for more than the
 //! group before its own, and nothing else waits at all.
 
 use std::collections::VecDeque;
@@ -10,19 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actor_core::broker::{Enqueue, Enqueued};
 use actor_core::{BrokerError, Durability};
-use redis::{Pipeline, Value};
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
 use crate::RedisBroker;
-use crate::confirm::{Confirmed, Need};
-use crate::connect::Live;
-use crate::connection::{ANSWER, Connections, Quiet};
-use crate::endpoint::Endpoint;
+use crate::announce;
+use crate::cluster::Reach;
+use crate::confirm::Need;
+use crate::connection::{Connections, Quiet};
 use crate::enqueue::{CHUNK_MESSAGES, Part};
 use crate::error::{Error, Kind, RequestError};
+use crate::exchange::Confirming;
+use crate::link::{Link, Servers};
 use crate::queue::Queue;
-use crate::request::{Answer, REQUEST_BYTES, Request, fitting};
+use crate::request::{REQUEST_BYTES, Request, fitting};
 
 type Stored = Result<Enqueued, BrokerError>;
 
@@ -31,16 +32,28 @@ type Stored = Result<Enqueued, BrokerError>;
 pub(crate) struct Durable {
     /// That of messages which ask for none.
     level: Durability,
-    endpoint: Arc<Endpoint>,
-    connections: Connections,
-    // One for each runtime that has a group under way: few.
+    link: Link,
+    // One for each lane that has a group under way: few.
     waiting: Mutex<Vec<Waiting>>,
 }
 
-/// What waits in a runtime for the next group.
+/// The way of one runtime to one server.
+#[derive(Clone, Debug)]
+struct Lane {
+    runtime: runtime::Id,
+    connections: Arc<Connections>,
+}
+
+impl PartialEq for Lane {
+    fn eq(&self, other: &Self) -> bool {
+        self.runtime == other.runtime && Arc::ptr_eq(&self.connections, &other.connections)
+    }
+}
+
+/// What waits in a lane for the next group.
 #[derive(Debug)]
 struct Waiting {
-    runtime: runtime::Id,
+    lane: Lane,
     chunks: VecDeque<Chunk>,
 }
 
@@ -58,7 +71,13 @@ struct Chunk {
 pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, messages: Vec<Enqueue>) -> Vec<Stored> {
     let durable = &broker.inner().durable;
     let wants_sync = |message: &Enqueue| durable.need(message).is_some_and(|need| need.sync);
-    let no_sync = if messages.iter().any(wants_sync) { durable.cannot_sync().await } else { None };
+    let connections = match durable.link.connections(queue).await {
+        Ok(connections) => connections,
+        Err(error) => return messages.iter().map(|_| Err(unconnected(&error))).collect(),
+    };
+    let no_sync = if messages.iter().any(wants_sync) { cannot_sync(&connections).await } else { None };
+    // In a cluster the set of queues has a slot of its own.
+    let apart = announce::where_apart(broker, queue);
     let (mut refused, mut taken, mut needs) = (Vec::with_capacity(messages.len()), Vec::new(), Vec::new());
     for message in messages {
         let need = durable.need(&message).ok_or(RequestError::Unsupported("the message's durability"));
@@ -79,8 +98,11 @@ pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, messages: 
     while !taken.is_empty() {
         let fits = fitting(taken.iter().take(CHUNK_MESSAGES).map(|message| message.body.len()));
         let (later, needs_later) = (taken.split_off(fits), needs.split_off(fits));
-        stored.extend(send(broker, queue, taken, needs).await);
+        stored.extend(send(broker, &connections, queue, taken, needs).await);
         (taken, needs) = (later, needs_later);
+    }
+    if let Some(apart) = apart {
+        announce::listed(apart).await;
     }
     let mut stored = stored.into_iter();
     let answer = |refused: Option<RequestError>| match refused {
@@ -91,55 +113,73 @@ pub(crate) async fn enqueue(broker: &RedisBroker, queue: &Arc<Queue>, messages: 
 }
 
 /// Sends with the next group.
-async fn send(broker: &RedisBroker, queue: &Arc<Queue>, messages: Vec<Enqueue>, needs: Vec<Need>) -> Vec<Stored> {
+async fn send(
+    broker: &RedisBroker,
+    connections: &Arc<Connections>,
+    queue: &Arc<Queue>,
+    messages: Vec<Enqueue>,
+    needs: Vec<Need>,
+) -> Vec<Stored> {
     let count = messages.len();
     let Ok(runtime) = Handle::try_current() else {
-        let error = RequestError::NotConnected(Arc::new(Kind::NoRuntime.into()));
-        return (0..count).map(|_| Err(error.clone().into())).collect();
+        let error = Arc::new(Kind::NoRuntime.into());
+        return (0..count).map(|_| Err(unconnected(&error))).collect();
     };
     let (answer, answered) = oneshot::channel();
     let chunk = Chunk { queue: Arc::clone(queue), messages, needs, answer };
-    if broker.inner().durable.put(runtime.id(), chunk) {
-        runtime.spawn(send_groups(Duty { broker: broker.clone(), runtime: Some(runtime.id()) }));
+    let lane = Lane { runtime: runtime.id(), connections: Arc::clone(connections) };
+    if broker.inner().durable.put(&lane, chunk) {
+        runtime.spawn(send_groups(Duty { broker: broker.clone(), lane: Some(lane) }));
     }
     answered.await.unwrap_or_else(|_| (0..count).map(|_| Err(ended())).collect())
+}
+
+fn unconnected(error: &Arc<Error>) -> BrokerError {
+    RequestError::NotConnected(Arc::clone(error)).into()
 }
 
 fn ended() -> BrokerError {
     BrokerError::unknown("the runtime that was sending it ended: it may or may not have been stored")
 }
 
+/// Why the server cannot say what is on its disk; also where it cannot be reached.
+async fn cannot_sync(connections: &Connections) -> Option<Arc<Error>> {
+    match connections.live().await {
+        Ok(live) => live.cannot_sync().map(Arc::new),
+        Err(error) => Some(error),
+    }
+}
+
 /// Sends one group after another, until nobody waits.
 async fn send_groups(mut duty: Duty) {
-    while let Some(runtime) = duty.runtime {
+    while let Some(lane) = &duty.lane {
         // Lets everyone send who is ready to.
         tokio::task::yield_now().await;
         let inner = duty.broker.inner();
-        match inner.durable.take(runtime) {
-            Some(group) => inner.durable.store(inner.queues.namespace(), group).await,
-            None => duty.runtime = None,
+        match inner.durable.take(lane) {
+            Some(group) => inner.durable.store(inner.queues.namespace(), &lane.connections, group).await,
+            None => duty.lane = None,
         }
     }
 }
 
-/// The duty to send what waits in a runtime. Where the runtime ends before, what waits is answered all the same.
+/// The duty to send what waits in a lane. Where its runtime ends before, what waits is answered all the same.
 struct Duty {
     broker: RedisBroker,
-    runtime: Option<runtime::Id>,
+    lane: Option<Lane>,
 }
 
 impl Drop for Duty {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime {
-            drop(self.broker.inner().durable.abandon(runtime));
+        if let Some(lane) = &self.lane {
+            drop(self.broker.inner().durable.abandon(lane));
         }
     }
 }
 
 impl Durable {
-    pub(crate) fn new(endpoint: Arc<Endpoint>, level: Durability) -> Self {
-        let connections = Connections::new(Arc::clone(&endpoint), Quiet::Ask);
-        Self { level, endpoint, connections, waiting: Mutex::default() }
+    pub(crate) fn new(servers: &Servers, level: Durability) -> Self {
+        Self { level, link: servers.link(Quiet::Ask, Reach::All), waiting: Mutex::default() }
     }
 
     /// Whether a message has to be more than stored.
@@ -147,40 +187,39 @@ impl Durable {
         self.need(message) != Some(Need::default())
     }
 
-    /// Connects, where every message will need it, and checks that the server can do what they ask for.
+    /// Connects, where every message will need it, and checks that each server can do what they ask for.
     pub(crate) async fn ready(&self) -> Result<(), Arc<Error>> {
-        match Need::of(self.level) {
-            Some(need) if need == Need::default() => Ok(()),
-            Some(need) if need.sync => self.cannot_sync().await.map_or(Ok(()), Err),
-            _ => self.connections.ready().await,
+        let need = Need::of(self.level).unwrap_or_default();
+        if need == Need::default() {
+            return Ok(());
         }
+        let lives = self.link.each_live().await?;
+        let unfit = lives.iter().find_map(|live| live.cannot_sync().filter(|_| need.sync));
+        unfit.map_or(Ok(()), |error| Err(Arc::new(error)))
     }
 
     fn need(&self, message: &Enqueue) -> Option<Need> {
         Need::of(message.durability.unwrap_or(self.level))
     }
 
-    /// Why the server cannot say what is on its disk; also where it cannot be reached.
-    async fn cannot_sync(&self) -> Option<Arc<Error>> {
-        match self.connections.live().await {
-            Ok(live) => live.cannot_sync().map(Arc::new),
-            Err(error) => Some(error),
-        }
-    }
-
     /// Stores a group, and answers its callers. One that was dropped has no use for its answer.
-    async fn store(&self, namespace: &str, group: Vec<Chunk>) {
+    async fn store(&self, namespace: &str, connections: &Connections, group: Vec<Chunk>) {
         let is_delayed = group.iter().flat_map(|chunk| &chunk.messages).any(|message| !message.delay.is_zero());
         let mut request = Request::new(if is_delayed { "schedule" } else { "enqueue" });
         let parts: Vec<_> = group
             .iter()
             .map(|chunk| {
-                Part::put(&mut request, &chunk.queue, chunk.queue.first_announcement(namespace), &chunk.messages)
+                let announcement = match self.link {
+                    Link::One(_) => chunk.queue.first_announcement(namespace),
+                    Link::Cluster(..) => None,
+                };
+                Part::put(&mut request, &chunk.queue, announcement, &chunk.messages)
             })
             .collect();
         let need = group.iter().flat_map(|chunk| &chunk.needs).fold(Need::default(), |all, need| all.and(*need));
-        let (mut answers, confirmed) = match self.request(&request, need).await {
-            Ok((answers, confirmed)) => (answers.into_iter(), confirmed),
+        let mut confirming = Confirming::new(need, request.len());
+        let mut answers = match self.link.exchange(connections, &request, &mut confirming).await {
+            Ok(answers) => answers.into_iter(),
             Err(error) => {
                 for Chunk { queue, messages, answer, .. } in group {
                     queue.forget_announcement();
@@ -189,80 +228,40 @@ impl Durable {
                 return;
             }
         };
-        let read = |part: Part<'_>| {
+        let mut next = 0;
+        let read = |(part, chunk): (Part<'_>, &Chunk)| -> Vec<Stored> {
             let own = answers.by_ref().take(part.len()).collect();
-            part.read(&self.connections, own)
-        };
-        let stored: Vec<_> = parts.into_iter().map(read).collect();
-        for (Chunk { needs, answer, .. }, stored) in group.into_iter().zip(stored) {
-            let judge = |(stored, need): (Result<Enqueued, RequestError>, Need)| -> Stored {
+            let first = next;
+            next += part.len();
+            let places = part.places().into_iter().map(|place| first + place);
+            let stored = part.read(self.link.to(&chunk.queue), own).into_iter().zip(places).zip(&chunk.needs);
+            let judged = stored.map(|((stored, place), need)| {
                 let stored = stored?;
-                confirmed.judge(need, &self.endpoint.address).map(|()| stored)
-            };
-            let _ = answer.send(stored.into_iter().zip(needs).map(judge).collect());
-        }
-    }
-
-    /// Sends a request, and what asks whether it is confirmed.
-    async fn request(&self, request: &Request, need: Need) -> Result<(Vec<Answer>, Confirmed), RequestError> {
-        let live = self.connections.live().await.map_err(RequestError::NotConnected)?;
-        #[cfg(feature = "failpoints")]
-        crate::failpoint::before(request, &live.connection).await;
-        let (answers, mut confirmed) = self.send(&live, request.pipeline(), need).await?;
-        let unknown = request.unknown_scripts(&answers);
-        let mut answers: Vec<_> = answers.into_iter().map(|answer| self.connections.read(answer)).collect();
-        if let Some((again, places)) = unknown {
-            match self.send(&live, &again, need).await {
-                Ok((late, covers_all)) => {
-                    confirmed = covers_all;
-                    places.into_iter().zip(late).for_each(|(at, answer)| answers[at] = self.connections.read(answer));
-                }
-                // The others were answered all the same.
-                Err(error) => places.into_iter().for_each(|at| answers[at] = Err(error.clone())),
-            }
-        }
-        #[cfg(feature = "failpoints")]
-        crate::failpoint::after(request);
-        Ok((answers, confirmed))
-    }
-
-    /// Sends commands and the questions about them, without waiting in between. Where the connection breaks after the
-    /// commands were answered, it is known that they took effect.
-    async fn send(
-        &self,
-        live: &Live,
-        commands: &Pipeline,
-        need: Need,
-    ) -> Result<(Vec<Value>, Confirmed), RequestError> {
-        let questions = need.questions();
-        let confirm = async {
-            if questions.is_empty() {
-                return Ok(Ok(Vec::new()));
-            }
-            Ok(self.connections.send(live, &questions, ANSWER + need.limit()).await)
+                confirming.judge(place, *need).map(|()| stored)
+            });
+            judged.collect()
         };
-        // The first poll of each hands it to the connection, so that they stand there in this order.
-        let (answers, confirmed) = tokio::try_join!(biased; self.connections.send(live, commands, ANSWER), confirm)?;
-        let read = |answers: Vec<Value>| answers.into_iter().map(|answer| self.connections.read(answer)).collect();
-        Ok((answers, Confirmed::new(need, confirmed.map(read))))
+        let stored: Vec<_> = parts.into_iter().zip(&group).map(read).collect();
+        for (Chunk { answer, .. }, stored) in group.into_iter().zip(stored) {
+            let _ = answer.send(stored);
+        }
     }
 
-    /// Puts in a chunk, and says whether it is the first of its runtime.
-    fn put(&self, runtime: runtime::Id, chunk: Chunk) -> bool {
+    /// Puts in a chunk, and says whether it is the first of its lane.
+    fn put(&self, lane: &Lane, chunk: Chunk) -> bool {
         let mut all = self.lock();
-        if let Some(waiting) = all.iter_mut().find(|waiting| waiting.runtime == runtime) {
+        if let Some(waiting) = all.iter_mut().find(|waiting| waiting.lane == *lane) {
             waiting.chunks.push_back(chunk);
             return false;
         }
-        all.push(Waiting { runtime, chunks: VecDeque::from([chunk]) });
+        all.push(Waiting { lane: lane.clone(), chunks: VecDeque::from([chunk]) });
         true
     }
 
-    /// The next group of a runtime, of the size of one request. Where nobody waits, the runtime has no group under way
-    /// any more.
-    fn take(&self, runtime: runtime::Id) -> Option<Vec<Chunk>> {
+    /// The next group of a lane, of the size of one request. Where nobody waits, the lane has no group under way any more.
+    fn take(&self, lane: &Lane) -> Option<Vec<Chunk>> {
         let mut all = self.lock();
-        let at = all.iter().position(|waiting| waiting.runtime == runtime)?;
+        let at = all.iter().position(|waiting| waiting.lane == *lane)?;
         let chunks = &mut all[at].chunks;
         if chunks.is_empty() {
             all.swap_remove(at);
@@ -278,10 +277,10 @@ impl Durable {
         Some(chunks.drain(..fits).collect())
     }
 
-    /// Takes all that waits in a runtime which ended.
-    fn abandon(&self, runtime: runtime::Id) -> Option<Waiting> {
+    /// Takes all that waits in a lane whose runtime ended.
+    fn abandon(&self, lane: &Lane) -> Option<Waiting> {
         let mut all = self.lock();
-        let at = all.iter().position(|waiting| waiting.runtime == runtime)?;
+        let at = all.iter().position(|waiting| waiting.lane == *lane)?;
         Some(all.swap_remove(at))
     }
 

@@ -1,4 +1,6 @@
-//! Where Redis is, read from a URL, and what every connection to it shares.
+//! Where Redis is, and what every connection to it shares.
+
+pub(crate) mod url;
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +9,12 @@ use std::time::{Duration, Instant};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 #[cfg(feature = "tls")]
 use redis::{ClientTlsConfig, TlsCertificates};
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, Value};
+use redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisError, Value};
 
 #[cfg(feature = "tls")]
 use crate::client_certificate;
 use crate::clock::Clock;
+use crate::cluster::Address;
 use crate::credentials::CredentialsProvider;
 use crate::error::{Error, Kind};
 use crate::node::Node;
@@ -78,7 +81,7 @@ impl Endpoint {
             let (address, database) = (sentinels.address(), sentinels.database());
             return Ok(Self::of(Source::Sentinels(sentinels), address, database));
         }
-        let info = prepared(read(url)?);
+        let info = prepared(url::read(url)?);
         let database = info.redis_settings().db();
         let node = Node::new(info)?;
         let address = Arc::clone(&node.address);
@@ -99,6 +102,48 @@ impl Endpoint {
             wanted: Arc::default(),
             database,
         }
+    }
+
+    /// A member of a cluster that is reached as this one is: with the same user, password, provider and TLS. What is
+    /// asked of its settings is the same.
+    pub(crate) fn beside(&self, member: &Address) -> Result<Self, Error> {
+        let Address { host, port } = member.clone();
+        let info = self.source.server();
+        let addr = match info.addr() {
+            ConnectionAddr::TcpTls { tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: tls_params.clone() }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        let node = Node::new(info.clone().set_addr(addr))?;
+        let address = Arc::clone(&node.address);
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            certificates: self.certificates.clone(),
+            provider: self.provider.as_ref().map(Provider::beside),
+            warned: Warned::of_a_member(),
+            inspection: self.inspection.beside(),
+            ..Self::of(Source::Server(Arc::new(node)), address, self.database)
+        })
+    }
+
+    /// Its host and port; `None` where it is a socket, or what Sentinels name.
+    pub(crate) fn host(&self) -> Option<Address> {
+        let Source::Server(node) = &self.source else { return None };
+        match node.info().addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some(Address::new(host, *port))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.source.server().addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    pub(crate) fn database(&self) -> i64 {
+        self.database
     }
 
     /// Counts one more connection, until what it returns is dropped.
@@ -228,151 +273,14 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-// What is wrong is said without the text that is wrong: a part of it may be a password.
-pub(crate) fn read(url: &str) -> Result<ConnectionInfo, Error> {
-    let forms = "redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
-                 redis+sentinel://host[:port],host[:port]/name-of-the-primary, or redis+unix:///path/to/socket";
-    let wrong = |what: String| Err(Kind::Url(what).into());
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return wrong(format!("the redis URL has no scheme: write {forms}"));
-    };
-    match scheme {
-        "redis" | "valkey" | "redis+unix" | "valkey+unix" | "unix" => {}
-        "rediss" | "valkeys" if cfg!(feature = "tls") => {}
-        "rediss" | "valkeys" => {
-            return wrong(format!("{scheme}:// needs TLS: enable the feature `tls` of actor-redis"));
-        }
-        _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
-            return wrong(format!("{scheme}:// is not a redis URL: write {forms}"));
-        }
-        _ => return wrong(format!("the redis URL cannot be read: write {forms}")),
-    }
-    if let Some((cut, code)) = cut_in_a_password(scheme, rest) {
-        return wrong(format!(
-            "the redis URL has a `{cut}` before its `@`: in a password, write `{cut}` as `{code}`, and {OTHERS}"
-        ));
-    }
-    if redis::parse_redis_url(url).is_none() || is_cut_in_a_parameter(scheme, rest) {
-        return wrong(format!("the redis URL cannot be read: write {forms}; in a password, write {OTHERS}"));
-    }
-    let info = url.into_connection_info().map_err(|error| Kind::unreadable(&error))?;
-    match info.addr() {
-        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if host.is_empty() => {
-            wrong(format!("the redis URL has no host: write {forms}"))
-        }
-        ConnectionAddr::TcpTls { insecure: true, .. } => wrong(
-            "a redis URL with #insecure is not taken: trust the server's own authority with `root_certificate`"
-                .to_owned(),
-        ),
-        _ => Ok(info),
-    }
-}
-
-/// What a password may hold only as a code.
-pub(crate) const OTHERS: &str = "@ : / ? # and % as %40 %3A %2F %3F %23 and %25";
-
-/// What ends the host, where that may be a part of a password, since an `@` comes later; and how to write it.
-pub(crate) fn cut_in_a_password(scheme: &str, rest: &str) -> Option<(char, &'static str)> {
-    let (at, cut) = rest.char_indices().find(|(_, c)| "/?#".contains(*c))?;
-    let code = match cut {
-        '/' => "%2F",
-        '?' => "%3F",
-        _ => "%23",
-    };
-    (!scheme.ends_with("unix") && rest[at..].contains('@')).then_some((cut, code))
-}
-
-/// Whether what is read as a socket's path may hold a password, which stands behind a `?`.
-fn is_cut_in_a_parameter(scheme: &str, rest: &str) -> bool {
-    let path = rest.split(['?', '#']).next().unwrap_or_default();
-    scheme.ends_with("unix") && (path.contains("pass=") || path.contains("user="))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refusal(url: &str) -> String {
-        match Endpoint::parse(url) {
-            Ok(endpoint) => panic!("{url} was taken: {endpoint:?}"),
-            Err(error) => {
-                assert!(error.is_invalid());
-                format!("{error} {error:?}")
-            }
-        }
-    }
-
-    #[test]
-    fn every_form_of_url_is_read() -> Result<(), Error> {
-        for (url, address) in [
-            ("redis://localhost", "localhost:6379"),
-            ("redis://10.0.0.1:6380/3", "10.0.0.1:6380"),
-            ("redis://:secret@[::1]:6380", "::1:6380"),
-            ("redis://ada:s%40cret@redis.internal/1", "redis.internal:6379"),
-            ("redis+unix:///run/redis.sock?db=2", "/run/redis.sock"),
-            ("unix:///run/redis.sock", "/run/redis.sock"),
-            ("unix:///run/a@b/redis.sock?pass=hun@ter/2", "/run/a@b/redis.sock"),
-            // The last one divides, and the host is whole.
-            ("redis://ada:hun@ter@2@host/1", "host:6379"),
-            ("redis://:hun:ter2@host", "host:6379"),
-        ] {
-            assert_eq!(&*Endpoint::parse(url)?.address, address);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_wrong_url_is_refused_without_showing_its_password() {
-        for url in [
-            "localhost:6379",
-            "",
-            "http://:hunter2@localhost",
-            "redis://:hunter2@",
-            "redis://:hunter2@host:notaport",
-            "redis://:hun/ter2@host",
-            "redis://:hunter2@host/notadatabase",
-            "redis://:hunter2@host/?protocol=hunter2",
-            "hunter2@host://x",
-            "redis://:hunter2@0.0.0.0",
-        ] {
-            let shown = refusal(url);
-            assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{shown}");
-        }
-    }
-
-    #[test]
-    fn a_password_that_is_not_encoded_is_never_taken_for_a_host() {
-        let scheme = if cfg!(feature = "tls") { "rediss" } else { "redis" };
-        let cut_of = |secret: &str| if secret.contains('/') { 0 } else { usize::from(secret.contains('#')) + 1 };
-        for before in ["", "ada", "12", "ada.example.com", "a@b"] {
-            for secret in
-                ["12/hunter2", "hunter2/", "6379?hunter2", "6379#hunter2", "12/hun@ter2", "hunter2@12/x", "/hunter2"]
-            {
-                for after in ["host", "host:6380", "host/1", "10.0.0.1/1?protocol=resp3", "[::1]"] {
-                    for scheme in ["redis", "valkey", scheme] {
-                        let shown = refusal(&format!("{scheme}://{before}:{secret}@{after}"));
-                        let (cut, code) = [('/', "%2F"), ('?', "%3F"), ('#', "%23")][cut_of(secret)];
-                        assert!(shown.contains(&format!("write `{cut}` as `{code}`, and @ : / ?")), "{shown}");
-                        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
-                    }
-                }
-            }
-        }
-        for cut in ["redis+unix:///run/s&pass=hunter2", "unix:///run/s/pass=hunter2", "unix:///run/s;user=hunter2"] {
-            assert!(!refusal(cut).contains("hunter2"), "{cut}");
-        }
-    }
 
     #[test]
     fn what_is_shown_of_a_server_has_no_password() -> Result<(), Error> {
         let shown = format!("{:?}", Endpoint::parse("redis://ada:hunter2@host/3")?);
         assert!(shown.contains("host:6379") && !shown.contains("hunter2"), "{shown}");
         Ok(())
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[test]
-    fn tls_without_its_feature_says_what_to_enable() {
-        assert!(refusal("rediss://host").contains("feature `tls`"));
     }
 }

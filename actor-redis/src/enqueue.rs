@@ -5,9 +5,10 @@ use actor_core::broker::{Enqueue, Enqueued};
 use actor_core::failpoint::pass;
 use redis::{Cmd, Value};
 
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::error::RequestError;
 use crate::keys::{Level, MESSAGE};
+use crate::link::Route;
 use crate::queue::Queue;
 use crate::request::{Answer, Request, fitting};
 use crate::script;
@@ -19,11 +20,12 @@ const CALL_MESSAGES: usize = 100;
 
 pub(crate) type Answers = Vec<Result<Enqueued, RequestError>>;
 
-/// Stores messages. The answers stand in their order; none is sent twice.
+/// Stores messages. The answers stand in their order; none is sent twice. `announcement`, where there is one, has to
+/// go with them.
 pub(crate) async fn enqueue(
-    connections: &Connections,
+    connections: Route<'_>,
     queue: &Queue,
-    namespace: &str,
+    mut announcement: Option<Cmd>,
     messages: Vec<Enqueue>,
 ) -> Vec<Result<Enqueued, BrokerError>> {
     let mut answers = Answers::with_capacity(messages.len());
@@ -32,7 +34,7 @@ pub(crate) async fn enqueue(
         let sizes = rest.iter().take(CHUNK_MESSAGES).map(|message| message.body.len());
         let (chunk, after) = rest.split_at(fitting(sizes));
         rest = after;
-        match store(connections, queue, namespace, chunk).await {
+        match store(connections, queue, announcement.take(), chunk).await {
             Ok(stored) => answers.extend(stored),
             Err(error) => answers.extend(chunk.iter().map(|_| Err(error.clone()))),
         }
@@ -41,12 +43,11 @@ pub(crate) async fn enqueue(
 }
 
 async fn store(
-    connections: &Connections,
+    connections: Route<'_>,
     queue: &Queue,
-    namespace: &str,
+    announcement: Option<Cmd>,
     messages: &[Enqueue],
 ) -> Result<Answers, RequestError> {
-    let announcement = queue.first_announcement(namespace);
     if let ([message], None) = (messages, &announcement)
         && message.delay.is_zero()
     {
@@ -108,8 +109,17 @@ impl<'a> Part<'a> {
         self.len
     }
 
+    /// Where the answer to each message stands among its own.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let first = usize::from(self.is_announced);
+        let mut ready = first..;
+        let mut later = (0..).map(|at| first + self.messages.len() - self.delayed.len() + at / CALL_MESSAGES);
+        let place = |message: &Enqueue| if message.delay.is_zero() { ready.next() } else { later.next() };
+        self.messages.iter().filter_map(place).collect()
+    }
+
     /// Reads its own answers.
-    pub(crate) fn read(self, connections: &Connections, mut answers: Vec<Answer>) -> Answers {
+    pub(crate) fn read(self, connections: Route<'_>, mut answers: Vec<Answer>) -> Answers {
         let first = usize::from(self.is_announced);
         if self.is_announced && answers[0].as_ref().is_err_and(|error| !error.is_lasting_refusal()) {
             self.queue.forget_announcement();

@@ -108,6 +108,20 @@ pub(crate) enum Kind {
         "redis at {address} has settings that may lose acknowledged messages, and `strict()` refuses it: {findings}"
     )]
     Lossy { address: String, findings: String },
+    #[error("redis at {address} is no member of a cluster: write the URL as redis://, or rediss:// for TLS")]
+    NoCluster { address: String },
+    #[error(
+        "redis at {address} knows of nobody who serves a slot, or answered what this version does not understand (to \
+         CLUSTER SHARDS or SLOTS)"
+    )]
+    StrangeCluster { address: String },
+    #[error("no member of the cluster of {address} answered in time: check that they run, and that the URL is right")]
+    NobodyAnswers { address: String },
+    #[error(
+        "no member of the cluster of {address} serves hash slot {slot}, where this queue is: its primary is away, or the \
+         slot was never assigned (CLUSTER NODES shows it)"
+    )]
+    Unserved { address: String, slot: u16 },
     #[error(
         "redis at {address} is full (`maxclients`), and this process needs {wanted} so far: raise `maxclients`, and the \
          server's limit of open files, above the sum over all processes (docs/redis-keys.md, Connections)"
@@ -151,8 +165,8 @@ impl Error {
 
     /// Whether the same call may succeed later, unchanged: the server could not be reached, did not answer as
     /// Redis does, is full, closed the connection at once, or is busy with a script; the Sentinels led to no
-    /// primary; this process may start no thread or open no file; or the credentials provider failed, or gave what the
-    /// server refuses.
+    /// primary, or no member of a cluster serves what was asked for; this process may start no thread or open no file;
+    /// or the credentials provider failed, or gave what the server refuses.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         if let Kind::Unfound(unfound) = &*self.0 {
@@ -171,6 +185,9 @@ impl Error {
                 | Kind::Outdated { .. }
                 | Kind::Provider { .. }
                 | Kind::ProviderSilent { .. }
+                | Kind::StrangeCluster { .. }
+                | Kind::NobodyAnswers { .. }
+                | Kind::Unserved { .. }
         )
     }
 
@@ -188,10 +205,14 @@ impl Error {
         }
     }
 
-    /// Whether the server is too old, also for the broker's durability, or a Sentinel.
+    /// Whether the server is too old, also for the broker's durability, a Sentinel, or no member of a cluster where the
+    /// URL says so.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(*self.0, Kind::TooOld { .. } | Kind::CannotSync { .. } | Kind::Sentinel { .. })
+        matches!(
+            *self.0,
+            Kind::TooOld { .. } | Kind::CannotSync { .. } | Kind::Sentinel { .. } | Kind::NoCluster { .. }
+        )
     }
 
     /// Whether [`strict`](crate::RedisBrokerBuilder::strict) refused the server, because acknowledged messages may be

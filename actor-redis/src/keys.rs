@@ -98,7 +98,8 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(namespace: &str, queue: &QueueName) -> Self {
-        let key = |name: &str| format!("{{{namespace}:{queue}}}:{name}");
+        let tag = tag(namespace, queue);
+        let key = |name: &str| format!("{{{tag}}}:{name}");
         Self {
             ready: Level::ALL.map(|level| key(&format!("ready:{}", level.name()))),
             scheduled: key("scheduled"),
@@ -121,6 +122,11 @@ impl Keys {
     pub(crate) fn level(&self, key: &[u8]) -> Option<Level> {
         Level::ALL.into_iter().find(|level| self.ready(*level).as_bytes() == key)
     }
+}
+
+/// What all keys of a queue have in braces. It alone decides which slot of a cluster they are in.
+pub(crate) fn tag(namespace: &str, queue: &QueueName) -> String {
+    format!("{namespace}:{queue}")
 }
 
 /// The set of a namespace's queues. It has a slot of its own.

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use actor_core::QueueName;
 use actor_core::delivery::{Renewal, WorkerId};
 
-use crate::connection::{ANSWER, Connections, Quiet};
-use crate::endpoint::Endpoint;
+use crate::cluster::Reach;
+use crate::connection::{ANSWER, Quiet};
 use crate::error::RequestError;
-use crate::queue::Queues;
+use crate::link::{Link, Servers};
+use crate::queue::{Queue, Queues};
 use crate::request::Request;
 use crate::script::{self, Call};
+use crate::spread::Spread;
 
 /// The shortest time that a renewal waits for its answer.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
@@ -22,24 +24,24 @@ const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
 /// be lost.
 const ANNOUNCED_EVERY: u32 = 16;
 
-/// The leases of this process's workers, each with a connection of its own: a renewal comes from the
+/// The leases of this process's workers, each with a connection of its own to each server: a renewal comes from the
 /// heartbeat's thread and runtime, and must wait for nothing else.
 #[derive(Debug)]
 pub(crate) struct Leases {
-    endpoint: Arc<Endpoint>,
+    servers: Arc<Servers>,
     connections: Mutex<HashMap<WorkerId, Arc<LeaseConnection>>>,
 }
 
 /// What one worker's lease needs.
 #[derive(Debug)]
 struct LeaseConnection {
-    connections: Connections,
+    link: Link,
     renewals: AtomicU32,
 }
 
 impl Leases {
-    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, connections: Mutex::default() }
+    pub(crate) fn new(servers: Arc<Servers>) -> Self {
+        Self { servers, connections: Mutex::default() }
     }
 
     /// Begins a lease, and makes what the queues still lack.
@@ -50,32 +52,31 @@ impl Leases {
         names: &[QueueName],
         lease: Duration,
     ) -> Result<(), RequestError> {
-        self.endpoint.clock.keeps(lease);
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
-        let lease_connection = self.connection(worker);
-        let connections = &lease_connection.connections;
-        let mut request = Request::new("register");
-        for queue in &queues {
+        queues.iter().for_each(|queue| self.servers.clock(queue).keeps(lease));
+        let link = &self.connection(worker).link;
+        let write = |queue: &Queue, request: &mut Request| {
             request.call(script::open(&queue.keys));
             request.call(script::register(&queue.keys, worker.as_str(), lease));
-        }
-        // Last, since a user may be forbidden this key: then the queue is only not listed.
-        for queue in &queues {
-            request.command(queue.announcement(known.namespace()));
-        }
+        };
+        let spread = Spread { name: "register", queues: &queues, write, announce: Some(known), within: ANSWER };
         let asked = Instant::now();
-        let mut answers = connections.request(&request, ANSWER).await?.into_iter();
-        for queue in &queues {
+        for (queue, answers) in queues.iter().zip(spread.ask(link).await.answers) {
+            let mut answers = answers?.into_iter();
             answers.next().transpose()?;
             let registered = answers.next().transpose()?.as_ref().and_then(script::registered);
-            let (paused, now_us) = registered.ok_or_else(|| connections.strange("to register"))?;
+            let (paused, now_us) = registered.ok_or_else(|| link.to(queue).strange("to register"))?;
             queue.set_paused(paused);
-            self.endpoint.clock.measure(asked, now_us);
+            self.servers.clock(queue).measure(asked, now_us);
         }
         Ok(())
     }
 
-    /// Prolongs a lease.
+    /// Prolongs a lease. Of a cluster each primary prolongs that of its queues.
+    ///
+    /// # Errors
+    ///
+    /// No queue's lease was prolonged, or one was refused for a reason that stays.
     pub(crate) async fn renew(
         &self,
         worker: &WorkerId,
@@ -85,34 +86,44 @@ impl Leases {
     ) -> Result<Renewal, RequestError> {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let lease_connection = self.connection(worker);
-        let connections = &lease_connection.connections;
-        let mut request = Request::with_capacity("renew", queues.len());
-        for queue in &queues {
+        let link = &lease_connection.link;
+        let write = |queue: &Queue, request: &mut Request| {
             request.call(script::renew(&queue.keys, worker.as_str(), lease));
-        }
-        if (lease_connection.renewals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ANNOUNCED_EVERY) {
-            for queue in &queues {
-                request.command(queue.announcement(known.namespace()));
-            }
-        }
-        if request.is_empty() {
-            return Ok(Renewal::held());
-        }
-        // Short, so that a connection that hangs is replaced while the lease still stands.
-        let within = (lease / 3).clamp(SHORTEST_ANSWER, ANSWER);
+        };
+        let renewals = lease_connection.renewals.fetch_add(1, Ordering::Relaxed) + 1;
+        let announce = renewals.is_multiple_of(ANNOUNCED_EVERY).then_some(known);
+        // Short, so that a connection that hangs is replaced while the lease still stands; where other servers wait for
+        // it, so short that the worker knows of the others' answers before the next renewal.
+        let share = if matches!(*self.servers, Servers::One(_)) { 3 } else { 6 };
+        let within = (lease / share).clamp(SHORTEST_ANSWER, ANSWER);
         let asked = Instant::now();
-        let answers = connections.request(&request, within).await?;
-        let mut all = Renewal::held();
-        for (queue, answer) in queues.iter().zip(answers) {
-            let renewed = script::renewed(&answer?).ok_or_else(|| connections.strange("to renew"))?;
+        let answered = Spread { name: "renew", queues: &queues, write, announce, within }.ask(link).await;
+        let (mut all, mut failure) = (Renewal::held(), None);
+        for (queue, answers) in queues.iter().zip(answered.answers) {
+            let answer = answers.and_then(|mut answers| answers.pop().transpose());
+            let renewed = match answer.map(|answer| answer.as_ref().and_then(script::renewed)) {
+                Ok(renewed) => renewed.ok_or_else(|| link.to(queue).strange("to renew"))?,
+                // Another server is away, which is no reason to do without this one.
+                Err(error) if matches!(*self.servers, Servers::Cluster(_)) && !error.is_lasting_refusal() => {
+                    all.unanswered.push(queue.name.clone());
+                    all.took = answered.at.map(|at| at.duration_since(asked));
+                    failure = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             queue.set_paused(renewed.paused);
             all.held &= renewed.held;
-            all.forgotten |= renewed.forgotten;
+            all.forgotten.extend(renewed.forgotten.then(|| queue.name.clone()));
             all.deaths |= renewed.deaths;
             all.parked.extend(renewed.parked.then(|| queue.name.clone()));
-            self.endpoint.clock.measure(asked, renewed.now_us);
+            self.servers.clock(queue).measure(asked, renewed.now_us);
         }
-        Ok(if all.held { all } else { Renewal::lost() })
+        match failure {
+            Some(error) if all.unanswered.len() == queues.len() => Err(error),
+            _ if all.held => Ok(all),
+            _ => Ok(Renewal::lost()),
+        }
     }
 
     /// Notes that a worker has begun to stop.
@@ -122,8 +133,8 @@ impl Leases {
         known: &Queues,
         names: &[QueueName],
     ) -> Result<(), RequestError> {
-        let of_each = names.iter().map(|name| script::stopping(&known.get(name).keys, worker.as_str()));
-        call_each(&self.connection(worker).connections, "stopping", of_each).await
+        let call = |queue: &Queue| script::stopping(&queue.keys, worker.as_str());
+        call_each(&self.connection(worker).link, "stopping", known, names, call).await
     }
 
     /// Ends a lease.
@@ -135,13 +146,13 @@ impl Leases {
     ) -> Result<(), RequestError> {
         let lease_connection = self.connection(worker);
         self.lock().remove(worker);
-        let of_each = names.iter().map(|name| script::deregister(&known.get(name).keys, worker.as_str()));
-        call_each(&lease_connection.connections, "deregister", of_each).await
+        let call = |queue: &Queue| script::deregister(&queue.keys, worker.as_str());
+        call_each(&lease_connection.link, "deregister", known, names, call).await
     }
 
     fn connection(&self, worker: &WorkerId) -> Arc<LeaseConnection> {
-        let connections = || Connections::new(Arc::clone(&self.endpoint), Quiet::Trust);
-        let new = || Arc::new(LeaseConnection { connections: connections(), renewals: AtomicU32::new(0) });
+        let link = || self.servers.link(Quiet::Trust, Reach::All);
+        let new = || Arc::new(LeaseConnection { link: link(), renewals: AtomicU32::new(0) });
         Arc::clone(self.lock().entry(worker.clone()).or_insert_with(new))
     }
 
@@ -151,16 +162,16 @@ impl Leases {
     }
 }
 
-/// Calls a script of each queue, in one round trip.
+/// Calls a script of each queue, in one round trip to each server.
 async fn call_each(
-    connections: &Connections,
+    link: &Link,
     name: &'static str,
-    calls: impl Iterator<Item = Call>,
+    known: &Queues,
+    names: &[QueueName],
+    call: impl Fn(&Queue) -> Call + Sync,
 ) -> Result<(), RequestError> {
-    let mut request = Request::new(name);
-    calls.for_each(|call| _ = request.call(call));
-    if request.is_empty() {
-        return Ok(());
-    }
-    connections.request(&request, ANSWER).await?.into_iter().try_for_each(|answer| answer.map(drop))
+    let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
+    let write = |queue: &Queue, request: &mut Request| _ = request.call(call(queue));
+    let answered = Spread { name, queues: &queues, write, announce: None, within: ANSWER }.ask(link).await;
+    answered.answers.into_iter().try_for_each(|answers| answers?.into_iter().try_for_each(|answer| answer.map(drop)))
 }

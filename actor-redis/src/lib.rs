@@ -32,14 +32,14 @@
 //! attempts; between them every call fails at once. What was under way when the connection broke has an
 //! error whose [`is_unknown`](actor_core::BrokerError::is_unknown) is true: it may have happened. The broker
 //! never sends such a request again on its own. A connection that was quiet for a second is asked whether it
-//! still stands before a request is sent on it, so that one which a NAT, a balancer or the server gave up
-//! meanwhile is replaced first.
+//! still stands before a request is sent on it: one that was given up elsewhere is replaced first.
 //!
-//! # Sentinel
+//! # Sentinel and Cluster
 //!
-//! With a URL as `redis+sentinel://s1:26379,s2:26379,s3:26379/mymaster`, each connection asks the Sentinels for the
-//! primary, and checks that it is one. A thread of the broker listens for promotions: connections to the former
-//! primary are then given up, and what waits on them ends at once, with an outcome that is unknown.
+//! With `redis+sentinel://s1:26379,s2:26379,s3:26379/mymaster`, each connection asks the Sentinels for the primary, and
+//! checks that it is one. A thread of the broker listens for promotions: they end what waits on the former primary.
+//! With `redis+cluster://n1:7000,n2:7001`, each queue is served by the primary of its hash slot, and a primary that is
+//! away is an outage of its queues alone. `docs/redis-keys.md` says what both mean for connections and failovers.
 //!
 //! # Credentials
 //!
@@ -52,6 +52,7 @@
 //! Clones of a broker may be used in any number of tokio runtimes at once, and by code that has its own
 //! `block_on`. Each has a connection of its own, made at its first use.
 
+mod announce;
 mod audit;
 mod batcher;
 mod broker;
@@ -59,6 +60,7 @@ mod builder;
 #[cfg(feature = "tls")]
 mod client_certificate;
 mod clock;
+mod cluster;
 mod confirm;
 mod connect;
 mod connection;
@@ -69,12 +71,14 @@ mod endpoint;
 mod enqueue;
 mod entry;
 mod error;
+mod exchange;
 #[cfg(feature = "failpoints")]
 #[doc(hidden)]
 pub mod failpoint;
 mod inspect;
 mod keys;
 mod lease;
+mod link;
 mod node;
 mod place;
 mod presence;
@@ -89,6 +93,7 @@ mod script;
 mod sentinel;
 mod server;
 mod settle;
+mod spread;
 
 pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;

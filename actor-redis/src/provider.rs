@@ -20,8 +20,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Where the credentials of all connections to one server come from.
 pub(crate) struct Provider {
     provider: Arc<dyn CredentialsProvider>,
-    // Locked for moments only, by who is about to ask.
-    calls: Mutex<Vec<Call>>,
+    // Shared by the members of a cluster. Locked for moments only, by who is about to ask.
+    calls: Arc<Mutex<Vec<Call>>>,
     /// Whether it was logged that a connection could not be authenticated again, and not yet that one could.
     logged: AtomicBool,
 }
@@ -43,7 +43,12 @@ pub(crate) struct Given {
 
 impl Provider {
     pub(crate) fn new(provider: Arc<dyn CredentialsProvider>) -> Self {
-        Self { provider, calls: Mutex::default(), logged: AtomicBool::new(false) }
+        Self { provider, calls: Arc::default(), logged: AtomicBool::new(false) }
+    }
+
+    /// The same provider for another server, which may refuse what this one takes.
+    pub(crate) fn beside(&self) -> Self {
+        Self { calls: Arc::clone(&self.calls), ..Self::new(Arc::clone(&self.provider)) }
     }
 
     /// Asks for credentials, with whoever asks at this time.

@@ -10,6 +10,8 @@ use redis::Cmd;
 use tokio::sync::watch;
 
 use crate::batcher::Batcher;
+use crate::clock::Clock;
+use crate::cluster::slot;
 use crate::keys::{self, Keys};
 
 /// A queue: its keys, and whether it is paused.
@@ -17,6 +19,10 @@ use crate::keys::{self, Keys};
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
     pub(crate) keys: Keys,
+    /// The hash slot of its keys, in a cluster.
+    pub(crate) slot: u16,
+    /// The clock of whichever member of a cluster renewed its leases last.
+    pub(crate) clock: Clock,
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
     pub(crate) batcher: Batcher,
@@ -71,12 +77,26 @@ impl Queue {
 #[derive(Debug)]
 pub(crate) struct Queues {
     namespace: Box<str>,
+    /// The hash slot of the set of queues.
+    slot: u16,
+    clock: Clock,
     met: RwLock<HashMap<QueueName, Arc<Queue>>>,
 }
 
 impl Queues {
     pub(crate) fn new(namespace: &str) -> Self {
-        Self { namespace: namespace.into(), met: RwLock::default() }
+        let slot = slot::of_tag(namespace);
+        Self { namespace: namespace.into(), slot, clock: Clock::default(), met: RwLock::default() }
+    }
+
+    /// The hash slot of the set of queues, in a cluster.
+    pub(crate) fn slot(&self) -> u16 {
+        self.slot
+    }
+
+    /// A clock by which nothing is decided: the set has no times.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn namespace(&self) -> &str {
@@ -94,6 +114,8 @@ impl Queues {
             Arc::new(Queue {
                 name: name.clone(),
                 keys: Keys::new(&self.namespace, name),
+                slot: slot::of_tag(&keys::tag(&self.namespace, name)),
+                clock: Clock::default(),
                 paused: watch::Sender::new(false),
                 batcher: Batcher::default(),
                 pruned: Mutex::default(),

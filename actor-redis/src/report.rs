@@ -96,9 +96,15 @@ pub enum Risk {
 
 impl ServerReport {
     fn of(address: &Arc<str>, facts: &Facts) -> Self {
-        let mut findings = rules::judge(address, facts);
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.risk));
-        Self { findings }
+        let mut report = Self::default();
+        report.add(Self { findings: rules::judge(address, facts) });
+        report
+    }
+
+    /// Adds what was found of another server.
+    fn add(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.risk));
     }
 
     /// What was found. Nothing, where all is as it should be.
@@ -200,14 +206,16 @@ impl fmt::Display for ServerReport {
         if self.findings.is_empty() {
             return f.write_str("nothing found");
         }
-        let mut address = "";
-        for (at, finding) in self.findings.iter().enumerate() {
-            if finding.address() != address {
-                address = finding.address();
-                write!(f, "{}redis at {address}", if at == 0 { "" } else { "\n" })?;
+        let of = |address| self.findings.iter().filter(move |finding| finding.address() == address);
+        let is_first_there = |(at, finding): &(usize, &Finding)| {
+            self.findings[..*at].iter().all(|before| before.address() != finding.address())
+        };
+        for (at, first) in self.findings.iter().enumerate().filter(is_first_there) {
+            write!(f, "{}redis at {}", if at == 0 { "" } else { "\n" }, first.address())?;
+            for finding in of(first.address()) {
+                write!(f, "\n  {:<12}  {}", finding.risk, finding.what)?;
+                write!(f, "\n{INDENT}{}\n{INDENT}{}", finding.threat, finding.remedy)?;
             }
-            write!(f, "\n  {:<12}  {}", finding.risk, finding.what)?;
-            write!(f, "\n{INDENT}{}\n{INDENT}{}", finding.threat, finding.remedy)?;
         }
         Ok(())
     }
@@ -248,6 +256,33 @@ mod tests {
         assert_eq!(report.to_string(), shown);
         assert_eq!(report.findings()[0].to_string(), "it: breaks: write `a b`");
         assert_eq!(ServerReport::default().to_string(), "nothing found");
+    }
+
+    #[test]
+    fn what_was_found_of_each_member_stands_together() {
+        let of = |address: &str, risk, what: &str| Finding {
+            address: address.into(),
+            what: what.to_owned(),
+            ..finding(FindingKind::Version, risk, Remedy::Advice("upgrade".to_owned()))
+        };
+        let mut report = ServerReport::default();
+        report.add(ServerReport { findings: vec![of("one:1", Risk::Outage, "a"), of("one:1", Risk::Note, "b")] });
+        report.add(ServerReport { findings: vec![of("two:2", Risk::Loss, "c"), of("two:2", Risk::Note, "d")] });
+        let whats: String = report.findings().iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(whats, "cabd");
+        let shown = report.to_string();
+        let lines: Vec<_> = shown.lines().filter(|line| !line.starts_with(INDENT)).map(str::trim_end).collect();
+        assert_eq!(
+            lines,
+            [
+                "redis at two:2",
+                "  loss          c",
+                "  note          d",
+                "redis at one:1",
+                "  outage        a",
+                "  note          b"
+            ]
+        );
     }
 
     #[test]

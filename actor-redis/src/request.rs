@@ -2,12 +2,16 @@
 
 use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::error::RequestError;
+use crate::link::Route;
 use crate::script::Call;
 
 /// Redis's answer to one command. What is inside of an array may still be a refusal.
 pub(crate) type Answer = Result<Value, RequestError>;
+
+/// What has a member of a cluster take the next command for a slot that is being moved to it.
+const ASKING: &str = "ASKING";
 
 /// How much goes in one round trip: it must be through within the time of an answer, also on a slow network.
 pub(crate) const REQUEST_BYTES: usize = 1 << 20;
@@ -17,6 +21,8 @@ pub(crate) const REQUEST_BYTES: usize = 1 << 20;
 pub(crate) struct Request {
     pipeline: Pipeline,
     calls: Vec<Placed>,
+    /// Whether each command stands behind an `ASKING`.
+    asks: bool,
     #[cfg(feature = "failpoints")]
     name: &'static str,
 }
@@ -39,6 +45,7 @@ impl Request {
         Self {
             pipeline: Pipeline::with_capacity(commands),
             calls: Vec::new(),
+            asks: false,
             #[cfg(feature = "failpoints")]
             name,
         }
@@ -99,7 +106,13 @@ impl Request {
         }
         let commands: Vec<_> = self.pipeline.cmd_iter().collect();
         let mut again = Pipeline::with_capacity(missing.len());
+        let mut places = Vec::with_capacity(missing.len());
         for call in &missing {
+            if self.asks {
+                again.add_command(redis::cmd(ASKING));
+                places.push(call.index - 1);
+            }
+            places.push(call.index);
             // EVALSHA hash keys.. becomes EVAL source keys..
             let mut command = Cmd::new();
             command.arg("EVAL").arg(call.source);
@@ -110,34 +123,59 @@ impl Request {
             }
             again.add_command(command);
         }
-        Some((again, missing.iter().map(|call| call.index).collect()))
+        Some((again, places))
+    }
+
+    /// The commands at these places once more, each behind an `ASKING` where `asks`; and where their answers will
+    /// stand.
+    pub(crate) fn again(&self, places: &[usize], asks: bool) -> (Self, Vec<usize>) {
+        let commands: Vec<_> = self.pipeline.cmd_iter().collect();
+        #[cfg(feature = "failpoints")]
+        let name = self.name;
+        #[cfg(not(feature = "failpoints"))]
+        let name = "";
+        let mut again = Self::with_capacity(name, places.len());
+        again.asks = asks;
+        let mut answers = Vec::with_capacity(places.len());
+        for place in places {
+            if asks {
+                again.command(redis::cmd(ASKING));
+            }
+            let command = commands[*place].clone();
+            let call = self.calls.iter().find(|call| call.index == *place);
+            answers.push(match call {
+                Some(call) => again.call(Call { command, source: call.source }),
+                None => again.command(command),
+            });
+        }
+        (again, answers)
     }
 }
 
-impl Connections {
+impl Route<'_> {
     /// Sends one command, and reads its answer.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RequestError> {
+    pub(crate) async fn ask<T: FromRedisValue>(self, command: &Cmd) -> Result<T, RequestError> {
         self.parse(self.command(command, ANSWER).await?)
     }
 
     /// Sends a request of one call, and reads its answer.
-    pub(crate) async fn run<T: FromRedisValue>(&self, request: Request) -> Result<T, RequestError> {
+    pub(crate) async fn run<T: FromRedisValue>(self, request: Request) -> Result<T, RequestError> {
         let answer = self.request(&request, ANSWER).await?.pop();
         self.parse(answer.unwrap_or_else(|| Err(self.strange("to a script")))?)
     }
 
-    pub(crate) fn parse<T: FromRedisValue>(&self, answer: Value) -> Result<T, RequestError> {
+    pub(crate) fn parse<T: FromRedisValue>(self, answer: Value) -> Result<T, RequestError> {
         redis::from_redis_value(answer).map_err(|_| self.strange("to a command or a script"))
     }
 
     /// What a script answered for each of so many messages.
-    pub(crate) fn each(&self, answer: Answer, count: usize) -> impl Iterator<Item = Answer> {
+    pub(crate) fn each(self, answer: Answer, count: usize) -> impl Iterator<Item = Answer> {
         let (parts, whole) = match answer {
             Ok(Value::Array(parts)) if parts.len() == count => (parts, None),
             whole => (Vec::new(), Some(whole)),
         };
         let whole = whole.into_iter().flat_map(move |whole| std::iter::repeat_n(whole, count));
-        parts.into_iter().map(|part| self.read(part)).chain(whole)
+        parts.into_iter().map(move |part| self.read(part)).chain(whole)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a request did not do what it was for, and what a person should do about it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +28,20 @@ pub(crate) enum RequestError {
         "redis at {address} answered what this version does not understand ({what}): it may or may not have happened"
     )]
     Strange { address: Arc<str>, what: &'static str },
+    /// Each member of a cluster that was asked named another one: nothing happened.
+    #[error("redis sends from member to member, the last of them {address}: the cluster is being rearranged")]
+    Redirected { address: Arc<str> },
     /// Nothing was asked of Redis.
     #[error("{0} is not known to this version of actor-redis: upgrade it")]
     Unsupported(&'static str),
 }
 
 impl RequestError {
+    /// Whoever was asked is waited for no longer.
+    pub(crate) fn silence(address: Arc<str>, within: Duration) -> Self {
+        Self::NoAnswer { address, within, source: io::Error::from(io::ErrorKind::TimedOut).into() }
+    }
+
     /// The code of a refusal.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
@@ -97,8 +106,12 @@ fn advice(refusal: &ServerError) -> &'static str {
         "MISCONF" => "cannot save to its disk and takes no writes: its log says why",
         "NOREPLICAS" => "has fewer replicas than its `min-replicas-to-write` and takes no writes",
         "TRYAGAIN" | "CLUSTERDOWN" => "is a cluster that is being rearranged: it will take requests when that is done",
-        "MOVED" | "ASK" | "CROSSSLOT" => {
-            "is a part of a cluster, which this broker does not support: give it a server of its own"
+        "MOVED" | "ASK" => {
+            "is a member of a cluster, and another one holds this queue: write the URL as redis+cluster://, with the same \
+             host and port"
+        }
+        "CROSSSLOT" => {
+            "is behind a proxy of a cluster that takes no scripts over several keys: give the URL of a member"
         }
         "NOAUTH" => "wants a password: put it into the URL",
         "WRONGPASS" => "wants another user or password than the URL has",
@@ -118,6 +131,7 @@ impl From<RequestError> for BrokerError {
             RequestError::NotConnected(error) => (Self::refused(text), error.cause().cloned()),
             RequestError::NoAnswer { source, .. } => (Self::unknown(text), Some(source)),
             RequestError::Strange { .. } => (Self::unknown(text), None),
+            RequestError::Redirected { .. } => (Self::busy(text), None),
             RequestError::Unsupported(_) => (Self::refused(text), None),
             RequestError::Answer { source, .. } if passes(&source) => (Self::busy(text), Some(source.into())),
             RequestError::Answer { source, .. } => (Self::refused(text), Some(source.into())),

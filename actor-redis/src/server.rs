@@ -21,6 +21,11 @@ pub(crate) struct Warned {
 }
 
 impl Warned {
+    /// Of a server that is known to be a member of a cluster.
+    pub(crate) fn of_a_member() -> Self {
+        Self { cluster: AtomicBool::new(true), ..Self::default() }
+    }
+
     /// Warns that the server would not close the connection before.
     pub(crate) fn of_lingering(&self, address: &str, refusal: &ServerError) {
         if first(&self.lingering) {
@@ -94,8 +99,8 @@ impl Server {
         if self.mode.as_deref() == Some("cluster") && first(&warned.cluster) {
             tracing::warn!(
                 address,
-                "redis is part of a cluster, which this broker does not support: a queue whose keys another server holds \
-                 is refused, so give the broker a server of its own"
+                "redis is a member of a cluster, and a queue whose keys another member holds is refused: write the URL as \
+                 redis+cluster://, with the same host and port"
             );
         }
     }

@@ -13,10 +13,11 @@ use actor_core::delivery::Receipt;
 use actor_core::settlement::{Outcome, Settled, Settlement};
 use redis::{Cmd, Value};
 
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
+use crate::link::Route;
 use crate::place::{self, Place};
 use crate::queue::Queue;
 use crate::request::{Answer, Request, fitting};
@@ -31,7 +32,7 @@ type Answered = Result<Settled, RequestError>;
 
 /// Settles deliveries of one worker. The answers stand in their order.
 pub(crate) async fn settle(
-    connections: &Connections,
+    connections: Route<'_>,
     queue: &Queue,
     worker: &str,
     retention: Retention,
@@ -56,7 +57,7 @@ pub(crate) async fn settle(
 }
 
 async fn settle_part(
-    connections: &Connections,
+    connections: Route<'_>,
     queue: &Queue,
     worker: &str,
     retention: Retention,
@@ -184,7 +185,7 @@ fn write_done(key: &str, batch: &[(usize, EntryId)], request: &mut Request) -> u
 
 impl Step {
     /// Reads what was settled. Returns how many dead letters were removed.
-    fn read(self, connections: &Connections, answers: &mut [Answer], settled: &mut [Answered]) -> u64 {
+    fn read(self, connections: Route<'_>, answers: &mut [Answer], settled: &mut [Answered]) -> u64 {
         let answers = &mut answers[self.answers];
         let decides = answers.iter().position(Result::is_err).unwrap_or(answers.len() - 1);
         let mut answer = std::mem::replace(&mut answers[decides], Ok(Value::Nil));

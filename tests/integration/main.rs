@@ -5,6 +5,8 @@ mod support;
 
 /// Hosts whose clocks differ.
 mod clocks;
+/// Clusters of which a part is away.
+mod clusters;
 /// Limits: how many at once, how many at all, and on which queue.
 mod concurrency;
 /// What an idle worker asks of Redis.

@@ -3,6 +3,8 @@
 // In tests, and what they share, an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../actor-redis/tests/broker/cluster/members.rs"]
+mod cluster;
 mod http;
 #[path = "../integration/support/probe.rs"]
 #[allow(dead_code, unreachable_pub)] // The other binary uses more of it.

@@ -10,29 +10,24 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::engine::Engine;
+use super::grace::{self, Beat, Kept};
 use super::outage::{Backoff, Outage};
 use super::panic::caught;
 use super::service::{Service, supervise};
 use crate::delivery::{Renewal, WorkerId};
 use crate::{Broker, BrokerError, QueueName};
 
-const BEATS: u32 = 3;
-
-/// How much longer than this worker another may take to find the broker again: the longest pause between
-/// two attempts.
-const COMING_BACK: Duration = Duration::from_secs(1);
+pub(super) const BEATS: u32 = 3;
 
 /// What is known of the lease.
 #[derive(Clone, Debug)]
 pub(crate) enum Status {
     Starting,
     Live {
-        /// When it began, or was made again after the broker had lost it.
-        since: Instant,
-        /// When its last renewal was asked for.
-        renewed: Instant,
-        /// What others are granted for the time in which nobody could renew.
-        grace: Grace,
+        /// How it was kept.
+        kept: Kept,
+        /// The same of queues whose storage was away while that of others was not, or had lost it.
+        apart: Vec<(QueueName, Kept)>,
         /// Whether another worker seems to be dead.
         deaths: bool,
         /// The queues in which messages are parked.
@@ -44,52 +39,20 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// Whether this worker may declare others dead, and how long after the ends of their leases: `None`
+    /// Whether this worker may declare others of a queue dead, and how long after the ends of their leases: `None`
     /// where it may not. Had the broker been away, or lost its leases, every worker would seem dead to the first that is
     /// back. So its own lease has been live for one lease, it waits for no renewal now, and what it knows of the
     /// time before is in the grace.
-    pub(crate) fn may_judge(&self, lease: Duration) -> Option<Duration> {
-        match self {
-            Self::Live { since, renewed, grace, .. }
-                if since.elapsed() >= lease && renewed.elapsed() < lease / BEATS =>
-            {
-                Some(grace.at(Instant::now()))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The time in which the broker could not be reached, as far as it matters: a lease of another worker that
-/// ran out in it says nothing.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grace {
-    away: Duration,
-    until: Instant,
-}
-
-impl Grace {
-    fn none(now: Instant) -> Self {
-        Self { away: Duration::ZERO, until: now }
+    pub(crate) fn may_judge(&self, queue: &QueueName, lease: Duration) -> Option<Duration> {
+        let kept = self.kept(queue)?;
+        let may = kept.since.elapsed() >= lease && kept.renewed.elapsed() < lease / BEATS;
+        may.then(|| kept.grace.at(Instant::now()))
     }
 
-    /// After a renewal that was answered at `now`, when the one before had been asked for at `renewed`.
-    ///
-    /// Another worker may have renewed a beat earlier than this one at the last, so that a lease which is
-    /// prolonged by what the gap has beyond a beat ends a beat after it, or later.
-    #[must_use]
-    fn after(self, renewed: Instant, now: Instant, lease: Duration) -> Self {
-        let (gap, beat) = (now - renewed, lease / BEATS);
-        // A quarter more is what a busy broker takes to answer.
-        if gap <= beat.mul_f64(1.25) {
-            return self;
-        }
-        // After a lease, every worker that is alive has come back and renewed in time.
-        Self { away: self.at(now) + gap - beat + COMING_BACK, until: now + lease + COMING_BACK }
-    }
-
-    fn at(&self, now: Instant) -> Duration {
-        if now < self.until { self.away } else { Duration::ZERO }
+    /// How the lease of a queue was kept, while it is live.
+    pub(super) fn kept(&self, queue: &QueueName) -> Option<&Kept> {
+        let Self::Live { kept, apart, .. } = self else { return None };
+        Some(apart.iter().find(|(other, _)| other == queue).map_or(kept, |(_, kept)| kept))
     }
 }
 
@@ -189,8 +152,8 @@ impl Service for Renewer {
         if matches!(*self.status.borrow(), Status::Starting) && !self.register().await {
             return;
         }
-        let (mut since, mut renewed, mut grace) = match &*self.status.borrow() {
-            Status::Live { since, renewed, grace, .. } => (*since, *renewed, *grace),
+        let (mut kept, mut apart) = match &*self.status.borrow() {
+            Status::Live { kept, apart, .. } => (*kept, apart.clone()),
             _ => return,
         };
         let beat = self.lease / BEATS;
@@ -198,7 +161,7 @@ impl Service for Renewer {
         let (mut has_tried, mut is_noted) = (false, false);
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(renewed + beat) => {}
+                () = tokio::time::sleep_until(kept.renewed + beat) => {}
                 () = self.stopping.cancelled(), if !has_tried => {}
             }
             let asked = Instant::now();
@@ -208,18 +171,19 @@ impl Service for Renewer {
                 Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
             };
             match answer {
-                Ok(Renewal { held: true, deaths, parked, forgotten }) => {
+                Ok(Renewal { held: true, deaths, parked, forgotten, unanswered, took }) => {
                     backoff.reset();
-                    grace = grace.after(renewed, Instant::now(), self.lease);
-                    renewed = asked;
-                    if forgotten {
-                        since = asked;
-                    }
-                    self.status.send_replace(Status::Live { since, renewed, grace, deaths, parked });
+                    let now = took.map_or_else(Instant::now, |took| asked + took);
+                    let beat = Beat { asked, now, lease: self.lease };
+                    grace::set_apart(&mut apart, kept, &unanswered, &forgotten, beat);
+                    kept = kept.after(beat);
+                    let apart = apart.clone();
+                    self.status.send_replace(Status::Live { kept, apart, deaths, parked });
                     self.outage.ended();
-                    if forgotten {
+                    if !forgotten.is_empty() {
                         tracing::error!(
                             worker = %self.worker,
+                            queues = forgotten.len(),
                             "the broker has lost this worker's lease: it was emptied, or restarted without its data; \
                              what runs here goes on, and what was waiting is gone"
                         );
@@ -255,8 +219,8 @@ impl Renewer {
         loop {
             match self.broker.register(&self.worker, &self.queues, self.lease).await {
                 Ok(()) => {
-                    let (since, grace) = (Instant::now(), Grace::none(Instant::now()));
-                    let live = Status::Live { since, renewed: since, grace, deaths: false, parked: Vec::new() };
+                    let kept = Kept::new(Instant::now());
+                    let live = Status::Live { kept, apart: Vec::new(), deaths: false, parked: Vec::new() };
                     self.status.send_replace(live);
                     self.outage.ended();
                     return true;
@@ -280,41 +244,30 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(6);
 
+    fn ago(seconds: u64) -> Instant {
+        Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap()
+    }
+
     fn live(since: u64, renewed: u64) -> Status {
-        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-        Status::Live {
-            since: ago(since),
-            renewed: ago(renewed),
-            grace: Grace::none(ago(since)),
-            deaths: true,
-            parked: Vec::new(),
-        }
+        let kept = |renewed| Kept { since: ago(since), ..Kept::new(ago(renewed)) };
+        let apart = vec![("cut-off".parse().unwrap(), kept(3))];
+        Status::Live { kept: kept(renewed), apart, deaths: true, parked: Vec::new() }
     }
 
     #[test]
     fn only_who_has_been_live_for_a_lease_and_awaits_no_renewal_may_judge() {
-        assert_eq!(live(7, 1).may_judge(LEASE), Some(Duration::ZERO));
-        assert_eq!(live(5, 1).may_judge(LEASE), None, "it has just started");
-        assert_eq!(live(70, 3).may_judge(LEASE), None, "its renewal is not answered: the broker may be away");
-        assert_eq!(Status::Starting.may_judge(LEASE), None);
-        assert_eq!(Status::Lost.may_judge(LEASE), None);
+        let mail = "mail".parse().unwrap();
+        assert_eq!(live(7, 1).may_judge(&mail, LEASE), Some(Duration::ZERO));
+        assert_eq!(live(5, 1).may_judge(&mail, LEASE), None, "it has just started");
+        assert_eq!(live(70, 3).may_judge(&mail, LEASE), None, "its renewal is not answered: the broker may be away");
+        assert_eq!(Status::Starting.may_judge(&mail, LEASE), None);
+        assert_eq!(Status::Lost.may_judge(&mail, LEASE), None);
     }
 
     #[test]
-    fn the_time_in_which_nobody_could_renew_is_granted_to_all_for_a_lease() {
-        let second = Duration::from_secs(1);
-        let renewed = Instant::now();
-        let none = Grace::none(renewed);
-        let on_time = none.after(renewed, renewed + LEASE / BEATS + second / 3, LEASE);
-        assert_eq!(on_time.at(renewed), Duration::ZERO);
-        // Shorter than a lease: that of who had renewed longest ago has ended all the same.
-        let back = renewed + 5 * second;
-        let granted = none.after(renewed, back, LEASE);
-        assert_eq!(granted.at(back), 3 * second + COMING_BACK);
-        assert_eq!(granted.at(back + LEASE + COMING_BACK), Duration::ZERO);
-        let both = granted.after(back, back + 4 * second, LEASE);
-        assert_eq!(both.at(back + 4 * second), 5 * second + 2 * COMING_BACK, "somebody may have missed both");
-        let later = granted.after(back + LEASE, back + 2 * LEASE, LEASE);
-        assert_eq!(later.at(back + 2 * LEASE), 4 * second + COMING_BACK);
+    fn who_cannot_renew_the_lease_of_one_queue_may_judge_in_the_others() {
+        let status = live(70, 1);
+        assert_eq!(status.may_judge(&"cut-off".parse().unwrap(), LEASE), None);
+        assert_eq!(status.may_judge(&"mail".parse().unwrap(), LEASE), Some(Duration::ZERO));
     }
 }

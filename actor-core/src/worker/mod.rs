@@ -8,6 +8,7 @@ mod engine;
 mod error;
 pub(crate) mod executor;
 mod fetch;
+mod grace;
 mod heartbeat;
 mod message;
 pub(crate) mod outage;

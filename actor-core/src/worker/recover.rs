@@ -53,13 +53,16 @@ impl Service for Recover {
             }
             let (hinted, may_judge) = {
                 let status = status.borrow_and_update();
-                if let Status::Live { since, .. } = *status
-                    && live_since.replace(since) != Some(since)
+                if let Some(since) = status.kept(&session.served.queue).map(|kept| kept.since)
+                    && live_since < Some(since)
                 {
                     // Who died before the broker lost its leases is in no hint any more.
-                    next = since + lease;
+                    (live_since, next) = (Some(since), since + lease);
                 }
-                (matches!(*status, Status::Live { deaths: true, .. }), status.may_judge(lease).is_some())
+                (
+                    matches!(*status, Status::Live { deaths: true, .. }),
+                    status.may_judge(&session.served.queue, lease).is_some(),
+                )
             };
             awaits_renewal = !may_judge;
             if may_judge && (hinted || next <= Instant::now()) {
@@ -96,7 +99,9 @@ async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Statu
             return Recovered::All;
         };
         // A slot may be long in coming, and the broker have been away meanwhile.
-        let Some(grace) = status.borrow().may_judge(lease) else { return Recovered::MayNotJudge };
+        let Some(grace) = status.borrow().may_judge(&session.served.queue, lease) else {
+            return Recovered::MayNotJudge;
+        };
         // What is recovered starts at once, so no more than there are slots: a worker's death counts against each
         // message that it holds, also one that has not started.
         let slots = session.slots(slot, at_once);

@@ -40,7 +40,7 @@ impl Auditor<'_> {
             let consumers = match self.ask::<StreamInfoConsumersReply>(&["XINFO", "CONSUMERS", &key, GROUP]).await {
                 Ok(answer) => answer.consumers.into_iter(),
                 // There is no stream, or no group: nothing is in flight.
-                Err(RequestError::Answer { .. }) => continue,
+                Err(error) if error.is_lasting_refusal() => continue,
                 Err(error) => return Err(error),
             };
             let leaseless: Vec<_> = consumers.filter(|consumer| !live.contains(&consumer.name)).collect();

@@ -17,9 +17,10 @@ use redis::{Cmd, FromRedisValue};
 
 pub use self::repair::Repair;
 use crate::broker::RedisBroker;
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::error::RequestError;
 use crate::keys::{Keys, Level};
+use crate::link::Route;
 use crate::queue::Queue;
 use crate::request::Request;
 use crate::script::{Call, time};
@@ -81,7 +82,7 @@ impl RedisBroker {
     pub async fn audit(&self, queue: &QueueName, limit: usize) -> Result<Audit, BrokerError> {
         let queue = self.inner().queues.get(queue);
         let mut auditor = Auditor {
-            connections: &self.inner().commands,
+            connections: self.inner().commands.to(&queue),
             queue: &queue,
             limit,
             audit: Audit {
@@ -100,7 +101,7 @@ impl RedisBroker {
 
 /// An audit under way.
 struct Auditor<'a> {
-    connections: &'a Connections,
+    connections: Route<'a>,
     queue: &'a Queue,
     limit: usize,
     audit: Audit,

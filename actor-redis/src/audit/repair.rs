@@ -33,7 +33,8 @@ impl RedisBroker {
     /// What was put back stays so; a further call puts back the rest.
     pub async fn repair(&self, queue: &QueueName) -> Result<Repair, BrokerError> {
         let queue = self.inner().queues.get(queue);
-        let connections = &self.inner().commands;
+        let (commands, queues) = (&self.inner().commands, &self.inner().queues);
+        let connections = commands.to(&queue);
         let mut restored = [0, 0];
         for (restored, indexed) in restored.iter_mut().zip([Indexed::Scheduled, Indexed::Dead]) {
             let mut cursor = "0".to_owned();
@@ -44,7 +45,7 @@ impl RedisBroker {
                 (cursor, *restored) = (next, *restored + count);
             }
         }
-        connections.command(&queue.announcement(self.inner().queues.namespace()), ANSWER).await?;
+        commands.to_set(queues).command(&queue.announcement(queues.namespace()), ANSWER).await?;
         let [scheduled, dead] = restored;
         Ok(Repair { scheduled, dead })
     }

@@ -10,10 +10,11 @@ use super::delivered::{Delivered, DeliveryCount};
 use super::state::{Reading, State, Step};
 use super::weight::ENOUGH;
 use super::{MOST, QueueConsumer};
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
+use crate::link::Route;
 use crate::request::{Answer, Request};
 use crate::script::{self, CHECK_EVERY, Release};
 
@@ -21,6 +22,8 @@ use crate::script::{self, CHECK_EVERY, Release};
 const PROMOTED_AT_ONCE: usize = 128;
 /// How soon a read that should end is unblocked again.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a read waits for its end once another server serves the queue.
+const MOVED: Duration = Duration::from_secs(1);
 /// How soon a check that failed is repeated.
 const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a busy consumer wakes another worker at most.
@@ -37,7 +40,7 @@ impl QueueConsumer {
     /// should bring.
     pub(crate) async fn claim(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         max: usize,
         wait: &Wait,
     ) -> Result<Vec<Delivery>, RequestError> {
@@ -58,7 +61,7 @@ impl QueueConsumer {
 /// A claim of a consumer that is in step.
 struct Claim<'a> {
     consumer: &'a QueueConsumer,
-    commands: &'a Connections,
+    commands: Route<'a>,
     reading: &'a mut Reading,
     max: usize,
     wait: &'a Wait,
@@ -79,7 +82,7 @@ impl Claim<'_> {
             if let Some(delivered) = self.out_of_turn().await? {
                 return Ok(self.deliver(delivered, true).await);
             }
-            let step = Step::plan(self.reading, deadline, self.consumer.reads.client().is_some());
+            let step = Step::plan(self.reading, deadline, self.consumer.reads().client().is_some());
             let count = self.reading.weight.ask(self.max, step.block.is_some() && !self.reading.is_full);
             match self.read(step, count).await {
                 Ok(delivered) if !delivered.is_empty() => {
@@ -214,7 +217,7 @@ impl Claim<'_> {
         let answers = self.answers(&request, step).await?;
         // Who answers now may be a replica that was promoted, or a server that was started again, and have
         // forgotten a settlement: what it then still believes in flight would stay so with this living worker.
-        let connection = self.consumer.reads.made();
+        let connection = self.consumer.reads().made();
         let is_another = self.reading.answered_by != 0 && self.reading.answered_by != connection;
         self.reading.answered_by = connection;
         self.reading.state = if is_another { State::Behind } else { before };
@@ -224,19 +227,26 @@ impl Claim<'_> {
     /// Sends a read and waits for its answer to the end: it may hold messages.
     async fn answers(&mut self, request: &Request, step: Step) -> Result<Vec<Answer>, RequestError> {
         let consumer = self.consumer;
-        let answer = consumer.reads.request(request, step.block.unwrap_or_default() + ANSWER);
-        tokio::pin!(answer);
+        let reads = consumer.reads();
+        let answer = reads.request(request, step.block.unwrap_or_default() + ANSWER);
+        let moved = reads.moved();
+        tokio::pin!(answer, moved);
         loop {
             tokio::select! {
                 biased;
                 answers = &mut answer => return answers,
+                // A server that lives says so itself. From one that does not, nothing would come for as long as the read.
+                () = &mut moved, if step.block.is_some() => {
+                    let answers = tokio::time::timeout(MOVED, &mut answer).await;
+                    return answers.unwrap_or_else(|_| Err(reads.silence(MOVED)));
+                }
                 () = ended(self.wait, &mut self.paused), if step.block.is_some() => {}
                 () = consumer.doubt.notified(), if step.block.is_some() => {}
                 () = due(step.due) => {}
             }
-            if let Some(client) = consumer.reads.client() {
+            if let Some(client) = reads.client() {
                 // It may come before the read has reached the server: then it is unblocked again.
-                let _ = self.commands.request(&self.unblock(client), ANSWER).await;
+                let _ = self.commands.request_beside(reads, &self.unblock(client), ANSWER).await;
             }
             if let Ok(answers) = tokio::time::timeout(UNBLOCK_AGAIN, &mut answer).await {
                 return answers;

@@ -19,9 +19,10 @@ use tokio::sync::Notify;
 
 use self::delivered::{Delivered, DeliveryCount};
 use self::state::{Reading, State};
-use crate::connection::{Connections, Quiet};
-use crate::endpoint::Endpoint;
+use crate::cluster::Reach;
+use crate::connection::Quiet;
 use crate::error::RequestError;
+use crate::link::{Link, Route, Servers};
 use crate::place::{Place, RECEIPT_BYTES};
 use crate::queue::{Queue, Queues};
 use crate::request::Request;
@@ -38,7 +39,7 @@ pub(crate) struct QueueConsumer {
     consumer: Consumer,
     queue: Arc<Queue>,
     /// For its reads alone: whatever is behind a waiting read waits too.
-    reads: Connections,
+    reads: Link,
     /// Whether low priorities are read before high ones now and then.
     weighted: bool,
     /// What was delivered to this worker and is not settled. What else Redis believes in flight with it was in
@@ -58,6 +59,15 @@ impl QueueConsumer {
         self.consumer.worker.as_str()
     }
 
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The way of its reads.
+    fn reads(&self) -> Route<'_> {
+        self.reads.to(&self.queue)
+    }
+
     /// Whether a claim may read. A recovery under way is waited for by nobody.
     fn is_in_step(&self, reading: &Reading) -> bool {
         reading.state == State::InStep && self.taking.try_lock().map_or(true, |taking| *taking == State::InStep)
@@ -66,7 +76,7 @@ impl QueueConsumer {
     /// Delivers what dead workers held.
     pub(crate) async fn recover(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         max: usize,
         grace: Duration,
     ) -> Result<Vec<Delivery>, RequestError> {
@@ -84,7 +94,7 @@ impl QueueConsumer {
     /// Delivers what was parked for a worker with these abilities.
     pub(crate) async fn unpark(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         abilities: &[&str],
         max: usize,
     ) -> Result<Vec<Delivery>, RequestError> {
@@ -100,7 +110,7 @@ impl QueueConsumer {
     /// Delivers what a request for it takes for this worker.
     async fn take(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         mut taking: tokio::sync::MutexGuard<'_, State>,
         request: Request,
     ) -> Result<Vec<Delivery>, RequestError> {
@@ -148,14 +158,14 @@ impl QueueConsumer {
 /// The consumers of this process.
 #[derive(Debug)]
 pub(crate) struct Consumers {
-    endpoint: Arc<Endpoint>,
+    servers: Arc<Servers>,
     weighted: bool,
     consumers: Mutex<HashMap<Consumer, Arc<QueueConsumer>>>,
 }
 
 impl Consumers {
-    pub(crate) fn new(endpoint: Arc<Endpoint>, weighted: bool) -> Self {
-        Self { endpoint, weighted, consumers: Mutex::default() }
+    pub(crate) fn new(servers: Arc<Servers>, weighted: bool) -> Self {
+        Self { servers, weighted, consumers: Mutex::default() }
     }
 
     pub(crate) fn get(&self, consumer: &Consumer, queues: &Queues) -> Arc<QueueConsumer> {
@@ -166,7 +176,7 @@ impl Consumers {
         let new = Arc::new(QueueConsumer {
             consumer: consumer.clone(),
             queue: queues.get(&consumer.queue),
-            reads: Connections::new(Arc::clone(&self.endpoint), Quiet::Ask),
+            reads: self.servers.link(Quiet::Ask, Reach::One),
             weighted: self.weighted,
             held: Mutex::default(),
             reading: tokio::sync::Mutex::default(),

@@ -11,10 +11,11 @@ use redis::Value;
 use super::QueueConsumer;
 use super::delivered::{Delivered, DeliveryCount};
 use super::state::{Reading, State};
-use crate::connection::{ANSWER, Connections};
+use crate::connection::ANSWER;
 use crate::entry::{Entry, EntryId};
 use crate::error::RequestError;
 use crate::keys::{GROUP, Level};
+use crate::link::Route;
 use crate::place::Place;
 use crate::request::Request;
 
@@ -34,7 +35,7 @@ impl QueueConsumer {
     /// new by then, and its making closed the old one on the server.
     pub(super) async fn reclaim(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         reading: &mut Reading,
         max: usize,
     ) -> Result<Vec<Delivery>, RequestError> {
@@ -43,12 +44,12 @@ impl QueueConsumer {
         }
         let mut taking = self.taking.lock().await;
         if reading.state == State::Reading {
-            self.reads.give_up();
+            self.reads().give_up();
         }
-        self.reads.ready().await.map_err(RequestError::NotConnected)?;
+        self.reads().ready().await.map_err(RequestError::NotConnected)?;
         reading.state = State::Behind;
         commands.ready().await.map_err(RequestError::NotConnected)?;
-        reading.answered_by = self.reads.made();
+        reading.answered_by = self.reads().made();
         // A lost answer may have held what woke this consumer, and nobody else is woken for what is due.
         (reading.check_at, reading.woken) = (Instant::now(), true);
         // Held only at the end: what is held is no longer lost to the next reclaim, and this one may fail on its way.
@@ -89,7 +90,7 @@ impl QueueConsumer {
     /// One page of what Redis delivered to this worker at one level.
     async fn page(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         level: Level,
         after: Option<EntryId>,
     ) -> Result<Vec<Undelivered>, RequestError> {
@@ -110,7 +111,7 @@ impl QueueConsumer {
     /// Fetches lost deliveries. One whose body is gone was deleted by hand, and is dropped.
     async fn fetch(
         &self,
-        commands: &Connections,
+        commands: Route<'_>,
         level: Level,
         lost: &[Undelivered],
     ) -> Result<Vec<Delivered>, RequestError> {

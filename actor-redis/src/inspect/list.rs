@@ -136,7 +136,7 @@ impl Inspector<'_> {
             answer => answer?,
         };
         let lines: Vec<(Vec<u8>, String, u64, u64)> = self.connections.parse(answer)?;
-        let now = self.connections.clock().now();
+        let now = self.connections.now();
         let read = |(id, worker, idle_ms, _): (Vec<u8>, _, _, _)| {
             let (place, mut listed) = placed(level, EntryId::parse(&id)?);
             listed.time = now.checked_sub(Duration::from_millis(idle_ms));

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use redis::FromRedisValue;
 
 use crate::broker::RedisBroker;
-use crate::connection::Connections;
 use crate::entry::EntryId;
 use crate::error::RequestError;
 use crate::keys::{self, Keys, Level, PAUSED};
+use crate::link::Route;
 use crate::queue::Queue;
 use crate::request::Request;
 use crate::script::{self, Call};
@@ -22,7 +22,8 @@ use crate::script::{self, Call};
 impl Inspect for RedisBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
         let key = keys::queues(self.inner().queues.namespace());
-        let names: Vec<String> = self.commands().ask(redis::cmd("SMEMBERS").arg(key)).await?;
+        let names: Vec<String> =
+            self.inner().commands.to_set(&self.inner().queues).ask(redis::cmd("SMEMBERS").arg(key)).await?;
         // What is no name was put there by someone else.
         let mut queues: Vec<QueueName> = names.iter().filter_map(|name| name.parse().ok()).collect();
         queues.sort_unstable();
@@ -75,26 +76,26 @@ impl Inspect for RedisBroker {
     async fn pause(&self, queue: &QueueName) -> Result<(), BrokerError> {
         let queue = self.inner().queues.get(queue);
         // Below every lease and every mark, so that a heartbeat sees it first.
-        let () = self.commands().ask(redis::cmd("ZADD").arg(&queue.keys.workers).arg(-1).arg(PAUSED)).await?;
+        let () = self.to(&queue).ask(redis::cmd("ZADD").arg(&queue.keys.workers).arg(-1).arg(PAUSED)).await?;
         queue.set_paused(true);
         Ok(())
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BrokerError> {
         let queue = self.inner().queues.get(queue);
-        let () = self.commands().ask(redis::cmd("ZREM").arg(&queue.keys.workers).arg(PAUSED)).await?;
+        let () = self.to(&queue).ask(redis::cmd("ZREM").arg(&queue.keys.workers).arg(PAUSED)).await?;
         queue.set_paused(false);
         Ok(())
     }
 }
 
 impl RedisBroker {
-    fn commands(&self) -> &Connections {
-        &self.inner().commands
+    fn to<'a>(&'a self, queue: &'a Queue) -> Route<'a> {
+        self.inner().commands.to(queue)
     }
 
     fn at<'a>(&'a self, queue: &'a Queue) -> Inspector<'a> {
-        Inspector { connections: self.commands(), keys: &queue.keys }
+        Inspector { connections: self.to(queue), keys: &queue.keys }
     }
 
     /// Fails where nothing was found in a queue of a name that is not known.
@@ -106,14 +107,14 @@ impl RedisBroker {
         let Ok(known) = self.queues().await else { return Ok(()) };
         // What is not listed may be served all the same, where the list was lost or is forbidden to workers.
         let is_served = known.contains(&queue.name)
-            || self.commands().ask::<bool>(redis::cmd("EXISTS").arg(&queue.keys.workers)).await?;
+            || self.to(queue).ask::<bool>(redis::cmd("EXISTS").arg(&queue.keys.workers)).await?;
         if is_served { Ok(()) } else { Err(BrokerError::no_such_queue(&queue.name, &known)) }
     }
 }
 
 /// Reads and repairs one queue.
 struct Inspector<'a> {
-    connections: &'a Connections,
+    connections: Route<'a>,
     keys: &'a Keys,
 }
 

@@ -7,8 +7,8 @@ use redis::{Pipeline, Value};
 
 use super::facts::{Facts, questions};
 use super::{Finding, FindingKind, Joined, ServerReport};
-use crate::broker::{Inner, RedisBroker};
-use crate::connection::ANSWER;
+use crate::broker::RedisBroker;
+use crate::connection::{ANSWER, Connections};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Kind, RequestError};
 use crate::request::Request;
@@ -35,7 +35,8 @@ struct State {
 
 impl RedisBroker {
     /// Reads the settings of the server, and its state, that put messages at risk. It connects where no connection
-    /// stands, sends one request of INFO and CONFIG GET, and changes nothing.
+    /// stands, sends one request of INFO and CONFIG GET, and changes nothing. Of a cluster it asks each primary, and each
+    /// finding has the [`address`](Finding::address) of its own.
     ///
     /// The first connection to each run of a server reads the same, and logs what was found. What the server does not
     /// say is a finding too, and no error: see [`FindingKind::InfoRefused`] and [`FindingKind::ConfigRefused`].
@@ -55,31 +56,39 @@ impl RedisBroker {
     ///
     /// # Errors
     ///
-    /// The server could not be reached or used, as at [`connect`](Self::connect). The same call may succeed later if
+    /// The server, or a primary of the cluster, could not be reached or used, as at [`connect`](Self::connect). The same call may succeed later if
     /// [`Error::is_transient`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
     pub async fn check(&self) -> Result<ServerReport, Error> {
-        let Inner { endpoint, commands, .. } = self.inner();
-        let answers = commands.request(&Request::of("inspect", questions()), ANSWER).await;
-        let address = commands.address();
-        let answers = match answers {
-            Ok(answers) => answers,
-            Err(RequestError::NotConnected(error)) => return Err((*error).clone()),
-            Err(RequestError::NoAnswer { source, .. }) => return Err(endpoint.unconnected(&address, source)),
-            Err(_) => return Err(Kind::Stranger { address: address.to_string() }.into()),
-        };
-        for answer in &answers {
-            if let Err(RequestError::Answer { source, .. }) = answer
-                && source.code() == BUSY
-            {
-                return Err(endpoint.unconnected(&address, source.clone().into()));
-            }
+        let mut report = ServerReport::default();
+        for connections in self.inner().commands.all().await.map_err(|error| (*error).clone())? {
+            report.add(check(&connections).await?);
         }
-        Ok(ServerReport::of(&address, &Facts::read(answers.into_iter().map(Result::ok))))
+        Ok(report)
     }
+}
+
+/// Reads the settings of one server.
+async fn check(connections: &Connections) -> Result<ServerReport, Error> {
+    let answers = connections.request(&Request::of("inspect", questions()), ANSWER).await;
+    let (endpoint, address) = (connections.endpoint(), connections.address());
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(RequestError::NotConnected(error)) => return Err((*error).clone()),
+        Err(RequestError::NoAnswer { source, .. }) => return Err(endpoint.unconnected(&address, source)),
+        Err(_) => return Err(Kind::Stranger { address: address.to_string() }.into()),
+    };
+    for answer in &answers {
+        if let Err(RequestError::Answer { source, .. }) = answer
+            && source.code() == BUSY
+        {
+            return Err(endpoint.unconnected(&address, source.clone().into()));
+        }
+    }
+    Ok(ServerReport::of(&address, &Facts::read(answers.into_iter().map(Result::ok))))
 }
 
 /// Reads the settings of a server that has just been connected to, unless those of this run of it were taken: names
@@ -128,6 +137,11 @@ pub(crate) async fn first_met(
 impl Inspection {
     fn has_taken(&self, run: Option<&str>) -> bool {
         self.state().taken.as_ref().is_some_and(|taken| taken.as_deref() == run)
+    }
+
+    /// The same for another server, of which nothing is known yet.
+    pub(crate) fn beside(&self) -> Self {
+        Self { strict: self.strict, ..Self::default() }
     }
 
     /// Takes the settings of a run. Returns what was not logged before.

@@ -2,7 +2,8 @@
 
 use redis::{ConnectionAddr, ConnectionInfo, RedisConnectionInfo};
 
-use crate::endpoint::{OTHERS, cut_in_a_password, prepared, read};
+use crate::endpoint::prepared;
+use crate::endpoint::url::{OTHERS, cut_in_a_password, read};
 use crate::error::{Error, Kind};
 
 /// Where a Sentinel listens unless told otherwise.

@@ -15,6 +15,8 @@ mod audit;
 mod batcher;
 /// Servers that have no room.
 mod busy;
+/// Clusters.
+mod cluster;
 /// What it costs.
 mod cost;
 /// Passwords that change, and connections that are authenticated again.

@@ -99,7 +99,7 @@ async fn a_part_of_a_cluster_that_holds_other_keys_is_named() {
     let broker = RedisBroker::connect(&part).await.unwrap();
     let error = refused(&broker).await;
     assert!(!error.is_transient() && !error.is_unknown());
-    says(&error, "a server of its own");
+    says(&error, "redis+cluster://");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use std::error::Error as _;
 
 use actor_redis::{RedisBroker, RedisBrokerBuilder};
 
+use crate::cluster::members::Cluster;
+use crate::cluster::routing::{await_names, sends_everywhere};
 use crate::sentinel::set::{Set, Settings};
 use crate::server::{Server, bodies, claim, message, send, worker};
 
@@ -32,10 +34,13 @@ pub(crate) fn secured() -> Server {
 
 fn served(clients: &str) -> Server {
     Server::on_port(|port| {
-        let lines = settings(clients, "client-authority.pem").into_iter().chain([format!("tls-port {port}")]);
-        let words = lines.flat_map(|line| format!("--{line}").split(' ').map(str::to_owned).collect::<Vec<_>>());
-        words.collect()
+        words(settings(clients, "client-authority.pem").into_iter().chain([format!("tls-port {port}")]))
     })
+}
+
+/// Lines of a configuration as words of a command line.
+fn words(lines: impl Iterator<Item = String>) -> Vec<String> {
+    lines.flat_map(|line| format!("--{line}").split(' ').map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 fn builder(server: &Server) -> RedisBrokerBuilder {
@@ -55,6 +60,32 @@ async fn servers_and_sentinels_of_a_private_authority_are_trusted_when_told_so()
     assert!(error.to_string().contains("root_certificate"), "{error}");
     let error = RedisBroker::connect(&url.replace("rediss+", "redis+")).await.unwrap_err();
     assert!(error.to_string().contains("rediss+sentinel://"), "{error}");
+}
+
+#[tokio::test]
+async fn every_member_of_a_cluster_is_reached_by_tls_and_shown_the_client_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let authorities = dir.path().join("authorities.pem");
+    std::fs::write(&authorities, [AUTHORITY, include_str!("tls/client-authority.pem")].concat()).unwrap();
+    // What comes last counts. Before Redis 7.2, members tell each other's ports for TLS only where they use them
+    // themselves.
+    let lines = [
+        &format!("tls-ca-cert-file {}", authorities.display()),
+        "tls-port TLS_PORT",
+        "tls-cluster yes",
+        "cluster-announce-hostname localhost",
+        "cluster-preferred-endpoint-type hostname",
+    ];
+    let lines = settings("yes", "authority.pem").into_iter().chain(lines.map(str::to_owned));
+    let words = words(lines);
+    let cluster = Cluster::of(2, 0, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    await_names(&cluster, "localhost");
+    let url = format!("rediss+cluster://localhost:{}", cluster.tls_port(1));
+    let builder = || RedisBroker::builder(&url).unwrap().root_certificate(AUTHORITY).unwrap();
+    let broker = builder().client_certificate(CERTIFICATE, KEY).unwrap().connect().await.unwrap();
+    sends_everywhere(&cluster, &broker).await;
+    let error = builder().connect().await.unwrap_err();
+    assert!(error.to_string().contains("client certificate"), "{error}");
 }
 
 #[tokio::test]

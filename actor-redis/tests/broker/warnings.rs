@@ -85,7 +85,7 @@ async fn a_part_of_a_cluster_is_warned_of_once() {
         // A second connection.
         assert!(broker.renew(&WorkerId::new("worker"), &[queue()], LEASE).await.is_err());
     }
-    assert_eq!(log.count("part of a cluster"), 2);
+    assert_eq!(log.count("member of a cluster"), 2);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ impl<B: Broker> Broker for Recorder<B> {
         match &answer {
             Ok(renewed) if renewed.held => {
                 self.journal.note(&What::Renewed { worker: worker.to_string(), asked });
-                if renewed.forgotten {
+                if !renewed.forgotten.is_empty() {
                     self.journal.note(&What::Forgotten { worker: worker.to_string() });
                 }
             }

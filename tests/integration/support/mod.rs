@@ -1,6 +1,9 @@
 //! Test support: a broker, workers that can be stopped or killed, and captured logs.
 
 pub mod by_hand;
+/// The same as that of the Redis broker's own tests.
+#[path = "../../../actor-redis/tests/broker/cluster/members.rs"]
+pub mod cluster;
 pub mod gate;
 pub mod log_capture;
 pub mod probe;

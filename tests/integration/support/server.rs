@@ -8,13 +8,22 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::cluster::Cluster;
 use super::probe::within;
 
 /// A redis-server that ends with this value. It listens on a unix socket, so that tests need no ports.
 ///
-/// Where the variable `ACTOR_TEST_CLUSTER` is set, it is a cluster of one, which refuses whatever touches two hash slots.
+/// Where the variable `ACTOR_TEST_CLUSTER` is set, it is a cluster of one, which refuses whatever touches two hash slots;
+/// where it is 3, it is a cluster of three primaries and three replicas, to which the same happens.
 #[derive(Debug)]
-pub struct RedisServer {
+pub enum RedisServer {
+    One(One),
+    Cluster(Cluster),
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct One {
     directory: TempDir,
     process: Child,
     options: Vec<String>,
@@ -27,37 +36,35 @@ const VOLATILE: [&str; 4] = ["--save", "", "--appendonly", "no"];
 impl RedisServer {
     /// Starts a server that keeps nothing on disk.
     pub fn start() -> Self {
-        Self::with(&VOLATILE, is_cluster())
+        Self::with(&VOLATILE)
     }
 
     /// The same, and never a cluster, whose members are nobody's replicas.
     pub fn alone() -> Self {
-        Self::with(&VOLATILE, false)
+        Self::One(One::with(&VOLATILE, false))
     }
 
     /// Starts a server that writes every command to its append-only file before it answers.
     pub fn durable() -> Self {
-        Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"], is_cluster())
+        Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    fn with(options: &[&str], is_cluster: bool) -> Self {
-        let directory = TempDir::with_prefix("redis-").expect("a temporary directory can be made");
-        let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        if is_cluster {
-            let free =
-                TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("there is a free port");
-            let cluster = ["--cluster-enabled", "yes", "--cluster-port", &free.port().to_string()];
-            options.extend(cluster.map(str::to_owned));
+    fn with(options: &[&str]) -> Self {
+        match std::env::var("ACTOR_TEST_CLUSTER").as_deref() {
+            // On a busy machine, nobody is to take another's place: what a failover loses is not what is tested.
+            Ok("3") => {
+                Self::Cluster(Cluster::of(3, 3, &[options, ["--cluster-node-timeout", "30000"].as_slice()].concat()))
+            }
+            value => Self::One(One::with(options, value.is_ok())),
         }
-        let process = launch(&directory, &options);
-        let mut server = Self { directory, process, options, is_cluster };
-        server.wait();
-        server
     }
 
     /// The URL to connect to.
     pub fn url(&self) -> String {
-        format!("redis+unix://{}", self.socket().display())
+        match self {
+            Self::One(server) => format!("redis+unix://{}", server.socket().display()),
+            Self::Cluster(cluster) => cluster.url(),
+        }
     }
 
     /// Kills the server without a chance to clean up, and restarts it on its files.
@@ -68,32 +75,45 @@ impl RedisServer {
 
     /// Kills the server without a chance to clean up.
     pub fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_file(self.socket());
+        match self {
+            Self::One(server) => server.kill(),
+            Self::Cluster(cluster) => (0..cluster.len()).for_each(|at| cluster.kill(at)),
+        }
     }
 
     /// Freezes the server: it answers nobody, and cuts no connection.
     pub fn freeze(&self) {
-        let status = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status();
-        assert!(status.expect("there is a kill").success());
+        match self {
+            Self::One(server) => server.freeze(),
+            Self::Cluster(cluster) => (0..cluster.len()).for_each(|at| cluster.freeze(at)),
+        }
     }
 
     /// Restarts a killed server on its files.
     pub fn revive(&mut self) {
-        self.process = launch(&self.directory, &self.options);
-        self.wait();
+        match self {
+            Self::One(server) => server.revive(),
+            Self::Cluster(cluster) => {
+                (0..cluster.len()).for_each(|at| cluster.revive(at));
+                cluster.await_whole();
+            }
+        }
     }
 
-    /// Runs a command as a person would, and returns its output.
+    /// Runs a command as a person would, and returns its output: in a cluster where its key is, and without one at each
+    /// primary, of which one's output is returned.
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let output = on_time(Command::new("redis-cli"))
-            .arg("-s")
-            .arg(self.socket())
-            .args(arguments)
-            .output()
-            .expect("redis-cli stands beside redis-server");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        match self {
+            Self::One(server) => server.cli(arguments),
+            Self::Cluster(cluster) if arguments.iter().any(|argument| argument.starts_with('{')) => {
+                cluster.ask_by_key(arguments)
+            }
+            Self::Cluster(cluster) => {
+                let ask = |at: &usize| cluster.ask_words(*at, arguments);
+                let mut answers: Vec<_> = cluster.serving().iter().map(ask).collect();
+                answers.pop().expect("a cluster has primaries")
+            }
+        }
     }
 
     /// Cuts every connection.
@@ -101,21 +121,38 @@ impl RedisServer {
         self.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
 
-    /// A number in `INFO`.
+    /// A number in `INFO`; the sum of the primaries'.
     pub fn info(&self, section: &str, name: &str) -> u64 {
-        let info = self.cli(&["INFO", section]);
-        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {info}"))
+        let number = |info: String| -> u64 {
+            let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {info}"))
+        };
+        self.infos(section).into_iter().map(number).sum()
+    }
+
+    fn infos(&self, section: &str) -> Vec<String> {
+        match self {
+            Self::One(server) => vec![server.cli(&["INFO", section])],
+            Self::Cluster(cluster) => {
+                cluster.serving().into_iter().map(|at| cluster.ask_words(at, &["INFO", section])).collect()
+            }
+        }
     }
 
     /// How often each command was called.
     pub fn calls(&self) -> BTreeMap<String, u64> {
-        let info = self.cli(&["INFO", "commandstats"]);
-        let calls = info.lines().filter_map(|line| {
-            let (name, stats) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
-            Some((name.to_owned(), stats.split(',').next()?.parse().ok()?))
-        });
-        calls.collect()
+        let mut calls = BTreeMap::new();
+        for info in self.infos("commandstats") {
+            for (name, stats) in info.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls=")) {
+                let count = stats.split(',').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+                *calls.entry(name.to_owned()).or_default() += count;
+            }
+        }
+        if matches!(self, Self::Cluster(_)) {
+            // What this asks itself, and what replicas do.
+            calls.retain(|name, _| !matches!(name.as_str(), "role" | "replconf"));
+        }
+        calls
     }
 
     /// Waits until so many clients are blocked.
@@ -146,10 +183,57 @@ impl RedisServer {
 
     /// Runs a line of shell, in which `redis-cli` talks to this server.
     pub fn shell(&self, line: &str) {
-        let here = line.replace("redis-cli ", &format!("redis-cli -s '{}' ", self.socket().display()));
+        let server = match self {
+            Self::One(server) => format!("redis-cli -s '{}' ", server.socket().display()),
+            Self::Cluster(cluster) => format!("redis-cli -c -p {} ", cluster.port(0)),
+        };
+        let here = line.replace("redis-cli ", &server);
         let status = on_time(Command::new("sh")).args(["-ec", &here]).stdout(Stdio::null()).status();
         let status = status.expect("there is a shell");
         assert!(status.success(), "{line}");
+    }
+}
+
+impl One {
+    fn with(options: &[&str], is_cluster: bool) -> Self {
+        let directory = TempDir::with_prefix("redis-").expect("a temporary directory can be made");
+        let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        if is_cluster {
+            let free =
+                TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("there is a free port");
+            let cluster = ["--cluster-enabled", "yes", "--cluster-port", &free.port().to_string()];
+            options.extend(cluster.map(str::to_owned));
+        }
+        let process = launch(&directory, &options);
+        let mut server = Self { directory, process, options, is_cluster };
+        server.wait();
+        server
+    }
+
+    fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    fn freeze(&self) {
+        let status = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status();
+        assert!(status.expect("there is a kill").success());
+    }
+
+    fn revive(&mut self) {
+        self.process = launch(&self.directory, &self.options);
+        self.wait();
+    }
+
+    fn cli(&self, arguments: &[&str]) -> String {
+        let output = on_time(Command::new("redis-cli"))
+            .arg("-s")
+            .arg(self.socket())
+            .args(arguments)
+            .output()
+            .expect("redis-cli stands beside redis-server");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     fn socket(&self) -> PathBuf {
@@ -174,14 +258,10 @@ impl RedisServer {
     }
 }
 
-impl Drop for RedisServer {
+impl Drop for One {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn is_cluster() -> bool {
-    std::env::var_os("ACTOR_TEST_CLUSTER").is_some()
 }
 
 fn launch(directory: &TempDir, options: &[String]) -> Child {

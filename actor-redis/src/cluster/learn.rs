@@ -1,0 +1,181 @@
+//! Learning from the members which of them serves which slot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::{Pipeline, Value};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Cluster;
+use super::address::AddressMap;
+use super::map::{Announced, Reading};
+use crate::connect;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Kind};
+
+/// How long a member may take before the next one is asked too. One that is gone without a sign must not hold up
+/// what the others know.
+const NEXT: Duration = Duration::from_millis(200);
+/// How long learning may take.
+const ALL: Duration = Duration::from_secs(3);
+/// How soon it is learnt again at the earliest.
+const AGAIN: Duration = Duration::from_millis(200);
+/// The same where requests go on meanwhile.
+const BESIDE: Duration = Duration::from_secs(1);
+/// How old what was learnt may become.
+const OLD: Duration = Duration::from_secs(60);
+
+/// When it was learnt last.
+#[derive(Debug, Default)]
+pub(super) struct Learning {
+    /// When somebody last began to.
+    began: Option<Instant>,
+    /// Why there is nothing yet, and when to try again.
+    pub(super) failed: Option<(Instant, Arc<Error>)>,
+}
+
+/// What one member answered.
+struct Learnt {
+    announced: Announced,
+    /// Whether it believes that the cluster works. One that is cut off from the others does not.
+    is_whole: bool,
+    epoch: u64,
+}
+
+impl Cluster {
+    /// Learns, where nothing is known yet.
+    pub(super) async fn known(&self) -> Result<(), Arc<Error>> {
+        if self.state().map.is_some() {
+            return Ok(());
+        }
+        if let Some((again_at, error)) = &self.learning().failed
+            && Instant::now() < *again_at
+        {
+            return Err(Arc::clone(error));
+        }
+        self.learning().began = Some(Instant::now());
+        self.learn().await.map_err(|error| {
+            let error = Arc::new(error);
+            self.learning().failed = Some((Instant::now() + AGAIN, Arc::clone(&error)));
+            error
+        })
+    }
+
+    /// Learns again, unless somebody began to a moment ago. What cannot be learnt stays as it was.
+    pub(super) async fn learn_again(&self) {
+        if self.begins(AGAIN) {
+            let _ = self.learn().await;
+        }
+    }
+
+    /// Has it learnt again beside what is under way, where a member was redirected or does not serve what it should.
+    pub(super) fn doubt(&self) {
+        self.learn_beside(BESIDE);
+    }
+
+    /// Has it learnt again where that was long ago.
+    pub(super) fn refresh(&self) {
+        self.learn_beside(OLD);
+    }
+
+    fn learn_beside(&self, after: Duration) {
+        if let (true, Some(cluster)) = (self.begins(after), self.this.upgrade()) {
+            tokio::spawn(async move { cluster.learn().await });
+        }
+    }
+
+    /// Whether nobody began for so long: then the caller does.
+    fn begins(&self, after: Duration) -> bool {
+        let mut learning = self.learning();
+        let is_due = learning.began.is_none_or(|began| began.elapsed() >= after);
+        if is_due {
+            learning.began = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// Asks the members, one after the other, until one knows.
+    async fn learn(&self) -> Result<(), Error> {
+        let mut members = self.members().into_iter();
+        let mut asked = JoinSet::new();
+        let mut best: Option<Learnt> = None;
+        let mut failure = None;
+        let learn = async {
+            loop {
+                if let Some(member) = members.next() {
+                    asked.spawn(ask(member, self.addresses.clone(), self.is_tls));
+                }
+                let answer = match timeout(NEXT, asked.join_next()).await {
+                    Ok(Some(answer)) => answer,
+                    Ok(None) => break,
+                    // Where all are asked, what is left is waited for.
+                    Err(_) if members.len() > 0 => continue,
+                    Err(_) => match asked.join_next().await {
+                        Some(answer) => answer,
+                        None => break,
+                    },
+                };
+                match answer {
+                    Ok(Ok(learnt)) if learnt.is_whole => {
+                        best = Some(learnt);
+                        break;
+                    }
+                    Ok(Ok(learnt)) => {
+                        let newest = best.as_ref().is_none_or(|best| best.epoch < learnt.epoch);
+                        best = if newest { Some(learnt) } else { best.take() };
+                    }
+                    Ok(Err(error)) => failure = Some(error),
+                    // The runtime ends.
+                    Err(_) => {}
+                }
+            }
+        };
+        let _ = timeout(ALL, learn).await;
+        match (best, failure) {
+            (Some(learnt), _) => {
+                self.learnt(learnt.announced);
+                Ok(())
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Kind::NobodyAnswers { address: self.template.address.to_string() }.into()),
+        }
+    }
+}
+
+/// Asks one member, on a connection that is closed then: those of requests may not answer.
+async fn ask(member: Arc<Endpoint>, addresses: AddressMap, is_tls: bool) -> Result<Learnt, Error> {
+    let live = connect::connect(&member, 0, &[]).await?;
+    let mut connection = live.connection;
+    let command = |of| redis::cmd("CLUSTER").arg(of).take();
+    let mut pipeline = Pipeline::new();
+    pipeline.add_command(command("INFO")).add_command(command("SHARDS"));
+    let failed = |source| member.unconnected(&member.address, source);
+    let answers = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await.map_err(failed)?;
+    let [info, shards] = answers.as_slice() else { return Err(strange(&member)) };
+    if let Value::ServerError(refusal) = shards
+        && refusal.details().is_some_and(|details| details.contains("cluster support disabled"))
+    {
+        return Err(Kind::NoCluster { address: member.address.to_string() }.into());
+    }
+    let Some(asked) = member.host() else { return Err(strange(&member)) };
+    let reading = Reading { asked: &asked, addresses: &addresses, is_tls };
+    let announced = match shards {
+        // Before 7.0 there is none, and a user may be allowed only the other.
+        Value::ServerError(_) => match connection.send_packed_command(&command("SLOTS")).await.map_err(failed)? {
+            Value::ServerError(refusal) => return Err(failed(refusal.into())),
+            slots => reading.slots(&slots),
+        },
+        shards => reading.shards(shards),
+    };
+    let announced = announced.ok_or_else(|| strange(&member))?;
+    let info = redis::from_redis_value_ref::<String>(info).unwrap_or_default();
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let is_whole = field("cluster_state").is_none_or(|state| state.trim() == "ok");
+    let epoch = field("cluster_current_epoch").and_then(|epoch| epoch.trim().parse().ok()).unwrap_or(0);
+    Ok(Learnt { announced, is_whole, epoch })
+}
+
+fn strange(member: &Endpoint) -> Error {
+    Kind::StrangeCluster { address: member.address.to_string() }.into()
+}

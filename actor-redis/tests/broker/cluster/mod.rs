@@ -1,0 +1,47 @@
+//! Clusters: queues on several primaries, members that fail, and slots that move.
+
+/// A connection that is cut at each byte of a redirection.
+mod cut;
+/// Members that are away, and replicas that take their place.
+mod failover;
+/// The servers.
+pub(crate) mod members;
+/// Slots that are moved under load.
+mod reshard;
+/// Which member is asked, and by which address.
+pub(crate) mod routing;
+/// A wire that can be cut.
+mod wire;
+
+use std::time::Duration;
+
+use actor_core::QueueName;
+use actor_core::broker::Broker;
+use actor_core::delivery::{Consumer, Delivery, Wait, WorkerId};
+use actor_redis::RedisBroker;
+
+use crate::server::LEASE;
+
+fn name(queue: &str) -> QueueName {
+    queue.parse().unwrap()
+}
+
+/// A worker of these queues, registered, as a consumer of each.
+async fn consumers(broker: &RedisBroker, queues: &[String]) -> Vec<Consumer> {
+    let (worker, names) = (WorkerId::new("worker"), queues.iter().map(|queue| name(queue)).collect::<Vec<_>>());
+    broker.register(&worker, &names, LEASE).await.unwrap();
+    names.into_iter().map(|queue| Consumer::new(worker.clone(), queue)).collect()
+}
+
+/// Claims what is there now, whatever has to be asked again for it.
+async fn claim_all(broker: &RedisBroker, consumer: &Consumer) -> Vec<Delivery> {
+    let (mut all, mut in_vain) = (Vec::new(), 0);
+    while in_vain < 3 {
+        match broker.claim(consumer, 100, &Wait::new(Duration::ZERO)).await {
+            Ok(delivered) if delivered.is_empty() => in_vain += 1,
+            Ok(delivered) => all.extend(delivered),
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    all
+}
