@@ -2,6 +2,8 @@
 
 /// A connection that is cut at each byte of a redirection.
 mod cut;
+/// What each primary has to confirm.
+mod durable;
 /// Members that are away, and replicas that take their place.
 mod failover;
 /// The servers.
@@ -10,6 +12,8 @@ pub(crate) mod members;
 mod reshard;
 /// Which member is asked, and by which address.
 pub(crate) mod routing;
+/// What is asked of each member, and what it is shown.
+mod settings;
 /// A wire that can be cut.
 mod wire;
 
