@@ -246,7 +246,9 @@ impl<'a, S: Stage> Player<'a, S> {
 
     async fn settle(&mut self, session: usize, at: usize, end: &End) -> Result<(), String> {
         let (_, receipt, delivery) = &self.deliveries[at];
-        let (receipt, delivery) = (receipt.clone(), *delivery);
+        // A worker that was delivered the message settles it by its own receipt, which knows who died with it before.
+        let own = self.deliveries.iter().rev().find(|(by, _, number)| *by == session && number == delivery);
+        let (receipt, delivery) = (own.map_or(receipt, |(_, own, _)| own).clone(), *delivery);
         let number = self.reference.number(delivery);
         let id = self.ids[number];
         self.settlements += 1;
