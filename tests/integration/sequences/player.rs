@@ -197,7 +197,7 @@ impl<'a, S: Stage> Player<'a, S> {
             return Err(format!("a claim delivered {crashed:?}"));
         }
         let numbers = self.numbers(&in_flight)?;
-        let deliveries = self.reference.claimed(session, &numbers)?;
+        let deliveries = self.reference.claimed(session, &numbers, max)?;
         let received = in_flight.into_iter().zip(deliveries);
         self.deliveries.extend(received.map(|(delivery, number)| (session, delivery.receipt, number)));
         Ok(())
