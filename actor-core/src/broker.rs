@@ -74,7 +74,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     async fn stopping(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
 
     /// Delivers up to `max` messages of a queue that are ready or due, the higher priority first, and
-    /// within one priority in the order they became ready. With none there it waits as `wait` says.
+    /// within one priority in the order they became ready. What was released, or came to a claim beyond its `max` and
+    /// was put back, goes before the others of its priority, in no order among itself. With none there it waits as
+    /// `wait` says.
     ///
     /// It may return fewer than there are, where their bodies come to 256 KiB or more, and none at any time. A
     /// paused queue delivers nothing.

@@ -63,8 +63,8 @@ end
 
 -- Entries of one worker read in each stream: what is no suspect must not wait for those that are.
 local window = math.max(limit, 256)
--- The first suspect, which is delivered where there is nothing else.
-local suspect
+-- The first suspect, which is delivered where there is nothing else, and who holds it.
+local suspect, holder
 -- How much more may be read: an entry is one, and a KiB of a suspect's body is one. Where many workers
 -- died of one message, all that they held may be suspects, and each call of this delivers one of them.
 local patience = 4096
@@ -94,7 +94,9 @@ local function take(place, stream, worker, holds, counted)
       holds = holds - 1
     elseif is_suspect(count, fields) then
       patience = patience - #(fields[2] or '') / 1024
-      suspect = suspect or { place, id, count + counted, fields }
+      if not suspect then
+        suspect, holder = { place, id, count + counted, fields }, worker
+      end
     else
       redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', count + counted, 'JUSTID')
       taken[#taken + 1] = { place, id, count + counted, fields }
@@ -147,6 +149,13 @@ for _, consumer in ipairs(redis.pcall('XINFO', 'CONSUMERS', wake, group)) do
   end
 end
 
+if #taken == 0 and suspect then
+  local place, id, count = suspect[1], suspect[2], suspect[3]
+  redis.call('XCLAIM', KEYS[READY + place], group, me, 0, id, 'RETRYCOUNT', count, 'JUSTID')
+  taken[1] = suspect
+  holds[holder] = holds[holder] - 1
+end
+
 for worker, left in pairs(holds) do
   -- The mark stands until all it held is taken.
   if left > 0 then
@@ -165,12 +174,6 @@ if count < most_dead then
       declare_dead(worker, worker .. ':stopping')
     end
   end
-end
-
-if #taken == 0 and suspect then
-  local place, id, count = suspect[1], suspect[2], suspect[3]
-  redis.call('XCLAIM', KEYS[READY + place], group, me, 0, id, 'RETRYCOUNT', count, 'JUSTID')
-  taken[1] = suspect
 end
 
 -- Entries read from each stream's beginning: what is lost is there in time.

@@ -80,7 +80,7 @@ for n, i in ipairs(places) do
   texts[#texts + 1] = ARGV[i + 4]
   if ARGV[i + 5] ~= '' then
     hints[#hints + 1] = 0
-    hints[#hints + 1] = ARGV[i + 5] .. ' ' .. member
+    hints[#hints + 1] = ARGV[i + 5] .. ' ' .. string.format('%.0f', due) .. ' ' .. member
   else
     soonest = math.min(soonest or due, due)
   end

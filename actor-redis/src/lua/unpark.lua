@@ -1,5 +1,5 @@
 -- Delivers to a worker what was parked until somebody comes who has the abilities that it needs. What is parked is
--- scheduled; the index `parked` only says what for. Each message goes to the stream of what was released of its
+-- scheduled; the index `parked` only says what for and until when. Each message goes to the stream of what was released of its
 -- priority and is read from there for this worker, so that nobody else gets it.
 --
 -- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:normal:released, ready:low:released
@@ -27,13 +27,20 @@ local moved, pages, filled = 0, 0, {}
 
 -- Moves what these hints name, as far as it may. Returns the error where a stream refuses.
 local function move(hints)
-  local over, refusal = {}, nil
+  local members, dues = {}, {}
   for i, hint in ipairs(hints) do
+    local due, member = string.match(hint, '^[^ ]* (%d+) (.*)$')
+    dues[i], members[i] = due, member or ''
+  end
+  -- What was scheduled again since, as a retry, waits for its own time.
+  local scores = redis.call('ZMSCORE', scheduled, unpack(members))
+  local taken, over, refusal = {}, 0, nil
+  for i, member in ipairs(members) do
     if is_read_enough() then
       break
     end
-    local member = string.match(hint, ' (.*)$')
-    local body = redis.call('HMGET', bodies, member)[1]
+    local is_parked = scores[i] and tonumber(scores[i]) == tonumber(dues[i])
+    local body = is_parked and redis.call('HMGET', bodies, member)[1]
     if body then
       note_read(body)
       local level, suspect = string.match(member, '^(%a+)(%+?):')
@@ -46,13 +53,16 @@ local function move(hints)
       end
       filled[stream] = (filled[stream] or 0) + 1
       moved = moved + 1
+      taken[#taken + 1] = member
     end
-    over[i] = member
+    over = i
   end
-  if #over > 0 then
-    redis.call('ZREM', scheduled, unpack(over))
-    redis.call('HDEL', bodies, unpack(over))
-    redis.call('ZREM', parked, unpack(hints, 1, #over))
+  if #taken > 0 then
+    redis.call('ZREM', scheduled, unpack(taken))
+    redis.call('HDEL', bodies, unpack(taken))
+  end
+  if over > 0 then
+    redis.call('ZREM', parked, unpack(hints, 1, over))
   end
   return refusal
 end

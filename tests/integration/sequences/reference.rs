@@ -15,7 +15,7 @@ pub(super) type Number = usize;
 pub(super) enum Place {
     /// Ready, and never anything else before.
     Ready,
-    /// Ready, after a release.
+    /// Ready, after a release: among such no order is promised.
     Again,
     /// Scheduled and due: the broker may have moved it, or not yet.
     Due,
@@ -120,7 +120,7 @@ impl Reference {
     }
 
     /// A claim delivered these, in this order. Returns what is wrong with that, or the number of each delivery.
-    pub(super) fn claimed(&mut self, to: Session, in_flight: &[Number]) -> Result<Vec<usize>, String> {
+    pub(super) fn claimed(&mut self, to: Session, in_flight: &[Number], max: usize) -> Result<Vec<usize>, String> {
         if let (Some(first), Some(highest)) = (in_flight.first(), self.highest())
             && rank(self.messages[*first].priority) < rank(highest)
         {
@@ -146,7 +146,16 @@ impl Reference {
             deliveries.push(self.copies.len());
             self.deliver(to, *number);
         }
+        if let (Some(first), true) = (in_flight.first(), in_flight.len() == max) {
+            self.put_back(rank(self.messages[*first].priority));
+        }
         Ok(deliveries)
+    }
+
+    /// A claim may have been given more of lower priorities than it was asked for, and have put it back.
+    fn put_back(&mut self, below: u8) {
+        let is_below = |message: &&mut Known| message.place == Place::Ready && rank(message.priority) < below;
+        self.messages.iter_mut().filter(is_below).for_each(|message| message.place = Place::Again);
     }
 
     fn deliver(&mut self, to: Session, number: Number) {

@@ -173,6 +173,7 @@ macro_rules! conformance_tests {
                 what_is_parked_is_delivered_by_ability_and_then_by_age
                 a_renewal_names_the_queues_in_which_messages_are_parked
                 a_parked_message_is_ready_for_anybody_at_its_time
+                what_was_parked_and_is_retried_waits_for_its_retry
                 a_parked_message_that_is_deleted_is_not_delivered
                 only_the_holder_parks_a_message
                 a_paused_queue_unparks_nothing

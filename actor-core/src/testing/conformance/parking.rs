@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Harness;
 use super::scene::{DELAY, HOUR, REACHED, Scene, parked, release, texts};
 use crate::broker::Broker;
 use crate::delivery::{Consumer, Delivery};
 use crate::inspect::{Inspect, State};
 use crate::settlement::{Outcome, Settled};
+use crate::{MessageId, Priority};
 
 impl<H: Harness> Scene<H> {
     /// Parks a message of each body.
@@ -84,6 +87,20 @@ pub async fn a_parked_message_is_ready_for_anybody_at_its_time<H: Harness>(scene
     let (delivered, ()) = tokio::join!(scene.deliver(&old, 1), scene.advance(DELAY));
     assert_eq!(texts(&delivered), ["it"]);
     assert_eq!(texts(&scene.unpark(&new, &["a"], 10).await), [""; 0]);
+}
+
+/// Whoever has the ability does not shorten the wait of a later attempt.
+pub async fn what_was_parked_and_is_retried_waits_for_its_retry<H: Harness>(scene: Scene<H>) {
+    let (old, new) = (scene.worker("old").await, scene.worker("new").await);
+    let (id, priority, body) = (MessageId::new(), Priority::Normal, Bytes::from_static(b"it"));
+    let delivery = scene.hold_one(&old, "it").await;
+    let park = Outcome::Park { id, priority, body: body.clone(), after: DELAY, ability: "a".to_owned() };
+    assert_eq!(scene.settle(&old, &delivery, park.into()).await, Settled::Applied);
+    let (delivered, ()) = tokio::join!(scene.deliver(&old, 1), scene.advance(DELAY));
+    let retry = Outcome::Reschedule { id, priority, body, after: HOUR };
+    assert_eq!(scene.settle(&old, &delivered[0], retry.into()).await, Settled::Applied);
+    assert_eq!(texts(&scene.unpark(&new, &["a"], 10).await), [""; 0]);
+    scene.counts([0, 0, 1, 0]).await;
 }
 
 /// What only points to it is dropped.
