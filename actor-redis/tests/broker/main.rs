@@ -1,9 +1,13 @@
 //! The Redis broker at its seam, each test on a `redis-server` of its own.
 #![allow(clippy::unwrap_used)] // A test ends where something is not as it should be.
 
-/// Two ways to the server that a test can spoil: a wire that swallows answers, and a server that is none.
+/// Cargo, called by a test.
+#[path = "../../../benches/support/src/cargo.rs"]
+#[allow(unreachable_pub)] // The benchmarks use it too.
+mod cargo;
 /// Every promise of the seam.
 mod conformance;
+/// Two ways to the server that a test can spoil: a wire that swallows answers, and a server that is none.
 mod fake;
 mod proxy;
 /// The server, and the worker that a test plays.
@@ -25,6 +29,8 @@ mod credentials;
 mod dead;
 /// Messages that have to be more than stored.
 mod durable;
+/// The program of the README, by each form of URL.
+mod first_program;
 /// Messages and hands that are not this library's.
 mod foreign;
 /// Messages as large as they may be.
