@@ -21,6 +21,8 @@ mod batcher;
 mod busy;
 /// Clusters.
 mod cluster;
+/// How many connections a worker has.
+mod connections;
 /// What it costs.
 mod cost;
 /// Passwords that change, and connections that are authenticated again.

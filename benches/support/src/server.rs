@@ -226,6 +226,24 @@ impl Server {
         }
     }
 
+    /// A number in a section of `INFO`.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer, or there is no such number.
+    pub async fn number(&self, section: &str, name: &str) -> Result<f64> {
+        field(&self.info(section).await?, name)
+    }
+
+    /// Begins to rewrite the append-only file.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer, or refused.
+    pub async fn rewrite(&self) -> Result {
+        Ok(redis::cmd("BGREWRITEAOF").exec_async(&mut self.admin.clone()).await?)
+    }
+
     async fn info(&self, section: &str) -> Result<String> {
         Ok(redis::cmd("INFO").arg(section).query_async(&mut self.admin.clone()).await?)
     }

@@ -1,0 +1,61 @@
+//! How many connections a worker has, by the number of its queues: docs/running-redis.md says what that means.
+
+use std::time::{Duration, Instant};
+
+use actor_core::{Worker, actor};
+use actor_redis::RedisBroker;
+use tokio::sync::oneshot;
+
+use crate::sentinel::set::Set;
+use crate::server::Server;
+
+#[actor(queue = "connections-0")]
+async fn nothing() {}
+
+#[tokio::test]
+async fn a_worker_has_a_connection_for_each_queue_and_two_more() {
+    let server = Server::alone(&[]);
+    for queues in [1, 50] {
+        has(&server.url(), queues, &[queues + 2], || vec![server.run("CLIENT LIST")]).await;
+    }
+}
+
+#[tokio::test]
+async fn with_sentinels_a_worker_has_one_more_at_one_of_them() {
+    let set = Set::start();
+    let lists = || {
+        let sentinels = set.sentinels.iter().map(|sentinel| sentinel.run("CLIENT LIST"));
+        // At Sentinels, only those that listen stay.
+        vec![set.primary().run("CLIENT LIST"), sentinels.collect::<Vec<String>>().concat()]
+    };
+    has(&set.url(), 50, &[52, 1], lists).await;
+}
+
+/// Waits until a worker of so many queues has these connections: to each server of which `lists` gives the clients.
+async fn has(url: &str, queues: usize, expected: &[usize], lists: impl Fn() -> Vec<String>) {
+    let names = (0..queues).map(|number| format!("connections-{number}"));
+    let broker = RedisBroker::connect(url).await.unwrap();
+    let worker =
+        names.fold(Worker::builder(broker), |worker, name| worker.also_serve(&*name)).queues(["connections-0"]);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let worker = tokio::spawn(worker.run_until(async { _ = stopped.await }));
+    let began = Instant::now();
+    loop {
+        let clients: Vec<Vec<String>> = lists().iter().map(|list| ours(list)).collect();
+        let waiting = clients.iter().flatten().filter(|client| client.contains("cmd=xreadgroup")).count();
+        if waiting == queues && clients.iter().map(Vec::len).eq(expected.iter().copied()) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{waiting} wait for {queues} queues: {clients:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(stop);
+    worker.await.unwrap().unwrap();
+}
+
+/// Without who asks, replicas, and what Sentinels have with servers and each other.
+fn ours(list: &str) -> Vec<String> {
+    let is_ours =
+        |client: &&str| !["cmd=client|list", "flags=S", "name=sentinel-"].iter().any(|other| client.contains(other));
+    list.lines().filter(is_ours).map(str::to_owned).collect()
+}
