@@ -235,12 +235,15 @@ impl Server {
         field(&self.info(section).await?, name)
     }
 
-    /// Begins to rewrite the append-only file.
+    /// Begins to rewrite the append-only file, once no rewrite is under way.
     ///
     /// # Errors
     ///
     /// Redis did not answer, or refused.
     pub async fn rewrite(&self) -> Result {
+        while self.number("persistence", "aof_rewrite_in_progress").await? > 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(redis::cmd("BGREWRITEAOF").exec_async(&mut self.admin.clone()).await?)
     }
 

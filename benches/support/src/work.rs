@@ -55,9 +55,12 @@ pub async fn slow(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     tally.start(n);
 }
 
+/// Why [`fails`] fails.
+pub const REASON: &str = "the bank is closed";
+
 /// Fails, and is not retried.
 #[actor(queue = "bench-fails", max_retries = 0)]
 pub async fn fails(n: u64, text: &str) -> Result<(), String> {
     let _ = (n, text);
-    Err("the bank is closed".to_owned())
+    Err(REASON.to_owned())
 }
