@@ -4,7 +4,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actor_bench::library::{self, Running};
 use actor_bench::work::{QUEUE, REASON, fails, noop};
@@ -115,12 +115,18 @@ impl Sizing<'_> {
         let all = server.number("clients", "connected_clients").await?;
         // The broker's own stood before, beside the one that asks.
         let (count, made) = (all - 1.0, all - standing);
-        let each = (server.memory().await? - before) / made;
+        let each = (server.memory().await? - before) / made / 1_024.0;
+        let (began, used) = (Instant::now(), server.cpu().await?);
+        // As long as it takes each queue to be checked for the dead.
+        tokio::time::sleep(Duration::from_secs(if self.args.smoke { 1 } else { 40 })).await;
+        let busy = 100.0 * (server.cpu().await? - used).div_duration_f64(began.elapsed());
         worker.stop().await?;
         let settings = json!({"queues": queues});
-        self.report.show(&Figure::single(format!("{name}/count"), "", Spread::one(count), &settings));
-        let each = Spread::one(each / 1_024.0);
-        self.report.show(&Figure::single(format!("{name}/each_with_its_queue"), "KiB", each, &settings));
+        for (figure, unit, value) in
+            [("count", "", count), ("each_with_its_queue", "KiB", each), ("idle_cpu", "%", busy)]
+        {
+            self.report.show(&Figure::single(format!("{name}/{figure}"), unit, Spread::one(value), &settings));
+        }
         Ok(())
     }
 

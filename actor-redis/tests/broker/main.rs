@@ -70,5 +70,7 @@ mod settings;
 /// Servers that are spoken to in secret.
 #[cfg(feature = "tls")]
 mod tls;
+/// Primaries that are replaced on purpose.
+mod upgrade;
 /// What is warned of.
 mod warnings;
