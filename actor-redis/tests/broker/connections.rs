@@ -6,6 +6,7 @@ use actor_core::{Worker, actor};
 use actor_redis::RedisBroker;
 use tokio::sync::oneshot;
 
+use crate::cluster::members::Cluster;
 use crate::sentinel::set::Set;
 use crate::server::Server;
 
@@ -29,6 +30,14 @@ async fn with_sentinels_a_worker_has_one_more_at_one_of_them() {
         vec![set.primary().run("CLIENT LIST"), sentinels.collect::<Vec<String>>().concat()]
     };
     has(&set.url(), 50, &[52, 1], lists).await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_a_worker_has_a_connection_for_each_queue_and_two_to_each_of_their_primaries() {
+    let cluster = Cluster::start();
+    let mut expected = [2; 3];
+    (0..50).for_each(|number| expected[cluster.primary_of(&format!("connections-{number}"))] += 1);
+    has(&cluster.url(), 50, &expected, || (0..3).map(|at| cluster.ask(at, "CLIENT LIST")).collect()).await;
 }
 
 /// Waits until a worker of so many queues has these connections: to each server of which `lists` gives the clients.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actor_core::Inspect;
 use actor_core::broker::Broker;
@@ -10,6 +11,7 @@ use actor_core::delivery::Consumer;
 use actor_redis::RedisBroker;
 use tokio::task::JoinHandle;
 
+use crate::cluster::members::Cluster;
 use crate::sentinel::failover::send_until_stored;
 use crate::sentinel::set::Set;
 use crate::server::{bodies, claim, message, queue, worker};
@@ -26,6 +28,20 @@ async fn a_promotion_by_hand_during_a_pause_loses_nothing_that_was_acknowledged(
     let _: String = set.sentinels[0].run("SENTINEL FAILOVER mymaster");
 
     let (_, _set) = tokio::task::spawn_blocking(move || (set.until_all_moved_on(), set)).await.unwrap();
+    sender.lost_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_over_in_a_cluster_loses_nothing_that_was_acknowledged() {
+    let cluster = Cluster::start();
+    let sender = Sender::start(RedisBroker::connect(&cluster.url()).await.unwrap()).await;
+    let (slot, replica) = (cluster.slot("mail"), cluster.primary_of("mail") + 3);
+
+    assert_eq!(cluster.ask(replica, "CLUSTER FAILOVER"), "OK");
+
+    while cluster.serves(slot) != Some(replica) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     sender.lost_nothing().await;
 }
 
