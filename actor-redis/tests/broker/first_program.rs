@@ -67,6 +67,7 @@ fn settings(headings: &[&str]) -> Vec<String> {
 }
 
 /// Runs the program until it has printed as many lines as the README shows, stops it as Ctrl-C does, and compares them.
+#[allow(clippy::print_stdout)] // With `--nocapture` it shows what each prints.
 fn prints_what_the_readme_shows(url: &str) {
     let shown = README.split("```text\n").find(|block| block.contains("attempt 1: welcome")).unwrap();
     let shown: Vec<_> = shown.split("```").next().unwrap().lines().map(steady).collect();
