@@ -40,6 +40,24 @@ async fn in_a_cluster_a_worker_has_a_connection_for_each_queue_and_two_to_each_o
     has(&cluster.url(), 50, &expected, || (0..3).map(|at| cluster.ask(at, "CLIENT LIST")).collect()).await;
 }
 
+#[tokio::test]
+async fn who_only_sends_has_a_connection_to_each_server_that_it_needs() {
+    let server = Server::alone(&[]);
+    let broker = RedisBroker::connect(&server.url()).await.unwrap();
+    nothing.send_with(&broker).await.unwrap();
+    assert_eq!(ours(&server.run::<String>("CLIENT LIST")).len(), 1);
+
+    let cluster = Cluster::start();
+    let broker = RedisBroker::connect(&cluster.url()).await.unwrap();
+    nothing.send_with(&broker).await.unwrap();
+    let set_of_queues = cluster.ask(0, "CLUSTER KEYSLOT {actor}").parse().unwrap();
+    let needed = [cluster.primary_of("connections-0"), cluster.serves(set_of_queues).unwrap()];
+    for at in 0..6 {
+        let clients = ours(&cluster.ask(at, "CLIENT LIST"));
+        assert_eq!(clients.len(), usize::from(needed.contains(&at)), "{needed:?} are needed, not {at}: {clients:#?}");
+    }
+}
+
 /// Waits until a worker of so many queues has these connections: to each server of which `lists` gives the clients.
 async fn has(url: &str, queues: usize, expected: &[usize], lists: impl Fn() -> Vec<String>) {
     let names = (0..queues).map(|number| format!("connections-{number}"));
