@@ -54,6 +54,11 @@ fn footprint_runs_every_message_once_and_prints_its_figures() {
 }
 
 #[test]
+fn sizing_counts_every_message_and_prints_its_figures() {
+    smoke("sizing", "message_311 message_2048 message_16384 connections_50 connections_500 replication rewrite");
+}
+
+#[test]
 fn growth_runs_every_message_once_and_prints_its_figures() {
     smoke(
         "growth",

@@ -1,9 +1,13 @@
 //! The Redis broker at its seam, each test on a `redis-server` of its own.
 #![allow(clippy::unwrap_used)] // A test ends where something is not as it should be.
 
-/// Two ways to the server that a test can spoil: a wire that swallows answers, and a server that is none.
+/// Cargo, called by a test.
+#[path = "../../../benches/support/src/cargo.rs"]
+#[allow(unreachable_pub)] // The benchmarks use it too.
+mod cargo;
 /// Every promise of the seam.
 mod conformance;
+/// Two ways to the server that a test can spoil: a wire that swallows answers, and a server that is none.
 mod fake;
 mod proxy;
 /// The server, and the worker that a test plays.
@@ -17,6 +21,8 @@ mod batcher;
 mod busy;
 /// Clusters.
 mod cluster;
+/// How many connections a worker has.
+mod connections;
 /// What it costs.
 mod cost;
 /// Passwords that change, and connections that are authenticated again.
@@ -25,6 +31,8 @@ mod credentials;
 mod dead;
 /// Messages that have to be more than stored.
 mod durable;
+/// The program of the README, by each form of URL.
+mod first_program;
 /// Messages and hands that are not this library's.
 mod foreign;
 /// Messages as large as they may be.
@@ -62,5 +70,7 @@ mod settings;
 /// Servers that are spoken to in secret.
 #[cfg(feature = "tls")]
 mod tls;
+/// Primaries that are replaced on purpose.
+mod upgrade;
 /// What is warned of.
 mod warnings;

@@ -226,6 +226,27 @@ impl Server {
         }
     }
 
+    /// A number in a section of `INFO`.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer, or there is no such number.
+    pub async fn number(&self, section: &str, name: &str) -> Result<f64> {
+        field(&self.info(section).await?, name)
+    }
+
+    /// Begins to rewrite the append-only file, once no rewrite is under way.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer, or refused.
+    pub async fn rewrite(&self) -> Result {
+        while self.number("persistence", "aof_rewrite_in_progress").await? > 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(redis::cmd("BGREWRITEAOF").exec_async(&mut self.admin.clone()).await?)
+    }
+
     async fn info(&self, section: &str) -> Result<String> {
         Ok(redis::cmd("INFO").arg(section).query_async(&mut self.admin.clone()).await?)
     }

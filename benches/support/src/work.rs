@@ -54,3 +54,13 @@ pub async fn slow(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     tally.start(n);
 }
+
+/// Why [`fails`] fails.
+pub const REASON: &str = "the bank is closed";
+
+/// Fails, and is not retried.
+#[actor(queue = "bench-fails", max_retries = 0)]
+pub async fn fails(n: u64, text: &str) -> Result<(), String> {
+    let _ = (n, text);
+    Err(REASON.to_owned())
+}

@@ -19,7 +19,7 @@ async fn connect(set: &Set) -> RedisBroker {
 }
 
 /// Sends until it is stored; how often the outcome was unknown.
-pub(super) async fn send_until_stored(broker: &RedisBroker, body: &str) -> usize {
+pub(crate) async fn send_until_stored(broker: &RedisBroker, body: &str) -> usize {
     let mut unknown = 0;
     loop {
         match broker.enqueue(&queue(), vec![message(body)]).await.remove(0) {

@@ -1,7 +1,7 @@
 /// Every promise of the seam, once more on a Sentinel set.
 mod conformance;
 /// Primaries that fail, and what becomes of messages and workers.
-mod failover;
+pub(crate) mod failover;
 /// Sentinels that lie, are away, disagree, or want a password.
 mod finding;
 mod liar;
