@@ -1,8 +1,9 @@
-//! Growth with the number of waiting messages, queues, slots and processes, and with the distance to Redis.
+//! Growth with the number of waiting messages, queues, primaries, slots and processes, and with the distance to Redis.
 //!
 //! `cargo bench --bench growth`. Each figure is compared with the library's own at the smallest size, and those at a
 //! distance with the same without latency.
 
+mod primaries;
 mod queues;
 mod standing;
 
@@ -34,6 +35,7 @@ async fn main() -> Result {
     let args = Args::read()?;
     let report = Report::new(&args, "Growth");
     standing::run(&args, &report).await?;
+    primaries::run(&args, &report).await?;
     let growth = Growth { args: &args, report: &report, server: Server::start(Persistence::Off).await? };
     queues::run(&growth).await?;
     growth.concurrency().await?;

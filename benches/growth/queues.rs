@@ -45,7 +45,7 @@ async fn drain(growth: &Growth<'_>, count: u64) -> Result<Cost> {
     Ok(cost)
 }
 
-type SendMany = fn(&RedisBroker, Range<u64>) -> Pin<Box<dyn Future<Output = Result> + '_>>;
+pub(crate) type SendMany = fn(&RedisBroker, Range<u64>) -> Pin<Box<dyn Future<Output = Result> + '_>>;
 
 /// Declares for each name an actor with a queue of its own.
 macro_rules! queues {
@@ -58,7 +58,8 @@ macro_rules! queues {
             }
         )*
 
-        const QUEUES: &[(&str, SendMany)] = &[$(($queue, |broker, ids| {
+        /// Each queue, and how messages are sent to it.
+        pub(crate) const QUEUES: &[(&str, SendMany)] = &[$(($queue, |broker, ids| {
             Box::pin(async move {
                 $name.send_many_with(broker, ids.map(|n| (n, TEXT))).await?;
                 Ok(())

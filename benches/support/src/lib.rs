@@ -6,6 +6,7 @@
 
 mod args;
 mod cargo;
+mod cluster;
 pub mod collect;
 mod cost;
 pub mod floor;
@@ -24,6 +25,7 @@ pub mod work;
 
 pub use args::Args;
 pub use cargo::cargo;
+pub use cluster::Cluster;
 pub use cost::{Cost, Meter};
 pub use machine::machine;
 pub use pace::Pace;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use actor_redis::RedisBroker;
 use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -63,12 +64,17 @@ impl Server {
     ///
     /// There is no redis-server, or it does not start.
     pub async fn start(persistence: Persistence) -> Result<Self> {
+        Self::with(persistence, &[]).await
+    }
+
+    pub(crate) async fn with(persistence: Persistence, options: &[&str]) -> Result<Self> {
         let directory = TempDir::with_prefix("actor-bench-")?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--dir"])
             .arg(directory.path())
             .args(persistence.options())
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -123,8 +129,13 @@ impl Server {
         self.persistence
     }
 
+    /// Runs a command of the harness's own.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        Ok(command.query_async(&mut self.admin.clone()).await?)
+    }
+
     /// Removes everything.
-    async fn clear(&self) -> Result {
+    pub(crate) async fn clear(&self) -> Result {
         Ok(redis::cmd("FLUSHALL").arg("SYNC").exec_async(&mut self.admin.clone()).await?)
     }
 
