@@ -19,15 +19,16 @@ mod producer;
 mod proxy;
 mod recorder;
 mod report;
+mod rotation;
 mod run;
 mod scenario;
 mod server;
 mod stage;
 mod stall;
-mod standby;
 mod storage;
 mod tasks;
 mod threads;
+mod topology;
 mod worker;
 
 use std::error::Error;

@@ -6,8 +6,9 @@ use crate::fault::Fault;
 use crate::fleet::{Role, Under};
 use crate::judge;
 use crate::process::Extra;
-use crate::standby::Promoter;
+use crate::rotation;
 use crate::threads;
+use crate::topology::{Access, Promoter, Topology};
 
 /// The server's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +48,8 @@ pub(crate) struct Scenario {
     /// Further options of the server.
     pub(crate) redis: &'static [&'static str],
     pub(crate) disk: DiskSize,
-    /// Whether there is a second server, and who promotes it.
-    pub(crate) promoter: Option<Promoter>,
+    /// Which servers there are.
+    pub(crate) topology: Topology,
     /// Whether producers count only what a replica has as stored.
     pub(crate) waits: bool,
     /// Whether time rules apply.
@@ -79,7 +80,7 @@ impl Scenario {
             under: |_, _| Under::default(),
             redis: &[],
             disk: DiskSize::Unlimited,
-            promoter: None,
+            topology: Topology::One,
             waits: false,
             timed: true,
             excused: &[],
@@ -108,9 +109,19 @@ impl Scenario {
         Duration::from_millis(self.lease_ms)
     }
 
+    /// Whether users and passwords change.
+    pub(crate) fn rotates(&self) -> bool {
+        self.faults.iter().any(|(fault, _)| fault.is_of_credentials())
+    }
+
+    /// Whether it is reported for how long there was no service.
+    pub(crate) fn measures_service(&self) -> bool {
+        matches!(self.topology, Topology::Sentinels { .. }) || self.rotates()
+    }
+
     /// Whether faults spare workers, their network, and Redis's indexes.
     pub(crate) fn disrupts_only_redis(&self) -> bool {
-        self.promoter.is_none()
+        !self.topology.is_replicated()
             && !self.faults.is_empty()
             && self.faults.iter().all(|(fault, _)| fault.spares_workers())
     }
@@ -133,6 +144,17 @@ const FAILED_OVER: &[(&str, &str)] = &[
     (judge::ATTEMPTS, "the attempt was lost with the master"),
     (judge::REASONS, "a run that the ledger fences off spends a retry"),
 ];
+
+/// A scenario of three Sentinels that watch a primary and so many replicas.
+fn sentinels(name: &'static str, about: &'static str, replicas: usize) -> Scenario {
+    Scenario {
+        topology: Topology::Sentinels { replicas, access: Access::Direct },
+        gap_ms: (1_000, 3_000),
+        extra: Extra::Even,
+        excused: FAILED_OVER,
+        ..Scenario::of(name, about, &[])
+    }
+}
 
 /// All workers are limited: otherwise the machine runs out of memory, not the worker.
 fn limited(role: Role, _: usize) -> Under {
@@ -260,7 +282,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         one("out-of-memory", "Redis refuses writes with OOM", &[OutOfMemory]),
         one("read-only", "Redis refuses writes with READONLY", &[ReadOnly]),
         Scenario {
-            promoter: Some(Promoter::Master),
+            topology: Topology::Standby(Promoter::Master),
             gap_ms: (3_000, 6_000),
             ..one(
                 "hand-over",
@@ -269,7 +291,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             )
         },
         Scenario {
-            promoter: Some(Promoter::Sentinel),
+            topology: Topology::Standby(Promoter::Sentinel),
             gap_ms: (4_000, 7_000),
             excused: FAILED_OVER,
             ..one(
@@ -279,7 +301,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             )
         },
         Scenario {
-            promoter: Some(Promoter::Sentinel),
+            topology: Topology::Standby(Promoter::Sentinel),
             gap_ms: (4_000, 7_000),
             waits: true,
             excused: FAILED_OVER,
@@ -287,6 +309,49 @@ pub(crate) fn all() -> Vec<Scenario> {
                 "failover-wait",
                 "the same with messages that are sent as `Replicated(1)`: none may be lost",
                 &[FailOver],
+            )
+        },
+        Scenario {
+            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
+            ..sentinels("sentinel-failover", "a primary dies or freezes; Sentinels promote a replica, which all find", 2)
+        },
+        Scenario {
+            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
+            waits: true,
+            ..sentinels(
+                "sentinel-failover-wait",
+                "the same with messages that are sent as `Replicated(1)`: none may be lost",
+                2,
+            )
+        },
+        Scenario {
+            faults: vec![(KillPrimary, 3), (SentinelsAway, 1), (SentinelsLie, 1)],
+            topology: Topology::Sentinels { replicas: 2, access: Access::Liars },
+            waits: true,
+            ..sentinels(
+                "sentinel-lies",
+                "Sentinels name an old primary, know none, are silent or away, while another server is promoted too",
+                2,
+            )
+        },
+        Scenario {
+            faults: vec![(LagReplica, 2), (HoldReplica, 2), (FreezeReplica, 2), (LoseLagging, 3)],
+            topology: Topology::Sentinels { replicas: 1, access: Access::Fronts },
+            waits: true,
+            ..sentinels(
+                "replica-lag",
+                "the only replica lags, and is promoted behind a primary that dies: nothing sent as `Replicated(1)` is lost",
+                1,
+            )
+        },
+        Scenario {
+            faults: vec![(RotateUser, 3), (RotatePassword, 3), (RevokeUser, 1), (HideCredentials, 1)],
+            redis: rotation::GUARDED,
+            extra: Extra::Even,
+            ..one(
+                "credentials-rotate",
+                "users and passwords are replaced and revoked again and again, and the provider fails",
+                &[],
             )
         },
         Scenario {
