@@ -8,14 +8,13 @@ use serde::Serialize;
 
 use crate::disk::Disk;
 use crate::fleet::{Role, Slot};
-use crate::foreign;
 use crate::history::What;
-use crate::process::{NAMESPACE, QUEUES};
+use crate::process::NAMESPACE;
 use crate::proxy::Condition;
 use crate::rotation::{GRACE_MS, Rotation};
 use crate::stage::Stage;
 use crate::topology::Loss;
-use crate::{storage, tasks, threads};
+use crate::{foreign, index, tasks, threads};
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -158,6 +157,19 @@ impl Fault {
         self.track() == Track::Redis && !loses_leases
     }
 
+    /// Whether nobody should notice it, or only whoever waits for a replica.
+    pub(crate) fn spares_service(self) -> bool {
+        matches!(
+            self,
+            Self::RotateUser
+                | Self::RotatePassword
+                | Self::SentinelsAway
+                | Self::LagReplica
+                | Self::HoldReplica
+                | Self::FreezeReplica
+        )
+    }
+
     /// Whether it changes who may use Redis.
     pub(crate) fn is_of_credentials(self) -> bool {
         matches!(self, Self::RotateUser | Self::RotatePassword | Self::RevokeUser | Self::HideCredentials)
@@ -212,11 +224,11 @@ impl Fault {
             (Self::ReadOnly, _) => stage.redis("REPLICAOF 127.0.0.1 1")?,
             (Self::FlushScripts, _) => stage.redis("SCRIPT FLUSH")?,
             (Self::KillClients, _) => stage.redis("CLIENT KILL TYPE normal")?,
-            (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(rng, "workers")))?,
-            (Self::LoseScheduled, _) => lose_index(stage, rng, "scheduled")?,
-            (Self::LoseConsumers, _) => lose_consumers(stage, rng)?,
-            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(rng)))?,
-            (Self::LoseDead, _) => lose_index(stage, 0, "dead")?,
+            (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", index::key(rng, "workers")))?,
+            (Self::LoseScheduled, _) => index::lose(stage, rng, "scheduled")?,
+            (Self::LoseConsumers, _) => index::lose_consumers(stage, rng)?,
+            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", index::stream(rng)))?,
+            (Self::LoseDead, _) => index::lose(stage, 0, "dead")?,
             (Self::LoseQueues, _) => stage.redis(&format!("DEL {{{NAMESPACE}}}:queues"))?,
             (Self::HandOver, _) => stage.hand_over()?,
             (Self::FailOver, _) => stage.part()?,
@@ -346,42 +358,3 @@ impl Fault {
 /// The victim: a slot, or Redis.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Victim(pub(crate) Option<usize>);
-
-fn queue(rng: u64) -> &'static str {
-    QUEUES[(rng % QUEUES.len() as u64) as usize]
-}
-
-fn key(rng: u64, name: &str) -> String {
-    storage::key(queue(rng), name)
-}
-
-/// Deletes an index of bodies, and repairs the queue, as a person would who has read what the auditor found.
-fn lose_index(stage: &Stage, rng: u64, name: &str) -> redis::RedisResult<()> {
-    stage.redis(&format!("DEL {}", key(rng, name)))?;
-    let (broker, queue) = (stage.broker.clone(), queue(rng).parse().expect("a queue of this suite"));
-    tokio::spawn(async move {
-        while broker.repair(&queue).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    Ok(())
-}
-
-fn stream(rng: u64) -> String {
-    // Most messages are of normal priority.
-    key(rng, ["ready:normal", "ready:normal", "ready:high", "ready:low"][(rng / 2 % 4) as usize])
-}
-
-/// Deletes the consumers of a stream, and the group's knowledge of their messages.
-fn lose_consumers(stage: &Stage, rng: u64) -> redis::RedisResult<()> {
-    let stream = stream(rng);
-    let mut connection = stage.server().connection()?;
-    let consumers: Vec<std::collections::HashMap<String, redis::Value>> =
-        redis::cmd("XINFO").arg("CONSUMERS").arg(&stream).arg("workers").query(&mut connection)?;
-    for consumer in consumers {
-        if let Some(name) = consumer.get("name").and_then(|name| redis::from_redis_value_ref::<String>(name).ok()) {
-            redis::cmd("XGROUP").arg("DELCONSUMER").arg(&stream).arg("workers").arg(name).exec(&mut connection)?;
-        }
-    }
-    Ok(())
-}

@@ -44,7 +44,7 @@ pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planne
             }
             planned.push(Planned { at, hold, fault, rng });
             at += hold;
-            if track == Track::Redis && hold > LONG {
+            if track == Track::Redis && hold > LONG && !fault.spares_service() {
                 at += scenario.lease() * 2;
             }
         }

@@ -31,7 +31,8 @@ impl Server {
         std::fs::create_dir_all(&directory)?;
         let mut all = vec!["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
         all.extend(options);
-        let password = all.iter().skip_while(|option| **option != "--requirepass").nth(1).map(|word| (*word).to_owned());
+        let password =
+            all.iter().skip_while(|option| **option != "--requirepass").nth(1).map(|word| (*word).to_owned());
         let options = all.into_iter().map(str::to_owned).collect();
         let mut server = Self { port: free_ports(1)?[0], directory, options, password, child: None };
         server.launch(&[])?;

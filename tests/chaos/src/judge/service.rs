@@ -121,6 +121,10 @@ pub(super) fn back_soon(evidence: &Evidence, waits: bool) -> Finding {
     for queue in QUEUES {
         let Served { sends, runs } = Served::of(evidence, queue);
         for (struck, decided) in decisions(evidence) {
+            let time = struck.since.saturating_sub(BACK)..decided + BACK;
+            if !evidence.messages.values().any(|sent| queue_of(sent) == queue && time.contains(&sent.invoked)) {
+                continue;
+            }
             let mut ask = |times: &[u64], what: &str| {
                 let late = after(times, decided, evidence.calm.1);
                 let stalled = evidence.stalled_between(decided, decided + late);

@@ -256,7 +256,9 @@ impl SentinelSet {
     pub(crate) fn check_calm(&self) -> io::Result<()> {
         let announced = self.announced.load(Ordering::Relaxed);
         if self.lost.is_none() && announced != 0 && announced != self.members[self.primary].port() {
-            return Err(io::Error::other("the Sentinels took a primary for dead that was only slow: the machine is too busy"));
+            return Err(io::Error::other(
+                "the Sentinels took a primary for dead that was only slow: the machine is too busy",
+            ));
         }
         Ok(())
     }

@@ -40,9 +40,7 @@ impl Standby {
             Promoter::Master => None,
         };
         if let Some(sentinel) = &sentinel {
-            wait("a Sentinel that knows the replica", || {
-                Ok((!sentinel.replicas()?.is_empty()).then_some(()))
-            })?;
+            wait("a Sentinel that knows the replica", || Ok((!sentinel.replicas()?.is_empty()).then_some(())))?;
         }
         Ok(Self { master, replica, sentinel })
     }
