@@ -128,7 +128,8 @@ impl Fault {
             Self::Snap => (100, 1_500),
             // Shorter than Sentinels wait before they act.
             Self::KillPrimary | Self::FreezePrimary => (200, 1_000),
-            Self::SentinelsLie => (1_000, 8_000),
+            // Mostly there while another fault has a server promoted.
+            Self::SentinelsLie => (2_000, 12_000),
             Self::SentinelsAway => (500, 6_000),
             Self::LagReplica | Self::HoldReplica | Self::FreezeReplica => (500, 4_000),
             Self::LoseLagging => (200, 1_500),
@@ -238,7 +239,9 @@ impl Fault {
             (Self::SentinelsAway, _) => stage.set_of_sentinels()?.go_away(),
             (Self::LagReplica, _) => stage.set_of_sentinels()?.set_for_replicas(Condition::Lag),
             // What it sent, or what it is to be sent, is held back.
-            (Self::HoldReplica, _) if rng % 2 == 0 => stage.set_of_sentinels()?.set_for_replicas(Condition::Mute),
+            (Self::HoldReplica, _) if rng.is_multiple_of(2) => {
+                stage.set_of_sentinels()?.set_for_replicas(Condition::Mute);
+            }
             (Self::HoldReplica | Self::LoseLagging, _) => stage.set_of_sentinels()?.set_for_replicas(Condition::Deaf),
             (Self::FreezeReplica, _) => stage.set_of_sentinels()?.freeze_replicas(true),
             (fault, _) if fault.is_of_credentials() => fault.rotate(stage)?,

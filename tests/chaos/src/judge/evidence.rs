@@ -229,10 +229,8 @@ impl Evidence {
             }
             What::Fault { name, .. } => *self.faults.entry(name).or_default() += 1,
             What::Forgot { .. } => *self.faults.entry("forget".to_owned()).or_default() += 1,
-            What::Switched { to, .. } => {
-                if self.switched.last().is_none_or(|(_, last)| *last != to) {
-                    self.switched.push((at, to));
-                }
+            What::Switched { to, .. } if self.switched.last().is_none_or(|(_, last)| *last != to) => {
+                self.switched.push((at, to));
             }
             What::Parted => self.parting = Some(at),
             What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),

@@ -158,7 +158,7 @@ impl SentinelSet {
             Loss::Frozen => self.primary().freeze(),
         }
         self.journal.note(&What::MasterLost);
-        self.lost = Some(Lost { member: self.primary, how, is_told: rng % 3 != 0 });
+        self.lost = Some(Lost { member: self.primary, how, is_told: !rng.is_multiple_of(3) });
     }
 
     /// Kills the primary while what its replica should have is held back, which is lost. Returns once that replica is
