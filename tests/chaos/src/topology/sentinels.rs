@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use redis::RedisResult;
 
@@ -24,6 +25,9 @@ const DOWN_AFTER_MS: u32 = 2_000;
 /// Sentinels start no failover within twice this time after another.
 const FAILOVER_MS: u32 = 2_000;
 
+/// Longer than a request waits for its answer.
+const HANG: Duration = Duration::from_secs(6);
+
 /// How a primary is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
@@ -32,12 +36,21 @@ pub(crate) enum Loss {
     Frozen,
 }
 
+/// How a lost primary comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comes {
+    /// A killed one restarts as a replica. A frozen one goes on as soon as another is promoted.
+    Soon,
+    /// A killed one restarts as a primary of its old data, until the Sentinels change that. A frozen one stays so until
+    /// no request waits for it any more.
+    Badly,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Lost {
     member: usize,
     how: Loss,
-    /// Whether it restarts as a replica. Otherwise it is a primary of its old data until the Sentinels change that.
-    is_told: bool,
+    comes: Comes,
 }
 
 /// The servers, and the Sentinels that watch them.
@@ -133,6 +146,11 @@ impl SentinelSet {
         &mut self.members[self.primary].server
     }
 
+    fn replicas(&self) -> impl Iterator<Item = &Member> {
+        let others = self.members.iter().enumerate().filter(|(at, _)| *at != self.primary);
+        others.map(|(_, member)| member)
+    }
+
     /// The URL of all Sentinels.
     pub(super) fn url(&self) -> String {
         let told = self.liars.iter().map(|liar| liar.port);
@@ -158,7 +176,8 @@ impl SentinelSet {
             Loss::Frozen => self.primary().freeze(),
         }
         self.journal.note(&What::MasterLost);
-        self.lost = Some(Lost { member: self.primary, how, is_told: !rng.is_multiple_of(3) });
+        let comes = if rng.is_multiple_of(3) { Comes::Badly } else { Comes::Soon };
+        self.lost = Some(Lost { member: self.primary, how, comes });
     }
 
     /// Kills the primary while what its replica should have is held back, which is lost. Returns once that replica is
@@ -190,13 +209,18 @@ impl SentinelSet {
 
     /// Brings the former primary back, and waits until it replicates the new one.
     pub(crate) fn bring_back(&mut self) -> io::Result<()> {
-        let Some(Lost { member: former, how, is_told }) = self.lost else { return Ok(()) };
+        let Some(Lost { member: former, how, comes }) = self.lost else { return Ok(()) };
         let port = self.members[self.primary].port().to_string();
         let options = ["--replicaof", "127.0.0.1", &port];
         let server = &mut self.members[former].server;
-        match how {
-            Loss::Killed => server.launch(if is_told { &options } else { &[] })?,
-            Loss::Frozen => server.thaw(),
+        match (how, comes) {
+            (Loss::Killed, Comes::Soon) => server.launch(&options)?,
+            (Loss::Killed, Comes::Badly) => server.launch(&[])?,
+            (Loss::Frozen, Comes::Soon) => server.thaw(),
+            (Loss::Frozen, Comes::Badly) => {
+                std::thread::sleep(HANG);
+                server.thaw();
+            }
         }
         if let Some(front) = &self.members[former].front {
             front.set_for_replicas(Condition::Clear);
@@ -215,7 +239,7 @@ impl SentinelSet {
 
     /// Stops the replicas, or lets them go on.
     pub(crate) fn freeze_replicas(&self, frozen: bool) {
-        for (_, replica) in self.members.iter().enumerate().filter(|(at, _)| *at != self.primary) {
+        for replica in self.replicas() {
             if frozen { replica.server.freeze() } else { replica.server.thaw() }
         }
     }
@@ -270,7 +294,7 @@ impl SentinelSet {
             if role(primary)? != "master" {
                 return Ok(None);
             }
-            for (_, replica) in self.members.iter().enumerate().filter(|(at, _)| *at != self.primary) {
+            for replica in self.replicas() {
                 if !follows(&replica.server, port)? {
                     return Ok(None);
                 }
