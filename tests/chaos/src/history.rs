@@ -77,6 +77,8 @@ pub(crate) enum What {
     Parted,
     /// The master died; its replica takes its place.
     MasterLost,
+    /// A Sentinel announced that it knows another master.
+    Switched { sentinel: u16, to: u16 },
     /// All faults are over; messages are still sent.
     Calm,
     /// No more messages are sent.

@@ -100,6 +100,9 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let calls: Vec<_> = (0..60).map(|_| (rng.u64(100..400), 0)).collect();
             return stubborn.send_many_with(broker, calls).await.map(drop).map_err(|error| error.error);
         }
+        Extra::Even if rng.u32(0..5) < 2 => {
+            return stubborn.message(rng.u64(0..15), 0).send_with(broker).await.map(drop);
+        }
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use actor_core::MessageId;
 
+use super::service::Struck;
 use super::windows::Windows;
 use crate::clock::SECOND;
 use crate::history::{Event, History, How, What};
@@ -122,9 +123,15 @@ pub(crate) struct Evidence {
     /// The same, as far as a live process notices.
     pub(super) hindered: Windows,
     pub(crate) faults: HashMap<String, u64>,
+    /// The faults that have ended.
+    pub(super) struck: Vec<Struck>,
+    /// When the first Sentinel announced each promotion, and of which server.
+    pub(super) switched: Vec<(u64, u16)>,
     pub(crate) fenced: u64,
     /// How long the machine stalled in total, in us.
     pub(crate) stalled: u64,
+    /// When it did.
+    pub(super) stalls: Windows,
     lease_us: u64,
 }
 
@@ -134,10 +141,11 @@ impl Evidence {
         let mut open = HashMap::new();
         let mut redis_away = None;
         let mut spared_away = None;
-        let mut faults = HashMap::new();
+        let (mut faults, mut begun) = (HashMap::new(), HashMap::new());
         for event in history.events {
             evidence.away_of(&event, &mut redis_away, &mut spared_away);
             evidence.disruption_of(&event, &mut faults);
+            evidence.struck_by(&event, &mut begun);
             evidence.take(event, &mut open);
         }
         for (since, _) in faults.into_values() {
@@ -221,6 +229,9 @@ impl Evidence {
             }
             What::Fault { name, .. } => *self.faults.entry(name).or_default() += 1,
             What::Forgot { .. } => *self.faults.entry("forget".to_owned()).or_default() += 1,
+            What::Switched { to, .. } if self.switched.last().is_none_or(|(_, last)| *last != to) => {
+                self.switched.push((at, to));
+            }
             What::Parted => self.parting = Some(at),
             What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),
             What::Calm => self.calm.0 = at,
@@ -351,6 +362,11 @@ impl Evidence {
             from = (*until).min(next);
         }
         from
+    }
+
+    /// How long the machine stalled between two times.
+    pub(super) fn stalled_between(&self, from: u64, to: u64) -> u64 {
+        self.stalls.between(from, to)
     }
 
     /// How long anything was wrong between two times.

@@ -8,6 +8,7 @@ mod evidence;
 mod liveness;
 mod recovery;
 mod retries;
+mod service;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::run::Played;
 use crate::scenario::Scenario;
 pub(crate) use evidence::{Evidence, Message, Sent};
 pub(crate) use recovery::Recovery;
+pub(crate) use service::{Interruption, Service, Times};
 
 pub(crate) const EXCLUSION: &str = "no message ran on two workers whose leases both held";
 pub(crate) const TOKENS: &str = "the tokens of a message grow";
@@ -40,8 +42,9 @@ pub(crate) const ANSWERED: &str = "where nothing is wrong, no send is unknown";
 pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered soon";
 pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
+pub(crate) const SERVED: &str = "soon after Sentinels promoted another server there is service";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 7] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN];
+pub(crate) const TIMES: [&str; 8] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -116,6 +119,9 @@ pub(crate) struct Verdict {
     pub(crate) counts: Counts,
     pub(crate) faults: std::collections::BTreeMap<String, u64>,
     pub(crate) recovery: Recovery,
+    /// By kind of fault, in scenarios that measure it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) service: Vec<Service>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -144,7 +150,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         wolf.ask(live.is_empty(), || live.join("; "));
     }
     // Where producers wait for the replica, nothing may be lost with the master.
-    let lost_with_master = scenario.promoter.is_some() && !scenario.waits;
+    let lost_with_master = scenario.topology.is_replicated() && !scenario.waits;
     let (lost, gone) = delivery::nothing_lost(&evidence, &storage, lost_with_master);
     let mut counts = count(&evidence, &storage, lost.broken);
     counts.lost_with_master = gone;
@@ -171,6 +177,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         answers::none_is_late(&evidence, scenario.waits),
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
+        service::back_soon(&evidence, scenario.waits),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
@@ -180,12 +187,14 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     for finding in &mut findings {
         finding.excused = scenario.excuse(finding.rule);
     }
+    let service = if scenario.measures_service() { service::interruptions(&evidence) } else { Vec::new() };
     let faults = evidence.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
     Verdict {
         holds: findings.iter().all(|finding| finding.holds || finding.excused.is_some()),
         counts,
         faults,
         recovery,
+        service,
         findings,
     }
 }

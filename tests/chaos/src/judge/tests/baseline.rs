@@ -1,7 +1,7 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, SERVED, STOOD, STOPPED, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -72,6 +72,9 @@ pub(super) fn baseline() -> Case {
     case.dies(stopping, s(50));
     case.runs(SPARED, interrupted, (s(53), s(54)), Try { token: 2, ..FIRST }, How::Done);
 
+    case.fault("kill_primary", (s(55), s(57)));
+    case.harness(s(57), What::Switched { sentinel: 7_001, to: 7_000 });
+
     let newest = case.sent("newest", s(60));
     case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
@@ -109,6 +112,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         (LATE, 3),
         ("every dead letter has a true reason", 1),
         (RECOVERED, 1),
+        (SERVED, 2),
         ("when all faults are over, every worker works", 3),
         (LEASES_KEPT, 1),
     ] {

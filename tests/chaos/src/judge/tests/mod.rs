@@ -13,6 +13,7 @@ mod last_delivery;
 mod liveness;
 mod recovery;
 mod retries;
+mod service;
 mod stops;
 mod versions;
 
