@@ -23,8 +23,8 @@ ways=(
     "stopping-crash;deploy;no crash is counted for a worker that died while it stopped"
     "never-unparks;rolling-deploy;what only newer workers know starts soon once there is one"
     "trusts-quiet;quiet-nat;where nothing is wrong, no send is unknown"
-    "never-demoted;sentinel-failover;soon after Sentinels promoted another server|every acknowledged message came to an end"
-    "believes-the-majority;sentinel-lies;soon after Sentinels promoted another server"
+    "never-demoted;sentinel-failover;soon after another server was promoted|every acknowledged message came to an end"
+    "believes-the-majority;sentinel-lies;soon after another server was promoted"
     "never-reauthenticated;credentials-rotate;where nothing is wrong, no send is unknown"
     "unreached-is-replicated;replica-lag;every acknowledged message came to an end"
 )

@@ -13,7 +13,7 @@ use crate::process::NAMESPACE;
 use crate::proxy::Condition;
 use crate::rotation::{GRACE_MS, Rotation};
 use crate::stage::Stage;
-use crate::topology::Loss;
+use crate::topology::{Loss, Servers};
 use crate::{foreign, index, tasks, threads};
 
 /// A fault.
@@ -62,6 +62,9 @@ pub(crate) enum Fault {
     HoldReplica,
     FreezeReplica,
     LoseLagging,
+    Reshard,
+    HidePrimary,
+    IsolatePrimary,
     RotateUser,
     RotatePassword,
     RevokeUser,
@@ -133,6 +136,10 @@ impl Fault {
             Self::SentinelsAway => (500, 6_000),
             Self::LagReplica | Self::HoldReplica | Self::FreezeReplica => (500, 4_000),
             Self::LoseLagging => (200, 1_500),
+            Self::Reshard => (50, 1_500),
+            Self::HidePrimary => (500, 6_000),
+            // Shorter and longer than the cluster waits before it acts.
+            Self::IsolatePrimary => (500, 7_000),
             Self::RotateUser | Self::RotatePassword => GRACE_MS,
             Self::HideCredentials => (500, 3_000),
             Self::Lag | Self::Drip => (1_000, 4_000),
@@ -154,7 +161,15 @@ impl Fault {
 
     /// Whether it spares workers, their network and their leases.
     pub(crate) fn spares_workers(self) -> bool {
-        let loses_leases = matches!(self, Self::LoseWorkers | Self::HandOver | Self::FailOver);
+        let loses_leases = matches!(
+            self,
+            Self::LoseWorkers
+                | Self::HandOver
+                | Self::FailOver
+                | Self::KillPrimary
+                | Self::FreezePrimary
+                | Self::IsolatePrimary
+        );
         self.track() == Track::Redis && !loses_leases
     }
 
@@ -169,6 +184,11 @@ impl Fault {
                 | Self::HoldReplica
                 | Self::FreezeReplica
         )
+    }
+
+    /// Whether it hits one primary of a cluster, and leaves the others as they are.
+    pub(crate) fn is_partial(self) -> bool {
+        matches!(self, Self::Reshard | Self::HidePrimary | Self::IsolatePrimary)
     }
 
     /// Whether it changes who may use Redis.
@@ -193,12 +213,11 @@ impl Fault {
     /// Begins the fault. `dice` chooses the victim.
     pub(crate) fn begin(self, stage: &mut Stage, rng: u64) -> Result<Victim, Box<dyn std::error::Error>> {
         let victim = self.victim(stage, rng);
-        let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
-        stage.journal.note(&What::Fault { name: self.name(), on });
+        stage.journal.note(&What::Fault { name: self.name(), on: victim.on.clone() });
         if self.takes_redis_away() {
             stage.journal.note(&What::Away);
         }
-        let slot = victim.0.map(|slot| &mut stage.slots[slot]);
+        let slot = victim.slot.map(|slot| &mut stage.slots[slot]);
         match (self, slot) {
             (Self::KillWorker | Self::KillProducer, Some(slot)) => slot.kill(),
             (Self::CycleWorker, Some(slot)) => slot.cycle(),
@@ -233,8 +252,11 @@ impl Fault {
             (Self::LoseQueues, _) => stage.redis(&format!("DEL {{{NAMESPACE}}}:queues"))?,
             (Self::HandOver, _) => stage.hand_over()?,
             (Self::FailOver, _) => stage.part()?,
-            (Self::KillPrimary, _) => stage.set_of_sentinels()?.lose_primary(Loss::Killed, rng),
-            (Self::FreezePrimary, _) => stage.set_of_sentinels()?.lose_primary(Loss::Frozen, rng),
+            (Self::KillPrimary, _) => stage.servers.lose_primary(Loss::Killed, rng)?,
+            (Self::FreezePrimary, _) => stage.servers.lose_primary(Loss::Frozen, rng)?,
+            (Self::Reshard, _) => stage.cluster()?.begin_reshard(rng)?,
+            (Self::HidePrimary, _) => stage.cluster()?.hide(rng)?,
+            (Self::IsolatePrimary, _) => stage.cluster()?.isolate(rng)?,
             (Self::SentinelsLie, _) => stage.set_of_sentinels()?.lie(rng),
             (Self::SentinelsAway, _) => stage.set_of_sentinels()?.go_away(),
             (Self::LagReplica, _) => stage.set_of_sentinels()?.set_for_replicas(Condition::Lag),
@@ -257,7 +279,7 @@ impl Fault {
 
     /// Ends the fault.
     pub(crate) fn end(self, stage: &mut Stage, victim: &Victim) -> Result<(), Box<dyn std::error::Error>> {
-        if let Some(slot) = victim.0.map(|slot| &mut stage.slots[slot]) {
+        if let Some(slot) = victim.slot.map(|slot| &mut stage.slots[slot]) {
             slot.thaw();
             slot.way.set(Condition::Clear);
         }
@@ -270,7 +292,7 @@ impl Fault {
             // The first worker runs the older version to the end.
             Self::RollBack | Self::RollBackAll => stage.of(Role::Worker).skip(1).for_each(|slot| slot.replace(false)),
             Self::FewThreads => {
-                let pid = victim.0.and_then(|slot| stage.slots[slot].pid());
+                let pid = victim.slot.and_then(|slot| stage.slots[slot].pid());
                 pid.map_or(Ok(()), |pid| threads::refuse(pid, false))?;
             }
             Self::HandOver => stage.follow_promoted()?,
@@ -284,7 +306,9 @@ impl Fault {
                 stage.server().wait_ready()?;
             }
             Self::FreezeRedis => stage.server().thaw(),
-            Self::KillPrimary | Self::FreezePrimary => stage.set_of_sentinels()?.wait_promoted()?,
+            Self::KillPrimary | Self::FreezePrimary => stage.servers.wait_promoted()?,
+            Self::Reshard => stage.cluster()?.end_reshard()?,
+            Self::HidePrimary | Self::IsolatePrimary => stage.cluster()?.reunite()?,
             Self::LoseLagging => stage.set_of_sentinels()?.lose_lagging()?,
             Self::SentinelsLie | Self::SentinelsAway => stage.set_of_sentinels()?.be_honest(),
             Self::LagReplica | Self::HoldReplica => stage.set_of_sentinels()?.set_for_replicas(Condition::Clear),
@@ -302,11 +326,10 @@ impl Fault {
         if self.takes_redis_away() {
             stage.journal.note(&What::Back);
         }
-        let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
-        stage.journal.note(&What::Healed { name: self.name(), on });
+        stage.journal.note(&What::Healed { name: self.name(), on: victim.on.clone() });
         // There is service again; the next fault waits until there is a replica for each again.
         if matches!(self, Self::KillPrimary | Self::FreezePrimary | Self::LoseLagging) {
-            stage.set_of_sentinels()?.bring_back()?;
+            stage.servers.bring_back()?;
         }
         Ok(())
     }
@@ -338,7 +361,14 @@ impl Fault {
         };
         let victims: Vec<_> = stage.slots.iter().enumerate().filter_map(fits).collect();
         let count = victims.len() as u64;
-        Victim((count > 0).then(|| victims[(rng % count) as usize]))
+        let slot = (count > 0).then(|| victims[(rng % count) as usize]);
+        let on = match (slot, &stage.servers) {
+            (Some(slot), _) => stage.slots[slot].place(),
+            (None, Servers::Cluster(cluster)) if self == Self::Reshard => cluster.chosen_slot(rng),
+            (None, Servers::Cluster(cluster)) => cluster.chosen(rng),
+            (None, _) => "redis".to_owned(),
+        };
+        Victim { slot, on }
     }
 
     /// Sends a message that is a fault itself. Redis may be unavailable, so nothing waits for the answer.
@@ -358,6 +388,11 @@ impl Fault {
     }
 }
 
-/// The victim: a slot, or Redis.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Victim(pub(crate) Option<usize>);
+/// The victim.
+#[derive(Clone, Debug)]
+pub(crate) struct Victim {
+    /// The slot of a process, or none for Redis.
+    slot: Option<usize>,
+    /// As histories name it.
+    on: String,
+}

@@ -8,7 +8,7 @@ use crate::fault::{Fault, Track};
 use crate::scenario::Scenario;
 
 /// Minimum distance between outages of this length. Workers extend others' leases by an outage, for a lease; frequent
-/// outages would postpone every death.
+/// outages of all queues would postpone every death.
 const LONG: Duration = Duration::from_millis(1_500);
 
 /// A planned fault.
@@ -44,7 +44,7 @@ pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planne
             }
             planned.push(Planned { at, hold, fault, rng });
             at += hold;
-            if track == Track::Redis && hold > LONG && !fault.spares_service() {
+            if track == Track::Redis && hold > LONG && !fault.spares_service() && !fault.is_partial() {
                 at += scenario.lease() * 2;
             }
         }

@@ -19,6 +19,8 @@ use crate::rotation;
 pub(crate) const NAMESPACE: &str = "chaos";
 /// The queues of the actors.
 pub(crate) const QUEUES: [&str; 2] = ["work", "threads"];
+/// These, and those of further actors: of three primaries of a cluster, each serves two of them.
+const SPREAD: [&str; 6] = [QUEUES[0], QUEUES[1], "mail", "billing", "reports", "search"];
 
 /// Orders for a worker or producer process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +68,15 @@ pub(crate) enum Extra {
     Newest,
     /// About as many to each queue.
     Even,
+    /// As many to each of more queues, none of which waits for another.
+    Spread,
+}
+
+impl Extra {
+    /// The queues that messages are sent to.
+    pub(crate) fn queues(self) -> &'static [&'static str] {
+        if self == Self::Spread { &SPREAD } else { &QUEUES }
+    }
 }
 
 /// A failpoint, and the pass at which a process dies.

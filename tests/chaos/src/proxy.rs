@@ -1,7 +1,7 @@
 //! The network between one process and Redis, or before one server: a TCP proxy that can misbehave.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +24,8 @@ pub(crate) enum Condition {
     Deaf,
     /// Passes on part of an answer, then resets the connection.
     Snap,
+    /// Holds back everything until the condition changes.
+    Hold,
     /// Delays everything by 1 to 500 ms.
     Lag,
     /// Passes a few bytes at a time.
@@ -40,13 +42,13 @@ enum Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     Client,
-    /// A server that replicates this one. It has an address of its own.
-    Replica,
+    /// Another server, which has an address of its own.
+    Server(IpAddr),
 }
 
 impl Peer {
     fn at(address: SocketAddr) -> Self {
-        if address.ip() == Ipv4Addr::LOCALHOST { Self::Client } else { Self::Replica }
+        if address.ip() == Ipv4Addr::LOCALHOST { Self::Client } else { Self::Server(address.ip()) }
     }
 }
 
@@ -54,7 +56,9 @@ impl Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Route {
     clients: Condition,
-    replicas: Condition,
+    servers: Condition,
+    /// Another server that is treated by itself.
+    one: Option<(IpAddr, Condition)>,
     target: u16,
 }
 
@@ -62,7 +66,10 @@ impl Route {
     fn condition(self, peer: Peer) -> Condition {
         match peer {
             Peer::Client => self.clients,
-            Peer::Replica => self.replicas,
+            Peer::Server(address) => match self.one {
+                Some((one, condition)) if one == address => condition,
+                _ => self.servers,
+            },
         }
     }
 
@@ -96,8 +103,8 @@ impl Proxy {
     pub(crate) async fn start(target: u16, memory: Option<Memory>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let (clients, replicas) = (Condition::Clear, Condition::Clear);
-        let (route, now) = watch::channel(Route { clients, replicas, target });
+        let (clients, servers) = (Condition::Clear, Condition::Clear);
+        let (route, now) = watch::channel(Route { clients, servers, one: None, target });
         tokio::spawn(async move {
             while let Ok((client, address)) = listener.accept().await {
                 let remembered = Remembered::new(memory.clone());
@@ -111,9 +118,14 @@ impl Proxy {
         self.route.send_modify(|route| route.clients = condition);
     }
 
-    /// Sets the network between this server and those that replicate it.
-    pub(crate) fn set_for_replicas(&self, condition: Condition) {
-        self.route.send_modify(|route| route.replicas = condition);
+    /// Sets the network between this server and those that replicate it, or connect to it for another reason.
+    pub(crate) fn set_for_servers(&self, condition: Condition) {
+        self.route.send_modify(|route| route.servers = condition);
+    }
+
+    /// Sets the network between this server and another, until it is set for yet another.
+    pub(crate) fn set_for(&self, server: IpAddr, condition: Condition) {
+        self.route.send_modify(|route| route.one = Some((server, condition)));
     }
 
     /// Routes to another server from now on, and resets connections to the old one.
@@ -181,7 +193,7 @@ async fn pump(
                 return Over::Reset;
             }
             let part = match (now.condition(peer), way) {
-                (Condition::Mute, Way::ToRedis) | (Condition::Deaf, Way::FromRedis) => {
+                (Condition::Mute, Way::ToRedis) | (Condition::Deaf, Way::FromRedis) | (Condition::Hold, _) => {
                     if route.changed().await.is_err() {
                         return Over::Closed;
                     }

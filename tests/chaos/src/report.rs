@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::failpoints::Table;
-use crate::judge::{Interruption, Service, Times, Verdict};
+use crate::judge::{Interruption, Service, Spared, Times, Verdict};
 
 /// Prints many verdicts as one table.
 pub(crate) fn show_all(reports: &[Report]) {
@@ -41,17 +41,25 @@ pub(crate) fn show_all(reports: &[Report]) {
 /// Prints for how long each queue was without service.
 fn show_service(service: &Service) {
     let show = |Times { p50, p99, max }: &Times| format!("p50 {p50:.2} s, p99 {p99:.2} s, max {max:.2} s");
-    let Service { fault, count, promotions, decided, queues } = service;
+    let Service { fault, count, promotions, decided, lasted, queues, spared } = service;
     if *promotions > 0 {
         println!("  decided   {promotions} of {count} {fault} led to a promotion, in {}", show(decided));
+    } else {
+        println!("  lasted    {count} {fault}: {}", show(lasted));
     }
-    for (queue, Interruption { sends, sends_after, runs, runs_after }) in queues {
+    for (queue, Interruption { count, sends, sends_after, runs, runs_after }) in queues {
         for (what, longest, after) in [("sends", sends, sends_after), ("runs", runs, runs_after)] {
-            let after = match promotions {
-                0 => String::new(),
-                _ => format!("; after the decision {}", show(after)),
+            let after = match (promotions, after.max > 0.0) {
+                (1.., _) => format!("; after the decision {}", show(after)),
+                (0, true) => format!("; after its end {}", show(after)),
+                (0, false) => String::new(),
             };
-            println!("  service   {fault}, {queue}: longest time without {what} {}{after}", show(longest));
+            println!("  service   {count} {fault}, {queue}: longest time without {what} {}{after}", show(longest));
+        }
+    }
+    if let Some(Spared { sends, runs }) = spared {
+        for (what, longest) in [("sends", sends), ("runs", runs)] {
+            println!("  service   {fault}, queues that it spared: longest time without {what} {}", show(longest));
         }
     }
 }

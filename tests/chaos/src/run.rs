@@ -65,7 +65,8 @@ pub(crate) async fn end(mut stage: Stage, directory: &Path) -> Result<Played, Bo
     dismiss(&mut stage, Role::Producer).await?;
     let drained = drain(&mut stage).await?;
     dismiss(&mut stage, Role::Worker).await?;
-    let storage = Storage::read(stage.server())?;
+    stage.servers.check_calm()?;
+    let storage = Storage::read(&stage.servers, stage.queues)?;
     let audit = stage.audit().await?;
     drop(stage);
     Ok(Played { history: History::read(directory)?, storage, drained, audit, live_audit: None })
@@ -129,7 +130,7 @@ async fn dismiss(stage: &mut Stage, role: Role) -> Result<(), Box<dyn Error>> {
 async fn drain(stage: &mut Stage) -> Result<bool, Box<dyn Error>> {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     loop {
-        let left = storage::left(stage.server())?;
+        let left = storage::left(&stage.servers, stage.queues)?;
         if left == 0 {
             return Ok(true);
         }

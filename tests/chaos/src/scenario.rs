@@ -114,12 +114,12 @@ impl Scenario {
 
     /// Whether it is reported for how long there was no service.
     pub(crate) fn measures_service(&self) -> bool {
-        matches!(self.topology, Topology::Sentinels { .. }) || self.rotates()
+        matches!(self.topology, Topology::Sentinels { .. } | Topology::Cluster { .. }) || self.rotates()
     }
 
     /// Whether faults spare workers, their network, and Redis's indexes.
     pub(crate) fn disrupts_only_redis(&self) -> bool {
-        !self.topology.is_replicated()
+        (!self.topology.is_replicated() || matches!(self.topology, Topology::Cluster { .. }))
             && !self.faults.is_empty()
             && self.faults.iter().all(|(fault, _)| fault.spares_workers())
     }

@@ -40,6 +40,16 @@ fn sentinels(name: &'static str, about: &'static str, replicas: usize) -> Scenar
     }
 }
 
+/// A scenario of a cluster, with queues on each of its primaries.
+fn cluster(name: &'static str, about: &'static str, access: Access) -> Scenario {
+    Scenario {
+        topology: Topology::Cluster { access },
+        gap_ms: (1_000, 3_000),
+        extra: Extra::Spread,
+        ..Scenario::of(name, about, &[])
+    }
+}
+
 /// All workers are limited: otherwise the machine runs out of memory, not the worker.
 fn limited(role: Role, _: usize) -> Under {
     match role {
@@ -230,6 +240,44 @@ pub(crate) fn all() -> Vec<Scenario> {
                 "replica-lag",
                 "the only replica lags, and is promoted behind a primary that dies: nothing sent as `Replicated(1)` is lost",
                 1,
+            )
+        },
+        Scenario {
+            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
+            excused: FAILED_OVER,
+            ..cluster(
+                "cluster-failover",
+                "a primary of a cluster dies or freezes; its replica is promoted, which all find",
+                Access::Direct,
+            )
+        },
+        Scenario {
+            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
+            waits: true,
+            excused: FAILED_OVER,
+            ..cluster(
+                "cluster-failover-wait",
+                "the same with messages that are sent as `Replicated(1)`: none may be lost",
+                Access::Direct,
+            )
+        },
+        Scenario {
+            faults: vec![(Reshard, 1)],
+            gap_ms: (200, 1_500),
+            ..cluster(
+                "cluster-reshard",
+                "the slots of busy queues move from primary to primary, key by key",
+                Access::Direct,
+            )
+        },
+        Scenario {
+            faults: vec![(HidePrimary, 2), (IsolatePrimary, 3)],
+            waits: true,
+            excused: FAILED_OVER,
+            ..cluster(
+                "cluster-partition",
+                "clients, or the other members, cannot reach a primary: nothing sent as `Replicated(1)` is lost",
+                Access::Fronts,
             )
         },
         Scenario {

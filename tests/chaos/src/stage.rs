@@ -14,19 +14,21 @@ use crate::fault::Fault;
 use crate::fleet::{Role, Slot};
 use crate::history::{Journal, What};
 use crate::ledger;
-use crate::process::{NAMESPACE, Orders, QUEUES};
+use crate::process::{NAMESPACE, Orders};
 use crate::recorder::Recorder;
 use crate::rotation::{Rotation, as_default};
 use crate::scenario::{DiskSize, Scenario};
 use crate::server::Server;
 use crate::stall;
 use crate::threads;
-use crate::topology::{SentinelSet, Servers, Way};
+use crate::topology::{Cluster, SentinelSet, Servers, Way};
 
 /// A server, its processes, and their histories.
 pub(crate) struct Stage {
     pub(crate) journal: Arc<Journal>,
     pub(crate) servers: Servers,
+    /// The queues that messages are sent to.
+    pub(crate) queues: &'static [&'static str],
     /// Who may use them, where that changes.
     pub(crate) rotation: Option<Rotation>,
     pub(crate) disk: Option<Disk>,
@@ -71,7 +73,8 @@ impl Stage {
             threads::can_be_refused()
                 .map_err(|why| NotArranged(format!("the OS could not be made to refuse a thread: {why}")))?;
         }
-        let servers = Servers::start(scenario.topology, directory, scenario.redis, &journal).await?;
+        let queues = scenario.extra.queues();
+        let servers = Servers::start(scenario.topology, directory, scenario.redis, queues, &journal).await?;
         let rotation = scenario.rotates().then(|| Rotation::start(directory, servers.primary())).transpose()?;
         let orders = Orders {
             name: String::new(),
@@ -107,7 +110,7 @@ impl Stage {
         let broker = if rotation.is_some() { broker.credentials(as_default)? } else { broker };
         let broker = broker.connect().await?;
         let sender = Arc::new(Recorder { broker: broker.clone(), journal: Arc::clone(&journal) });
-        Ok(Self { journal, servers, rotation, disk, slots, broker, sender, way })
+        Ok(Self { journal, servers, queues, rotation, disk, slots, broker, sender, way })
     }
 
     /// The server that takes the writes.
@@ -128,6 +131,18 @@ impl Stage {
         match &mut self.servers {
             Servers::Sentinels(set) => Ok(set),
             _ => Err(io::Error::other("this fault is one of a Sentinel set")),
+        }
+    }
+
+    /// The members of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// The scenario has none.
+    pub(crate) fn cluster(&mut self) -> io::Result<&mut Cluster> {
+        match &mut self.servers {
+            Servers::Cluster(cluster) => Ok(cluster),
+            _ => Err(io::Error::other("this fault is one of a cluster")),
         }
     }
 
@@ -196,7 +211,7 @@ impl Stage {
     /// What the auditor finds.
     pub(crate) async fn audit(&self) -> Result<Vec<String>, BrokerError> {
         let mut violations = Vec::new();
-        for queue in QUEUES {
+        for queue in self.queues {
             let queue = queue.parse().expect("the queues have proper names");
             let audit = self.broker.audit(&queue, 1_000_000).await?;
             violations.extend(audit.violations.iter().map(ToString::to_string));

@@ -66,7 +66,7 @@ impl Evidence {
             }
             What::Healed { name, on } => {
                 if let Some(since) = begun.remove(&(name.clone(), on.clone())) {
-                    self.struck.push(Struck { name: name.clone(), since, until: event.at });
+                    self.struck.push(Struck { name: name.clone(), on: on.clone(), since, until: event.at });
                 }
             }
             _ => {}

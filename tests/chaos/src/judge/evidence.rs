@@ -125,7 +125,7 @@ pub(crate) struct Evidence {
     pub(crate) faults: HashMap<String, u64>,
     /// The faults that have ended.
     pub(super) struck: Vec<Struck>,
-    /// When the first Sentinel announced each promotion, and of which server.
+    /// When the first Sentinel, or the promoted member of a cluster, announced each promotion, and of which server.
     pub(super) switched: Vec<(u64, u16)>,
     pub(crate) fenced: u64,
     /// How long the machine stalled in total, in us.

@@ -23,7 +23,7 @@ use crate::run::Played;
 use crate::scenario::Scenario;
 pub(crate) use evidence::{Evidence, Message, Sent};
 pub(crate) use recovery::Recovery;
-pub(crate) use service::{Interruption, Service, Times};
+pub(crate) use service::{Interruption, Service, Spared, Times};
 
 pub(crate) const EXCLUSION: &str = "no message ran on two workers whose leases both held";
 pub(crate) const TOKENS: &str = "the tokens of a message grow";
@@ -42,7 +42,7 @@ pub(crate) const ANSWERED: &str = "where nothing is wrong, no send is unknown";
 pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered soon";
 pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
-pub(crate) const SERVED: &str = "soon after Sentinels promoted another server there is service";
+pub(crate) const SERVED: &str = "soon after another server was promoted there is service";
 /// The rules that limit time.
 pub(crate) const TIMES: [&str; 8] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
@@ -177,7 +177,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         answers::none_is_late(&evidence, scenario.waits),
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
-        service::back_soon(&evidence, scenario.waits),
+        service::back_soon(&evidence, scenario),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
@@ -187,7 +187,10 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     for finding in &mut findings {
         finding.excused = scenario.excuse(finding.rule);
     }
-    let service = if scenario.measures_service() { service::interruptions(&evidence) } else { Vec::new() };
+    let service = match scenario.measures_service() {
+        true => service::interruptions(&evidence, scenario.extra.queues()),
+        false => Vec::new(),
+    };
     let faults = evidence.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
     Verdict {
         holds: findings.iter().all(|finding| finding.holds || finding.excused.is_some()),

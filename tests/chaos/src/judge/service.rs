@@ -1,4 +1,4 @@
-//! For how long a queue was without service, and how much of that the Sentinels took.
+//! For how long a queue was without service, and how much of that the Sentinels took, or the cluster.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,9 @@ use super::disruption::UNNOTICED;
 use super::evidence::Message;
 use super::{Evidence, Finding, Sent};
 use crate::clock::SECOND;
+use crate::history;
 use crate::process::QUEUES;
+use crate::scenario::Scenario;
 
 /// How long after a promotion was announced each queue may be without service: less than a request may take that nobody
 /// answers.
@@ -21,9 +23,13 @@ const LATER: u64 = SECOND / 2;
 #[derive(Clone, Debug)]
 pub(super) struct Struck {
     pub(super) name: String,
+    pub(super) on: String,
     pub(super) since: u64,
     pub(super) until: u64,
 }
+
+/// Faults after whose end each queue should be served as after a promotion.
+const ENDS: [&str; 1] = ["hide_primary"];
 
 /// Times without service, in seconds.
 #[derive(Debug, Default, Serialize)]
@@ -50,22 +56,39 @@ pub(crate) struct Service {
     pub(crate) count: usize,
     /// How many times another server was promoted.
     pub(crate) promotions: usize,
-    /// From the beginning of the fault to the first `+switch-master` of any Sentinel.
+    /// From the beginning of the fault to the first `+switch-master` of any Sentinel, or until the replica of a cluster
+    /// says that it is a primary.
     pub(crate) decided: Times,
-    /// By queue.
+    /// From the beginning of the fault to its end.
+    pub(crate) lasted: Times,
+    /// By queue that it hit.
     pub(crate) queues: BTreeMap<&'static str, Interruption>,
+    /// Queues that it spared, of all together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spared: Option<Spared>,
+}
+
+/// How it interrupted queues that it did not hit.
+#[derive(Debug, Serialize)]
+pub(crate) struct Spared {
+    /// The longest time between two acknowledged sends.
+    pub(crate) sends: Times,
+    /// The longest time between the starts of two runs.
+    pub(crate) runs: Times,
 }
 
 /// How it interrupted one queue.
 #[derive(Debug, Serialize)]
 pub(crate) struct Interruption {
+    /// How many of the faults hit it.
+    pub(crate) count: usize,
     /// The longest time between two acknowledged sends.
     pub(crate) sends: Times,
-    /// From the announcement of the promotion to the first acknowledged send.
+    /// From the announcement of the promotion, or the end of a fault without one, to the first acknowledged send.
     pub(crate) sends_after: Times,
     /// The longest time between the starts of two runs.
     pub(crate) runs: Times,
-    /// From the announcement of the promotion to the first start of a run.
+    /// From there to the first start of a run.
     pub(crate) runs_after: Times,
 }
 
@@ -87,8 +110,18 @@ impl Served {
     }
 }
 
-fn queue_of(message: &Message) -> &'static str {
-    QUEUES[usize::from(message.actor.ends_with("stubborn"))]
+fn queue_of(message: &Message) -> &str {
+    match message.actor.rsplit("::").next() {
+        Some("stubborn") => QUEUES[1],
+        Some(actor @ ("mail" | "billing" | "reports" | "search")) => actor,
+        _ => QUEUES[0],
+    }
+}
+
+impl Struck {
+    fn hits(&self, queue: &str) -> bool {
+        history::hits(&self.on, queue)
+    }
 }
 
 /// The longest time between two of `times`, of those that a fault touched. Without a second one it lasts to `end`.
@@ -116,13 +149,13 @@ fn decisions(evidence: &Evidence) -> Vec<(&Struck, u64)> {
 }
 
 /// After each promotion there is service soon, in each queue.
-pub(super) fn back_soon(evidence: &Evidence, waits: bool) -> Finding {
+pub(super) fn back_soon(evidence: &Evidence, scenario: &Scenario) -> Finding {
     let mut finding = Finding::new(super::SERVED);
-    for queue in QUEUES {
+    for queue in scenario.extra.queues() {
         let Served { sends, runs } = Served::of(evidence, queue);
         for (struck, decided) in decisions(evidence) {
             let time = struck.since.saturating_sub(BACK)..decided + BACK;
-            if !evidence.messages.values().any(|sent| queue_of(sent) == queue && time.contains(&sent.invoked)) {
+            if !evidence.messages.values().any(|sent| queue_of(sent) == *queue && time.contains(&sent.invoked)) {
                 continue;
             }
             let mut ask = |times: &[u64], what: &str| {
@@ -134,7 +167,7 @@ pub(super) fn back_soon(evidence: &Evidence, waits: bool) -> Finding {
             };
             ask(&runs, "the first run");
             // What must have reached a replica waits for one that follows the new primary.
-            if !waits {
+            if !scenario.waits {
                 ask(&sends, "the first stored message");
             }
         }
@@ -143,33 +176,50 @@ pub(super) fn back_soon(evidence: &Evidence, waits: bool) -> Finding {
 }
 
 /// How each kind of fault interrupted each queue.
-pub(super) fn interruptions(evidence: &Evidence) -> Vec<Service> {
+pub(super) fn interruptions(evidence: &Evidence, queues: &[&'static str]) -> Vec<Service> {
     let decisions = decisions(evidence);
-    let served: Vec<_> = QUEUES.iter().map(|queue| (*queue, Served::of(evidence, queue))).collect();
+    let served: Vec<_> = queues.iter().map(|queue| (*queue, Served::of(evidence, queue))).collect();
     let mut kinds = BTreeMap::<&str, Vec<&Struck>>::new();
     for struck in &evidence.struck {
         kinds.entry(&struck.name).or_default().push(struck);
     }
     let end = evidence.calm.1;
     let of = |(fault, struck): (&str, Vec<&Struck>)| {
-        let led: Vec<_> = decisions.iter().filter(|(struck, _)| struck.name == fault).collect();
-        let gaps = |times: &[u64]| Times::of(struck.iter().map(|struck| longest(times, struck, end)).collect());
-        let afters = |times: &[u64]| Times::of(led.iter().map(|(_, decided)| after(times, *decided, end)).collect());
-        let queues = served.iter().map(|(queue, Served { sends, runs })| {
+        let led: Vec<_> = decisions.iter().filter(|(struck, _)| struck.name == fault).copied().collect();
+        let ended = struck.iter().filter(|_| ENDS.contains(&fault)).map(|struck| (*struck, struck.until));
+        let over: Vec<_> = led.iter().copied().chain(ended).collect();
+        let gaps = |queue: &str, times: &[u64], hit: bool| {
+            let struck = struck.iter().filter(|struck| struck.hits(queue) == hit);
+            struck.map(|struck| longest(times, struck, end)).collect::<Vec<_>>()
+        };
+        let afters = |queue: &str, times: &[u64]| {
+            let over = over.iter().filter(|(struck, _)| struck.hits(queue));
+            Times::of(over.map(|(_, at)| after(times, *at, end)).collect())
+        };
+        let hit = |queue: &str| struck.iter().filter(|struck| struck.hits(queue)).count();
+        let interrupted = served.iter().filter(|(queue, _)| hit(queue) > 0).map(|(queue, Served { sends, runs })| {
             let interruption = Interruption {
-                sends: gaps(sends),
-                sends_after: afters(sends),
-                runs: gaps(runs),
-                runs_after: afters(runs),
+                count: hit(queue),
+                sends: Times::of(gaps(queue, sends, true)),
+                sends_after: afters(queue, sends),
+                runs: Times::of(gaps(queue, runs, true)),
+                runs_after: afters(queue, runs),
             };
             (*queue, interruption)
         });
+        let spares = served.iter().any(|(queue, _)| hit(queue) < struck.len());
+        let spared = |times: &dyn Fn(&Served) -> &[u64]| {
+            Times::of(served.iter().flat_map(|(queue, served)| gaps(queue, times(served), false)).collect())
+        };
         Service {
             fault: fault.to_owned(),
             count: struck.len(),
             promotions: led.len(),
             decided: Times::of(led.iter().map(|(struck, decided)| decided - struck.since).collect()),
-            queues: queues.collect(),
+            lasted: Times::of(struck.iter().map(|struck| struck.until - struck.since).collect()),
+            queues: interrupted.collect(),
+            spared: spares
+                .then(|| Spared { sends: spared(&|served| &served.sends), runs: spared(&|served| &served.runs) }),
         }
     };
     kinds.into_iter().map(of).collect()

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redis::RedisResult;
 
-use super::Access;
+use super::{Access, Loss};
 use super::liar::{Liar, Lie};
 use super::replica::{follow, follows, role, wait};
 use super::sentinel::{NAME, Sentinel};
@@ -27,14 +27,6 @@ const FAILOVER_MS: u32 = 2_000;
 
 /// Longer than a request waits for its answer.
 const HANG: Duration = Duration::from_secs(6);
-
-/// How a primary is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loss {
-    Killed,
-    /// It comes back as it was, with its connections, and takes writes until the Sentinels make it a replica.
-    Frozen,
-}
 
 /// How a lost primary comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +178,7 @@ impl SentinelSet {
         let former = self.primary;
         self.lose_primary(Loss::Killed, 1);
         if let Some(front) = &self.members[former].front {
-            front.set_for_replicas(Condition::Cut);
+            front.set_for_servers(Condition::Cut);
         }
         self.wait_promoted()
     }
@@ -223,7 +215,7 @@ impl SentinelSet {
             }
         }
         if let Some(front) = &self.members[former].front {
-            front.set_for_replicas(Condition::Clear);
+            front.set_for_servers(Condition::Clear);
         }
         self.wait_whole()?;
         self.lost = None;
@@ -233,7 +225,7 @@ impl SentinelSet {
     /// Has each replica's connection to the primary behave so.
     pub(crate) fn set_for_replicas(&self, condition: Condition) {
         if let Some(front) = &self.members[self.primary].front {
-            front.set_for_replicas(condition);
+            front.set_for_servers(condition);
         }
     }
 
