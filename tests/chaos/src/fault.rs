@@ -63,6 +63,7 @@ pub(crate) enum Fault {
     FreezeReplica,
     LoseLagging,
     Reshard,
+    CutPrimary,
     HidePrimary,
     IsolatePrimary,
     RotateUser,
@@ -80,7 +81,8 @@ pub(crate) enum Track {
     Process,
     Redis,
     Network,
-    Sentinels,
+    /// Beside the others.
+    Beside,
 }
 
 impl Fault {
@@ -100,8 +102,8 @@ impl Fault {
             | Self::Hog
             | Self::Leak => Track::Process,
             Self::Cut | Self::Mute | Self::Deaf | Self::Snap | Self::Lag | Self::Drip => Track::Network,
-            // So that they lie while another server is promoted, too.
-            Self::SentinelsLie => Track::Sentinels,
+            // So that they lie while another server is promoted, too, and connections are cut while a slot moves.
+            Self::SentinelsLie | Self::CutPrimary => Track::Beside,
             _ => Track::Redis,
         }
     }
@@ -255,6 +257,7 @@ impl Fault {
             (Self::KillPrimary, _) => stage.servers.lose_primary(Loss::Killed, rng)?,
             (Self::FreezePrimary, _) => stage.servers.lose_primary(Loss::Frozen, rng)?,
             (Self::Reshard, _) => stage.cluster()?.begin_reshard(rng)?,
+            (Self::CutPrimary, _) => stage.cluster()?.cut(rng)?,
             (Self::HidePrimary, _) => stage.cluster()?.hide(rng)?,
             (Self::IsolatePrimary, _) => stage.cluster()?.isolate(rng)?,
             (Self::SentinelsLie, _) => stage.set_of_sentinels()?.lie(rng),

@@ -145,6 +145,11 @@ pub(crate) fn queues(hit: &[&str]) -> String {
     format!("{OF_QUEUES}{}", hit.join(","))
 }
 
+/// Whether a fault on this hits some queues and spares others.
+pub(crate) fn is_of_queues(on: &str) -> bool {
+    on.starts_with(OF_QUEUES)
+}
+
 /// Whether a fault on this hits a queue.
 pub(crate) fn hits(on: &str, queue: &str) -> bool {
     on.strip_prefix(OF_QUEUES).is_none_or(|hit| hit.split(',').any(|hit| hit == queue))

@@ -24,7 +24,7 @@ pub(crate) struct Planned {
 /// Plans the faults of the first `span`, by time.
 pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planned> {
     let mut planned = Vec::new();
-    for (number, track) in [Track::Process, Track::Redis, Track::Network, Track::Sentinels].into_iter().enumerate() {
+    for (number, track) in [Track::Process, Track::Redis, Track::Network, Track::Beside].into_iter().enumerate() {
         let faults: Vec<_> = scenario.faults.iter().filter(|(fault, _)| fault.track() == track).copied().collect();
         let weights: u32 = faults.iter().map(|(_, weight)| weight).sum();
         if weights == 0 {

@@ -49,11 +49,8 @@ fn show_service(service: &Service) {
     }
     for (queue, Interruption { count, sends, sends_after, runs, runs_after }) in queues {
         for (what, longest, after) in [("sends", sends, sends_after), ("runs", runs, runs_after)] {
-            let after = match (promotions, after.max > 0.0) {
-                (1.., _) => format!("; after the decision {}", show(after)),
-                (0, true) => format!("; after its end {}", show(after)),
-                (0, false) => String::new(),
-            };
+            let since = if *promotions > 0 { "the decision" } else { "its end" };
+            let after = after.as_ref().map(|after| format!("; after {since} {}", show(after))).unwrap_or_default();
             println!("  service   {count} {fault}, {queue}: longest time without {what} {}{after}", show(longest));
         }
     }

@@ -43,8 +43,10 @@ pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered s
 pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
 pub(crate) const SERVED: &str = "soon after another server was promoted there is service";
+pub(crate) const SPARED_QUEUES: &str = "what a fault of one primary or slot spares goes on";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 8] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED];
+pub(crate) const TIMES: [&str; 9] =
+    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -178,6 +180,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
         service::back_soon(&evidence, scenario),
+        service::spared_go_on(&evidence, scenario),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,

@@ -28,6 +28,10 @@ pub(super) struct Struck {
     pub(super) until: u64,
 }
 
+/// How long a queue may be without service that a fault spares, at some tens of messages a second.
+const GAP: u64 = 2 * SECOND;
+/// The fault that moves a slot.
+const RESHARD: &str = "reshard";
 /// Faults after whose end each queue should be served as after a promotion.
 const ENDS: [&str; 1] = ["hide_primary"];
 
@@ -85,11 +89,13 @@ pub(crate) struct Interruption {
     /// The longest time between two acknowledged sends.
     pub(crate) sends: Times,
     /// From the announcement of the promotion, or the end of a fault without one, to the first acknowledged send.
-    pub(crate) sends_after: Times,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sends_after: Option<Times>,
     /// The longest time between the starts of two runs.
     pub(crate) runs: Times,
     /// From there to the first start of a run.
-    pub(crate) runs_after: Times,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runs_after: Option<Times>,
 }
 
 /// When a queue served somebody, in order.
@@ -175,6 +181,32 @@ pub(super) fn back_soon(evidence: &Evidence, scenario: &Scenario) -> Finding {
     finding
 }
 
+/// A primary that is away, and a slot that moves, interrupt nothing else.
+pub(super) fn spared_go_on(evidence: &Evidence, scenario: &Scenario) -> Finding {
+    let mut finding = Finding::new(super::SPARED_QUEUES);
+    let partial = || evidence.struck.iter().filter(|struck| history::is_of_queues(&struck.on));
+    for queue in scenario.extra.queues().iter().filter(|_| partial().next().is_some()) {
+        let Served { sends, runs } = Served::of(evidence, queue);
+        for struck in partial() {
+            let mut ask = |times: &[u64], what: &str| {
+                let gap = longest(times, struck, evidence.calm.1);
+                let stalled = evidence.stalled_between(struck.since.saturating_sub(GAP), struck.until + GAP);
+                finding.ask(gap.saturating_sub(stalled) <= GAP, || {
+                    format!("{queue}: {} ms without {what} during {} of {}", gap / 1_000, struck.name, struck.on)
+                });
+            };
+            if !struck.hits(queue) {
+                ask(&runs, "a run");
+            }
+            // Commands of one key are asked for wherever that is by now.
+            if !struck.hits(queue) || struck.name == RESHARD {
+                ask(&sends, "a stored message");
+            }
+        }
+    }
+    finding
+}
+
 /// How each kind of fault interrupted each queue.
 pub(super) fn interruptions(evidence: &Evidence, queues: &[&'static str]) -> Vec<Service> {
     let decisions = decisions(evidence);
@@ -194,7 +226,8 @@ pub(super) fn interruptions(evidence: &Evidence, queues: &[&'static str]) -> Vec
         };
         let afters = |queue: &str, times: &[u64]| {
             let over = over.iter().filter(|(struck, _)| struck.hits(queue));
-            Times::of(over.map(|(_, at)| after(times, *at, end)).collect())
+            let afters: Vec<_> = over.map(|(_, at)| after(times, *at, end)).collect();
+            (!afters.is_empty()).then(|| Times::of(afters))
         };
         let hit = |queue: &str| struck.iter().filter(|struck| struck.hits(queue)).count();
         let interrupted = served.iter().filter(|(queue, _)| hit(queue) > 0).map(|(queue, Served { sends, runs })| {

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use redis::RedisResult;
 
-use super::{Access, Loss};
 use super::liar::{Liar, Lie};
 use super::replica::{follow, follows, role, wait};
 use super::sentinel::{NAME, Sentinel};
+use super::{Access, Loss};
 use crate::history::{Journal, What};
 use crate::proxy::{Condition, Proxy};
 use crate::server::{Server, free_ports};

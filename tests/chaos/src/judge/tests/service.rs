@@ -1,8 +1,9 @@
 //! After a promotion there is service soon, and what is reported of it is what happened.
 
-use super::super::SERVED;
+use super::super::{SERVED, SPARED_QUEUES};
 use super::*;
-use crate::history::{How, What};
+use crate::history::{self, How, What};
+use crate::process::Extra;
 use crate::topology::{Access, Topology};
 
 /// How soon a queue must be served.
@@ -77,10 +78,85 @@ fn what_is_reported_is_the_longest_time_and_what_came_after_the_promotion() {
     let id = case.last();
     case.runs(OTHER, id, (s(204), s(205)), FIRST, How::Done);
     let verdict = holds(case);
-    let [killed, redis] = &verdict.service[..] else { panic!("{:#?}", verdict.service) };
+    let [killed, redis, _] = &verdict.service[..] else { panic!("{:#?}", verdict.service) };
     assert_eq!((&*killed.fault, killed.count, killed.promotions, killed.decided.max), ("kill_primary", 2, 2, 2.0));
     assert_eq!((&*redis.fault, redis.count, redis.promotions), ("kill_redis", 1, 0));
     let work = &killed.queues["work"];
-    assert_eq!((work.sends.max, work.sends_after.p50, work.sends_after.max), (13.0, 3.0, 3.0));
-    assert_eq!((work.runs.p50, work.runs.max, work.runs_after.max), (8.0, 8.0, 4.0));
+    let (sends_after, runs_after) = (work.sends_after.as_ref().unwrap(), work.runs_after.as_ref().unwrap());
+    assert_eq!((work.sends.max, sends_after.p50, sends_after.max), (13.0, 3.0, 3.0));
+    assert_eq!((work.runs.p50, work.runs.max, runs_after.max), (8.0, 8.0, 4.0));
+}
+
+#[test]
+fn a_fault_of_one_primary_is_reported_for_its_queues_and_the_others_beside_them() {
+    let mut case = promoted(s(203), s(204));
+    case.scenario.extra = Extra::Spread;
+    case.without(|what| matches!(what, What::Fault { name, .. } | What::Healed { name, .. } if name == "kill_primary"));
+    let on = history::queues(&["work", "mail"]);
+    for (name, from, until) in [("kill_primary", 200, 203), ("hide_primary", 210, 216)] {
+        case.harness(s(from), What::Fault { name: name.to_owned(), on: on.clone() });
+        case.harness(s(until), What::Healed { name: name.to_owned(), on: on.clone() });
+    }
+    for (actor, at) in
+        [("mail", 199), ("mail", 206), ("mail", 218), ("billing", 199), ("billing", 201), ("billing", 217)]
+    {
+        let id = case.sent(actor, s(at));
+        case.runs(OTHER, id, (s(at), s(at) + MS), FIRST, How::Done);
+    }
+    let verdict = case.judged();
+    let [hidden, killed, ..] = &verdict.service[..] else { panic!("{:#?}", verdict.service) };
+    let queues: Vec<_> = killed.queues.keys().copied().collect();
+    assert_eq!((queues, killed.queues["mail"].count), (vec!["mail", "work"], 1));
+    assert_eq!((killed.queues["mail"].sends.max, killed.queues["mail"].sends_after.as_ref().unwrap().max), (7.0, 5.0));
+    // Of the four queues that it spared three are never used.
+    assert_eq!(killed.spared.as_ref().map(|spared| (spared.sends.max, spared.runs.max)), Some((16.0, 16.0)));
+    assert_eq!((hidden.promotions, hidden.lasted.max), (0, 6.0));
+    assert_eq!((hidden.queues["mail"].sends.max, hidden.queues["mail"].sends_after.as_ref().unwrap().max), (12.0, 2.0));
+    // Each queue by itself, and those that were spared too.
+    let served = verdict.findings.iter().find(|finding| finding.rule == SERVED).unwrap();
+    assert!(served.breaches.iter().all(|breach| breach.starts_with("mail") || breach.starts_with("billing")));
+    assert!(served.breaches.iter().any(|breach| breach.starts_with("billing: the first run 16000 ms")), "{served:#?}");
+}
+
+/// A fault of the queue `work` at 200 s, and what two others meet meanwhile: `threads` is served at 200 s and at `next`.
+fn spared(name: &str, stored: u64, run: u64) -> Case {
+    let mut case = baseline();
+    let on = history::queues(&["work"]);
+    case.harness(s(200) + MS, What::Fault { name: name.to_owned(), on: on.clone() });
+    case.harness(s(201) - MS, What::Healed { name: name.to_owned(), on });
+    let id = case.sent("stubborn", s(200));
+    case.runs(OTHER, id, (s(200), s(200) + MS), FIRST, How::Done);
+    let id = case.invoked("stubborn", s(200), 0);
+    case.harness(stored, What::Acknowledged { id });
+    case.runs(OTHER, id, (run, run + MS), FIRST, How::Done);
+    case
+}
+
+#[test]
+fn what_a_fault_of_one_primary_spares_goes_on() {
+    at_most(s(202), SPARED_QUEUES, |stored| spared("kill_primary", stored, s(201)));
+    at_most(s(202), SPARED_QUEUES, |run| spared("kill_primary", s(201), run));
+    breaks(spared("kill_primary", s(203), s(201)), SPARED_QUEUES, "threads: 3000 ms without a stored message");
+    // Of the whole of Redis.
+    let mut case = spared("kill_primary", s(203), s(203));
+    for event in &mut case.played.history.events {
+        if let What::Fault { on, .. } | What::Healed { on, .. } = &mut event.what {
+            "redis".clone_into(on);
+        }
+    }
+    holds(case);
+}
+
+#[test]
+fn a_slot_that_moves_holds_up_its_runs_and_no_sends() {
+    let case = |stored, run| {
+        let mut case = spared("reshard", s(201), s(201));
+        for (at, run) in [(s(200), s(200)), (stored, run)] {
+            let id = case.sent("plain", at);
+            case.runs(OTHER, id, (run, run + MS), FIRST, How::Done);
+        }
+        case
+    };
+    at_most(s(202), SPARED_QUEUES, |stored| case(stored, s(204)));
+    breaks(case(s(203), s(204)), SPARED_QUEUES, "work: 3000 ms without a stored message during reshard");
 }

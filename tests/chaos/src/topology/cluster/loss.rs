@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::super::Loss;
@@ -13,6 +14,8 @@ use crate::server::Server;
 
 /// Longer than a request waits for its answer.
 const HANG: Duration = Duration::from_secs(6);
+/// How long the program has between two failures, to recover from the first.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// How often a replica is asked whether it was promoted.
 const ASKED: Duration = Duration::from_millis(5);
 
@@ -24,7 +27,7 @@ pub(super) struct Lost {
     how: Loss,
     /// Whether a frozen one stays so until no request waits for it any more.
     hangs: bool,
-    _watch: Watch,
+    watch: Option<Watch>,
 }
 
 impl Cluster {
@@ -47,8 +50,8 @@ impl Cluster {
             }
             Loss::Frozen => self.primary(shard).freeze(),
         }
-        let hangs = (rng >> 8).is_multiple_of(3);
-        self.lost = Some(Lost { shard, member: self.primaries[shard], how, hangs, _watch: watch });
+        let hangs = (rng >> 8).is_multiple_of(2);
+        self.lost = Some(Lost { shard, member: self.primaries[shard], how, hangs, watch: Some(watch) });
         Ok(())
     }
 
@@ -59,6 +62,9 @@ impl Cluster {
         let server = &self.members[replica].server;
         wait("a promotion", || Ok((role(server)? == "master").then_some(())))?;
         self.primaries[shard] = replica;
+        if let Some(watch) = self.lost.as_mut().and_then(|lost| lost.watch.take()) {
+            watch.noted();
+        }
         self.journal.note(&What::Back);
         Ok(())
     }
@@ -80,6 +86,7 @@ impl Cluster {
             // Until it had learnt of the other it took writes that only it had.
             self.journal.note(&What::MasterLost);
         }
+        std::thread::sleep(BETWEEN);
         Ok(())
     }
 
@@ -91,7 +98,10 @@ impl Cluster {
 
 /// Records the promotion of a replica, as soon as it says that it is a primary.
 #[derive(Debug)]
-pub(super) struct Watch(Arc<AtomicBool>);
+pub(super) struct Watch {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Watch {
     fn start(replica: &Server, journal: &Arc<Journal>) -> io::Result<Self> {
@@ -99,7 +109,7 @@ impl Watch {
         let mut connection = replica.connection().map_err(io::Error::other)?;
         let over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&over);
-        std::thread::Builder::new().name("promotion".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("promotion".to_owned()).spawn(move || {
             while !until.load(Ordering::Relaxed) {
                 let Ok(role) = redis::cmd("ROLE").query::<Vec<redis::Value>>(&mut connection) else { return };
                 if role.first() == Some(&redis::Value::BulkString(b"master".to_vec())) {
@@ -111,12 +121,17 @@ impl Watch {
                 std::thread::sleep(ASKED);
             }
         })?;
-        Ok(Self(over))
+        Ok(Self { over, thread: Some(thread) })
+    }
+
+    /// Returns once a promotion that has happened is recorded.
+    pub(super) fn noted(mut self) {
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.over.store(true, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! A primary that clients, or the other members, cannot reach.
+//! A primary that clients, or the other members, cannot reach, and one that closes connections.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::proxy::Condition;
 #[derive(Debug)]
 pub(super) struct Partition {
     shard: usize,
-    _watch: Option<Watch>,
+    watch: Option<Watch>,
 }
 
 /// A network that drops packets, or one that refuses.
@@ -21,12 +21,17 @@ fn gone(rng: u64) -> Condition {
 }
 
 impl Cluster {
+    /// Closes all connections of clients to a primary, which may connect again.
+    pub(crate) fn cut(&self, rng: u64) -> io::Result<()> {
+        self.primary(self.shard(rng)).run::<()>("CLIENT KILL TYPE normal").map_err(io::Error::other)
+    }
+
     /// Keeps every client from a primary. Its replica and the other members reach it, and have no reason to replace it.
     pub(crate) fn hide(&mut self, rng: u64) -> io::Result<()> {
         self.check_calm()?;
         let shard = self.shard(rng);
         self.fronts_of(self.primaries[shard])?.set_for_clients(gone(rng));
-        self.parted = Some(Partition { shard, _watch: None });
+        self.parted = Some(Partition { shard, watch: None });
         Ok(())
     }
 
@@ -36,13 +41,13 @@ impl Cluster {
         let shard = self.shard(rng);
         let watch = self.watch(shard)?;
         self.set_for_members(self.primaries[shard], gone(rng))?;
-        self.parted = Some(Partition { shard, _watch: Some(watch) });
+        self.parted = Some(Partition { shard, watch: Some(watch) });
         Ok(())
     }
 
     /// Lets everybody reach the primary again. Returns once the cluster has agreed on who serves its slots.
     pub(crate) fn reunite(&mut self) -> io::Result<()> {
-        let Some(Partition { shard, _watch }) = self.parted.take() else { return Ok(()) };
+        let Some(Partition { shard, watch }) = self.parted.take() else { return Ok(()) };
         let (before, replica) = (self.primaries[shard], self.replica_of(shard));
         self.fronts_of(before)?.set_for_clients(Condition::Clear);
         self.set_for_members(before, Condition::Clear)?;
@@ -56,6 +61,9 @@ impl Cluster {
             })
         })?;
         self.primaries[shard] = primary;
+        if let Some(watch) = watch.filter(|_| primary == replica) {
+            watch.noted();
+        }
         self.wait_whole()
     }
 
