@@ -132,7 +132,7 @@ impl Fault {
             Self::SentinelsLie => (2_000, 12_000),
             Self::SentinelsAway => (500, 6_000),
             Self::LagReplica | Self::HoldReplica | Self::FreezeReplica => (500, 4_000),
-            Self::LoseLagging => (200, 1_500),
+            Self::LoseLagging => (500, 4_000),
             Self::RotateUser | Self::RotatePassword => GRACE_MS,
             Self::HideCredentials => (500, 3_000),
             Self::Lag | Self::Drip => (1_000, 4_000),
@@ -289,7 +289,13 @@ impl Fault {
             Self::SentinelsLie | Self::SentinelsAway => stage.set_of_sentinels()?.be_honest(),
             Self::LagReplica | Self::HoldReplica => stage.set_of_sentinels()?.set_for_replicas(Condition::Clear),
             Self::FreezeReplica => stage.set_of_sentinels()?.freeze_replicas(false),
-            Self::RotateUser | Self::RotatePassword => stage.with_rotation(Rotation::revoke)?,
+            Self::RotateUser | Self::RotatePassword => {
+                let keepers = stage.with_rotation(|rotation, server| rotation.keepers(server))?;
+                if let Some((user, connections)) = keepers {
+                    stage.journal.note(&What::Replaced { user, connections });
+                }
+                stage.with_rotation(Rotation::revoke)?;
+            }
             Self::HideCredentials => stage.with_rotation(|rotation, _| rotation.publish())?,
             Self::SlowLoading => {
                 stage.redis("CONFIG SET key-load-delay 0")?;

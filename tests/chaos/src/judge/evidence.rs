@@ -127,6 +127,8 @@ pub(crate) struct Evidence {
     pub(super) struck: Vec<Struck>,
     /// When the first Sentinel announced each promotion, and of which server.
     pub(super) switched: Vec<(u64, u16)>,
+    /// Users whose time was over, and how many connections still had each.
+    pub(super) replaced: Vec<(String, u64)>,
     pub(crate) fenced: u64,
     /// How long the machine stalled in total, in us.
     pub(crate) stalled: u64,
@@ -232,6 +234,7 @@ impl Evidence {
             What::Switched { to, .. } if self.switched.last().is_none_or(|(_, last)| *last != to) => {
                 self.switched.push((at, to));
             }
+            What::Replaced { user, connections } => self.replaced.push((user, connections)),
             What::Parted => self.parting = Some(at),
             What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),
             What::Calm => self.calm.0 = at,

@@ -2,6 +2,7 @@
 
 mod answers;
 mod begins;
+mod credentials;
 mod delivery;
 mod disruption;
 mod evidence;
@@ -43,8 +44,9 @@ pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered s
 pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
 pub(crate) const SERVED: &str = "soon after Sentinels promoted another server there is service";
+pub(crate) const REPLACED: &str = "when a replaced user's time is over, no connection has it";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 8] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED];
+pub(crate) const TIMES: [&str; 9] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, REPLACED];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -178,6 +180,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
         service::back_soon(&evidence, scenario.waits),
+        credentials::none_kept(&evidence),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,

@@ -1,7 +1,8 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, SERVED, STOOD, STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, REPLACED, SERVED, STOOD,
+    STOPPED, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -75,6 +76,8 @@ pub(super) fn baseline() -> Case {
     case.fault("kill_primary", (s(55), s(57)));
     case.harness(s(57), What::Switched { sentinel: 7_001, to: 7_000 });
 
+    case.harness(s(60), What::Replaced { user: "app-0".to_owned(), connections: 0 });
+
     let newest = case.sent("newest", s(60));
     case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
@@ -113,6 +116,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         ("every dead letter has a true reason", 1),
         (RECOVERED, 1),
         (SERVED, 2),
+        (REPLACED, 1),
         ("when all faults are over, every worker works", 3),
         (LEASES_KEPT, 1),
     ] {
