@@ -64,7 +64,7 @@ pub(crate) enum Extra {
     Sync,
     /// Messages of the newest actor.
     Newest,
-    /// About as many to each queue.
+    /// About as many to each queue, and many that have not run at any time.
     Even,
 }
 

@@ -223,7 +223,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             )
         },
         Scenario {
-            faults: vec![(LagReplica, 2), (HoldReplica, 2), (FreezeReplica, 2), (LoseLagging, 3)],
+            faults: vec![(LagReplica, 2), (HoldReplica, 2), (FreezeReplica, 2), (LoseLagging, 4)],
             topology: Topology::Sentinels { replicas: 1, access: Access::Fronts },
             waits: true,
             ..sentinels(

@@ -110,6 +110,8 @@ pub(crate) struct Evidence {
     pub(crate) calm: (u64, u64),
     /// The periods in which a replica was disconnected from a master that then died.
     parted: Vec<(u64, u64)>,
+    /// When each master was lost.
+    pub(super) masters_lost: Vec<u64>,
     /// Since when a replica is disconnected from its live master.
     parting: Option<u64>,
     /// Messages of a newer format, as they were added.
@@ -236,7 +238,10 @@ impl Evidence {
             }
             What::Replaced { user, connections } => self.replaced.push((user, connections)),
             What::Parted => self.parting = Some(at),
-            What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),
+            What::MasterLost => {
+                self.parted.extend(self.parting.take().map(|since| (since, at)));
+                self.masters_lost.push(at);
+            }
             What::Calm => self.calm.0 = at,
             What::Draining => {
                 self.calm.1 = at;

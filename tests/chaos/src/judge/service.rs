@@ -50,7 +50,7 @@ pub(crate) struct Service {
     pub(crate) count: usize,
     /// How many times another server was promoted.
     pub(crate) promotions: usize,
-    /// From the beginning of the fault to the first `+switch-master` of any Sentinel.
+    /// From the loss of the primary to the first `+switch-master` of any Sentinel.
     pub(crate) decided: Times,
     /// By queue.
     pub(crate) queues: BTreeMap<&'static str, Interruption>,
@@ -115,6 +115,12 @@ fn decisions(evidence: &Evidence) -> Vec<(&Struck, u64)> {
     noticed.filter_map(|struck| announced(struck).map(|at| (struck, at))).collect()
 }
 
+/// When the primary was lost in whose place another was promoted.
+fn lost(evidence: &Evidence, struck: &Struck, decided: u64) -> u64 {
+    let lost = evidence.masters_lost.iter().copied().filter(|at| (struck.since..=decided).contains(at)).max();
+    lost.unwrap_or(struck.since)
+}
+
 /// After each promotion there is service soon, in each queue.
 pub(super) fn back_soon(evidence: &Evidence, waits: bool) -> Finding {
     let mut finding = Finding::new(super::SERVED);
@@ -168,7 +174,9 @@ pub(super) fn interruptions(evidence: &Evidence) -> Vec<Service> {
             fault: fault.to_owned(),
             count: struck.len(),
             promotions: led.len(),
-            decided: Times::of(led.iter().map(|(struck, decided)| decided - struck.since).collect()),
+            decided: Times::of(
+                led.iter().map(|(struck, decided)| decided - lost(evidence, struck, *decided)).collect(),
+            ),
             queues: queues.collect(),
         }
     };
