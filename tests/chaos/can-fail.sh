@@ -25,7 +25,7 @@ ways=(
     "trusts-quiet;quiet-nat;where nothing is wrong, no send is unknown"
     "never-demoted;sentinel-failover;soon after another server was promoted|every acknowledged message came to an end"
     "believes-the-majority;sentinel-lies;soon after another server was promoted"
-    "never-reauthenticated;credentials-rotate;where nothing is wrong, no send is unknown"
+    "never-reauthenticated;credentials-rotate;no connection has it"
     "unreached-is-replicated;replica-lag;every acknowledged message came to an end"
 )
 

@@ -13,7 +13,8 @@ use crate::process::NAMESPACE;
 use crate::proxy::Condition;
 use crate::rotation::{GRACE_MS, Rotation};
 use crate::stage::Stage;
-use crate::topology::{Loss, Servers};
+use crate::topology::Loss;
+use crate::victim::Victim;
 use crate::{foreign, index, tasks, threads};
 
 /// A fault.
@@ -137,7 +138,7 @@ impl Fault {
             Self::SentinelsLie => (2_000, 12_000),
             Self::SentinelsAway => (500, 6_000),
             Self::LagReplica | Self::HoldReplica | Self::FreezeReplica => (500, 4_000),
-            Self::LoseLagging => (200, 1_500),
+            Self::LoseLagging => (500, 4_000),
             Self::Reshard => (50, 1_500),
             Self::HidePrimary => (500, 6_000),
             // Shorter and longer than the cluster waits before it acts.
@@ -214,7 +215,7 @@ impl Fault {
 
     /// Begins the fault. `dice` chooses the victim.
     pub(crate) fn begin(self, stage: &mut Stage, rng: u64) -> Result<Victim, Box<dyn std::error::Error>> {
-        let victim = self.victim(stage, rng);
+        let victim = Victim::of(self, stage, rng);
         stage.journal.note(&What::Fault { name: self.name(), on: victim.on.clone() });
         if self.takes_redis_away() {
             stage.journal.note(&What::Away);
@@ -316,7 +317,13 @@ impl Fault {
             Self::SentinelsLie | Self::SentinelsAway => stage.set_of_sentinels()?.be_honest(),
             Self::LagReplica | Self::HoldReplica => stage.set_of_sentinels()?.set_for_replicas(Condition::Clear),
             Self::FreezeReplica => stage.set_of_sentinels()?.freeze_replicas(false),
-            Self::RotateUser | Self::RotatePassword => stage.with_rotation(Rotation::revoke)?,
+            Self::RotateUser | Self::RotatePassword => {
+                let keepers = stage.with_rotation(|rotation, server| rotation.keepers(server))?;
+                if let Some((user, connections)) = keepers {
+                    stage.journal.note(&What::Replaced { user, connections });
+                }
+                stage.with_rotation(Rotation::revoke)?;
+            }
             Self::HideCredentials => stage.with_rotation(|rotation, _| rotation.publish())?,
             Self::SlowLoading => {
                 stage.redis("CONFIG SET key-load-delay 0")?;
@@ -349,31 +356,6 @@ impl Fault {
         })
     }
 
-    /// Faults of single workers spare the first, so that one can always recover.
-    fn victim(self, stage: &Stage, rng: u64) -> Victim {
-        let wanted: &[Role] = match self {
-            Self::KillWorker | Self::CycleWorker | Self::FreezeWorker | Self::RollBack | Self::FewThreads => {
-                &[Role::Worker]
-            }
-            Self::KillProducer => &[Role::Producer],
-            fault if fault.track() == Track::Network => &[Role::Worker, Role::Producer],
-            _ => &[],
-        };
-        let fits = |(index, slot): (usize, &Slot)| {
-            (wanted.contains(&slot.role()) && !(slot.role() == Role::Worker && index == 0)).then_some(index)
-        };
-        let victims: Vec<_> = stage.slots.iter().enumerate().filter_map(fits).collect();
-        let count = victims.len() as u64;
-        let slot = (count > 0).then(|| victims[(rng % count) as usize]);
-        let on = match (slot, &stage.servers) {
-            (Some(slot), _) => stage.slots[slot].place(),
-            (None, Servers::Cluster(cluster)) if self == Self::Reshard => cluster.chosen_slot(rng),
-            (None, Servers::Cluster(cluster)) => cluster.chosen(rng),
-            (None, _) => "redis".to_owned(),
-        };
-        Victim { slot, on }
-    }
-
     /// Sends a message that is a fault itself. Redis may be unavailable, so nothing waits for the answer.
     fn send(self, stage: &Stage) {
         let broker: Arc<dyn Broker> = Arc::clone(&stage.sender);
@@ -389,13 +371,4 @@ impl Fault {
     pub(crate) fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
-}
-
-/// The victim.
-#[derive(Clone, Debug)]
-pub(crate) struct Victim {
-    /// The slot of a process, or none for Redis.
-    slot: Option<usize>,
-    /// As histories name it.
-    on: String,
 }

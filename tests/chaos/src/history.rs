@@ -79,6 +79,8 @@ pub(crate) enum What {
     MasterLost,
     /// A Sentinel announced that it knows another master, or a member of a cluster that it is one.
     Switched { sentinel: u16, to: u16 },
+    /// A user was replaced, and so many connections still have it once its time is over.
+    Replaced { user: String, connections: u64 },
     /// All faults are over; messages are still sent.
     Calm,
     /// No more messages are sent.

@@ -31,6 +31,7 @@ mod storage;
 mod tasks;
 mod threads;
 mod topology;
+mod victim;
 mod worker;
 
 use std::error::Error;

@@ -66,7 +66,7 @@ pub(crate) enum Extra {
     Sync,
     /// Messages of the newest actor.
     Newest,
-    /// About as many to each queue.
+    /// About as many to each queue, and many that have not run at any time.
     Even,
     /// As many to each of more queues, none of which waits for another.
     Spread,

@@ -120,6 +120,10 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
         Extra::Even if rng.u32(0..5) < 2 => {
             return stubborn.message(rng.u64(0..15), 0).send_with(broker).await.map(drop);
         }
+        Extra::Even if rng.u32(0..5) == 0 => {
+            let delay = Duration::from_millis(rng.u64(1_000..6_000));
+            return plain.message(rng.u64(0..15), 0).delay(delay).send_with(broker).await.map(drop);
+        }
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }

@@ -65,6 +65,16 @@ impl Rotation {
         Ok(self.publish()?)
     }
 
+    /// The former user, and how many connections still have it.
+    pub(crate) fn keepers(&self, server: &Server) -> RedisResult<Option<(String, u64)>> {
+        let Some(Pair { user, .. }) = self.former.as_ref().filter(|former| former.user != self.current.user) else {
+            return Ok(None);
+        };
+        let clients: String = server.run("CLIENT LIST")?;
+        let kept = clients.lines().filter(|client| client.contains(&format!(" user={user} "))).count();
+        Ok(Some((user.clone(), kept as u64)))
+    }
+
     /// Revokes the former user or password. Redis closes all connections of a user that is deleted.
     pub(crate) fn revoke(&mut self, server: &Server) -> RedisResult<()> {
         let Some(Pair { user, password }) = self.former.take() else { return Ok(()) };

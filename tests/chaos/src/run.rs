@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::fault::{Fault, Victim};
+use crate::fault::Fault;
 use crate::fleet::Role;
 use crate::history::{History, What};
 use crate::plan::plan;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::storage::{self, Storage};
+use crate::victim::Victim;
 
 /// How often processes and the schedule are checked.
 pub(crate) const TICK: Duration = Duration::from_millis(10);

@@ -233,7 +233,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             )
         },
         Scenario {
-            faults: vec![(LagReplica, 2), (HoldReplica, 2), (FreezeReplica, 2), (LoseLagging, 3)],
+            faults: vec![(LagReplica, 2), (HoldReplica, 2), (FreezeReplica, 2), (LoseLagging, 4)],
             topology: Topology::Sentinels { replicas: 1, access: Access::Fronts },
             waits: true,
             ..sentinels(
@@ -281,7 +281,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             )
         },
         Scenario {
-            faults: vec![(RotateUser, 3), (RotatePassword, 3), (RevokeUser, 1), (HideCredentials, 1)],
+            faults: vec![(RotateUser, 4), (RotatePassword, 2), (RevokeUser, 1), (HideCredentials, 1)],
             redis: rotation::GUARDED,
             extra: Extra::Even,
             ..one(

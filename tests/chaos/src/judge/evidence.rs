@@ -110,6 +110,8 @@ pub(crate) struct Evidence {
     pub(crate) calm: (u64, u64),
     /// The periods in which a replica was disconnected from a master that then died.
     parted: Vec<(u64, u64)>,
+    /// When each master was lost.
+    pub(super) masters_lost: Vec<u64>,
     /// Since when a replica is disconnected from its live master.
     parting: Option<u64>,
     /// Messages of a newer format, as they were added.
@@ -127,6 +129,8 @@ pub(crate) struct Evidence {
     pub(super) struck: Vec<Struck>,
     /// When the first Sentinel, or the promoted member of a cluster, announced each promotion, and of which server.
     pub(super) switched: Vec<(u64, u16)>,
+    /// Users whose time was over, and how many connections still had each.
+    pub(super) replaced: Vec<(String, u64)>,
     pub(crate) fenced: u64,
     /// How long the machine stalled in total, in us.
     pub(crate) stalled: u64,
@@ -232,8 +236,12 @@ impl Evidence {
             What::Switched { to, .. } if self.switched.last().is_none_or(|(_, last)| *last != to) => {
                 self.switched.push((at, to));
             }
+            What::Replaced { user, connections } => self.replaced.push((user, connections)),
             What::Parted => self.parting = Some(at),
-            What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),
+            What::MasterLost => {
+                self.parted.extend(self.parting.take().map(|since| (since, at)));
+                self.masters_lost.push(at);
+            }
             What::Calm => self.calm.0 = at,
             What::Draining => {
                 self.calm.1 = at;

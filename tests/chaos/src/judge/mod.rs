@@ -2,6 +2,7 @@
 
 mod answers;
 mod begins;
+mod credentials;
 mod delivery;
 mod disruption;
 mod evidence;
@@ -44,9 +45,10 @@ pub(crate) const KNOWN: &str = "what only newer workers know starts soon once th
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
 pub(crate) const SERVED: &str = "soon after another server was promoted there is service";
 pub(crate) const SPARED_QUEUES: &str = "what a fault of one primary or slot spares goes on";
+pub(crate) const REPLACED: &str = "when a replaced user's time is over, no connection has it";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 9] =
-    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES];
+pub(crate) const TIMES: [&str; 10] =
+    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -181,6 +183,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         versions::known_without_spinning(&evidence),
         service::back_soon(&evidence, scenario),
         service::spared_go_on(&evidence, scenario),
+        credentials::none_kept(&evidence),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,

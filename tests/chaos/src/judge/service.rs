@@ -60,8 +60,8 @@ pub(crate) struct Service {
     pub(crate) count: usize,
     /// How many times another server was promoted.
     pub(crate) promotions: usize,
-    /// From the beginning of the fault to the first `+switch-master` of any Sentinel, or until the replica of a cluster
-    /// says that it is a primary.
+    /// From the loss of the primary to the first `+switch-master` of any Sentinel, or until the replica of a cluster says
+    /// that it is a primary.
     pub(crate) decided: Times,
     /// From the beginning of the fault to its end.
     pub(crate) lasted: Times,
@@ -152,6 +152,12 @@ fn decisions(evidence: &Evidence) -> Vec<(&Struck, u64)> {
     };
     let noticed = evidence.struck.iter().filter(|struck| !UNNOTICED.contains(&struck.name.as_str()));
     noticed.filter_map(|struck| announced(struck).map(|at| (struck, at))).collect()
+}
+
+/// When the primary was lost in whose place another was promoted.
+fn lost(evidence: &Evidence, struck: &Struck, decided: u64) -> u64 {
+    let lost = evidence.masters_lost.iter().copied().filter(|at| (struck.since..=decided).contains(at)).max();
+    lost.unwrap_or(struck.since)
 }
 
 /// After each promotion there is service soon, in each queue.
@@ -248,7 +254,9 @@ pub(super) fn interruptions(evidence: &Evidence, queues: &[&'static str]) -> Vec
             fault: fault.to_owned(),
             count: struck.len(),
             promotions: led.len(),
-            decided: Times::of(led.iter().map(|(struck, decided)| decided - struck.since).collect()),
+            decided: Times::of(
+                led.iter().map(|(struck, decided)| decided - lost(evidence, struck, *decided)).collect(),
+            ),
             lasted: Times::of(struck.iter().map(|struck| struck.until - struck.since).collect()),
             queues: interrupted.collect(),
             spared: spares

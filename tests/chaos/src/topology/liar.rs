@@ -51,6 +51,10 @@ impl Liar {
     pub(super) fn tell(&self, lie: Lie) {
         self.lie.send_replace(lie);
     }
+
+    pub(super) fn is_honest(&self) -> bool {
+        *self.lie.borrow() == Lie::Honest
+    }
 }
 
 async fn carry(mut client: TcpStream, sentinel: u16, told: watch::Receiver<Lie>) {

@@ -202,6 +202,8 @@ impl SentinelSet {
     /// Brings the former primary back, and waits until it replicates the new one.
     pub(crate) fn bring_back(&mut self) -> io::Result<()> {
         let Some(Lost { member: former, how, comes }) = self.lost else { return Ok(()) };
+        // Nobody could know better than most Sentinels that a primary of old data is not the primary.
+        let comes = if self.is_trusted() { comes } else { Comes::Soon };
         let port = self.members[self.primary].port().to_string();
         let options = ["--replicaof", "127.0.0.1", &port];
         let server = &mut self.members[former].server;
@@ -236,7 +238,7 @@ impl SentinelSet {
         }
     }
 
-    /// Has one or two of the Sentinels lie, each in its own way. One is honest.
+    /// Has up to two of the Sentinels lie, each in its own way. One is honest.
     pub(crate) fn lie(&self, rng: u64) {
         let honest = (rng % SENTINELS as u64) as usize;
         let ports: Vec<_> = self.members.iter().map(Member::port).collect();
@@ -251,11 +253,17 @@ impl SentinelSet {
             Lie::Silent,
             Lie::Away,
             Lie::Honest,
+            Lie::Honest,
         ];
         for (at, liar) in self.liars.iter().enumerate().filter(|(at, _)| *at != honest) {
             let dice = rng >> (8 * (at + 1));
             liar.tell(lies[(dice % lies.len() as u64) as usize]);
         }
+    }
+
+    /// Whether most Sentinels are honest.
+    fn is_trusted(&self) -> bool {
+        2 * self.liars.iter().filter(|liar| liar.is_honest()).count() > self.liars.len() || self.liars.is_empty()
     }
 
     /// Has all Sentinels be away for everybody but each other.

@@ -1,8 +1,8 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, SERVED, SPARED_QUEUES, STOOD,
-    STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, REPLACED, SERVED,
+    SPARED_QUEUES, STOOD, STOPPED, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -79,6 +79,8 @@ pub(super) fn baseline() -> Case {
     case.harness(s(2) + 10 * MS, What::Fault { name: "reshard".to_owned(), on: threads.clone() });
     case.harness(s(2) + 20 * MS, What::Healed { name: "reshard".to_owned(), on: threads });
 
+    case.harness(s(60), What::Replaced { user: "app-0".to_owned(), connections: 0 });
+
     let newest = case.sent("newest", s(60));
     case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
@@ -118,6 +120,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         (RECOVERED, 1),
         (SERVED, 2),
         (SPARED_QUEUES, 3),
+        (REPLACED, 1),
         ("when all faults are over, every worker works", 3),
         (LEASES_KEPT, 1),
     ] {

@@ -1,8 +1,8 @@
 //! An excuse applies to one rule in one scenario. What was acknowledged is never excused.
 
 use super::super::{
-    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, SERVED,
-    SPARED_QUEUES, STOOD, TOKENS, WAITS,
+    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, REPLACED,
+    SERVED, SPARED_QUEUES, STOOD, TOKENS, WAITS,
 };
 use super::*;
 use crate::history::How;
@@ -49,7 +49,8 @@ fn without_time_the_rules_of_time_are_excused_too() {
         let untimed = Scenario { timed: false, ..scenario };
         for rule in rules() {
             let is_of_time =
-                [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES].contains(&rule);
+                [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED]
+                    .contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);
             assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);
         }

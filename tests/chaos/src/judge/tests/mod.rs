@@ -4,6 +4,7 @@ mod answers;
 mod baseline;
 mod begins;
 mod case;
+mod credentials;
 mod delivery;
 mod disruption;
 mod ends;

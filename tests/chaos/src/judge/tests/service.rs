@@ -11,13 +11,15 @@ const BACK: u64 = s(4);
 /// When a Sentinel announces the promotion.
 const DECIDED: u64 = s(201);
 
-/// A primary dies at 200 s, and another is promoted. A message that was sent before runs at `run`; another is stored
+/// A fault begins at 198 s, the primary dies at 200 s, and another is promoted. A message that was sent before runs at `run`; another is stored
 /// at `stored`, and runs a second later.
 fn promoted(run: u64, stored: u64) -> Case {
     let mut case = baseline();
     case.scenario.topology = Topology::Sentinels { replicas: 2, access: Access::Direct };
+    case.does(OTHER, s(197));
     case.does(OTHER, s(199));
-    case.fault("kill_primary", (s(200), s(203)));
+    case.fault("kill_primary", (s(198), s(203)));
+    case.harness(s(200), What::MasterLost);
     // The others hear of it later.
     for (sentinel, at) in [(1, DECIDED), (2, s(202)), (3, s(203))] {
         case.harness(at, What::Switched { sentinel, to: 7_002 });
@@ -79,8 +81,10 @@ fn what_is_reported_is_the_longest_time_and_what_came_after_the_promotion() {
     case.runs(OTHER, id, (s(204), s(205)), FIRST, How::Done);
     let verdict = holds(case);
     let [killed, redis, _] = &verdict.service[..] else { panic!("{:#?}", verdict.service) };
-    assert_eq!((&*killed.fault, killed.count, killed.promotions, killed.decided.max), ("kill_primary", 2, 2, 2.0));
+    assert_eq!((&*killed.fault, killed.count, killed.promotions, killed.decided.p50), ("kill_primary", 2, 2, 2.0));
     assert_eq!((&*redis.fault, redis.count, redis.promotions), ("kill_redis", 1, 0));
+    // It counts from the loss of the primary, and where that is not recorded from the fault.
+    assert_eq!((killed.decided.max, redis.decided.max), (2.0, 0.0));
     let work = &killed.queues["work"];
     let (sends_after, runs_after) = (work.sends_after.as_ref().unwrap(), work.runs_after.as_ref().unwrap());
     assert_eq!((work.sends.max, sends_after.p50, sends_after.max), (13.0, 3.0, 3.0));
