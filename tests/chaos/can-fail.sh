@@ -27,6 +27,10 @@ ways=(
     "believes-the-majority;sentinel-lies;soon after another server was promoted"
     "never-reauthenticated;credentials-rotate;no connection has it"
     "unreached-is-replicated;replica-lag;every acknowledged message came to an end"
+    "never-learns-again;cluster-failover;soon after another server was promoted|every acknowledged message came to an end"
+    "ignores-ask;cluster-reshard;what a fault of one primary or slot spares goes on"
+    "resends-unanswered;cluster-reshard;tokens of a message grow|ran more often"
+    "unreached-is-replicated;cluster-partition;every acknowledged message came to an end"
 )
 
 if [ -n "$only" ]; then mapfile -t ways < <(printf '%s\n' "${ways[@]}" | grep "^$only;"); fi

@@ -52,7 +52,11 @@ impl SlotRoute<'_> {
         within: Duration,
     ) -> Result<Vec<Answer>, RequestError> {
         match reads.members.last() {
-            Some(read) => self.members.beside(self.cluster, read.endpoint()).request(request, within).await,
+            Some(read) => {
+                let connections = self.members.beside(self.cluster, read.endpoint());
+                let takes = within.saturating_sub(ANSWER);
+                self.cluster.hear(&connections, takes, connections.request(request, within)).await
+            }
             None => Ok(Vec::new()),
         }
     }

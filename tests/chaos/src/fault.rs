@@ -139,10 +139,10 @@ impl Fault {
             Self::SentinelsAway => (500, 6_000),
             Self::LagReplica | Self::HoldReplica | Self::FreezeReplica => (500, 4_000),
             Self::LoseLagging => (500, 4_000),
-            Self::Reshard => (50, 1_500),
+            Self::Reshard => (50, 4_000),
             Self::HidePrimary => (500, 6_000),
             // Shorter and longer than the cluster waits before it acts.
-            Self::IsolatePrimary => (500, 7_000),
+            Self::IsolatePrimary => (1_000, 8_000),
             Self::RotateUser | Self::RotatePassword => GRACE_MS,
             Self::HideCredentials => (500, 3_000),
             Self::Lag | Self::Drip => (1_000, 4_000),

@@ -30,8 +30,9 @@ pub(super) struct Struck {
 
 /// How long a queue may be without service that a fault spares, at some tens of messages a second.
 const GAP: u64 = 2 * SECOND;
-/// The fault that moves a slot.
+/// The fault that moves a slot, and the one that closes connections.
 const RESHARD: &str = "reshard";
+const CUT: &str = "cut_primary";
 /// Faults after whose end each queue should be served as after a promotion.
 const ENDS: [&str; 1] = ["hide_primary"];
 
@@ -96,6 +97,16 @@ pub(crate) struct Interruption {
     /// From there to the first start of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) runs_after: Option<Times>,
+}
+
+impl Evidence {
+    /// Whether a fault spares a queue, and so does each that was there at the time or a moment before. One that closes
+    /// connections interrupts nobody for long.
+    fn spared(&self, queue: &str, by: &Struck) -> bool {
+        let besides = |other: &&Struck| other.since <= by.until && other.until + GAP >= by.since;
+        let mut others = self.struck.iter().filter(besides).filter(|other| other.name != CUT);
+        !by.hits(queue) && !others.any(|other| other.hits(queue))
+    }
 }
 
 /// When a queue served somebody, in order.
@@ -194,6 +205,7 @@ pub(super) fn spared_go_on(evidence: &Evidence, scenario: &Scenario) -> Finding 
     for queue in scenario.extra.queues().iter().filter(|_| partial().next().is_some()) {
         let Served { sends, runs } = Served::of(evidence, queue);
         for struck in partial() {
+            let spared = evidence.spared(queue, struck);
             let mut ask = |times: &[u64], what: &str| {
                 let gap = longest(times, struck, evidence.calm.1);
                 let stalled = evidence.stalled_between(struck.since.saturating_sub(GAP), struck.until + GAP);
@@ -201,11 +213,11 @@ pub(super) fn spared_go_on(evidence: &Evidence, scenario: &Scenario) -> Finding 
                     format!("{queue}: {} ms without {what} during {} of {}", gap / 1_000, struck.name, struck.on)
                 });
             };
-            if !struck.hits(queue) {
+            if spared {
                 ask(&runs, "a run");
             }
             // Commands of one key are asked for wherever that is by now.
-            if !struck.hits(queue) || struck.name == RESHARD {
+            if spared || (struck.hits(queue) && struck.name == RESHARD) {
                 ask(&sends, "a stored message");
             }
         }
@@ -227,7 +239,8 @@ pub(super) fn interruptions(evidence: &Evidence, queues: &[&'static str]) -> Vec
         let ended = struck.iter().filter(|_| ENDS.contains(&fault)).map(|struck| (*struck, struck.until));
         let over: Vec<_> = led.iter().copied().chain(ended).collect();
         let gaps = |queue: &str, times: &[u64], hit: bool| {
-            let struck = struck.iter().filter(|struck| struck.hits(queue) == hit);
+            let counts = |struck: &&&Struck| if hit { struck.hits(queue) } else { evidence.spared(queue, struck) };
+            let struck = struck.iter().filter(counts);
             struck.map(|struck| longest(times, struck, end)).collect::<Vec<_>>()
         };
         let afters = |queue: &str, times: &[u64]| {
