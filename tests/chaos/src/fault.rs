@@ -64,7 +64,7 @@ pub(crate) enum Fault {
     FreezeReplica,
     LoseLagging,
     Reshard,
-    CutPrimary,
+    SnapPrimary,
     HidePrimary,
     IsolatePrimary,
     RotateUser,
@@ -103,8 +103,8 @@ impl Fault {
             | Self::Hog
             | Self::Leak => Track::Process,
             Self::Cut | Self::Mute | Self::Deaf | Self::Snap | Self::Lag | Self::Drip => Track::Network,
-            // So that they lie while another server is promoted, too, and connections are cut while a slot moves.
-            Self::SentinelsLie | Self::CutPrimary => Track::Beside,
+            // So that they lie while another server is promoted, too, and answers are lost while a slot moves.
+            Self::SentinelsLie | Self::SnapPrimary => Track::Beside,
             _ => Track::Redis,
         }
     }
@@ -140,6 +140,7 @@ impl Fault {
             Self::LagReplica | Self::HoldReplica | Self::FreezeReplica => (500, 4_000),
             Self::LoseLagging => (500, 4_000),
             Self::Reshard => (50, 4_000),
+            Self::SnapPrimary => (20, 300),
             Self::HidePrimary => (500, 6_000),
             // Shorter and longer than the cluster waits before it acts.
             Self::IsolatePrimary => (1_000, 8_000),
@@ -173,7 +174,7 @@ impl Fault {
                 | Self::FreezePrimary
                 | Self::IsolatePrimary
         );
-        self.track() == Track::Redis && !loses_leases
+        (self.track() == Track::Redis || self == Self::SnapPrimary) && !loses_leases
     }
 
     /// Whether nobody should notice it, or only whoever waits for a replica.
@@ -258,7 +259,7 @@ impl Fault {
             (Self::KillPrimary, _) => stage.servers.lose_primary(Loss::Killed, rng)?,
             (Self::FreezePrimary, _) => stage.servers.lose_primary(Loss::Frozen, rng)?,
             (Self::Reshard, _) => stage.cluster()?.begin_reshard(rng)?,
-            (Self::CutPrimary, _) => stage.cluster()?.cut(rng)?,
+            (Self::SnapPrimary, _) => stage.cluster()?.snap(rng)?,
             (Self::HidePrimary, _) => stage.cluster()?.hide(rng)?,
             (Self::IsolatePrimary, _) => stage.cluster()?.isolate(rng)?,
             (Self::SentinelsLie, _) => stage.set_of_sentinels()?.lie(rng),
@@ -312,6 +313,7 @@ impl Fault {
             Self::FreezeRedis => stage.server().thaw(),
             Self::KillPrimary | Self::FreezePrimary => stage.servers.wait_promoted()?,
             Self::Reshard => stage.cluster()?.end_reshard()?,
+            Self::SnapPrimary => stage.cluster()?.mend()?,
             Self::HidePrimary | Self::IsolatePrimary => stage.cluster()?.reunite()?,
             Self::LoseLagging => stage.set_of_sentinels()?.lose_lagging()?,
             Self::SentinelsLie | Self::SentinelsAway => stage.set_of_sentinels()?.be_honest(),

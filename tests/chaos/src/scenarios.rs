@@ -262,12 +262,12 @@ pub(crate) fn all() -> Vec<Scenario> {
             )
         },
         Scenario {
-            faults: vec![(Reshard, 1), (CutPrimary, 1)],
+            faults: vec![(Reshard, 1), (SnapPrimary, 1)],
             gap_ms: (200, 1_500),
             ..cluster(
                 "cluster-reshard",
-                "the slots of busy queues move from primary to primary, key by key, while connections are cut",
-                Access::Direct,
+                "the slots of busy queues move from primary to primary, key by key, while answers are lost",
+                Access::Fronts,
             )
         },
         Scenario {

@@ -30,9 +30,9 @@ pub(super) struct Struck {
 
 /// How long a queue may be without service that a fault spares, at some tens of messages a second.
 const GAP: u64 = 2 * SECOND;
-/// The fault that moves a slot, and the one that closes connections.
+/// The fault that moves a slot, and the one by which answers are lost.
 const RESHARD: &str = "reshard";
-const CUT: &str = "cut_primary";
+const SNAP: &str = "snap_primary";
 /// Faults after whose end each queue should be served as after a promotion.
 const ENDS: [&str; 1] = ["hide_primary"];
 
@@ -100,11 +100,11 @@ pub(crate) struct Interruption {
 }
 
 impl Evidence {
-    /// Whether a fault spares a queue, and so does each that was there at the time or a moment before. One that closes
-    /// connections interrupts nobody for long.
+    /// Whether a fault spares a queue, and so does each that was there at the time or a moment before. One by which
+    /// answers are lost interrupts nobody for long.
     fn spared(&self, queue: &str, by: &Struck) -> bool {
         let besides = |other: &&Struck| other.since <= by.until && other.until + GAP >= by.since;
-        let mut others = self.struck.iter().filter(besides).filter(|other| other.name != CUT);
+        let mut others = self.struck.iter().filter(besides).filter(|other| other.name != SNAP);
         !by.hits(queue) && !others.any(|other| other.hits(queue))
     }
 }

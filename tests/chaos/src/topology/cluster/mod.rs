@@ -38,6 +38,8 @@ pub(crate) struct Cluster {
     lost: Option<Lost>,
     moving: Option<Moving>,
     parted: Option<Partition>,
+    /// Whose answers are lost.
+    snapped: Option<usize>,
     journal: Arc<Journal>,
 }
 
@@ -70,6 +72,7 @@ impl Cluster {
             lost: None,
             moving: None,
             parted: None,
+            snapped: None,
             journal: Arc::clone(journal),
         };
         cluster.meet().map_err(io::Error::other)?;

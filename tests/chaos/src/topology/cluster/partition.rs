@@ -1,4 +1,4 @@
-//! A primary that clients, or the other members, cannot reach, and one that closes connections.
+//! A primary that clients, or the other members, cannot reach, and one whose answers are lost.
 
 use std::io;
 
@@ -21,9 +21,19 @@ fn gone(rng: u64) -> Condition {
 }
 
 impl Cluster {
-    /// Closes all connections of clients to a primary, which may connect again.
-    pub(crate) fn cut(&self, rng: u64) -> io::Result<()> {
-        self.primary(self.shard(rng)).run::<()>("CLIENT KILL TYPE normal").map_err(io::Error::other)
+    /// Resets connections of clients to a primary in the middle of its answers.
+    pub(crate) fn snap(&mut self, rng: u64) -> io::Result<()> {
+        let member = self.primaries[self.shard(rng)];
+        self.fronts_of(member)?.set_for_clients(Condition::Snap);
+        self.snapped = Some(member);
+        Ok(())
+    }
+
+    /// Passes its answers on again.
+    pub(crate) fn mend(&mut self) -> io::Result<()> {
+        let Some(member) = self.snapped.take() else { return Ok(()) };
+        self.fronts_of(member)?.set_for_clients(Condition::Clear);
+        Ok(())
     }
 
     /// Keeps every client from a primary. Its replica and the other members reach it, and have no reason to replace it.

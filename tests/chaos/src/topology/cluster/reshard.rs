@@ -90,7 +90,8 @@ impl Cluster {
         let source = self.primary(place.shard);
         let keys: Vec<String> = source.run(&format!("CLUSTER GETKEYSINSLOT {} 1", place.slot))?;
         let Some(key) = keys.first() else { return Ok(false) };
-        let target = self.members[self.primaries[to]].ports().0;
+        // Past what may stand before it.
+        let target = self.primary(to).port;
         // The key may be gone by now.
         source.run::<String>(&format!("MIGRATE 127.0.0.1 {target} {key} 0 {MIGRATE_MS}"))?;
         std::thread::sleep(pause);
