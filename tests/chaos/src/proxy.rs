@@ -123,9 +123,10 @@ impl Proxy {
         self.route.send_modify(|route| route.servers = condition);
     }
 
-    /// Sets the network between this server and another, until it is set for yet another.
+    /// Sets the network between this server and another. Only one other is treated by itself at a time.
     pub(crate) fn set_for(&self, server: IpAddr, condition: Condition) {
-        self.route.send_modify(|route| route.one = Some((server, condition)));
+        let one = (condition != Condition::Clear).then_some((server, condition));
+        self.route.send_modify(|route| route.one = one);
     }
 
     /// Routes to another server from now on, and resets connections to the old one.

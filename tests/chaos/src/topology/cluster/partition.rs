@@ -1,6 +1,7 @@
 //! A primary that clients, or the other members, cannot reach, and one whose answers are lost.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::super::replica::{role, wait};
 use super::Cluster;
@@ -12,8 +13,13 @@ use crate::proxy::Condition;
 #[derive(Debug)]
 pub(super) struct Partition {
     shard: usize,
+    since: Instant,
+    /// Where its replica should be promoted.
     watch: Option<Watch>,
 }
+
+/// How long a primary is isolated at most before its replica is promoted.
+const REPLACED: Duration = Duration::from_secs(7);
 
 /// A network that drops packets, or one that refuses.
 fn gone(rng: u64) -> Condition {
@@ -41,7 +47,7 @@ impl Cluster {
         self.check_calm()?;
         let shard = self.shard(rng);
         self.fronts_of(self.primaries[shard])?.set_for_clients(gone(rng));
-        self.parted = Some(Partition { shard, watch: None });
+        self.parted = Some(Partition { shard, since: Instant::now(), watch: None });
         Ok(())
     }
 
@@ -51,13 +57,14 @@ impl Cluster {
         let shard = self.shard(rng);
         let watch = self.watch(shard)?;
         self.set_for_members(self.primaries[shard], gone(rng))?;
-        self.parted = Some(Partition { shard, watch: Some(watch) });
+        self.parted = Some(Partition { shard, since: Instant::now(), watch: Some(watch) });
         Ok(())
     }
 
     /// Lets everybody reach the primary again. Returns once the cluster has agreed on who serves its slots.
     pub(crate) fn reunite(&mut self) -> io::Result<()> {
-        let Some(Partition { shard, watch }) = self.parted.take() else { return Ok(()) };
+        let Some(Partition { shard, since, watch }) = self.parted.take() else { return Ok(()) };
+        let lasted = since.elapsed();
         let (before, replica) = (self.primaries[shard], self.replica_of(shard));
         self.fronts_of(before)?.set_for_clients(Condition::Clear);
         self.set_for_members(before, Condition::Clear)?;
@@ -71,8 +78,12 @@ impl Cluster {
             })
         })?;
         self.primaries[shard] = primary;
-        if let Some(watch) = watch.filter(|_| primary == replica) {
-            watch.noted();
+        match watch {
+            Some(watch) if primary == replica => watch.noted(),
+            Some(_) if lasted > REPLACED => {
+                return Err(io::Error::other("an isolated primary was not replaced: nothing isolated it"));
+            }
+            _ => {}
         }
         self.wait_whole()
     }
