@@ -150,10 +150,12 @@ fn longest(times: &[u64], struck: &Struck, end: u64) -> u64 {
     touched.iter().zip(touched.iter().skip(1).chain([&next])).map(|(one, other)| other - one).max().unwrap_or_default()
 }
 
-/// How long after `decided` the first of `times` is.
-fn after(times: &[u64], decided: u64, end: u64) -> u64 {
-    let next = times.partition_point(|at| *at <= decided);
-    times.get(next).copied().unwrap_or(end).saturating_sub(decided)
+/// How long after `decided` the first of `times` is, without the time in which the primary was lost again.
+fn after(evidence: &Evidence, times: &[u64], decided: u64) -> u64 {
+    let next = times.get(times.partition_point(|at| *at <= decided)).copied().unwrap_or(evidence.calm.1);
+    let again = evidence.masters_lost.iter().copied().find(|at| *at > decided).unwrap_or(next).min(next);
+    let excused = evidence.stalled_between(decided, again) + evidence.away_between(again, next);
+    next.saturating_sub(decided) - excused
 }
 
 /// The promotions: the fault that led to each, and when the first Sentinel announced it.
@@ -182,9 +184,8 @@ pub(super) fn back_soon(evidence: &Evidence, scenario: &Scenario) -> Finding {
                 continue;
             }
             let mut ask = |times: &[u64], what: &str| {
-                let late = after(times, decided, evidence.calm.1);
-                let stalled = evidence.stalled_between(decided, decided + late);
-                finding.ask(late - stalled <= BACK, || {
+                let late = after(evidence, times, decided);
+                finding.ask(late <= BACK, || {
                     format!("{queue}: {what} {} ms after the promotion that {} led to", late / 1_000, struck.name)
                 });
             };
@@ -245,7 +246,7 @@ pub(super) fn interruptions(evidence: &Evidence, queues: &[&'static str]) -> Vec
         };
         let afters = |queue: &str, times: &[u64]| {
             let over = over.iter().filter(|(struck, _)| struck.hits(queue));
-            let afters: Vec<_> = over.map(|(_, at)| after(times, *at, end)).collect();
+            let afters: Vec<_> = over.map(|(_, at)| after(evidence, times, *at)).collect();
             (!afters.is_empty()).then(|| Times::of(afters))
         };
         let hit = |queue: &str| struck.iter().filter(|struck| struck.hits(queue)).count();

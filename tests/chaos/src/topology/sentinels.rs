@@ -203,7 +203,13 @@ impl SentinelSet {
     pub(crate) fn bring_back(&mut self) -> io::Result<()> {
         let Some(Lost { member: former, how, comes }) = self.lost else { return Ok(()) };
         // Nobody could know better than most Sentinels that a primary of old data is not the primary.
-        let comes = if self.is_trusted() { comes } else { Comes::Soon };
+        let comes = if self.is_trusted() {
+            comes
+        } else {
+            // Lies last for long enough to be missed by nobody who believes them.
+            std::thread::sleep(HANG);
+            Comes::Soon
+        };
         let port = self.members[self.primary].port().to_string();
         let options = ["--replicaof", "127.0.0.1", &port];
         let server = &mut self.members[former].server;

@@ -65,6 +65,26 @@ fn the_time_in_which_the_machine_stood_still_does_not_count() {
 }
 
 #[test]
+fn the_time_in_which_the_primary_was_lost_again_does_not_count() {
+    at_most(DECIDED + BACK + s(2), SERVED, |stored| {
+        let mut case = promoted(s(202), stored);
+        case.fault("kill_primary", (s(203), s(205)));
+        case.away((s(203), s(205)));
+        case.harness(s(203), What::MasterLost);
+        case
+    });
+}
+
+#[test]
+fn the_time_until_all_sentinels_know_of_the_promotion_counts() {
+    at_most(DECIDED + BACK, SERVED, |stored| {
+        let mut case = promoted(s(202), stored);
+        case.away((s(200), s(203)));
+        case
+    });
+}
+
+#[test]
 fn a_promotion_that_no_fault_led_to_is_not_asked() {
     let mut case = baseline();
     case.fault("sentinels_lie", (s(200), s(210)));
