@@ -98,8 +98,9 @@ impl RedisBrokerBuilder {
     /// [`Replicated`](Durability::Replicated) waits for replicas at most a second (`WAIT`), and
     /// [`Synced`](Durability::Synced) for the server's disk at most three (`WAITAOF`, from Redis 7.2, with
     /// `appendonly yes`). What is not confirmed by then is an error that
-    /// [`is_stored`](actor_core::SendError::is_stored). Such sends have a connection of their own, and share waits;
-    /// other sends, and workers, do not wait with them. `docs/guarantees.md` says what a confirmation is worth.
+    /// [`is_stored`](actor_core::SendError::is_stored). Such sends have a connection of their own to each server, and
+    /// share waits; other sends, and workers, do not wait with them. `docs/guarantees.md` says what a confirmation is
+    /// worth.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
@@ -133,8 +134,8 @@ impl RedisBrokerBuilder {
         self
     }
 
-    /// The authority that vouches for the server, and for its Sentinels, in PEM form: for a private one. Default: the
-    /// authorities that browsers know.
+    /// The authority that vouches for the server, for all members of a cluster, and for Sentinels, in PEM form: for a
+    /// private one. Default: the authorities that browsers know.
     ///
     /// # Errors
     ///

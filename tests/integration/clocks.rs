@@ -127,8 +127,8 @@ async fn delays_retries_and_ages_go_by_the_clock_of_redis() {
     assert_eq!(reports.next().await, "at once 1");
 
     let delay = Duration::from_millis(300);
-    send("delayed", delay, long).await;
     let sent = Instant::now();
+    send("delayed", delay, long).await;
     assert_eq!(reports.next().await, "delayed 1");
     assert!(sent.elapsed() + Duration::from_millis(5) >= delay, "after {:?}", sent.elapsed());
 

@@ -27,7 +27,7 @@ async fn eastern(#[state] probe: &Probe) {
 fn cluster(stage: &mut Stage) -> &mut Cluster {
     match stage.server() {
         RedisServer::Cluster(cluster) => cluster,
-        RedisServer::One(_) => panic!("this is no cluster"),
+        RedisServer::One(_) | RedisServer::Watched(..) => panic!("this is no cluster"),
     }
 }
 

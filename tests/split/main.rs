@@ -10,6 +10,9 @@ mod http;
 #[allow(dead_code, unreachable_pub)] // The other binary uses more of it.
 mod probe;
 mod process;
+#[path = "../integration/support/sentinels.rs"]
+#[allow(unreachable_pub)] // The other binary is a crate of its own too.
+mod sentinels;
 #[path = "../integration/support/server.rs"]
 #[allow(dead_code, unreachable_pub)] // The other binary uses more of it.
 mod server;

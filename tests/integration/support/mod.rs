@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod gate;
 pub mod log_capture;
 pub mod probe;
+pub mod sentinels;
 pub mod server;
 pub mod stage;
 pub mod worker;

@@ -10,14 +10,17 @@ use tempfile::TempDir;
 
 use super::cluster::Cluster;
 use super::probe::within;
+use super::sentinels::{Sentinels, free_ports};
 
 /// A redis-server that ends with this value. It listens on a unix socket, so that tests need no ports.
 ///
 /// Where the variable `ACTOR_TEST_CLUSTER` is set, it is a cluster of one, which refuses whatever touches two hash slots;
-/// where it is 3, it is a cluster of three primaries and three replicas, to which the same happens.
+/// where it is 3, it is a cluster of three primaries and three replicas, to which the same happens. Where
+/// `ACTOR_TEST_SENTINELS` is set, it is a server that Sentinels watch.
 #[derive(Debug)]
 pub enum RedisServer {
     One(One),
+    Watched(One, Sentinels),
     Cluster(Cluster),
 }
 
@@ -55,7 +58,19 @@ impl RedisServer {
             Ok("3") => {
                 Self::Cluster(Cluster::of(3, 3, &[options, ["--cluster-node-timeout", "30000"].as_slice()].concat()))
             }
+            Err(_) if std::env::var_os("ACTOR_TEST_SENTINELS").is_some() => Self::watched(options),
             value => Self::One(One::with(options, value.is_ok())),
+        }
+    }
+
+    fn watched(options: &[&str]) -> Self {
+        loop {
+            let port = free_ports(1)[0];
+            let on_port = ["--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0", "--port", &port.to_string()];
+            let server = One::with(&[options, &on_port].concat(), false);
+            if let Some(sentinels) = Sentinels::of(port) {
+                return Self::Watched(server, sentinels);
+            }
         }
     }
 
@@ -63,6 +78,7 @@ impl RedisServer {
     pub fn url(&self) -> String {
         match self {
             Self::One(server) => format!("redis+unix://{}", server.socket().display()),
+            Self::Watched(_, sentinels) => sentinels.url(),
             Self::Cluster(cluster) => cluster.url(),
         }
     }
@@ -76,7 +92,7 @@ impl RedisServer {
     /// Kills the server without a chance to clean up.
     pub fn kill(&mut self) {
         match self {
-            Self::One(server) => server.kill(),
+            Self::One(server) | Self::Watched(server, _) => server.kill(),
             Self::Cluster(cluster) => (0..cluster.len()).for_each(|at| cluster.kill(at)),
         }
     }
@@ -84,7 +100,7 @@ impl RedisServer {
     /// Freezes the server: it answers nobody, and cuts no connection.
     pub fn freeze(&self) {
         match self {
-            Self::One(server) => server.freeze(),
+            Self::One(server) | Self::Watched(server, _) => server.freeze(),
             Self::Cluster(cluster) => (0..cluster.len()).for_each(|at| cluster.freeze(at)),
         }
     }
@@ -92,7 +108,7 @@ impl RedisServer {
     /// Restarts a killed server on its files.
     pub fn revive(&mut self) {
         match self {
-            Self::One(server) => server.revive(),
+            Self::One(server) | Self::Watched(server, _) => server.revive(),
             Self::Cluster(cluster) => {
                 (0..cluster.len()).for_each(|at| cluster.revive(at));
                 cluster.await_whole();
@@ -104,7 +120,7 @@ impl RedisServer {
     /// primary, of which one's output is returned.
     pub fn cli(&self, arguments: &[&str]) -> String {
         match self {
-            Self::One(server) => server.cli(arguments),
+            Self::One(server) | Self::Watched(server, _) => server.cli(arguments),
             Self::Cluster(cluster) if arguments.iter().any(|argument| argument.starts_with('{')) => {
                 cluster.ask_by_key(arguments)
             }
@@ -132,7 +148,7 @@ impl RedisServer {
 
     fn infos(&self, section: &str) -> Vec<String> {
         match self {
-            Self::One(server) => vec![server.cli(&["INFO", section])],
+            Self::One(server) | Self::Watched(server, _) => vec![server.cli(&["INFO", section])],
             Self::Cluster(cluster) => {
                 cluster.serving().into_iter().map(|at| cluster.ask_words(at, &["INFO", section])).collect()
             }
@@ -148,10 +164,13 @@ impl RedisServer {
                 *calls.entry(name.to_owned()).or_default() += count;
             }
         }
-        if matches!(self, Self::Cluster(_)) {
-            // What this asks itself, and what replicas do.
-            calls.retain(|name, _| !matches!(name.as_str(), "role" | "replconf"));
-        }
+        let others: &[&str] = match self {
+            Self::One(_) => &[],
+            // What this asks itself, and what replicas and Sentinels do.
+            Self::Cluster(_) => &["role", "replconf"],
+            Self::Watched(..) => &["replconf", "ping", "info", "publish"],
+        };
+        calls.retain(|name, _| !others.contains(&name.as_str()));
         calls
     }
 
@@ -184,7 +203,7 @@ impl RedisServer {
     /// Runs a line of shell, in which `redis-cli` talks to this server.
     pub fn shell(&self, line: &str) {
         let server = match self {
-            Self::One(server) => format!("redis-cli -s '{}' ", server.socket().display()),
+            Self::One(server) | Self::Watched(server, _) => format!("redis-cli -s '{}' ", server.socket().display()),
             Self::Cluster(cluster) => format!("redis-cli -c -p {} ", cluster.port(0)),
         };
         let here = line.replace("redis-cli ", &server);
@@ -280,7 +299,7 @@ fn launch(directory: &TempDir, options: &[String]) -> Child {
 }
 
 /// A command whose clock is right, even if the test's own is not.
-fn on_time(mut command: Command) -> Command {
+pub fn on_time(mut command: Command) -> Command {
     command.env_remove("LD_PRELOAD").env_remove("DYLD_INSERT_LIBRARIES");
     command
 }
