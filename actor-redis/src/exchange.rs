@@ -21,6 +21,9 @@ pub(crate) trait Exchange {
         request: &Request,
         places: &[usize],
     ) -> impl Future<Output = Result<Vec<Answer>, RequestError>> + Send;
+
+    /// How long a server that answers may take by itself.
+    fn takes(&self) -> Duration;
 }
 
 /// A request by itself.
@@ -31,6 +34,10 @@ pub(crate) struct Plain {
 impl Exchange for Plain {
     async fn send(&mut self, to: &Connections, request: &Request, _: &[usize]) -> Result<Vec<Answer>, RequestError> {
         to.request(request, self.within).await
+    }
+
+    fn takes(&self) -> Duration {
+        self.within.saturating_sub(ANSWER)
     }
 }
 
@@ -84,6 +91,10 @@ impl Exchange for Confirming {
         places.iter().for_each(|place| self.of[*place] = self.confirmed.len());
         self.confirmed.push((Arc::clone(&live.node.address), confirmed));
         Ok(answers)
+    }
+
+    fn takes(&self) -> Duration {
+        self.need.limit()
     }
 }
 

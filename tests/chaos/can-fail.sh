@@ -23,6 +23,14 @@ ways=(
     "stopping-crash;deploy;no crash is counted for a worker that died while it stopped"
     "never-unparks;rolling-deploy;what only newer workers know starts soon once there is one"
     "trusts-quiet;quiet-nat;where nothing is wrong, no send is unknown"
+    "never-demoted;sentinel-failover;soon after another server was promoted|every acknowledged message came to an end"
+    "believes-the-majority;sentinel-lies;soon after another server was promoted"
+    "never-reauthenticated;credentials-rotate;no connection has it"
+    "unreached-is-replicated;replica-lag;every acknowledged message came to an end"
+    "never-learns-again;cluster-failover;soon after another server was promoted|every acknowledged message came to an end"
+    "ignores-ask;cluster-reshard;what a fault of one primary or slot spares goes on"
+    "resends-unanswered;cluster-reshard;tokens of a message grow|ran more often"
+    "unreached-is-replicated;cluster-partition;every acknowledged message came to an end"
 )
 
 if [ -n "$only" ]; then mapfile -t ways < <(printf '%s\n' "${ways[@]}" | grep "^$only;"); fi
@@ -35,7 +43,7 @@ export CARGO_TARGET_DIR=${CAN_FAIL_TARGET:-$root/target/can-fail}
 git ls-files --cached --others --exclude-standard | tar --create --files-from=- | tar --extract --directory "$copy"
 
 caught=0
-table=$(printf '%-20s %-15s %s' "broken" "scenario" "verdict")
+table=$(printf '%-24s %-18s %s' "broken" "scenario" "verdict")
 for way in "${ways[@]}"; do
     IFS=';' read -r name scenario rule <<<"$way"
     patch="$root/tests/chaos/broken/$name.patch"
@@ -55,7 +63,7 @@ for way in "${ways[@]}"; do
     else
         verdict="NOT CAUGHT: exit $status, and none of this was found broken: $rule"
     fi
-    table+=$'\n'$(printf '%-20s %-15s %s' "$name" "$scenario" "$verdict")
+    table+=$'\n'$(printf '%-24s %-18s %s' "$name" "$scenario" "$verdict")
 done
 
 echo

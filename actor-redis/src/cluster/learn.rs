@@ -23,6 +23,8 @@ const ALL: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(200);
 /// The same where requests go on meanwhile.
 const BESIDE: Duration = Duration::from_secs(1);
+/// The same where a member does not answer, or cannot serve what it should.
+const SUSPECTED: Duration = Duration::from_millis(500);
 /// How old what was learnt may become.
 const OLD: Duration = Duration::from_secs(60);
 
@@ -69,9 +71,14 @@ impl Cluster {
         }
     }
 
-    /// Has it learnt again beside what is under way, where a member was redirected or does not serve what it should.
+    /// Has it learnt again beside what is under way, where commands were redirected.
     pub(super) fn doubt(&self) {
         self.learn_beside(BESIDE);
+    }
+
+    /// The same where a member does not answer, or cannot serve what it should: another may have taken its place.
+    pub(super) fn suspect(&self) {
+        self.learn_beside(SUSPECTED);
     }
 
     /// Has it learnt again where that was long ago.

@@ -9,6 +9,7 @@ mod members;
 mod redirect;
 mod route;
 mod seeds;
+mod silence;
 pub(crate) mod slot;
 
 use std::collections::HashMap;

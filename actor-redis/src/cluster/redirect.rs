@@ -54,7 +54,9 @@ impl Cluster {
         request: &Request,
         exchange: &mut (impl Exchange + Send),
     ) -> Result<Vec<Answer>, RequestError> {
-        let mut answers = exchange.send(&members.at(self, server), request, &[]).await?;
+        let connections = members.at(self, server);
+        let takes = exchange.takes();
+        let mut answers = self.hear(&connections, takes, exchange.send(&connections, request, &[])).await?;
         self.follow(members, server, request, &mut answers, exchange).await;
         Ok(answers)
     }
@@ -86,7 +88,9 @@ impl Cluster {
                         self.moved(now.iter().map(|(_, redirect)| redirect.slot), &server);
                         members.at(self, &server)
                     };
-                    exchange.send(&connections, &again, &places).await.map(|late| (server, late))
+                    let takes = exchange.takes();
+                    let late = self.hear(&connections, takes, exchange.send(&connections, &again, &places)).await;
+                    late.map(|late| (server, late))
                 }
                 Err(error) => Err(RequestError::NotConnected(Arc::new(error))),
             };
@@ -105,7 +109,7 @@ impl Cluster {
             answers[place] = Err(RequestError::Redirected { address: server.to_string().into() });
         }
         if answers.iter().any(is_doubtful) {
-            self.doubt();
+            self.suspect();
         }
     }
 

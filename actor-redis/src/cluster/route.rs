@@ -7,7 +7,7 @@ use redis::{Cmd, Value};
 
 use super::{Cluster, Members};
 use crate::clock::Clock;
-use crate::connection::Connections;
+use crate::connection::{ANSWER, Connections};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, RequestError};
 use crate::exchange::Plain;
@@ -32,7 +32,9 @@ impl SlotRoute<'_> {
 
     pub(crate) async fn command(self, command: &Cmd, within: Duration) -> Result<Value, RequestError> {
         let server = self.cluster.reached(self.members, self.slot).await.map_err(RequestError::NotConnected)?;
-        let answer = self.members.at(self.cluster, &server).command(command, within).await;
+        let connections = self.members.at(self.cluster, &server);
+        let takes = within.saturating_sub(ANSWER);
+        let answer = self.cluster.hear(&connections, takes, connections.command(command, within)).await;
         let Err(error @ RequestError::Answer { .. }) = answer else { return answer };
         // Without failpoints, as the command itself.
         let request = Request::of("inspect", [command.clone()].into_iter());
@@ -50,7 +52,11 @@ impl SlotRoute<'_> {
         within: Duration,
     ) -> Result<Vec<Answer>, RequestError> {
         match reads.members.last() {
-            Some(read) => self.members.beside(self.cluster, read.endpoint()).request(request, within).await,
+            Some(read) => {
+                let connections = self.members.beside(self.cluster, read.endpoint());
+                let takes = within.saturating_sub(ANSWER);
+                self.cluster.hear(&connections, takes, connections.request(request, within)).await
+            }
             None => Ok(Vec::new()),
         }
     }

@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use crate::disk::Disk;
 use crate::fleet::{Role, Slot};
-use crate::foreign;
 use crate::history::What;
-use crate::process::{NAMESPACE, QUEUES};
+use crate::process::NAMESPACE;
 use crate::proxy::Condition;
+use crate::rotation::{GRACE_MS, Rotation};
 use crate::stage::Stage;
-use crate::{storage, tasks, threads};
+use crate::topology::Loss;
+use crate::victim::Victim;
+use crate::{foreign, index, tasks, threads};
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,6 +55,22 @@ pub(crate) enum Fault {
     Snap,
     Lag,
     Drip,
+    KillPrimary,
+    FreezePrimary,
+    SentinelsLie,
+    SentinelsAway,
+    LagReplica,
+    HoldReplica,
+    FreezeReplica,
+    LoseLagging,
+    Reshard,
+    SnapPrimary,
+    HidePrimary,
+    IsolatePrimary,
+    RotateUser,
+    RotatePassword,
+    RevokeUser,
+    HideCredentials,
     Poison,
     Hog,
     Leak,
@@ -64,6 +82,8 @@ pub(crate) enum Track {
     Process,
     Redis,
     Network,
+    /// Beside the others.
+    Beside,
 }
 
 impl Fault {
@@ -83,6 +103,8 @@ impl Fault {
             | Self::Hog
             | Self::Leak => Track::Process,
             Self::Cut | Self::Mute | Self::Deaf | Self::Snap | Self::Lag | Self::Drip => Track::Network,
+            // So that they lie while another server is promoted, too, and answers are lost while a slot moves.
+            Self::SentinelsLie | Self::SnapPrimary => Track::Beside,
             _ => Track::Redis,
         }
     }
@@ -110,6 +132,20 @@ impl Fault {
             Self::OutOfMemory | Self::ReadOnly | Self::FillDisk => (500, 3_000),
             Self::Cut | Self::Mute | Self::Deaf => (200, 8_000),
             Self::Snap => (100, 1_500),
+            // Shorter than Sentinels wait before they act.
+            Self::KillPrimary | Self::FreezePrimary => (200, 1_000),
+            // Mostly there while another fault has a server promoted.
+            Self::SentinelsLie => (2_000, 12_000),
+            Self::SentinelsAway => (500, 6_000),
+            Self::LagReplica | Self::HoldReplica | Self::FreezeReplica => (500, 4_000),
+            Self::LoseLagging => (500, 4_000),
+            Self::Reshard => (50, 4_000),
+            Self::SnapPrimary => (20, 300),
+            Self::HidePrimary => (500, 6_000),
+            // Shorter and longer than the cluster waits before it acts.
+            Self::IsolatePrimary => (1_000, 8_000),
+            Self::RotateUser | Self::RotatePassword => GRACE_MS,
+            Self::HideCredentials => (500, 3_000),
             Self::Lag | Self::Drip => (1_000, 4_000),
             _ => (0, 0),
         }
@@ -129,8 +165,39 @@ impl Fault {
 
     /// Whether it spares workers, their network and their leases.
     pub(crate) fn spares_workers(self) -> bool {
-        let loses_leases = matches!(self, Self::LoseWorkers | Self::HandOver | Self::FailOver);
-        self.track() == Track::Redis && !loses_leases
+        let loses_leases = matches!(
+            self,
+            Self::LoseWorkers
+                | Self::HandOver
+                | Self::FailOver
+                | Self::KillPrimary
+                | Self::FreezePrimary
+                | Self::IsolatePrimary
+        );
+        (self.track() == Track::Redis || self == Self::SnapPrimary) && !loses_leases
+    }
+
+    /// Whether nobody should notice it, or only whoever waits for a replica.
+    pub(crate) fn spares_service(self) -> bool {
+        matches!(
+            self,
+            Self::RotateUser
+                | Self::RotatePassword
+                | Self::SentinelsAway
+                | Self::LagReplica
+                | Self::HoldReplica
+                | Self::FreezeReplica
+        )
+    }
+
+    /// Whether it hits one primary of a cluster, and leaves the others as they are.
+    pub(crate) fn is_partial(self) -> bool {
+        matches!(self, Self::Reshard | Self::HidePrimary | Self::IsolatePrimary)
+    }
+
+    /// Whether it changes who may use Redis.
+    pub(crate) fn is_of_credentials(self) -> bool {
+        matches!(self, Self::RotateUser | Self::RotatePassword | Self::RevokeUser | Self::HideCredentials)
     }
 
     /// Whether nobody can use Redis meanwhile.
@@ -149,13 +216,12 @@ impl Fault {
 
     /// Begins the fault. `dice` chooses the victim.
     pub(crate) fn begin(self, stage: &mut Stage, rng: u64) -> Result<Victim, Box<dyn std::error::Error>> {
-        let victim = self.victim(stage, rng);
-        let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
-        stage.journal.note(&What::Fault { name: self.name(), on });
+        let victim = Victim::of(self, stage, rng);
+        stage.journal.note(&What::Fault { name: self.name(), on: victim.on.clone() });
         if self.takes_redis_away() {
             stage.journal.note(&What::Away);
         }
-        let slot = victim.0.map(|slot| &mut stage.slots[slot]);
+        let slot = victim.slot.map(|slot| &mut stage.slots[slot]);
         match (self, slot) {
             (Self::KillWorker | Self::KillProducer, Some(slot)) => slot.kill(),
             (Self::CycleWorker, Some(slot)) => slot.cycle(),
@@ -171,29 +237,45 @@ impl Fault {
                     slot.kill();
                 }
             }
-            (Self::KillRedis | Self::LongOutage, _) => stage.server.kill(),
-            (Self::FreezeRedis, _) => stage.server.freeze(),
+            (Self::KillRedis | Self::LongOutage, _) => stage.server_mut().kill(),
+            (Self::FreezeRedis, _) => stage.server().freeze(),
             (Self::SlowLoading, _) => {
-                stage.server.kill();
-                stage.server.launch(&["--key-load-delay", "100"])?;
+                stage.server_mut().kill();
+                stage.server_mut().launch(&["--key-load-delay", "100"])?;
             }
             (Self::OutOfMemory, _) => stage.redis("CONFIG SET maxmemory 1")?,
             // A replica without a master keeps its data and refuses writes.
             (Self::ReadOnly, _) => stage.redis("REPLICAOF 127.0.0.1 1")?,
             (Self::FlushScripts, _) => stage.redis("SCRIPT FLUSH")?,
             (Self::KillClients, _) => stage.redis("CLIENT KILL TYPE normal")?,
-            (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", key(rng, "workers")))?,
-            (Self::LoseScheduled, _) => lose_index(stage, rng, "scheduled")?,
-            (Self::LoseConsumers, _) => lose_consumers(stage, rng)?,
-            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", stream(rng)))?,
-            (Self::LoseDead, _) => lose_index(stage, 0, "dead")?,
+            (Self::LoseWorkers, _) => stage.redis(&format!("DEL {}", index::key(rng, "workers")))?,
+            (Self::LoseScheduled, _) => index::lose(stage, rng, "scheduled")?,
+            (Self::LoseConsumers, _) => index::lose_consumers(stage, rng)?,
+            (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", index::stream(rng)))?,
+            (Self::LoseDead, _) => index::lose(stage, 0, "dead")?,
             (Self::LoseQueues, _) => stage.redis(&format!("DEL {{{NAMESPACE}}}:queues"))?,
             (Self::HandOver, _) => stage.hand_over()?,
             (Self::FailOver, _) => stage.part()?,
+            (Self::KillPrimary, _) => stage.servers.lose_primary(Loss::Killed, rng)?,
+            (Self::FreezePrimary, _) => stage.servers.lose_primary(Loss::Frozen, rng)?,
+            (Self::Reshard, _) => stage.cluster()?.begin_reshard(rng)?,
+            (Self::SnapPrimary, _) => stage.cluster()?.snap(rng)?,
+            (Self::HidePrimary, _) => stage.cluster()?.hide(rng)?,
+            (Self::IsolatePrimary, _) => stage.cluster()?.isolate(rng)?,
+            (Self::SentinelsLie, _) => stage.set_of_sentinels()?.lie(rng),
+            (Self::SentinelsAway, _) => stage.set_of_sentinels()?.go_away(),
+            (Self::LagReplica, _) => stage.set_of_sentinels()?.set_for_replicas(Condition::Lag),
+            // What it sent, or what it is to be sent, is held back.
+            (Self::HoldReplica, _) if rng.is_multiple_of(2) => {
+                stage.set_of_sentinels()?.set_for_replicas(Condition::Mute);
+            }
+            (Self::HoldReplica | Self::LoseLagging, _) => stage.set_of_sentinels()?.set_for_replicas(Condition::Deaf),
+            (Self::FreezeReplica, _) => stage.set_of_sentinels()?.freeze_replicas(true),
+            (fault, _) if fault.is_of_credentials() => fault.rotate(stage)?,
             (Self::FillDisk, _) => stage.disk.as_ref().map_or(Ok(()), Disk::fill)?,
             (Self::Foreign, _) => foreign::send(stage, rng)?,
             (Self::Poison | Self::Hog | Self::Leak, _) => self.send(stage),
-            (fault, Some(slot)) => slot.proxy.set(fault.condition()),
+            (fault, Some(slot)) => slot.way.set(fault.condition()),
             // A fault of single processes, without a process to hit.
             (_, None) => {}
         }
@@ -202,20 +284,20 @@ impl Fault {
 
     /// Ends the fault.
     pub(crate) fn end(self, stage: &mut Stage, victim: &Victim) -> Result<(), Box<dyn std::error::Error>> {
-        if let Some(slot) = victim.0.map(|slot| &mut stage.slots[slot]) {
+        if let Some(slot) = victim.slot.map(|slot| &mut stage.slots[slot]) {
             slot.thaw();
-            slot.proxy.set(Condition::Clear);
+            slot.way.set(Condition::Clear);
         }
         match self {
             Self::KillRedis | Self::LongOutage => {
-                stage.server.launch(&[])?;
-                stage.server.wait_ready()?;
+                stage.server_mut().launch(&[])?;
+                stage.server().wait_ready()?;
             }
             Self::Deploy | Self::HastyDeploy => stage.of(Role::Worker).for_each(Slot::end_grace),
             // The first worker runs the older version to the end.
             Self::RollBack | Self::RollBackAll => stage.of(Role::Worker).skip(1).for_each(|slot| slot.replace(false)),
             Self::FewThreads => {
-                let pid = victim.0.and_then(|slot| stage.slots[slot].pid());
+                let pid = victim.slot.and_then(|slot| stage.slots[slot].pid());
                 pid.map_or(Ok(()), |pid| threads::refuse(pid, false))?;
             }
             Self::HandOver => stage.follow_promoted()?,
@@ -223,15 +305,31 @@ impl Fault {
             Self::FillDisk => {
                 stage.disk.as_ref().map_or(Ok(()), Disk::free)?;
                 // A Redis that must write before it answers exits if it cannot.
-                if !stage.server.is_running() {
-                    stage.server.launch(&[])?;
+                if !stage.server_mut().is_running() {
+                    stage.server_mut().launch(&[])?;
                 }
-                stage.server.wait_ready()?;
+                stage.server().wait_ready()?;
             }
-            Self::FreezeRedis => stage.server.thaw(),
+            Self::FreezeRedis => stage.server().thaw(),
+            Self::KillPrimary | Self::FreezePrimary => stage.servers.wait_promoted()?,
+            Self::Reshard => stage.cluster()?.end_reshard()?,
+            Self::SnapPrimary => stage.cluster()?.mend()?,
+            Self::HidePrimary | Self::IsolatePrimary => stage.cluster()?.reunite()?,
+            Self::LoseLagging => stage.set_of_sentinels()?.lose_lagging()?,
+            Self::SentinelsLie | Self::SentinelsAway => stage.set_of_sentinels()?.be_honest(),
+            Self::LagReplica | Self::HoldReplica => stage.set_of_sentinels()?.set_for_replicas(Condition::Clear),
+            Self::FreezeReplica => stage.set_of_sentinels()?.freeze_replicas(false),
+            Self::RotateUser | Self::RotatePassword => {
+                let keepers = stage.with_rotation(|rotation, server| rotation.keepers(server))?;
+                if let Some((user, connections)) = keepers {
+                    stage.journal.note(&What::Replaced { user, connections });
+                }
+                stage.with_rotation(Rotation::revoke)?;
+            }
+            Self::HideCredentials => stage.with_rotation(|rotation, _| rotation.publish())?,
             Self::SlowLoading => {
                 stage.redis("CONFIG SET key-load-delay 0")?;
-                stage.server.wait_ready()?;
+                stage.server().wait_ready()?;
             }
             Self::OutOfMemory => stage.redis("CONFIG SET maxmemory 0")?,
             Self::ReadOnly => stage.redis("REPLICAOF NO ONE")?,
@@ -240,27 +338,24 @@ impl Fault {
         if self.takes_redis_away() {
             stage.journal.note(&What::Back);
         }
-        let on = victim.0.map_or_else(|| "redis".to_owned(), |slot| stage.slots[slot].place());
-        stage.journal.note(&What::Healed { name: self.name(), on });
+        stage.journal.note(&What::Healed { name: self.name(), on: victim.on.clone() });
+        // There is service again; the next fault waits until there is a replica for each again.
+        if matches!(self, Self::KillPrimary | Self::FreezePrimary | Self::LoseLagging) {
+            stage.servers.bring_back()?;
+        }
         Ok(())
     }
 
-    /// Faults of single workers spare the first, so that one can always recover.
-    fn victim(self, stage: &Stage, rng: u64) -> Victim {
-        let wanted: &[Role] = match self {
-            Self::KillWorker | Self::CycleWorker | Self::FreezeWorker | Self::RollBack | Self::FewThreads => {
-                &[Role::Worker]
+    fn rotate(self, stage: &mut Stage) -> Result<(), Box<dyn std::error::Error>> {
+        stage.with_rotation(|rotation, server| match self {
+            Self::RotatePassword => rotation.another_password(server),
+            Self::HideCredentials => Ok(rotation.hide()?),
+            Self::RevokeUser => {
+                rotation.another_user(server)?;
+                Ok(rotation.revoke(server)?)
             }
-            Self::KillProducer => &[Role::Producer],
-            fault if fault.track() == Track::Network => &[Role::Worker, Role::Producer],
-            _ => &[],
-        };
-        let fits = |(index, slot): (usize, &Slot)| {
-            (wanted.contains(&slot.role()) && !(slot.role() == Role::Worker && index == 0)).then_some(index)
-        };
-        let victims: Vec<_> = stage.slots.iter().enumerate().filter_map(fits).collect();
-        let count = victims.len() as u64;
-        Victim((count > 0).then(|| victims[(rng % count) as usize]))
+            _ => rotation.another_user(server),
+        })
     }
 
     /// Sends a message that is a fault itself. Redis may be unavailable, so nothing waits for the answer.
@@ -278,47 +373,4 @@ impl Fault {
     pub(crate) fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
-}
-
-/// The victim: a slot, or Redis.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Victim(pub(crate) Option<usize>);
-
-fn queue(rng: u64) -> &'static str {
-    QUEUES[(rng % QUEUES.len() as u64) as usize]
-}
-
-fn key(rng: u64, name: &str) -> String {
-    storage::key(queue(rng), name)
-}
-
-/// Deletes an index of bodies, and repairs the queue, as a person would who has read what the auditor found.
-fn lose_index(stage: &Stage, rng: u64, name: &str) -> redis::RedisResult<()> {
-    stage.redis(&format!("DEL {}", key(rng, name)))?;
-    let (broker, queue) = (stage.broker.clone(), queue(rng).parse().expect("a queue of this suite"));
-    tokio::spawn(async move {
-        while broker.repair(&queue).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    Ok(())
-}
-
-fn stream(rng: u64) -> String {
-    // Most messages are of normal priority.
-    key(rng, ["ready:normal", "ready:normal", "ready:high", "ready:low"][(rng / 2 % 4) as usize])
-}
-
-/// Deletes the consumers of a stream, and the group's knowledge of their messages.
-fn lose_consumers(stage: &Stage, rng: u64) -> redis::RedisResult<()> {
-    let stream = stream(rng);
-    let mut connection = stage.server.connection()?;
-    let consumers: Vec<std::collections::HashMap<String, redis::Value>> =
-        redis::cmd("XINFO").arg("CONSUMERS").arg(&stream).arg("workers").query(&mut connection)?;
-    for consumer in consumers {
-        if let Some(name) = consumer.get("name").and_then(|name| redis::from_redis_value_ref::<String>(name).ok()) {
-            redis::cmd("XGROUP").arg("DELCONSUMER").arg(&stream).arg("workers").arg(name).exec(&mut connection)?;
-        }
-    }
-    Ok(())
 }

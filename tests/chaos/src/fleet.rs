@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::history::{Journal, What};
 use crate::memory::Memory;
 use crate::process::{Failpoint, Orders};
-use crate::proxy::Proxy;
+use crate::topology::{Servers, Way};
 
 /// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) struct Slot {
     orders: Orders,
     /// A wrapper such as `prlimit` or `faketime`.
     under: Under,
-    pub(crate) proxy: Proxy,
+    pub(crate) way: Way,
     child: Option<(String, Child)>,
     /// Whether a process is wanted here.
     wanted: bool,
@@ -62,21 +62,21 @@ impl Slot {
         number: usize,
         mut orders: Orders,
         under: Under,
-        redis: u16,
+        servers: &Servers,
         memory: Option<Duration>,
         journal: Arc<Journal>,
     ) -> io::Result<Self> {
         let place = format!("{}-{number}", role.name());
         let memory = memory.map(|after| Memory { after, on: place, journal: Arc::clone(&journal) });
-        let proxy = Proxy::start(redis, memory).await?;
-        orders.url = format!("redis://127.0.0.1:{}", proxy.port);
+        let way = servers.way(memory).await?;
+        orders.url.clone_from(&way.url);
         Ok(Self {
             role,
             number,
             sessions: 0,
             orders,
             under,
-            proxy,
+            way,
             child: None,
             wanted: false,
             ordered: false,

@@ -20,7 +20,7 @@ const FAR_MS: u64 = 4_000_000_000_000;
 pub(crate) fn send(stage: &Stage, rng: u64) -> RedisResult<()> {
     let level = ["high", "normal", "low"][(rng % 3) as usize];
     let key = format!("{{{NAMESPACE}:work}}:ready:{level}");
-    let mut connection = stage.server.connection()?;
+    let mut connection = stage.server().connection()?;
     let actor = <plain as Actor>::DEF.name;
     for _ in 0..EACH {
         let id = MessageId::new();
@@ -40,7 +40,7 @@ pub(crate) fn send(stage: &Stage, rng: u64) -> RedisResult<()> {
 
 /// Parks some messages, as a worker does that cannot run them.
 pub(crate) fn park(stage: &Stage) -> RedisResult<()> {
-    let mut connection = stage.server.connection()?;
+    let mut connection = stage.server().connection()?;
     let actor = <plain as Actor>::DEF.name;
     for _ in 0..EACH {
         let id = MessageId::new();

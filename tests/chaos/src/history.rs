@@ -77,6 +77,10 @@ pub(crate) enum What {
     Parted,
     /// The master died; its replica takes its place.
     MasterLost,
+    /// A Sentinel announced that it knows another master, or a member of a cluster that it is one.
+    Switched { sentinel: u16, to: u16 },
+    /// A user was replaced, and so many connections still have it once its time is over.
+    Replaced { user: String, connections: u64 },
     /// All faults are over; messages are still sent.
     Calm,
     /// No more messages are sent.
@@ -133,6 +137,24 @@ impl Journal {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write_all(&line).expect("a history must be written, or the verdict is worth nothing");
     }
+}
+
+/// Before the names of the queues that a fault hits, where it spares others.
+const OF_QUEUES: &str = "queues ";
+
+/// What a fault hits that spares other queues.
+pub(crate) fn queues(hit: &[&str]) -> String {
+    format!("{OF_QUEUES}{}", hit.join(","))
+}
+
+/// Whether a fault on this hits some queues and spares others.
+pub(crate) fn is_of_queues(on: &str) -> bool {
+    on.starts_with(OF_QUEUES)
+}
+
+/// Whether a fault on this hits a queue.
+pub(crate) fn hits(on: &str, queue: &str) -> bool {
+    on.strip_prefix(OF_QUEUES).is_none_or(|hit| hit.split(',').any(|hit| hit == queue))
 }
 
 /// All events, by time.

@@ -10,6 +10,7 @@ mod fault;
 mod fleet;
 mod foreign;
 mod history;
+mod index;
 mod judge;
 mod ledger;
 mod memory;
@@ -19,15 +20,18 @@ mod producer;
 mod proxy;
 mod recorder;
 mod report;
+mod rotation;
 mod run;
 mod scenario;
+mod scenarios;
 mod server;
 mod stage;
 mod stall;
-mod standby;
 mod storage;
 mod tasks;
 mod threads;
+mod topology;
+mod victim;
 mod worker;
 
 use std::error::Error;
@@ -96,7 +100,7 @@ fn guard(words: &[String]) -> Box<dyn Error> {
 
 #[allow(clippy::print_stdout)]
 fn list() {
-    for scenario in scenario::all() {
+    for scenario in scenarios::all() {
         println!("{:<18} {}", scenario.name, scenario.about);
     }
     println!("{:<18} {}:", failpoints::NAME, failpoints::ABOUT);
@@ -107,7 +111,7 @@ fn list() {
 
 #[allow(clippy::print_stdout)]
 fn play(options: &Options) -> Result<End, Box<dyn Error>> {
-    let mut all = scenario::all();
+    let mut all = scenarios::all();
     for scenario in &mut all {
         scenario.timed = !options.untimed;
     }

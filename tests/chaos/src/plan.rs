@@ -8,7 +8,7 @@ use crate::fault::{Fault, Track};
 use crate::scenario::Scenario;
 
 /// Minimum distance between outages of this length. Workers extend others' leases by an outage, for a lease; frequent
-/// outages would postpone every death.
+/// outages of all queues would postpone every death.
 const LONG: Duration = Duration::from_millis(1_500);
 
 /// A planned fault.
@@ -24,7 +24,7 @@ pub(crate) struct Planned {
 /// Plans the faults of the first `span`, by time.
 pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planned> {
     let mut planned = Vec::new();
-    for (number, track) in [Track::Process, Track::Redis, Track::Network].into_iter().enumerate() {
+    for (number, track) in [Track::Process, Track::Redis, Track::Network, Track::Beside].into_iter().enumerate() {
         let faults: Vec<_> = scenario.faults.iter().filter(|(fault, _)| fault.track() == track).copied().collect();
         let weights: u32 = faults.iter().map(|(_, weight)| weight).sum();
         if weights == 0 {
@@ -44,7 +44,7 @@ pub(crate) fn plan(scenario: &Scenario, span: Duration, seed: u64) -> Vec<Planne
             }
             planned.push(Planned { at, hold, fault, rng });
             at += hold;
-            if track == Track::Redis && hold > LONG {
+            if track == Track::Redis && hold > LONG && !fault.spares_service() && !fault.is_partial() {
                 at += scenario.lease() * 2;
             }
         }

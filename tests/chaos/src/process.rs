@@ -13,11 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{Journal, What};
 use crate::recorder::Recorder;
+use crate::rotation;
 
 /// The namespace of all keys of a run.
 pub(crate) const NAMESPACE: &str = "chaos";
 /// The queues of the actors.
 pub(crate) const QUEUES: [&str; 2] = ["work", "threads"];
+/// These, and those of further actors: of three primaries of a cluster, each serves two of them.
+const SPREAD: [&str; 6] = [QUEUES[0], QUEUES[1], "mail", "billing", "reports", "search"];
 
 /// Orders for a worker or producer process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +50,8 @@ pub(crate) struct Orders {
     pub(crate) older: bool,
     /// Whether a message is sent only once a replica has it.
     pub(crate) waits: bool,
+    /// Whether it has its user and password from the file in `directory`.
+    pub(crate) rotates: bool,
     /// The failpoint it dies at, if it gets there.
     pub(crate) failpoint: Option<Failpoint>,
 }
@@ -61,6 +66,17 @@ pub(crate) enum Extra {
     Sync,
     /// Messages of the newest actor.
     Newest,
+    /// About as many to each queue, and many that have not run at any time.
+    Even,
+    /// As many to each of more queues, none of which waits for another.
+    Spread,
+}
+
+impl Extra {
+    /// The queues that messages are sent to.
+    pub(crate) fn queues(self) -> &'static [&'static str] {
+        if self == Self::Spread { &SPREAD } else { &QUEUES }
+    }
 }
 
 /// A failpoint, and the pass at which a process dies.
@@ -114,8 +130,12 @@ impl Orders {
     /// The broker of this process. It need not be reachable yet.
     pub(crate) fn broker(&self, journal: &Arc<Journal>) -> Result<Recorder<RedisBroker>, actor_redis::Error> {
         let durability = if self.waits { Durability::Replicated(1) } else { Durability::Stored };
-        let broker = RedisBroker::builder(&self.url)?.namespace(NAMESPACE).durability(durability).connect_lazy()?;
-        Ok(Recorder { broker, journal: Arc::clone(journal) })
+        let mut broker = RedisBroker::builder(&self.url)?.namespace(NAMESPACE).durability(durability);
+        if self.rotates {
+            let file = rotation::file(&self.directory);
+            broker = broker.credentials(move || std::future::ready(rotation::read(&file)))?;
+        }
+        Ok(Recorder { broker: broker.connect_lazy()?, journal: Arc::clone(journal) })
     }
 }
 

@@ -11,11 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::process::{Extra, Orders};
-use crate::tasks::{always_fails, jumpy, newest, patient, plain, stubborn};
+use crate::process::{Extra, Orders, QUEUES};
+use crate::tasks::{always_fails, jumpy, newest, patient, plain, spread, stubborn};
 
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
+/// The same where each stream has a queue of its own.
+const SPREAD_LANES: u32 = 12;
 /// How long a stream pauses when the broker refuses.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long pausing producers send, and how long they pause, in ms.
@@ -31,12 +33,14 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
         let mut terminate = signal(SignalKind::terminate())?;
         let (stop, stopped) = watch::channel(false);
         let open = pauses(orders);
-        let streams: Vec<_> = (0..LANES)
+        let lanes = if orders.extra == Extra::Spread { SPREAD_LANES } else { LANES };
+        let streams: Vec<_> = (0..lanes)
             .map(|stream| {
                 let rng = Rng::with_seed(orders.seed ^ u64::from(stream) << 32);
-                let pace = Duration::from_secs_f64(f64::from(LANES) / orders.rate);
+                let pace = Duration::from_secs_f64(f64::from(lanes) / orders.rate);
                 let (broker, mut stopped, mut open) = (Arc::clone(&broker), stopped.clone(), open.clone());
                 let (extra, long) = (orders.extra, orders.long_runs);
+                let queue = extra.queues()[stream as usize % extra.queues().len()];
                 tokio::spawn(async move {
                     let mut rng = rng;
                     let mut next = Instant::now();
@@ -46,7 +50,10 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                             _ = stopped.wait_for(|stopped| *stopped) => break,
                             _ = open.wait_for(|open| *open) => {}
                         }
-                        let sent = send(&*broker, &mut rng, extra, long).await;
+                        let sent = match extra {
+                            Extra::Spread if queue != QUEUES[0] => send_to(&*broker, &mut rng, queue).await,
+                            _ => send(&*broker, &mut rng, extra, long).await,
+                        };
                         if sent.is_err() {
                             sleep(PAUSE).await;
                         }
@@ -84,6 +91,16 @@ fn pauses(orders: &Orders) -> watch::Receiver<bool> {
     open
 }
 
+/// Sends one random message to a queue.
+async fn send_to(broker: &dyn Broker, rng: &mut Rng, queue: &str) -> Result<(), SendError> {
+    let (ms, fails) = (rng.u64(0..15), if rng.u32(0..10) == 0 { rng.u32(1..3) } else { 0 });
+    if queue == QUEUES[1] {
+        return stubborn.message(ms, fails).send_with(broker).await.map(drop);
+    }
+    let delay = if rng.u32(0..10) == 0 { rng.u64(50..2_000) } else { 0 };
+    spread::send(broker, queue, (ms, fails), Duration::from_millis(delay)).await
+}
+
 /// Sends one random message, or a batch of `plain`.
 async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> Result<(), SendError> {
     match extra {
@@ -99,6 +116,13 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
         Extra::Sync if rng.u32(0..1_000) == 0 => {
             let calls: Vec<_> = (0..60).map(|_| (rng.u64(100..400), 0)).collect();
             return stubborn.send_many_with(broker, calls).await.map(drop).map_err(|error| error.error);
+        }
+        Extra::Even if rng.u32(0..5) < 2 => {
+            return stubborn.message(rng.u64(0..15), 0).send_with(broker).await.map(drop);
+        }
+        Extra::Even if rng.u32(0..5) == 0 => {
+            let delay = Duration::from_millis(rng.u64(1_000..6_000));
+            return plain.message(rng.u64(0..15), 0).delay(delay).send_with(broker).await.map(drop);
         }
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
@@ -121,7 +145,8 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
         800..830 => always_fails.message().send_with(broker).await.map(drop),
         830..860 => patient.message().send_with(broker).await.map(drop),
         860..880 => jumpy.message().send_with(broker).await.map(drop),
-        880..900 => {
+        // Its queue has streams of its own there.
+        880..900 if extra != Extra::Spread => {
             let ms = if long { rng.u64(20..1_500) } else { quick };
             stubborn.message(ms, rng.u32(0..2)).send_with(broker).await.map(drop)
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::failpoints::Table;
-use crate::judge::Verdict;
+use crate::judge::{Interruption, Service, Spared, Times, Verdict};
 
 /// Prints many verdicts as one table.
 pub(crate) fn show_all(reports: &[Report]) {
@@ -35,6 +35,29 @@ pub(crate) fn show_all(reports: &[Report]) {
             recovery.p99,
             recovery.max,
         );
+    }
+}
+
+/// Prints for how long each queue was without service.
+fn show_service(service: &Service) {
+    let show = |Times { p50, p99, max }: &Times| format!("p50 {p50:.2} s, p99 {p99:.2} s, max {max:.2} s");
+    let Service { fault, count, promotions, decided, lasted, queues, spared } = service;
+    if *promotions > 0 {
+        println!("  decided   {promotions} of {count} {fault} led to a promotion, in {}", show(decided));
+    } else {
+        println!("  lasted    {count} {fault}: {}", show(lasted));
+    }
+    for (queue, Interruption { count, sends, sends_after, runs, runs_after }) in queues {
+        for (what, longest, after) in [("sends", sends, sends_after), ("runs", runs, runs_after)] {
+            let since = if *promotions > 0 { "the decision" } else { "its end" };
+            let after = after.as_ref().map(|after| format!("; after {since} {}", show(after))).unwrap_or_default();
+            println!("  service   {count} {fault}, {queue}: longest time without {what} {}{after}", show(longest));
+        }
+    }
+    if let Some(Spared { sends, runs }) = spared {
+        for (what, longest) in [("sends", sends), ("runs", runs)] {
+            println!("  service   {fault}, queues that it spared: longest time without {what} {}", show(longest));
+        }
     }
 }
 
@@ -121,6 +144,7 @@ impl Report {
             recovery.last_deliveries,
             recovery.last_deliveries_max
         );
+        verdict.service.iter().for_each(show_service);
         if recovery.stalled > 0.0 {
             println!("  machine   stood still for {:.1} s in all", recovery.stalled);
         }

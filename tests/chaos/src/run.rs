@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::fault::{Fault, Victim};
+use crate::fault::Fault;
 use crate::fleet::Role;
 use crate::history::{History, What};
 use crate::plan::plan;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::storage::{self, Storage};
+use crate::victim::Victim;
 
 /// How often processes and the schedule are checked.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// How late a fault may begin.
+const LATE: Duration = Duration::from_secs(1);
 /// How often a busy queue is audited, where nothing is wrong.
 const AUDIT: Duration = Duration::from_secs(1);
 /// How long messages are sent after the last fault. Every live worker must work then.
@@ -63,7 +66,8 @@ pub(crate) async fn end(mut stage: Stage, directory: &Path) -> Result<Played, Bo
     dismiss(&mut stage, Role::Producer).await?;
     let drained = drain(&mut stage).await?;
     dismiss(&mut stage, Role::Worker).await?;
-    let storage = Storage::read(&stage.server)?;
+    stage.servers.check_calm()?;
+    let storage = Storage::read(&stage.servers, stage.queues)?;
     let audit = stage.audit().await?;
     drop(stage);
     Ok(Played { history: History::read(directory)?, storage, drained, audit, live_audit: None })
@@ -90,6 +94,10 @@ async fn harm(
             fault.end(stage, &victim)?;
         }
         while let Some(next) = ahead.next_if(|next| next.at <= now) {
+            // What took long to end, such as a failover, leaves no room for it.
+            if now > next.at + LATE {
+                continue;
+            }
             let victim = next.fault.begin(stage, next.rng)?;
             lasting.push((next.at.max(now) + next.hold, next.fault, victim));
         }
@@ -123,7 +131,7 @@ async fn dismiss(stage: &mut Stage, role: Role) -> Result<(), Box<dyn Error>> {
 async fn drain(stage: &mut Stage) -> Result<bool, Box<dyn Error>> {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     loop {
-        let left = storage::left(&stage.server)?;
+        let left = storage::left(&stage.servers, stage.queues)?;
         if left == 0 {
             return Ok(true);
         }

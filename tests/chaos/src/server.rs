@@ -18,6 +18,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     directory: PathBuf,
     options: Vec<String>,
+    /// What `--requirepass` says.
+    password: Option<String>,
     child: Option<Child>,
 }
 
@@ -29,8 +31,10 @@ impl Server {
         std::fs::create_dir_all(&directory)?;
         let mut all = vec!["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
         all.extend(options);
+        let password =
+            all.iter().skip_while(|option| **option != "--requirepass").nth(1).map(|word| (*word).to_owned());
         let options = all.into_iter().map(str::to_owned).collect();
-        let mut server = Self { port: free_port()?, directory, options, child: None };
+        let mut server = Self { port: free_ports(1)?[0], directory, options, password, child: None };
         server.launch(&[])?;
         server.wait_ready()?;
         Ok(server)
@@ -99,7 +103,8 @@ impl Server {
 
     /// A connection that bypasses every proxy.
     pub(crate) fn connection(&self) -> RedisResult<redis::Connection> {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port))?;
+        let user = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        let client = redis::Client::open(format!("redis://{user}127.0.0.1:{}", self.port))?;
         let connection = client.get_connection_with_timeout(Duration::from_secs(15))?;
         connection.set_read_timeout(Some(Duration::from_secs(30)))?;
         Ok(connection)
@@ -121,7 +126,8 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Ports that nobody listens on, each another.
+pub(crate) fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<io::Result<_>>()?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }

@@ -14,21 +14,23 @@ use crate::fault::Fault;
 use crate::fleet::{Role, Slot};
 use crate::history::{Journal, What};
 use crate::ledger;
-use crate::process::{NAMESPACE, Orders, QUEUES};
-use crate::proxy::Proxy;
+use crate::process::{NAMESPACE, Orders};
 use crate::recorder::Recorder;
+use crate::rotation::{Rotation, as_default};
 use crate::scenario::{DiskSize, Scenario};
 use crate::server::Server;
 use crate::stall;
-use crate::standby::{self, Standby};
 use crate::threads;
+use crate::topology::{Cluster, SentinelSet, Servers, Way};
 
 /// A server, its processes, and their histories.
 pub(crate) struct Stage {
     pub(crate) journal: Arc<Journal>,
-    /// The master, if there are two.
-    pub(crate) server: Server,
-    pub(crate) standby: Option<Standby>,
+    pub(crate) servers: Servers,
+    /// The queues that messages are sent to.
+    pub(crate) queues: &'static [&'static str],
+    /// Who may use them, where that changes.
+    pub(crate) rotation: Option<Rotation>,
     pub(crate) disk: Option<Disk>,
     /// Workers come first, and the spared one before all others.
     pub(crate) slots: Vec<Slot>,
@@ -36,8 +38,8 @@ pub(crate) struct Stage {
     pub(crate) broker: RedisBroker,
     /// The harness's broker for sending.
     pub(crate) sender: Arc<dyn Broker>,
-    /// The harness's own connection to Redis, past every proxy.
-    way: Proxy,
+    /// The harness's own way to Redis, which no fault of a network hits.
+    way: Way,
 }
 
 /// Why a scenario cannot be played here.
@@ -71,9 +73,9 @@ impl Stage {
             threads::can_be_refused()
                 .map_err(|why| NotArranged(format!("the OS could not be made to refuse a thread: {why}")))?;
         }
-        let options: Vec<_> = scenario.redis.iter().chain(standby::PAIRED).copied().collect();
-        let server = Server::start(directory, "redis", &options)?;
-        let standby = scenario.promoter.map(|promoter| Standby::start(directory, &server, promoter)).transpose()?;
+        let queues = scenario.extra.queues();
+        let servers = Servers::start(scenario.topology, directory, scenario.redis, queues, &journal).await?;
+        let rotation = scenario.rotates().then(|| Rotation::start(directory, servers.primary())).transpose()?;
         let orders = Orders {
             name: String::new(),
             directory: directory.to_owned(),
@@ -89,6 +91,7 @@ impl Stage {
             stop_ms: scenario.stop_ms,
             older: false,
             waits: scenario.waits,
+            rotates: rotation.is_some(),
             failpoint: None,
         };
         ledger::serve(&orders.ledger(), Arc::clone(&journal))?;
@@ -99,27 +102,73 @@ impl Stage {
                 let older = scenario.first_is_older && role == Role::Worker && number == 0;
                 let orders = Orders { seed: seed ^ (number as u64 + 1) << 16, older, ..orders.clone() };
                 let memory = scenario.memory.map(|memory| memory(role));
-                slots.push(Slot::new(role, number, orders, under, server.port, memory, Arc::clone(&journal)).await?);
+                slots.push(Slot::new(role, number, orders, under, &servers, memory, Arc::clone(&journal)).await?);
             }
         }
-        let way = Proxy::start(server.port, None).await?;
-        let broker = RedisBroker::builder(&format!("redis://127.0.0.1:{}", way.port))?;
-        let broker = broker.namespace(NAMESPACE).connect().await?;
+        let way = servers.own_way().await?;
+        let broker = RedisBroker::builder(&way.url)?.namespace(NAMESPACE);
+        let broker = if rotation.is_some() { broker.credentials(as_default)? } else { broker };
+        let broker = broker.connect().await?;
         let sender = Arc::new(Recorder { broker: broker.clone(), journal: Arc::clone(&journal) });
-        Ok(Self { journal, server, standby, disk, slots, broker, sender, way })
+        Ok(Self { journal, servers, queues, rotation, disk, slots, broker, sender, way })
+    }
+
+    /// The server that takes the writes.
+    pub(crate) fn server(&self) -> &Server {
+        self.servers.primary()
+    }
+
+    pub(crate) fn server_mut(&mut self) -> &mut Server {
+        self.servers.primary_mut()
+    }
+
+    /// The servers that Sentinels watch.
+    ///
+    /// # Errors
+    ///
+    /// The scenario has none.
+    pub(crate) fn set_of_sentinels(&mut self) -> io::Result<&mut SentinelSet> {
+        match &mut self.servers {
+            Servers::Sentinels(set) => Ok(set),
+            _ => Err(io::Error::other("this fault is one of a Sentinel set")),
+        }
+    }
+
+    /// The members of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// The scenario has none.
+    pub(crate) fn cluster(&mut self) -> io::Result<&mut Cluster> {
+        match &mut self.servers {
+            Servers::Cluster(cluster) => Ok(cluster),
+            _ => Err(io::Error::other("this fault is one of a cluster")),
+        }
+    }
+
+    /// Changes who may use the servers.
+    pub(crate) fn with_rotation<T, E>(
+        &mut self,
+        change: impl FnOnce(&mut Rotation, &Server) -> Result<T, E>,
+    ) -> Result<T, Box<dyn std::error::Error>>
+    where
+        Box<dyn std::error::Error>: From<E>,
+    {
+        let rotation = self.rotation.as_mut().ok_or("this fault is one of credentials")?;
+        Ok(change(rotation, self.servers.primary())?)
     }
 
     /// Makes the master hand over to its standby.
     pub(crate) fn hand_over(&self) -> redis::RedisResult<()> {
-        let Some(standby) = &self.standby else { return Ok(()) };
-        self.redis(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 5000", standby.server.port))
+        let Servers::Standby(standby) = &self.servers else { return Ok(()) };
+        self.redis(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 5000", standby.replica.port))
     }
 
     /// Disconnects the standby from its master. Only the master has what it stores from here on.
     pub(crate) fn part(&self) -> redis::RedisResult<()> {
         self.journal.note(&What::Parted);
         // Replication keeps the order: once the standby has this, it has everything before it.
-        let mut master = self.server.connection()?;
+        let mut master = self.server().connection()?;
         let key = "chaos:parting";
         let (): () =
             redis::pipe().cmd("SET").arg(key).arg(1).ignore().cmd("DEL").arg(key).ignore().query(&mut master)?;
@@ -131,7 +180,7 @@ impl Stage {
     /// Kills the master, and routes everybody to the server that Sentinel promotes.
     pub(crate) fn fail_over(&mut self) -> io::Result<()> {
         self.journal.note(&What::Away);
-        self.server.kill();
+        self.server_mut().kill();
         self.journal.note(&What::MasterLost);
         self.follow_promoted()?;
         self.journal.note(&What::Back);
@@ -140,17 +189,18 @@ impl Stage {
 
     /// Routes everybody to the standby once it is promoted, and makes the old master the standby.
     pub(crate) fn follow_promoted(&mut self) -> io::Result<()> {
-        let Some(standby) = &mut self.standby else { return Ok(()) };
-        standby.wait_promoted(&mut self.server)?;
-        for slot in &self.slots {
-            slot.proxy.point(self.server.port);
-        }
-        self.way.point(self.server.port);
-        standby.follow(&self.server)
+        let Servers::Standby(standby) = &mut self.servers else { return Ok(()) };
+        standby.wait_promoted()?;
+        let ways = self.slots.iter().map(|slot| &slot.way).chain([&self.way]);
+        ways.for_each(|way| way.point(standby.master.port));
+        standby.follow()
     }
 
     /// Records dead processes, and restarts those that are wanted.
     pub(crate) fn tend(&mut self) -> io::Result<()> {
+        if let Servers::Sentinels(set) = &mut self.servers {
+            set.check_calm()?;
+        }
         self.slots.iter_mut().try_for_each(Slot::tend)
     }
 
@@ -161,7 +211,7 @@ impl Stage {
     /// What the auditor finds.
     pub(crate) async fn audit(&self) -> Result<Vec<String>, BrokerError> {
         let mut violations = Vec::new();
-        for queue in QUEUES {
+        for queue in self.queues {
             let queue = queue.parse().expect("the queues have proper names");
             let audit = self.broker.audit(&queue, 1_000_000).await?;
             violations.extend(audit.violations.iter().map(ToString::to_string));
@@ -171,6 +221,6 @@ impl Stage {
 
     /// Runs a command and ignores the answer.
     pub(crate) fn redis(&self, command: &str) -> redis::RedisResult<()> {
-        self.server.run::<redis::Value>(command).map(drop)
+        self.server().run::<redis::Value>(command).map(drop)
     }
 }

@@ -6,8 +6,8 @@ use actor_core::MessageId;
 use redis::{Connection, RedisResult, cmd};
 use serde::Deserialize;
 
-use crate::process::{NAMESPACE, QUEUES};
-use crate::server::Server;
+use crate::process::NAMESPACE;
+use crate::topology::Servers;
 
 /// More than are ever in flight at once.
 const MANY: u64 = 1_000_000;
@@ -51,10 +51,10 @@ pub(crate) fn key(queue: &str, name: &str) -> String {
 }
 
 /// The number of messages that have not ended. Messages for newer workers do not count.
-pub(crate) fn left(server: &Server) -> RedisResult<u64> {
-    let mut connection = server.connection()?;
+pub(crate) fn left(servers: &Servers, queues: &[&str]) -> RedisResult<u64> {
     let mut left = 0;
-    for queue in QUEUES {
+    for queue in queues {
+        let mut connection = servers.holding(queue).connection()?;
         for level in LEVELS {
             let entries: u64 = cmd("XLEN").arg(key(queue, &format!("ready:{level}"))).query(&mut connection)?;
             left += entries;
@@ -63,20 +63,21 @@ pub(crate) fn left(server: &Server) -> RedisResult<u64> {
     }
     // Few enough to check one by one.
     if left < 2_000 {
-        return Ok(Storage::read(server)?.left.len() as u64);
+        return Ok(Storage::read(servers, queues)?.left.len() as u64);
     }
     Ok(left)
 }
 
 impl Storage {
     /// Reads everything that is left, at the end of a run.
-    pub(crate) fn read(server: &Server) -> RedisResult<Self> {
-        let mut connection = server.connection()?;
+    pub(crate) fn read(servers: &Servers, queues: &[&str]) -> RedisResult<Self> {
         let mut storage = Self::default();
-        for queue in QUEUES {
-            storage.read_queue(queue, &mut connection)?;
+        for queue in queues {
+            storage.read_queue(queue, &mut servers.holding(queue).connection()?)?;
         }
-        storage.find_unknown_keys(&mut connection)?;
+        for server in servers.primaries() {
+            storage.find_unknown_keys(queues, &mut server.connection()?)?;
+        }
         Ok(storage)
     }
 
@@ -124,7 +125,7 @@ impl Storage {
     }
 
     /// Finds keys that `docs/redis-keys.md` does not name.
-    fn find_unknown_keys(&mut self, connection: &mut Connection) -> RedisResult<()> {
+    fn find_unknown_keys(&mut self, queues: &[&str], connection: &mut Connection) -> RedisResult<()> {
         const NAMES: [&str; 9] = [
             "scheduled",
             "scheduled:bodies",
@@ -137,7 +138,7 @@ impl Storage {
             "workers",
         ];
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);
-        for queue in QUEUES {
+        for queue in queues {
             known.extend(NAMES.iter().map(|name| key(queue, name)));
             known.extend(LEVELS.iter().map(|level| key(queue, &format!("ready:{level}"))));
         }

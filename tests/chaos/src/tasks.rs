@@ -1,5 +1,7 @@
 //! The actors. Each fails, waits, blocks or dies in its own way, and records its runs.
 
+pub(crate) mod spread;
+
 use std::sync::Arc;
 use std::time::Duration;
 

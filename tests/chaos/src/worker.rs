@@ -7,7 +7,7 @@ use std::time::Duration;
 use actor_core::Worker;
 
 use crate::ledger::Client;
-use crate::process::{Extra, Orders, QUEUES};
+use crate::process::{Extra, Orders};
 use crate::tasks::{NewestState, Site};
 
 /// How soon an idle thread ends, where the pool must often be empty.
@@ -32,7 +32,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
             .lease(orders.lease())
             .concurrency(slots)
             .shutdown_timeout(orders.shutdown_timeout())
-            .queues(QUEUES)
+            .queues(orders.extra.queues().iter().copied())
             .state(Site { journal, ledger });
         let worker = if orders.older { worker } else { worker.state(NewestState(NEWEST_RUN)) };
         worker.run().await?;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use actor_core::Inspect;
 use actor_core::broker::Broker;
 use actor_core::delivery::{Consumer, Receipt, Wait};
 use actor_core::settlement::{Outcome, Settled};
@@ -293,4 +294,31 @@ async fn a_read_that_waits_at_a_primary_that_stands_still_is_left_for_the_replic
     let delivered = tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it waits on").unwrap();
     assert_eq!(delivered.len(), 1, "after {:?}", began.elapsed());
     cluster.thaw(1);
+}
+
+#[tokio::test]
+async fn a_send_that_waits_at_a_primary_that_stands_still_is_unknown_once_a_replica_took_its_place() {
+    let cluster = Cluster::of(2, 2, &[]);
+    let queues = cluster.queues_of(1, 1);
+    let (queue, slot) = (name(&queues[0]), cluster.slot(&queues[0]));
+    let broker = RedisBroker::connect(&cluster.url()).await.unwrap();
+    broker.enqueue(&queue, vec![message("before")]).await.remove(0).unwrap();
+    await_that("it is replicated", || cluster.ask(3, "DBSIZE") == cluster.ask(1, "DBSIZE"));
+    cluster.freeze(1);
+    let began = Instant::now();
+    let waits = tokio::spawn({
+        let (broker, queue) = (broker.clone(), queue.clone());
+        async move { broker.enqueue(&queue, vec![message("waits")]).await.remove(0) }
+    });
+    tokio::task::yield_now().await; // It is sent.
+    assert_eq!(cluster.ask(3, "CLUSTER FAILOVER TAKEOVER"), "OK");
+    await_that("the replica serves the slot", || cluster.serves_for(0, slot) == Some(3));
+    let error = waits.await.unwrap().unwrap_err();
+    assert!(error.is_unknown(), "{error}");
+    // Nothing is waited for as long as an answer may take.
+    assert!(began.elapsed() < Duration::from_secs(4), "after {:?}", began.elapsed());
+    broker.enqueue(&queue, vec![message("after")]).await.remove(0).unwrap();
+    cluster.thaw(1);
+    cluster.await_whole();
+    assert_eq!(broker.counts(&queue).await.unwrap().ready, 2, "what waited died with the former primary");
 }

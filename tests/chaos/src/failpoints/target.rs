@@ -76,7 +76,7 @@ impl Target {
         let slot = &mut stage.slots[self.slot];
         slot.arm(None);
         slot.thaw();
-        slot.proxy.set(Condition::Clear);
+        slot.way.set(Condition::Clear);
     }
 
     fn act(&self, act: Act, stage: &mut Stage, bystander: usize) -> Result<(), Box<dyn Error>> {
@@ -88,9 +88,9 @@ impl Target {
             Act::Freeze => slot.freeze(),
             Act::Thaw => slot.thaw(),
             Act::Burst => burst(&stage.sender),
-            Act::Deaf => slot.proxy.set(Condition::Deaf),
-            Act::Cut => slot.proxy.set(Condition::Cut),
-            Act::Clear => slot.proxy.set(Condition::Clear),
+            Act::Deaf => slot.way.set(Condition::Deaf),
+            Act::Cut => slot.way.set(Condition::Cut),
+            Act::Clear => slot.way.set(Condition::Clear),
             Act::KillAnother => stage.slots[bystander].kill(),
             Act::Park => foreign::park(stage)?,
             Act::FlushScripts => stage.redis("SCRIPT FLUSH")?,
@@ -107,7 +107,7 @@ impl Target {
                     .arg(2)
                     .arg(&keys)
                     .arg(format!("{on}-"))
-                    .exec(&mut stage.server.connection()?)?;
+                    .exec(&mut stage.server().connection()?)?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Evidence;
+use super::service::Struck;
 use crate::clock::SECOND;
 use crate::history::{Event, What};
 
@@ -14,8 +15,10 @@ const MISSED: u64 = 10 * SECOND;
 /// Faults that spare a live process, its network and its Redis.
 const SUDDEN: [&str; 6] =
     ["kill_worker", "kill_producer", "kill_all_workers", "cycle_worker", "deploy", "hasty_deploy"];
-/// Faults that hit some workers, while others should go on undisturbed.
-const PARTIAL: [&str; 3] = ["few_threads", "roll_back", "roll_back_all"];
+/// Faults that hit some workers while others should go on undisturbed, or that nobody should notice: new credentials
+/// that are there in time, and Sentinels that are wrong while nobody needs them.
+pub(super) const UNNOTICED: [&str; 7] =
+    ["few_threads", "roll_back", "roll_back_all", "rotate_user", "rotate_password", "sentinels_lie", "sentinels_away"];
 
 impl Evidence {
     pub(super) fn away_of(&mut self, event: &Event, redis: &mut Option<u64>, spared: &mut Option<u64>) {
@@ -32,6 +35,7 @@ impl Evidence {
             What::Stalled { since } => {
                 self.stalled += event.at - since;
                 self.away.add(*since, event.at);
+                self.stalls.add(*since, event.at);
                 self.disrupted.add(*since, event.at + SETTLING_TIME);
                 self.hindered.add(*since, event.at + SETTLING_TIME);
             }
@@ -54,9 +58,24 @@ impl Evidence {
         }
     }
 
+    /// Pairs the beginnings and ends of faults.
+    pub(super) fn struck_by(&mut self, event: &Event, begun: &mut HashMap<(String, String), u64>) {
+        match &event.what {
+            What::Fault { name, on } => {
+                begun.entry((name.clone(), on.clone())).or_insert(event.at);
+            }
+            What::Healed { name, on } => {
+                if let Some(since) = begun.remove(&(name.clone(), on.clone())) {
+                    self.struck.push(Struck { name: name.clone(), on: on.clone(), since, until: event.at });
+                }
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn disruption_of(&mut self, event: &Event, faults: &mut HashMap<(String, String), (u64, u64)>) {
         match &event.what {
-            What::Fault { name, .. } | What::Healed { name, .. } if PARTIAL.contains(&name.as_str()) => {}
+            What::Fault { name, .. } | What::Healed { name, .. } if UNNOTICED.contains(&name.as_str()) => {}
             What::Fault { name, on } => {
                 let after = if name.starts_with("lose_") { MISSED } else { SETTLING_TIME };
                 faults.entry((name.clone(), on.clone())).or_insert((event.at, after));

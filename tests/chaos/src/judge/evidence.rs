@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use actor_core::MessageId;
 
+use super::service::Struck;
 use super::windows::Windows;
 use crate::clock::SECOND;
 use crate::history::{Event, History, How, What};
@@ -109,6 +110,8 @@ pub(crate) struct Evidence {
     pub(crate) calm: (u64, u64),
     /// The periods in which a replica was disconnected from a master that then died.
     parted: Vec<(u64, u64)>,
+    /// When each master was lost.
+    pub(super) masters_lost: Vec<u64>,
     /// Since when a replica is disconnected from its live master.
     parting: Option<u64>,
     /// Messages of a newer format, as they were added.
@@ -122,9 +125,17 @@ pub(crate) struct Evidence {
     /// The same, as far as a live process notices.
     pub(super) hindered: Windows,
     pub(crate) faults: HashMap<String, u64>,
+    /// The faults that have ended.
+    pub(super) struck: Vec<Struck>,
+    /// When the first Sentinel, or the promoted member of a cluster, announced each promotion, and of which server.
+    pub(super) switched: Vec<(u64, u16)>,
+    /// Users whose time was over, and how many connections still had each.
+    pub(super) replaced: Vec<(String, u64)>,
     pub(crate) fenced: u64,
     /// How long the machine stalled in total, in us.
     pub(crate) stalled: u64,
+    /// When it did.
+    pub(super) stalls: Windows,
     lease_us: u64,
 }
 
@@ -134,10 +145,11 @@ impl Evidence {
         let mut open = HashMap::new();
         let mut redis_away = None;
         let mut spared_away = None;
-        let mut faults = HashMap::new();
+        let (mut faults, mut begun) = (HashMap::new(), HashMap::new());
         for event in history.events {
             evidence.away_of(&event, &mut redis_away, &mut spared_away);
             evidence.disruption_of(&event, &mut faults);
+            evidence.struck_by(&event, &mut begun);
             evidence.take(event, &mut open);
         }
         for (since, _) in faults.into_values() {
@@ -221,8 +233,15 @@ impl Evidence {
             }
             What::Fault { name, .. } => *self.faults.entry(name).or_default() += 1,
             What::Forgot { .. } => *self.faults.entry("forget".to_owned()).or_default() += 1,
+            What::Switched { to, .. } if self.switched.last().is_none_or(|(_, last)| *last != to) => {
+                self.switched.push((at, to));
+            }
+            What::Replaced { user, connections } => self.replaced.push((user, connections)),
             What::Parted => self.parting = Some(at),
-            What::MasterLost => self.parted.extend(self.parting.take().map(|since| (since, at))),
+            What::MasterLost => {
+                self.parted.extend(self.parting.take().map(|since| (since, at)));
+                self.masters_lost.push(at);
+            }
             What::Calm => self.calm.0 = at,
             What::Draining => {
                 self.calm.1 = at;
@@ -351,6 +370,11 @@ impl Evidence {
             from = (*until).min(next);
         }
         from
+    }
+
+    /// How long the machine stalled between two times.
+    pub(super) fn stalled_between(&self, from: u64, to: u64) -> u64 {
+        self.stalls.between(from, to)
     }
 
     /// How long anything was wrong between two times.

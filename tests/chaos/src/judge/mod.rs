@@ -2,12 +2,14 @@
 
 mod answers;
 mod begins;
+mod credentials;
 mod delivery;
 mod disruption;
 mod evidence;
 mod liveness;
 mod recovery;
 mod retries;
+mod service;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use crate::run::Played;
 use crate::scenario::Scenario;
 pub(crate) use evidence::{Evidence, Message, Sent};
 pub(crate) use recovery::Recovery;
+pub(crate) use service::{Interruption, Service, Spared, Times};
 
 pub(crate) const EXCLUSION: &str = "no message ran on two workers whose leases both held";
 pub(crate) const TOKENS: &str = "the tokens of a message grow";
@@ -40,8 +43,12 @@ pub(crate) const ANSWERED: &str = "where nothing is wrong, no send is unknown";
 pub(crate) const PROMPT: &str = "where nothing is wrong, each send is answered soon";
 pub(crate) const KNOWN: &str = "what only newer workers know starts soon once there is one";
 pub(crate) const FEW: &str = "what only newer workers know is delivered a few times";
+pub(crate) const SERVED: &str = "soon after another server was promoted there is service";
+pub(crate) const SPARED_QUEUES: &str = "what a fault of one primary or slot spares goes on";
+pub(crate) const REPLACED: &str = "when a replaced user's time is over, no connection has it";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 7] = [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN];
+pub(crate) const TIMES: [&str; 10] =
+    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -116,6 +123,9 @@ pub(crate) struct Verdict {
     pub(crate) counts: Counts,
     pub(crate) faults: std::collections::BTreeMap<String, u64>,
     pub(crate) recovery: Recovery,
+    /// By kind of fault, in scenarios that measure it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) service: Vec<Service>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -144,7 +154,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         wolf.ask(live.is_empty(), || live.join("; "));
     }
     // Where producers wait for the replica, nothing may be lost with the master.
-    let lost_with_master = scenario.promoter.is_some() && !scenario.waits;
+    let lost_with_master = scenario.topology.is_replicated() && !scenario.waits;
     let (lost, gone) = delivery::nothing_lost(&evidence, &storage, lost_with_master);
     let mut counts = count(&evidence, &storage, lost.broken);
     counts.lost_with_master = gone;
@@ -171,6 +181,9 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         answers::none_is_late(&evidence, scenario.waits),
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
+        service::back_soon(&evidence, scenario),
+        service::spared_go_on(&evidence, scenario),
+        credentials::none_kept(&evidence),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
@@ -180,12 +193,17 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     for finding in &mut findings {
         finding.excused = scenario.excuse(finding.rule);
     }
+    let service = match scenario.measures_service() {
+        true => service::interruptions(&evidence, scenario.extra.queues()),
+        false => Vec::new(),
+    };
     let faults = evidence.faults.iter().map(|(name, count)| (name.clone(), *count)).collect();
     Verdict {
         holds: findings.iter().all(|finding| finding.holds || finding.excused.is_some()),
         counts,
         faults,
         recovery,
+        service,
         findings,
     }
 }

@@ -1,11 +1,12 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, STOOD, STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, REPLACED, SERVED,
+    SPARED_QUEUES, STOOD, STOPPED, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
-use crate::history::{How, What};
+use crate::history::{self, How, What};
 
 /// A worker that no fault hits.
 pub(super) const SPARED: usize = 1;
@@ -72,6 +73,14 @@ pub(super) fn baseline() -> Case {
     case.dies(stopping, s(50));
     case.runs(SPARED, interrupted, (s(53), s(54)), Try { token: 2, ..FIRST }, How::Done);
 
+    case.fault("kill_primary", (s(55), s(57)));
+    case.harness(s(57), What::Switched { sentinel: 7_001, to: 7_000 });
+    let threads = history::queues(&["threads"]);
+    case.harness(s(2) + 10 * MS, What::Fault { name: "reshard".to_owned(), on: threads.clone() });
+    case.harness(s(2) + 20 * MS, What::Healed { name: "reshard".to_owned(), on: threads });
+
+    case.harness(s(60), What::Replaced { user: "app-0".to_owned(), connections: 0 });
+
     let newest = case.sent("newest", s(60));
     case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
@@ -101,14 +110,17 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         (STOPPED, 1),
         (DEPLOYED, 1),
         (STOOD, 8),
-        (ANSWERED, 11),
-        (PROMPT, 11),
+        (ANSWERED, 10),
+        (PROMPT, 10),
         (KNOWN, 1),
         (FEW, 1),
         (WAITS, 1),
         (LATE, 3),
         ("every dead letter has a true reason", 1),
         (RECOVERED, 1),
+        (SERVED, 2),
+        (SPARED_QUEUES, 3),
+        (REPLACED, 1),
         ("when all faults are over, every worker works", 3),
         (LEASES_KEPT, 1),
     ] {

@@ -5,7 +5,7 @@ use super::super::LOST;
 use super::*;
 use crate::fault::Fault;
 use crate::history::{How, What};
-use crate::standby::Promoter;
+use crate::topology::{Promoter, Topology};
 
 #[test]
 fn an_acknowledged_message_must_come_to_an_end() {
@@ -71,11 +71,13 @@ fn an_unknown_message_may_run_and_is_held_to_the_other_rules() {
     breaks(case, EFFECTS, &id);
 }
 
+const SENTINEL: Topology = Topology::Standby(Promoter::Sentinel);
+
 /// A lost message that a master acknowledged at `answered`. The master was disconnected from its replica from 200 s to
 /// 201 s, and died.
-fn gone(answered: u64, promoter: Option<Promoter>, waits: bool) -> Case {
+fn gone(answered: u64, topology: Topology, waits: bool) -> Case {
     let mut case = baseline();
-    (case.scenario.promoter, case.scenario.waits) = (promoter, waits);
+    (case.scenario.topology, case.scenario.waits) = (topology, waits);
     case.is_about(&[Fault::FailOver]);
     case.fault("fail_over", (s(190), s(301)));
     case.harness(s(200), What::Parted);
@@ -88,33 +90,33 @@ fn gone(answered: u64, promoter: Option<Promoter>, waits: bool) -> Case {
 #[test]
 fn what_a_parted_master_acknowledged_is_counted_apart() {
     // An answer may be under way for a fifth of a second, on either side.
-    at_least(s(200) - 200 * MS, LOST, |answered| gone(answered, Some(Promoter::Sentinel), false));
-    at_most(s(201) + 200 * MS, LOST, |answered| gone(answered, Some(Promoter::Sentinel), false));
-    let counts = holds(gone(s(200), Some(Promoter::Sentinel), false)).counts;
+    at_least(s(200) - 200 * MS, LOST, |answered| gone(answered, SENTINEL, false));
+    at_most(s(201) + 200 * MS, LOST, |answered| gone(answered, SENTINEL, false));
+    let counts = holds(gone(s(200), SENTINEL, false)).counts;
     assert_eq!((counts.lost, counts.lost_with_master), (0, 1));
     // What it replicated in time is not lost.
-    let mut case = gone(s(200), Some(Promoter::Sentinel), false);
+    let mut case = gone(s(200), SENTINEL, false);
     case.does(OTHER, s(200));
     assert_eq!(holds(case).counts.lost_with_master, 1);
 }
 
 #[test]
 fn nothing_may_go_with_its_master_where_producers_wait_for_the_replica() {
-    breaks(gone(s(200), Some(Promoter::Sentinel), true), LOST, "Acknowledged");
-    breaks(gone(s(200), None, false), LOST, "Acknowledged");
-    let counts = gone(s(200), Some(Promoter::Sentinel), true).judged().counts;
+    breaks(gone(s(200), SENTINEL, true), LOST, "Acknowledged");
+    breaks(gone(s(200), Topology::One, false), LOST, "Acknowledged");
+    let counts = gone(s(200), SENTINEL, true).judged().counts;
     assert_eq!((counts.lost, counts.lost_with_master), (1, 0));
 }
 
 #[test]
 fn nothing_goes_with_a_master_that_did_not_die() {
-    let mut case = gone(s(200), Some(Promoter::Sentinel), false);
+    let mut case = gone(s(200), SENTINEL, false);
     case.without(|what| matches!(what, What::MasterLost));
     breaks(case, LOST, "Acknowledged");
-    let mut case = gone(s(250), Some(Promoter::Sentinel), false);
+    let mut case = gone(s(250), SENTINEL, false);
     case.harness(s(300), What::MasterLost);
     breaks(case, LOST, "Acknowledged");
-    let mut case = gone(s(200), Some(Promoter::Master), false);
+    let mut case = gone(s(200), Topology::Standby(Promoter::Master), false);
     case.without(|what| matches!(what, What::Parted | What::MasterLost));
     breaks(case, LOST, "Acknowledged");
 }
@@ -122,7 +124,7 @@ fn nothing_goes_with_a_master_that_did_not_die() {
 #[test]
 fn each_parting_has_a_time_of_its_own() {
     let two = |answered| {
-        let mut case = gone(answered, Some(Promoter::Sentinel), false);
+        let mut case = gone(answered, SENTINEL, false);
         case.harness(s(300), What::Parted);
         case.harness(s(301), What::MasterLost);
         case

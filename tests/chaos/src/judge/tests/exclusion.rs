@@ -6,7 +6,7 @@ use super::super::{EXCLUSION, LEASES_KEPT, TOKENS};
 use super::*;
 use crate::fault::Fault;
 use crate::history::How;
-use crate::standby::Promoter;
+use crate::topology::{Promoter, Topology};
 
 /// A further worker, whose last lease ends at `ends`, runs a message from 110 s to `until` and drops it. Another
 /// completes it from 130 s to 131 s.
@@ -194,7 +194,7 @@ fn where_only_redis_is_disrupted_no_lease_may_be_lost() {
         assert!(not_asked(lost(&[Fault::KillRedis, fault])), "{fault:?}");
     }
     let mut promoted = lost(&[Fault::KillRedis]);
-    promoted.scenario.promoter = Some(Promoter::Sentinel);
+    promoted.scenario.topology = Topology::Standby(Promoter::Sentinel);
     assert!(not_asked(promoted));
     // Nor without faults, as where processes die at failpoints.
     assert!(not_asked(lost(&[])));

@@ -1,19 +1,28 @@
 //! An excuse applies to one rule in one scenario. What was acknowledged is never excused.
 
 use super::super::{
-    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, STOOD, TOKENS,
-    WAITS,
+    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, REPLACED,
+    SERVED, SPARED_QUEUES, STOOD, TOKENS, WAITS,
 };
 use super::*;
 use crate::history::How;
-use crate::scenario::{self, Scenario};
+use crate::scenario::Scenario;
+use crate::scenarios;
 
 /// What each scenario excuses, as documented: data deleted by hand, and data lost with a master.
 fn excused(scenario: &str) -> &'static [&'static str] {
     match scenario {
-        "lose-consumers" | "lose-groups" | "failover" | "failover-wait" => {
-            &[EXCLUSION, TOKENS, ATTEMPTS, BOUNDED, REASONS]
-        }
+        "lose-consumers"
+        | "lose-groups"
+        | "failover"
+        | "failover-wait"
+        | "sentinel-failover"
+        | "sentinel-failover-wait"
+        | "sentinel-lies"
+        | "replica-lag"
+        | "cluster-failover"
+        | "cluster-failover-wait"
+        | "cluster-partition" => &[EXCLUSION, TOKENS, ATTEMPTS, BOUNDED, REASONS],
         "lose-scheduled" => &[WAITS],
         _ => &[],
     }
@@ -26,7 +35,7 @@ fn rules() -> Vec<&'static str> {
 #[test]
 fn each_scenario_excuses_what_the_documentation_says_and_nothing_else() {
     let rules = rules();
-    for scenario in scenario::all() {
+    for scenario in scenarios::all() {
         let found: Vec<_> = rules.iter().copied().filter(|rule| scenario.excuse(rule).is_some()).collect();
         assert_eq!(found, excused(scenario.name), "{}", scenario.name);
         // An excuse for an unknown rule excuses nothing.
@@ -36,10 +45,12 @@ fn each_scenario_excuses_what_the_documentation_says_and_nothing_else() {
 
 #[test]
 fn without_time_the_rules_of_time_are_excused_too() {
-    for scenario in scenario::all() {
+    for scenario in scenarios::all() {
         let untimed = Scenario { timed: false, ..scenario };
         for rule in rules() {
-            let is_of_time = [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN].contains(&rule);
+            let is_of_time =
+                [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED]
+                    .contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);
             assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);
         }
@@ -48,7 +59,7 @@ fn without_time_the_rules_of_time_are_excused_too() {
 
 #[test]
 fn that_an_acknowledged_message_comes_to_its_end_is_never_excused() {
-    for scenario in scenario::all() {
+    for scenario in scenarios::all() {
         for timed in [true, false] {
             let mut case = baseline();
             let id = case.sent("plain", s(100));

@@ -4,6 +4,7 @@ mod answers;
 mod baseline;
 mod begins;
 mod case;
+mod credentials;
 mod delivery;
 mod disruption;
 mod ends;
@@ -13,6 +14,7 @@ mod last_delivery;
 mod liveness;
 mod recovery;
 mod retries;
+mod service;
 mod stops;
 mod versions;
 

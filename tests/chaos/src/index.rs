@@ -1,0 +1,48 @@
+//! Indexes of Redis that a person deletes by hand.
+
+use std::time::Duration;
+
+use crate::process::QUEUES;
+use crate::stage::Stage;
+use crate::storage;
+
+fn queue(rng: u64) -> &'static str {
+    QUEUES[(rng % QUEUES.len() as u64) as usize]
+}
+
+/// A key of one of the queues.
+pub(crate) fn key(rng: u64, name: &str) -> String {
+    storage::key(queue(rng), name)
+}
+
+/// Deletes an index of bodies, and repairs the queue, as a person would who has read what the auditor found.
+pub(crate) fn lose(stage: &Stage, rng: u64, name: &str) -> redis::RedisResult<()> {
+    stage.redis(&format!("DEL {}", key(rng, name)))?;
+    let (broker, queue) = (stage.broker.clone(), queue(rng).parse().expect("a queue of this suite"));
+    tokio::spawn(async move {
+        while broker.repair(&queue).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    Ok(())
+}
+
+/// One of the streams.
+pub(crate) fn stream(rng: u64) -> String {
+    // Most messages are of normal priority.
+    key(rng, ["ready:normal", "ready:normal", "ready:high", "ready:low"][(rng / 2 % 4) as usize])
+}
+
+/// Deletes the consumers of a stream, and the group's knowledge of their messages.
+pub(crate) fn lose_consumers(stage: &Stage, rng: u64) -> redis::RedisResult<()> {
+    let stream = stream(rng);
+    let mut connection = stage.server().connection()?;
+    let consumers: Vec<std::collections::HashMap<String, redis::Value>> =
+        redis::cmd("XINFO").arg("CONSUMERS").arg(&stream).arg("workers").query(&mut connection)?;
+    for consumer in consumers {
+        if let Some(name) = consumer.get("name").and_then(|name| redis::from_redis_value_ref::<String>(name).ok()) {
+            redis::cmd("XGROUP").arg("DELCONSUMER").arg(&stream).arg("workers").arg(name).exec(&mut connection)?;
+        }
+    }
+    Ok(())
+}
