@@ -62,7 +62,7 @@ fn sizing_counts_every_message_and_prints_its_figures() {
 fn growth_runs_every_message_once_and_prints_its_figures() {
     smoke(
         "growth",
-        "ready_100k ready_1m scheduled_100k scheduled_1m queues_10 queues_100 slots_8 slots_64 slots_256 slots_2000 \
+        "ready_100k ready_1m scheduled_100k scheduled_1m queues_10 queues_100 primaries_1 primaries_2 primaries_3 slots_8 slots_64 slots_256 slots_2000 \
          waiting_slots_64 waiting_slots_256 waiting_slots_2000 processes_2 processes_4 processes_8 processes_16 \
          distance_1ms_drain distance_1ms_replay distance_1ms_send_64",
     );
