@@ -147,8 +147,9 @@ pub struct Renewal {
     /// The queues in which messages are parked: a hint that [`unpark`](crate::Broker::unpark) may find
     /// something there.
     pub parked: Vec<QueueName>,
-    /// The queues whose storage had lost the lease, and made it again: it was emptied, or started again without
-    /// its data. What this worker holds of them may be stored nowhere.
+    /// The queues whose storage had lost the lease, and made it again, or its last renewal: it was emptied, started again
+    /// without its data, or went on with older data, as a replica that was promoted. What this worker holds of them may be
+    /// stored nowhere, and the leases of others may be older than they were.
     pub forgotten: Vec<QueueName>,
     /// The queues whose lease could not be prolonged now, because the storage that has them is away while that of
     /// others is not. Nothing else here speaks of them.

@@ -37,6 +37,9 @@ pub(crate) struct Leases {
 struct LeaseConnection {
     link: Link,
     renewals: AtomicU32,
+    /// When the last renewal said that the lease ends, in each queue. A server that knows of an earlier end has lost that
+    /// renewal, and what others renewed since, which says nothing of whether they live.
+    said: Mutex<HashMap<QueueName, u64>>,
 }
 
 impl Leases {
@@ -87,8 +90,9 @@ impl Leases {
         let queues: Vec<_> = names.iter().map(|name| known.get(name)).collect();
         let lease_connection = self.connection(worker);
         let link = &lease_connection.link;
+        let said = lease_connection.said().clone();
         let write = |queue: &Queue, request: &mut Request| {
-            request.call(script::renew(&queue.keys, worker.as_str(), lease));
+            request.call(script::renew(&queue.keys, worker.as_str(), lease, said.get(&queue.name).copied()));
         };
         let renewals = lease_connection.renewals.fetch_add(1, Ordering::Relaxed) + 1;
         let announce = renewals.is_multiple_of(ANNOUNCED_EVERY).then_some(known);
@@ -118,6 +122,7 @@ impl Leases {
             all.deaths |= renewed.deaths;
             all.parked.extend(renewed.parked.then(|| queue.name.clone()));
             self.servers.clock(queue).measure(asked, renewed.now_us);
+            lease_connection.said().insert(queue.name.clone(), renewed.ends(lease));
         }
         match failure {
             Some(error) if all.unanswered.len() == queues.len() => Err(error),
@@ -152,13 +157,20 @@ impl Leases {
 
     fn connection(&self, worker: &WorkerId) -> Arc<LeaseConnection> {
         let link = || self.servers.link(Quiet::Trust, Reach::All);
-        let new = || Arc::new(LeaseConnection { link: link(), renewals: AtomicU32::new(0) });
+        let new = || Arc::new(LeaseConnection { link: link(), renewals: AtomicU32::new(0), said: Mutex::default() });
         Arc::clone(self.lock().entry(worker.clone()).or_insert_with(new))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Arc<LeaseConnection>>> {
         // Nothing panics while it is held.
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LeaseConnection {
+    fn said(&self) -> MutexGuard<'_, HashMap<QueueName, u64>> {
+        // Nothing panics while it is held.
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -134,14 +134,16 @@ pub(crate) fn registered(answer: &Value) -> Option<(bool, i64)> {
     redis::from_redis_value_ref(answer).ok()
 }
 
-pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration) -> Call {
-    RENEW.call(&[&keys.workers], (worker, whole_ms(lease)))
+/// `said`: when the last renewal said that the lease ends, in ms since 1970.
+pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration, said: Option<u64>) -> Call {
+    let said = said.map(|ms| ms.to_string()).unwrap_or_default();
+    RENEW.call(&[&keys.workers], (worker, whole_ms(lease), said))
 }
 
 /// What a [`renew`] found.
 pub(crate) struct Renewed {
     pub(crate) held: bool,
-    /// Whether the lease had to be made again.
+    /// Whether the lease had to be made again, or ended before it should have.
     pub(crate) forgotten: bool,
     pub(crate) deaths: bool,
     pub(crate) paused: bool,
@@ -149,9 +151,16 @@ pub(crate) struct Renewed {
     pub(crate) now_us: i64,
 }
 
+impl Renewed {
+    /// When the lease ends, in ms since 1970.
+    pub(crate) fn ends(&self, lease: Duration) -> u64 {
+        u64::try_from(self.now_us / 1_000).unwrap_or_default().saturating_add(whole_ms(lease))
+    }
+}
+
 pub(crate) fn renewed(answer: &Value) -> Option<Renewed> {
     let (held, deaths, paused, parked, now_us) = redis::from_redis_value_ref::<(u8, _, _, _, _)>(answer).ok()?;
-    Some(Renewed { held: held > 0, forgotten: held == 2, deaths, paused, parked, now_us })
+    Some(Renewed { held: held > 0, forgotten: held > 1, deaths, paused, parked, now_us })
 }
 
 /// Answers 1, or 0 where the worker has no lease.

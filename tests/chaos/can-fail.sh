@@ -29,7 +29,7 @@ ways=(
     "unreached-is-replicated;replica-lag;every acknowledged message came to an end"
     "never-learns-again;cluster-failover;soon after another server was promoted|every acknowledged message came to an end"
     "ignores-ask;cluster-reshard;what a fault of one primary or slot spares goes on"
-    "resends-unanswered;cluster-reshard;tokens of a message grow|ran more often"
+    "resends-unanswered;cluster-reshard;no refused message ran|tokens of a message grow|ran more often"
     "unreached-is-replicated;cluster-partition;every acknowledged message came to an end"
 )
 

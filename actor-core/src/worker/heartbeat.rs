@@ -184,8 +184,8 @@ impl Service for Renewer {
                         tracing::error!(
                             worker = %self.worker,
                             queues = forgotten.len(),
-                            "the broker has lost this worker's lease: it was emptied, or restarted without its data; \
-                             what runs here goes on, and what was waiting is gone"
+                            "the broker has lost this worker's lease: it was emptied, or went on with older data or none; \
+                             what runs here goes on, and what was stored there may be gone"
                         );
                     }
                 }

@@ -1,28 +1,48 @@
 -- Prolongs a worker's lease, also one that has run out, unless the worker was declared dead. A lease that is
--- gone without such a declaration was forgotten, as where Redis was emptied, and is made again.
+-- gone without such a declaration was forgotten, as where Redis was emptied, and is made again. One that ends before the
+-- last renewal said was forgotten in part, as where a replica was promoted that lacked that renewal, and perhaps others'.
 -- It runs in every heartbeat of every worker: each command in it counts.
 --
 -- KEYS  workers
--- ARGV  worker, ms of the lease
--- Returns 1 where the lease is held and 2 where it was made again, 1 where another's lease has ended, 1 where
--- the queue is paused, 1 where messages are parked, and the time in microseconds.
+-- ARGV  worker, ms of the lease, when the last renewal said that it ends ('' where there was none)
+-- Returns 1 where the lease is held, 2 where it was made again and 3 where it ended before that, 1 where
+-- another's lease has ended, 1 where the queue is paused, 1 where messages are parked, and the time in
+-- microseconds.
 
 local workers = KEYS[1]
-local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
+local worker, lease_ms, said = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ends = now + lease_ms
 
-local held = redis.pcall('ZADD', workers, 'XX', 'CH', now + lease_ms, worker)
-if type(held) == 'table' then
+-- Where it is known when the lease should end, what it grows by shows when it does.
+local function prolong(call)
+  if said then
+    return call('ZADD', workers, 'XX', 'INCR', ends - said, worker)
+  end
+  return call('ZADD', workers, 'XX', 'CH', ends, worker)
+end
+
+local found = prolong(redis.pcall)
+if type(found) == 'table' then
   -- Out of memory. Prolonging needs none, and a script that has begun with a write that only frees
   -- may go on; a worker that lost its lease here could not free memory any more.
   redis.call('ZREM', workers, '')
-  held = redis.call('ZADD', workers, 'XX', 'CH', now + lease_ms, worker)
+  found = prolong(redis.call)
 end
-if held == 0 and redis.call('ZSCORE', workers, worker) then
-  held = 1 -- Prolonged to the same millisecond as before.
-elseif held == 0 and not redis.call('ZSCORE', workers, worker .. ':lost') then
-  redis.call('ZADD', workers, now + lease_ms, worker)
+local held = 0
+if said and found then
+  found = tonumber(found)
+  held = found < ends and 3 or 1
+  if found ~= ends then
+    -- It may also end later: by a renewal without an answer.
+    redis.call('ZADD', workers, 'XX', ends, worker)
+  end
+elseif not said and (found == 1 or redis.call('ZSCORE', workers, worker)) then
+  held = 1 -- It may be prolonged to the same millisecond as before.
+end
+if held == 0 and not redis.call('ZSCORE', workers, worker .. ':lost') then
+  redis.call('ZADD', workers, ends, worker)
   held = 2
 end
 

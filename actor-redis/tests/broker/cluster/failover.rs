@@ -322,3 +322,39 @@ async fn a_send_that_waits_at_a_primary_that_stands_still_is_unknown_once_a_repl
     cluster.await_whole();
     assert_eq!(broker.counts(&queue).await.unwrap().ready, 2, "what waited died with the former primary");
 }
+
+#[tokio::test]
+async fn a_lease_whose_last_renewal_was_lost_with_its_primary_counts_as_forgotten() {
+    let cluster = Cluster::of(2, 2, &[]);
+    let queues: Vec<_> = (0..2).flat_map(|at| cluster.queues_of(at, 1)).collect();
+    let names: Vec<_> = queues.iter().map(|queue| name(queue)).collect();
+    let broker = RedisBroker::connect(&cluster.url()).await.unwrap();
+    let worker = consumers(&broker, &queues).await.remove(0).worker;
+    let slot = cluster.slot(&queues[1]);
+    // A renewal that gets no answer for now is repeated.
+    let renew = async || loop {
+        match broker.renew(&worker, &names, LEASE).await {
+            Ok(renewal) if renewal.unanswered.is_empty() => return renewal,
+            Ok(_) => {}
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await; // As a heartbeat's pause.
+    };
+    assert_eq!(renew().await.forgotten, []);
+    assert_eq!(renew().await.forgotten, []);
+    let key = format!("{{actor:{}}}:workers", queues[1]);
+    await_that("it is replicated", || cluster.ask(3, "DBSIZE") == cluster.ask(1, "DBSIZE"));
+    assert_eq!(cluster.ask(1, "ACL SETUSER default -psync -sync"), "OK");
+    cluster.ask(1, "CLIENT KILL TYPE replica");
+    let before = cluster.ask(1, &format!("ZSCORE {key} {worker}"));
+    // It must not end in the same millisecond.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert_eq!(renew().await.forgotten, []);
+    assert_ne!(cluster.ask(1, &format!("ZSCORE {key} {worker}")), before);
+    assert_eq!(cluster.ask(3, "CLUSTER FAILOVER TAKEOVER"), "OK");
+    await_that("the replica serves the slot", || (0..4).all(|at| cluster.serves_for(at, slot) == Some(3)));
+    let renewal = renew().await;
+    assert!(renewal.held);
+    assert_eq!(renewal.forgotten, [names[1].clone()], "what another renewed is missing there too");
+    assert_eq!(renew().await.forgotten, []);
+}

@@ -100,10 +100,10 @@ pub(crate) struct Interruption {
 }
 
 impl Evidence {
-    /// Whether a fault spares a queue, and so does each that was there at the time or a moment before. One by which
+    /// Whether a fault spares a queue, and so does each that was there at the time, or a moment before or after. One by which
     /// answers are lost interrupts nobody for long.
     fn spared(&self, queue: &str, by: &Struck) -> bool {
-        let besides = |other: &&Struck| other.since <= by.until && other.until + GAP >= by.since;
+        let besides = |other: &&Struck| other.since <= by.until + GAP && other.until + GAP >= by.since;
         let mut others = self.struck.iter().filter(besides).filter(|other| other.name != SNAP);
         !by.hits(queue) && !others.any(|other| other.hits(queue))
     }

@@ -15,7 +15,7 @@ use crate::server::Server;
 /// Longer than a request waits for its answer.
 const HANG: Duration = Duration::from_secs(6);
 /// How long the program has between two failures, to recover from the first.
-const BETWEEN: Duration = Duration::from_secs(1);
+pub(super) const BETWEEN: Duration = Duration::from_secs(1);
 /// How often a replica is asked whether it was promoted.
 const ASKED: Duration = Duration::from_millis(5);
 

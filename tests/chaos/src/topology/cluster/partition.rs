@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::replica::{role, wait};
 use super::Cluster;
-use super::loss::Watch;
+use super::loss::{BETWEEN, Watch};
 use super::member::Fronts;
 use crate::proxy::Condition;
 
@@ -85,7 +85,9 @@ impl Cluster {
             }
             _ => {}
         }
-        self.wait_whole()
+        self.wait_whole()?;
+        std::thread::sleep(BETWEEN);
+        Ok(())
     }
 
     fn set_for_members(&self, parted: usize, condition: Condition) -> io::Result<()> {
