@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::iter;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -58,17 +59,17 @@ impl Cluster {
         }
     }
 
-    /// Waits until all answer. Not so where one has ended, because another test was faster to take its port.
+    /// Waits until all answer. Not so where another test was faster to take the port of one, and its server answers.
     fn all_answer(&mut self) -> bool {
         self.members.iter_mut().all(|member| {
-            while try_ask(member.ports.plain, &["PING"]).is_err() {
-                if member.process.try_wait().expect("it is this process' child").is_some() {
-                    return false;
+            let own = format!("process_id:{}\r", member.process.id());
+            loop {
+                match try_ask(member.ports.plain, &["INFO", "server"]) {
+                    Ok(info) => return info.contains(&own),
+                    Err(_) if member.process.try_wait().expect("it is this process' child").is_some() => return false,
+                    Err(_) => std::thread::sleep(Duration::from_millis(5)),
                 }
-                std::thread::sleep(Duration::from_millis(5));
             }
-            // It may be that other test's which answers.
-            member.process.try_wait().expect("it is this process' child").is_none()
         })
     }
 
@@ -307,7 +308,11 @@ struct Ports {
 
 /// Free ports of so many members, all different.
 fn free_ports(count: usize) -> Vec<Ports> {
-    let free = || TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    // Below those that the system gives to whoever asks for any, and to connections: they would take one of these.
+    let free = || {
+        iter::repeat_with(|| fastrand::u16(10_000..32_000)).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+    };
+    let free = || free().expect("there is a free port");
     let held: Vec<[_; 3]> = (0..count).map(|_| [free(), free(), free()]).collect();
     let ports = held.iter().map(|held| {
         let [plain, tls, bus] = held.each_ref().map(|held| held.local_addr().expect("it is bound").port());
