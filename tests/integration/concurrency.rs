@@ -148,7 +148,8 @@ on_every_broker! {
         stage.until("wide", |counts| counts.in_flight == 3 && counts.ready == 27).await;
         sleep(Duration::from_millis(100)).await; // No event shows that nothing more starts.
         assert_eq!(reports.rest(), [""; 0]);
-        assert_eq!(stage.counts("narrow").await.in_flight, 0);
+        // A claim that was under way may have come back only now: it is released too.
+        stage.until("narrow", |counts| counts.in_flight == 0 && counts.ready == 30).await;
         // Both queues are served, whichever had taken the slots.
         gate.let_pass(30);
         assert!(reports.next_sorted(30).await.contains(&"narrow".to_owned()));
