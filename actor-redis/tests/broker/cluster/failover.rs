@@ -10,7 +10,7 @@ use actor_core::settlement::{Outcome, Settled};
 use actor_redis::RedisBroker;
 
 use super::members::{Cluster, await_that};
-use super::{consumers, name};
+use super::{consumers, name, waits_at};
 use crate::server::{LEASE, message};
 
 /// What became of what was sent to one queue.
@@ -266,22 +266,7 @@ async fn a_read_that_waits_at_a_primary_that_stands_still_is_left_for_the_replic
     let (queue, slot) = (name(&queues[0]), cluster.slot(&queues[0]));
     let broker = RedisBroker::connect(&cluster.url()).await.unwrap();
     let consumer = consumers(&broker, &queues).await.remove(0);
-    let waiting = tokio::spawn({
-        let (broker, consumer) = (broker.clone(), consumer.clone());
-        async move {
-            loop {
-                match broker.claim(&consumer, 1, &Wait::new(LEASE)).await {
-                    Ok(delivered) if delivered.is_empty() => {}
-                    Ok(delivered) => return delivered,
-                    Err(error) => assert!(error.is_transient(), "{error}"),
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await; // As a worker's pause.
-            }
-        }
-    });
-    while !cluster.ask(1, "CLIENT LIST").contains("flags=b") {
-        tokio::task::yield_now().await;
-    }
+    let waiting = waits_at(&cluster, 1, &broker, &consumer).await;
     cluster.freeze(1);
     let began = Instant::now();
     let is_promoted = || cluster.serves_for(0, slot) == Some(4);

@@ -23,7 +23,9 @@ use actor_core::QueueName;
 use actor_core::broker::Broker;
 use actor_core::delivery::{Consumer, Delivery, Wait, WorkerId};
 use actor_redis::RedisBroker;
+use tokio::task::JoinHandle;
 
+use self::members::Cluster;
 use crate::server::LEASE;
 
 fn name(queue: &str) -> QueueName {
@@ -48,4 +50,29 @@ async fn claim_all(broker: &RedisBroker, consumer: &Consumer) -> Vec<Delivery> {
         }
     }
     all
+}
+
+/// A claim that waits at a member, until something is delivered: by whichever member has it then.
+async fn waits_at(
+    cluster: &Cluster,
+    at: usize,
+    broker: &RedisBroker,
+    consumer: &Consumer,
+) -> JoinHandle<Vec<Delivery>> {
+    let (broker, consumer) = (broker.clone(), consumer.clone());
+    let waiting = tokio::spawn(async move {
+        loop {
+            match broker.claim(&consumer, 1, &Wait::new(LEASE)).await {
+                // Another member answered: the next claim looks for what was lost.
+                Ok(delivered) if delivered.is_empty() => {}
+                Ok(delivered) => return delivered,
+                Err(error) => assert!(error.is_transient(), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await; // As a worker's pause.
+        }
+    });
+    while !cluster.ask(at, "CLIENT LIST").contains("flags=b") {
+        tokio::task::yield_now().await;
+    }
+    waiting
 }

@@ -7,7 +7,7 @@ use actor_core::settlement::{Outcome, Settled};
 use actor_redis::RedisBroker;
 
 use super::members::{Cluster, await_that};
-use super::{claim_all, consumers, name};
+use super::{claim_all, consumers, name, waits_at};
 use crate::server::{LEASE, Server, bodies, message, retry};
 
 /// Four queues of each of three primaries.
@@ -83,22 +83,7 @@ async fn a_slot_that_moved_is_followed_by_what_is_sent_and_by_who_waits() {
     let consumers = consumers(&broker, &queues).await;
     let slot = cluster.slot(&queues[0]);
     for (from, to) in [(0, 1), (1, 0), (0, 1)] {
-        let waiting = tokio::spawn({
-            let (broker, consumer) = (broker.clone(), consumers[0].clone());
-            async move {
-                loop {
-                    match broker.claim(&consumer, 1, &Wait::new(LEASE)).await {
-                        // Another member answered: the next claim looks for what was lost.
-                        Ok(delivered) if delivered.is_empty() => {}
-                        Ok(delivered) => return delivered,
-                        Err(error) => assert!(error.is_transient(), "{error}"),
-                    }
-                }
-            }
-        });
-        while !cluster.ask(from, "CLIENT LIST").contains("flags=b") {
-            tokio::task::yield_now().await;
-        }
+        let waiting = waits_at(&cluster, from, &broker, &consumers[0]).await;
         cluster.migrate(slot, from, to);
         broker.enqueue(&name(&queues[0]), vec![message("a")]).await.remove(0).unwrap();
         let delivered = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
