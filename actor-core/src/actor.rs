@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::call::{Call, RunError};
 use crate::signature::{self, Arg, Fingerprint};
-use crate::{Priority, QueueName};
+use crate::{Priority, Queue, QueueName};
 
 /// A declared actor. `#[actor]` implements it on a unit struct of the function's name.
 #[diagnostic::on_unimplemented(
@@ -44,7 +44,7 @@ pub struct ActorDef {
     /// The name that a message carries.
     pub name: &'static str,
     /// The queue that its messages go to.
-    pub queue: &'static str,
+    pub queue: &'static Queue,
     /// The arguments' names and types, in order, as the declaration writes them.
     pub args: &'static [(&'static str, &'static str)],
     /// The options of its messages.
@@ -62,7 +62,7 @@ impl ActorDef {
     #[must_use]
     pub const fn new(
         name: &'static str,
-        queue: &'static str,
+        queue: &'static Queue,
         args: &'static [Arg],
         options: Options,
         at: Location,
@@ -74,7 +74,7 @@ impl ActorDef {
     /// The queue that its messages go to.
     #[must_use]
     pub fn queue_name(&self) -> QueueName {
-        QueueName::declared(self.queue)
+        self.queue.queue_name()
     }
 
     /// Its arguments, as in `(video_id: Uuid, full: bool)`.

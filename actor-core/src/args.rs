@@ -20,9 +20,12 @@ pub struct ArgWriter {
     text: Vec<u8>,
     count: usize,
     error: Option<ArgumentError>,
+    /// What the actor's options make of the arguments.
+    pub(crate) key: Option<String>,
+    pub(crate) cost: Option<u32>,
 }
 
-debug_by_size!(ArgWriter { text, count, error });
+debug_by_size!(ArgWriter { text, count, error, key, cost });
 
 impl ArgWriter {
     /// An empty list.
@@ -31,7 +34,7 @@ impl ArgWriter {
     pub fn new() -> Self {
         let mut text = Vec::with_capacity(64);
         text.push(b'[');
-        Self { text, count: 0, error: None }
+        Self { text, count: 0, error: None, key: None, cost: None }
     }
 
     /// Appends an argument. `send` reports the first error.
@@ -42,6 +45,17 @@ impl ArgWriter {
         self.count += 1;
         let written = strict::write(&mut self.text, value);
         self.record(name, written);
+    }
+
+    /// Sets the message's key.
+    #[inline(never)]
+    pub fn key(&mut self, key: &dyn std::fmt::Display) {
+        self.key = Some(key.to_string());
+    }
+
+    /// Sets the message's cost.
+    pub fn cost(&mut self, cost: u32) {
+        self.cost = Some(cost);
     }
 
     #[inline(never)]

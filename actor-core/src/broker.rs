@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
-use crate::{BrokerError, Durability, MessageId, Priority, QueueName};
+use crate::{BrokerError, Durability, Lane, MessageId, Priority, QueueName};
 
 /// A storage of messages that delivers them to workers.
 ///
@@ -77,6 +77,10 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// within one priority in the order they became ready. What was released, or came to a claim beyond its `max` and
     /// was put back, goes before the others of its priority, in no order among itself. With none there it waits as
     /// `wait` says.
+    ///
+    /// What is in a [lane](Enqueue::lane) is delivered only within the [limits](Consumer::limits) of its queue and key.
+    /// Its slots are its own from then until it is settled, whoever holds it, but for what is
+    /// [released](crate::settlement::Outcome::Release): that keeps them.
     ///
     /// It may return fewer than there are, where their bodies come to 256 KiB or more, and none at any time. A
     /// paused queue delivers nothing.
@@ -171,15 +175,17 @@ pub struct Enqueue {
     pub delay: Duration,
     /// What to wait for before the answer is `Ok`; `None` for what the broker does by default.
     pub durability: Option<Durability>,
+    /// Where it waits for the limits of its queue, and again after each retry; `None` where the queue has none.
+    pub lane: Option<Lane>,
 }
 
-debug_by_size!(Enqueue { body, id, priority, delay, durability });
+debug_by_size!(Enqueue { body, id, priority, delay, durability, lane });
 
 impl Enqueue {
     /// A message that is ready at once.
     #[must_use]
     pub fn new(id: MessageId, priority: Priority, body: Bytes) -> Self {
-        Self { id, priority, body, delay: Duration::ZERO, durability: None }
+        Self { id, priority, body, delay: Duration::ZERO, durability: None, lane: None }
     }
 
     /// The same message, ready after `delay`.
@@ -192,5 +198,11 @@ impl Enqueue {
     #[must_use]
     pub fn durability(self, durability: Durability) -> Self {
         Self { durability: Some(durability), ..self }
+    }
+
+    /// The same message, in this lane of its queue.
+    #[must_use]
+    pub fn lane(self, lane: Lane) -> Self {
+        Self { lane: Some(lane), ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! What passes between a broker and a worker: who claims, what is in flight, and the right to settle it.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::QueueName;
 use crate::size::debug_by_size;
+use crate::{Limits, QueueName};
 
 /// One session of a worker process: its name, and an id that no other session has.
 ///
@@ -51,20 +52,44 @@ impl fmt::Debug for WorkerId {
 }
 
 /// A worker's worker id at one of its queues: to whom a broker delivers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// Two are equal if the worker and the queue are.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Consumer {
     /// The worker.
     pub worker: WorkerId,
     /// The queue it claims from.
     pub queue: QueueName,
+    /// What the worker's program declares of the queue. The storage keeps what was declared last.
+    pub limits: Limits,
 }
 
 impl Consumer {
     /// `worker` at `queue`.
     #[must_use]
     pub fn new(worker: WorkerId, queue: QueueName) -> Self {
-        Self { worker, queue }
+        Self { worker, queue, limits: Limits::default() }
+    }
+
+    /// The same, where the queue is declared with these limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+}
+
+impl PartialEq for Consumer {
+    fn eq(&self, other: &Self) -> bool {
+        self.worker == other.worker && self.queue == other.queue
+    }
+}
+
+impl Eq for Consumer {}
+
+impl Hash for Consumer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.worker, &self.queue).hash(state);
     }
 }
 

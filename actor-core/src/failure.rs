@@ -40,6 +40,8 @@ pub(crate) enum Next {
     AsConfigured,
     Never,
     In(Duration),
+    /// A limit elsewhere refused the work.
+    Limited(Duration),
 }
 
 impl Failure {
@@ -53,6 +55,27 @@ impl Failure {
         Self { error: chain(&*error.into()), next: Next::In(delay) }
     }
 
+    /// A limit elsewhere refused the work, such as a `429 Too Many Requests` of another service: nothing more of this
+    /// message's [key](crate::Message::key) starts on any worker before `after` has passed, and then this message is
+    /// first. No attempt is spent. In a queue without [limits](crate::Queue), only the message waits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use actor_core::Failure;
+    ///
+    /// fn answered(status: u16, retry_after: u64) -> Result<(), Failure> {
+    ///     if status == 429 {
+    ///         return Err(Failure::rate_limited(Duration::from_secs(retry_after)));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # assert!(answered(200, 1).is_ok());
+    /// ```
+    #[must_use]
+    pub fn rate_limited(after: Duration) -> Self {
+        Self { error: format!("a limit elsewhere refused it for {after:?}"), next: Next::Limited(after) }
+    }
+
     /// The error's text, with its causes.
     #[must_use]
     pub fn error(&self) -> &str {
@@ -61,6 +84,11 @@ impl Failure {
 
     pub(crate) fn next(&self) -> Next {
         self.next
+    }
+
+    /// Whether it spends an attempt.
+    pub(crate) fn counts(&self) -> bool {
+        !matches!(self.next, Next::Limited(_))
     }
 
     pub(crate) fn and_do_not_retry(self) -> Self {

@@ -29,7 +29,7 @@ pub trait Inspect: Send + Sync + 'static {
     /// How many messages of a queue are in each state.
     async fn counts(&self, queue: &QueueName) -> Result<Counts, BrokerError>;
 
-    /// One page of the messages in `state`: ready ones in the order of their delivery, those in flight by
+    /// One page of the messages in `state`: waiting ones by lane, each lane in the order of its delivery, ready ones in the order of their delivery, those in flight by
     /// age, scheduled ones by due time, dead letters by the time they were dead-lettered, the oldest first.
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError>;
 
@@ -40,11 +40,11 @@ pub trait Inspect: Send + Sync + 'static {
     /// Returns how many.
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError>;
 
-    /// Deletes one message that is ready, scheduled or dead. One in flight is left to its worker.
+    /// Deletes one message that is waiting, ready, scheduled or dead. One in flight is left to its worker.
     /// Returns whether it was there.
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError>;
 
-    /// Deletes every message of a queue that is in `state` (ready, scheduled or dead) now. Those in flight
+    /// Deletes every message of a queue that is in `state` (waiting, ready, scheduled or dead) now. Those in flight
     /// are left to their workers. Returns how many.
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError>;
 
@@ -60,6 +60,8 @@ pub trait Inspect: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
+    /// Waiting in its lane for a limit of its queue.
+    Waiting,
     /// Waiting for a worker.
     Ready,
     /// In flight with a worker.
@@ -74,6 +76,8 @@ pub enum State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
+    /// Waiting in their lanes for a limit of the queue.
+    pub waiting: u64,
     /// Waiting for a worker.
     pub ready: u64,
     /// In flight with a worker.
@@ -101,7 +105,7 @@ impl Counts {
     /// All messages of the queue, dead letters left out.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
-        self.ready + self.in_flight + self.scheduled
+        self.waiting + self.ready + self.in_flight + self.scheduled
     }
 }
 

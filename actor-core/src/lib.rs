@@ -65,6 +65,7 @@ mod headers;
 mod implements;
 pub mod inspect;
 mod install;
+mod lane;
 #[cfg(feature = "worker")]
 pub mod layer;
 #[cfg(feature = "worker")]
@@ -72,6 +73,7 @@ mod memory;
 mod message;
 mod name;
 mod on_send;
+mod queue;
 pub mod registry;
 mod send;
 mod send_many;
@@ -95,9 +97,11 @@ pub use error::BrokerError;
 pub use failure::Failure;
 pub use inspect::Inspect;
 pub use install::{InstallError, install};
+pub use lane::{Key, KeyError, Lane};
 pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
 pub use on_send::{OutgoingMessage, on_send};
+pub use queue::{Limit, Limits, Queue, Rate};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};

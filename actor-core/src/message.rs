@@ -14,7 +14,7 @@ use crate::broker::{Broker, Enqueue};
 use crate::headers::Headers;
 use crate::send::{SendError, Sending, Sent, blocking};
 use crate::wire::{self, Backoff, Envelope};
-use crate::{Durability, TraceParent, on_send, trace};
+use crate::{Durability, Key, Lane, TraceParent, on_send, trace};
 
 /// A message's identity: a UUID of version 7, so that ids sort by the time they were made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,6 +124,8 @@ pub(crate) struct Outgoing {
     trace: Option<TraceParent>,
     pub(crate) headers: Headers,
     durability: Option<Durability>,
+    key: Option<String>,
+    cost: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +210,22 @@ impl<A: Actor> Message<A> {
         self
     }
 
+    /// Groups the message with others of its queue: in a queue with [limits](crate::Queue), messages of one key share
+    /// a lane. Default: the actor's `key`, else the empty key.
+    ///
+    /// A key of more than 1,024 bytes is refused when the message is sent.
+    pub fn key(mut self, key: impl fmt::Display) -> Self {
+        self.call.key = Some(key.to_string());
+        self
+    }
+
+    /// Counts as so many messages in its queue's limits. Default: the actor's `cost`, else 1, which is also the least.
+    /// One that costs more than a limit counts as all of it.
+    pub fn cost(mut self, cost: u32) -> Self {
+        self.call.cost = Some(cost);
+        self
+    }
+
     /// Has [`send`](Self::send) wait until the message is as durable as this. Default: the broker's.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.call.durability = Some(durability);
@@ -276,10 +294,12 @@ impl<A> fmt::Debug for Message<A> {
 }
 
 impl Outgoing {
-    pub(crate) fn new(def: &'static ActorDef, args: ArgWriter) -> Self {
+    pub(crate) fn new(def: &'static ActorDef, mut args: ArgWriter) -> Self {
         Self {
             id: MessageId::new(),
             def,
+            key: args.key.take(),
+            cost: args.cost.take(),
             args,
             when: When::After(Duration::ZERO),
             expires_in: None,
@@ -310,12 +330,16 @@ impl Outgoing {
         let expires_at =
             self.expires_in.or(options.max_age).map(|age| wire::to_ms(now).saturating_add(wire::duration_ms(age)));
         let priority = self.priority.unwrap_or(options.priority);
+        let key = self.key.map(Key::new).transpose().map_err(SendError::key)?;
+        // The broker of a queue without limits knows no key: there it only names what belongs together.
+        let is_gated = self.def.queue.limits().is_gated();
+        let lane = is_gated.then(|| Lane::new(key.clone().unwrap_or_default()).cost(self.cost.unwrap_or(1)));
         let args = self.args.finish().map_err(SendError::argument)?;
         let body = Envelope {
-            v: wire::VERSION,
+            v: if lane.is_some() { wire::HOLDING } else { wire::PLAIN },
             id: self.id,
             actor: Cow::Borrowed(self.def.name),
-            queue: Cow::Borrowed(self.def.queue),
+            queue: Cow::Borrowed(self.def.queue.name()),
             args: &args,
             sig: Some(self.def.fingerprint),
             attempt: 0,
@@ -328,6 +352,8 @@ impl Outgoing {
             time_limit_ms: self.time_limit.map(|limit| limit.map_or(0, |limit| wire::duration_ms(limit).max(1))),
             expires_at,
             priority: (priority != Priority::Normal).then_some(priority),
+            key: key.as_ref().map(|key| Cow::Borrowed(key.as_str())),
+            cost: lane.as_ref().map(|lane| lane.cost),
             trace: self.trace.or_else(trace::current),
             headers: self.headers,
             last_error: None,
@@ -338,6 +364,6 @@ impl Outgoing {
         if body.len() > limit {
             return Err(SendError::too_large(body.len(), limit));
         }
-        Ok(Enqueue { durability: self.durability, ..Enqueue::new(self.id, priority, body).after(delay) })
+        Ok(Enqueue { durability: self.durability, lane, ..Enqueue::new(self.id, priority, body).after(delay) })
     }
 }

@@ -77,7 +77,7 @@ impl OutgoingMessage<'_> {
     /// The queue's name.
     #[must_use]
     pub fn queue(&self) -> &'static str {
-        self.0.def.queue
+        self.0.def.queue.name()
     }
 
     /// A header that was set on the message, or by an earlier hook.

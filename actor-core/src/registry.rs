@@ -9,6 +9,7 @@ use linkme::distributed_slice;
 pub use self::signatures::{SignatureError, check_signatures, signatures};
 use crate::actor::{ActorDef, ImplementationDef, Location};
 use crate::causes::debug_as_shown;
+use crate::queue::{Limits, Queue};
 
 // The name of the static alone names the linker section, so it must be unique in the program.
 
@@ -40,7 +41,8 @@ pub fn implementations() -> impl Iterator<Item = &'static ImplementationDef> {
     ACTOR_CORE_IMPLEMENTATIONS.iter().copied()
 }
 
-/// Checks that each linked actor is declared once and implemented at most once.
+/// Checks that each linked actor is declared once and implemented at most once, and that all declarations of a queue
+/// have the same limits.
 ///
 /// `install` and workers check this when they start. A test in a crate that depends on all the others
 /// finds the mistake before a deploy:
@@ -55,7 +57,8 @@ pub fn implementations() -> impl Iterator<Item = &'static ImplementationDef> {
 ///
 /// # Errors
 ///
-/// Names each actor that is declared or implemented twice, with both places.
+/// Names each actor that is declared or implemented twice, and each queue that is declared with different limits, with
+/// both places.
 pub fn check() -> Result<(), RegistryError> {
     RegistryError::of(problems(actors(), implementations()))
 }
@@ -77,13 +80,35 @@ pub(crate) fn problems(
     actors: impl Iterator<Item = &'static ActorDef>,
     implementations: impl Iterator<Item = &'static ImplementationDef>,
 ) -> Vec<Problem> {
-    let declared = contradictions(actors.map(|def| (def.name, def.at)));
+    let actors: Vec<_> = actors.collect();
+    let queues = differing(actors.iter().map(|def| def.queue));
+    let declared = contradictions(actors.iter().map(|def| (def.name, def.at)));
     let mut implemented = contradictions(implementations.map(|found| (found.actor.name, found.at)));
     // A second declaration with a body is one mistake, and reported once.
     implemented.retain(|actor, _| !declared.contains_key(actor));
     let declared = declared.into_iter().map(|(actor, places)| Problem::DeclaredTwice { actor, places });
     let implemented = implemented.into_iter().map(|(actor, places)| Problem::ImplementedTwice { actor, places });
-    declared.chain(implemented).collect()
+    declared.chain(implemented).chain(queues).collect()
+}
+
+/// The queues of which two declarations have different limits.
+fn differing(queues: impl Iterator<Item = &'static Queue>) -> Vec<Problem> {
+    let mut all: BTreeMap<&'static str, Vec<&'static Queue>> = BTreeMap::new();
+    for queue in queues {
+        let declared = all.entry(queue.name()).or_default();
+        if !declared.iter().any(|known| known.limits() == queue.limits()) {
+            declared.push(queue);
+        }
+    }
+    all.retain(|_, declared| declared.len() > 1);
+    let place = |queue: &&'static Queue| (queue.at().to_string(), *queue.limits());
+    let mut problems = Vec::new();
+    for (queue, declared) in all {
+        let mut places: Vec<_> = declared.iter().map(place).collect();
+        places.sort_by(|one, other| one.0.cmp(&other.0));
+        problems.push(Problem::QueueDiffers { queue, places });
+    }
+    problems
 }
 
 /// The names with more than one place. Equal places are one: a crate whose dev-dependency depends on it
@@ -120,6 +145,12 @@ pub(crate) enum Problem {
     DeclaredTwice { actor: &'static str, places: Vec<Location> },
     #[error("actor `{actor}` is implemented twice:{}", list(places))]
     ImplementedTwice { actor: &'static str, places: Vec<Location> },
+    #[error(
+        "queue `{queue}` is declared with different limits: declare it once as a `static`, and write `queue = ITS_NAME` \
+         at each actor:{}",
+        places.iter().map(|(at, limits)| format!("\n  {at}: {limits}")).collect::<String>()
+    )]
+    QueueDiffers { queue: &'static str, places: Vec<(String, Limits)> },
     #[error("actor `{actor}` has no implementation: it is declared at {at}")]
     Missing { actor: &'static str, at: Location },
 }
@@ -135,7 +166,8 @@ mod tests {
 
     const fn declared(krate: &'static str, version: &'static str, line: u32) -> ActorDef {
         let at = Location::new(krate, version, "tasks", "tasks/src/lib.rs", line);
-        ActorDef::new("process_video", "video", &[], Options::DEFAULT, at, false)
+        const VIDEO: &Queue = &Queue::new("video");
+        ActorDef::new("process_video", VIDEO, &[], Options::DEFAULT, at, false)
     }
 
     fn check(actors: &[&'static ActorDef]) -> Result<(), RegistryError> {
@@ -151,6 +183,24 @@ mod tests {
             "actor `process_video` is declared twice:\n  tasks/src/lib.rs:3 (crate dup 0.1.0)\n  \
              tasks/src/lib.rs:21 (crate tasks 0.1.0)"
         );
+    }
+
+    #[test]
+    fn two_queues_of_one_name_with_other_limits_are_both_named_and_with_equal_ones_are_one() {
+        const fn of(name: &'static str, queue: &'static Queue) -> ActorDef {
+            ActorDef::new(name, queue, &[], Options::DEFAULT, Location::new("tasks", "0.1.0", "", "", 1), false)
+        }
+        const ONE: &Queue = &Queue::new("calls").concurrency(5);
+        const SAME: &Queue = &Queue::new("calls").concurrency(5);
+        const OTHER: &Queue = &Queue::new("calls").concurrency(6);
+        const A: &ActorDef = &of("a", ONE);
+        const B: &ActorDef = &of("b", SAME);
+        const C: &ActorDef = &of("c", OTHER);
+        assert_eq!(check(&[A, B]), Ok(()));
+        let error = check(&[A, C]).unwrap_err().to_string();
+        for (queue, limit) in [(ONE, "5 at a time"), (OTHER, "6 at a time")] {
+            assert!(error.contains(&format!("{}: {limit}", queue.at())), "{error}");
+        }
     }
 
     #[test]

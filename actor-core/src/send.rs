@@ -15,7 +15,7 @@ use crate::broker::{Broker, Enqueued};
 use crate::causes::debug_as_shown;
 use crate::install::{installed, installed_elsewhere};
 use crate::message::Outgoing;
-use crate::{BrokerError, MessageId};
+use crate::{BrokerError, KeyError, MessageId};
 
 /// A message that was sent: what awaiting a `send` returns. It displays as the message's id.
 pub struct Sent<A> {
@@ -147,6 +147,8 @@ enum Kind {
     InstalledElsewhere,
     #[error(transparent)]
     Argument(ArgumentError),
+    #[error(transparent)]
+    Key(KeyError),
     #[error(
         "the message has {bytes} bytes, and the broker takes at most {limit}: send a reference to the data instead, or \
          raise the broker's `max_message_bytes`"
@@ -175,6 +177,10 @@ impl SendError {
 
     pub(crate) fn argument(error: ArgumentError) -> Self {
         Self(Box::new(Kind::Argument(error)))
+    }
+
+    pub(crate) fn key(error: KeyError) -> Self {
+        Self(Box::new(Kind::Key(error)))
     }
 
     pub(crate) fn too_large(bytes: usize, limit: usize) -> Self {
@@ -230,10 +236,11 @@ impl SendError {
         matches!(&*self.0, Kind::Refused(_))
     }
 
-    /// Whether the message itself cannot be sent: an argument that JSON cannot hold, or too large.
+    /// Whether the message itself cannot be sent: an argument that JSON cannot hold, a key that is too long, or too
+    /// large.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
-        matches!(&*self.0, Kind::Argument(_) | Kind::TooLarge { .. })
+        matches!(&*self.0, Kind::Argument(_) | Kind::Key(_) | Kind::TooLarge { .. })
     }
 
     fn of_broker(&self) -> Option<&BrokerError> {

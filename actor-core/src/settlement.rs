@@ -19,11 +19,13 @@ pub struct Settlement {
     /// What else happens if the settlement is applied, in this order. A broker refuses a settlement that has
     /// a consequence unknown to it, and changes nothing.
     pub consequences: Vec<Consequence>,
+    /// How long the message ran: what its key is charged where keys share a queue. Default: zero.
+    pub ran: Duration,
 }
 
 impl From<Outcome> for Settlement {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, consequences: Vec::new() }
+        Self { outcome, consequences: Vec::new(), ran: Duration::ZERO }
     }
 }
 
@@ -63,6 +65,18 @@ pub enum Outcome {
         /// What a worker must have to run it, as `actor:welcome`: 1 to 256 bytes, without blanks.
         ability: String,
     },
+    /// A limit elsewhere refused the work. The message goes back to the front of its lane, and nothing of the lane is
+    /// delivered before `after` has passed. One that is in no lane is scheduled for then.
+    Limited {
+        /// The message's identity.
+        id: MessageId,
+        /// Its priority.
+        priority: Priority,
+        /// The message in its new form, encoded.
+        body: Bytes,
+        /// From now to when the lane is delivered again.
+        after: Duration,
+    },
     /// The message is kept for a person, as a dead letter.
     DeadLetter {
         /// The message's identity; `None` where it could not be read.
@@ -85,7 +99,7 @@ impl Outcome {
     pub fn body(&self) -> Option<&Bytes> {
         match self {
             Self::Done => None,
-            Self::Reschedule { body, .. } | Self::Park { body, .. } => Some(body),
+            Self::Reschedule { body, .. } | Self::Park { body, .. } | Self::Limited { body, .. } => Some(body),
             Self::DeadLetter { body, .. } | Self::Release { body } => Some(body),
         }
     }
@@ -95,8 +109,9 @@ impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("Done"),
-            Self::Reschedule { id, priority, body, after } => {
-                let mut shown = f.debug_struct("Reschedule");
+            Self::Reschedule { id, priority, body, after } | Self::Limited { id, priority, body, after } => {
+                let is_limited = matches!(self, Self::Limited { .. });
+                let mut shown = f.debug_struct(if is_limited { "Limited" } else { "Reschedule" });
                 shown.field("id", id).field("priority", priority).field("body", &Size(body.len()));
                 shown.field("after", after).finish()
             }

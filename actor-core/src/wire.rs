@@ -12,10 +12,14 @@ use serde_json::value::RawValue;
 
 use crate::headers::Headers;
 use crate::signature::Fingerprint;
-use crate::{MessageId, Priority, TraceParent};
+use crate::{Key, Lane, MessageId, Priority, TraceParent};
 
-/// The version that this library writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+/// The newest version that this library reads.
+pub const VERSION: u32 = 2;
+/// The version of a message that any worker may settle.
+pub(crate) const PLAIN: u32 = 1;
+/// The version of a message whose settlement does more than to end it: an older worker leaves it alone.
+pub(crate) const HOLDING: u32 = 2;
 
 /// The longest text of why a message cannot be decoded, in characters.
 const LONGEST_REASON: usize = 500;
@@ -55,6 +59,12 @@ pub(crate) struct Envelope<'a> {
     pub(crate) expires_at: Option<u64>,
     #[serde(default)]
     pub(crate) priority: Option<Priority>,
+    /// What its queue's messages are grouped by.
+    #[serde(borrow, default)]
+    pub(crate) key: Option<Cow<'a, str>>,
+    /// How many slots of its queue's limits it takes. Only a message that waits in a lane has it.
+    #[serde(default)]
+    pub(crate) cost: Option<u32>,
     #[serde(default, deserialize_with = "known")]
     pub(crate) trace: Option<TraceParent>,
     #[serde(default)]
@@ -105,6 +115,12 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// The lane that the message waits in, where it has one.
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        let key = Key::new(self.key.as_deref().unwrap_or_default()).ok()?;
+        Some(Lane::new(key).cost(self.cost?))
+    }
+
     /// Written by hand, so that the arguments go in as they are: `serde_json` would check them again.
     pub(crate) fn encode(&self) -> Bytes {
         // 192 bytes hold the names of the members and the fixed-size values.
@@ -130,6 +146,8 @@ impl<'a> Envelope<'a> {
         member(&mut body, "time_limit_ms", self.time_limit_ms.as_ref());
         member(&mut body, "expires_at", self.expires_at.as_ref());
         member(&mut body, "priority", self.priority.as_ref());
+        member(&mut body, "key", self.key.as_ref());
+        member(&mut body, "cost", self.cost.as_ref());
         member(&mut body, "trace", self.trace.as_ref());
         member(&mut body, "headers", (!self.headers.is_empty()).then_some(&self.headers));
         member(&mut body, "last_error", self.last_error.as_ref());
@@ -222,6 +240,8 @@ pub(crate) fn rewrite(body: &[u8], change: &Change<'_>) -> Bytes {
 pub struct Revived {
     /// Its priority.
     pub priority: Priority,
+    /// The lane that it was sent to.
+    pub lane: Option<Lane>,
     /// The message as it must be stored.
     pub body: Bytes,
 }
@@ -231,14 +251,14 @@ pub struct Revived {
 #[must_use]
 pub fn revive(body: &Bytes) -> Revived {
     let (Ok(envelope), Ok(mut members)) = (Envelope::decode(body), serde_json::from_slice::<Members<'_>>(body)) else {
-        return Revived { priority: Priority::default(), body: body.clone() };
+        return Revived { priority: Priority::default(), lane: None, body: body.clone() };
     };
     members.set("attempt", &0);
     members.set("crashes", &0);
     members.remove("last_error");
     members.remove("expires_at");
     members.remove("parked");
-    Revived { priority: envelope.priority.unwrap_or_default(), body: members.encode() }
+    Revived { priority: envelope.priority.unwrap_or_default(), lane: envelope.lane(), body: members.encode() }
 }
 
 /// A time as the wire has it: milliseconds since 1970.

@@ -11,9 +11,11 @@ use crate::nearest::nearest;
 use crate::{duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 11] = [
+const KNOWN: [(&str, &str); 13] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
+    ("key", "key = customer_id"),
+    ("cost", "cost = 5"),
     ("max_retries", "max_retries = 3"),
     ("min_backoff", "min_backoff = \"15s\""),
     ("max_backoff", "max_backoff = \"2h\""),
@@ -28,19 +30,23 @@ const KNOWN: [(&str, &str); 11] = [
 const DURATION: &str = "a duration is a string with a unit";
 
 /// Names that other libraries give an option, and ours.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("timeout", "time_limit"),
     ("max_attempts", "max_retries"),
     ("attempts", "max_retries"),
     ("backoff", "min_backoff"),
     ("expires", "max_age"),
     ("ttl", "max_age"),
+    ("weight", "cost"),
+    ("group", "key"),
+    ("partition_key", "key"),
+    ("concurrency_key", "key"),
 ];
 
 /// The options. One with an error is left out.
 #[derive(Default)]
 pub(crate) struct Args {
-    pub(crate) queue: Option<LitStr>,
+    pub(crate) queue: Option<Queue>,
     pub(crate) name: Option<LitStr>,
     pub(crate) max_retries: Option<u32>,
     pub(crate) min_backoff: Option<Millis>,
@@ -50,12 +56,21 @@ pub(crate) struct Args {
     pub(crate) max_age: Option<Option<u64>>,
     /// A variant of `Priority`.
     pub(crate) priority: Option<Ident>,
+    /// Over the arguments.
+    pub(crate) key: Option<Expr>,
+    pub(crate) cost: Option<Expr>,
     pub(crate) retry_if: Option<Expr>,
     pub(crate) implements: Option<Path>,
     /// Where `actor_core` is, if not at `::actor_core`.
     pub(crate) krate: Option<Path>,
     /// Each option that was written, right or wrong.
     pub(crate) written: Vec<Ident>,
+}
+
+/// A queue by its name, or the path of its declaration.
+pub(crate) enum Queue {
+    Named(LitStr),
+    Declared(Path),
 }
 
 /// Milliseconds, and the literal that they were read from.
@@ -137,7 +152,7 @@ impl Args {
         self.written.push(option.clone());
         let Some(value) = value else { return };
         match option.to_string().as_str() {
-            "queue" => self.queue = checked_name(&value, option, errors),
+            "queue" => self.queue = queue(value, option, errors),
             "name" => self.name = checked_name(&value, option, errors),
             "max_retries" => self.max_retries = number(&value, errors),
             "min_backoff" => self.min_backoff = millis(&value, DURATION, option, errors),
@@ -145,6 +160,8 @@ impl Args {
             "time_limit" => self.time_limit = limit(&value, option, errors),
             "max_age" => self.max_age = limit(&value, option, errors),
             "priority" => self.priority = priority(&value, option, errors),
+            "key" => self.key = Some(value),
+            "cost" => self.cost = Some(value),
             "retry_if" => self.retry_if = function(value, errors),
             "implements" => self.implements = path(value, "the declared actor", option, errors),
             "crate" => self.krate = path(value, "`actor_core`", option, errors),
@@ -170,6 +187,17 @@ fn parsed<T>(
         Err(what) => {
             errors.add(text, what);
             None
+        }
+    }
+}
+
+/// `"mail"`, or the `static` that declares the queue.
+fn queue(value: Expr, option: &Ident, errors: &mut Errors) -> Option<Queue> {
+    match value {
+        Expr::Path(path) if path.qself.is_none() => Some(Queue::Declared(path.path)),
+        value => {
+            let what = "a queue is a string literal, or the path of its declaration";
+            parsed(&value, what, option, name::check, errors).map(|((), text)| Queue::Named(text))
         }
     }
 }

@@ -58,7 +58,7 @@ fn every_option_is_in_the_declaration() {
     }
 
     let ActorDef { name, queue, args, options, has_body, .. } = welcome::DEF;
-    assert_eq!((*name, *queue, *args, *has_body), ("send.welcome-mail", "mail", &[("to", "String")][..], true));
+    assert_eq!((*name, queue.name(), *args, *has_body), ("send.welcome-mail", "mail", &[("to", "String")][..], true));
     assert_eq!(options.max_retries, 3);
     assert_eq!((options.min_backoff, options.max_backoff), (Duration::from_millis(250), Duration::from_secs(5_400)));
     assert_eq!((options.time_limit, options.max_age), (None, Some(Duration::from_secs(604_800))));
@@ -72,7 +72,7 @@ fn without_options_the_declaration_has_the_defaults() {
 
     let (given, default) = (tick::DEF.options, Options::DEFAULT);
     assert_eq!(format!("{given:?}"), format!("{default:?}"));
-    assert_eq!((tick::DEF.name, tick::DEF.queue), ("tick", "default"));
+    assert_eq!((tick::DEF.name, tick::DEF.queue.name()), ("tick", "default"));
     assert_eq!((tick.name(), tick.queue().as_str()), ("tick", "default"));
 }
 
@@ -316,7 +316,7 @@ fn a_macro_can_declare_actors() {
     }
 
     assert!(same::<<generated as Actor>::Args, (String,)>());
-    assert_eq!((generated::DEF.queue, generated::DEF.args), ("generated", &[("name", "String")][..]));
+    assert_eq!((generated::DEF.queue.name(), generated::DEF.args), ("generated", &[("name", "String")][..]));
 }
 
 #[test]

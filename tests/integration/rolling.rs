@@ -42,7 +42,8 @@ struct Newcomer;
 impl Implementation for Newcomer {
     const IMPLEMENTATION: &'static ImplementationDef = {
         const COUNTED: &ImplementationDef = <counted as Implementation>::IMPLEMENTATION;
-        const DEF: &ActorDef = &ActorDef::new("newcomer", "rollout", &[], Options::DEFAULT, COUNTED.at, true);
+        const DEF: &ActorDef =
+            &ActorDef::new("newcomer", &actor_core::Queue::new("rollout"), &[], Options::DEFAULT, COUNTED.at, true);
         &ImplementationDef::new(DEF, COUNTED.at, &[], COUNTED.handler)
     };
 }

@@ -52,7 +52,7 @@ macro_rules! deploys {
             const IMPLEMENTATION: &'static ImplementationDef = {
                 const CODE: &ImplementationDef = <$actor as Implementation>::IMPLEMENTATION;
                 const DEF: &ActorDef =
-                    &ActorDef::new("scale", "signatures", CODE.actor.args, Options::DEFAULT, CODE.at, true);
+                    &ActorDef::new("scale", &actor_core::Queue::new("signatures"), CODE.actor.args, Options::DEFAULT, CODE.at, true);
                 &ImplementationDef::new(DEF, CODE.at, CODE.states, CODE.handler)
             };
         }

@@ -48,7 +48,8 @@ struct Late;
 impl Implementation for Late {
     const IMPLEMENTATION: &'static ImplementationDef = {
         const EARLY: &ImplementationDef = <early as Implementation>::IMPLEMENTATION;
-        const DEF: &ActorDef = &ActorDef::new("late", "rolling", &[], Options::DEFAULT, EARLY.at, true);
+        const DEF: &ActorDef =
+            &ActorDef::new("late", &actor_core::Queue::new("rolling"), &[], Options::DEFAULT, EARLY.at, true);
         &ImplementationDef::new(DEF, EARLY.at, &[], EARLY.handler)
     };
 }

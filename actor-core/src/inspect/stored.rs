@@ -29,6 +29,8 @@ pub struct StoredMessage {
     pub expires_at: Option<SystemTime>,
     /// Which of the queue's messages goes first.
     pub priority: Priority,
+    /// What its queue's messages are grouped by.
+    pub key: Option<String>,
     /// How often it may be tried again, where the message says so; otherwise its actor does.
     pub max_retries: Option<u32>,
     /// The sender's trace context.
@@ -71,6 +73,7 @@ impl StoredMessage {
             sent_at: to_time(envelope.sent_at),
             expires_at: envelope.expires_at.map(to_time),
             priority: envelope.priority.unwrap_or_default(),
+            key: envelope.key.map(Into::into),
             max_retries: envelope.max_retries,
             trace: envelope.trace,
             last_error: envelope.last_error.map(Into::into),
@@ -127,6 +130,6 @@ mod tests {
     fn what_cannot_be_decoded_says_why() {
         let why = |body: &str| StoredMessage::decode(body.as_bytes()).unwrap_err().to_string();
         assert!(why("no message").contains("not a JSON object"));
-        assert_eq!(why(r#"{"v":2}"#), "the message is of format version 2, and this library reads 1");
+        assert_eq!(why(r#"{"v":3}"#), "the message is of format version 3, and this library reads 2");
     }
 }

@@ -9,8 +9,10 @@ use bytes::Bytes;
 
 use super::MemoryBroker;
 use super::clock::Moment;
+use super::gate::Waiting;
 use super::queue::{Dead, Key, Queue};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
+use crate::lane::Key as Lane;
 use crate::{BrokerError, QueueName, wire};
 
 const LONGEST_PAGE: usize = 1_000;
@@ -25,6 +27,7 @@ impl Inspect for MemoryBroker {
         self.known(queue)?;
         Ok(self.view(queue, |queue| Counts {
             paused: queue.paused,
+            waiting: queue.gate.count() as u64,
             pruned: queue.pruned.map_or(0, |pruned| pruned.count),
             pruned_since: queue.pruned.map(|pruned| pruned.since.time()),
             ..Counts::new(
@@ -38,16 +41,18 @@ impl Inspect for MemoryBroker {
 
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Listing, BrokerError> {
         self.known(queue)?;
-        let after = match &page.after {
-            Some(cursor) => {
-                let key = cursor.as_str().parse::<Key>();
-                Some(key.map_err(|()| BrokerError::refused("the cursor is not one of this broker's"))?)
-            }
-            None => None,
-        };
+        let after = page.after.as_ref().map(|cursor| Name::parse(cursor.as_str()));
+        let after =
+            after.map(|name| name.ok_or_else(|| BrokerError::refused("the cursor is not one of this broker's")));
+        let after = after.transpose()?;
         let limit = page.limit.clamp(1, LONGEST_PAGE);
-        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut messages = self.view(queue, |queue| listed(queue, state, (begin, Bound::Unbounded), limit + 1));
+        let mut messages = self.view(queue, |queue| match state {
+            State::Waiting => waiting(queue, after.as_ref(), limit + 1),
+            _ => {
+                let begin = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(after.key));
+                listed(queue, state, (begin, Bound::Unbounded), limit + 1)
+            }
+        });
         let is_last = messages.len() <= limit;
         messages.truncate(limit);
         let next = messages.last().filter(|_| !is_last).map(|last| Cursor::new(last.handle.as_str()));
@@ -55,10 +60,13 @@ impl Inspect for MemoryBroker {
     }
 
     async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError> {
-        let Ok(key) = handle.as_str().parse::<Key>() else {
+        let Some(Name { key, lane }) = Name::parse(handle.as_str()) else {
             return Ok(None);
         };
-        Ok(self.view(queue, |queue| listed(queue, state, key..=key, 1).pop()))
+        Ok(self.view(queue, |queue| match state {
+            State::Waiting => lane.and_then(|lane| Some(in_lane(&lane, key, queue.gate.get(&lane, key)?))),
+            _ => listed(queue, state, key..=key, 1).pop(),
+        }))
     }
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
@@ -73,7 +81,7 @@ impl Inspect for MemoryBroker {
             };
             for Dead { body, .. } in &dead_lettered {
                 let revived = wire::revive(body);
-                queue.store(revived.priority, revived.body, false, Duration::ZERO, now);
+                queue.store(revived.priority, revived.body, false, Duration::ZERO, revived.lane, now);
             }
             queue.forget_pruned();
             dead_lettered.len() as u64
@@ -81,11 +89,12 @@ impl Inspect for MemoryBroker {
     }
 
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
-        let Ok(key) = handle.as_str().parse::<Key>() else {
+        let Some(Name { key, lane }) = Name::parse(handle.as_str()) else {
             return Ok(false);
         };
         Ok(self.change(queue, |queue, _| match state {
-            State::Ready => queue.ready.remove(&key).is_some(),
+            State::Waiting => lane.is_some_and(|lane| queue.gate.remove(&lane, key)),
+            State::Ready => queue.remove_ready(key),
             State::InFlight => false,
             State::Scheduled => queue.scheduled.remove(&key).is_some(),
             State::Dead => {
@@ -99,7 +108,11 @@ impl Inspect for MemoryBroker {
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
         self.known(queue)?;
         Ok(self.change(queue, |queue, _| match state {
-            State::Ready => std::mem::take(&mut queue.ready).len() as u64,
+            State::Waiting => queue.gate.purge() as u64,
+            State::Ready => {
+                let ready: Vec<Key> = queue.ready.keys().copied().collect();
+                ready.iter().filter(|key| queue.remove_ready(**key)).count() as u64
+            }
             State::InFlight => 0,
             State::Scheduled => std::mem::take(&mut queue.scheduled).len() as u64,
             State::Dead => {
@@ -121,6 +134,29 @@ impl Inspect for MemoryBroker {
     }
 }
 
+/// What a handle or a cursor names: a copy, and its lane where it waits in one.
+struct Name {
+    key: Key,
+    lane: Option<Lane>,
+}
+
+impl Name {
+    fn parse(text: &str) -> Option<Self> {
+        let (key, lane) = text.split_once('@').map_or((text, None), |(key, lane)| (key, Some(lane)));
+        Some(Self { key: key.parse().ok()?, lane: lane.map(Lane::new).transpose().ok()? })
+    }
+}
+
+fn waiting(queue: &Queue, after: Option<&Name>, most: usize) -> Vec<Listed> {
+    let after = after.and_then(|Name { key, lane }| Some((lane.as_ref()?, *key)));
+    queue.gate.waiting(after).take(most).map(|(lane, key, waiting)| in_lane(lane, *key, waiting)).collect()
+}
+
+fn in_lane(lane: &Lane, key: Key, waiting: &Waiting) -> Listed {
+    let handle = Handle::new(format!("{key}@{lane}"));
+    Listed { time: Some(waiting.since.time()), ..Listed::new(handle, waiting.body.clone()) }
+}
+
 /// The first messages of a state, of those whose keys are in `range`.
 fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, most: usize) -> Vec<Listed> {
     fn all<T>(
@@ -132,6 +168,7 @@ fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, most: usize
         of.range(range).take(most).map(|(key, message)| show(*key, message)).collect()
     }
     match state {
+        State::Waiting => Vec::new(),
         State::Ready => all(&queue.ready, range, most, |key, ready| show(key, &ready.body, ready.since)),
         State::InFlight => all(&queue.in_flight, range, most, |key, in_flight| Listed {
             worker: Some(in_flight.worker.as_str().to_owned()),

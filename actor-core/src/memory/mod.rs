@@ -1,6 +1,7 @@
 //! The broker in this process.
 
 mod clock;
+mod gate;
 mod inspect;
 mod queue;
 
@@ -237,9 +238,9 @@ fn can_be(durability: Option<Durability>) -> Result<(), BrokerError> {
 impl Broker for MemoryBroker {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.change_and_wake(queue, |queue, now| {
-            let store = |Enqueue { priority, body, delay, durability, .. }| {
+            let store = |Enqueue { priority, body, delay, durability, lane, .. }| {
                 can_be(durability)?;
-                queue.store(priority, body, false, delay, now);
+                queue.store(priority, body, false, delay, lane, now);
                 Ok(Enqueued::Stored)
             };
             messages.into_iter().map(store).collect()
@@ -280,8 +281,9 @@ impl Broker for MemoryBroker {
             // Made before the queue is looked at: it is woken by whatever changes from here on.
             let wake = changed.notified();
             let (deliveries, until_due) = self.change(&consumer.queue, |queue, now| {
-                let until_due = queue.next_due().map(|due| now.until(due));
-                (queue.claim(&consumer.worker, max, now), until_due)
+                queue.declare(&consumer.worker, consumer.limits);
+                let deliveries = queue.claim(&consumer.worker, max, now);
+                (deliveries, queue.next_due(now).map(|due| now.until(due)))
             });
             if !deliveries.is_empty() || max == 0 || wait.limit().is_zero() || wait.is_stopped() {
                 return Ok(deliveries);
@@ -316,11 +318,17 @@ impl Broker for MemoryBroker {
         let returns = |(_, settlement): &(Receipt, Settlement)| {
             matches!(settlement.outcome, Outcome::Reschedule { .. } | Outcome::Release { .. })
         };
-        if settlements.iter().any(returns) {
-            self.change_and_wake(&consumer.queue, settle)
-        } else {
-            self.change(&consumer.queue, settle)
+        let wakes = settlements.iter().any(returns);
+        let (claims, answers) = self.with(&consumer.queue, |slot, now| {
+            let answers = settle(&mut slot.queue, now);
+            // What was freed lets others go.
+            let wakes = wakes || slot.queue.gate.count() > 0;
+            (wakes.then(|| slot.changed.clone()), answers)
+        });
+        if let Some(claims) = claims {
+            claims.notify_waiters();
         }
+        answers
     }
 
     async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::clock::Moment;
-use crate::Priority;
+use super::gate::{Gate, Slot, Waiting};
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Outcome, Settled, Settlement};
+use crate::{Lane, Limits, Priority};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -38,9 +39,10 @@ pub(super) struct Pruned {
     pub(super) since: Moment,
 }
 
-/// One queue. A message's copy is in exactly one of the four maps.
+/// One queue. A message's copy is in exactly one of the four maps, or waits in its lane at the gate.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
+    pub(super) gate: Gate,
     /// In the order in which they are delivered: the rank is the level.
     pub(super) ready: BTreeMap<Key, Ready>,
     /// The rank is zero, so that a receipt's number finds it.
@@ -66,6 +68,8 @@ pub(super) struct Queue {
     leaving: HashSet<WorkerId>,
     /// How many copies were ever stored.
     numbered: u64,
+    /// What each worker declared of the limits.
+    declared: HashMap<WorkerId, Limits>,
 }
 
 /// Where a copy stands among those in the same state.
@@ -81,6 +85,7 @@ pub(super) struct Ready {
     pub(super) body: Bytes,
     pub(super) since: Moment,
     suspect: bool,
+    pub(super) slot: Option<Slot>,
 }
 
 #[derive(Debug)]
@@ -94,6 +99,7 @@ pub(super) struct InFlight {
     suspect: bool,
     /// Where it was in flight from, so that it keeps its place among what its worker holds.
     level: u64,
+    slot: Option<Slot>,
 }
 
 #[derive(Debug)]
@@ -101,6 +107,7 @@ pub(super) struct Scheduled {
     pub(super) body: Bytes,
     priority: Priority,
     suspect: bool,
+    lane: Option<Lane>,
 }
 
 #[derive(Debug)]
@@ -128,8 +135,8 @@ impl Queue {
     /// before anything else happens, so that messages become ready in the order of their times.
     pub(super) fn tick(&mut self, now: Moment) {
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
-            let (key, Scheduled { body, priority, suspect }) = first.remove_entry();
-            self.push_ready(level(priority), body, suspect, key.moment());
+            let (key, Scheduled { body, priority, suspect, lane }) = first.remove_entry();
+            self.push(priority, body, suspect, lane, key.moment());
             if !self.parked.is_empty() {
                 self.parked.retain(|(.., parked)| *parked != key);
             }
@@ -152,27 +159,42 @@ impl Queue {
         }
     }
 
+    /// Takes in what a worker's program declares of the queue, once for each of its sessions.
+    pub(super) fn declare(&mut self, worker: &WorkerId, limits: Limits) {
+        if limits.is_gated() && self.declared.get(worker) != Some(&limits) {
+            self.declared.retain(|worker, _| self.leases.contains_key(worker));
+            self.declared.insert(worker.clone(), limits);
+            self.gate.declare(limits);
+        }
+    }
+
     pub(super) fn claim(&mut self, worker: &WorkerId, max: usize, now: Moment) -> Vec<Delivery> {
         if self.paused {
             return Vec::new();
+        }
+        while self.ready.len() < max
+            && let Some((key, Waiting { body, since, suspect, .. }, slot)) = self.gate.grant(now)
+        {
+            self.ready.insert(key, Ready { body, since, suspect, slot: Some(slot) });
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
         let out_of_turn = self.weighted && self.is_out_of_turn();
         while deliveries.len() < max
             && let Some(key) = self.next_ready(out_of_turn)
-            && let Some(Ready { body, suspect, .. }) = self.ready.remove(&key)
+            && let Some(ready) = self.ready.remove(&key)
         {
-            let delivery = self.deliver(worker, key, body, suspect, now);
+            let delivery = self.deliver(worker, key, ready, now);
             // What was claimed out of turn starts before all others.
             deliveries.push(if out_of_turn { delivery.ranked(0) } else { delivery });
         }
         deliveries
     }
 
-    fn deliver(&mut self, worker: &WorkerId, from: Key, body: Bytes, suspect: bool, now: Moment) -> Delivery {
+    fn deliver(&mut self, worker: &WorkerId, from: Key, ready: Ready, now: Moment) -> Delivery {
+        let Ready { body, suspect, slot, .. } = ready;
         let Key { rank: level, number } = from;
         let (worker, delivery) = (worker.clone(), delivery(number, level, body.clone()));
-        let in_flight = InFlight { body, since: now, worker, crashes: 0, interruptions: 0, suspect, level };
+        let in_flight = InFlight { body, since: now, worker, crashes: 0, interruptions: 0, suspect, level, slot };
         self.in_flight.insert(Key { rank: 0, number }, in_flight);
         delivery
     }
@@ -187,11 +209,18 @@ impl Queue {
             while deliveries.len() < max
                 && let Some(found) = self.parked.range(&first..).next().filter(|found| found.0 == *ability).cloned()
             {
-                self.parked.remove(&found);
                 let (_, number, key) = found;
-                let Some(Scheduled { body, priority, suspect }) = self.scheduled.remove(&key) else { continue };
+                let lane = self.scheduled.get(&key).and_then(|parked| parked.lane.as_ref());
+                let slot = match lane.map(|lane| self.gate.take_for(lane, now)) {
+                    // Its limits are used up: it is asked for again.
+                    Some(None) => break,
+                    slot => slot.flatten(),
+                };
+                self.parked.remove(&found);
+                let Some(Scheduled { body, priority, suspect, .. }) = self.scheduled.remove(&key) else { continue };
                 let from = Key { rank: released(level(priority)), number };
-                deliveries.push(self.deliver(worker, from, body, suspect, now));
+                let ready = Ready { body, since: now, suspect, slot };
+                deliveries.push(self.deliver(worker, from, ready, now));
             }
         }
         deliveries
@@ -213,78 +242,10 @@ impl Queue {
         lowest.or_else(|| first_from(0))
     }
 
-    /// When a message becomes ready by time alone; `None` where time alone changes nothing.
-    pub(super) fn next_due(&self) -> Option<Moment> {
-        self.scheduled.first_key_value().map(|(key, _)| key.moment())
-    }
-
-    pub(super) fn register(&mut self, worker: &WorkerId, until: Moment) {
-        self.leases.insert(worker.clone(), until);
-    }
-
-    /// Whether the lease is held: the worker was not declared dead.
-    pub(super) fn renew(&mut self, worker: &WorkerId, until: Moment) -> bool {
-        self.leases.get_mut(worker).map(|end| *end = until).is_some()
-    }
-
-    /// Whether another worker seems to be dead.
-    pub(super) fn has_deaths(&self, worker: &WorkerId, now: Moment) -> bool {
-        self.leases.iter().any(|(other, end)| other != worker && *end <= now)
-            || self.in_flight.values().any(|in_flight| !self.leases.contains_key(&in_flight.worker))
-    }
-
-    pub(super) fn stopping(&mut self, worker: &WorkerId) {
-        if self.leases.contains_key(worker) {
-            self.leaving.insert(worker.clone());
-        }
-    }
-
-    pub(super) fn deregister(&mut self, worker: &WorkerId) {
-        self.leases.remove(worker);
-        if self.in_flight.values().any(|in_flight| in_flight.worker == *worker) {
-            self.leaving.insert(worker.clone());
-        } else {
-            self.leaving.remove(worker);
-        }
-    }
-
-    fn forget_who_left(&mut self) {
-        let holders: HashSet<_> = self.in_flight.values().map(|in_flight| &in_flight.worker).collect();
-        self.leaving.retain(|worker| self.leases.contains_key(worker) || holders.contains(worker));
-    }
-
-    pub(super) fn recover(&mut self, worker: &WorkerId, max: usize, grace: Duration, now: Moment) -> Vec<Delivery> {
-        // A worker that is dead itself could get back what it had already lost, and its late answer to
-        // the first delivery would count for the second.
-        let sessions = self.leases.get(worker).is_some_and(|end| *end > now);
-        if self.paused || max == 0 || !sessions {
-            return Vec::new();
-        }
-        // Without its entry a worker is dead, whatever it still holds, until all of that is taken.
-        self.leases.retain(|_, end| end.after(grace) > now);
-        let left_behind = |(_, in_flight): &(&Key, &InFlight)| {
-            in_flight.worker != *worker && !self.leases.contains_key(&in_flight.worker)
-        };
-        let fresh = |(_, in_flight): &(&Key, &InFlight)| in_flight.crashes == 0 && !in_flight.suspect;
-        let mut taken: Vec<Key> =
-            self.in_flight.iter().filter(left_behind).filter(fresh).map(|(key, _)| *key).take(max).collect();
-        if taken.is_empty() {
-            // What another dead worker held before is delivered last, and alone.
-            taken.extend(self.in_flight.iter().find(left_behind).map(|(key, _)| *key));
-        }
-        let deliver = |key: Key| {
-            let in_flight = self.in_flight.get_mut(&key)?;
-            let was_leaving = self.leaving.contains(&in_flight.worker);
-            let counted = if was_leaving { &mut in_flight.interruptions } else { &mut in_flight.crashes };
-            *counted = counted.saturating_add(1);
-            in_flight.worker = worker.clone();
-            in_flight.since = now;
-            let delivery = delivery(key.number, in_flight.level, in_flight.body.clone());
-            Some(delivery.recovered(in_flight.crashes, in_flight.interruptions))
-        };
-        let deliveries = taken.into_iter().filter_map(deliver).collect();
-        self.forget_who_left();
-        deliveries
+    /// When a message may be delivered by time alone; `None` where time alone changes nothing.
+    pub(super) fn next_due(&self, now: Moment) -> Option<Moment> {
+        let due = self.scheduled.first_key_value().map(|(key, _)| key.moment());
+        due.into_iter().chain(self.gate.next_open(now)).min()
     }
 
     pub(super) fn settle(
@@ -302,13 +263,33 @@ impl Queue {
         }
         let in_flight = held.remove();
         let suspect = in_flight.suspect || in_flight.crashes > 0;
+        let slot = in_flight.slot;
+        if let Outcome::Release { body } = &settlement.outcome {
+            let ready = Ready { body: body.clone(), since: now, suspect, slot };
+            let key = self.key(released(in_flight.level));
+            self.ready.insert(key, ready);
+            return Settled::Applied;
+        }
+        if let Some(slot) = &slot {
+            self.gate.free(slot, settlement.ran);
+        }
+        let lane = slot.map(|slot| slot.lane);
         match &settlement.outcome {
-            Outcome::Done => {}
+            Outcome::Done | Outcome::Release { .. } => {}
             Outcome::Reschedule { priority, body, after, .. } => {
-                self.store(*priority, body.clone(), suspect, *after, now);
+                self.store(*priority, body.clone(), suspect, *after, lane, now);
             }
+            Outcome::Limited { priority, body, after, .. } => match lane {
+                None => self.store(*priority, body.clone(), suspect, *after, None, now),
+                Some(Lane { key, cost }) => {
+                    let place = self.key(released(level(*priority)));
+                    self.gate.close(&key, now.after(*after));
+                    let waiting = Waiting { body: body.clone(), since: now, cost, suspect };
+                    self.gate.push(key, place, waiting);
+                }
+            },
             Outcome::Park { priority, body, after, ability, .. } => {
-                let key = self.schedule(*priority, body.clone(), suspect, *after, now);
+                let key = self.schedule(*priority, body.clone(), suspect, *after, lane, now);
                 self.parked.insert((ability.clone(), key.number, key));
             }
             Outcome::DeadLetter { body, reason, .. } => {
@@ -317,28 +298,58 @@ impl Queue {
                 self.dead.insert(key, dead);
                 self.tick(now);
             }
-            Outcome::Release { body } => self.push_ready(released(in_flight.level), body.clone(), suspect, now),
         }
         Settled::Applied
     }
 
-    pub(super) fn store(&mut self, priority: Priority, body: Bytes, suspect: bool, delay: Duration, now: Moment) {
+    pub(super) fn store(
+        &mut self,
+        priority: Priority,
+        body: Bytes,
+        suspect: bool,
+        delay: Duration,
+        lane: Option<Lane>,
+        now: Moment,
+    ) {
         if delay.is_zero() {
-            self.push_ready(level(priority), body, suspect, now);
+            self.push(priority, body, suspect, lane, now);
         } else {
-            self.schedule(priority, body, suspect, delay, now);
+            self.schedule(priority, body, suspect, delay, lane, now);
         }
     }
 
-    fn schedule(&mut self, priority: Priority, body: Bytes, suspect: bool, delay: Duration, now: Moment) -> Key {
+    fn schedule(
+        &mut self,
+        priority: Priority,
+        body: Bytes,
+        suspect: bool,
+        delay: Duration,
+        lane: Option<Lane>,
+        now: Moment,
+    ) -> Key {
         let key = self.key(now.after(delay).0);
-        self.scheduled.insert(key, Scheduled { body, priority, suspect });
+        self.scheduled.insert(key, Scheduled { body, priority, suspect, lane });
         key
     }
 
-    fn push_ready(&mut self, level: u64, body: Bytes, suspect: bool, since: Moment) {
-        let key = self.key(level);
-        self.ready.insert(key, Ready { body, since, suspect });
+    /// Has a message wait in its lane, or makes it ready where it has none.
+    fn push(&mut self, priority: Priority, body: Bytes, suspect: bool, lane: Option<Lane>, since: Moment) {
+        let place = self.key(level(priority));
+        match lane {
+            None => drop(self.ready.insert(place, Ready { body, since, suspect, slot: None })),
+            Some(Lane { key, cost }) => {
+                self.gate.push(key, place, Waiting { body, since, cost, suspect });
+            }
+        }
+    }
+
+    /// Deletes a message that is ready, and frees what it held.
+    pub(super) fn remove_ready(&mut self, key: Key) -> bool {
+        let Some(ready) = self.ready.remove(&key) else { return false };
+        if let Some(slot) = ready.slot {
+            self.gate.free(&slot, Duration::ZERO);
+        }
+        true
     }
 
     fn key(&mut self, rank: u64) -> Key {
@@ -374,5 +385,6 @@ impl FromStr for Key {
     }
 }
 
+mod leases;
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,8 @@ use crate::signature::shown;
 #[must_use]
 pub fn signatures() -> String {
     // An actor that is linked twice is one.
-    let lines: BTreeSet<_> = actors().map(|def| format!("{} {} {}\n", def.name, def.queue, def.signature())).collect();
+    let lines: BTreeSet<_> =
+        actors().map(|def| format!("{} {} {}\n", def.name, def.queue.name(), def.signature())).collect();
     lines.into_iter().collect()
 }
 

@@ -45,7 +45,7 @@ impl Drained {
                 self.dead_lettered += 1;
                 self.errors.push(format!("{actor}: {reason}"));
             }
-            Outcome::Release { .. } => {}
+            Outcome::Release { .. } | Outcome::Limited { .. } => {}
         }
     }
 }

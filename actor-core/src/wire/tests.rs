@@ -106,10 +106,10 @@ fn a_replay_makes_the_message_new_and_keeps_its_deliveries_counted() {
 
 #[test]
 fn a_newer_version_is_told_from_no_message() {
-    assert_eq!(Envelope::decode(message(json!({ "v": 2 })).as_bytes()).unwrap_err(), Undecodable::Newer(2));
+    assert_eq!(Envelope::decode(message(json!({ "v": 3 })).as_bytes()).unwrap_err(), Undecodable::Newer(3));
     assert_eq!(Envelope::decode(br#"{"v":8589934592}"#).unwrap_err(), Undecodable::Newer(8_589_934_592));
-    let changed = message(json!({ "v": 2, "args": null, "attempt": "two" }));
-    assert_eq!(Envelope::decode(changed.as_bytes()).unwrap_err(), Undecodable::Newer(2));
+    let changed = message(json!({ "v": 3, "args": null, "attempt": "two" }));
+    assert_eq!(Envelope::decode(changed.as_bytes()).unwrap_err(), Undecodable::Newer(3));
     invalid(message(json!({ "v": 0 })), "version 0");
     invalid(message(json!({ "v": "2" })), "invalid type");
     invalid(message(json!({ "v": -1 })), "invalid value");

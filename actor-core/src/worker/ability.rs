@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn what_a_worker_parks_it_does_not_ask_for_and_a_worker_that_can_run_it_does() {
         const fn resize(args: &'static [(&'static str, &'static str)]) -> ActorDef {
-            ActorDef::new("resize", "images", args, Options::DEFAULT, Location::new("", "", "", "", 0), true)
+            const IMAGES: &crate::Queue = &crate::Queue::new("images");
+            ActorDef::new("resize", IMAGES, args, Options::DEFAULT, Location::new("", "", "", "", 0), true)
         }
         const OLD: &ActorDef = &resize(&[("width", "u32")]);
         const NEW: &ActorDef = &resize(&[("height", "u32"), ("width", "u32")]);

@@ -175,7 +175,7 @@ mod tests {
     fn fingerprints_without_end_take_no_memory_without_end() {
         const DEF: &ActorDef = &ActorDef::new(
             "resize",
-            "images",
+            &crate::Queue::new("images"),
             &OWN,
             crate::actor::Options::DEFAULT,
             crate::actor::Location::new("", "", "", "", 0),

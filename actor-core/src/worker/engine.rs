@@ -65,7 +65,8 @@ impl Engine {
             let slots = by_queue.get(queue).copied().unwrap_or(builder.concurrency).min(Semaphore::MAX_PERMITS);
             let actors: Vec<_> = plan.actors(queue).collect();
             tracing::info!(%queue, concurrency = slots, ?actors, "queue served");
-            Arc::new(ServedQueue::new(queue.clone(), Slots::new(slots, total.clone())))
+            let limits = plan.limits.get(queue.as_str()).copied().unwrap_or_default();
+            Arc::new(ServedQueue::new(queue.clone(), limits, Slots::new(slots, total.clone())))
         };
         let queues = plan.queues.iter().map(serve).collect();
         if !plan.not_served.is_empty() {

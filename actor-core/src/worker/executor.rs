@@ -97,7 +97,10 @@ impl Executor {
         };
         let policy = message.policy(implementation, now, self.park_timeout);
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-        let settlement = self.judge(&message, &outcome, verdict, now);
+        let mut settlement = self.judge(&message, &outcome, verdict, now);
+        if let (Some(settlement), true) = (&mut settlement, message.envelope.cost.is_some()) {
+            settlement.ran = message.began.elapsed();
+        }
         let report = Report { queue, message: &message, policy: &policy };
         shielded(move || report.log(&outcome, verdict, &self.repeats, &span));
         settlement
@@ -237,6 +240,7 @@ impl Executor {
         let outcome = match verdict {
             Verdict::Done => Outcome::Done,
             Verdict::Reschedule { after } => Outcome::Reschedule { id, priority, body: body(None), after },
+            Verdict::Limit { after } => Outcome::Limited { id, priority, body: body(None), after },
             Verdict::Park { after } => {
                 let since = wire::to_ms(message.parked_since(now));
                 let body = body(Some(Parked { since, why: ended.text().into() }));

@@ -54,7 +54,11 @@ const LONGEST_ERROR: usize = 2_000;
 impl Outcome {
     /// Whether an attempt was made, and failed.
     pub(crate) fn is_failure(&self) -> bool {
-        matches!(self, Self::Failed(RunError::Failed(_) | RunError::Panicked(_) | RunError::TimedOut(_)))
+        match self {
+            Self::Failed(RunError::Failed(failure)) => failure.counts(),
+            Self::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => true,
+            _ => false,
+        }
     }
 
     /// Whether another worker may run the message, as it is.
@@ -94,6 +98,10 @@ pub(crate) enum Verdict {
     Done,
     /// It is tried again: as its next attempt after a [failure](Outcome::is_failure), else with nothing counted.
     Reschedule {
+        after: Duration,
+    },
+    /// Its lane waits, and then it is first; nothing counts.
+    Limit {
         after: Duration,
     },
     /// It waits for a worker that can run it, for a bounded time; nothing counts.
@@ -143,6 +151,7 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng
         Outcome::Failed(RunError::Failed(failure)) => match failure.next() {
             Next::Never => Verdict::DeadLetter { why: "its error forbids a retry" },
             Next::In(after) => may_retry(after),
+            Next::Limited(after) => Verdict::Limit { after },
             Next::AsConfigured => may_retry(policy.backoff(rng)),
         },
         Outcome::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => may_retry(policy.backoff(rng)),

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::builder::WorkerBuilder;
 use super::error::{Problem, WorkerError};
-use crate::QueueName;
 use crate::actor::{ActorDef, ImplementationDef};
 use crate::context::States;
 use crate::registry;
+use crate::{Limits, QueueName};
 
 /// What a worker will serve.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) queues: BTreeSet<QueueName>,
     /// The actors of this program that wait in queues which are not served, by queue.
     pub(crate) not_served: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    /// What the queues' declarations limit.
+    pub(crate) limits: HashMap<&'static str, Limits>,
     /// What can run here, of whatever queue.
     pub(crate) implementations: HashMap<&'static str, &'static ImplementationDef>,
 }
@@ -46,7 +48,7 @@ impl Plan {
         problems.extend(states.given_twice().map(Problem::StateTwice));
         // By name, so that an actor which is linked twice is named once.
         let served: BTreeMap<&str, &ActorDef> =
-            actors.iter().filter(|def| queues.contains(def.queue)).map(|def| (def.name, *def)).collect();
+            actors.iter().filter(|def| queues.contains(def.queue.name())).map(|def| (def.name, *def)).collect();
         for (name, def) in served {
             match by_name.get(name) {
                 None => problems.push(Problem::Unimplemented { actor: name, at: def.at }),
@@ -58,10 +60,11 @@ impl Plan {
         // left for a worker that has them.
         by_name.retain(|_, found| missing_states(found, states).next().is_none());
         let mut not_served = BTreeMap::<_, BTreeSet<_>>::new();
-        for def in actors.iter().filter(|def| !queues.contains(def.queue)) {
-            not_served.entry(def.queue).or_default().insert(def.name);
+        for def in actors.iter().filter(|def| !queues.contains(def.queue.name())) {
+            not_served.entry(def.queue.name()).or_default().insert(def.name);
         }
-        Ok(Self { queues, not_served, implementations: by_name })
+        let limits = actors.iter().map(|def| (def.queue.name(), *def.queue.limits())).collect();
+        Ok(Self { queues, not_served, limits, implementations: by_name })
     }
 
     /// The names of the actors that run from a queue.
@@ -69,7 +72,7 @@ impl Plan {
         let mut names: Vec<_> = self
             .implementations
             .values()
-            .filter(|found| found.actor.queue == queue.as_str())
+            .filter(|found| found.actor.queue.name() == queue.as_str())
             .map(|found| found.actor.name)
             .collect();
         names.sort_unstable();

@@ -16,12 +16,13 @@ use super::suspects::Admission;
 use crate::context::Stop;
 use crate::delivery::{Consumer, Delivery, Receipt};
 use crate::settlement::{Outcome, Settlement};
-use crate::{Broker, QueueName, failpoint, install};
+use crate::{Broker, Limits, QueueName, failpoint, install};
 
 /// One queue's slots. They outlive a lost lease, since a run that cannot be dropped keeps its slot.
 #[derive(Debug)]
 pub(crate) struct ServedQueue {
     pub(crate) queue: QueueName,
+    pub(crate) limits: Limits,
     pub(crate) slots: Slots,
     finished: AtomicU64,
     unsettled: AtomicUsize,
@@ -34,9 +35,10 @@ pub(crate) struct ServedQueue {
 const MOST_UNSETTLED: usize = 8_192;
 
 impl ServedQueue {
-    pub(crate) fn new(queue: QueueName, slots: Slots) -> Self {
+    pub(crate) fn new(queue: QueueName, limits: Limits, slots: Slots) -> Self {
         Self {
             queue,
+            limits,
             slots,
             finished: AtomicU64::new(0),
             unsettled: AtomicUsize::new(0),

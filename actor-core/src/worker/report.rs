@@ -48,6 +48,9 @@ impl Report<'_> {
             Verdict::Reschedule { after } => {
                 tracing::debug!(%queue, reason = %outcome.log_text(), ?after, "message left for another worker");
             }
+            Verdict::Limit { after } => {
+                tracing::debug!(%queue, reason = %outcome.log_text(), ?after, "lane closed by a limit elsewhere");
+            }
             Verdict::Park { after } => {
                 let ability = ability::lacked(outcome, &self.message.envelope);
                 let is_new = self.message.envelope.parked.is_none();

@@ -53,7 +53,7 @@ pub(crate) fn start(session: &Session, engine: &Engine) {
 }
 
 fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
-    let consumer = Consumer::new(session.worker.clone(), served.queue.clone());
+    let consumer = Consumer::new(session.worker.clone(), served.queue.clone()).limited(served.limits);
     let outage = || Outage::new(&engine.absence, Some(&served.queue), Some(&engine.pulse));
     let (broker, give_up) = (&engine.broker, &engine.give_up);
     let (settlements, settler) = Settler::new(broker, consumer.clone(), served, outage(), give_up);

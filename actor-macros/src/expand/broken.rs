@@ -52,7 +52,7 @@ pub(crate) fn broken(actor: &Actor) -> TokenStream {
             type Error = ::core::convert::Infallible;
             const DEF: &'static __actor_core::__private::ActorDef = &__actor_core::__private::ActorDef::new(
                 #name,
-                "default",
+                &__actor_core::Queue::new("default"),
                 &[],
                 __actor_core::__private::Options::DEFAULT,
                 #location,

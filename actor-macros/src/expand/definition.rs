@@ -17,7 +17,7 @@ use crate::written::written;
 ///     type Args = (String,);
 ///     type Output = <Result<(), MailError> as IntoOutcome>::Output;
 ///     type Error = <Result<(), MailError> as IntoOutcome>::Error;
-///     const DEF: &'static ActorDef = &ActorDef::new("welcome", "mail", &[("to", "String")], .., true);
+///     const DEF: &'static ActorDef = &ActorDef::new("welcome", __QUEUE, &[("to", "String")], .., true);
 /// }
 /// #[distributed_slice(ACTOR_CORE_DECLARATIONS)]
 /// static __DECLARATION: &ActorDef = <welcome as Actor>::DEF;
@@ -42,13 +42,16 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
     quote! {
         #methods
 
+        // In an item of its own, so that an error in it is reported once.
+        const __QUEUE: &'static __actor_core::Queue = #queue;
+
         impl __actor_core::Actor for #ident {
             #args
             #output_is #output #end
             #error_is #error #end
             const DEF: &'static __actor_core::__private::ActorDef = &__actor_core::__private::ActorDef::new(
                 #name,
-                #queue,
+                __QUEUE,
                 &[#(#arguments),*],
                 #options,
                 #location,

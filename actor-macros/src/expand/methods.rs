@@ -189,9 +189,14 @@ fn write(actor: &Actor) -> TokenStream {
         value.set_span(at.resolved_at(name.span()));
         quote_spanned!(at=> #writer.push(#wire, #borrow #value);)
     });
+    // Before the arguments are written, so that an error in them is the first.
+    let key = actor.args.key.as_ref().map(|key| quote_spanned!(call_site(key.span())=> #writer.key(&(#key));));
+    let cost = actor.args.cost.as_ref().map(|cost| quote_spanned!(call_site(cost.span())=> #writer.cost(#cost);));
     quote! {
         fn __write(#(#names: #types),*) -> __actor_core::__private::ArgWriter {
             let mut #writer = __actor_core::__private::ArgWriter::new();
+            #key
+            #cost
             #(#pushes)*
             #writer
         }

@@ -13,7 +13,7 @@ use syn::ReturnType;
 use syn::ext::IdentExt;
 
 pub(crate) use self::broken::broken;
-use crate::args::Args;
+use crate::args::{Args, Queue};
 use crate::attrs::Attrs;
 use crate::item::{Actor, Form};
 
@@ -69,8 +69,19 @@ fn name(actor: &Actor) -> String {
     actor.args.name.as_ref().map_or_else(|| actor.sig.ident.unraw().to_string(), syn::LitStr::value)
 }
 
-fn queue(args: &Args) -> String {
-    args.queue.as_ref().map_or_else(|| "default".to_owned(), syn::LitStr::value)
+/// A reference to the queue's declaration.
+fn queue(args: &Args) -> TokenStream {
+    let named = |name: &str| quote!(&__actor_core::Queue::new(#name));
+    match &args.queue {
+        None => named("default"),
+        Some(Queue::Named(name)) => named(&name.value()),
+        Some(Queue::Declared(path)) => {
+            // Where it is no queue, the error points at the path.
+            let (first, last) = ends(&path.to_token_stream());
+            let (open, close) = (quote_spanned!(first=> &), quote_spanned!(last=> #path));
+            quote!(#open #close)
+        }
+    }
 }
 
 /// The place of a declaration or an implementation, for the registry. It takes the span of the user's

@@ -8,7 +8,7 @@ fn at(seconds: u64) -> Moment {
 
 fn enqueue(queue: &mut Queue, body: &'static str, priority: Priority, delay: u64, now: u64) {
     queue.tick(at(now));
-    queue.store(priority, body.into(), false, Duration::from_secs(delay), at(now));
+    queue.store(priority, body.into(), false, Duration::from_secs(delay), None, at(now));
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
@@ -17,7 +17,7 @@ fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
 
 fn dead_letter(queue: &mut Queue, body: &'static str, now: Moment) {
     let worker = WorkerId::new("w");
-    queue.store(Priority::Normal, body.into(), false, Duration::ZERO, now);
+    queue.store(Priority::Normal, body.into(), false, Duration::ZERO, None, now);
     let delivery = queue.claim(&worker, 1, now).pop().unwrap();
     let dead_letter = Outcome::DeadLetter { id: None, body: delivery.body, reason: "for a test".to_owned() }.into();
     assert_eq!(queue.settle(&worker, &delivery.receipt, &dead_letter, now), Settled::Applied);
@@ -32,7 +32,7 @@ fn a_message_takes_its_place_by_the_time_it_became_ready() {
     enqueue(&mut queue, "high, due at 20", Priority::High, 20, 0);
     let worker = WorkerId::new("w");
     queue.tick(at(19));
-    assert_eq!(queue.next_due(), Some(at(20)));
+    assert_eq!(queue.next_due(at(19)), Some(at(20)));
     queue.tick(at(20));
     let in_flight = queue.claim(&worker, 10, at(20));
     assert_eq!(bodies(&in_flight), ["high, due at 20", "due at 10", "ready at 15", "due at 20"]);
