@@ -30,6 +30,10 @@ pub const POINTS: &[&str] = &[
     // Some of which are for later.
     "schedule.unsent",
     "schedule.answered",
+    // Some of which go to lanes.
+    "enter.unsent",
+    "enter.half",
+    "enter.answered",
     // A lease begins, is prolonged, and ends in good order.
     "register.unsent",
     "register.half",
@@ -43,13 +47,19 @@ pub const POINTS: &[&str] = &[
     "deregister.unsent",
     "deregister.half",
     "deregister.answered",
-    // A claim: it reads, perhaps after it checked what is due; a read that waits is ended; a group that is missing
-    // is made.
+    // What a program declares of a queue's limits is kept.
+    "declare.unsent",
+    "declare.answered",
+    // A claim: it reads, perhaps after it checked what is due or let messages go from their lanes; a read that waits is
+    // ended; a group that is missing is made.
     "read.unsent",
     "read.answered",
     "check.unsent",
     "check.half",
     "check.answered",
+    "grant.unsent",
+    "grant.half",
+    "grant.answered",
     "unblock.unsent",
     "unblock.half",
     "unblock.answered",
@@ -75,6 +85,12 @@ pub const POINTS: &[&str] = &[
     "done.unsent",
     "done.half",
     "done.answered",
+    "free.unsent",
+    "free.half",
+    "free.answered",
+    "limit.unsent",
+    "limit.half",
+    "limit.answered",
     "reschedule.unsent",
     "reschedule.half",
     "reschedule.answered",
