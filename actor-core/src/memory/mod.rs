@@ -280,11 +280,15 @@ impl Broker for MemoryBroker {
         loop {
             // Made before the queue is looked at: it is woken by whatever changes from here on.
             let wake = changed.notified();
-            let (deliveries, until_due) = self.change(&consumer.queue, |queue, now| {
-                queue.declare(&consumer.worker, consumer.limits);
+            let (declared, deliveries, until_due) = self.change(&consumer.queue, |queue, now| {
+                let declared = queue.declare(&consumer.worker, consumer.limits);
                 let deliveries = queue.claim(&consumer.worker, max, now);
-                (deliveries, queue.next_due(now).map(|due| now.until(due)))
+                (declared, deliveries, queue.next_due().map(|due| now.until(due)))
             });
+            if declared {
+                // More may go now than this claim asks for.
+                changed.notify_waiters();
+            }
             if !deliveries.is_empty() || max == 0 || wait.limit().is_zero() || wait.is_stopped() {
                 return Ok(deliveries);
             }
