@@ -297,3 +297,5 @@ impl Gate {
 
 mod lane;
 mod rate;
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,18 @@ impl MemoryBroker {
         HeldClock(self)
     }
 
+    /// How long it is until time alone lets a message be delivered from any of the queues.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let mut shared = self.lock();
+        let now = shared.clock.now();
+        let due = shared.queues.values_mut().filter_map(|slot| {
+            slot.queue.tick(now);
+            slot.queue.next_due()
+        });
+        due.min().map(|due| now.until(due))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // The state is sound also after a panic: nothing in this module panics in the middle of it.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)

@@ -176,7 +176,7 @@ pub async fn a_stale_settlement_frees_nothing<H: Harness>(scene: Scene<H>) {
 
 /// Nothing ran, and nobody goes instead of it.
 pub async fn what_is_released_keeps_its_slot<H: Harness>(scene: Scene<H>) {
-    let limits = declared(|queue| queue.concurrency(1).rate(1, HOUR));
+    let limits = declared(|queue| queue.concurrency(1));
     let (one, other) = (scene.limited("one", limits).await, scene.limited("other", limits).await);
     scene.send_in("a", &["first"]).await;
     scene.send_in("b", &["second"]).await;
@@ -186,7 +186,18 @@ pub async fn what_is_released_keeps_its_slot<H: Harness>(scene: Scene<H>) {
     assert_eq!(texts(&again), ["first"]);
     scene.waiting(1).await;
     scene.done(&other, &again[0]).await;
-    scene.delivers_nothing(&other).await;
+    assert_eq!(texts(&scene.at_once(&other).await), ["second"]);
+}
+
+/// It starts once, as far as the rate is concerned.
+pub async fn what_is_released_takes_its_start_once<H: Harness>(scene: Scene<H>) {
+    let worker = scene.limited("worker", declared(|queue| queue.rate(2, HOUR).burst(2))).await;
+    scene.send_in("a", &["1", "2", "3"]).await;
+    for _ in 0..3 {
+        let first = scene.claim_one(&worker).await;
+        assert_eq!(scene.settle(&worker, &first, release("1")).await, Settled::Applied);
+    }
+    assert_eq!(texts(&scene.at_once(&worker).await), ["1", "2"]);
 }
 
 /// It may still run there, and it will run elsewhere.

@@ -225,6 +225,7 @@ macro_rules! conformance_tests {
                 each_way_of_settling_frees_the_slot
                 a_stale_settlement_frees_nothing
                 what_is_released_keeps_its_slot
+                what_is_released_takes_its_start_once
                 what_a_dead_worker_held_counts_until_its_new_holder_settles_it
                 a_late_success_frees_the_slot_once
                 what_was_parked_is_delivered_within_its_limits
