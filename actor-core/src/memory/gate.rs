@@ -89,6 +89,7 @@ impl Gate {
         }
         self.count += usize::from(lane.waiting.insert(place, waiting).is_none());
         self.place(&key);
+        self.forget();
     }
 
     /// Has nothing go from a lane for some time.
@@ -96,6 +97,7 @@ impl Gate {
         let lane = self.lanes.entry(key.clone()).or_default();
         lane.refused_until = lane.refused_until.max(until);
         self.place(key);
+        self.forget();
     }
 
     /// The next message that may go now, with what it holds from here on.
@@ -110,7 +112,6 @@ impl Gate {
         let waiting = self.lanes.get_mut(&key)?.waiting.remove(&place)?;
         self.count -= 1;
         let slot = self.take(Lane::new(key).cost(cost));
-        self.forget();
         Some((place, waiting, slot))
     }
 
@@ -140,6 +141,7 @@ impl Gate {
             self.allowed = used(self.allowed, lane.cost, rate, self.now);
         }
         self.place(&lane.key);
+        self.forget();
         Slot { lane, charged }
     }
 

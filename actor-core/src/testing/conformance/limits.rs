@@ -156,6 +156,19 @@ pub async fn what_costs_more_than_a_limit_runs_alone<H: Harness>(scene: Scene<H>
     assert_eq!(texts(&scene.at_once(&worker).await), ["next"]);
 }
 
+/// It starts when the whole burst is saved up, and the next waits for all that it cost.
+pub async fn what_costs_more_than_a_burst_uses_all_that_it_costs<H: Harness>(scene: Scene<H>) {
+    let limit = Limit::new().rate(100, Duration::from_secs(20)).burst(2);
+    let worker = scene.limited("worker", per_key(limit)).await;
+    scene.enqueue(vec![lane("dear", "a", 50), lane("next", "a", 1)]).await;
+    assert_eq!(texts(&scene.at_once(&worker).await), ["dear"]);
+    // As much as one costs, and as much as the burst.
+    for _ in 0..2 {
+        scene.advance(Duration::from_millis(250)).await;
+        scene.delivers_nothing(&worker).await;
+    }
+}
+
 /// Small ones would take each slot that is freed.
 pub async fn what_costs_much_is_not_overtaken_for_ever<H: Harness>(scene: Scene<H>) {
     let worker = scene.limited("worker", declared(|queue| queue.concurrency(2))).await;

@@ -203,6 +203,7 @@ macro_rules! conformance_tests {
                 what_a_rate_did_not_use_is_saved_up_to_its_burst
                 a_message_takes_what_it_costs
                 what_costs_more_than_a_limit_runs_alone
+                what_costs_more_than_a_burst_uses_all_that_it_costs
                 what_costs_much_is_not_overtaken_for_ever
                 a_retry_waits_for_its_limits_when_it_is_due
                 a_scheduled_message_waits_for_its_limits_when_it_is_due
