@@ -92,7 +92,7 @@ impl Inspect for MemoryBroker {
         let Some(Name { key, lane }) = Name::parse(handle.as_str()) else {
             return Ok(false);
         };
-        Ok(self.change(queue, |queue, _| match state {
+        Ok(self.change_and_wake(queue, |queue, _| match state {
             State::Waiting => lane.is_some_and(|lane| queue.gate.remove(&lane, key)),
             State::Ready => queue.remove_ready(key),
             State::InFlight => false,
@@ -107,7 +107,7 @@ impl Inspect for MemoryBroker {
 
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
         self.known(queue)?;
-        Ok(self.change(queue, |queue, _| match state {
+        Ok(self.change_and_wake(queue, |queue, _| match state {
             State::Waiting => queue.gate.purge() as u64,
             State::Ready => {
                 let ready: Vec<Key> = queue.ready.keys().copied().collect();

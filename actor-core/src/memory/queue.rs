@@ -45,6 +45,8 @@ pub(super) struct Queue {
     pub(super) gate: Gate,
     /// In the order in which they are delivered: the rank is the level.
     pub(super) ready: BTreeMap<Key, Ready>,
+    /// How many of these the gate has let go.
+    granted: usize,
     /// The rank is zero, so that a receipt's number finds it.
     pub(super) in_flight: BTreeMap<Key, InFlight>,
     /// The rank is the time when it is due.
@@ -134,6 +136,7 @@ impl Queue {
     /// Brings the state to `now`: what is due becomes ready, and old dead letters end. Called
     /// before anything else happens, so that messages become ready in the order of their times.
     pub(super) fn tick(&mut self, now: Moment) {
+        self.gate.tick(now);
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
             let (key, Scheduled { body, priority, suspect, lane }) = first.remove_entry();
             self.push(priority, body, suspect, lane, key.moment());
@@ -159,29 +162,33 @@ impl Queue {
         }
     }
 
-    /// Takes in what a worker's program declares of the queue, once for each of its sessions.
-    pub(super) fn declare(&mut self, worker: &WorkerId, limits: Limits) {
-        if limits.is_gated() && self.declared.get(worker) != Some(&limits) {
-            self.declared.retain(|worker, _| self.leases.contains_key(worker));
-            self.declared.insert(worker.clone(), limits);
-            self.gate.declare(limits);
+    /// Takes in what a worker's program declares of the queue, once for each of its sessions. Returns whether that is
+    /// anything new.
+    pub(super) fn declare(&mut self, worker: &WorkerId, limits: Limits) -> bool {
+        if !limits.is_gated() || self.declared.get(worker) == Some(&limits) {
+            return false;
         }
+        self.declared.retain(|worker, _| self.leases.contains_key(worker));
+        self.declared.insert(worker.clone(), limits);
+        self.gate.declare(limits)
     }
 
     pub(super) fn claim(&mut self, worker: &WorkerId, max: usize, now: Moment) -> Vec<Delivery> {
         if self.paused {
             return Vec::new();
         }
-        while self.ready.len() < max
-            && let Some((key, Waiting { body, since, suspect, .. }, slot)) = self.gate.grant(now)
+        // As many as are asked for, whatever else is ready: what has no lane must not keep back what has one. No more,
+        // since it is no longer the gate that says who is next of them.
+        while self.granted < max
+            && let Some((key, Waiting { body, since, suspect, .. }, slot)) = self.gate.grant()
         {
-            self.ready.insert(key, Ready { body, since, suspect, slot: Some(slot) });
+            self.make_ready(key, Ready { body, since, suspect, slot: Some(slot) });
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
         let out_of_turn = self.weighted && self.is_out_of_turn();
         while deliveries.len() < max
             && let Some(key) = self.next_ready(out_of_turn)
-            && let Some(ready) = self.ready.remove(&key)
+            && let Some(ready) = self.take_ready(key)
         {
             let delivery = self.deliver(worker, key, ready, now);
             // What was claimed out of turn starts before all others.
@@ -197,33 +204,6 @@ impl Queue {
         let in_flight = InFlight { body, since: now, worker, crashes: 0, interruptions: 0, suspect, level, slot };
         self.in_flight.insert(Key { rank: 0, number }, in_flight);
         delivery
-    }
-
-    pub(super) fn unpark(&mut self, worker: &WorkerId, abilities: &[&str], max: usize, now: Moment) -> Vec<Delivery> {
-        let mut deliveries = Vec::new();
-        if self.paused {
-            return deliveries;
-        }
-        for ability in abilities {
-            let first = ((*ability).to_owned(), 0, Key { rank: 0, number: 0 });
-            while deliveries.len() < max
-                && let Some(found) = self.parked.range(&first..).next().filter(|found| found.0 == *ability).cloned()
-            {
-                let (_, number, key) = found;
-                let lane = self.scheduled.get(&key).and_then(|parked| parked.lane.as_ref());
-                let slot = match lane.map(|lane| self.gate.take_for(lane, now)) {
-                    // Its limits are used up: it is asked for again.
-                    Some(None) => break,
-                    slot => slot.flatten(),
-                };
-                self.parked.remove(&found);
-                let Some(Scheduled { body, priority, suspect, .. }) = self.scheduled.remove(&key) else { continue };
-                let from = Key { rank: released(level(priority)), number };
-                let ready = Ready { body, since: now, suspect, slot };
-                deliveries.push(self.deliver(worker, from, ready, now));
-            }
-        }
-        deliveries
     }
 
     /// Whether this claim takes the lowest first, which one of a number does that find something.
@@ -243,9 +223,9 @@ impl Queue {
     }
 
     /// When a message may be delivered by time alone; `None` where time alone changes nothing.
-    pub(super) fn next_due(&self, now: Moment) -> Option<Moment> {
+    pub(super) fn next_due(&self) -> Option<Moment> {
         let due = self.scheduled.first_key_value().map(|(key, _)| key.moment());
-        due.into_iter().chain(self.gate.next_open(now)).min()
+        due.into_iter().chain(self.gate.next_open()).min()
     }
 
     pub(super) fn settle(
@@ -267,7 +247,7 @@ impl Queue {
         if let Outcome::Release { body } = &settlement.outcome {
             let ready = Ready { body: body.clone(), since: now, suspect, slot };
             let key = self.key(released(in_flight.level));
-            self.ready.insert(key, ready);
+            self.make_ready(key, ready);
             return Settled::Applied;
         }
         if let Some(slot) = &slot {
@@ -336,16 +316,27 @@ impl Queue {
     fn push(&mut self, priority: Priority, body: Bytes, suspect: bool, lane: Option<Lane>, since: Moment) {
         let place = self.key(level(priority));
         match lane {
-            None => drop(self.ready.insert(place, Ready { body, since, suspect, slot: None })),
+            None => self.make_ready(place, Ready { body, since, suspect, slot: None }),
             Some(Lane { key, cost }) => {
                 self.gate.push(key, place, Waiting { body, since, cost, suspect });
             }
         }
     }
 
+    fn make_ready(&mut self, key: Key, ready: Ready) {
+        self.granted += usize::from(ready.slot.is_some());
+        self.ready.insert(key, ready);
+    }
+
+    fn take_ready(&mut self, key: Key) -> Option<Ready> {
+        let ready = self.ready.remove(&key)?;
+        self.granted -= usize::from(ready.slot.is_some());
+        Some(ready)
+    }
+
     /// Deletes a message that is ready, and frees what it held.
     pub(super) fn remove_ready(&mut self, key: Key) -> bool {
-        let Some(ready) = self.ready.remove(&key) else { return false };
+        let Some(ready) = self.take_ready(key) else { return false };
         if let Some(slot) = ready.slot {
             self.gate.free(&slot, Duration::ZERO);
         }
@@ -385,6 +376,9 @@ impl FromStr for Key {
     }
 }
 
+#[cfg(test)]
+mod fairness;
 mod leases;
 #[cfg(test)]
 mod tests;
+mod unparking;
