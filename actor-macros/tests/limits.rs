@@ -5,10 +5,11 @@ use actor_core::testing::TestBroker;
 use actor_core::{Actor, Limit, Queue, actor};
 use serde::{Deserialize, Serialize};
 
-pub mod queues {
+mod queues {
     //! As in a crate that producers and workers share.
     use super::{Limit, Queue};
 
+    /// Three at a time, and one of each key.
     pub static CALLS: Queue = Queue::new("calls").concurrency(3).per_key(Limit::new().concurrency(1));
 }
 
@@ -98,7 +99,7 @@ fn a_queue_may_be_declared_anywhere() {
 
     #[actor(queue = HERE)]
     async fn here() {}
-    #[actor(queue = self::queues::CALLS)]
+    #[actor(queue = queues::CALLS)]
     async fn there() {}
     #[actor]
     async fn nowhere() {}

@@ -104,7 +104,7 @@ async fn fair(tenant: &str, #[state] probe: &Probe) {
 static HELD: Queue = Queue::new("lanes.held").per_key(Limit::new().concurrency(2));
 
 #[actor(queue = HELD, key = "one")]
-async fn held(#[state] meter: &Meter, #[state] gate: &Gate, #[state] probe: &Probe) {
+async fn held_slot(#[state] meter: &Meter, #[state] gate: &Gate, #[state] probe: &Probe) {
     let _counted = meter.count("one", 1);
     probe.report("start");
     gate.pass().await;
@@ -210,9 +210,9 @@ on_every_broker! {
     }
 
     async fn what_a_killed_worker_held_counts_until_it_has_run_elsewhere(stage: Stage) {
-        let queue = held::DEF.queue.name();
+        let queue = held_slot::DEF.queue.name();
         let (gate, meter, (probe, mut reports)) = (Gate::closed(), Meter::default(), probe());
-        held.send_many_with(&*stage.broker, (0..6).map(|_| ())).await.unwrap();
+        held_slot.send_many_with(&*stage.broker, (0..6).map(|_| ())).await.unwrap();
         let start = async || {
             let worker = stage.worker(queue).await;
             RunningWorker::start(worker.state(meter.clone()).state(gate.clone()).state(probe.clone()))

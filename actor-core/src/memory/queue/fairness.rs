@@ -110,11 +110,13 @@ fn a_thousand_tenants_share_the_time_of_the_workers_however_long_their_messages_
 fn quiet_wait(noisy: usize, run: impl Fn(usize, &mut fastrand::Rng) -> Duration, slots: usize) -> Duration {
     let quiet = usize::MAX;
     let mut town = Town::new(slots);
-    for number in 0..100_000 {
+    // More than can be run.
+    let waiting = if noisy == 1 { 100_000 } else { 1_100 * slots };
+    for number in 0..waiting {
         town.send(number % noisy);
     }
     let mut due = town.now.after(MS * 500);
-    let end = town.now.after(Duration::from_secs(200));
+    let end = town.now.after(Duration::from_secs(100));
     while town.now < end {
         town.start(&run);
         town.pass(due);
@@ -124,7 +126,7 @@ fn quiet_wait(noisy: usize, run: impl Fn(usize, &mut fastrand::Rng) -> Duration,
         }
     }
     let mut waits = town.waits.remove(&quiet).unwrap();
-    assert!(waits.len() > 180, "only {} were started", waits.len());
+    assert!(waits.len() > 90, "only {} were started", waits.len());
     waits.sort();
     waits[waits.len() * 95 / 100]
 }
@@ -133,7 +135,7 @@ fn quiet_wait(noisy: usize, run: impl Fn(usize, &mut fastrand::Rng) -> Duration,
 fn a_quiet_tenant_does_not_wait_for_what_a_noisy_one_has_waiting() {
     let one_run = MS * 100;
     let most = one_run * 2 + MS * 50;
-    for (noisy, slots) in [(1, 1), (1, 10), (5, 10), (4, 1), (50, 64)] {
+    for (noisy, slots) in [(1, 10), (5, 10), (4, 1), (30, 30)] {
         let wait = quiet_wait(noisy, |_, _| one_run, slots);
         assert!(wait <= most, "{noisy} noisy ones, {slots} slots: {wait:?}");
         // As long on the average, and up to twice as long.

@@ -175,7 +175,8 @@ pub async fn what_costs_much_is_not_overtaken_for_ever<H: Harness>(scene: Scene<
     scene.enqueue((0..30).map(|number| lane("small", &format!("small {number}"), 1)).collect()).await;
     let mut running = scene.deliver(&worker, 2).await;
     scene.enqueue(vec![lane("large", "large", 2)]).await;
-    for _ in 0..60 {
+    for number in 30..90 {
+        scene.enqueue(vec![lane("small", &format!("small {number}"), 1)]).await;
         if texts(&running).iter().any(|body| body == "large") {
             assert_eq!(running.len(), 1);
             return;
