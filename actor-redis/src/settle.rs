@@ -26,7 +26,7 @@ use crate::script::{self, DeadLetter, Release, Reschedule, Retention};
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
 const DONE_AT_ONCE: usize = 256;
 /// What one call of a script takes at most.
-const CALL_MESSAGES: usize = 64;
+const CALL_MESSAGES: usize = 128;
 
 type Answered = Result<Settled, RequestError>;
 
@@ -130,7 +130,9 @@ impl<'a> Sorted<'a> {
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
         }
-        sorted.retries.sort_by_key(|(_, retry)| (retry.place.level, retry.place.id));
+        sorted
+            .retries
+            .sort_by(|(_, one), (_, other)| (one.group(), one.place.id).cmp(&(other.group(), other.place.id)));
         sorted
     }
 
@@ -150,7 +152,7 @@ impl<'a> Sorted<'a> {
                 steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), answers: at - 1..=at });
             }
         }
-        calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, batch)));
+        calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, batch.as_slice())));
         calls(self.dead_letters, steps, |batch| {
             request.call(script::dead_letter(&queue.keys, worker, retention, batch))
         });

@@ -16,46 +16,53 @@ if woken ~= '' then
   redis.pcall('XGROUP', 'DELCONSUMER', wake, group, woken)
 end
 
--- One more than may move, so that the next due time is known without asking again.
-local waiting = redis.call('ZRANGE', scheduled, 0, limit, 'WITHSCORES')
-local members = {}
-local next_ms = -1
-for i = 1, #waiting, 2 do
-  local due = tonumber(waiting[i + 1])
-  if due > now or #members == limit then
-    next_ms = math.max(0, math.ceil(due - now))
-    break
-  end
-  members[#members + 1] = waiting[i]
+local function next_ms()
+  local due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
+  return due and math.max(0, math.ceil(due - now)) or -1
 end
-if #members == 0 then
-  return { next_ms, now }
+
+local first_ms = next_ms()
+if first_ms ~= 0 then
+  return { first_ms, now }
 end
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
 redis.call('ZREM', scheduled, '')
--- What was read for want of a time counts too, but the first moves in any case, so that it goes on.
-local moved, refusal = {}, nil
-for _, member in ipairs(members) do
-  if is_read_enough() and #moved > 0 then
-    next_ms = 0
-    break
+-- Without the scores, whose text costs more than the rest of it.
+local members = redis.call('ZRANGEBYSCORE', scheduled, '-inf', string.format('%.0f', now), 'LIMIT', 0, limit)
+
+-- Moves one message. Returns the error where the stream refuses it.
+local function move(member, body)
+  note_read(body)
+  local level, suspect = string.match(member, '^(%a+)(%+?):')
+  local stream = ready[level] or ready.normal
+  local added
+  if suspect == '+' then
+    added = redis.pcall('XADD', stream, '*', 'm', body, 'suspect', 1)
+  else
+    added = redis.pcall('XADD', stream, '*', 'm', body)
   end
-  local body = redis.call('HMGET', bodies, member)[1]
-  if body then
-    note_read(body)
-    local level, suspect = string.match(member, '^(%a+)(%+?):')
-    local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
-    local added = redis.pcall('XADD', ready[level] or ready.normal, '*', unpack(fields))
-    if type(added) == 'table' then
-      refusal = added
+  return type(added) == 'table' and added
+end
+
+local moved, refusal = 0, nil
+-- The first moves in any case, so that it goes on.
+local function is_over()
+  return refusal or moved == #members or (is_read_enough() and moved > 0)
+end
+while not is_over() do
+  local page = at_once(#members - moved)
+  for _, body in ipairs(redis.call('HMGET', bodies, unpack(members, moved + 1, moved + page))) do
+    -- What has no body is only an index.
+    refusal = body and move(members[moved + 1], body)
+    moved = refusal and moved or moved + 1
+    if is_over() then
       break
     end
   end
-  moved[#moved + 1] = member
 end
-if #moved > 0 then
-  redis.call('ZREM', scheduled, unpack(moved))
-  redis.call('HDEL', bodies, unpack(moved))
+if moved > 0 then
+  redis.call('ZREM', scheduled, unpack(members, 1, moved))
+  redis.call('HDEL', bodies, unpack(members, 1, moved))
 end
-return refusal or { next_ms, now }
+return refusal or { next_ms(), now }
