@@ -7,6 +7,7 @@
 
 local scheduled, bodies, wake = KEYS[1], KEYS[2], KEYS[3]
 local ready = { high = KEYS[4], normal = KEYS[5], low = KEYS[6] }
+local suspects = { ['high+'] = KEYS[4], ['normal+'] = KEYS[5], ['low+'] = KEYS[6] }
 local limit, group, woken = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -31,32 +32,29 @@ redis.call('ZREM', scheduled, '')
 -- Without the scores, whose text costs more than the rest of it.
 local members = redis.call('ZRANGEBYSCORE', scheduled, '-inf', string.format('%.0f', now), 'LIMIT', 0, limit)
 
--- Moves one message. Returns the error where the stream refuses it.
+-- Moves one message. Returns the stream's answer.
 local function move(member, body)
   note_read(body)
-  local level, suspect = string.match(member, '^(%a+)(%+?):')
-  local stream = ready[level] or ready.normal
-  local added
-  if suspect == '+' then
-    added = redis.pcall('XADD', stream, '*', 'm', body, 'suspect', 1)
-  else
-    added = redis.pcall('XADD', stream, '*', 'm', body)
+  local level = string.match(member, '^[^:]*')
+  if suspects[level] then
+    return redis.pcall('XADD', suspects[level], '*', 'm', body, 'suspect', 1)
   end
-  return type(added) == 'table' and added
+  return redis.pcall('XADD', ready[level] or ready.normal, '*', 'm', body)
 end
 
 local moved, refusal = 0, nil
 -- The first moves in any case, so that it goes on.
-local function is_over()
-  return refusal or moved == #members or (is_read_enough() and moved > 0)
-end
-while not is_over() do
-  local page = at_once(#members - moved)
-  for _, body in ipairs(redis.call('HMGET', bodies, unpack(members, moved + 1, moved + page))) do
+while moved < #members and not refusal and not (is_read_enough() and moved > 0) do
+  local page = redis.call('HMGET', bodies, unpack(members, moved + 1, moved + at_once(#members - moved)))
+  for i = 1, #page do
     -- What has no body is only an index.
-    refusal = body and move(members[moved + 1], body)
-    moved = refusal and moved or moved + 1
-    if is_over() then
+    local added = page[i] and move(members[moved + 1], page[i])
+    if type(added) == 'table' then
+      refusal = added
+      break
+    end
+    moved = moved + 1
+    if is_read_enough() then
       break
     end
   end
