@@ -244,14 +244,25 @@ pub(crate) struct Reschedule<'a> {
     pub(crate) held: Option<Held<'a>>,
 }
 
-/// The messages stand in the order of their places.
+impl Reschedule<'_> {
+    /// What a call takes together; messages stand in its order.
+    pub(crate) fn group(&self) -> (Level, Option<&str>) {
+        (self.place.level, self.ability)
+    }
+}
+
+/// The messages stand by group, and in each by entry.
 pub(crate) fn reschedule(keys: &Keys, worker: &str, messages: &[Reschedule<'_>]) -> Call {
     let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake];
     let args = (worker, GROUP, whole_ms(CHECK_EVERY), whole_ms(PARKED_STANDS));
     let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
     let mut call = settling([&RESCHEDULE, &RESCHEDULE_FREEING], keys, before_ready(keys, &before), &held, args);
-    for Reschedule { place, member, delay, body, ability, .. } in messages {
-        call.command.arg((place, member, delay_ms(*delay), body, ability.unwrap_or_default()));
+    for group in messages.chunk_by(|one, next| one.group() == next.group()) {
+        let (level, ability) = group[0].group();
+        call.command.arg((level.place(), ability.unwrap_or_default(), group.len()));
+        for Reschedule { place, member, delay, body, .. } in group {
+            call.command.arg((place.id, &**member, delay_ms(*delay), body));
+        }
     }
     call.with_held(&held)
 }

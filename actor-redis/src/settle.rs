@@ -27,7 +27,7 @@ use crate::slot::{Slot, ran_us};
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
 const DONE_AT_ONCE: usize = 256;
 /// What one call of a script takes at most.
-const CALL_MESSAGES: usize = 64;
+const CALL_MESSAGES: usize = 128;
 
 type Answered = Result<Settled, RequestError>;
 
@@ -146,7 +146,9 @@ impl<'a> Sorted<'a> {
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
         }
-        sorted.retries.sort_by_key(|(_, retry)| (retry.place.level, retry.place.id));
+        sorted
+            .retries
+            .sort_by(|(_, one), (_, other)| (one.group(), one.place.id).cmp(&(other.group(), other.place.id)));
         sorted
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Fetch {
     drained: bool,
     backoff: Backoff,
     not_before: Option<Instant>,
+    /// Whether it waits for settlements to be taken.
+    clogged: bool,
 }
 
 impl Fetch {
@@ -61,6 +63,7 @@ impl Fetch {
             drained: false,
             backoff: Backoff::default(),
             not_before: None,
+            clogged: false,
         }
     }
 
@@ -78,7 +81,8 @@ impl Fetch {
     }
 
     fn want(&mut self, busy: bool, free: usize) -> usize {
-        if !busy && self.session.served.is_clogged() {
+        self.clogged = !busy && self.session.served.is_clogged();
+        if self.clogged && self.not_before.is_none() {
             self.not_before = Some(Instant::now() + self.backoff.next());
         }
         // With some in the buffer and none left in the storage, asking again would only spin.
@@ -189,6 +193,8 @@ impl Service for Fetch {
                     self.release();
                 }
                 () = until(self.not_before), if self.claim.is_none() => self.not_before = None,
+                // A storage that is only slower than the runs is not waited for longer than it takes.
+                () = self.session.served.unclogged(), if self.clogged => self.not_before = None,
                 () = halt.cancelled(), if !halted => {}
             }
         }

@@ -4,6 +4,7 @@ use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +27,7 @@ pub(crate) struct ServedQueue {
     pub(crate) slots: Slots,
     finished: AtomicU64,
     unsettled: AtomicUsize,
+    unclogged: Notify,
     without_thread: AtomicBool,
 }
 
@@ -42,6 +44,7 @@ impl ServedQueue {
             slots,
             finished: AtomicU64::new(0),
             unsettled: AtomicUsize::new(0),
+            unclogged: Notify::new(),
             without_thread: AtomicBool::new(false),
         }
     }
@@ -52,7 +55,10 @@ impl ServedQueue {
 
     /// Notes that so many settlements came to their end.
     pub(crate) fn settled(&self, count: usize) {
-        self.unsettled.fetch_sub(count, Ordering::Relaxed);
+        let before = self.unsettled.fetch_sub(count, Ordering::Relaxed);
+        if before > MOST_UNSETTLED && before - count <= MOST_UNSETTLED {
+            self.unclogged.notify_one();
+        }
     }
 
     /// Whether a run got no thread since this was last asked.
@@ -62,6 +68,11 @@ impl ServedQueue {
 
     pub(crate) fn is_clogged(&self) -> bool {
         self.unsettled.load(Ordering::Relaxed) > MOST_UNSETTLED
+    }
+
+    /// Completes once it is no longer clogged, perhaps too early.
+    pub(crate) async fn unclogged(&self) {
+        self.unclogged.notified().await;
     }
 }
 
@@ -133,5 +144,26 @@ impl QueueSession {
         self.served.unsettled.fetch_add(1, Ordering::Relaxed);
         let handed = self.settlements.send((receipt, settlement));
         debug_assert!(handed.is_ok(), "the settler ended before the last service");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_settlements_goes_on_once_enough_of_them_are_taken() {
+        let served = ServedQueue::new("mail".parse().unwrap(), Slots::new(1, None));
+        served.unsettled.store(MOST_UNSETTLED + 2, Ordering::Relaxed);
+        let mut unclogged = pin!(served.unclogged());
+        served.settled(1);
+        assert!(poll_fn(|cx| Poll::Ready(unclogged.as_mut().poll(cx))).await.is_pending(), "it is still clogged");
+        served.settled(1);
+        assert!(!served.is_clogged());
+        unclogged.await;
     }
 }

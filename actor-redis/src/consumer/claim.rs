@@ -19,7 +19,7 @@ use crate::request::{Answer, Request};
 use crate::script::{self, CHECK_EVERY, Recount, Release};
 
 /// How many due messages one check moves at most.
-const PROMOTED_AT_ONCE: usize = 128;
+const PROMOTED_AT_ONCE: usize = 512;
 /// How soon a read that should end is unblocked again.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a read waits for its end once another server serves the queue.

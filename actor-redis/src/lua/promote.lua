@@ -7,6 +7,7 @@
 
 local scheduled, bodies, wake = KEYS[1], KEYS[2], KEYS[3]
 local ready = { high = KEYS[4], normal = KEYS[5], low = KEYS[6] }
+local suspects = { ['high+'] = KEYS[4], ['normal+'] = KEYS[5], ['low+'] = KEYS[6] }
 local limit, group, woken = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -16,69 +17,78 @@ if woken ~= '' then
   redis.pcall('XGROUP', 'DELCONSUMER', wake, group, woken)
 end
 
--- One more than may move, so that the next due time is known without asking again.
-local waiting = redis.call('ZRANGE', scheduled, 0, limit, 'WITHSCORES')
-local members = {}
-local next_ms = -1
-for i = 1, #waiting, 2 do
-  local due = tonumber(waiting[i + 1])
-  if due > now or #members == limit then
-    next_ms = math.max(0, math.ceil(due - now))
-    break
-  end
-  members[#members + 1] = waiting[i]
+local function next_ms()
+  local due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
+  return due and math.max(0, math.ceil(due - now)) or -1
 end
-if #members == 0 then
-  return { next_ms, now }
+
+local first_ms = next_ms()
+if first_ms ~= 0 then
+  return { first_ms, now }
 end
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
 redis.call('ZREM', scheduled, '')
--- What was read for want of a time counts too, but the first moves in any case, so that it goes on.
-local moved, refusal = {}, nil
+-- Without the scores, whose text costs more than the rest of it.
+local members = redis.call('ZRANGEBYSCORE', scheduled, '-inf', string.format('%.0f', now), 'LIMIT', 0, limit)
+
+-- What goes into lanes, by place among the members: the ends of the lists' names, and the texts.
 local names, texts, laned = {}, {}, {}
-for _, member in ipairs(members) do
-  if is_read_enough() and #moved > 0 then
-    next_ms = 0
-    break
+
+-- Moves one message, or takes note of it for its lane. Returns the stream's answer.
+local function move(place, body)
+  note_read(body)
+  local member = members[place]
+  local level = string.match(member, '^[^:]*')
+  if suspects[level] then
+    return redis.pcall('XADD', suspects[level], '*', 'm', body, 'suspect', 1)
+  elseif ready[level] then
+    return redis.pcall('XADD', ready[level], '*', 'm', body)
   end
-  local body = redis.call('HMGET', bodies, member)[1]
-  if body then
-    note_read(body)
-    local level, suspect, cost, length, from = string.match(member, '^(%a+)(%+?)@(%d+),(%d+),()')
-    if level then
-      names[#names + 1] = string.sub(level, 1, 1) .. ':' .. string.sub(member, from, from + length - 1)
-      texts[#texts + 1] = suspect .. cost .. ' ' .. body
-      laned[member] = names[#names]
-    else
-      level, suspect = string.match(member, '^(%a+)(%+?):')
-      local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
-      local added = redis.pcall('XADD', ready[level] or ready.normal, '*', unpack(fields))
-      if type(added) == 'table' then
-        refusal = added
-        break
-      end
+  local letter, suspect, cost, length, from = string.match(member, '^(%a)%a*(%+?)@(%d+),(%d+),()')
+  if not letter then
+    return redis.pcall('XADD', ready.normal, '*', 'm', body)
+  end
+  local n = #names + 1
+  names[n], texts[n] = letter .. ':' .. string.sub(member, from, from + length - 1), suspect .. cost .. ' ' .. body
+  laned[place] = names[n]
+end
+
+local moved, refusal = 0, nil
+-- The first moves in any case, so that it goes on.
+while moved < #members and not refusal and not (is_read_enough() and moved > 0) do
+  local page = redis.call('HMGET', bodies, unpack(members, moved + 1, moved + at_once(#members - moved)))
+  for i = 1, #page do
+    -- What has no body is only an index.
+    local added = page[i] and move(moved + 1, page[i])
+    if type(added) == 'table' then
+      refusal = added
+      break
+    end
+    moved = moved + 1
+    if is_read_enough() then
+      break
     end
   end
-  moved[#moved + 1] = member
 end
 if #names > 0 then
   into_lanes(names, texts)
   if next(refused) then
-    local all = moved
-    moved = {}
-    for _, member in ipairs(all) do
-      local why = laned[member] and refused[laned[member]]
+    -- What its lane does not take now stays scheduled.
+    local taken = {}
+    for place = 1, moved do
+      local why = laned[place] and refused[laned[place]]
       if why then
         refusal = refusal or why
       else
-        moved[#moved + 1] = member
+        taken[#taken + 1] = members[place]
       end
     end
+    members, moved = taken, #taken
   end
 end
-if #moved > 0 then
-  redis.call('ZREM', scheduled, unpack(moved))
-  redis.call('HDEL', bodies, unpack(moved))
+if moved > 0 then
+  redis.call('ZREM', scheduled, unpack(members, 1, moved))
+  redis.call('HDEL', bodies, unpack(members, 1, moved))
 end
-return refusal or { next_ms, now }
+return refusal or { next_ms(), now }
