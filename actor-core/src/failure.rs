@@ -40,6 +40,8 @@ pub(crate) enum Next {
     AsConfigured,
     Never,
     In(Duration),
+    /// No failure: it runs again, with nothing counted.
+    Snooze(Duration),
 }
 
 impl Failure {
@@ -53,6 +55,15 @@ impl Failure {
         Self { error: chain(&*error.into()), next: Next::In(delay) }
     }
 
+    /// No failure: the message runs again after `delay`, as the same attempt. It spends no retry and keeps its last
+    /// error, and nothing is logged above DEBUG. For what is not there yet, such as a file that is still being written.
+    ///
+    /// A message may snooze without end: let it [expire](crate::Message::expires_in), or count in what it waits for.
+    #[must_use]
+    pub fn snooze(delay: Duration) -> Self {
+        Self { error: "snoozed".to_owned(), next: Next::Snooze(delay) }
+    }
+
     /// The error's text, with its causes.
     #[must_use]
     pub fn error(&self) -> &str {
@@ -64,7 +75,10 @@ impl Failure {
     }
 
     pub(crate) fn and_do_not_retry(self) -> Self {
-        Self { next: Next::Never, ..self }
+        match self.next {
+            Next::Snooze(_) => self,
+            _ => Self { next: Next::Never, ..self },
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::queue::{Dead, Key, Queue};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::{BrokerError, QueueName, wire};
 
-const LONGEST_PAGE: usize = 1_000;
+pub(super) const LONGEST_PAGE: usize = 1_000;
 
 #[async_trait]
 impl Inspect for MemoryBroker {
@@ -72,6 +72,9 @@ impl Inspect for MemoryBroker {
                 }
             };
             for Dead { body, .. } in &dead_lettered {
+                if let Some(id) = wire::id(body) {
+                    queue.cancelled.remove(&id);
+                }
                 let revived = wire::revive(body);
                 queue.store(revived.priority, revived.body, false, Duration::ZERO, now);
             }
@@ -122,7 +125,7 @@ impl Inspect for MemoryBroker {
 }
 
 /// The first messages of a state, of those whose keys are in `range`.
-fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, most: usize) -> Vec<Listed> {
+pub(super) fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, most: usize) -> Vec<Listed> {
     fn all<T>(
         of: &BTreeMap<Key, T>,
         range: impl RangeBounds<Key>,

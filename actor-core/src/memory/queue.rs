@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::clock::Moment;
-use crate::Priority;
+use super::control::is_cancelled;
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Outcome, Settled, Settlement};
+use crate::{MessageId, Priority};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ pub(super) struct Queue {
     /// How many claims have found something since that was last so.
     in_turn: u32,
     pub(super) pruned: Option<Pruned>,
+    /// The messages that were cancelled in flight, and until when that is remembered.
+    pub(super) cancelled: HashMap<MessageId, Moment>,
     /// How many of these are still to be logged.
     pub(super) unlogged: u64,
     /// When each worker's lease ends. A worker that is not here has none.
@@ -80,7 +83,7 @@ pub(super) struct Key {
 pub(super) struct Ready {
     pub(super) body: Bytes,
     pub(super) since: Moment,
-    suspect: bool,
+    pub(super) suspect: bool,
 }
 
 #[derive(Debug)]
@@ -99,8 +102,8 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Scheduled {
     pub(super) body: Bytes,
-    priority: Priority,
-    suspect: bool,
+    pub(super) priority: Priority,
+    pub(super) suspect: bool,
 }
 
 #[derive(Debug)]
@@ -280,7 +283,8 @@ impl Queue {
             in_flight.worker = worker.clone();
             in_flight.since = now;
             let delivery = delivery(key.number, in_flight.level, in_flight.body.clone());
-            Some(delivery.recovered(in_flight.crashes, in_flight.interruptions))
+            let is_cancelled = is_cancelled(&self.cancelled, &in_flight.body);
+            Some(delivery.recovered(in_flight.crashes, in_flight.interruptions).cancelled(is_cancelled))
         };
         let deliveries = taken.into_iter().filter_map(deliver).collect();
         self.forget_who_left();
@@ -301,9 +305,12 @@ impl Queue {
             return Settled::Stale;
         }
         let in_flight = held.remove();
+        if settlement.outcome.body().is_some() && is_cancelled(&self.cancelled, &in_flight.body) {
+            return Settled::Cancelled;
+        }
         let suspect = in_flight.suspect || in_flight.crashes > 0;
         match &settlement.outcome {
-            Outcome::Done => {}
+            Outcome::Done | Outcome::Cancelled { .. } => {}
             Outcome::Reschedule { priority, body, after, .. } => {
                 self.store(*priority, body.clone(), suspect, *after, now);
             }
@@ -341,7 +348,7 @@ impl Queue {
         self.ready.insert(key, Ready { body, since, suspect });
     }
 
-    fn key(&mut self, rank: u64) -> Key {
+    pub(super) fn key(&mut self, rank: u64) -> Key {
         self.numbered += 1;
         Key { rank, number: self.numbered }
     }
