@@ -94,6 +94,8 @@ pub(crate) struct Keys {
     pub(crate) wake: String,
     /// What scheduled messages wait for a worker with, as a hint.
     pub(crate) parked: String,
+    /// Which messages were cancelled in flight.
+    pub(crate) cancelled: String,
 }
 
 impl Keys {
@@ -111,6 +113,7 @@ impl Keys {
             workers: key("workers"),
             wake: key("wake"),
             parked: key("parked"),
+            cancelled: key("cancelled"),
         }
     }
 

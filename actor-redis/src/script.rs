@@ -17,6 +17,8 @@ pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(15);
 const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
 /// How many dead workers one recovery handles.
 const DEAD_WORKERS: usize = 100;
+/// Of how many cancelled messages one renewal tells at most. Those that are left are told by the next.
+const MOST_HEARD: usize = 1_000;
 /// How long a worker may take to stop, for its death to be no crash. It only bounds what marks may be left.
 const STOPPING_STANDS: Duration = Duration::from_secs(24 * 3600);
 /// How long the index of what is parked stands after it was last written to. By then all of it was due, and is
@@ -50,16 +52,18 @@ static REGISTER: Source = source!("register");
 static RENEW: Source = source!("renew");
 static STOPPING: Source = source!("stopping");
 static DEREGISTER: Source = source!("deregister");
-static RECOVER: Source = source!("bounded", "recover");
+static RECOVER: Source = source!("cancelled", "bounded", "recover");
 static UNPARK: Source = source!("bounded", "unpark");
-static RESCHEDULE: Source = source!("reschedule");
-static DEAD_LETTER: Source = source!("bounded", "dead_letter");
-static RELEASE: Source = source!("release");
+static RESCHEDULE: Source = source!("cancelled", "reschedule");
+static DEAD_LETTER: Source = source!("cancelled", "bounded", "dead_letter");
+static RELEASE: Source = source!("cancelled", "release");
 
 mod audit;
+mod control;
 mod inspect;
 
 pub(crate) use audit::*;
+pub(crate) use control::*;
 pub(crate) use inspect::*;
 
 impl Source {
@@ -134,10 +138,11 @@ pub(crate) fn registered(answer: &Value) -> Option<(bool, i64)> {
     redis::from_redis_value_ref(answer).ok()
 }
 
-/// `said`: when the last renewal said that the lease ends, in ms since 1970.
-pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration, said: Option<u64>) -> Call {
+/// `said`: when the last renewal said that the lease ends, in ms since 1970. `heard`: of which cancelled messages the
+/// worker has heard, as the last renewal said it, `""` for none.
+pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration, said: Option<u64>, heard: &str) -> Call {
     let said = said.map(|ms| ms.to_string()).unwrap_or_default();
-    RENEW.call(&[&keys.workers], (worker, whole_ms(lease), said))
+    RENEW.call(&[&keys.workers, &keys.cancelled], (worker, whole_ms(lease), said, heard, MOST_HEARD))
 }
 
 /// What a [`renew`] found.
@@ -149,6 +154,9 @@ pub(crate) struct Renewed {
     pub(crate) paused: bool,
     pub(crate) parked: bool,
     pub(crate) now_us: i64,
+    /// Of which cancelled messages the worker has heard now, for the next renewal, and those of which it hears by this.
+    pub(crate) heard: String,
+    pub(crate) cancelled: Vec<MessageId>,
 }
 
 impl Renewed {
@@ -159,8 +167,10 @@ impl Renewed {
 }
 
 pub(crate) fn renewed(answer: &Value) -> Option<Renewed> {
-    let (held, deaths, paused, parked, now_us) = redis::from_redis_value_ref::<(u8, _, _, _, _)>(answer).ok()?;
-    Some(Renewed { held: held > 0, forgotten: held > 1, deaths, paused, parked, now_us })
+    let (held, deaths, paused, parked, now_us, heard, ids) =
+        redis::from_redis_value_ref::<(u8, _, _, _, _, _, Vec<String>)>(answer).ok()?;
+    let cancelled = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    Some(Renewed { held: held > 0, forgotten: held > 1, deaths, paused, parked, now_us, heard, cancelled })
 }
 
 /// Answers 1, or 0 where the worker has no lease.
@@ -176,7 +186,7 @@ pub(crate) fn deregister(keys: &Keys, worker: &str) -> Call {
 pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, asked_ms: Option<i64>) -> Call {
     let asked_ms = asked_ms.map(|ms| ms.to_string()).unwrap_or_default();
     let args = (worker, GROUP, limit, DEAD_WORKERS, whole_ms(grace), asked_ms);
-    RECOVER.call(&before_ready(keys, &[&keys.workers, &keys.wake]), args)
+    RECOVER.call(&before_ready(keys, &[&keys.workers, &keys.wake, &keys.cancelled]), args)
 }
 
 /// Answers as [`recover`] does.
@@ -187,7 +197,7 @@ pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]
     UNPARK.call(&keys, (worker, GROUP, limit, abilities))
 }
 
-/// A message to retry. All settling calls answer one value for each message: 1, 0 or an error.
+/// A message to retry. All settling calls answer one value for each message: 1, 0, `cancelled` or an error.
 pub(crate) struct Reschedule<'a> {
     pub(crate) place: Place,
     pub(crate) member: String,
@@ -199,7 +209,7 @@ pub(crate) struct Reschedule<'a> {
 
 /// The messages stand in the order of their places.
 pub(crate) fn reschedule<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Reschedule<'a>>) -> Call {
-    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake];
+    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake, &keys.cancelled];
     let args = (worker, GROUP, whole_ms(CHECK_EVERY), whole_ms(PARKED_STANDS));
     let mut call = RESCHEDULE.call(&before_ready(keys, &before), args);
     for Reschedule { place, member, delay, body, ability } in messages {
@@ -229,7 +239,7 @@ pub(crate) fn dead_letter<'a>(
     messages: impl Iterator<Item = DeadLetter<'a>>,
 ) -> Call {
     let args = (worker, GROUP, whole_ms(retention.age), retention.count);
-    let mut call = DEAD_LETTER.call(&before_ready(keys, &dead(keys)), args);
+    let mut call = DEAD_LETTER.call(&before_ready(keys, &[&dead(keys)[..], &[&keys.cancelled]].concat()), args);
     for DeadLetter { place, member, body, reason } in messages {
         call.command.arg((place, member, body, reason));
     }
@@ -243,7 +253,7 @@ pub(crate) struct Release<'a> {
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut call = RELEASE.call(&before_ready(keys, &[]), (worker, GROUP));
+    let mut call = RELEASE.call(&before_ready(keys, &[&keys.cancelled]), (worker, GROUP));
     for Release { place, body, suspect } in messages {
         call.command.arg((place, body, u8::from(suspect)));
     }

@@ -9,6 +9,7 @@
 
 use std::ops::RangeInclusive;
 
+use actor_core::MessageId;
 use actor_core::delivery::Receipt;
 use actor_core::settlement::{Outcome, Settled, Settlement};
 use redis::{Cmd, Value};
@@ -90,6 +91,7 @@ struct Sorted<'a> {
     retries: Vec<(usize, Reschedule<'a>)>,
     dead_letters: Vec<(usize, DeadLetter<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
+    cancelled: Vec<(usize, (Place, MessageId))>,
 }
 
 /// Commands that go together, and the settlements that they answer.
@@ -126,6 +128,7 @@ impl<'a> Sorted<'a> {
                     let member = id.map_or_else(entry, |id| id.to_string());
                     sorted.dead_letters.push((index, DeadLetter { place, member, body, reason }));
                 }
+                Outcome::Cancelled { id } => sorted.cancelled.push((index, (place, *id))),
                 Outcome::Release { body } => sorted.releases.push((index, Release { place, body, suspect })),
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
@@ -155,6 +158,7 @@ impl<'a> Sorted<'a> {
             request.call(script::dead_letter(&queue.keys, worker, retention, batch))
         });
         calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
+        calls(self.cancelled, steps, |batch| request.call(script::end_cancelled(&queue.keys, worker, batch)));
     }
 }
 
@@ -202,6 +206,7 @@ impl Step {
                 // Of a count lower than the entries nobody can say which they were: each has ended now, by this worker
                 // or by another.
                 Ok(Value::Int(_)) => Ok(Settled::Applied),
+                Ok(Value::BulkString(word)) if word == b"cancelled" => Ok(Settled::Cancelled),
                 Ok(_) => Err(connections.strange("to a settlement")),
                 Err(error) => Err(error),
             };

@@ -1,29 +1,35 @@
 -- Releases messages in flight, each only while this worker holds it, to go before what waits of its priority.
 --
--- KEYS  ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  cancelled, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect
--- Returns for each message: 1, 0 where this worker does not hold it, or the error.
+-- Returns for each message: 1, 0 where this worker does not hold it, 'cancelled' where it was, and has ended, or the
+-- error.
 
+local cancelled, READY = KEYS[1], 2
 local me, group = ARGV[1], ARGV[2]
 
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
-redis.call('XDEL', KEYS[1], '0-0')
+redis.call('XDEL', KEYS[READY], '0-0')
+
+local cancels = any_cancelled(cancelled)
 
 local function release(level, entry, body, suspect)
-  local stream, released = KEYS[1 + level], KEYS[1 + level - level % 2]
+  local stream, released = KEYS[READY + level], KEYS[READY + level - level % 2]
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     return 0
   end
-  if suspect == '1' then
+  local ends = cancels and ends_cancelled(cancelled, id_of(body))
+  if ends then
+    -- It is not stored again.
+  elseif suspect == '1' then
     redis.call('XADD', released, '*', 'm', body, 'suspect', 1)
   else
     redis.call('XADD', released, '*', 'm', body)
   end
-  -- It is stored again: only now may it go here.
+  -- Only now, where it is stored again, may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
-  return 1
+  return ends and 'cancelled' or 1
 end
 
 local answers = {}

@@ -1,14 +1,16 @@
--- Makes dead letters ready again, each only while it is dead.
+-- Makes dead letters ready again, each only while it is dead. Whoever replays one wants it to run, so that it is
+-- cancelled no more.
 --
--- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, cancelled, ready:high:released, ready:high,
+--       ready:normal:released, ready:normal, ready:low:released, ready:low
 -- ARGV  for each message: member, level (0 to 5), body; the last two are '' where it has no body, and is only removed
 -- Returns how many are ready again.
 
-local dead, bodies = KEYS[1], KEYS[2]
+local dead, bodies, cancelled, READY = KEYS[1], KEYS[2], KEYS[5], 6
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
 redis.call('ZREM', dead, '')
+local cancels = any_cancelled(cancelled)
 
 local over, replayed, refusal = {}, 0, nil
 for i = 1, #ARGV, 3 do
@@ -16,10 +18,14 @@ for i = 1, #ARGV, 3 do
   local is_bare = level == '' and redis.call('HEXISTS', bodies, member) == 0
   if (level ~= '' or is_bare) and redis.call('ZSCORE', dead, member) then
     if not is_bare then
-      local added = redis.pcall('XADD', KEYS[5 + level], '*', 'm', ARGV[i + 2])
+      local added = redis.pcall('XADD', KEYS[READY + level], '*', 'm', ARGV[i + 2])
       if type(added) == 'table' then
         refusal = added
         break
+      end
+      local id = cancels and id_of(ARGV[i + 2])
+      if id then
+        redis.call('ZREM', cancelled, id)
       end
       replayed = replayed + 1
     end

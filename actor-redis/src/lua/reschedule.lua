@@ -1,16 +1,17 @@
 -- Schedules messages again that are in flight, each only while this worker holds it; and parks those that need what
 -- this worker lacks. What one command can do for all is done by one, for this is what every failure costs.
 --
--- KEYS  scheduled, scheduled:bodies, workers, parked, wake, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  scheduled, scheduled:bodies, workers, parked, wake, cancelled, ready:high:released, ready:high,
+--       ready:normal:released, ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, ms within which workers check for themselves, ms that a hint of what is parked stands, then
 --       for each message, in the order of level and entry: level (0 to 5), entry, member, ms to wait, body,
 --       the ability it needs ('' for none)
--- Returns for each message: 1, or 0 where this worker does not hold it.
+-- Returns for each message: 1, 0 where this worker does not hold it, or 'cancelled' where it was, and has ended.
 
 local scheduled, bodies, workers, parked, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local cancelled = KEYS[6]
 local me, group, check_ms, hint_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local FIRST, WIDTH, READY = 5, 6, 6
+local FIRST, WIDTH, READY = 5, 6, 7
 local OVERDUE_MS = 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -38,6 +39,7 @@ local function held(stream, from, to)
 end
 
 local answers, entries, places, members = {}, {}, {}, {}
+local cancels = any_cancelled(cancelled)
 local from = FIRST
 while from < #ARGV do
   local to = from
@@ -51,8 +53,12 @@ while from < #ARGV do
     answers[#answers + 1] = mine[ARGV[i + 1]] and 1 or 0
     if mine[ARGV[i + 1]] then
       ids[#ids + 1] = ARGV[i + 1]
-      places[#places + 1] = i
-      members[#members + 1] = ARGV[i + 2]
+      if cancels and ends_cancelled(cancelled, string.match(ARGV[i + 2], ':(.*)$')) then
+        answers[#answers] = 'cancelled'
+      else
+        places[#places + 1] = i
+        members[#members + 1] = ARGV[i + 2]
+      end
     end
   end
   if #ids > 0 then
@@ -60,7 +66,17 @@ while from < #ARGV do
   end
   from = to + WIDTH
 end
+
+-- Called once they are stored again: only then may they go here.
+local function let_go()
+  for _, of_stream in ipairs(entries) do
+    redis.call('XACK', of_stream[1], group, unpack(of_stream[2]))
+    redis.call('XDEL', of_stream[1], unpack(of_stream[2]))
+  end
+end
+
 if #places == 0 then
+  let_go()
   return answers
 end
 
@@ -100,11 +116,7 @@ if #hints > 0 then
   redis.pcall('PEXPIRE', parked, hint_ms)
   redis.call('ZADD', workers, -1, 'parked')
 end
--- They are stored again: only now may they go here.
-for _, of_stream in ipairs(entries) do
-  redis.call('XACK', of_stream[1], group, unpack(of_stream[2]))
-  redis.call('XDEL', of_stream[1], unpack(of_stream[2]))
-end
+let_go()
 
 known = tonumber(known)
 -- What is overdue should have been moved: whoever was woken for it has died, or heard no answer.

@@ -11,7 +11,7 @@ use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
 static COUNT: Source = source!("count");
-static REPLAY: Source = source!("members", "replay");
+static REPLAY: Source = source!("cancelled", "members", "replay");
 static DELETE: Source = source!("bounded", "delete");
 static REMOVE: Source = source!("members", "remove");
 static PURGE: Source = source!("members", "purge");
@@ -50,7 +50,7 @@ pub(crate) fn replay(keys: &Keys, dead_letters: &[Replay]) -> Call {
         Some((level, body)) => (&**member, level.place().to_string(), &**body),
         None => (&**member, String::new(), &[][..]),
     });
-    REPLAY.call(&before_ready(keys, &dead(keys)), args.collect::<Vec<_>>())
+    REPLAY.call(&before_ready(keys, &[&dead(keys)[..], &[&keys.cancelled]].concat()), args.collect::<Vec<_>>())
 }
 
 /// Deletes what is ready from one entry to another. Answers how many it deleted, and the last entry that it saw.
@@ -87,6 +87,11 @@ impl Indexed {
 /// Removes a member of an index with all that belongs to it. Answers how many were there.
 pub(crate) fn remove(keys: &Keys, indexed: Indexed, member: &str) -> Call {
     REMOVE.call(&indexed.keys(keys), member)
+}
+
+/// The same for several members.
+pub(crate) fn remove_all(keys: &Keys, indexed: Indexed, members: &[String]) -> Call {
+    REMOVE.call(&indexed.keys(keys), members)
 }
 
 /// Removes the first of an index with all that belongs to them. Answers how many there were.
