@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
-use crate::{BrokerError, Durability, Lane, MessageId, Priority, QueueName};
+use crate::{BrokerError, Control, Durability, Lane, MessageId, Priority, QueueName};
 
 /// A storage of messages that delivers them to workers.
 ///
@@ -139,6 +139,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// The storage could not be reached. The lease then ends by itself.
     async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
+
+    /// What cancels, deletes and reschedules messages; `None` for a broker that cannot. Default: `None`.
+    fn control(&self) -> Option<&dyn Control> {
+        None
+    }
 
     /// The storage's clock, as well as it is known here without asking.
     fn now(&self) -> SystemTime {

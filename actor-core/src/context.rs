@@ -1,5 +1,7 @@
 //! What a run knows of itself, and how it learns that it should end.
 
+mod cancelled;
+
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
@@ -8,6 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+use self::cancelled::CancelledMessages;
 use crate::headers::Headers;
 use crate::{MessageId, QueueName, TraceParent};
 
@@ -150,7 +153,7 @@ impl Context {
     /// Why this run should end; `None` while it should not.
     #[must_use]
     pub fn cancellation(&self) -> Option<Cancellation> {
-        self.0.own.reason().or_else(|| self.0.worker.reason())
+        self.0.own.reason().or_else(|| self.requested()).or_else(|| self.0.worker.reason())
     }
 
     /// Completes once this run should end, and says why.
@@ -162,8 +165,13 @@ impl Context {
         tokio::select! {
             biased;
             reason = self.0.own.raised() => reason,
+            () = self.0.worker.cancelled.until(self.queue(), self.id()) => Cancellation::Requested,
             reason = self.0.worker.asked.raised() => self.0.worker.reason().unwrap_or(reason),
         }
+    }
+
+    fn requested(&self) -> Option<Cancellation> {
+        self.0.worker.cancelled.contains(self.queue(), self.id()).then_some(Cancellation::Requested)
     }
 
     /// Cancels this run, which is over its time limit.
@@ -184,6 +192,9 @@ impl fmt::Debug for Context {
 pub enum Cancellation {
     /// It is over its time limit. An async actor is dropped at once; a sync one learns it here.
     TimeLimit,
+    /// Its message was [cancelled](crate::Sent::cancel). The run goes on until it ends by itself: with a success the
+    /// message is done, and however else it ends, it is neither retried nor dead-lettered.
+    Requested,
     /// The worker is stopping. It waits for its shutdown timeout, then drops async runs and gives
     /// their messages back, with nothing counted.
     Shutdown,
@@ -198,6 +209,8 @@ pub enum Cancellation {
 pub(crate) struct Stop {
     asked: Signal,
     ordered: Signal,
+    /// The messages whose runs should end, each alone.
+    pub(crate) cancelled: CancelledMessages,
 }
 
 impl Stop {

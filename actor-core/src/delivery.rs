@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::size::debug_by_size;
-use crate::{Limits, QueueName};
+use crate::{Limits, MessageId, QueueName};
 
 /// One session of a worker process: its name, and an id that no other session has.
 ///
@@ -108,15 +108,17 @@ pub struct Delivery {
     /// How many deliveries of this stored copy ended with a worker that had begun to stop: nothing is
     /// counted against the message for these, and the fencing token grows with them all the same.
     pub interruptions: u32,
+    /// Whether the message was cancelled before this delivery: it must not run. Default: it was not.
+    pub cancelled: bool,
 }
 
-debug_by_size!(Delivery { body, receipt, rank, crashes, interruptions });
+debug_by_size!(Delivery { body, receipt, rank, crashes, interruptions, cancelled });
 
 impl Delivery {
     /// A first delivery of a copy.
     #[must_use]
     pub fn new(receipt: Receipt, body: Bytes) -> Self {
-        Self { receipt, body, rank: 0, crashes: 0, interruptions: 0 }
+        Self { receipt, body, rank: 0, crashes: 0, interruptions: 0, cancelled: false }
     }
 
     /// The same delivery with this rank.
@@ -130,6 +132,12 @@ impl Delivery {
     #[must_use]
     pub fn recovered(self, crashes: u32, interruptions: u32) -> Self {
         Self { crashes, interruptions, ..self }
+    }
+
+    /// The same, of a message that was [cancelled](crate::Control::cancel) or not.
+    #[must_use]
+    pub fn cancelled(self, cancelled: bool) -> Self {
+        Self { cancelled, ..self }
     }
 }
 
@@ -182,6 +190,9 @@ pub struct Renewal {
     /// How long the other queues' storage took to answer, where some did not: they were waited for, and that is no
     /// absence of the others'.
     pub took: Option<Duration>,
+    /// Messages that were [cancelled](crate::Control::cancel) while they were in flight: those that may be in flight
+    /// with this worker, others perhaps too. A message may be named by several renewals.
+    pub cancelled: Vec<(QueueName, Vec<MessageId>)>,
 }
 
 impl Renewal {

@@ -10,6 +10,8 @@
 pub const POINTS: &[&str] = &[
     // The lease is live, and nothing was claimed under it.
     "worker.live",
+    // The worker has learned of messages that were cancelled.
+    "worker.told",
     // What a claim was in flight waits for its slots.
     "worker.claimed",
     // A delivery has its slot, and its run has not begun.

@@ -42,6 +42,8 @@ pub(crate) enum Next {
     In(Duration),
     /// A limit elsewhere refused the work.
     Limited(Duration),
+    /// No failure: it runs again, with nothing counted.
+    Snooze(Duration),
 }
 
 impl Failure {
@@ -76,6 +78,15 @@ impl Failure {
         Self { error: format!("a limit elsewhere refused it for {after:?}"), next: Next::Limited(after) }
     }
 
+    /// No failure: the message runs again after `delay`, as the same attempt. It spends no retry and keeps its last
+    /// error, and nothing is logged above DEBUG. For what is not there yet, such as a file that is still being written.
+    ///
+    /// A message may snooze without end: let it [expire](crate::Message::expires_in), or count in what it waits for.
+    #[must_use]
+    pub fn snooze(delay: Duration) -> Self {
+        Self { error: "snoozed".to_owned(), next: Next::Snooze(delay) }
+    }
+
     /// The error's text, with its causes.
     #[must_use]
     pub fn error(&self) -> &str {
@@ -88,11 +99,14 @@ impl Failure {
 
     /// Whether it spends an attempt.
     pub(crate) fn counts(&self) -> bool {
-        !matches!(self.next, Next::Limited(_))
+        !matches!(self.next, Next::Limited(_) | Next::Snooze(_))
     }
 
     pub(crate) fn and_do_not_retry(self) -> Self {
-        Self { next: Next::Never, ..self }
+        match self.next {
+            Next::Snooze(_) | Next::Limited(_) => self,
+            _ => Self { next: Next::Never, ..self },
+        }
     }
 }
 

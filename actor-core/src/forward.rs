@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use crate::broker::{Broker, Enqueue, Enqueued};
+use crate::control::{Cancelled, Change, Changed, Control, Deleted, Filter, Rescheduled};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use crate::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Which};
+use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::settlement::{Settled, Settlement};
 #[cfg(feature = "testing")]
 use crate::testing::TestBroker;
-use crate::{BrokerError, QueueName};
+use crate::{BrokerError, MessageId, QueueName};
 
 /// Has `$broker` hand every call on to the broker that `$inner` returns. `$note` sees what is enqueued first.
 macro_rules! forward {
@@ -31,6 +32,7 @@ macro_rules! forward {
             async fn unpark(consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError>;
             async fn settle(consumer: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>>;
             async fn deregister(worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
+            fn control() -> Option<&dyn Control>;
             fn now() -> SystemTime;
             fn max_message_bytes() -> usize;
         }
@@ -44,6 +46,18 @@ macro_rules! forward {
             async fn purge(queue: &QueueName, state: State) -> Result<u64, BrokerError>;
             async fn pause(queue: &QueueName) -> Result<(), BrokerError>;
             async fn resume(queue: &QueueName) -> Result<(), BrokerError>;
+        }
+        forward! { [$($T)?] Control for $broker => $inner, {}
+            async fn cancel(queue: &QueueName, id: MessageId) -> Result<Cancelled, BrokerError>;
+            async fn delete_by_id(queue: &QueueName, id: MessageId) -> Result<Deleted, BrokerError>;
+            async fn reschedule(queue: &QueueName, id: MessageId, delay: Duration) -> Result<Rescheduled, BrokerError>;
+            async fn change_page(
+                queue: &QueueName,
+                change: Change,
+                filter: &Filter,
+                after: Option<&Cursor>
+            ) -> Result<Changed, BrokerError>;
+            async fn change_all(queue: &QueueName, change: Change, filter: &Filter) -> Result<Changed, BrokerError>;
         }
     };
     (

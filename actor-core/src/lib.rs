@@ -30,7 +30,7 @@
 //! - [`Worker`], [`WorkerBuilder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
 //!   error that says what to do next.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
-//! - [`Inspect`]: counting, listing, replaying, pausing. `testing` (a feature): for your tests, and for writing a [`Broker`].
+//! - [`Inspect`]: counting, listing, replaying, pausing. [`Control`]: cancelling, deleting, rescheduling. `testing` (a feature): for your tests, and for writing a [`Broker`].
 //! - A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
 //!
 //! # Cancel safety
@@ -52,6 +52,7 @@ pub mod broker;
 mod call;
 mod causes;
 mod context;
+pub mod control;
 pub mod delivery;
 #[doc(hidden)]
 pub mod digest;
@@ -92,13 +93,14 @@ pub use actor::Actor;
 pub use actor_macros::actor;
 pub use broker::Broker;
 pub use context::{Cancellation, Context};
+pub use control::Control;
 pub use durability::Durability;
 pub use error::BrokerError;
 pub use failure::Failure;
 pub use inspect::Inspect;
 pub use install::{InstallError, install};
 pub use lane::{Key, KeyError, Lane};
-pub use message::{Message, MessageId, Priority};
+pub use message::{Message, MessageId, Priority, When};
 pub use name::{NameError, QueueName};
 pub use on_send::{OutgoingMessage, on_send};
 pub use queue::{Limit, Limits, Queue, Rate};

@@ -1,5 +1,7 @@
 //! A message before it is sent: its identity, its priority, and the builder of a call.
 
+mod when;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::when::When;
 use crate::actor::{Actor, ActorDef};
 use crate::args::ArgWriter;
 use crate::broker::{Broker, Enqueue};
@@ -126,12 +129,6 @@ pub(crate) struct Outgoing {
     durability: Option<Durability>,
     key: Option<String>,
     cost: Option<u32>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum When {
-    After(Duration),
-    At(SystemTime),
 }
 
 impl<A: Actor> Message<A> {
@@ -301,7 +298,7 @@ impl Outgoing {
             key: args.key.take(),
             cost: args.cost.take(),
             args,
-            when: When::After(Duration::ZERO),
+            when: When::Now,
             expires_in: None,
             priority: None,
             max_retries: None,
@@ -319,10 +316,7 @@ impl Outgoing {
         on_send::apply(&mut self)?;
         let options = &self.def.options;
         let now = broker.now();
-        let delay = match self.when {
-            When::After(delay) => delay,
-            When::At(time) => time.duration_since(now).unwrap_or_default(),
-        };
+        let delay = self.when.delay(now);
         let backoff = (self.min_backoff.is_some() || self.max_backoff.is_some()).then(|| Backoff {
             min_ms: wire::duration_ms(self.min_backoff.unwrap_or(options.min_backoff)),
             max_ms: wire::duration_ms(self.max_backoff.unwrap_or(options.max_backoff)),

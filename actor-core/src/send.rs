@@ -10,9 +10,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::actor::Actor;
 use crate::args::ArgumentError;
 use crate::broker::{Broker, Enqueued};
 use crate::causes::debug_as_shown;
+use crate::control::{Asking, Cancelled};
 use crate::install::{installed, installed_elsewhere};
 use crate::message::Outgoing;
 use crate::{BrokerError, KeyError, MessageId};
@@ -43,6 +45,55 @@ impl<A> Sent<A> {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+}
+
+impl<A: Actor> Sent<A> {
+    /// Cancels the message, through the installed broker, wherever it is: see [`Cancelled`] for what that means.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use actor_core::control::Cancelled;
+    /// use actor_core::{MemoryBroker, actor};
+    ///
+    /// #[actor(queue = "mail")]
+    /// async fn remind(to: String) {
+    ///     println!("do not forget, {to}");
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// actor_core::install(MemoryBroker::new())?;
+    /// let sent = remind.message("Ada".to_owned()).delay(Duration::from_secs(3600)).send().await?;
+    /// assert_eq!(sent.cancel().await?, Cancelled::Removed);
+    /// // From an id, as a service keeps it:
+    /// assert_eq!(remind.cancel(sent.id()).await?, Cancelled::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`](crate::control::ControlError). It is safe to ask again.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future dropped before it completes may or may not have cancelled the message.
+    pub fn cancel(&self) -> Asking<'static, Cancelled> {
+        Asking::cancel(A::DEF, self.id, None)
+    }
+
+    /// The same through `broker`.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`cancel`](Self::cancel).
+    pub fn cancel_with<'a>(&self, broker: &'a dyn Broker) -> Asking<'a, Cancelled> {
+        Asking::cancel(A::DEF, self.id, Some(broker))
     }
 }
 

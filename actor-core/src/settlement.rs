@@ -86,6 +86,11 @@ pub enum Outcome {
         /// Why, in words for a person.
         reason: String,
     },
+    /// The message ends, since it was [cancelled](crate::Control::cancel).
+    Cancelled {
+        /// The message's identity.
+        id: MessageId,
+    },
     /// The message is released: ready at once, for any worker, before what waits of its priority.
     Release {
         /// The message as it must be released.
@@ -98,7 +103,7 @@ impl Outcome {
     #[must_use]
     pub fn body(&self) -> Option<&Bytes> {
         match self {
-            Self::Done => None,
+            Self::Done | Self::Cancelled { .. } => None,
             Self::Reschedule { body, .. } | Self::Park { body, .. } | Self::Limited { body, .. } => Some(body),
             Self::DeadLetter { body, .. } | Self::Release { body } => Some(body),
         }
@@ -109,6 +114,7 @@ impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("Done"),
+            Self::Cancelled { id } => f.debug_struct("Cancelled").field("id", id).finish(),
             Self::Reschedule { id, priority, body, after } | Self::Limited { id, priority, body, after } => {
                 let is_limited = matches!(self, Self::Limited { .. });
                 let mut shown = f.debug_struct(if is_limited { "Limited" } else { "Reschedule" });
@@ -135,6 +141,9 @@ pub enum Settled {
     /// It was applied. Of several [done](Outcome::Done) messages that a broker ends together, it may say so of
     /// one that another worker had ended before.
     Applied,
+    /// The message was [cancelled](crate::Control::cancel): it ended, in place of being stored again as the settlement
+    /// says.
+    Cancelled,
     /// It changed nothing: the delivery was settled before, or this worker no longer holds it.
     Stale,
 }

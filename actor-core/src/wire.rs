@@ -187,12 +187,22 @@ fn member<T: Serialize>(object: &mut Vec<u8>, name: &'static str, value: Option<
 }
 
 /// The identity of a message that may be unreadable otherwise.
-pub(crate) fn id(body: &[u8]) -> Option<MessageId> {
+#[must_use]
+pub fn id(body: &[u8]) -> Option<MessageId> {
     #[derive(Deserialize)]
     struct Id {
         id: MessageId,
     }
     serde_json::from_slice::<Id>(body).ok().map(|Id { id }| id)
+}
+
+/// The key of a message that may be unreadable otherwise.
+pub(crate) fn key(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Keyed {
+        key: String,
+    }
+    serde_json::from_slice::<Keyed>(body).ok().map(|Keyed { key }| key)
 }
 
 /// The priority of a message that may be unreadable otherwise.

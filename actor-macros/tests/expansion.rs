@@ -258,6 +258,12 @@ fn other_names_do_not_clash_with_the_generated_code() {
         #[actor]
         pub(super) fn broker() {}
         #[actor]
+        pub(super) fn cancel() {}
+        #[actor]
+        pub(super) fn delete(reschedule: u8) {
+            let _ = reschedule;
+        }
+        #[actor]
         pub(super) fn args() {}
         #[actor]
         pub(super) fn name() {}

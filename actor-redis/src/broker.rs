@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
-use actor_core::{BrokerError, QueueName};
+use actor_core::{BrokerError, Control, QueueName};
 use async_trait::async_trait;
 
 use crate::builder::RedisBrokerBuilder;
@@ -192,6 +192,10 @@ impl Broker for RedisBroker {
         // Whatever is answered, this worker asks for nothing any more.
         self.0.consumers.forget(worker);
         Ok(self.0.leases.deregister(worker, &self.0.queues, queues).await?)
+    }
+
+    fn control(&self) -> Option<&dyn Control> {
+        Some(self)
     }
 
     fn now(&self) -> SystemTime {

@@ -103,6 +103,9 @@ pub const POINTS: &[&str] = &[
     "release.unsent",
     "release.half",
     "release.answered",
+    // A message is cancelled: what is scheduled is removed, else it is noted as cancelled, found, and removed.
+    "cancel.unsent",
+    "cancel.answered",
     // Redis did not know a script, and was not sent its text yet.
     "script.unknown",
 ];

@@ -87,6 +87,8 @@ pub(crate) struct Keys {
     ready: [String; LEVELS],
     pub(crate) scheduled: String,
     pub(crate) scheduled_bodies: String,
+    /// What scheduled messages take of their lanes.
+    pub(crate) scheduled_lanes: String,
     pub(crate) dead: String,
     pub(crate) dead_bodies: String,
     pub(crate) dead_reasons: String,
@@ -101,6 +103,8 @@ pub(crate) struct Keys {
     /// What is known of lanes: those that are open, closed, full and resting, what runs and waits of each, until when its
     /// rate is used up, and limits of its own.
     pub(crate) lanes: [String; 8],
+    /// Which messages were cancelled in flight.
+    pub(crate) cancelled: String,
 }
 
 impl Keys {
@@ -111,6 +115,7 @@ impl Keys {
             ready: Level::ALL.map(|level| key(&format!("ready:{}", level.name()))),
             scheduled: key("scheduled"),
             scheduled_bodies: key("scheduled:bodies"),
+            scheduled_lanes: key("scheduled:lanes"),
             dead: key("dead"),
             dead_bodies: key("dead:bodies"),
             dead_reasons: key("dead:reasons"),
@@ -121,6 +126,7 @@ impl Keys {
             gate: key("gate"),
             lanes: ["open", "closed", "full", "resting", "running", "waiting", "allowed", "limits"]
                 .map(|name| key(&format!("lanes:{name}"))),
+            cancelled: key("cancelled"),
         }
     }
 

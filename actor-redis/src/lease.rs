@@ -40,6 +40,8 @@ struct LeaseConnection {
     /// When the last renewal said that the lease ends, in each queue. A server that knows of an earlier end has lost that
     /// renewal, and what others renewed since, which says nothing of whether they live.
     said: Mutex<HashMap<QueueName, u64>>,
+    /// Of which cancelled messages this worker has heard, in each queue where it has of any.
+    heard: Mutex<HashMap<QueueName, String>>,
 }
 
 impl Leases {
@@ -94,8 +96,10 @@ impl Leases {
         let lease_connection = self.connection(worker);
         let link = &lease_connection.link;
         let said = lease_connection.said().clone();
+        let heard = lease_connection.heard().clone();
         let write = |queue: &Queue, request: &mut Request| {
-            request.call(script::renew(&queue.keys, worker.as_str(), lease, said.get(&queue.name).copied()));
+            let (said, heard) = (said.get(&queue.name).copied(), heard.get(&queue.name).map_or("", String::as_str));
+            request.call(script::renew(&queue.keys, worker.as_str(), lease, said, heard));
         };
         let renewals = lease_connection.renewals.fetch_add(1, Ordering::Relaxed) + 1;
         let announce = renewals.is_multiple_of(ANNOUNCED_EVERY).then_some(known);
@@ -129,6 +133,12 @@ impl Leases {
             all.parked.extend(renewed.parked.then(|| queue.name.clone()));
             self.servers.clock(queue).measure(asked, renewed.now_us);
             lease_connection.said().insert(queue.name.clone(), renewed.ends(lease));
+            if !renewed.cancelled.is_empty() {
+                lease_connection.heard().insert(queue.name.clone(), renewed.heard);
+                all.cancelled.push((queue.name.clone(), renewed.cancelled));
+            } else if renewed.heard.is_empty() {
+                lease_connection.heard().remove(&queue.name);
+            }
         }
         match failure {
             Some(error) if all.unanswered.len() == queues.len() => Err(error),
@@ -163,7 +173,14 @@ impl Leases {
 
     fn connection(&self, worker: &WorkerId) -> Arc<LeaseConnection> {
         let link = || self.servers.link(Quiet::Trust, Reach::All);
-        let new = || Arc::new(LeaseConnection { link: link(), renewals: AtomicU32::new(0), said: Mutex::default() });
+        let new = || {
+            Arc::new(LeaseConnection {
+                link: link(),
+                renewals: AtomicU32::new(0),
+                said: Mutex::default(),
+                heard: Mutex::default(),
+            })
+        };
         Arc::clone(self.lock().entry(worker.clone()).or_insert_with(new))
     }
 
@@ -177,6 +194,11 @@ impl LeaseConnection {
     fn said(&self) -> MutexGuard<'_, HashMap<QueueName, u64>> {
         // Nothing panics while it is held.
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, HashMap<QueueName, String>> {
+        // Nothing panics while it is held.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

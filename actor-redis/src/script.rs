@@ -4,12 +4,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use actor_core::broker::Enqueue;
-use actor_core::{Lane, MessageId, Priority};
+use actor_core::{MessageId, Priority};
 use redis::{Cmd, Script, ToRedisArgs, Value};
 
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
-use crate::slot::scheduled_lane;
+use crate::slot::lane_text;
 
 /// Workers check for due messages at least this often. What is due sooner wakes one of them.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(15);
@@ -18,6 +18,8 @@ pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(15);
 const LONGEST_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
 /// How many dead workers one recovery handles.
 const DEAD_WORKERS: usize = 100;
+/// Of how many cancelled messages one renewal tells at most. Those that are left are told by the next.
+const MOST_HEARD: usize = 1_000;
 /// How long a worker may take to stop, for its death to be no crash. It only bounds what marks may be left.
 const STOPPING_STANDS: Duration = Duration::from_secs(24 * 3600);
 /// How long the index of what is parked stands after it was last written to. By then all of it was due, and is
@@ -47,7 +49,7 @@ macro_rules! source {
 /// A script that settles, which also frees what the messages held that it settled.
 macro_rules! freeing {
     ($name:literal $(with $used:literal)?) => {
-        source!("bounded", "gate", "free_slots", $($used,)? "settle_begin", $name, "settle_end")
+        source!("cancelled", "bounded", "gate", "free_slots", $($used,)? "settle_begin", $name, "settle_end")
     };
 }
 
@@ -58,19 +60,21 @@ static REGISTER: Source = source!("register");
 static RENEW: Source = source!("renew");
 static STOPPING: Source = source!("stopping");
 static DEREGISTER: Source = source!("deregister");
-static RECOVER: Source = source!("bounded", "recover");
+static RECOVER: Source = source!("cancelled", "bounded", "recover");
 static UNPARK: Source = source!("bounded", "gate", "take_slot", "unpark");
-static RESCHEDULE: Source = source!("reschedule");
+static RESCHEDULE: Source = source!("cancelled", "reschedule");
 static RESCHEDULE_FREEING: Source = freeing!("reschedule");
-static DEAD_LETTER: Source = source!("bounded", "dead_letter");
+static DEAD_LETTER: Source = source!("cancelled", "bounded", "dead_letter");
 static DEAD_LETTER_FREEING: Source = freeing!("dead_letter");
-static RELEASE: Source = source!("release");
+static RELEASE: Source = source!("cancelled", "release");
 
 mod audit;
+mod control;
 mod inspect;
 mod lanes;
 
 pub(crate) use audit::*;
+pub(crate) use control::*;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
@@ -124,14 +128,14 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 /// The member of `scheduled` for a message, which says what becomes of it once it is due.
-pub(crate) fn scheduled_member(priority: Priority, suspect: bool, lane: Option<&Lane>, id: MessageId) -> String {
+pub(crate) fn scheduled_member(priority: Priority, suspect: bool, in_lane: bool, id: MessageId) -> String {
     let mut member = String::with_capacity(48);
     member.push_str(Level::of(priority).name());
     if suspect {
         member.push('+');
     }
-    if let Some(lane) = lane {
-        scheduled_lane(&mut member, lane);
+    if in_lane {
+        member.push('@');
     }
     member.push(':');
     member.push_str(&id.to_string());
@@ -144,9 +148,12 @@ pub(crate) fn open(keys: &Keys) -> Call {
 
 /// Answers one value for each message: 1, or an error.
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
-    let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake], whole_ms(CHECK_EVERY));
+    let keys = [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes, &keys.wake];
+    let mut call = SCHEDULE.call(&keys, whole_ms(CHECK_EVERY));
     for Enqueue { id, priority, delay, body, lane, .. } in messages {
-        call.command.arg((scheduled_member(*priority, false, lane.as_ref(), *id), delay_ms(*delay), &**body));
+        let member = scheduled_member(*priority, false, lane.is_some(), *id);
+        let lane = lane.as_ref().map(lane_text).unwrap_or_default();
+        call.command.arg((member, delay_ms(*delay), &**body, lane));
     }
     call
 }
@@ -154,7 +161,8 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enque
 /// Moves what is due. `woken` is the worker, where it was woken for that.
 pub(crate) fn promote(keys: &Keys, limit: usize, woken: Option<&str>) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    let keys = gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low]);
+    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes, &keys.wake, high, normal, low];
+    let keys = gated(keys, before);
     PROMOTE.call(&keys, (limit, GROUP, woken.unwrap_or_default()))
 }
 
@@ -178,10 +186,11 @@ pub(crate) fn registered(answer: &Value) -> Option<(bool, bool, i64)> {
     redis::from_redis_value_ref(answer).ok()
 }
 
-/// `said`: when the last renewal said that the lease ends, in ms since 1970.
-pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration, said: Option<u64>) -> Call {
+/// `said`: when the last renewal said that the lease ends, in ms since 1970. `heard`: of which cancelled messages the
+/// worker has heard, as the last renewal said it, `""` for none.
+pub(crate) fn renew(keys: &Keys, worker: &str, lease: Duration, said: Option<u64>, heard: &str) -> Call {
     let said = said.map(|ms| ms.to_string()).unwrap_or_default();
-    RENEW.call(&[&keys.workers], (worker, whole_ms(lease), said))
+    RENEW.call(&[&keys.workers, &keys.cancelled], (worker, whole_ms(lease), said, heard, MOST_HEARD))
 }
 
 /// What a [`renew`] found.
@@ -194,6 +203,9 @@ pub(crate) struct Renewed {
     pub(crate) parked: bool,
     pub(crate) gated: bool,
     pub(crate) now_us: i64,
+    /// Of which cancelled messages the worker has heard now, for the next renewal, and those of which it hears by this.
+    pub(crate) heard: String,
+    pub(crate) cancelled: Vec<MessageId>,
 }
 
 impl Renewed {
@@ -204,9 +216,10 @@ impl Renewed {
 }
 
 pub(crate) fn renewed(answer: &Value) -> Option<Renewed> {
-    let (held, deaths, paused, parked, gated, now_us) =
-        redis::from_redis_value_ref::<(u8, _, _, _, _, _)>(answer).ok()?;
-    Some(Renewed { held: held > 0, forgotten: held > 1, deaths, paused, parked, gated, now_us })
+    let (held, deaths, paused, parked, gated, now_us, heard, ids) =
+        redis::from_redis_value_ref::<(u8, _, _, _, _, _, _, Vec<String>)>(answer).ok()?;
+    let cancelled = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    Some(Renewed { held: held > 0, forgotten: held > 1, deaths, paused, parked, gated, now_us, heard, cancelled })
 }
 
 /// Answers 1, or 0 where the worker has no lease.
@@ -222,18 +235,30 @@ pub(crate) fn deregister(keys: &Keys, worker: &str) -> Call {
 pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, asked_ms: Option<i64>) -> Call {
     let asked_ms = asked_ms.map(|ms| ms.to_string()).unwrap_or_default();
     let args = (worker, GROUP, limit, DEAD_WORKERS, whole_ms(grace), asked_ms);
-    RECOVER.call(&before_ready(keys, &[&keys.workers, &keys.wake]), args)
+    RECOVER.call(&before_ready(keys, &[&keys.workers, &keys.wake, &keys.cancelled]), args)
 }
 
 /// Answers as [`recover`] does.
 pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
     let [high, normal, low] =
         [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
-    let keys = gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]);
+    let keys = gated(
+        keys,
+        [
+            &*keys.scheduled,
+            &keys.scheduled_bodies,
+            &keys.scheduled_lanes,
+            &keys.workers,
+            &keys.parked,
+            high,
+            normal,
+            low,
+        ],
+    );
     UNPARK.call(&keys, (worker, GROUP, limit, abilities))
 }
 
-/// A message to retry. All settling calls answer one value for each message: 1, 0 or an error.
+/// A message to retry. All settling calls answer one value for each message: 1, 0, `cancelled` or an error.
 pub(crate) struct Reschedule<'a> {
     pub(crate) place: Place,
     pub(crate) member: String,
@@ -246,20 +271,29 @@ pub(crate) struct Reschedule<'a> {
 
 impl Reschedule<'_> {
     /// What a call takes together; messages stand in its order.
-    pub(crate) fn group(&self) -> (Level, Option<&str>) {
-        (self.place.level, self.ability)
+    pub(crate) fn group(&self) -> (Level, Option<&str>, Option<(u32, &str)>) {
+        (self.place.level, self.ability, self.held.as_ref().map(|held| (held.slot.cost, held.slot.key)))
     }
 }
 
 /// The messages stand by group, and in each by entry.
 pub(crate) fn reschedule(keys: &Keys, worker: &str, messages: &[Reschedule<'_>]) -> Call {
-    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake];
+    let before = [
+        &*keys.scheduled,
+        &keys.scheduled_bodies,
+        &keys.scheduled_lanes,
+        &keys.workers,
+        &keys.parked,
+        &keys.wake,
+        &keys.cancelled,
+    ];
     let args = (worker, GROUP, whole_ms(CHECK_EVERY), whole_ms(PARKED_STANDS));
     let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
     let mut call = settling([&RESCHEDULE, &RESCHEDULE_FREEING], keys, before_ready(keys, &before), &held, args);
     for group in messages.chunk_by(|one, next| one.group() == next.group()) {
-        let (level, ability) = group[0].group();
-        call.command.arg((level.place(), ability.unwrap_or_default(), group.len()));
+        let (level, ability, lane) = group[0].group();
+        let lane = lane.map(|(cost, key)| format!("{cost} {key}")).unwrap_or_default();
+        call.command.arg((level.place(), ability.unwrap_or_default(), lane, group.len()));
         for Reschedule { place, member, delay, body, .. } in group {
             call.command.arg((place.id, &**member, delay_ms(*delay), body));
         }
@@ -285,7 +319,7 @@ pub(crate) struct DeadLetter<'a> {
 pub(crate) fn dead_letter(keys: &Keys, worker: &str, retention: Retention, messages: &[DeadLetter<'_>]) -> Call {
     let args = (worker, GROUP, whole_ms(retention.age), retention.count);
     let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
-    let keys_before = before_ready(keys, &dead(keys));
+    let keys_before = before_ready(keys, &[&dead(keys)[..], &[&keys.cancelled]].concat());
     let mut call = settling([&DEAD_LETTER, &DEAD_LETTER_FREEING], keys, keys_before, &held, args);
     for DeadLetter { place, member, body, reason, .. } in messages {
         call.command.arg((place, member, body, reason));
@@ -302,7 +336,7 @@ pub(crate) struct Release<'a> {
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut all = before_ready(keys, &[]);
+    let mut all = before_ready(keys, &[&keys.cancelled]);
     all.push(&keys.gate);
     let mut call = RELEASE.call(&all, (worker, GROUP));
     for Release { place, body, suspect, slot } in messages {

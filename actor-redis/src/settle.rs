@@ -21,7 +21,7 @@ use crate::link::Route;
 use crate::place::{self, Place};
 use crate::queue::Queue;
 use crate::request::{Answer, Request, fitting};
-use crate::script::{self, DeadLetter, Held, Limited, Release, Reschedule, Retention};
+use crate::script::{self, Cancelled, DeadLetter, Held, Limited, Release, Reschedule, Retention};
 use crate::slot::{Slot, ran_us};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
@@ -94,6 +94,7 @@ struct Sorted<'a> {
     retries: Vec<(usize, Reschedule<'a>)>,
     dead_letters: Vec<(usize, DeadLetter<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
+    cancelled: Vec<(usize, Cancelled<'a>)>,
 }
 
 /// Commands that go together, and the settlements that they answer.
@@ -115,7 +116,6 @@ impl<'a> Sorted<'a> {
                 continue;
             }
             let held = Slot::parse(place::slot(receipt)).map(|slot| Held { slot, ran_us: ran_us(settlement.ran) });
-            let lane = held.as_ref().and_then(|held| held.slot.lane());
             match &settlement.outcome {
                 Outcome::Done if held.is_some() => sorted.freed.push((index, (place, held))),
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
@@ -125,12 +125,12 @@ impl<'a> Sorted<'a> {
                     sorted.limited.push((index, limited));
                 }
                 Outcome::Reschedule { id, priority, body, after } | Outcome::Limited { id, priority, body, after } => {
-                    let member = script::scheduled_member(*priority, suspect, lane.as_ref(), *id);
+                    let member = script::scheduled_member(*priority, suspect, held.is_some(), *id);
                     let retry = Reschedule { place, member, delay: *after, body, ability: None, held };
                     sorted.retries.push((index, retry));
                 }
                 Outcome::Park { id, priority, body, after, ability } => {
-                    let member = script::scheduled_member(*priority, suspect, lane.as_ref(), *id);
+                    let member = script::scheduled_member(*priority, suspect, held.is_some(), *id);
                     let ability = Some(&**ability);
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability, held }));
                 }
@@ -143,6 +143,7 @@ impl<'a> Sorted<'a> {
                 Outcome::Release { body } => {
                     sorted.releases.push((index, Release { place, body, suspect, slot: place::slot(receipt) }));
                 }
+                Outcome::Cancelled { id } => sorted.cancelled.push((index, Cancelled { place, id: *id, held })),
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
         }
@@ -177,6 +178,7 @@ impl<'a> Sorted<'a> {
             request.call(script::dead_letter(&queue.keys, worker, retention, &batch))
         });
         calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch.into_iter())));
+        calls(self.cancelled, steps, |batch| request.call(script::end_cancelled(&queue.keys, worker, &batch)));
     }
 }
 
@@ -224,6 +226,7 @@ impl Step {
                 // Of a count lower than the entries nobody can say which they were: each has ended now, by this worker
                 // or by another.
                 Ok(Value::Int(_)) => Ok(Settled::Applied),
+                Ok(Value::BulkString(word)) if word == b"cancelled" => Ok(Settled::Cancelled),
                 Ok(_) => Err(connections.strange("to a settlement")),
                 Err(error) => Err(error),
             };

@@ -1,9 +1,8 @@
 //! What a message holds of its queue's limits, from when it left its lane to its settlement.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use actor_core::{Key, Lane, Priority};
+use actor_core::{Lane, Priority};
 use bytes::Bytes;
 
 /// A slot as an entry's field has it: what the message costs, the us that its lane was charged, and the key, parted by
@@ -22,10 +21,6 @@ impl<'a> Slot<'a> {
         let mut parts = std::str::from_utf8(text).ok()?.splitn(3, ' ');
         let (cost, charged, key) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self { cost: cost.parse().ok()?, charged: charged.parse().ok()?, key })
-    }
-
-    pub(crate) fn lane(&self) -> Option<Lane> {
-        Some(Lane::new(Key::new(self.key).ok()?).cost(self.cost))
     }
 }
 
@@ -57,11 +52,9 @@ pub(crate) fn body_of(text: Vec<u8>) -> Bytes {
     Bytes::from(text).slice(at..)
 }
 
-/// What stands in a member of `scheduled` for the lane, behind the level.
-pub(crate) fn scheduled_lane(text: &mut String, lane: &Lane) {
-    let key = lane.key.as_str();
-    // Writing to a text does not fail.
-    let _ = write!(text, "@{},{},{key}", lane.cost, key.len());
+/// What a scheduled message takes of its lane: what it costs, a blank, and the key.
+pub(crate) fn lane_text(lane: &Lane) -> String {
+    format!("{} {}", lane.cost, lane.key)
 }
 
 /// The microseconds of a run.

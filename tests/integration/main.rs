@@ -9,6 +9,8 @@ mod clocks;
 mod clusters;
 /// Limits: how many at once, how many at all, and on which queue.
 mod concurrency;
+/// Cancelling, rescheduling and snoozing.
+mod control;
 /// What an idle worker asks of Redis.
 mod costs;
 /// Limits of queues and keys, over all workers, and fairness.

@@ -188,9 +188,9 @@ impl Gate {
         self.lanes.get(key)?.waiting.get(&place)
     }
 
-    pub(super) fn remove(&mut self, key: &Key, place: Place) -> bool {
-        let removed = self.lanes.get_mut(key).is_some_and(|lane| lane.waiting.remove(&place).is_some());
-        self.count -= usize::from(removed);
+    pub(super) fn remove(&mut self, key: &Key, place: Place) -> Option<Waiting> {
+        let removed = self.lanes.get_mut(key).and_then(|lane| lane.waiting.remove(&place));
+        self.count -= usize::from(removed.is_some());
         self.place(key);
         self.forget();
         removed

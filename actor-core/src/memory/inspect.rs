@@ -15,7 +15,7 @@ use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, Sta
 use crate::lane::Key as Lane;
 use crate::{BrokerError, QueueName, wire};
 
-const LONGEST_PAGE: usize = 1_000;
+pub(super) const LONGEST_PAGE: usize = 1_000;
 
 #[async_trait]
 impl Inspect for MemoryBroker {
@@ -46,13 +46,7 @@ impl Inspect for MemoryBroker {
             after.map(|name| name.ok_or_else(|| BrokerError::refused("the cursor is not one of this broker's")));
         let after = after.transpose()?;
         let limit = page.limit.clamp(1, LONGEST_PAGE);
-        let mut messages = self.view(queue, |queue| match state {
-            State::Waiting => waiting(queue, after.as_ref(), limit + 1),
-            _ => {
-                let begin = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(after.key));
-                listed(queue, state, (begin, Bound::Unbounded), limit + 1)
-            }
-        });
+        let mut messages = self.view(queue, |queue| page_of(queue, state, after.as_ref(), limit + 1));
         let is_last = messages.len() <= limit;
         messages.truncate(limit);
         let next = messages.last().filter(|_| !is_last).map(|last| Cursor::new(last.handle.as_str()));
@@ -80,6 +74,9 @@ impl Inspect for MemoryBroker {
                 }
             };
             for Dead { body, .. } in &dead_lettered {
+                if let Some(id) = wire::id(body) {
+                    queue.cancelled.remove(&id);
+                }
                 let revived = wire::revive(body);
                 queue.store(revived.priority, revived.body, false, Duration::ZERO, revived.lane, now);
             }
@@ -93,7 +90,7 @@ impl Inspect for MemoryBroker {
             return Ok(false);
         };
         Ok(self.change_and_wake(queue, |queue, _| match state {
-            State::Waiting => lane.is_some_and(|lane| queue.gate.remove(&lane, key)),
+            State::Waiting => lane.is_some_and(|lane| queue.gate.remove(&lane, key).is_some()),
             State::Ready => queue.remove_ready(key),
             State::InFlight => false,
             State::Scheduled => queue.scheduled.remove(&key).is_some(),
@@ -135,16 +132,35 @@ impl Inspect for MemoryBroker {
 }
 
 /// What a handle or a cursor names: a copy, and its lane where it waits in one.
-struct Name {
-    key: Key,
-    lane: Option<Lane>,
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) key: Key,
+    pub(super) lane: Option<Lane>,
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.lane {
+            Some(lane) => write!(f, "{}@{lane}", self.key),
+            None => self.key.fmt(f),
+        }
+    }
 }
 
 impl Name {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (key, lane) = text.split_once('@').map_or((text, None), |(key, lane)| (key, Some(lane)));
         Some(Self { key: key.parse().ok()?, lane: lane.map(Lane::new).transpose().ok()? })
     }
+}
+
+/// The first messages of a state after this one.
+pub(super) fn page_of(queue: &Queue, state: State, after: Option<&Name>, most: usize) -> Vec<Listed> {
+    if state == State::Waiting {
+        return waiting(queue, after, most);
+    }
+    let begin = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key));
+    listed(queue, state, (begin, Bound::Unbounded), most)
 }
 
 fn waiting(queue: &Queue, after: Option<&Name>, most: usize) -> Vec<Listed> {
@@ -158,7 +174,7 @@ fn in_lane(lane: &Lane, key: Key, waiting: &Waiting) -> Listed {
 }
 
 /// The first messages of a state, of those whose keys are in `range`.
-fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, most: usize) -> Vec<Listed> {
+pub(super) fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, most: usize) -> Vec<Listed> {
     fn all<T>(
         of: &BTreeMap<Key, T>,
         range: impl RangeBounds<Key>,

@@ -1,6 +1,7 @@
 //! The broker in this process.
 
 mod clock;
+mod control;
 mod gate;
 mod inspect;
 mod queue;
@@ -23,7 +24,7 @@ use crate::digest::Digest;
 use crate::settlement::{Outcome, Settled, Settlement};
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
-use crate::{BrokerError, Durability, QueueName};
+use crate::{BrokerError, Control, Durability, QueueName};
 
 /// A broker in this process: for a first run, for tests, and for work that may end with the process.
 ///
@@ -186,6 +187,12 @@ impl MemoryBroker {
         value
     }
 
+    /// What wakes whoever waits for a change of this queue.
+    #[cfg(feature = "testing")]
+    pub(crate) fn changed(&self, queue: &QueueName) -> Arc<Notify> {
+        self.with(queue, |slot, _| Arc::clone(&slot.changed))
+    }
+
     fn with<T>(&self, queue: &QueueName, work: impl FnOnce(&mut Slot, Moment) -> T) -> T {
         let mut shared = self.lock();
         let now = shared.clock.now();
@@ -273,6 +280,8 @@ impl Broker for MemoryBroker {
                 all.held &= queue.renew(worker, now.after(lease));
                 all.deaths |= queue.has_deaths(worker, now);
                 all.parked.extend((!queue.parked.is_empty()).then(|| name.clone()));
+                let cancelled = queue.cancelled_of(worker);
+                all.cancelled.extend((!cancelled.is_empty()).then(|| (name.clone(), cancelled)));
             });
         }
         Ok(if all.held { all } else { Renewal::lost() })
@@ -352,6 +361,10 @@ impl Broker for MemoryBroker {
             self.change(queue, |queue, _| queue.deregister(worker));
         }
         Ok(())
+    }
+
+    fn control(&self) -> Option<&dyn Control> {
+        Some(self)
     }
 
     fn now(&self) -> SystemTime {

@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::clock::Moment;
+use super::control::is_cancelled;
 use super::gate::{Gate, Slot, Waiting};
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Outcome, Settled, Settlement};
-use crate::{Lane, Limits, Priority};
+use crate::{Lane, Limits, MessageId, Priority};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,8 @@ pub(super) struct Queue {
     /// How many claims have found something since that was last so.
     in_turn: u32,
     pub(super) pruned: Option<Pruned>,
+    /// The messages that were cancelled in flight, and until when that is remembered.
+    pub(super) cancelled: HashMap<MessageId, Moment>,
     /// How many of these are still to be logged.
     pub(super) unlogged: u64,
     /// When each worker's lease ends. A worker that is not here has none.
@@ -86,7 +89,7 @@ pub(super) struct Key {
 pub(super) struct Ready {
     pub(super) body: Bytes,
     pub(super) since: Moment,
-    suspect: bool,
+    pub(super) suspect: bool,
     pub(super) slot: Option<Slot>,
 }
 
@@ -107,9 +110,9 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Scheduled {
     pub(super) body: Bytes,
-    priority: Priority,
-    suspect: bool,
-    lane: Option<Lane>,
+    pub(super) priority: Priority,
+    pub(super) suspect: bool,
+    pub(super) lane: Option<Lane>,
 }
 
 #[derive(Debug)]
@@ -242,6 +245,12 @@ impl Queue {
             return Settled::Stale;
         }
         let in_flight = held.remove();
+        if settlement.outcome.body().is_some() && is_cancelled(&self.cancelled, &in_flight.body) {
+            if let Some(slot) = &in_flight.slot {
+                self.gate.free(slot, settlement.ran);
+            }
+            return Settled::Cancelled;
+        }
         let suspect = in_flight.suspect || in_flight.crashes > 0;
         let slot = in_flight.slot;
         if let Outcome::Release { body } = &settlement.outcome {
@@ -255,7 +264,7 @@ impl Queue {
         }
         let lane = slot.map(|slot| slot.lane);
         match &settlement.outcome {
-            Outcome::Done | Outcome::Release { .. } => {}
+            Outcome::Done | Outcome::Cancelled { .. } | Outcome::Release { .. } => {}
             Outcome::Reschedule { priority, body, after, .. } => {
                 self.store(*priority, body.clone(), suspect, *after, lane, now);
             }
@@ -328,7 +337,7 @@ impl Queue {
         self.ready.insert(key, ready);
     }
 
-    fn take_ready(&mut self, key: Key) -> Option<Ready> {
+    pub(super) fn take_ready(&mut self, key: Key) -> Option<Ready> {
         let ready = self.ready.remove(&key)?;
         self.granted -= usize::from(ready.slot.is_some());
         Some(ready)
@@ -343,7 +352,7 @@ impl Queue {
         true
     }
 
-    fn key(&mut self, rank: u64) -> Key {
+    pub(super) fn key(&mut self, rank: u64) -> Key {
         self.numbered += 1;
         Key { rank, number: self.numbered }
     }

@@ -13,6 +13,10 @@ pub struct Drained {
     pub retried: usize,
     /// Runs that a limit elsewhere refused ([`Failure::rate_limited`](crate::Failure::rate_limited)).
     pub limited: usize,
+    /// Runs that [snoozed](crate::Failure::snooze).
+    pub snoozed: usize,
+    /// Messages that were cancelled while they ran, and ended with the run, well or not.
+    pub cancelled: usize,
     /// Messages that became dead letters.
     pub dead_lettered: usize,
     /// Why, for each that did not end well, in order: the actor's name, and its error.
@@ -24,16 +28,27 @@ impl Drained {
         self.done += more.done;
         self.retried += more.retried;
         self.limited += more.limited;
+        self.snoozed += more.snoozed;
+        self.cancelled += more.cancelled;
         self.dead_lettered += more.dead_lettered;
         self.errors.extend(more.errors);
     }
 
-    /// Takes in what becomes of a message.
-    pub(super) fn note(&mut self, message: &[u8], end: &Settlement) {
+    /// Takes in what becomes of a message, which was cancelled or not.
+    pub(super) fn note(&mut self, message: &[u8], end: &Settlement, is_cancelled: bool) {
         let before = Envelope::decode(message).ok();
         let actor = before.as_ref().map_or("(unreadable)", |message| &message.actor);
         match &end.outcome {
+            _ if is_cancelled => self.cancelled += 1,
+            Outcome::Cancelled { .. } => self.cancelled += 1,
             Outcome::Done => self.done += 1,
+            Outcome::Reschedule { body, .. }
+                if before.as_ref().is_some_and(|before| {
+                    Envelope::decode(body).is_ok_and(|after| after.attempt == before.attempt && after.parked.is_none())
+                }) =>
+            {
+                self.snoozed += 1;
+            }
             Outcome::Reschedule { body, .. } | Outcome::Park { body, .. } => {
                 self.retried += 1;
                 let after = Envelope::decode(body).ok();

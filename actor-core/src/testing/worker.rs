@@ -1,6 +1,7 @@
 //! A worker in the test's own task, with no lease to keep and no time to wait for.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::worker::builder::PARK_TIMEOUT;
 use crate::worker::executor::Executor;
 use crate::worker::panic::note_places;
 use crate::worker::threads::Threads;
-use crate::{Limits, QueueName, registry};
+use crate::{Limits, QueueName, registry, wire};
 
 /// More than a test waits.
 const LEASE: Duration = Duration::from_secs(3600);
@@ -90,9 +91,12 @@ impl TestWorker {
                     idle = false;
                     let now = || self.broker.now();
                     let stop = Arc::new(Stop::default());
-                    let settlement = self.executor.run(&consumer.queue, &delivery, &now, &stop, None).await;
+                    let run = self.executor.run(&consumer.queue, &delivery, &now, &stop, None);
+                    let settlement = self.listening(&consumer, &stop, run).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
-                    drained.note(&delivery.body, &settlement);
+                    let is_cancelled =
+                        wire::id(&delivery.body).is_some_and(|id| stop.cancelled.contains(&consumer.queue, id));
+                    drained.note(&delivery.body, &settlement, is_cancelled);
                     // Only what the operating system refused a thread is released: it would be so again.
                     let is_released = matches!(settlement.outcome, Outcome::Release { .. });
                     for settled in self.broker.settle(&consumer, &[(delivery.receipt, settlement)]).await {
@@ -125,6 +129,26 @@ impl TestWorker {
             };
             self.broker.memory().advance(step);
             drained.add(self.drain().await);
+        }
+    }
+
+    /// Drives a run, and has it learn at once that its message was cancelled.
+    async fn listening<T>(&self, consumer: &Consumer, stop: &Stop, run: impl Future<Output = T>) -> T {
+        let changed = self.broker.memory().changed(&consumer.queue);
+        let mut run = pin!(run);
+        loop {
+            // Made before the broker is asked, so that no change is missed.
+            let change = changed.notified();
+            let queues = std::slice::from_ref(&consumer.queue);
+            let renewal = self.broker.renew(&self.worker, queues, LEASE).await.expect(IN_PROCESS);
+            for (queue, ids) in renewal.cancelled {
+                stop.cancelled.learn(&queue, ids);
+            }
+            tokio::select! {
+                biased;
+                ended = &mut run => return ended,
+                () = change => {}
+            }
         }
     }
 

@@ -88,14 +88,15 @@ impl Executor {
         let implementation = self.implementations.get(&*message.envelope.actor).copied();
         // The program's own subscriber may panic.
         let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
-        let outcome = match self.admit(&message, implementation, now, stop, admission) {
+        let is_cancelled = || delivery.cancelled || stop.cancelled.contains(queue, message.envelope.id);
+        let outcome = match self.admit(&message, implementation, now, stop, is_cancelled(), admission) {
             // The admission is held to the end of the run.
             Ok((implementation, args, _admission)) => {
                 self.call(implementation, args, queue, &message, stop, &span).await.into()
             }
             Err(outcome) => outcome,
         };
-        let policy = message.policy(implementation, now, self.park_timeout);
+        let policy = Policy { cancelled: is_cancelled(), ..message.policy(implementation, now, self.park_timeout) };
         let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
         let mut settlement = self.judge(&message, &outcome, verdict, now);
         if let (Some(settlement), true) = (&mut settlement, message.envelope.cost.is_some()) {
@@ -113,12 +114,16 @@ impl Executor {
         implementation: Option<&'static ImplementationDef>,
         now: &dyn Fn() -> SystemTime,
         stop: &Stop,
+        is_cancelled: bool,
         admission: Option<Admission>,
     ) -> Result<(&'static ImplementationDef, Bytes, Option<Admission>), Outcome> {
         let crashes = message.crashes;
         if let Some(reason) = stop.reason() {
             // What was claimed at the last moment does not begin.
             return Err(Outcome::Failed(interrupted(reason)));
+        }
+        if is_cancelled {
+            return Err(Outcome::Cancelled);
         }
         if crashes >= self.max_crashes {
             return Err(Outcome::Poison { crashes });
@@ -239,6 +244,7 @@ impl Executor {
         let body = |parked| message.rewritten(error.as_deref(), parked);
         let outcome = match verdict {
             Verdict::Done => Outcome::Done,
+            Verdict::Cancel => Outcome::Cancelled { id },
             Verdict::Reschedule { after } => Outcome::Reschedule { id, priority, body: body(None), after },
             Verdict::Limit { after } => Outcome::Limited { id, priority, body: body(None), after },
             Verdict::Park { after } => {

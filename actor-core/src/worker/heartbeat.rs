@@ -8,16 +8,22 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use super::engine::Engine;
 use super::grace::{self, Beat, Kept};
 use super::outage::{Backoff, Outage};
 use super::panic::caught;
 use super::service::{Service, supervise};
+use crate::context::Stop;
 use crate::delivery::{Renewal, WorkerId};
-use crate::{Broker, BrokerError, QueueName};
+use crate::{Broker, BrokerError, QueueName, failpoint};
 
 pub(super) const BEATS: u32 = 3;
+
+/// While something runs, the lease is renewed at least this often, so that what was cancelled learns of it within two
+/// seconds. An idle worker has nothing to learn.
+const WHILE_BUSY: Duration = Duration::from_millis(1_800);
 
 /// What is known of the lease.
 #[derive(Clone, Debug)]
@@ -77,10 +83,12 @@ struct Renewer {
     outage: Outage,
     status: watch::Sender<Status>,
     stopping: CancellationToken,
+    runs: TaskTracker,
+    stop: Arc<Stop>,
 }
 
 impl Heartbeat {
-    pub(super) fn start(engine: &Engine, worker: &WorkerId) -> std::io::Result<Self> {
+    pub(super) fn start(engine: &Engine, worker: &WorkerId, runs_stop: Arc<Stop>) -> std::io::Result<Self> {
         let (sender, status) = watch::channel(Status::Starting);
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
@@ -94,6 +102,8 @@ impl Heartbeat {
             outage: Outage::new(&engine.absence, None, None),
             status: sender,
             stopping: stopping.clone(),
+            runs: engine.runs.clone(),
+            stop: runs_stop,
         };
         let pulse = Arc::clone(&engine.pulse);
         let stopped = stop.clone();
@@ -161,7 +171,7 @@ impl Service for Renewer {
         let (mut has_tried, mut is_noted) = (false, false);
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(kept.renewed + beat) => {}
+                () = self.until_next(kept.renewed, beat) => {}
                 () = self.stopping.cancelled(), if !has_tried => {}
             }
             let asked = Instant::now();
@@ -171,8 +181,12 @@ impl Service for Renewer {
                 Err(_) => Err(BrokerError::unknown("the broker did not answer within one lease")),
             };
             match answer {
-                Ok(Renewal { held: true, deaths, parked, forgotten, unanswered, took }) => {
+                Ok(Renewal { held: true, deaths, parked, forgotten, unanswered, took, cancelled }) => {
                     backoff.reset();
+                    for (queue, ids) in cancelled {
+                        self.stop.cancelled.learn(&queue, ids);
+                        failpoint::pass("worker.told");
+                    }
                     let now = took.map_or_else(Instant::now, |took| asked + took);
                     let beat = Beat { asked, now, lease: self.lease };
                     grace::set_apart(&mut apart, kept, &unanswered, &forgotten, beat);
@@ -207,6 +221,19 @@ impl Service for Renewer {
 }
 
 impl Renewer {
+    /// Waits for the next renewal: a beat, or as long as a busy worker may wait.
+    async fn until_next(&self, renewed: Instant, beat: Duration) {
+        let mut wait = WHILE_BUSY;
+        while wait < beat {
+            tokio::time::sleep_until(renewed + wait).await;
+            if !self.runs.is_empty() {
+                return;
+            }
+            wait += WHILE_BUSY;
+        }
+        tokio::time::sleep_until(renewed + beat).await;
+    }
+
     /// Notes with the lease that the worker has begun to stop. Whether that is done; if not, the next beat tries again.
     async fn note_stopping(&self) -> bool {
         let noted = self.broker.stopping(&self.worker, &self.queues);

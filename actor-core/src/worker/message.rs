@@ -76,6 +76,7 @@ impl<'a> Message<'a> {
             min_backoff,
             max_backoff,
             park_left: park_timeout.saturating_sub(parked_for),
+            cancelled: false,
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum Outcome {
     NewerVersion(u64),
     /// It is a suspect, and may not run beside what runs here now.
     Deferred,
+    /// It was cancelled before it could start.
+    Cancelled,
 }
 
 impl From<RunResult> for Outcome {
@@ -45,6 +47,7 @@ impl fmt::Display for Outcome {
             Self::UnknownActor => f.write_str("no actor of this name is implemented here, with all its states"),
             Self::NewerVersion(version) => f.write_str(&newer(*version)),
             Self::Deferred => f.write_str("it may not run beside what runs here now: its workers died"),
+            Self::Cancelled => f.write_str("it was cancelled before it could start"),
         }
     }
 }
@@ -59,6 +62,11 @@ impl Outcome {
             Self::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => true,
             _ => false,
         }
+    }
+
+    /// Whether the run asked to be made again later, with nothing counted.
+    pub(crate) fn is_snoozed(&self) -> bool {
+        matches!(self, Self::Failed(RunError::Failed(failure)) if matches!(failure.next(), Next::Snooze(_)))
     }
 
     /// Whether another worker may run the message, as it is.
@@ -114,6 +122,8 @@ pub(crate) enum Verdict {
     },
     /// It is released; nothing counts.
     Release,
+    /// It ends, since it was cancelled.
+    Cancel,
     /// It is no longer this worker's.
     Leave,
 }
@@ -133,6 +143,8 @@ pub(crate) struct Policy {
     pub(crate) max_backoff: Duration,
     /// How long it may wait for a worker that can run it.
     pub(crate) park_left: Duration,
+    /// Whether it was cancelled.
+    pub(crate) cancelled: bool,
 }
 
 /// The longest wait of a message that no worker here can run, if nobody who can asks for it before.
@@ -146,12 +158,17 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng
         let is_spent = policy.attempts >= policy.max_retries;
         if is_spent { Verdict::DeadLetter { why: "its retries are spent" } } else { Verdict::Reschedule { after } }
     };
+    if policy.cancelled && !matches!(outcome, Outcome::Succeeded | Outcome::Failed(RunError::LeaseLost)) {
+        return Verdict::Cancel;
+    }
     match outcome {
         Outcome::Succeeded => Verdict::Done,
+        Outcome::Cancelled => Verdict::Cancel,
         Outcome::Failed(RunError::Failed(failure)) => match failure.next() {
             Next::Never => Verdict::DeadLetter { why: "its error forbids a retry" },
             Next::In(after) => may_retry(after),
             Next::Limited(after) => Verdict::Limit { after },
+            Next::Snooze(after) => Verdict::Reschedule { after },
             Next::AsConfigured => may_retry(policy.backoff(rng)),
         },
         Outcome::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => may_retry(policy.backoff(rng)),
@@ -217,6 +234,7 @@ mod tests {
         min_backoff: Duration::from_secs(15),
         max_backoff: Duration::from_secs(100),
         park_left: Duration::from_secs(3_600),
+        cancelled: false,
     };
 
     const SPENT: Verdict = Verdict::DeadLetter { why: "its retries are spent" };
@@ -233,6 +251,32 @@ mod tests {
         assert!(!mismatch.log_text().contains("4111"));
         let long = failed(Failure::from("€".repeat(LONGEST_ERROR)));
         assert!(long.log_text().len() < LONGEST_ERROR + 4 && long.log_text().ends_with("€…"));
+    }
+
+    #[test]
+    fn what_is_snoozed_spends_no_attempt_and_never_its_last() {
+        let (snoozed, spent) = (failed(Failure::snooze(Duration::from_secs(9))), Policy { attempts: 3, ..POLICY });
+        assert!(!snoozed.is_failure());
+        assert_eq!(verdict(&snoozed, &spent), Verdict::Reschedule { after: Duration::from_secs(9) });
+    }
+
+    #[test]
+    fn what_was_cancelled_ends_unless_it_succeeded_or_is_anothers() {
+        let cancelled = Policy { cancelled: true, ..POLICY };
+        for outcome in [
+            failed(Failure::from("no")),
+            failed(Failure::snooze(Duration::ZERO)),
+            Outcome::Failed(RunError::Interrupted),
+            Outcome::Failed(RunError::NoThread),
+            Outcome::UnknownActor,
+            Outcome::Expired,
+            Outcome::Deferred,
+        ] {
+            assert_eq!(verdict(&outcome, &cancelled), Verdict::Cancel, "{outcome}");
+        }
+        assert_eq!(verdict(&Outcome::Succeeded, &cancelled), Verdict::Done);
+        assert_eq!(verdict(&Outcome::Failed(RunError::LeaseLost), &cancelled), Verdict::Leave);
+        assert_eq!(verdict(&Outcome::Cancelled, &POLICY), Verdict::Cancel);
     }
 
     #[test]

@@ -157,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_settlements_goes_on_once_enough_of_them_are_taken() {
-        let served = ServedQueue::new("mail".parse().unwrap(), Slots::new(1, None));
+        let served = ServedQueue::new("mail".parse().unwrap(), Limits::default(), Slots::new(1, None));
         served.unsettled.store(MOST_UNSETTLED + 2, Ordering::Relaxed);
         let mut unclogged = pin!(served.unclogged());
         served.settled(1);

@@ -44,6 +44,9 @@ impl Report<'_> {
                     tracing::warn!(%queue, actor, id, attempt, of, ?after, duration = ?self.message.began.elapsed(), error, "message failed, will be retried")
                 );
             }
+            Verdict::Reschedule { after } if outcome.is_snoozed() => {
+                tracing::debug!(%queue, actor, id, attempt, ?after, "message snoozed");
+            }
             // As soon as no other suspect runs it may run, here or elsewhere.
             Verdict::Reschedule { after } => {
                 tracing::debug!(%queue, reason = %outcome.log_text(), ?after, "message left for another worker");
@@ -62,6 +65,10 @@ impl Report<'_> {
                     is_summed,
                     tracing::error!(%queue, actor, id, attempt, of, why, duration = ?self.message.began.elapsed(), error, "message dead-lettered")
                 );
+            }
+            Verdict::Cancel => {
+                let (duration, reason) = (self.message.began.elapsed(), outcome.log_text());
+                tracing::info!(%queue, actor, id, attempt, ?duration, reason, "message cancelled");
             }
             // Logged once for all of them, where the thread was refused.
             Verdict::Release if matches!(outcome, Outcome::Failed(RunError::NoThread)) => {

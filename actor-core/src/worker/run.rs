@@ -163,7 +163,8 @@ impl Run {
 pub(crate) fn interrupted(reason: Cancellation) -> RunError {
     match reason {
         Cancellation::LeaseLost => RunError::LeaseLost,
-        Cancellation::Shutdown | Cancellation::TimeLimit => RunError::Interrupted,
+        // What was cancelled is not interrupted.
+        Cancellation::Shutdown | Cancellation::TimeLimit | Cancellation::Requested => RunError::Interrupted,
     }
 }
 

@@ -38,9 +38,10 @@ impl Session {
     /// Begins a lease. Nothing is claimed before it is live.
     pub(crate) fn begin(engine: &Engine) -> std::io::Result<Self> {
         let worker = WorkerId::new(&engine.name);
-        let heartbeat = Heartbeat::start(engine, &worker)?;
+        let stop = Arc::<Stop>::default();
+        let heartbeat = Heartbeat::start(engine, &worker, Arc::clone(&stop))?;
         let (halt, leave) = (CancellationToken::new(), CancellationToken::new());
-        Ok(Self { worker, heartbeat, halt, leave, stop: Arc::default(), services: TaskTracker::new() })
+        Ok(Self { worker, heartbeat, halt, leave, stop, services: TaskTracker::new() })
     }
 
     pub(super) fn status(&self) -> watch::Receiver<Status> {

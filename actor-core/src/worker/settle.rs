@@ -11,7 +11,7 @@ use super::queue_session::ServedQueue;
 use super::service::Service;
 use crate::delivery::{Consumer, Receipt};
 use crate::settlement::{Settled, Settlement};
-use crate::{Broker, BrokerError, failpoint};
+use crate::{Broker, BrokerError, failpoint, wire};
 
 const LARGEST_BATCH: usize = 512;
 
@@ -80,6 +80,11 @@ impl Settler {
             match answers.next().unwrap_or_else(|| Err(BrokerError::unknown("the broker gave no answer"))) {
                 Ok(answer) => {
                     settled += 1;
+                    if answer == Settled::Cancelled {
+                        // Its worker had not learned of it before the run ended.
+                        let id = pair.1.outcome.body().and_then(|body| wire::id(body)).map(tracing::field::display);
+                        tracing::info!(queue = %self.consumer.queue, id, "message cancelled");
+                    }
                     stale += usize::from(answer == Settled::Stale);
                 }
                 Err(error) => {

@@ -6,7 +6,7 @@ use quote::{format_ident, quote};
 use syn::{FnArg, Visibility};
 
 use super::items::{guard, register, unit};
-use super::methods::getters;
+use super::methods::{control, getters};
 use super::{hidden, location, name};
 use crate::item::{Actor, Form};
 
@@ -73,11 +73,12 @@ fn methods(actor: &Actor) -> TokenStream {
         FnArg::Receiver(_) => false,
     });
     let types: Vec<_> = arguments.enumerate().map(|(index, _)| format_ident!("__{index}")).collect();
-    let getters = getters(vis);
+    let (control, getters) = (control(vis), getters(vis));
     quote! {
         #[allow(clippy::empty_loop, non_camel_case_types, clippy::too_many_arguments)]
         impl #ident {
             #getters
+            #control
 
             #vis fn send<#(#types),*>(self, #(_: #types),*) -> __actor_core::Sending<'static, Self> {
                 loop {}

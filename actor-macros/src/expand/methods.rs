@@ -11,8 +11,20 @@ use super::{call_site, local, returned};
 use crate::item::Actor;
 use crate::param::{Kind, Param};
 
-pub(super) const NAMES: [&str; 9] =
-    ["send", "send_with", "message", "send_many", "send_many_with", "call", "name", "queue", "__write"];
+pub(super) const NAMES: [&str; 12] = [
+    "send",
+    "send_with",
+    "message",
+    "send_many",
+    "send_many_with",
+    "call",
+    "cancel",
+    "delete",
+    "reschedule",
+    "name",
+    "queue",
+    "__write",
+];
 
 /// Output:
 ///
@@ -24,6 +36,9 @@ pub(super) const NAMES: [&str; 9] =
 ///     pub fn send_many<'calls>(self, each_call: impl IntoIterator<..>) -> SendingMany<'calls, Self> { .. }
 ///     pub fn send_many_with<'calls>(self, via_broker: &'calls dyn Broker, each_call: ..) -> SendingMany<'calls, Self> { .. }
 ///     pub async fn call(self, to: String) -> Result<(), MailError> { Self::welcome(to).await }
+///     pub fn cancel(self, sent_message: MessageId) -> Asking<'static, Cancelled> { .. }
+///     pub fn delete(self, sent_message: MessageId) -> Asking<'static, Deleted> { .. }
+///     pub fn reschedule(self, sent_message: MessageId, new_start: When) -> Asking<'static, Rescheduled> { .. }
 ///     pub const fn name(self) -> &'static str { .. }
 ///     pub fn queue(self) -> QueueName { .. }
 ///     fn __write(to: String) -> ArgWriter { .. }
@@ -32,7 +47,7 @@ pub(super) const NAMES: [&str; 9] =
 pub(super) fn methods(actor: &Actor) -> TokenStream {
     let name = &actor.sig.ident;
     let (one, many, call, write) = (one(actor), many(actor), call(actor), write(actor));
-    let getters = getters(&actor.vis);
+    let (control, getters) = (control(&actor.vis), getters(&actor.vis));
     quote! {
         // An argument's type that is less visible than the actor is an error already. The lint would
         // repeat it for each method.
@@ -41,6 +56,7 @@ pub(super) fn methods(actor: &Actor) -> TokenStream {
             #one
             #many
             #call
+            #control
             #getters
             #write
         }
@@ -158,6 +174,36 @@ fn call(actor: &Actor) -> TokenStream {
         /// Runs the body of this actor here, without a message.
         #vis #asyncness fn #call(self, #(#names: #types),*) #arrow {
             Self::#body(#(#names),*) #awaited
+        }
+    }
+}
+
+/// The methods that change what was sent. An actor named as their parameters are would be taken for a pattern.
+pub(super) fn control(vis: &Visibility) -> TokenStream {
+    quote! {
+        /// Cancels a message to this actor, through the installed broker.
+        #vis fn cancel(
+            self,
+            sent_message: __actor_core::MessageId,
+        ) -> __actor_core::control::Asking<'static, __actor_core::control::Cancelled> {
+            __actor_core::control::Asking::cancel(<Self as __actor_core::Actor>::DEF, sent_message, ::core::option::Option::None)
+        }
+
+        /// Deletes a message to this actor that waits or is dead, through the installed broker.
+        #vis fn delete(
+            self,
+            sent_message: __actor_core::MessageId,
+        ) -> __actor_core::control::Asking<'static, __actor_core::control::Deleted> {
+            __actor_core::control::Asking::delete(<Self as __actor_core::Actor>::DEF, sent_message)
+        }
+
+        /// Has a message to this actor that waits start at another time, through the installed broker.
+        #vis fn reschedule(
+            self,
+            sent_message: __actor_core::MessageId,
+            new_start: __actor_core::When,
+        ) -> __actor_core::control::Asking<'static, __actor_core::control::Rescheduled> {
+            __actor_core::control::Asking::reschedule(<Self as __actor_core::Actor>::DEF, sent_message, new_start)
         }
     }
 }

@@ -16,21 +16,26 @@ pub(super) struct Delivered {
     pub(super) suspect: bool,
     /// What it holds of its queue's limits; empty where it holds nothing.
     pub(super) slot: bytes::Bytes,
+    /// Whether it is known here that the message was cancelled.
+    pub(super) cancelled: bool,
 }
 
 impl Delivered {
     /// What an entry of this level is, delivered so often.
     pub(super) fn new(level: Level, Entry { id, body, suspect, slot }: Entry, count: DeliveryCount) -> Self {
-        Self { place: Place { level, id }, body, count, suspect: suspect || count.crashes > 0, slot }
+        let suspect = suspect || count.crashes > 0;
+        Self { place: Place { level, id }, body, count, suspect, slot, cancelled: false }
     }
 
-    /// Reads level, entry, delivery count, fields.
+    /// Reads level, entry, delivery count, fields, and whether it was cancelled, where that is said.
     pub(super) fn read(entry: Value) -> Option<Self> {
-        let Value::Array(parts) = entry else { return None };
+        let Value::Array(mut parts) = entry else { return None };
+        let cancelled = parts.len() > 4 && parts.pop().is_some();
         let [level, id, count, fields] = <[Value; 4]>::try_from(parts).ok()?;
         let (Value::Int(level), Value::BulkString(id), Value::Int(count)) = (level, id, count) else { return None };
         let level = Level::at(u8::try_from(level).ok()?)?;
-        Some(Self::new(level, Entry::of_fields(EntryId::parse(&id)?, fields)?, DeliveryCount::read(count)))
+        let entry = Entry::of_fields(EntryId::parse(&id)?, fields)?;
+        Some(Self { cancelled, ..Self::new(level, entry, DeliveryCount::read(count)) })
     }
 }
 

@@ -88,16 +88,18 @@ impl Inspector<'_> {
         }
     }
 
-    /// The rank after a cursor's message; where that has gone, the rank of what is due when it was.
+    /// The rank after a cursor's message; where that has gone or moved, the rank of what is due when it was.
     async fn rank_after(&self, index: &str, after: Option<&str>) -> Result<usize, RequestError> {
         let Some((score, member)) = after.and_then(|after| after.split_once(':')) else { return Ok(0) };
-        let rank: Option<usize> = self.connections.ask(redis::cmd("ZRANK").arg(index).arg(member)).await?;
-        match (rank, score.parse::<f64>()) {
-            (Some(rank), _) => Ok(rank + 1),
-            (None, Ok(score)) => {
-                self.connections.ask(redis::cmd("ZCOUNT").arg(index).arg("-inf").arg(format!("({score}"))).await
-            }
-            (None, Err(_)) => Ok(0),
+        let Ok(score) = score.parse::<f64>() else { return Ok(0) };
+        let commands = ["ZRANK", "ZSCORE"].map(|name| redis::cmd(name).arg(index).arg(member).take());
+        let mut answers = self.connections.request(&Request::of("inspect", commands.into_iter()), ANSWER).await?;
+        let (now, rank) = (answers.pop().transpose()?, answers.pop().transpose()?);
+        let now: Option<f64> = self.connections.parse(now.unwrap_or(Value::Nil))?;
+        let rank: Option<usize> = self.connections.parse(rank.unwrap_or(Value::Nil))?;
+        match rank.filter(|_| now == Some(score)) {
+            Some(rank) => Ok(rank + 1),
+            None => self.connections.ask(redis::cmd("ZCOUNT").arg(index).arg("-inf").arg(format!("({score}"))).await,
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) const PART: usize = 500;
 pub(super) const PAGE_BYTES: usize = 8 << 20;
 
 impl Inspector<'_> {
-    pub(super) async fn list(
+    pub(crate) async fn list(
         &self,
         state: State,
         after: Option<&Cursor>,

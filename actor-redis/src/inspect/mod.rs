@@ -1,5 +1,6 @@
 //! Reading and repairing queues, for people and screens.
 
+mod control;
 mod index;
 mod lanes;
 mod list;
@@ -91,16 +92,16 @@ impl Inspect for RedisBroker {
 }
 
 impl RedisBroker {
-    fn to<'a>(&'a self, queue: &'a Queue) -> Route<'a> {
+    pub(crate) fn to<'a>(&'a self, queue: &'a Queue) -> Route<'a> {
         self.inner().commands.to(queue)
     }
 
-    fn at<'a>(&'a self, queue: &'a Queue) -> Inspector<'a> {
+    pub(crate) fn at<'a>(&'a self, queue: &'a Queue) -> Inspector<'a> {
         Inspector { connections: self.to(queue), keys: &queue.keys }
     }
 
     /// Fails where nothing was found in a queue of a name that is not known.
-    async fn known(&self, queue: &Queue, found: bool) -> Result<(), BrokerError> {
+    pub(crate) async fn known(&self, queue: &Queue, found: bool) -> Result<(), BrokerError> {
         if found {
             return Ok(());
         }
@@ -114,13 +115,13 @@ impl RedisBroker {
 }
 
 /// Reads and repairs one queue.
-struct Inspector<'a> {
-    connections: Route<'a>,
-    keys: &'a Keys,
+pub(crate) struct Inspector<'a> {
+    pub(crate) connections: Route<'a>,
+    pub(crate) keys: &'a Keys,
 }
 
 impl Inspector<'_> {
-    async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, RequestError> {
+    pub(crate) async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, RequestError> {
         self.connections.run(Request::calling("inspect", call)).await
     }
 }
@@ -130,7 +131,7 @@ fn entry_handle(level: Level, id: EntryId) -> String {
     format!("{}:{id}", level.name())
 }
 
-fn read_entry_handle(text: &str) -> Option<(Level, EntryId)> {
+pub(crate) fn read_entry_handle(text: &str) -> Option<(Level, EntryId)> {
     let (name, id) = text.rsplit_once(':')?;
     let level = Level::ALL.into_iter().find(|level| level.name() == name)?;
     Some((level, EntryId::parse(id.as_bytes())?))

@@ -1,11 +1,15 @@
 -- Puts messages that a limit elsewhere refused back to the front of their lanes, each only while this worker holds it,
 -- and closes the lanes for some time.
 --
--- KEYS  ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low
+-- KEYS  cancelled, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low,
+--       then those of the gate
 -- ARGV  worker, group, then for each message: level (0 to 5), entry, the end of its list's name, its text, ms to wait
--- Returns for each message: 1, 0 where this worker does not hold it, or the error.
+-- Returns for each message: 1, 0 where this worker does not hold it, 'cancelled' where it was, and has ended, or the
+-- error.
 
+local cancelled, READY = KEYS[1], 2
 local me, group = ARGV[1], ARGV[2]
+local cancels = any_cancelled(cancelled)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -14,9 +18,13 @@ redis.call('ZREM', leases, '')
 
 local answers = {}
 for i = 3, #ARGV, 5 do
-  local stream, entry, name = KEYS[1 + ARGV[i]], ARGV[i + 1], ARGV[i + 2]
+  local stream, entry, name = KEYS[READY + ARGV[i]], ARGV[i + 1], ARGV[i + 2]
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     answers[#answers + 1] = 0
+  elseif cancels and ends_cancelled(cancelled, id_of(string.match(ARGV[i + 3], ' (.*)$'))) then
+    redis.call('XACK', stream, group, entry)
+    redis.call('XDEL', stream, entry)
+    answers[#answers + 1] = 'cancelled'
   else
     local key = string.sub(name, 3)
     into_lanes({ name }, { ARGV[i + 3] }, 'LPUSH')

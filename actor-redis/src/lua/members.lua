@@ -1,6 +1,6 @@
 -- Removes members of an index with all that belongs to them. Stands before the scripts that use it.
 --
--- KEYS  scheduled, scheduled:bodies; or dead, dead:bodies, dead:reasons, dead:pruned
+-- KEYS  scheduled, scheduled:bodies, scheduled:lanes; or dead, dead:bodies, dead:reasons, dead:pruned
 -- ARGV  those of the script
 -- Returns nothing.
 

@@ -1,13 +1,13 @@
 -- Moves messages whose time has come to the end of their level's ready stream, or into their lanes.
 --
--- KEYS  scheduled, scheduled:bodies, wake, ready:high, ready:normal, ready:low, then those of the gate
+-- KEYS  scheduled, scheduled:bodies, scheduled:lanes, wake, ready:high, ready:normal, ready:low, then those of the gate
 -- ARGV  how many at most, group, the worker where `wake` has woken it ('' else)
 -- Returns the ms until the next is due (0 where more are due, -1 where none waits), and when this was, in ms since
 -- 1970.
 
-local scheduled, bodies, wake = KEYS[1], KEYS[2], KEYS[3]
-local ready = { high = KEYS[4], normal = KEYS[5], low = KEYS[6] }
-local suspects = { ['high+'] = KEYS[4], ['normal+'] = KEYS[5], ['low+'] = KEYS[6] }
+local scheduled, bodies, lanes, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ready = { high = KEYS[5], normal = KEYS[6], low = KEYS[7] }
+local suspects = { ['high+'] = KEYS[5], ['normal+'] = KEYS[6], ['low+'] = KEYS[7] }
 local limit, group, woken = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -45,12 +45,14 @@ local function move(place, body)
   elseif ready[level] then
     return redis.pcall('XADD', ready[level], '*', 'm', body)
   end
-  local letter, suspect, cost, length, from = string.match(member, '^(%a)%a*(%+?)@(%d+),(%d+),()')
-  if not letter then
+  local letter, suspect = string.match(level, '^(%a)%a*(%+?)@$')
+  local taken = letter and redis.call('HMGET', lanes, member)[1]
+  local cost, key = string.match(taken or '', '^(%d+) (.*)$')
+  if not cost then
     return redis.pcall('XADD', ready.normal, '*', 'm', body)
   end
   local n = #names + 1
-  names[n], texts[n] = letter .. ':' .. string.sub(member, from, from + length - 1), suspect .. cost .. ' ' .. body
+  names[n], texts[n] = letter .. ':' .. key, suspect .. cost .. ' ' .. body
   laned[place] = names[n]
 end
 
@@ -90,5 +92,8 @@ end
 if moved > 0 then
   redis.call('ZREM', scheduled, unpack(members, 1, moved))
   redis.call('HDEL', bodies, unpack(members, 1, moved))
+  if #names > 0 then
+    redis.call('HDEL', lanes, unpack(members, 1, moved))
+  end
 end
 return refusal or { next_ms(), now }

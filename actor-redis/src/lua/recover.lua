@@ -10,18 +10,20 @@
 -- What another dead worker held before is delivered last, and alone: its next crash may dead-letter it, and whoever takes
 -- it may want to run it with nothing beside it.
 --
--- KEYS  workers, wake, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released,
---       ready:low
+-- KEYS  workers, wake, cancelled, ready:high:released, ready:high, ready:normal:released, ready:normal,
+--       ready:low:released, ready:low
 -- ARGV  worker, group, how many at most, how many dead workers at most, ms by which the leases of others
 --       last longer: nobody could renew in that time; when this was asked for, in ms since 1970 ('' where
 --       that is not known)
--- Returns for each message: its level (0 to 5), its entry, its delivery count, its fields.
+-- Returns for each message: its level (0 to 5), its entry, its delivery count, its fields, and 'cancelled' where it was.
 
-local workers, wake = KEYS[1], KEYS[2]
-local READY = 3
+local workers, wake, cancelled = KEYS[1], KEYS[2], KEYS[3]
+local READY = 4
 local me, group = ARGV[1], ARGV[2]
 local limit, most_dead, grace_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local CRASH, INTERRUPTION = 1, 4294967296
+-- What stands among the leases and is none.
+local MARKS = { paused = true, parked = true, gated = true, cancelled = true }
 -- How long a worker that was declared dead may be away and still learn of it.
 local LOST_MS = 24 * 3600 * 1000
 local time = redis.call('TIME')
@@ -37,7 +39,7 @@ for i = 1, #leases, 2 do
   local ends = tonumber(leases[i + 1])
   if ends > now or (leases[i] ~= me and ends > 0 and ends + grace_ms > now) then
     live[leases[i]] = true
-  elseif leases[i] ~= 'paused' and leases[i] ~= 'parked' and leases[i] ~= 'gated' then
+  elseif not MARKS[leases[i]] then
     ended[leases[i]] = true
   end
 end
@@ -217,6 +219,13 @@ if #taken == 0 then
   for place = 0, #KEYS - READY do
     if #taken < limit and filled[KEYS[READY + place]] then
       recover_unheld(place, KEYS[READY + place])
+    end
+  end
+end
+if #taken > 0 and any_cancelled(cancelled) then
+  for _, message in ipairs(taken) do
+    if is_cancelled(cancelled, id_of(message[4][2])) then
+      message[5] = 'cancelled'
     end
   end
 end

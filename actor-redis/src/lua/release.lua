@@ -1,32 +1,40 @@
 -- Releases messages in flight, each only while this worker holds it, to go before what waits of its priority.
 --
--- KEYS  ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low, gate
+-- KEYS  cancelled, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low,
+--       gate
 -- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect, the slot that it holds and
 --       keeps ('' for none)
--- Returns for each message: 1, 0 where this worker does not hold it, or the error.
+-- Returns for each message: 1, 0 where this worker does not hold it, 'cancelled' where it was, and has ended, or the
+-- error.
 
+local cancelled, READY, gate = KEYS[1], 2, KEYS[8]
 local me, group = ARGV[1], ARGV[2]
 
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
-redis.call('XDEL', KEYS[1], '0-0')
+redis.call('XDEL', KEYS[READY], '0-0')
+
+local cancels = any_cancelled(cancelled)
 
 local function release(level, entry, body, suspect, slot)
-  local stream, released = KEYS[1 + level], KEYS[1 + level - level % 2]
+  local stream, released = KEYS[READY + level], KEYS[READY + level - level % 2]
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     return 0
   end
-  local fields = suspect == '1' and { 'm', body, 'suspect', 1 } or { 'm', body }
-  if slot ~= '' then
-    fields[#fields + 1], fields[#fields + 2] = 'k', slot
-    -- It goes before those that wait: the next grant counts it.
-    redis.pcall('HSET', KEYS[7], 'r', 1)
+  local ends = cancels and ends_cancelled(cancelled, id_of(body))
+  -- What was cancelled is not stored again.
+  if not ends then
+    local fields = suspect == '1' and { 'm', body, 'suspect', 1 } or { 'm', body }
+    if slot ~= '' then
+      fields[#fields + 1], fields[#fields + 2] = 'k', slot
+      -- It goes before those that wait: the next grant counts it.
+      redis.pcall('HSET', gate, 'r', 1)
+    end
+    redis.call('XADD', released, '*', unpack(fields))
   end
-  redis.call('XADD', released, '*', unpack(fields))
-  -- It is stored again: only now may it go here.
+  -- Only now, where it is stored again, may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
-  return 1
+  return ends and 'cancelled' or 1
 end
 
 local answers = {}

@@ -3,14 +3,16 @@
 -- last renewal said was forgotten in part, as where a replica was promoted that lacked that renewal, and perhaps others'.
 -- It runs in every heartbeat of every worker: each command in it counts.
 --
--- KEYS  workers
--- ARGV  worker, ms of the lease, when the last renewal said that it ends ('' where there was none)
+-- KEYS  workers, cancelled
+-- ARGV  worker, ms of the lease, when the last renewal said that it ends ('' where there was none), the score of the
+--       last cancelled message that the worker has heard of ('' for none), of how many more it hears at most
 -- Returns 1 where the lease is held, 2 where it was made again and 3 where it ended before that, 1 where
--- another's lease has ended, 1 where the queue is paused, 1 where messages are parked, 1 where it has a gate, and the
--- time in microseconds.
+-- another's lease has ended, 1 where the queue is paused, 1 where messages are parked, 1 where it has a gate, the time
+-- in microseconds, the score of the last message of which it has heard now, and the ids of those.
 
-local workers = KEYS[1]
+local workers, cancelled = KEYS[1], KEYS[2]
 local worker, lease_ms, said = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local heard, most_heard = ARGV[4], tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = now + lease_ms
@@ -47,16 +49,35 @@ if held == 0 and not redis.call('ZSCORE', workers, worker .. ':lost') then
 end
 
 -- The marks of the queue itself stand before all others.
-local deaths, paused, parked, gated = 0, 0, 0, 0
-for _, ended in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 4)) do
+local deaths, paused, parked, gated, has_cancelled = 0, 0, 0, 0, false
+for _, ended in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 5)) do
   if ended == 'paused' then
     paused = 1
   elseif ended == 'parked' then
     parked = 1
   elseif ended == 'gated' then
     gated = 1
+  elseif ended == 'cancelled' then
+    has_cancelled = true
   else
     deaths = 1
   end
 end
-return { held, deaths, paused, parked, gated, time[1] * 1000000 + time[2] }
+local ids = {}
+if has_cancelled then
+  local from = heard == '' and '-inf' or '(' .. heard
+  local found = redis.call('ZRANGEBYSCORE', cancelled, from, '+inf', 'WITHSCORES', 'LIMIT', 0, most_heard)
+  for i = 1, #found, 2 do
+    ids[#ids + 1], heard = found[i], found[i + 1]
+  end
+  if #ids == 0 then
+    local last = redis.call('ZRANGE', cancelled, -1, -1, 'WITHSCORES')[2]
+    if not last then
+      redis.call('ZREM', workers, 'cancelled')
+    elseif heard ~= '' and tonumber(last) < tonumber(heard) then
+      -- A replica without the last ones was promoted: it may note others with scores that were heard.
+      heard = ''
+    end
+  end
+end
+return { held, deaths, paused, parked, gated, time[1] * 1000000 + time[2], heard, ids }

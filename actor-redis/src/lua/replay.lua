@@ -1,15 +1,17 @@
--- Makes dead letters ready again, each only while it is dead.
+-- Makes dead letters ready again, each only while it is dead. Whoever replays one wants it to run, so that it is
+-- cancelled no more.
 --
--- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low, then those of the gate
+-- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, cancelled, ready:high:released, ready:high,
+--       ready:normal:released, ready:normal, ready:low:released, ready:low, then those of the gate
 -- ARGV  for each message: member, level (0 to 5), body, and the end of its lane's name ('' where it has none); the level
 --       and the body are '' where it has no body, and is only removed
 -- Returns how many are ready again.
 
-local dead, bodies = KEYS[1], KEYS[2]
+local dead, bodies, cancelled, READY = KEYS[1], KEYS[2], KEYS[5], 6
 
 -- A script whose first write only frees may go on where Redis is out of memory, as moving must.
 redis.call('ZREM', dead, '')
+local cancels = any_cancelled(cancelled)
 
 local over, replayed, refusal = {}, 0, nil
 for i = 1, #ARGV, 4 do
@@ -19,7 +21,7 @@ for i = 1, #ARGV, 4 do
     if not is_bare then
       local added
       if ARGV[i + 3] == '' then
-        added = redis.pcall('XADD', KEYS[5 + level], '*', 'm', ARGV[i + 2])
+        added = redis.pcall('XADD', KEYS[READY + level], '*', 'm', ARGV[i + 2])
       else
         if into_lanes({ ARGV[i + 3] }, { ARGV[i + 2] }) then
           wake_one()
@@ -29,6 +31,10 @@ for i = 1, #ARGV, 4 do
       if type(added) == 'table' then
         refusal = added
         break
+      end
+      local id = cancels and id_of(ARGV[i + 2])
+      if id then
+        redis.call('ZREM', cancelled, id)
       end
       replayed = replayed + 1
     end

@@ -1,16 +1,18 @@
 -- Schedules messages again that are in flight, each only while this worker holds it; and parks those that need what
 -- this worker lacks. What one command can do for all is done by one, for this is what every failure costs.
 --
--- KEYS  scheduled, scheduled:bodies, workers, parked, wake, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
+-- KEYS  scheduled, scheduled:bodies, scheduled:lanes, workers, parked, wake, cancelled, ready:high:released, ready:high,
+--       ready:normal:released, ready:normal, ready:low:released, ready:low
 -- ARGV  worker, group, ms within which workers check for themselves, ms that a hint of what is parked stands, then
---       groups of messages of one level that need the same: level (0 to 5), the ability they need ('' for none), how
---       many they are, and for each, in the order of the entries: entry, member, ms to wait, body
--- Returns for each message: 1, or 0 where this worker does not hold it.
+--       groups of messages of one level and lane that need the same: level (0 to 5), the ability they need ('' for
+--       none), what they take of their lane ('' for none, else the cost, a blank, the key), how many they are, and for
+--       each, in the order of the entries: entry, member, ms to wait, body
+-- Returns for each message: 1, 0 where this worker does not hold it, or 'cancelled' where it was, and has ended.
 
-local scheduled, bodies, workers, parked, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local scheduled, bodies, lanes, workers, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local wake, cancelled = KEYS[6], KEYS[7]
 local me, group, check_ms, hint_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local FIRST, HEAD, WIDTH, READY = 5, 3, 4, 6
+local FIRST, HEAD, WIDTH, READY = 5, 4, 4, 8
 local OVERDUE_MS = 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -51,12 +53,13 @@ end
 
 local answers, asked, count = {}, 0, 0
 -- What is settled, and what is stored for it.
-local settled, members, index, stored, needs = {}, {}, {}, {}, {}
+local settled, members, index, stored, needs, takes, entry_of = {}, {}, {}, {}, {}, {}, {}
+local cancels = any_cancelled(cancelled)
 local head = FIRST
 while head < #ARGV do
-  local stream, ability = KEYS[READY + ARGV[head]], ARGV[head + 1]
+  local stream, ability, in_lane = KEYS[READY + ARGV[head]], ARGV[head + 1], ARGV[head + 2]
   local from = head + HEAD
-  local to = from + (ARGV[head + 2] - 1) * WIDTH
+  local to = from + (ARGV[head + 3] - 1) * WIDTH
   local mine = held(stream, from, to)
   local ids, n = {}, 0
   for i = from, to, WIDTH do
@@ -64,11 +67,18 @@ while head < #ARGV do
     asked = asked + 1
     answers[asked] = mine[entry] and 1 or 0
     if mine[entry] then
-      n, count = n + 1, count + 1
-      ids[n], members[count] = entry, ARGV[i + 1]
-      index[2 * count - 1], index[2 * count] = due_in(ARGV[i + 2]), ARGV[i + 1]
-      stored[2 * count - 1], stored[2 * count] = ARGV[i + 1], ARGV[i + 3]
-      needs[count] = ability ~= '' and ability or nil
+      n = n + 1
+      ids[n] = entry
+      if cancels and ends_cancelled(cancelled, string.match(ARGV[i + 1], ':(.*)$')) then
+        answers[asked] = 'cancelled'
+      else
+        count = count + 1
+        members[count], entry_of[count] = ARGV[i + 1], entry
+        index[2 * count - 1], index[2 * count] = due_in(ARGV[i + 2]), ARGV[i + 1]
+        stored[2 * count - 1], stored[2 * count] = ARGV[i + 1], ARGV[i + 3]
+        needs[count] = ability ~= '' and ability or nil
+        takes[count] = in_lane ~= '' and in_lane or nil
+      end
     end
   end
   if n > 0 then
@@ -76,23 +86,28 @@ while head < #ARGV do
   end
   head = to + WIDTH
 end
+
+-- Called once they are stored again: only then may they go here.
+local function let_go()
+  for _, of_stream in ipairs(settled) do
+    redis.call('XACK', of_stream[1], group, unpack(of_stream[2]))
+    redis.call('XDEL', of_stream[1], unpack(of_stream[2]))
+  end
+end
+
 if count == 0 then
+  let_go()
   return answers
 end
 
 -- Two messages with one identity, made by a foreign producer, must not replace one another.
 local seen = redis.call('ZMSCORE', scheduled, unpack(members))
-local n = 0
-for _, of_stream in ipairs(settled) do
-  for _, entry in ipairs(of_stream[2]) do
-    n = n + 1
-    local member = members[n]
-    if seen[n] or seen[member] then
-      member = member .. ':' .. entry
-      members[n], index[2 * n], stored[2 * n - 1] = member, member, member
-    end
-    seen[member] = true
+for n, member in ipairs(members) do
+  if seen[n] or seen[member] then
+    member = member .. ':' .. entry_of[n]
+    members[n], index[2 * n], stored[2 * n - 1] = member, member, member
   end
+  seen[member] = true
 end
 
 -- A key that holds something else must refuse before anything is stored, or half of it would stay.
@@ -102,6 +117,13 @@ local refusal = redis.pcall('HSET', bodies, unpack(stored))
 if type(refusal) == 'table' then
   redis.call('ZREM', scheduled, unpack(members))
   return refusal
+end
+if next(takes) then
+  local of_lanes = {}
+  for i, taken in pairs(takes) do
+    of_lanes[#of_lanes + 1], of_lanes[#of_lanes + 2] = members[i], taken
+  end
+  redis.call('HSET', lanes, unpack(of_lanes))
 end
 if next(needs) then
   local hints = {}
@@ -114,11 +136,7 @@ if next(needs) then
   redis.pcall('PEXPIRE', parked, hint_ms)
   redis.call('ZADD', workers, -1, 'parked')
 end
--- They are stored again: only now may they go here.
-for _, of_stream in ipairs(settled) do
-  redis.call('XACK', of_stream[1], group, unpack(of_stream[2]))
-  redis.call('XDEL', of_stream[1], unpack(of_stream[2]))
-end
+let_go()
 
 -- What is overdue should have been moved: whoever was woken for it has died, or heard no answer.
 if soonest < now + check_ms and (not known or soonest < known or known < now - OVERDUE_MS) then

@@ -9,7 +9,7 @@ local place = {}
 for i = 1, held_count do
   local at = 4 * (i - 1)
   local of = tonumber(held[at + 1])
-  if of > 0 and settled[i] == 1 then
+  if of > 0 and (settled[i] == 1 or settled[i] == 'cancelled') then
     local n = place[of]
     if not n then
       n = #keys + 1

@@ -2,14 +2,14 @@
 -- scheduled; the index `parked` only says what for and until when. Each message goes to the stream of what was released of its
 -- priority and is read from there for this worker, so that nobody else gets it.
 --
--- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:normal:released, ready:low:released,
+-- KEYS  scheduled, scheduled:bodies, scheduled:lanes, workers, parked, ready:high:released, ready:normal:released, ready:low:released,
 --       then those of the gate
 -- ARGV  worker, group, how many at most, then the abilities
 -- Returns for each message: its level (0, 2, 4), its entry, its delivery count, its fields.
 
-local scheduled, bodies, workers, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local streams = { high = KEYS[5], normal = KEYS[6], low = KEYS[7] }
-local levels = { [KEYS[5]] = 0, [KEYS[6]] = 2, [KEYS[7]] = 4 }
+local scheduled, bodies, lanes, workers, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local streams = { high = KEYS[6], normal = KEYS[7], low = KEYS[8] }
+local levels = { [KEYS[6]] = 0, [KEYS[7]] = 2, [KEYS[8]] = 4 }
 local me, group, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local FIRST = 4
 -- How many hints are read at a time, and how many times at most: what was deleted or has become due is still in
@@ -44,17 +44,16 @@ local function move(hints)
     local body = is_parked and redis.call('HMGET', bodies, member)[1]
     if body then
       note_read(body)
-      local level, suspect, cost, length, from = string.match(member, '^(%a+)(%+?)@(%d+),(%d+),()')
+      local level, suspect, in_lane = string.match(member, '^(%a+)(%+?)(@?):')
       local slot
-      if level then
-        slot = take_slot(string.sub(member, from, from + length - 1), tonumber(cost))
+      local cost, key = string.match(in_lane == '@' and redis.call('HMGET', lanes, member)[1] or '', '^(%d+) (.*)$')
+      if cost then
+        slot = take_slot(key, tonumber(cost))
         if not slot then
           -- Its limits are used up: it stays parked.
           pages = PAGES
           break
         end
-      else
-        level, suspect = string.match(member, '^(%a+)(%+?):')
       end
       local stream = streams[level] or streams.normal
       local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
@@ -78,6 +77,7 @@ local function move(hints)
   if #taken > 0 then
     redis.call('ZREM', scheduled, unpack(taken))
     redis.call('HDEL', bodies, unpack(taken))
+    redis.call('HDEL', lanes, unpack(taken))
   end
   if over > 0 then
     redis.call('ZREM', parked, unpack(hints, 1, over))

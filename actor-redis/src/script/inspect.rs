@@ -11,7 +11,7 @@ use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
 static COUNT: Source = source!("count");
-static REPLAY: Source = source!("members", "gate", "into_lanes", "replay");
+static REPLAY: Source = source!("cancelled", "members", "gate", "into_lanes", "replay");
 static DELETE: Source = source!("bounded", "gate", "free_slots", "delete");
 static REMOVE: Source = source!("members", "remove");
 static PURGE: Source = source!("members", "purge");
@@ -56,7 +56,8 @@ pub(crate) fn replay(keys: &Keys, dead_letters: &[Replay]) -> Call {
             None => (&**member, String::new(), &[][..], list),
         }
     });
-    REPLAY.call(&gated(keys, before_ready(keys, &dead(keys))), args.collect::<Vec<_>>())
+    let before = before_ready(keys, &[&dead(keys)[..], &[&keys.cancelled]].concat());
+    REPLAY.call(&gated(keys, before), args.collect::<Vec<_>>())
 }
 
 /// Deletes what is ready from one entry to another. Answers how many it deleted, and the last entry that it saw.
@@ -74,9 +75,18 @@ pub(crate) enum Indexed {
 impl Indexed {
     pub(super) fn keys(self, keys: &Keys) -> Vec<&str> {
         match self {
-            Self::Scheduled => vec![&keys.scheduled, &keys.scheduled_bodies],
+            Self::Scheduled => vec![&keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes],
             Self::Dead => dead(keys).to_vec(),
         }
+    }
+
+    /// The sorted set, and the hashes of what a listing shows.
+    fn listed(self, keys: &Keys) -> Vec<&str> {
+        let shown = match self {
+            Self::Scheduled => 2,
+            Self::Dead => 3,
+        };
+        self.keys(keys).into_iter().take(shown).collect()
     }
 
     /// The sorted set.
@@ -86,13 +96,18 @@ impl Indexed {
 
     /// The hashes of bodies, and of dead letters' reasons.
     pub(crate) fn hashes(self, keys: &Keys) -> Vec<&str> {
-        self.keys(keys).into_iter().skip(1).take(2).collect()
+        self.listed(keys).split_off(1)
     }
 }
 
 /// Removes a member of an index with all that belongs to it. Answers how many were there.
 pub(crate) fn remove(keys: &Keys, indexed: Indexed, member: &str) -> Call {
     REMOVE.call(&indexed.keys(keys), member)
+}
+
+/// The same for several members.
+pub(crate) fn remove_all(keys: &Keys, indexed: Indexed, members: &[String]) -> Call {
+    REMOVE.call(&indexed.keys(keys), members)
 }
 
 /// Removes the first of an index with all that belongs to them. Answers how many there were.
@@ -103,7 +118,7 @@ pub(crate) fn purge(keys: &Keys, indexed: Indexed, limit: usize) -> Call {
 /// Lists what stands in an index from a rank on. Answers whether there may be more, and for each message: member,
 /// score, body, and of a dead letter its reason.
 pub(crate) fn list_index(keys: &Keys, indexed: Indexed, rank: usize, limit: usize) -> Call {
-    LIST_INDEX.call(&indexed.keys(keys), (rank, limit))
+    LIST_INDEX.call(&indexed.listed(keys), (rank, limit))
 }
 
 /// Lists entries of a ready stream after this one, or those that nobody has read. Answers whether there may be more,

@@ -174,7 +174,7 @@ pub(crate) struct Limited<'a> {
 }
 
 pub(crate) fn limited(keys: &Keys, worker: &str, messages: &[Limited<'_>]) -> Call {
-    let mut call = LIMITED.call(&gated(keys, before_ready(keys, &[])), (worker, GROUP));
+    let mut call = LIMITED.call(&gated(keys, before_ready(keys, &[&keys.cancelled])), (worker, GROUP));
     for Limited { place, held, priority, suspect, body, after } in messages {
         let (name, text) = (list_name(*priority, held.slot.key), listed_text(held.slot.cost, *suspect, body));
         call.command.arg((*place, name, text, super::delay_ms(*after)));

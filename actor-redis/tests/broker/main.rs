@@ -23,6 +23,8 @@ mod busy;
 mod cluster;
 /// How many connections a worker has.
 mod connections;
+/// Cancelling, deleting and rescheduling.
+mod control;
 /// What it costs.
 mod cost;
 /// Passwords that change, and connections that are authenticated again.

@@ -23,6 +23,11 @@ pub(crate) enum What {
     /// The broker could not say.
     Unknown { id: MessageId, why: String },
 
+    /// A producer is about to cancel a message.
+    Cancelling { id: MessageId },
+    /// The broker said what became of that.
+    Cancelled { id: MessageId, answer: CancelAnswer },
+
     /// A message of a newer format was added by hand.
     NewerFormat { id: MessageId, body: String },
 
@@ -101,6 +106,17 @@ pub(crate) enum How {
     Stale,
     /// It was dropped before its end.
     Dropped,
+    /// It ended because its message was cancelled.
+    Cancelled,
+}
+
+/// What became of a message that was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CancelAnswer {
+    Removed,
+    Requested,
+    NotFound,
 }
 
 /// An event, its time, and the process that wrote it.

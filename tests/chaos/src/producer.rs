@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::broker::Broker;
+use actor_core::control::Cancelled;
 use actor_core::{Priority, SendError};
 use fastrand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::history::{CancelAnswer, Journal, What};
 use crate::process::{Extra, Orders, QUEUES};
-use crate::tasks::{always_fails, jumpy, newest, patient, plain, spread, stubborn};
+use crate::tasks::{always_fails, jumpy, newest, obedient, patient, plain, spread, stubborn};
 
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
@@ -39,6 +41,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                 let rng = Rng::with_seed(orders.seed ^ u64::from(stream) << 32);
                 let pace = Duration::from_secs_f64(f64::from(lanes) / orders.rate);
                 let (broker, mut stopped, mut open) = (Arc::clone(&broker), stopped.clone(), open.clone());
+                let journal = Arc::clone(&journal);
                 let (extra, long) = (orders.extra, orders.long_runs);
                 let queue = extra.queues()[stream as usize % extra.queues().len()];
                 tokio::spawn(async move {
@@ -52,6 +55,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                         }
                         let sent = match extra {
                             Extra::Spread if queue != QUEUES[0] => send_to(&*broker, &mut rng, queue).await,
+                            Extra::Cancel if rng.u32(0..5) == 0 => send_and_cancel(&broker, &journal, &mut rng).await,
                             _ => send(&*broker, &mut rng, extra, long).await,
                         };
                         if sent.is_err() {
@@ -89,6 +93,35 @@ fn pauses(orders: &Orders) -> watch::Receiver<bool> {
         }
     });
     open
+}
+
+/// Sends one random message, and cancels it a while later: while it waits, while it runs, or when it has ended.
+async fn send_and_cancel(broker: &Arc<dyn Broker>, journal: &Arc<Journal>, rng: &mut Rng) -> Result<(), SendError> {
+    let (queue, id) = match rng.u32(0..10) {
+        0..2 => (obedient.queue(), obedient.message(rng.u64(4_000..8_000)).send_with(&**broker).await?.id()),
+        2..4 => (always_fails.queue(), always_fails.send_with(&**broker).await?.id()),
+        4..7 => {
+            let delay = Duration::from_millis(rng.u64(50..4_000));
+            (plain.queue(), plain.message(rng.u64(0..15), 0).delay(delay).send_with(&**broker).await?.id())
+        }
+        _ => (plain.queue(), plain.send_with(&**broker, rng.u64(0..300), rng.u32(0..3)).await?.id()),
+    };
+    let wait = Duration::from_millis(if rng.bool() { rng.u64(0..20) } else { rng.u64(0..3_000) });
+    let (broker, journal) = (Arc::clone(broker), Arc::clone(journal));
+    tokio::spawn(async move {
+        sleep(wait).await;
+        let Some(control) = broker.control() else { return };
+        journal.note(&What::Cancelling { id });
+        let answer = match control.cancel(&queue, id).await {
+            Ok(Cancelled::Removed) => CancelAnswer::Removed,
+            Ok(Cancelled::Requested) => CancelAnswer::Requested,
+            Ok(_) => CancelAnswer::NotFound,
+            // It may have happened.
+            Err(_) => return,
+        };
+        journal.note(&What::Cancelled { id, answer });
+    });
+    Ok(())
 }
 
 /// Sends one random message to a queue.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::settlement::{Settled, Settlement};
-use actor_core::{BrokerError, MessageId, QueueName};
+use actor_core::{BrokerError, Control, MessageId, QueueName};
 use async_trait::async_trait;
 use serde::Deserialize;
 
@@ -147,6 +147,10 @@ impl<B: Broker> Broker for Recorder<B> {
     async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.journal.note(&What::Deregistered { worker: worker.to_string() });
         self.broker.deregister(worker, queues).await
+    }
+
+    fn control(&self) -> Option<&dyn Control> {
+        self.broker.control()
     }
 
     fn now(&self) -> SystemTime {

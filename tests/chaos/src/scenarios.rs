@@ -146,6 +146,11 @@ pub(crate) fn all() -> Vec<Scenario> {
             .dense()
         },
         Scenario {
+            extra: Extra::Cancel,
+            faults: vec![(KillWorker, 3), (CycleWorker, 2), (KillProducer, 2), (KillRedis, 1), (Cut, 1)],
+            ..one("cancel", "messages are cancelled while they wait, run, fail and are recovered", &[])
+        },
+        Scenario {
             first_is_older: true,
             extra: Extra::Newest,
             faults: vec![(RollBack, 3), (RollBackAll, 2)],

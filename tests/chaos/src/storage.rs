@@ -126,7 +126,8 @@ impl Storage {
 
     /// Finds keys that `docs/redis-keys.md` does not name.
     fn find_unknown_keys(&mut self, queues: &[&str], connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 9] = [
+        const NAMES: [&str; 10] = [
+            "cancelled",
             "scheduled",
             "scheduled:bodies",
             "dead",

@@ -5,7 +5,7 @@ pub(crate) mod spread;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::{Context, Failure, MessageId, actor};
+use actor_core::{Cancellation, Context, Failure, MessageId, actor};
 
 use crate::history::{How, Journal, What};
 use crate::ledger::{Answer, Client};
@@ -67,6 +67,10 @@ impl Run<'_> {
             Answer::Stale => return self.stale(),
         }
         Ok(())
+    }
+
+    fn obey(mut self) {
+        self.how = How::Cancelled;
     }
 
     fn fail(mut self) {
@@ -134,6 +138,19 @@ pub(crate) fn stubborn(cx: &Context, ms: u64, fails: u32, #[state] site: &Site) 
         return Err(Failure::from("not yet"));
     }
     run.succeed()
+}
+
+/// Runs until its message is cancelled, or this time is over.
+#[actor(queue = "work", max_retries = 2, min_backoff = "50ms", max_backoff = "200ms")]
+pub(crate) async fn obedient(cx: &Context, ms: u64, #[state] site: &Site) -> Result<(), Failure> {
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    tokio::select! {
+        Cancellation::Requested = cx.cancelled() => {
+            run.obey();
+            Err(Failure::from("it was cancelled"))
+        }
+        () = tokio::time::sleep(Duration::from_millis(ms)) => run.succeed(),
+    }
 }
 
 /// The queue that [`newest`] is declared for. Its messages are sent to the queue that all workers serve, where they

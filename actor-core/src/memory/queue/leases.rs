@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{InFlight, Key, Queue, delivery};
 use crate::delivery::{Delivery, WorkerId};
 use crate::memory::clock::Moment;
+use crate::memory::control::is_cancelled;
 
 impl Queue {
     pub(in crate::memory) fn register(&mut self, worker: &WorkerId, until: Moment) {
@@ -76,7 +77,8 @@ impl Queue {
             in_flight.worker = worker.clone();
             in_flight.since = now;
             let delivery = delivery(key.number, in_flight.level, in_flight.body.clone());
-            Some(delivery.recovered(in_flight.crashes, in_flight.interruptions))
+            let is_cancelled = is_cancelled(&self.cancelled, &in_flight.body);
+            Some(delivery.recovered(in_flight.crashes, in_flight.interruptions).cancelled(is_cancelled))
         };
         let deliveries = taken.into_iter().filter_map(deliver).collect();
         self.forget_who_left();

@@ -28,6 +28,7 @@
 //! A behaviour fails by panicking. It waits for no longer than a minute, which only ends what hangs.
 
 pub mod claiming;
+pub mod control;
 pub mod enqueueing;
 pub mod inspecting;
 pub mod lanes;
@@ -47,6 +48,7 @@ use bytes::Bytes;
 
 pub use self::scene::Scene;
 use crate::broker::{Broker, Enqueue};
+use crate::control::Control;
 use crate::delivery::WorkerId;
 use crate::inspect::Inspect;
 use crate::{MessageId, Priority, QueueName};
@@ -58,7 +60,7 @@ const HANGS: Duration = Duration::from_secs(60);
 #[async_trait]
 pub trait Harness: Send + Sync {
     /// The broker under test.
-    type Broker: Broker + Inspect;
+    type Broker: Broker + Inspect + Control;
 
     /// A broker on a storage that is empty.
     async fn broker(&self) -> Self::Broker;
@@ -182,6 +184,22 @@ macro_rules! conformance_tests {
                 a_paused_queue_unparks_nothing
                 what_is_unparked_can_be_settled_and_recovered
             }
+            control {
+                a_message_that_waits_is_cancelled_and_never_delivered
+                a_parked_message_is_cancelled
+                the_worker_learns_what_was_cancelled_in_flight
+                what_was_cancelled_in_flight_is_not_stored_again
+                a_dead_workers_cancelled_message_is_recovered_as_cancelled
+                a_dead_letter_is_not_cancelled_and_can_be_replayed
+                a_message_is_deleted_by_its_id_unless_it_is_in_flight
+                a_message_that_waits_is_rescheduled_by_its_id
+                a_dead_letter_is_not_rescheduled
+                all_that_match_are_cancelled_in_every_state
+                all_that_match_are_deleted_unless_they_are_in_flight
+                all_that_match_are_rescheduled
+                a_page_is_bounded
+                control_of_a_queue_that_was_never_used_is_an_error
+            }
             inspecting {
                 messages_are_counted_in_every_state
                 a_queue_that_was_used_is_known
@@ -270,6 +288,7 @@ mod tests {
         let listed: Vec<&str> = this.lines().map(str::trim).collect();
         for topic in [
             include_str!("claiming.rs"),
+            include_str!("control.rs"),
             include_str!("enqueueing.rs"),
             include_str!("inspecting.rs"),
             include_str!("lanes.rs"),

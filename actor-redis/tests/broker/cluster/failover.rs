@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use actor_core::Inspect;
 use actor_core::broker::Broker;
 use actor_core::delivery::{Consumer, Receipt, Wait};
-use actor_core::settlement::{Outcome, Settled};
+use actor_core::settlement::Outcome;
 use actor_redis::RedisBroker;
 
 use super::members::{Cluster, await_that};
@@ -81,7 +81,7 @@ async fn settle_all(
         let answers = broker.settle(consumer, &settlements).await;
         let mut answers = answers.into_iter();
         settlements.retain(|_| match answers.next().unwrap() {
-            Ok(Settled::Applied | Settled::Stale) => false,
+            Ok(_) => false,
             Err(error) => {
                 assert!(error.is_transient(), "{error}");
                 true

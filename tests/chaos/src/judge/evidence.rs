@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use actor_core::MessageId;
 
+use super::cancels::Cancel;
 use super::service::Struck;
 use super::windows::Windows;
 use crate::clock::SECOND;
@@ -92,6 +93,8 @@ pub(crate) struct Evidence {
     pub(crate) delivered: HashMap<MessageId, Vec<Delivered>>,
     /// The settlements other than as done, by message.
     pub(crate) settled: HashMap<MessageId, Vec<Settled>>,
+    /// What was cancelled, by message.
+    pub(crate) cancels: HashMap<MessageId, Cancel>,
     /// By process, in order.
     pub(crate) sessions: HashMap<usize, Vec<Session>>,
     /// When each process ended unasked.
@@ -189,6 +192,8 @@ impl Evidence {
                     message.runs[run].end = Some((at, how));
                 }
             }
+            What::Cancelling { id } => _ = self.cancels.entry(id).or_default(),
+            What::Cancelled { id, answer } => self.cancels.entry(id).or_default().answered = Some((at, answer)),
             What::Settled { id, token, spent, error } => {
                 self.settled.entry(id).or_default().push(Settled { process, at, token, spent, error });
             }

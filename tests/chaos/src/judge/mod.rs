@@ -2,6 +2,7 @@
 
 mod answers;
 mod begins;
+mod cancels;
 mod credentials;
 mod delivery;
 mod disruption;
@@ -46,9 +47,12 @@ pub(crate) const FEW: &str = "what only newer workers know is delivered a few ti
 pub(crate) const SERVED: &str = "soon after another server was promoted there is service";
 pub(crate) const SPARED_QUEUES: &str = "what a fault of one primary or slot spares goes on";
 pub(crate) const REPLACED: &str = "when a replaced user's time is over, no connection has it";
+pub(crate) const REMOVED: &str = "what was removed by a cancellation never runs";
+pub(crate) const ENDED: &str = "what was told to end ends, and is not run again";
+pub(crate) const TOLD: &str = "a run hears of its cancellation within two seconds";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 10] =
-    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED];
+pub(crate) const TIMES: [&str; 11] =
+    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -184,6 +188,9 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         service::back_soon(&evidence, scenario),
         service::spared_go_on(&evidence, scenario),
         credentials::none_kept(&evidence),
+        cancels::removed_never_runs(&evidence),
+        cancels::told_ends(&evidence, &storage),
+        cancels::told_soon(&evidence),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
@@ -229,7 +236,7 @@ fn count(evidence: &Evidence, storage: &crate::storage::Storage, lost: u64) -> C
         for run in &message.runs {
             match run.end {
                 Some((_, How::Done | How::DoneBefore)) => counts.runs_done += 1,
-                Some((_, How::Failed | How::Stale)) => counts.runs_failed += 1,
+                Some((_, How::Failed | How::Stale | How::Cancelled)) => counts.runs_failed += 1,
                 Some((_, How::Dropped)) => counts.runs_dropped += 1,
                 None => counts.runs_cut_short += 1,
             }

@@ -73,7 +73,7 @@ pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
             match how {
                 How::Done | How::DoneBefore => done += 1,
                 How::Failed => failed += 1,
-                How::Dropped | How::Stale => {}
+                How::Dropped | How::Stale | How::Cancelled => {}
             }
         }
         let most = 1 + max_retries(&message.actor);

@@ -1,12 +1,12 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, REPLACED, SERVED,
-    SPARED_QUEUES, STOOD, STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, ENDED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, REMOVED, REPLACED,
+    SERVED, SPARED_QUEUES, STOOD, STOPPED, TOLD, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
-use crate::history::{self, How, What};
+use crate::history::{self, CancelAnswer, How, What};
 
 /// A worker that no fault hits.
 pub(super) const SPARED: usize = 1;
@@ -84,6 +84,13 @@ pub(super) fn baseline() -> Case {
     let newest = case.sent("newest", s(60));
     case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
+    let told = case.sent("obedient", s(63));
+    case.harness(s(64), What::Cancelled { id: told, answer: CancelAnswer::Requested });
+    case.runs(OTHER, told, (s(63), s(65)), FIRST, How::Cancelled);
+    let removed = case.invoked("plain", s(63), s(9));
+    case.harness(s(63), What::Acknowledged { id: removed });
+    case.harness(s(64), What::Cancelled { id: removed, answer: CancelAnswer::Removed });
+
     case.harness(CALM, What::Calm);
     for worker in [SPARED, OTHER, RECOVERER] {
         case.does(worker, CALM + s(1));
@@ -101,17 +108,17 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
     // Each rule is checked exactly this often.
     let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
     for (rule, times) in [
-        ("every acknowledged message came to an end", 10),
+        ("every acknowledged message came to an end", 12),
         ("no refused message ran", 1),
         ("messages of a newer format wait unharmed", 1),
         ("no message ran on two workers whose leases both held", 4),
         (BLAMED, 1),
-        (AFTER, 14),
+        (AFTER, 15),
         (STOPPED, 1),
         (DEPLOYED, 1),
-        (STOOD, 8),
-        (ANSWERED, 10),
-        (PROMPT, 10),
+        (STOOD, 9),
+        (ANSWERED, 12),
+        (PROMPT, 12),
         (KNOWN, 1),
         (FEW, 1),
         (WAITS, 1),
@@ -121,6 +128,9 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         (SERVED, 2),
         (SPARED_QUEUES, 3),
         (REPLACED, 1),
+        (REMOVED, 1),
+        (ENDED, 1),
+        (TOLD, 1),
         ("when all faults are over, every worker works", 3),
         (LEASES_KEPT, 1),
     ] {
@@ -135,8 +145,8 @@ fn what_is_counted_is_what_happened() {
     case.harness(s(200), What::Fenced { id, token: 1 });
     let verdict = holds(case);
     let (counts, recovery) = (&verdict.counts, &verdict.recovery);
-    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (10, 1, 1, 0));
-    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (14, 9, 4));
+    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (12, 1, 1, 0));
+    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (15, 9, 5));
     assert_eq!((counts.runs_dropped, counts.runs_cut_short), (0, 1));
     assert_eq!((counts.dead_letters, counts.dead_of_crashes), (1, 0));
     assert_eq!((counts.effects, counts.effects_fenced), (9, 1));

@@ -2,7 +2,7 @@
 
 use super::super::{
     ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, REPLACED,
-    SERVED, SPARED_QUEUES, STOOD, TOKENS, WAITS,
+    SERVED, SPARED_QUEUES, STOOD, TOKENS, TOLD, WAITS,
 };
 use super::*;
 use crate::history::How;
@@ -49,7 +49,7 @@ fn without_time_the_rules_of_time_are_excused_too() {
         let untimed = Scenario { timed: false, ..scenario };
         for rule in rules() {
             let is_of_time =
-                [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED]
+                [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD]
                     .contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);
             assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);

@@ -3,6 +3,7 @@
 mod answers;
 mod baseline;
 mod begins;
+mod cancels;
 mod case;
 mod credentials;
 mod delivery;

@@ -1,0 +1,144 @@
+//! The scripts that cancel, delete and reschedule.
+
+use std::time::Duration;
+
+use actor_core::{MessageId, Priority};
+use redis::Value;
+
+use super::{CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, scheduled_member, settling, whole_ms};
+use crate::keys::{GROUP, Keys, Level};
+use crate::place::Place;
+
+static CANCEL: Source = source!("cancelled", "cancel");
+static FORGET_CANCELLED: Source = source!("forget_cancelled");
+static END_CANCELLED: Source = source!("cancelled", "end_cancelled");
+static END_CANCELLED_FREEING: Source = freeing!("end_cancelled");
+static SEEK: Source = source!("cancelled", "bounded", "seek");
+static WITHDRAW: Source = source!("cancelled", "withdraw");
+static DUE: Source = source!("due");
+static POSTPONE: Source = source!("postpone");
+
+/// The members of `scheduled` that a message may have.
+fn members(id: MessageId) -> Vec<String> {
+    let priorities = [Priority::High, Priority::Normal, Priority::Low];
+    let marks = [(false, false), (true, false), (false, true), (true, true)];
+    let each = priorities.into_iter().flat_map(|priority| marks.map(|marks| (priority, marks)));
+    each.map(|(priority, (suspect, in_lane))| scheduled_member(priority, suspect, in_lane, id)).collect()
+}
+
+/// Cancels what is scheduled, else notes it as cancelled.
+pub(crate) fn cancel(keys: &Keys, id: MessageId) -> Call {
+    let keys =
+        [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes, &keys.dead, &keys.workers, &keys.cancelled];
+    CANCEL.call(&keys, (id.to_string(), members(id)))
+}
+
+/// What a [`cancel`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CancelStep {
+    Removed,
+    Dead,
+    Noted,
+}
+
+pub(crate) fn cancelled(answer: &Value) -> Option<CancelStep> {
+    match answer {
+        Value::BulkString(word) if word == b"removed" => Some(CancelStep::Removed),
+        Value::BulkString(word) if word == b"dead" => Some(CancelStep::Dead),
+        Value::BulkString(word) if word == b"noted" => Some(CancelStep::Noted),
+        _ => None,
+    }
+}
+
+/// Forgets that a message was noted as cancelled. Answers whether it has ended because of that.
+pub(crate) fn forget_cancelled(keys: &Keys, id: MessageId) -> Call {
+    FORGET_CANCELLED.call(&[&keys.cancelled], id.to_string())
+}
+
+/// A message in flight that was cancelled.
+pub(crate) struct Cancelled<'a> {
+    pub(crate) place: Place,
+    pub(crate) id: MessageId,
+    pub(crate) held: Option<Held<'a>>,
+}
+
+/// Ends messages that this worker holds and that were cancelled. Answers as the settling calls do.
+pub(crate) fn end_cancelled(keys: &Keys, worker: &str, messages: &[Cancelled<'_>]) -> Call {
+    let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
+    let before = before_ready(keys, &[&keys.cancelled]);
+    let sources = [&END_CANCELLED, &END_CANCELLED_FREEING];
+    let mut call = settling(sources, keys, before, &held, (worker, GROUP));
+    for Cancelled { place, id, .. } in messages {
+        call.command.arg((*place, id.to_string()));
+    }
+    call.with_held(&held)
+}
+
+/// Removes a message by its id where it is scheduled. Answers how many were there.
+pub(crate) fn remove_scheduled(keys: &Keys, id: MessageId) -> Call {
+    super::remove_all(keys, super::Indexed::Scheduled, &members(id))
+}
+
+/// Looks for a message among the entries of a stream. Answers its entry, whether it is in flight, and the entry after
+/// which to go on.
+pub(crate) fn seek(keys: &Keys, level: Level, id: MessageId, from: &str, to: &str, limit: usize) -> Call {
+    SEEK.call(&[keys.ready(level)], (GROUP, id.to_string(), from, to, limit))
+}
+
+/// Removes ready messages, each with its id where what is in flight is to be noted as cancelled.
+pub(crate) fn withdraw(keys: &Keys, messages: &[(Place, Option<MessageId>)]) -> Call {
+    let mut call = WITHDRAW.call(&before_ready(keys, &[&keys.workers, &keys.cancelled]), GROUP);
+    for (place, id) in messages {
+        call.command.arg((*place, id.map(|id| id.to_string()).unwrap_or_default()));
+    }
+    call
+}
+
+/// What became of a message that was to be withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withdrawn {
+    Removed,
+    InFlight,
+    Gone,
+}
+
+pub(crate) fn withdrawn(answer: &Value) -> Option<Vec<Withdrawn>> {
+    let Value::Array(words) = answer else { return None };
+    let read = |word: &Value| match word {
+        Value::BulkString(word) if word == b"removed" => Some(Withdrawn::Removed),
+        Value::BulkString(word) if word == b"in flight" => Some(Withdrawn::InFlight),
+        Value::BulkString(word) if word == b"gone" => Some(Withdrawn::Gone),
+        _ => None,
+    };
+    words.iter().map(read).collect()
+}
+
+/// When messages are to be due: so long from now, or where an earlier call has said when that is, then.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) after: Duration,
+    /// In ms since 1970, by the server's clock.
+    pub(crate) at: Option<String>,
+}
+
+/// Has scheduled messages become due then. Answers how many there are, how many of them moved, and when they are due.
+pub(crate) fn due(keys: &Keys, due: &Due, members: &[String]) -> Call {
+    let args = (whole_ms(CHECK_EVERY), delay_ms(due.after), due.at.as_deref().unwrap_or_default(), members);
+    DUE.call(&[&keys.scheduled, &keys.wake], args)
+}
+
+/// The same by a message's id.
+pub(crate) fn due_by_id(keys: &Keys, at: &Due, id: MessageId) -> Call {
+    due(keys, at, &members(id))
+}
+
+/// Schedules ready messages. Answers how many moved, and when they are due.
+pub(crate) fn postpone(keys: &Keys, due: &Due, messages: &[(Place, String)]) -> Call {
+    let before = before_ready(keys, &[&keys.scheduled, &keys.scheduled_bodies, &keys.wake]);
+    let at = due.at.as_deref().unwrap_or_default();
+    let mut call = POSTPONE.call(&before, (GROUP, whole_ms(CHECK_EVERY), delay_ms(due.after), at));
+    for (place, id) in messages {
+        call.command.arg((*place, id));
+    }
+    call
+}
