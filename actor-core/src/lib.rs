@@ -96,17 +96,15 @@ pub use context::{Cancellation, Context};
 pub use control::Control;
 pub use durability::Durability;
 pub use error::BrokerError;
-pub use failure::Failure;
-pub use inspect::Inspect;
 pub use install::{InstallError, install};
-pub use lane::{Key, KeyError, Lane};
 pub use message::{Message, MessageId, Priority, When};
 pub use name::{NameError, QueueName};
 pub use on_send::{OutgoingMessage, on_send};
-pub use queue::{Limit, Limits, Queue, Rate};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
+pub use {failure::Failure, inspect::Inspect};
+pub use {lane::Key, lane::KeyError, lane::Lane, queue::Limit, queue::Limits, queue::Queue, queue::Rate};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 

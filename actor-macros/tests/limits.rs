@@ -10,7 +10,7 @@ mod queues {
     use super::{Limit, Queue};
 
     /// Three at a time, and one of each key.
-    pub static CALLS: Queue = Queue::new("calls").concurrency(3).per_key(Limit::new().concurrency(1));
+    pub(crate) static CALLS: Queue = Queue::new("calls").concurrency(3).per_key(Limit::new().concurrency(1));
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -10,13 +10,13 @@ use {duplicate_mail as _, duplicate_news as _};
 const REFUSAL: &str = "\
 actor `deliver` is declared twice:
   tests/duplicate/mail/lib.rs:6 (crate duplicate-mail 1.2.3)
-  tests/duplicate/news/lib.rs:10 (crate duplicate-news 4.5.6)
+  tests/duplicate/news/lib.rs:9 (crate duplicate-news 4.5.6)
 actor `report` is implemented twice:
   tests/duplicate/mail/lib.rs:11 (crate duplicate-mail 1.2.3)
-  tests/duplicate/news/lib.rs:15 (crate duplicate-news 4.5.6)
+  tests/duplicate/news/lib.rs:14 (crate duplicate-news 4.5.6)
 queue `calls` is declared with different limits: declare it once as a `static`, and write `queue = ITS_NAME` at each actor:
-  tests/duplicate/mail/lib.rs:3:28: 5 at a time, per key 2 at a time
-  tests/duplicate/news/lib.rs:7:5: no limit, per key 100 in 60s (burst 1), fair
+  tests/duplicate/mail/lib.rs:3:27: 5 at a time, per key 2 at a time
+  tests/duplicate/news/lib.rs:6:27: no limit, per key 100 in 60s (burst 1), fair
 ";
 
 #[tokio::test]

@@ -75,7 +75,7 @@ impl Gate {
     }
 
     /// Puts a message into its lane.
-    pub(super) fn push(&mut self, key: Key, place: Place, waiting: Waiting) {
+    pub(super) fn push(&mut self, key: &Key, place: Place, waiting: Waiting) {
         let (others, turn) = (self.virtual_time(), self.charge(1));
         let step = turn / (self.open.len() as u64 + 1);
         let lane = self.lanes.entry(key.clone()).or_default();
@@ -88,7 +88,7 @@ impl Gate {
             }
         }
         self.count += usize::from(lane.waiting.insert(place, waiting).is_none());
-        self.place(&key);
+        self.place(key);
         self.forget();
     }
 

@@ -274,7 +274,7 @@ impl Queue {
                     let place = self.key(released(level(*priority)));
                     self.gate.close(&key, now.after(*after));
                     let waiting = Waiting { body: body.clone(), since: now, cost, suspect };
-                    self.gate.push(key, place, waiting);
+                    self.gate.push(&key, place, waiting);
                 }
             },
             Outcome::Park { priority, body, after, ability, .. } => {
@@ -327,7 +327,7 @@ impl Queue {
         match lane {
             None => self.make_ready(place, Ready { body, since, suspect, slot: None }),
             Some(Lane { key, cost }) => {
-                self.gate.push(key, place, Waiting { body, since, cost, suspect });
+                self.gate.push(&key, place, Waiting { body, since, cost, suspect });
             }
         }
     }

@@ -21,11 +21,6 @@ async fn other_number(pages: Vec<String>) {
     drop(pages);
 }
 
-#[actor(key = user)]
-async fn no_such_argument(account: u64) {
-    let _ = account;
-}
-
 #[actor(key = name.into_boxed_str())]
 async fn moved(name: String) {
     drop(name);

@@ -13,7 +13,7 @@ fn at(seconds: u64) -> Moment {
     Moment::default().after(SECOND * u32::try_from(seconds).unwrap())
 }
 
-fn key(name: impl ToString) -> Key {
+fn key(name: &impl ToString) -> Key {
     Key::new(name.to_string()).unwrap()
 }
 
@@ -32,9 +32,9 @@ fn per_key(limit: Limit) -> Limits {
     *crate::Queue::new("q").per_key(limit).limits()
 }
 
-fn push(gate: &mut Gate, name: impl ToString, number: u64, cost: u32) {
+fn push(gate: &mut Gate, name: &impl ToString, number: u64, cost: u32) {
     let waiting = Waiting { body: Bytes::new(), since: gate.now, cost, suspect: false };
-    gate.push(key(name), format!("3-{number}").parse().unwrap(), waiting);
+    gate.push(&key(name), format!("3-{number}").parse().unwrap(), waiting);
 }
 
 fn grant(gate: &mut Gate) -> Option<Slot> {
@@ -51,7 +51,7 @@ fn a_hundred_thousand_keys_of_one_message_leave_nothing() {
     let mut gate = gate(declared_all());
     let keys = 100_000;
     for number in 0..keys {
-        push(&mut gate, number, number, 1);
+        push(&mut gate, &number, number, 1);
     }
     assert_eq!((gate.count(), kept(&gate)[0]), (100_000, 100_000));
     let mut running = std::collections::VecDeque::new();
@@ -83,10 +83,10 @@ fn keys_that_are_used_once_are_forgotten_while_others_wait() {
     for limits in [fair(), per_key(Limit::new().concurrency(9))] {
         let mut gate = gate(limits);
         for number in 0..20_000 {
-            push(&mut gate, "steady", number, 1);
+            push(&mut gate, &"steady", number, 1);
         }
         for number in 0..10_000 {
-            push(&mut gate, format!("once {number}"), number, 1);
+            push(&mut gate, &format!("once {number}"), number, 1);
             for _ in 0..2 {
                 let slot = grant(&mut gate).unwrap();
                 gate.free(&slot, Duration::from_millis(5 + number % 10));
@@ -100,39 +100,39 @@ fn keys_that_are_used_once_are_forgotten_while_others_wait() {
 fn a_lane_that_has_had_more_is_remembered_until_others_have_had_as_much() {
     let mut gate = gate(fair());
     for number in 0..10 {
-        push(&mut gate, "others", number, 1);
+        push(&mut gate, &"others", number, 1);
     }
-    push(&mut gate, "noisy", 0, 1);
-    let noisy = std::iter::from_fn(|| grant(&mut gate)).find(|slot| slot.lane.key == key("noisy")).unwrap();
+    push(&mut gate, &"noisy", 0, 1);
+    let noisy = std::iter::from_fn(|| grant(&mut gate)).find(|slot| slot.lane.key == key(&"noisy")).unwrap();
     gate.free(&noisy, SECOND);
-    assert!(gate.lanes.contains_key(&key("noisy")));
-    push(&mut gate, "noisy", 1, 1);
+    assert!(gate.lanes.contains_key(&key(&"noisy")));
+    push(&mut gate, &"noisy", 1, 1);
     for number in 10..12 {
-        push(&mut gate, "others", number, 1);
+        push(&mut gate, &"others", number, 1);
         let slot = grant(&mut gate).unwrap();
-        assert_eq!(slot.lane.key, key("others"));
+        assert_eq!(slot.lane.key, key(&"others"));
         gate.free(&slot, Duration::from_millis(600));
     }
-    push(&mut gate, "others", 20, 1);
-    assert_eq!(grant(&mut gate).unwrap().lane.key, key("noisy"));
+    push(&mut gate, &"others", 20, 1);
+    assert_eq!(grant(&mut gate).unwrap().lane.key, key(&"noisy"));
 }
 
 #[test]
 fn a_rate_and_a_limit_elsewhere_are_remembered_for_their_time() {
     let mut gate = gate(per_key(Limit::new().rate(1, SECOND * 10)));
-    push(&mut gate, "a", 0, 1);
+    push(&mut gate, &"a", 0, 1);
     let slot = grant(&mut gate).unwrap();
     gate.free(&slot, SECOND);
-    gate.close(&key("b"), at(21));
+    gate.close(&key(&"b"), at(21));
     gate.tick(at(10));
     assert_eq!(kept(&gate), [2, 0, 0, 0, 2]);
     assert_eq!(gate.next_open(), None, "nothing waits for it");
-    push(&mut gate, "a", 1, 1);
-    push(&mut gate, "b", 1, 1);
+    push(&mut gate, &"a", 1, 1);
+    push(&mut gate, &"b", 1, 1);
     assert!(gate.grant().is_none());
     assert_eq!(gate.next_open(), Some(at(11)));
     gate.tick(at(11));
-    assert_eq!(grant(&mut gate).unwrap().lane.key, key("a"));
+    assert_eq!(grant(&mut gate).unwrap().lane.key, key(&"a"));
     assert_eq!(gate.next_open(), Some(at(21)));
     gate.purge();
     gate.tick(at(21));
@@ -142,9 +142,9 @@ fn a_rate_and_a_limit_elsewhere_are_remembered_for_their_time() {
 #[test]
 fn what_is_asked_for_in_vain_leaves_no_lane() {
     let mut gate = gate(*crate::Queue::new("q").concurrency(1).limits());
-    let held = gate.take_for(&Lane::new(key("a"))).unwrap();
-    assert!(gate.take_for(&Lane::new(key("b"))).is_none());
-    assert!(gate.remove(&key("c"), "3-1".parse().unwrap()).is_none());
+    let held = gate.take_for(&Lane::new(key(&"a"))).unwrap();
+    assert!(gate.take_for(&Lane::new(key(&"b"))).is_none());
+    assert!(gate.remove(&key(&"c"), "3-1".parse().unwrap()).is_none());
     assert_eq!(kept(&gate)[0], 1);
     gate.free(&held, SECOND);
     assert_eq!(kept(&gate), [0; 5]);
@@ -153,21 +153,21 @@ fn what_is_asked_for_in_vain_leaves_no_lane() {
 #[test]
 fn what_its_own_limit_kept_back_catches_up_a_little_only() {
     let mut gate = gate(per_key(Limit::new().concurrency(1)));
-    push(&mut gate, "kept back", 0, 1);
-    push(&mut gate, "kept back", 1, 1);
+    push(&mut gate, &"kept back", 0, 1);
+    push(&mut gate, &"kept back", 1, 1);
     let held = grant(&mut gate).unwrap();
     for number in 0..1_000 {
-        push(&mut gate, "other", number, 1);
+        push(&mut gate, &"other", number, 1);
         let slot = grant(&mut gate).unwrap();
         gate.free(&slot, SECOND);
     }
     gate.free(&held, SECOND);
     for number in 2..100 {
-        push(&mut gate, "kept back", number, 1);
-        push(&mut gate, "other", 1_000 + number, 1);
+        push(&mut gate, &"kept back", number, 1);
+        push(&mut gate, &"other", 1_000 + number, 1);
     }
     let mut ahead = 0;
-    while let Some(slot) = grant(&mut gate).filter(|slot| slot.lane.key == key("kept back")) {
+    while let Some(slot) = grant(&mut gate).filter(|slot| slot.lane.key == key(&"kept back")) {
         gate.free(&slot, SECOND);
         ahead += 1;
     }
@@ -251,11 +251,11 @@ proptest! {
             match step {
                 Step::Push(key, cost) => {
                     number += 1;
-                    push(&mut gate, key, number, cost);
+                    push(&mut gate, &key, number, cost);
                 }
                 Step::Grant | Step::TakeFor(..) => {
                     let slot = match step {
-                        Step::TakeFor(name, cost) => gate.take_for(&Lane::new(key(name)).cost(cost)),
+                        Step::TakeFor(name, cost) => gate.take_for(&Lane::new(key(&name)).cost(cost)),
                         _ => grant(&mut gate),
                     };
                     let stands_still = slot.is_none() && running.is_empty() && gate.next_open().is_none();
@@ -272,7 +272,7 @@ proptest! {
                     let slot = running.swap_remove(which.index(running.len()));
                     gate.free(&slot, Duration::from_millis(ms));
                 }
-                Step::Close(name, seconds) => gate.close(&key(name), gate.now.after(SECOND * seconds as u32)),
+                Step::Close(name, seconds) => gate.close(&key(&name), gate.now.after(SECOND * seconds as u32)),
                 Step::Remove(which) if gate.count() > 0 => {
                     let (name, place, _) = gate.waiting(None).nth(which.index(gate.count())).unwrap();
                     let (name, place) = (name.clone(), *place);

@@ -13,7 +13,7 @@ use crate::broker::{Broker, Enqueue};
 use crate::delivery::Consumer;
 use crate::inspect::{Inspect, Which};
 use crate::settlement::{Outcome, Settled, Settlement};
-use crate::{Key, Lane, Limit, MessageId, Priority};
+use crate::{Key, Lane, Limit, MessageId, Priority, Queue};
 
 impl<H: Harness> Scene<H> {
     /// Sends so many messages of a key, whose bodies name it.
@@ -61,7 +61,7 @@ pub async fn lanes_take_turns<H: Harness>(scene: Scene<H>) {
 
 /// Whose messages run ten times longer gets a tenth of the starts.
 pub async fn a_fair_queue_shares_by_how_long_messages_run<H: Harness>(scene: Scene<H>) {
-    let worker = scene.limited("worker", declared(|queue| queue.fair())).await;
+    let worker = scene.limited("worker", declared(Queue::fair)).await;
     scene.fill("long", 40).await;
     scene.fill("short", 110).await;
     let ran = scene.run(&worker, 110, |key| Duration::from_millis(if key == "long" { 100 } else { 10 })).await;
@@ -71,7 +71,7 @@ pub async fn a_fair_queue_shares_by_how_long_messages_run<H: Harness>(scene: Sce
 
 /// Nor has it to wait until others have had as little.
 pub async fn a_newcomer_begins_with_the_others<H: Harness>(scene: Scene<H>) {
-    let worker = scene.limited("worker", declared(|queue| queue.fair())).await;
+    let worker = scene.limited("worker", declared(Queue::fair)).await;
     scene.fill("old", 60).await;
     scene.run(&worker, 20, a_while).await;
     scene.fill("new", 20).await;
@@ -96,7 +96,7 @@ pub async fn newcomers_without_end_starve_nobody<H: Harness>(scene: Scene<H>) {
 
 /// Sending one message at a time is no way to be first.
 pub async fn a_lane_that_empties_and_comes_back_gains_nothing<H: Harness>(scene: Scene<H>) {
-    let worker = scene.limited("worker", declared(|queue| queue.fair())).await;
+    let worker = scene.limited("worker", declared(Queue::fair)).await;
     scene.fill("steady", 40).await;
     scene.fill("also steady", 40).await;
     let mut ran = Vec::new();
