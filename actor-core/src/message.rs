@@ -330,6 +330,7 @@ impl Outgoing {
             priority: (priority != Priority::Normal).then_some(priority),
             trace: self.trace.or_else(trace::current),
             headers: self.headers,
+            key: None,
             last_error: None,
             parked: None,
         }

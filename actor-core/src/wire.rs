@@ -59,6 +59,9 @@ pub(crate) struct Envelope<'a> {
     pub(crate) trace: Option<TraceParent>,
     #[serde(default)]
     pub(crate) headers: Headers,
+    /// With whose messages it goes together.
+    #[serde(borrow, default, deserialize_with = "known")]
+    pub(crate) key: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub(crate) last_error: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "known")]

@@ -6,12 +6,13 @@ use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
+use crate::batch::Batch;
 use crate::errors::Errors;
 use crate::nearest::nearest;
-use crate::{duration, name};
+use crate::{batch, duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 11] = [
+const KNOWN: [(&str, &str); 12] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("max_retries", "max_retries = 3"),
@@ -21,6 +22,7 @@ const KNOWN: [(&str, &str); 11] = [
     ("max_age", "max_age = \"7d\""),
     ("priority", "priority = \"high\""),
     ("retry_if", "retry_if = MyError::is_transient"),
+    ("batch", batch::EXAMPLE),
     ("implements", "implements = tasks::process_video"),
     ("crate", "crate = my_crate::actor_core"),
 ];
@@ -51,6 +53,7 @@ pub(crate) struct Args {
     /// A variant of `Priority`.
     pub(crate) priority: Option<Ident>,
     pub(crate) retry_if: Option<Expr>,
+    pub(crate) batch: Option<Batch>,
     pub(crate) implements: Option<Path>,
     /// Where `actor_core` is, if not at `::actor_core`.
     pub(crate) krate: Option<Path>,
@@ -92,12 +95,14 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Op
         errors.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
         return None;
     };
-    let value = input.parse::<Token![=]>().ok().and_then(|_| {
+    let assigned = |input: ParseStream<'_>| {
+        input.parse::<Token![=]>().ok()?;
         let ahead = input.fork();
         let value = ahead.call(Expr::parse).ok()?;
         input.advance_to(&ahead);
         Some(bare(value))
-    });
+    };
+    let value = if option == "batch" { batch::parse(input) } else { assigned(input) };
     if value.is_none() {
         errors.add(&option, format!("this option is written `{example}`"));
     } else if !input.is_empty() && !input.peek(Token![,]) {
@@ -135,6 +140,10 @@ impl Args {
             return;
         }
         self.written.push(option.clone());
+        if option == "batch" {
+            // With an error in it, the function is still that of a batch.
+            self.batch = Some(Batch::least(option));
+        }
         let Some(value) = value else { return };
         match option.to_string().as_str() {
             "queue" => self.queue = checked_name(&value, option, errors),
@@ -146,6 +155,7 @@ impl Args {
             "max_age" => self.max_age = limit(&value, option, errors),
             "priority" => self.priority = priority(&value, option, errors),
             "retry_if" => self.retry_if = function(value, errors),
+            "batch" => self.batch = Some(batch::read(&value, option, errors)),
             "implements" => self.implements = path(value, "the declared actor", option, errors),
             "crate" => self.krate = path(value, "`actor_core`", option, errors),
             _ => {}

@@ -84,6 +84,11 @@ impl<'a> Message<'a> {
         self.envelope.max_retries.unwrap_or(options.max_retries)
     }
 
+    /// Whether it is tried again if this attempt fails.
+    pub(super) fn may_retry(&self, implementation: &ImplementationDef) -> bool {
+        self.envelope.attempt < self.max_retries(&implementation.actor.options)
+    }
+
     pub(super) fn time_limit(&self, implementation: &ImplementationDef) -> Option<Duration> {
         match self.envelope.time_limit_ms {
             Some(0) => None,

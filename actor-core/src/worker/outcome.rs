@@ -54,7 +54,10 @@ const LONGEST_ERROR: usize = 2_000;
 impl Outcome {
     /// Whether an attempt was made, and failed.
     pub(crate) fn is_failure(&self) -> bool {
-        matches!(self, Self::Failed(RunError::Failed(_) | RunError::Panicked(_) | RunError::TimedOut(_)))
+        matches!(
+            self,
+            Self::Failed(RunError::Failed(_) | RunError::Batch(_) | RunError::Panicked(_) | RunError::TimedOut(_))
+        )
     }
 
     /// Whether another worker may run the message, as it is.
@@ -145,7 +148,9 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng
             Next::In(after) => may_retry(after),
             Next::AsConfigured => may_retry(policy.backoff(rng)),
         },
-        Outcome::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => may_retry(policy.backoff(rng)),
+        Outcome::Failed(RunError::Batch(_) | RunError::Panicked(_) | RunError::TimedOut(_)) => {
+            may_retry(policy.backoff(rng))
+        }
         Outcome::Undecodable(_) | Outcome::Failed(RunError::Arguments(_)) => {
             Verdict::DeadLetter { why: "it cannot be decoded" }
         }
