@@ -12,6 +12,7 @@ use super::message::Message;
 use super::outcome::{Outcome, decide};
 use super::panic::{catch, shielded};
 use super::report::Report;
+use super::suspects::Admission;
 use crate::actor::ImplementationDef;
 use crate::call::{BatchDef, Item, RunError, RunResult};
 use crate::context::{Batch, Context, RunInfo, Stop};
@@ -55,12 +56,16 @@ impl Executor {
         message: &Message<'_>,
         implementation: &'static ImplementationDef,
         batch: BatchDef,
-        admission: Option<super::suspects::Admission>,
-    ) -> Box<Belongs> {
+        args: &[u8],
+        admission: Option<Admission>,
+    ) -> Result<Box<Belongs>, RunError> {
+        // By the program's own code.
+        let item = catch(|| (batch.decode)(args)).unwrap_or_else(|panic| Err(RunError::Panicked(panic)))?;
         let (retried, is_last) = (message.envelope.attempt > 0, !message.may_retry(implementation));
         let alone = message.crashes > 0 || (retried && is_last);
         let key = message.envelope.key.as_deref().map(str::to_owned);
-        Box::new(Belongs { implementation, batch, key, alone, admission })
+        let id = message.envelope.id;
+        Ok(Box::new(Belongs { implementation, batch, id, argument: item.into(), key, alone, admission }))
     }
 
     /// Runs messages of one actor at once. Returns what is to be settled; `None` where it is no longer this worker's.
@@ -92,13 +97,10 @@ impl Executor {
                 }
             };
             let admitted = self.admit(&message, Some(implementation), now, stop, belongs.admission);
-            let item = admitted.and_then(|(_, args, admission)| {
-                admissions.extend(admission);
-                decode(belongs.batch, &args).map_err(Outcome::Failed)
-            });
-            match item {
-                Ok(item) => {
-                    items.push(item);
+            match admitted {
+                Ok((_, _, admission)) => {
+                    admissions.extend(admission);
+                    items.push(belongs.argument.into_item());
                     entered.push((delivery, message));
                 }
                 Err(outcome) => {
@@ -160,11 +162,6 @@ impl Executor {
         shielded(move || report.log(outcome, verdict, &self.repeats, span));
         settlement
     }
-}
-
-/// A message's argument, by the program's own code.
-fn decode(batch: BatchDef, args: &[u8]) -> Result<Item, RunError> {
-    catch(|| (batch.decode)(args)).unwrap_or_else(|panic| Err(RunError::Panicked(panic)))
 }
 
 /// The headers that all messages have with the same value.

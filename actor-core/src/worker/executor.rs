@@ -111,7 +111,10 @@ impl Executor {
                     let _admission = admission;
                     self.call(implementation, args, queue, &message, stop, &span).await.into()
                 }
-                Some(batch) => return Ran::Belongs(Self::belongs(&message, implementation, batch, admission)),
+                Some(batch) => match Self::belongs(&message, implementation, batch, &args, admission) {
+                    Ok(belongs) => return Ran::Belongs(belongs),
+                    Err(error) => Outcome::Failed(error),
+                },
             },
             Err(outcome) => outcome,
         };

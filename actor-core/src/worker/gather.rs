@@ -10,11 +10,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::outage::{Outage, until};
+use super::panic::shielded;
 use super::queue_session::QueueSession;
 use super::service::Service;
 use super::suspects::Admission;
+use crate::MessageId;
 use crate::actor::ImplementationDef;
-use crate::call::BatchDef;
+use crate::call::{BatchDef, Item};
 use crate::delivery::Delivery;
 
 /// How many messages of a queue wait for their batches, at most. Beyond it, the batch that is due next starts at once.
@@ -23,11 +25,35 @@ const MOST: usize = 8_192;
 /// How many bytes they have, at most.
 const MOST_BYTES: usize = 64 << 20;
 
+/// A message's argument, decoded. Where it is dropped without a run, a panic of its own ends nothing.
+#[derive(Debug)]
+pub(crate) struct Argument(Option<Item>);
+
+impl Argument {
+    pub(super) fn into_item(mut self) -> Item {
+        self.0.take().expect("it is there until it is dropped")
+    }
+}
+
+impl From<Item> for Argument {
+    fn from(item: Item) -> Self {
+        Self(Some(item))
+    }
+}
+
+impl Drop for Argument {
+    fn drop(&mut self) {
+        shielded(|| drop(self.0.take()));
+    }
+}
+
 /// What a message has to do with others.
 #[derive(Debug)]
 pub(crate) struct Belongs {
     pub(crate) implementation: &'static ImplementationDef,
     pub(crate) batch: BatchDef,
+    pub(crate) id: MessageId,
+    pub(crate) argument: Argument,
     pub(crate) key: Option<String>,
     /// Whether it runs in a batch of its own.
     pub(crate) alone: bool,
@@ -96,10 +122,12 @@ impl Groups {
         let Some(key) = next else { return Vec::new() };
         let Some(group) = self.groups.get_mut(&key) else { return Vec::new() };
         let count = group.waiting.len().min(group.batch.max);
-        let taken: Vec<_> = group.waiting.drain(..count).map(|(_, gathered)| gathered).collect();
+        let mut taken: Vec<_> = group.waiting.drain(..count).map(|(_, gathered)| gathered).collect();
         if group.waiting.is_empty() {
             self.groups.remove(&key);
         }
+        // Each came through a task of its own. Ids sort by when their messages were sent.
+        taken.sort_by_key(|gathered| gathered.belongs.id);
         self.count -= taken.len();
         self.bytes -= taken.iter().map(|gathered| gathered.delivery.body.len()).sum::<usize>();
         taken
