@@ -65,11 +65,6 @@ impl Context {
         Self(Arc::new(Inner { run, states, worker, own: Signal::default(), batch: None }))
     }
 
-    /// That of a run of several messages.
-    pub(crate) fn of_batch(run: RunInfo, states: Arc<States>, worker: Arc<Stop>, batch: Batch) -> Self {
-        Self(Arc::new(Inner { run, states, worker, own: Signal::default(), batch: Some(Box::new(batch)) }))
-    }
-
     /// The messages of a batch, where the run is one: a [layer](crate::layer) surrounds it once. What this context
     /// says itself is then of the batch's first message, and its headers are those that all messages have.
     #[must_use]

@@ -1,10 +1,10 @@
 //! What a run of several messages knows of itself.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{Cancellation, Context};
+use super::{Cancellation, Context, Inner, RunInfo, Signal, States, Stop};
 use crate::QueueName;
 use crate::call::Item;
 
@@ -47,6 +47,16 @@ impl Batch {
 }
 
 impl BatchContext {
+    pub(crate) fn new(run: RunInfo, states: Arc<States>, worker: Arc<Stop>, batch: Batch) -> Self {
+        let (own, batch) = (Signal::default(), Some(Box::new(batch)));
+        Self(Context(Arc::new(Inner { run, states, worker, own, batch })))
+    }
+
+    /// What a layer sees of it.
+    pub(crate) fn whole(self) -> Context {
+        self.0
+    }
+
     pub(crate) fn of(context: &Context) -> Option<Self> {
         context.0.batch.as_ref().map(|_| Self(context.clone()))
     }

@@ -19,7 +19,7 @@ use crate::context::{Batch, Context, RunInfo, Stop};
 use crate::delivery::Receipt;
 use crate::headers::Headers;
 use crate::settlement::Settlement;
-use crate::{QueueName, trace};
+use crate::{BatchContext, QueueName, trace};
 
 /// How the messages of a run ended.
 enum Ended {
@@ -141,7 +141,7 @@ impl Executor {
         let items = messages.iter().map(context).collect();
         let whole = RunInfo { trace: common_trace(messages), headers: common_headers(messages), ..info(messages[0]) };
         let batch = Batch::new(items, key, arguments);
-        (Context::of_batch(whole, Arc::clone(&self.states), Arc::clone(stop), batch), limit)
+        (BatchContext::new(whole, Arc::clone(&self.states), Arc::clone(stop), batch).whole(), limit)
     }
 
     /// Decides what follows from a message's outcome, and logs it.
