@@ -124,9 +124,9 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let delay = Duration::from_millis(rng.u64(1_000..6_000));
             return plain.message(rng.u64(0..15), 0).delay(delay).send_with(broker).await.map(drop);
         }
-        Extra::Batches if rng.u32(0..2) == 0 => {
+        Extra::Batches if rng.u32(0..8) == 0 => {
             let item = |rng: &mut Rng| Item { ms: rng.u64(0..15), fails: rng.u32(0..10) / 8, kills: false };
-            let items: Vec<_> = (0..rng.usize(1..40)).map(|_| item(rng)).collect();
+            let items: Vec<_> = (0..rng.usize(1..30)).map(|_| item(rng)).collect();
             return batched.send_many_with(broker, items).await.map(drop).map_err(|error| error.error);
         }
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
