@@ -82,7 +82,7 @@ async fn keyed(cx: &BatchContext, items: Vec<String>, #[state] probe: &Probe) {
 async fn stops(items: Vec<u32>, #[state] probe: &Probe) {
     let _dropped = Dropped(probe.clone());
     probe.report(format!("{items:?}"));
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[actor(queue = "mixed", batch(max = 100, wait = "1h"))]

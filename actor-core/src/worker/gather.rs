@@ -3,7 +3,7 @@
 //! What waits here has no slot, so that a batch may be larger than the worker's concurrency. A batch takes one slot when
 //! it starts. While no slot is free nothing more is gathered, because each message comes here through a slot.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -79,17 +79,25 @@ pub(crate) struct Groups {
 #[derive(Debug)]
 struct Group {
     batch: BatchDef,
-    /// The oldest first, each with when it came.
-    waiting: VecDeque<(Instant, Gathered)>,
+    /// Each with when it came.
+    waiting: Vec<(Instant, Gathered)>,
+    /// When the oldest of them came.
+    oldest: Instant,
 }
 
 impl Group {
-    fn due(&self) -> Option<Instant> {
-        let first = self.waiting.front().map(|(since, _)| *since + self.batch.wait);
-        match self.waiting.get(self.batch.max - 1) {
-            Some((full_since, _)) => first.map(|first| first.min(*full_since)),
-            None => first,
-        }
+    /// A full one is due since its oldest message came.
+    fn due(&self) -> Instant {
+        if self.waiting.len() >= self.batch.max { self.oldest } else { self.oldest + self.batch.wait }
+    }
+
+    /// The first messages, by when they were sent: each came here through a task of its own.
+    fn take(&mut self) -> Vec<Gathered> {
+        self.waiting.sort_by_key(|(_, gathered)| gathered.belongs.id);
+        let count = self.waiting.len().min(self.batch.max);
+        let taken = self.waiting.drain(..count).map(|(_, gathered)| gathered).collect();
+        self.oldest = self.waiting.iter().map(|(since, _)| *since).min().unwrap_or(self.oldest);
+        taken
     }
 }
 
@@ -100,8 +108,9 @@ impl Groups {
         self.bytes += gathered.delivery.body.len();
         let belongs = &gathered.belongs;
         let (key, batch) = ((belongs.implementation.actor.name, belongs.key.clone()), belongs.batch);
-        let group = self.groups.entry(key).or_insert_with(|| Group { batch, waiting: VecDeque::new() });
-        group.waiting.push_back((Instant::now(), gathered));
+        let now = Instant::now();
+        let group = self.groups.entry(key).or_insert_with(|| Group { batch, waiting: Vec::new(), oldest: now });
+        group.waiting.push((now, gathered));
         let count = group.waiting.len();
         count == 1 || count == batch.max || self.are_too_many()
     }
@@ -112,7 +121,7 @@ impl Groups {
 
     /// When the next batch is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let due = self.groups.values().filter_map(Group::due).min();
+        let due = self.groups.values().map(Group::due).min();
         if self.are_too_many() { due.map(|due| due.min(Instant::now())) } else { due }
     }
 
@@ -121,13 +130,10 @@ impl Groups {
         let next = self.groups.iter().min_by_key(|(_, group)| group.due()).map(|(key, _)| key.clone());
         let Some(key) = next else { return Vec::new() };
         let Some(group) = self.groups.get_mut(&key) else { return Vec::new() };
-        let count = group.waiting.len().min(group.batch.max);
-        let mut taken: Vec<_> = group.waiting.drain(..count).map(|(_, gathered)| gathered).collect();
+        let taken = group.take();
         if group.waiting.is_empty() {
             self.groups.remove(&key);
         }
-        // Each came through a task of its own. Ids sort by when their messages were sent.
-        taken.sort_by_key(|gathered| gathered.belongs.id);
         self.count -= taken.len();
         self.bytes -= taken.iter().map(|gathered| gathered.delivery.body.len()).sum::<usize>();
         taken
