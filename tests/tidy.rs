@@ -143,7 +143,7 @@ fn every_option_of_an_actor_is_documented() {
     let missing = pages.into_iter().flat_map(|page| {
         let text = fs::read_to_string(root().join(page)).unwrap();
         let rows: BTreeSet<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("| `")?.split([' ', '`']).next()).collect();
+            text.lines().filter_map(|line| line.strip_prefix("| `")?.split([' ', '`', '(']).next()).collect();
         let is_missing = |option: &&&str| !rows.contains(**option);
         options.iter().filter(is_missing).map(|option| format!("{page}: no row of `{option}`")).collect::<Vec<_>>()
     });

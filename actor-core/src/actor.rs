@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::call::{Call, RunError};
+use crate::call::{BatchDef, Call, RunError};
 use crate::signature::{self, Arg, Fingerprint};
 use crate::{Priority, Queue, QueueName};
 
@@ -104,6 +104,7 @@ pub struct ImplementationDef {
     pub handler: Handler,
     /// The names of the arguments that are marked `#[default]`.
     pub defaults: &'static [&'static str],
+    pub(crate) batch: Option<BatchDef>,
 }
 
 impl ImplementationDef {
@@ -111,7 +112,7 @@ impl ImplementationDef {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(actor: &'static ActorDef, at: Location, states: &'static [StateDef], handler: Handler) -> Self {
-        Self { actor, at, states, handler, defaults: &[] }
+        Self { actor, at, states, handler, defaults: &[], batch: None }
     }
 
     /// The same with arguments that are marked `#[default]`.
@@ -119,6 +120,14 @@ impl ImplementationDef {
     #[must_use]
     pub const fn defaults(mut self, names: &'static [&'static str]) -> Self {
         self.defaults = names;
+        self
+    }
+
+    /// The same, taking its messages in batches.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn batch(mut self, batch: BatchDef) -> Self {
+        self.batch = Some(batch);
         self
     }
 }

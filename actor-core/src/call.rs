@@ -1,11 +1,14 @@
 //! The input and the outcome of a run, between the executor and the code that `#[actor]` generates.
 
+mod batch;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{Context, Failure};
+pub use self::batch::{BatchDef, BatchError, IntoBatchOutcome, Item};
+use crate::{BatchContext, Context, Failure};
 
 /// One run's input: the encoded arguments and the context.
 #[doc(hidden)]
@@ -30,6 +33,19 @@ impl Call {
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// The run's context, of an actor that takes batches.
+    #[must_use]
+    pub fn batch(&self) -> BatchContext {
+        self.context.batch().expect("such an actor is only called with a batch")
+    }
+
+    /// The batch's arguments, once.
+    #[must_use]
+    pub fn items<T: 'static>(&self) -> Vec<T> {
+        let of_its_type = |item: Item| *item.downcast().expect("its own actor decoded it");
+        self.context.take_arguments().into_iter().map(of_its_type).collect()
     }
 
     /// The worker's state of type `T`.
@@ -72,6 +88,9 @@ pub enum RunError {
     /// The body returned an error.
     #[error("{}", .0.error())]
     Failed(Failure),
+    /// The body returned errors for some messages of a batch. A layer that returns it leaves each its outcome.
+    #[error("{0}")]
+    Batch(BatchError),
     /// The body panicked.
     #[error("the actor panicked: {0}")]
     Panicked(String),

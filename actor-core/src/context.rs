@@ -1,5 +1,6 @@
 //! What a run knows of itself, and how it learns that it should end.
 
+mod batch;
 mod cancelled;
 
 use std::any::{Any, TypeId};
@@ -10,6 +11,8 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+pub(crate) use self::batch::Batch;
+pub use self::batch::BatchContext;
 use self::cancelled::CancelledMessages;
 use crate::headers::Headers;
 use crate::{MessageId, QueueName, TraceParent};
@@ -38,6 +41,8 @@ struct Inner {
     /// Ends this run with its worker's others.
     worker: Arc<Stop>,
     own: Signal,
+    /// Where it is a run of several messages.
+    batch: Option<Box<Batch>>,
 }
 
 #[derive(Debug)]
@@ -59,7 +64,19 @@ pub(crate) struct RunInfo {
 
 impl Context {
     pub(crate) fn new(run: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
-        Self(Arc::new(Inner { run, states, worker, own: Signal::default() }))
+        Self(Arc::new(Inner { run, states, worker, own: Signal::default(), batch: None }))
+    }
+
+    /// The messages of a batch, where the run is one: a [layer](crate::layer) surrounds it once. What this context
+    /// says itself is then of the batch's first message, and its headers are those that all messages have.
+    #[must_use]
+    pub fn batch(&self) -> Option<BatchContext> {
+        BatchContext::of(self)
+    }
+
+    /// The arguments of a batch, once.
+    pub(crate) fn take_arguments(&self) -> Vec<crate::call::Item> {
+        self.0.batch.as_ref().map(|batch| batch.take_arguments()).unwrap_or_default()
     }
 
     /// The message's identity, the same in every attempt.
@@ -177,6 +194,9 @@ impl Context {
     /// Cancels this run, which is over its time limit.
     pub(crate) fn exceed_time_limit(&self) {
         self.0.own.raise(Cancellation::TimeLimit);
+        for item in self.0.batch.iter().flat_map(|batch| batch.items()) {
+            item.exceed_time_limit();
+        }
     }
 }
 

@@ -18,6 +18,10 @@ pub const POINTS: &[&str] = &[
     "worker.starting",
     // A run is over, and its settlement is not sent.
     "worker.run_ended",
+    // A batch has its slot, and its run has not begun.
+    "worker.batch_starting",
+    // The run of a batch is over, and none of its settlements is sent.
+    "worker.batch_ended",
     // One batch is settled, and the next waits.
     "worker.settled",
     // A dead worker's message was recovered, and has not started.

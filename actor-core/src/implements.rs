@@ -31,6 +31,25 @@ impl<T, E> SameReturn<T, E> for Result<T, E> {}
 
 impl SameReturn<(), std::convert::Infallible> for () {}
 
+/// Compiles if `D` is declared to return for one message what `R` has for each of several.
+pub fn batch_return_matches<R: SameBatchReturn<D::Output, D::Error>, D: Actor>() {}
+
+/// Implemented by what an actor with `batch(..)` returns where one message's is declared.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what the actor is declared to return for each message of a batch",
+    label = "not the declared return type",
+    note = "for one message it is declared with the output `{Output}` and the error `{Error}`"
+)]
+pub trait SameBatchReturn<Output, Error> {}
+
+impl<T, E> SameBatchReturn<T, E> for Vec<Result<T, E>> {}
+
+impl<T, E> SameBatchReturn<T, E> for Result<Vec<Result<T, E>>, E> {}
+
+impl<E> SameBatchReturn<(), E> for Result<(), E> {}
+
+impl SameBatchReturn<(), std::convert::Infallible> for () {}
+
 /// Implemented by nothing. The `call` of an actor without a body requires it, so that the error says what
 /// to write. Because of the lifetime, the compiler checks it at the caller and not at the declaration.
 #[diagnostic::on_unimplemented(

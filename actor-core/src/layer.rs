@@ -26,7 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::Context;
-pub use crate::call::{RunError, RunResult};
+pub use crate::call::{BatchError, RunError, RunResult};
 
 /// Middleware around every run of a worker. [`from_fn`] makes one of a closure.
 ///

@@ -92,7 +92,7 @@ mod worker;
 pub use actor::Actor;
 pub use actor_macros::actor;
 pub use broker::Broker;
-pub use context::{Cancellation, Context};
+pub use context::{BatchContext, Cancellation, Context};
 pub use control::Control;
 pub use durability::Durability;
 pub use error::BrokerError;
@@ -116,7 +116,9 @@ pub mod __private {
         ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef, actor_future_must_be_send,
     };
     pub use crate::args::{ArgReader, ArgWriter, Borrowed};
-    pub use crate::call::{Call, IntoOutcome, RunError};
-    pub use crate::implements::{HasBody, arguments_match, is_called, is_without_body, return_matches};
+    pub use crate::call::{BatchDef, Call, IntoBatchOutcome, IntoOutcome, Item, RunError};
+    pub use crate::implements::{
+        HasBody, arguments_match, batch_return_matches, is_called, is_without_body, return_matches,
+    };
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
 }

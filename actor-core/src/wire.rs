@@ -60,7 +60,7 @@ pub(crate) struct Envelope<'a> {
     #[serde(default)]
     pub(crate) priority: Option<Priority>,
     /// What its queue's messages are grouped by.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "known")]
     pub(crate) key: Option<Cow<'a, str>>,
     /// How many slots of its queue's limits it takes. Only a message that waits in a lane has it.
     #[serde(default)]

@@ -6,12 +6,13 @@ use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
+use crate::batch::Batch;
 use crate::errors::Errors;
 use crate::nearest::nearest;
-use crate::{duration, name};
+use crate::{batch, duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 13] = [
+const KNOWN: [(&str, &str); 14] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("key", "key = customer_id"),
@@ -23,6 +24,7 @@ const KNOWN: [(&str, &str); 13] = [
     ("max_age", "max_age = \"7d\""),
     ("priority", "priority = \"high\""),
     ("retry_if", "retry_if = MyError::is_transient"),
+    ("batch", batch::EXAMPLE),
     ("implements", "implements = tasks::process_video"),
     ("crate", "crate = my_crate::actor_core"),
 ];
@@ -60,6 +62,7 @@ pub(crate) struct Args {
     pub(crate) key: Option<Expr>,
     pub(crate) cost: Option<Expr>,
     pub(crate) retry_if: Option<Expr>,
+    pub(crate) batch: Option<Batch>,
     pub(crate) implements: Option<Path>,
     /// Where `actor_core` is, if not at `::actor_core`.
     pub(crate) krate: Option<Path>,
@@ -107,12 +110,14 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Op
         errors.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
         return None;
     };
-    let value = input.parse::<Token![=]>().ok().and_then(|_| {
+    let assigned = |input: ParseStream<'_>| {
+        input.parse::<Token![=]>().ok()?;
         let ahead = input.fork();
         let value = ahead.call(Expr::parse).ok()?;
         input.advance_to(&ahead);
         Some(bare(value))
-    });
+    };
+    let value = if option == "batch" { batch::parse(input) } else { assigned(input) };
     if value.is_none() {
         errors.add(&option, format!("this option is written `{example}`"));
     } else if !input.is_empty() && !input.peek(Token![,]) {
@@ -150,6 +155,10 @@ impl Args {
             return;
         }
         self.written.push(option.clone());
+        if option == "batch" {
+            // With an error in it, the function is still that of a batch.
+            self.batch = Some(Batch::least(option));
+        }
         let Some(value) = value else { return };
         match option.to_string().as_str() {
             "queue" => self.queue = queue(value, option, errors),
@@ -163,6 +172,7 @@ impl Args {
             "key" => self.key = Some(value),
             "cost" => self.cost = Some(value),
             "retry_if" => self.retry_if = function(value, errors),
+            "batch" => self.batch = Some(batch::read(&value, option, errors)),
             "implements" => self.implements = path(value, "the declared actor", option, errors),
             "crate" => self.krate = path(value, "`actor_core`", option, errors),
             _ => {}

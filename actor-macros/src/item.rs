@@ -9,9 +9,9 @@ use syn::{Attribute, FnArg, Path, ReturnType, Safety, Signature, Token, Type, Vi
 use crate::args::{Args, Millis};
 use crate::attrs::Attrs;
 use crate::errors::Errors;
-use crate::name;
 use crate::owned::{self, bare};
 use crate::param::{Kind, Param, strip};
+use crate::{batch, name};
 
 /// A function as written. Its body stays unparsed, so that one that is being typed still expands.
 pub(crate) struct Item {
@@ -79,9 +79,13 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
     if let Form::Implementation(path) = &form {
         check_implementation(&item, path, errors);
     }
-    let check = |param| Param::check(param, &item.sig, &form, errors);
-    let params: Vec<Param> = item.sig.inputs.iter().filter_map(check).collect();
+    let is_batch = args.batch.is_some();
+    let check = |param| Param::check(param, &item.sig, &form, is_batch, errors);
+    let mut params: Vec<Param> = item.sig.inputs.iter().filter_map(check).collect();
     check_defaults(&params, errors);
+    if is_batch && params.len() == item.sig.inputs.len() {
+        batch::check(&mut params, &item.sig, errors);
+    }
     owned::check_return(&item.sig.output, errors);
     let Item { attrs, vis, sig, body } = item;
     let mut actor = Actor { attrs, vis, sig, body, form, params, args };
@@ -95,7 +99,7 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
 fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors) {
     if let Form::Implementation(_) = form {
         for option in &args.written {
-            if !["implements", "retry_if", "crate"].iter().any(|allowed| option == allowed) {
+            if !["implements", "retry_if", "batch", "crate"].iter().any(|allowed| option == allowed) {
                 errors.add(option, format!("`{option}` belongs to the declaration: remove it here"));
             }
         }
@@ -105,6 +109,14 @@ fn check_options(item: &Item, args: &mut Args, form: &Form, errors: &mut Errors)
         errors.add(&item.sig.ident, format!("{what}, or give the actor another name with `name = \"..\"`"));
     }
     check_backoff(args, errors);
+    if item.body.is_none()
+        && let Some(batch) = args.batch.take()
+    {
+        errors.add(
+            batch.option,
+            "`batch` belongs to the implementation: remove it here, and declare what one message carries",
+        );
+    }
     args.retry_if = args.retry_if.take().filter(|retry_if| {
         if item.body.is_none() {
             errors.add(retry_if, "`retry_if` belongs to the implementation: remove it here");

@@ -11,8 +11,10 @@ use crate::written::written;
 
 pub(crate) struct Param {
     pub(crate) name: Ident,
-    /// As it is written.
+    /// As it is written; of the argument of a batch, what one message carries.
     pub(crate) ty: Type,
+    /// As it is written.
+    pub(crate) taken: Type,
     pub(crate) kind: Kind,
 }
 
@@ -38,7 +40,13 @@ pub(crate) enum DefaultValue {
 
 impl Param {
     /// Checks a parameter of a function. `None` if it has an error.
-    pub(crate) fn check(param: &FnArg, of: &Signature, form: &Form, errors: &mut Errors) -> Option<Self> {
+    pub(crate) fn check(
+        param: &FnArg,
+        of: &Signature,
+        form: &Form,
+        is_batch: bool,
+        errors: &mut Errors,
+    ) -> Option<Self> {
         let param = match param {
             FnArg::Typed(param) => param,
             FnArg::Receiver(receiver) => {
@@ -51,8 +59,9 @@ impl Param {
         };
         let name = name(param, of, form, errors)?;
         let attrs = Attrs::read(&param.attrs, errors);
-        let kind = kind(param, attrs, of, form, errors)?;
-        Some(Self { name, ty: (*param.ty).clone(), kind })
+        let kind = kind(param, attrs, of, form, is_batch, errors)?;
+        let ty = (*param.ty).clone();
+        Some(Self { name, taken: ty.clone(), ty, kind })
     }
 }
 
@@ -125,7 +134,14 @@ impl<'a> Attrs<'a> {
     }
 }
 
-fn kind(param: &PatType, attrs: Attrs<'_>, of: &Signature, form: &Form, errors: &mut Errors) -> Option<Kind> {
+fn kind(
+    param: &PatType,
+    attrs: Attrs<'_>,
+    of: &Signature,
+    form: &Form,
+    is_batch: bool,
+    errors: &mut Errors,
+) -> Option<Kind> {
     let ty = owned::bare(&param.ty);
     let (reference, elem) = match ty {
         Type::Reference(reference) => (Some(reference), owned::bare(&reference.elem)),
@@ -152,7 +168,15 @@ fn kind(param: &PatType, attrs: Attrs<'_>, of: &Signature, form: &Form, errors: 
         errors.add(ty, format!("a state's type must be sized: write `&Arc<{elem}>`, or a type of your own"));
         return None;
     }
-    Some(if attrs.state.is_some() { Kind::State(elem.clone()) } else { Kind::Context })
+    if attrs.state.is_some() {
+        return Some(Kind::State(elem.clone()));
+    }
+    match (is_batch, is_named(elem, "BatchContext")) {
+        (true, false) => errors.add(ty, "a run of several messages has a context of its own: write `&BatchContext`"),
+        (false, true) => errors.add(ty, "only a run of several messages has one: write `&Context`"),
+        _ => return Some(Kind::Context),
+    }
+    None
 }
 
 fn argument(
@@ -189,6 +213,10 @@ fn argument(
 }
 
 fn is_context(ty: &Type) -> bool {
+    is_named(ty, "Context") || is_named(ty, "BatchContext")
+}
+
+fn is_named(ty: &Type, name: &str) -> bool {
     let Type::Path(path) = ty else { return false };
-    path.path.segments.last().is_some_and(|last| last.ident == "Context" && last.arguments.is_empty())
+    path.path.segments.last().is_some_and(|last| last.ident == name && last.arguments.is_empty())
 }

@@ -66,6 +66,20 @@ fn every_option_is_in_the_declaration() {
 }
 
 #[test]
+fn a_batch_declares_what_one_message_carries() {
+    #[actor(batch(max = 100, wait = "200ms"))]
+    async fn index(documents: Vec<String>) -> Vec<Result<u8, MailError>> {
+        documents.into_iter().map(|_| Err(MailError)).collect()
+    }
+
+    assert_eq!(index::DEF.args, [("documents", "String")]);
+    assert!(same::<<index as Actor>::Args, (String,)>());
+    assert!(same::<<index as Actor>::Output, u8>() && same::<<index as Actor>::Error, MailError>());
+    let _: fn(index, String) -> Message<index> = index::message;
+    assert!(format!("{:?}", implementation::<index>()).contains("max: 100, wait: 200ms"));
+}
+
+#[test]
 fn without_options_the_declaration_has_the_defaults() {
     #[actor]
     fn tick() {}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use actor_core::broker::Enqueue;
 use actor_core::inspect::{Page, State};
 use actor_core::testing::{Drained, TestBroker};
-use actor_core::{Actor, Broker, Context, Inspect, MessageId, Priority, actor};
+use actor_core::{Actor, BatchContext, Broker, Context, Inspect, MessageId, Priority, actor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -226,4 +226,47 @@ async fn a_declaration_is_run_by_its_implementation() {
     assert_eq!((drained.done, drained.dead_lettered), (1, 1));
     assert_eq!(seen, [r#"(1, "title", "video.process")"#, r#"(0, "untitled", "video.process")"#]);
     assert_eq!(reason::<tasks::process_video>(&broker).await, "there is no such video");
+}
+
+#[tokio::test]
+async fn several_messages_arrive_at_once_and_each_has_its_own_outcome() {
+    #[actor(queue = "search", max_retries = 0, batch(max = 2, wait = "1h"), retry_if = |_| true)]
+    async fn index(mut documents: Vec<Size>, cx: &BatchContext, #[state] seen: &Seen) -> Vec<Result<u32, Missing>> {
+        documents.sort_by_key(|size| size.width);
+        see(seen, (documents.iter().map(|size| size.width).collect::<Vec<_>>(), cx.items().len()));
+        let end = |size: Size| if size.width == 2 { Err(Missing { for_now: true }) } else { Ok(size.width) };
+        documents.into_iter().map(end).collect()
+    }
+
+    let broker = TestBroker::new();
+    let size = |width| Size { width, height: None };
+    index.send_with(&broker, size(1)).await.unwrap();
+    index.message(size(2)).send_with(&broker).await.unwrap();
+    index.send_many_with(&broker, [size(3)]).await.unwrap();
+    enqueue::<index>(&broker, json!([{ "width": "wide" }])).await;
+    let (drained, seen) = run(&broker).await;
+    // What is left of the wait does not pass.
+    assert_eq!((drained.done, drained.dead_lettered), (2, 2));
+    assert_eq!(seen, ["([1, 2], 2)", "([3], 1)"]);
+}
+
+#[tokio::test]
+async fn several_messages_are_run_by_an_implementation_of_one() {
+    mod tasks {
+        #[actor_core::actor(queue = "search")]
+        pub(super) async fn index_one(document: String) -> Result<(), super::Missing>;
+    }
+
+    #[actor(implements = tasks::index_one, batch(max = 10, wait = "1h"))]
+    fn index_many(documents: Vec<String>, #[state] seen: &Seen) -> Result<Vec<Result<(), Missing>>, Missing> {
+        see(seen, &documents);
+        Ok(documents.iter().map(|_| Ok(())).collect())
+    }
+
+    let broker = TestBroker::new();
+    tasks::index_one.send_many_with(&broker, ["a", "b"].map(str::to_owned)).await.unwrap();
+    let (drained, seen) = run(&broker).await;
+    assert_eq!(drained.done, 2);
+    assert_eq!(seen, [r#"["a", "b"]"#]);
+    assert_eq!(tasks::index_one::DEF.signature(), "(document: String)");
 }

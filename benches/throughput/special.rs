@@ -1,11 +1,11 @@
-//! Special scenarios: sending and draining at once, retries, scheduled messages, plain functions, priorities, tracing,
-//! and persistence.
+//! Special scenarios: sending and draining at once, retries, scheduled messages, plain functions, batches, priorities,
+//! tracing, and persistence.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actor_bench::library::{self, Running};
-use actor_bench::work::{self, TEXT, fails_once, noop, noop_sync};
+use actor_bench::work::{self, TEXT, fails_once, noop, noop_batch, noop_sync};
 use actor_bench::{Args, Cost, Meter, Pairs, Persistence, Report, Result, Server, Tally};
 use actor_core::Priority;
 use serde_json::json;
@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &Args, report: &Report) -> Result {
     special.pairs("retries", "floor, each once", async || special.retries().await, plain_floor).await?;
     special.pairs("scheduled", "floor, not scheduled", async || special.scheduled().await, plain_floor).await?;
     special.pairs("sync_actor", "floor", async || special.sync().await, plain_floor).await?;
+    special.pairs("batches", "one message a run", async || special.batches().await, plain).await?;
     special.pairs("priorities", "one priority", async || special.drain(&server, EVERY).await, plain).await?;
     if args.wants("tracing_info") {
         let level = install_tracing();
@@ -153,6 +154,14 @@ impl Special<'_> {
         let broker = self.server.broker().await?;
         noop_sync.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT))).await?;
         let (tally, queue) = (self.tally(), "bench-sync");
+        library::drain(self.server, library::worker(&broker, queue, &tally), queue, &tally).await
+    }
+
+    /// Up to 100 messages in a run.
+    async fn batches(&self) -> Result<Cost> {
+        let broker = self.server.broker().await?;
+        noop_batch.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT.to_owned()))).await?;
+        let (tally, queue) = (self.tally(), "bench-batches");
         library::drain(self.server, library::worker(&broker, queue, &tally), queue, &tally).await
     }
 

@@ -3,6 +3,8 @@
 
 mod support;
 
+/// Actors that take several messages at once.
+mod batches;
 /// Hosts whose clocks differ.
 mod clocks;
 /// Clusters of which a part is away.

@@ -44,7 +44,7 @@ mod worker;
 
 pub use broker::{Installed, TestBroker};
 pub(crate) use broker::{carry, installed, installed_elsewhere};
-pub use context::context;
+pub use context::{batch_context, context};
 pub use drained::Drained;
 pub use sent::{Sent, assert_not_sent, assert_sent};
 pub use worker::TestWorker;

@@ -1,6 +1,6 @@
 //! A worker in the test's own task, with no lease to keep and no time to wait for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,13 @@ use super::drained::Drained;
 use crate::actor::Implementation;
 use crate::broker::Broker;
 use crate::context::{States, Stop};
-use crate::delivery::{Consumer, Wait, WorkerId};
+use crate::delivery::{Consumer, Delivery, Receipt, Wait, WorkerId};
 use crate::inspect::Inspect;
 use crate::layer::Layers;
-use crate::settlement::Outcome;
+use crate::settlement::{Outcome, Settlement};
 use crate::worker::builder::PARK_TIMEOUT;
-use crate::worker::executor::Executor;
+use crate::worker::executor::{Executor, Ran};
+use crate::worker::gather::{Gathered, Groups};
 use crate::worker::panic::note_places;
 use crate::worker::threads::Threads;
 use crate::{Limits, QueueName, registry, wire};
@@ -71,7 +72,8 @@ impl TestWorker {
     /// Runs what is ready, and what that makes ready, until nothing is. Scheduled messages, retries
     /// among them, and those that wait for a rate, stay for [`advance`](Self::advance).
     ///
-    /// An actor's panic is a failed attempt, as in a real worker.
+    /// An actor's panic is a failed attempt, as in a real worker. An actor with `batch(..)` runs once nothing else is
+    /// ready, with all of its messages, up to the largest batch: no time passes meanwhile.
     ///
     /// # Cancel safety
     ///
@@ -79,6 +81,7 @@ impl TestWorker {
     pub async fn drain(&self) -> Drained {
         let _held = self.broker.memory().hold();
         let mut drained = Drained::default();
+        let mut waiting: BTreeMap<QueueName, Groups> = BTreeMap::new();
         loop {
             let mut idle = true;
             for queue in self.queues().await {
@@ -89,26 +92,76 @@ impl TestWorker {
                 let at_once = Wait::new(Duration::ZERO);
                 for delivery in self.broker.claim(&consumer, 1, &at_once).await.expect(IN_PROCESS) {
                     idle = false;
-                    let now = || self.broker.now();
-                    let stop = Arc::new(Stop::default());
-                    let run = self.executor.run(&consumer.queue, &delivery, &now, &stop, None);
-                    let settlement = self.listening(&consumer, &stop, run).await;
-                    let settlement = settlement.expect("nobody declares a test's worker dead");
-                    let is_cancelled =
-                        wire::id(&delivery.body).is_some_and(|id| stop.cancelled.contains(&consumer.queue, id));
-                    drained.note(&delivery.body, &settlement, is_cancelled);
-                    // Only what the operating system refused a thread is released: it would be so again.
-                    let is_released = matches!(settlement.outcome, Outcome::Release { .. });
-                    for settled in self.broker.settle(&consumer, &[(delivery.receipt, settlement)]).await {
-                        settled.expect(IN_PROCESS);
+                    if let Some(gathered) = self.run(&consumer, delivery, &mut drained).await {
+                        waiting.entry(consumer.queue.clone()).or_default().add(gathered);
                     }
-                    assert!(!is_released, "the operating system refused a thread for a sync actor");
                 }
             }
-            if idle {
+            if idle && waiting.is_empty() {
                 return drained;
             }
+            if idle {
+                for (queue, groups) in std::mem::take(&mut waiting) {
+                    self.run_batches(&Consumer::new(self.worker.clone(), queue), groups, &mut drained).await;
+                }
+            }
         }
+    }
+
+    /// Runs a message, unless it waits for its batch.
+    async fn run(&self, consumer: &Consumer, delivery: Delivery, drained: &mut Drained) -> Option<Gathered> {
+        let (now, stop) = (|| self.broker.now(), Arc::new(Stop::default()));
+        let run = self.executor.run(&consumer.queue, &delivery, &now, &stop, None);
+        match self.listening(consumer, &stop, run).await {
+            Ran::Belongs(belongs) if belongs.alone => {
+                let mut alone = Groups::default();
+                alone.add(Gathered { delivery, belongs });
+                self.run_batches(consumer, alone, drained).await;
+                None
+            }
+            Ran::Belongs(belongs) => Some(Gathered { delivery, belongs }),
+            Ran::Ended(settlement) => {
+                self.settle(consumer, &stop, delivery.receipt, &delivery.body, settlement, drained).await;
+                None
+            }
+        }
+    }
+
+    async fn run_batches(&self, consumer: &Consumer, mut groups: Groups, drained: &mut Drained) {
+        let (now, stop) = (|| self.broker.now(), Arc::new(Stop::default()));
+        loop {
+            let batch = groups.take_next();
+            if batch.is_empty() {
+                return;
+            }
+            let bodies: HashMap<_, _> =
+                batch.iter().map(|one| (one.delivery.receipt.clone(), one.delivery.body.clone())).collect();
+            let run = self.executor.run_batch(&consumer.queue, batch, &now, &stop);
+            for (receipt, settlement) in self.listening(consumer, &stop, run).await {
+                let body = &bodies[&receipt];
+                self.settle(consumer, &stop, receipt, body, settlement, drained).await;
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        consumer: &Consumer,
+        stop: &Stop,
+        receipt: Receipt,
+        body: &[u8],
+        settlement: Option<Settlement>,
+        drained: &mut Drained,
+    ) {
+        let settlement = settlement.expect("nobody declares a test's worker dead");
+        let is_cancelled = wire::id(body).is_some_and(|id| stop.cancelled.contains(&consumer.queue, id));
+        drained.note(body, &settlement, is_cancelled);
+        // Only what the operating system refused a thread is released: it would be so again.
+        let is_released = matches!(settlement.outcome, Outcome::Release { .. });
+        for settled in self.broker.settle(consumer, &[(receipt, settlement)]).await {
+            settled.expect(IN_PROCESS);
+        }
+        assert!(!is_released, "the operating system refused a thread for a sync actor");
     }
 
     /// Moves the broker's clock on by `span`, and runs what falls due or may go meanwhile, each at its time.

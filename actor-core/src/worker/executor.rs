@@ -1,4 +1,6 @@
 //! Runs one delivery, step by step: decode, admit, call, judge; its caller settles. It knows no broker.
+//!
+//! What belongs to an actor that takes several messages at once comes as far as its admission, and is handed back.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -12,11 +14,12 @@ use tracing::{Instrument, Span, field};
 
 use super::ability;
 use super::arrange::Arrangements;
+use super::gather::Belongs;
 use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{self, catch, shielded};
 use super::repeats::Repeats;
-use super::report::{self, Report};
+use super::report;
 use super::run::{Run, SyncRuns, interrupted};
 use super::stall;
 use super::suspects::{Admission, Suspects};
@@ -29,6 +32,14 @@ use crate::layer::Layers;
 use crate::settlement::{self, Settlement};
 use crate::wire::{self, Parked, Undecodable};
 use crate::{MessageId, QueueName, trace};
+
+/// What became of a delivery.
+pub(crate) enum Ran {
+    /// What is to be settled; `None` where it is no longer this worker's.
+    Ended(Option<Settlement>),
+    /// Its actor takes several messages at once.
+    Belongs(Box<Belongs>),
+}
 
 /// What every run of a worker shares.
 #[derive(Debug)]
@@ -70,7 +81,7 @@ impl Executor {
         }
     }
 
-    /// Runs a delivery. Returns what is to be settled; `None` where it is no longer this worker's.
+    /// Runs a delivery, unless it belongs in a batch.
     ///
     /// `now` reads the broker's clock. `admission` is the right to run a suspect, where the caller has it.
     pub(crate) async fn run(
@@ -80,41 +91,44 @@ impl Executor {
         now: &(dyn Fn() -> SystemTime + Sync),
         stop: &Arc<Stop>,
         admission: Option<Admission>,
-    ) -> Option<Settlement> {
+    ) -> Ran {
         let message = match Message::decode(delivery) {
             Ok(message) => message,
-            Err(undecodable) => return Some(self.judge_undecodable(queue, &delivery.body, undecodable)),
+            Err(undecodable) => return Ran::Ended(Some(self.judge_undecodable(queue, &delivery.body, undecodable))),
         };
         let implementation = self.implementations.get(&*message.envelope.actor).copied();
-        // The program's own subscriber may panic.
-        let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
-        let is_cancelled = || delivery.cancelled || stop.cancelled.contains(queue, message.envelope.id);
-        let outcome = match self.admit(&message, implementation, now, stop, is_cancelled(), admission) {
-            // The admission is held to the end of the run.
-            Ok((implementation, args, _admission)) => {
-                self.call(implementation, args, queue, &message, stop, &span).await.into()
-            }
+        let batch = implementation.and_then(|found| found.batch);
+        // Of several messages at once there is one span. The program's own subscriber may panic.
+        let span = if batch.is_some() {
+            Span::none()
+        } else {
+            catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none())
+        };
+        let outcome = match self.admit(queue, &message, implementation, now, stop, admission) {
+            Ok((implementation, args, admission)) => match batch {
+                None => {
+                    // It is held to the end of the run.
+                    let _admission = admission;
+                    self.call(implementation, args, queue, &message, stop, &span).await.into()
+                }
+                Some(batch) => match Self::belongs(&message, implementation, batch, &args, admission) {
+                    Ok(belongs) => return Ran::Belongs(belongs),
+                    Err(error) => Outcome::Failed(error),
+                },
+            },
             Err(outcome) => outcome,
         };
-        let policy = Policy { cancelled: is_cancelled(), ..message.policy(implementation, now, self.park_timeout) };
-        let verdict = decide(&outcome, &policy, &mut fastrand::Rng::new());
-        let mut settlement = self.judge(&message, &outcome, verdict, now);
-        if let (Some(settlement), true) = (&mut settlement, message.envelope.cost.is_some()) {
-            settlement.ran = message.began.elapsed();
-        }
-        let report = Report { queue, message: &message, policy: &policy };
-        shielded(move || report.log(&outcome, verdict, &self.repeats, &span));
-        settlement
+        Ran::Ended(self.end(queue, &message, implementation, &outcome, now, stop, &span))
     }
 
     /// What may run now, with its arguments, and the right to run it where it is a suspect; else how its delivery ends.
-    fn admit(
+    pub(super) fn admit(
         &self,
+        queue: &QueueName,
         message: &Message<'_>,
         implementation: Option<&'static ImplementationDef>,
         now: &dyn Fn() -> SystemTime,
         stop: &Stop,
-        is_cancelled: bool,
         admission: Option<Admission>,
     ) -> Result<(&'static ImplementationDef, Bytes, Option<Admission>), Outcome> {
         let crashes = message.crashes;
@@ -122,7 +136,7 @@ impl Executor {
             // What was claimed at the last moment does not begin.
             return Err(Outcome::Failed(interrupted(reason)));
         }
-        if is_cancelled {
+        if message.is_cancelled(queue, stop) {
             return Err(Outcome::Cancelled);
         }
         if crashes >= self.max_crashes {
@@ -151,7 +165,19 @@ impl Executor {
         span: &Span,
     ) -> RunResult {
         let limit = message.time_limit(implementation);
-        let info = RunInfo {
+        let info = Self::run_info(message, implementation, queue);
+        let context = Context::new(info, Arc::clone(&self.states), Arc::clone(stop));
+        self.run_within(implementation, context, limit, args, stop, span).await
+    }
+
+    /// What a run of a message knows of itself.
+    pub(super) fn run_info(
+        message: &Message<'_>,
+        implementation: &'static ImplementationDef,
+        queue: &QueueName,
+    ) -> RunInfo {
+        let limit = message.time_limit(implementation);
+        RunInfo {
             id: message.envelope.id,
             actor: implementation.actor.name,
             queue: queue.clone(),
@@ -160,19 +186,24 @@ impl Executor {
             token: message.token,
             trace: message.envelope.trace,
             headers: message.envelope.headers.clone(),
-            retries_left: message.envelope.attempt < message.max_retries(&implementation.actor.options),
+            retries_left: message.may_retry(implementation),
             sent_at: wire::to_time(message.envelope.sent_at),
             deadline: limit.and_then(|limit| message.began.checked_add(limit)),
-        };
-        let run = Run {
-            implementation,
-            context: Context::new(info, Arc::clone(&self.states), Arc::clone(stop)),
-            limit,
-            stop: Arc::clone(stop),
-            sync: Arc::clone(&self.sync),
-        };
+        }
+    }
+
+    pub(super) async fn run_within(
+        &self,
+        implementation: &'static ImplementationDef,
+        context: Context,
+        limit: Option<Duration>,
+        args: Bytes,
+        stop: &Arc<Stop>,
+        span: &Span,
+    ) -> RunResult {
+        let (actor, id) = (implementation.actor, context.id());
+        let run = Run { implementation, context, limit, stop: Arc::clone(stop), sync: Arc::clone(&self.sync) };
         let mut run = pin!(Some(run.within(&self.layers, args).instrument(span.clone())));
-        let (actor, id) = (implementation.actor, message.envelope.id);
         let ended = poll_fn(|cx| {
             let run = run.as_mut().as_pin_mut().expect("it is there until it has ended");
             stall::noted(actor, id, || panic::poll(run, cx))
@@ -209,7 +240,7 @@ impl Executor {
     }
 
     /// What becomes of a message that this version cannot read: it is never changed.
-    fn judge_undecodable(&self, queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settlement {
+    pub(super) fn judge_undecodable(&self, queue: &QueueName, body: &Bytes, undecodable: Undecodable) -> Settlement {
         let (outcome, ability) = match undecodable {
             Undecodable::Invalid(what) => (Outcome::Undecodable(what), None),
             Undecodable::Newer(version) => (Outcome::NewerVersion(version), Some(ability::of_format(version))),
@@ -231,7 +262,7 @@ impl Executor {
     }
 
     /// The settlement that a verdict comes to; `None` where the message is no longer this worker's.
-    fn judge(
+    pub(super) fn judge(
         &self,
         message: &Message<'_>,
         ended: &Outcome,

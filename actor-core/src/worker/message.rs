@@ -5,7 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::outcome::Policy;
+use crate::QueueName;
 use crate::actor::{ImplementationDef, Options};
+use crate::context::Stop;
 use crate::delivery::Delivery;
 use crate::settlement::{Outcome, Settlement};
 use crate::wire::{self, Change, Envelope, Parked, Undecodable};
@@ -16,6 +18,8 @@ pub(super) struct Message<'a> {
     pub(super) body: &'a Bytes,
     /// How many deliveries ended with their worker's death, over all its stored copies.
     pub(super) crashes: u32,
+    /// Whether the broker delivered it as one that was cancelled.
+    cancelled: bool,
     /// Which delivery of the message this is, over all its stored copies.
     pub(super) token: u64,
     /// When this worker took it up.
@@ -29,7 +33,12 @@ impl<'a> Message<'a> {
         let before = u64::from(delivery.crashes).saturating_add(delivery.interruptions.into());
         let token = envelope.deliveries.saturating_add(before).saturating_add(1);
         let crashes = envelope.crashes.saturating_add(delivery.crashes);
-        Ok(Self { envelope, body: &delivery.body, crashes, token, began })
+        Ok(Self { envelope, body: &delivery.body, crashes, cancelled: delivery.cancelled, token, began })
+    }
+
+    /// Whether it is known here that it was cancelled.
+    pub(super) fn is_cancelled(&self, queue: &QueueName, stop: &Stop) -> bool {
+        self.cancelled || stop.cancelled.contains(queue, self.envelope.id)
     }
 
     /// Which attempt a run of it is: 1 for the first.
@@ -83,6 +92,11 @@ impl<'a> Message<'a> {
     /// How often it may be tried again.
     pub(super) fn max_retries(&self, options: &Options) -> u32 {
         self.envelope.max_retries.unwrap_or(options.max_retries)
+    }
+
+    /// Whether it is tried again if this attempt fails.
+    pub(super) fn may_retry(&self, implementation: &ImplementationDef) -> bool {
+        self.envelope.attempt < self.max_retries(&implementation.actor.options)
     }
 
     pub(super) fn time_limit(&self, implementation: &ImplementationDef) -> Option<Duration> {

@@ -2,12 +2,14 @@
 
 mod ability;
 mod arrange;
+mod batch;
 pub(crate) mod builder;
 mod demand;
 mod engine;
 mod error;
 pub(crate) mod executor;
 mod fetch;
+pub(crate) mod gather;
 mod grace;
 mod heartbeat;
 mod message;

@@ -59,7 +59,7 @@ impl Outcome {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
             Self::Failed(RunError::Failed(failure)) => failure.counts(),
-            Self::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => true,
+            Self::Failed(RunError::Batch(_) | RunError::Panicked(_) | RunError::TimedOut(_)) => true,
             _ => false,
         }
     }
@@ -171,7 +171,9 @@ pub(crate) fn decide(outcome: &Outcome, policy: &Policy, rng: &mut fastrand::Rng
             Next::Snooze(after) => Verdict::Reschedule { after },
             Next::AsConfigured => may_retry(policy.backoff(rng)),
         },
-        Outcome::Failed(RunError::Panicked(_) | RunError::TimedOut(_)) => may_retry(policy.backoff(rng)),
+        Outcome::Failed(RunError::Batch(_) | RunError::Panicked(_) | RunError::TimedOut(_)) => {
+            may_retry(policy.backoff(rng))
+        }
         Outcome::Undecodable(_) | Outcome::Failed(RunError::Arguments(_)) => {
             Verdict::DeadLetter { why: "it cannot be decoded" }
         }

@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::executor::Executor;
+use super::executor::{Executor, Ran};
+use super::gather::{Gathered, Gathering};
 use super::message::release;
 use super::outage::Outage;
 use super::settle::Settlements;
@@ -87,6 +88,7 @@ pub(crate) struct QueueSession {
     /// Ends the running.
     pub(crate) stop: Arc<Stop>,
     pub(crate) settlements: Settlements,
+    pub(crate) gathering: Arc<Gathering>,
     pub(crate) runs: TaskTracker,
 }
 
@@ -99,18 +101,57 @@ impl QueueSession {
             let queue = &session.served.queue;
             let now = || session.broker.now();
             let run = session.executor.run(queue, &delivery, &now, &session.stop, admission);
-            let settlement = install::within(Arc::clone(&session.broker), run).await;
-            failpoint::pass("worker.run_ended");
-            if let Some(settlement) = settlement {
-                // A worker that does not stop releases a message only where the run got no thread.
-                if matches!(settlement.outcome, Outcome::Release { .. }) && session.stop.reason().is_none() {
-                    session.served.without_thread.store(true, Ordering::Relaxed);
+            match install::within(Arc::clone(&session.broker), run).await {
+                Ran::Ended(settlement) => {
+                    failpoint::pass("worker.run_ended");
+                    session.ended(delivery.receipt, settlement);
                 }
-                session.settle(delivery.receipt, settlement);
+                Ran::Belongs(belongs) => {
+                    let gathered = Gathered { delivery, belongs };
+                    if gathered.belongs.alone {
+                        // It is rare, and would make each run's future larger.
+                        Box::pin(session.run_batch(vec![gathered])).await;
+                    } else if let Err(gathered) = session.gathering.add(gathered) {
+                        session.release(gathered.delivery);
+                    }
+                }
             }
             session.served.finished.fetch_add(1, Ordering::Relaxed);
             drop(slot);
         });
+    }
+
+    /// Runs a batch in a task of its own, in the slot that it was given.
+    pub(super) fn start_batch(self: &Arc<Self>, gathered: Vec<Gathered>, slot: Slot) {
+        if gathered.is_empty() {
+            return;
+        }
+        let session = Arc::clone(self);
+        self.runs.spawn(async move {
+            session.run_batch(gathered).await;
+            drop(slot);
+        });
+    }
+
+    async fn run_batch(&self, gathered: Vec<Gathered>) {
+        failpoint::pass("worker.batch_starting");
+        let now = || self.broker.now();
+        let run = self.executor.run_batch(&self.served.queue, gathered, &now, &self.stop);
+        let ended = install::within(Arc::clone(&self.broker), run).await;
+        failpoint::pass("worker.batch_ended");
+        for (receipt, settlement) in ended {
+            self.ended(receipt, settlement);
+        }
+    }
+
+    /// Hands on what is to be settled, where the message is still this worker's.
+    fn ended(&self, receipt: Receipt, settlement: Option<Settlement>) {
+        let Some(settlement) = settlement else { return };
+        // A worker that does not stop releases a message only where the run got no thread.
+        if matches!(settlement.outcome, Outcome::Release { .. }) && self.stop.reason().is_none() {
+            self.served.without_thread.store(true, Ordering::Relaxed);
+        }
+        self.settle(receipt, settlement);
     }
 
     /// The slot, and as many more as are free now, up to `most`.

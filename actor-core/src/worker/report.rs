@@ -17,6 +17,8 @@ pub(super) struct Report<'a> {
     pub(super) queue: &'a QueueName,
     pub(super) message: &'a Message<'a>,
     pub(super) policy: &'a Policy,
+    /// Whether the run's span is that of several messages, or there is none.
+    pub(super) in_batch: bool,
 }
 
 // Logs in full, or at DEBUG what is summed up at the event's own level.
@@ -33,10 +35,12 @@ impl Report<'_> {
         let (queue, name) = (self.queue, &*self.message.envelope.actor);
         let is_bare = span.is_disabled();
         let actor = is_bare.then_some(name);
-        let id = is_bare.then_some(self.message.envelope.id).map(display);
+        let id = (is_bare || self.in_batch).then_some(self.message.envelope.id).map(display);
         let (attempt, of) = (self.message.attempt(), self.policy.max_retries.saturating_add(1));
         match verdict {
-            Verdict::Done => tracing::debug!(duration = ?self.message.began.elapsed(), "message done"),
+            Verdict::Done => {
+                tracing::debug!(id, duration = ?self.message.began.elapsed(), "message done");
+            }
             Verdict::Reschedule { after } if outcome.is_failure() => {
                 let (error, is_summed) = (outcome.log_text(), !repeats.note(Repeated::Failed, queue, name));
                 unless!(
@@ -49,7 +53,7 @@ impl Report<'_> {
             }
             // As soon as no other suspect runs it may run, here or elsewhere.
             Verdict::Reschedule { after } => {
-                tracing::debug!(%queue, reason = %outcome.log_text(), ?after, "message left for another worker");
+                tracing::debug!(%queue, id, reason = %outcome.log_text(), ?after, "message left for another worker");
             }
             Verdict::Limit { after } => {
                 tracing::debug!(%queue, reason = %outcome.log_text(), ?after, "lane closed by a limit elsewhere");

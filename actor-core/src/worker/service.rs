@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::engine::Engine;
 use super::fetch::Fetch;
+use super::gather::{Gather, Gathering};
 use super::outage::{Backoff, Outage};
 use super::panic::{caught, shielded};
 use super::queue_session::{QueueSession, ServedQueue};
@@ -58,6 +59,7 @@ fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     let (broker, give_up) = (&engine.broker, &engine.give_up);
     let (settlements, settler) = Settler::new(broker, consumer.clone(), served, outage(), give_up);
     engine.settlers.spawn(supervise(settler));
+    let gathering = Gathering::new();
     let at_queue = || {
         Arc::new(QueueSession {
             broker: Arc::clone(broker),
@@ -68,12 +70,16 @@ fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
             halt: session.halt.clone(),
             stop: Arc::clone(&session.stop),
             settlements: settlements.clone(),
+            gathering: Arc::clone(&gathering),
             runs: engine.runs.clone(),
         })
     };
     spawn(session, Recover { session: at_queue(), status: session.status(), lease: engine.lease });
     spawn(session, Unpark { session: at_queue(), status: session.status() });
     spawn(session, Fetch::new(at_queue()));
+    if engine.executor.implementations.values().any(|found| found.batch.is_some()) {
+        spawn(session, Gather { session: at_queue() });
+    }
 }
 
 /// Spawns a service that ends with its session: by itself, or dropped where the broker does not answer.

@@ -1,6 +1,6 @@
 //! The implementation of an actor that is declared elsewhere, checked against its declaration.
 
-use proc_macro2::{Delimiter, Group, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 
@@ -61,13 +61,17 @@ pub(super) fn glue(actor: &Actor, path: &Path) -> TokenStream {
     let mut given = Group::new(Delimiter::Parenthesis, quote!(#(#types,)*));
     given.set_span(actor.sig.paren_token.span.join());
     let returned = returned(actor);
+    let is_batch = actor.args.batch.is_some();
+    let return_matches = Ident::new(if is_batch { "batch_return_matches" } else { "return_matches" }, at);
     let checks = quote_spanned! {at=>
         const _: fn() = __actor_core::__private::arguments_match::<#given, #declared>;
-        const _: fn() = __actor_core::__private::return_matches::<#returned, #declared>;
+        const _: fn() = __actor_core::__private::#return_matches::<#returned, #declared>;
         const _: () = __actor_core::__private::is_without_body(#def);
     };
     let names: Vec<String> = arguments(actor).map(|(param, _)| wire_name(&param.name)).collect();
-    let called = arguments(actor).enumerate().map(|(index, (param, _))| {
+    // Several messages have another name than one.
+    let named = arguments(actor).filter(|_| !is_batch);
+    let called = named.enumerate().map(|(index, (param, _))| {
         let known = &names[..=index];
         quote_spanned! {call_site(param.name.span())=>
             const _: () = __actor_core::__private::is_called(#def, &[#(#known),*]);

@@ -148,7 +148,7 @@ fn many(actor: &Actor) -> TokenStream {
 /// Without a body, a `call` that the compiler refuses, saying what to write.
 fn call(actor: &Actor) -> TokenStream {
     let (vis, asyncness, body) = (&actor.vis, &actor.sig.asyncness, body_name(actor));
-    let (names, types): (Vec<_>, Vec<_>) = actor.params.iter().map(|param| (&param.name, &param.ty)).unzip();
+    let (names, types): (Vec<_>, Vec<_>) = actor.params.iter().map(|param| (&param.name, &param.taken)).unzip();
     let output = returned(actor);
     let call = Ident::new("call", call_site(actor.sig.ident.span()));
     if actor.body.is_none() {

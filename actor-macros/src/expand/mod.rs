@@ -105,12 +105,13 @@ fn returned(actor: &Actor) -> TokenStream {
     }
 }
 
-/// `<__Returned as IntoOutcome>::item`. An error in it underlines the whole return type.
+/// `<__Returned as IntoOutcome>::item`, of a batch `IntoBatchOutcome`. An error in it underlines the whole return type.
 fn outcome(actor: &Actor, item: &str) -> TokenStream {
     let (first, last) = ends(&returned(actor));
     let item = Ident::new(item, last);
     let open = quote_spanned!(first=> <__Returned);
-    let close = quote_spanned!(last=> as __actor_core::__private::IntoOutcome>::#item);
+    let of = Ident::new(if actor.args.batch.is_some() { "IntoBatchOutcome" } else { "IntoOutcome" }, last);
+    let close = quote_spanned!(last=> as __actor_core::__private::#of>::#item);
     quote!(#open #close)
 }
 

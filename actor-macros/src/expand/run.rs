@@ -8,8 +8,9 @@ use syn::spanned::Spanned;
 
 use super::definition::owned;
 use super::items::body_name;
-use super::methods::wire_name;
+use super::methods::{arguments, wire_name};
 use super::{call_site, ends, local, location, outcome};
+use crate::batch::Batch;
 use crate::item::Actor;
 use crate::param::{DefaultValue, Kind, Param};
 
@@ -57,6 +58,8 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
         })
         .collect();
     let defaults = (!defaults.is_empty()).then(|| quote!(.defaults(&[#(#defaults),*])));
+    let batch = actor.args.batch.as_ref().map(batch);
+    let decode = actor.args.batch.as_ref().map(|_| decode(actor));
     let run = run(actor, function);
     let kind = if actor.sig.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
     quote! {
@@ -67,7 +70,7 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
                     #location,
                     &[#(#states),*],
                     __actor_core::__private::Handler::#kind(__run),
-                )#defaults;
+                )#defaults #batch;
         }
 
         #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_IMPLEMENTATIONS)]
@@ -75,15 +78,63 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
         static __IMPLEMENTATION: &'static __actor_core::__private::ImplementationDef =
             <#ident as __actor_core::actor::Implementation>::IMPLEMENTATION;
 
+        #decode
+
         #run
+    }
+}
+
+/// `.batch(BatchDef::new(100, Duration::from_millis(200), __decode))`
+fn batch(Batch { max, wait_ms, .. }: &Batch) -> TokenStream {
+    let wait = quote!(::core::time::Duration::from_millis(#wait_ms));
+    quote!(.batch(__actor_core::__private::BatchDef::new(#max, #wait, __decode)))
+}
+
+/// Output, for `async fn index(documents: Vec<Document>)` with `batch(..)`:
+///
+/// ```text
+/// fn __decode(args: &[u8]) -> Result<Item, RunError> {
+///     let mut args = ArgReader::new(args)?;
+///     let documents = args.next::<Document>("documents")?;
+///     args.finish()?;
+///     Ok(Box::new(documents))
+/// }
+/// ```
+fn decode(actor: &Actor) -> TokenStream {
+    let (call, args) = (local("__call", actor.sig.ident.span()), local("__args", actor.sig.ident.span()));
+    let argument = arguments(actor).map(|(param, _)| {
+        let (read, value, at) = (read(param, &call, &args), value_of(param), call_site(param.ty.span()));
+        quote_spanned! {at=>
+            #read
+            #args.finish()?;
+            ::core::result::Result::Ok(::std::boxed::Box::new(#value))
+        }
+    });
+    quote! {
+        fn __decode(
+            #args: &[u8],
+        ) -> ::core::result::Result<__actor_core::__private::Item, __actor_core::__private::RunError> {
+            let mut #args = __actor_core::__private::ArgReader::new(#args)?;
+            #(#argument)*
+        }
     }
 }
 
 fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     let at = call_site(actor.sig.ident.span());
     let (call, args) = (local("__call", at), local("__args", at));
-    let reads = actor.params.iter().map(|param| read(param, &call, &args));
-    let passed = actor.params.iter().map(|param| pass(param, &call));
+    let is_batch = actor.args.batch.is_some();
+    let reads = actor.params.iter().map(|param| match &param.kind {
+        _ if !is_batch => read(param, &call, &args),
+        kind => take(param, kind, &call),
+    });
+    let passed = actor.params.iter().map(|param| match &param.kind {
+        Kind::Context if is_batch => {
+            let context = value_of(param);
+            quote_spanned!(call_site(param.name.span())=> &#context)
+        }
+        _ => pass(param, &call),
+    });
     let awaited = actor.sig.asyncness.map(|_| quote!(.await));
     // If the returned type cannot be an outcome, the errors point at it.
     let last = ends(&super::returned(actor)).1;
@@ -100,20 +151,34 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     };
     let into_outcome = outcome(actor, "into_outcome");
     let returned = local("__returned", last);
-    let outcome = quote_spanned! {last=>
+    let steps = if is_batch {
+        let count = local("__count", last);
+        let counted = arguments(actor).map(|(param, _)| {
+            let items = value_of(param);
+            quote!(let #count = #items.len();)
+        });
+        quote_spanned! {last=>
+            #(#reads)*
+            #(#counted)*
+            let #returned = #function(#(#passed),*) #awaited;
+            #into_outcome(#returned, #count, #retry_if)
+        }
+    } else {
+        let outcome = quote_spanned! {last=>
         match #into_outcome(#returned, #retry_if) {
             ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
             ::core::result::Result::Err(__failure) => {
                 ::core::result::Result::Err(__actor_core::__private::RunError::Failed(__failure))
             }
         }
-    };
-    let steps = quote! {
+        };
+        quote! {
         let mut #args = __actor_core::__private::ArgReader::new(#call.args())?;
         #(#reads)*
         #args.finish()?;
         let #returned = #function(#(#passed),*) #awaited;
         #outcome
+        }
     };
     if actor.sig.asyncness.is_some() {
         quote_spanned! {at=>
@@ -149,6 +214,16 @@ fn read(param: &Param, call: &Ident, args: &Ident) -> TokenStream {
                 }
             }
         }
+    }
+}
+
+/// Takes what a parameter of a batch is given from the worker.
+fn take(param: &Param, kind: &Kind, call: &Ident) -> TokenStream {
+    let (name, ty, at) = (value_of(param), &param.ty, call_site(param.name.span()));
+    match kind {
+        Kind::Context => quote_spanned!(at=> let #name = #call.batch();),
+        Kind::State(ty) => quote_spanned!(at=> let #name = #call.state::<#ty>()?;),
+        Kind::Argument { .. } => quote_spanned!(at=> let #name = #call.items::<#ty>();),
     }
 }
 

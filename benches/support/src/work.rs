@@ -21,6 +21,14 @@ pub async fn noop(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     tally.start(n);
 }
 
+/// Does nothing with up to 100 messages at once.
+#[actor(queue = "bench-batches", batch(max = 100, wait = "10ms"))]
+pub async fn noop_batch(items: Vec<(u64, String)>, #[state] tally: &Arc<Tally>) {
+    for (n, _) in items {
+        tally.start(n);
+    }
+}
+
 /// Does nothing, in a plain function: it runs on a thread of the worker.
 #[actor(queue = "bench-sync")]
 pub fn noop_sync(n: u64, text: &str, #[state] tally: &Arc<Tally>) {

@@ -72,6 +72,8 @@ pub(crate) enum Fault {
     RevokeUser,
     HideCredentials,
     Poison,
+    /// The same in a batch.
+    PoisonBatch,
     Hog,
     Leak,
 }
@@ -100,6 +102,7 @@ impl Fault {
             | Self::FewThreads
             | Self::FreezeWorker
             | Self::Poison
+            | Self::PoisonBatch
             | Self::Hog
             | Self::Leak => Track::Process,
             Self::Cut | Self::Mute | Self::Deaf | Self::Snap | Self::Lag | Self::Drip => Track::Network,
@@ -274,7 +277,7 @@ impl Fault {
             (fault, _) if fault.is_of_credentials() => fault.rotate(stage)?,
             (Self::FillDisk, _) => stage.disk.as_ref().map_or(Ok(()), Disk::fill)?,
             (Self::Foreign, _) => foreign::send(stage, rng)?,
-            (Self::Poison | Self::Hog | Self::Leak, _) => self.send(stage),
+            (Self::Poison | Self::PoisonBatch | Self::Hog | Self::Leak, _) => self.send(stage),
             (fault, Some(slot)) => slot.way.set(fault.condition()),
             // A fault of single processes, without a process to hit.
             (_, None) => {}
@@ -364,6 +367,10 @@ impl Fault {
         tokio::spawn(async move {
             match self {
                 Self::Poison => drop(tasks::poison.message().send_with(&*broker).await),
+                Self::PoisonBatch => {
+                    let item = tasks::Item { ms: 0, fails: 0, kills: true };
+                    drop(tasks::batched.send_with(&*broker, item).await);
+                }
                 Self::Hog => drop(tasks::hog.message(9_000).send_with(&*broker).await),
                 _ => drop(tasks::leaky.message().send_with(&*broker).await),
             }

@@ -66,6 +66,8 @@ pub(crate) enum Extra {
     Sync,
     /// Messages of the newest actor.
     Newest,
+    /// Many messages of an actor that takes several at once.
+    Batches,
     /// About as many to each queue, and many that have not run at any time.
     Even,
     /// As many to each of more queues, none of which waits for another.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::history::{CancelAnswer, Journal, What};
 use crate::process::{Extra, Orders, QUEUES};
-use crate::tasks::{always_fails, jumpy, newest, obedient, patient, plain, spread, stubborn};
+use crate::tasks::{Item, always_fails, batched, jumpy, newest, obedient, patient, plain, spread, stubborn};
 
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
@@ -157,6 +157,11 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let delay = Duration::from_millis(rng.u64(1_000..6_000));
             return plain.message(rng.u64(0..15), 0).delay(delay).send_with(broker).await.map(drop);
         }
+        Extra::Batches if rng.u32(0..8) == 0 => {
+            let item = |rng: &mut Rng| Item { ms: rng.u64(0..15), fails: rng.u32(0..10) / 8, kills: false };
+            let items: Vec<_> = (0..rng.usize(1..30)).map(|_| item(rng)).collect();
+            return batched.send_many_with(broker, items).await.map(drop).map_err(|error| error.error);
+        }
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }
@@ -164,7 +169,11 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
     let slow = if long { rng.u64(200..3_000) } else { quick };
     match rng.u32(0..1_000) {
         0..600 => plain.message(quick, 0).send_with(broker).await.map(drop),
-        600..700 => plain.message(quick, rng.u32(1..4)).send_with(broker).await.map(drop),
+        600..660 => plain.message(quick, rng.u32(1..4)).send_with(broker).await.map(drop),
+        660..700 => {
+            let item = Item { ms: quick, fails: rng.u32(0..4) / 2, kills: false };
+            batched.send_with(broker, item).await.map(drop)
+        }
         700..740 => {
             let delay = Duration::from_millis(rng.u64(50..4_000));
             plain.message(quick, 0).delay(delay).send_with(broker).await.map(drop)

@@ -352,6 +352,16 @@ pub(crate) fn all() -> Vec<Scenario> {
         Scenario { threads: 1, ..one("hog", "user code blocks the runtime for longer than the lease", &[Hog]) },
         one("poison", "messages that abort their worker, among innocent neighbours", &[Poison]).dense(),
         Scenario {
+            extra: Extra::Batches,
+            gap_ms: (1_000, 4_000),
+            ..one(
+                "batches",
+                "batches of an actor whose workers die, freeze and stop, and messages in them that abort their worker",
+                &[PoisonBatch, KillWorker, FreezeWorker, CycleWorker],
+            )
+            .dense()
+        },
+        Scenario {
             under: limited,
             ..one("leak", "runs that allocate until a limit kills their worker", &[Leak]).dense()
         },

@@ -5,7 +5,8 @@ pub(crate) mod spread;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::{Cancellation, Context, Failure, MessageId, actor};
+use actor_core::{BatchContext, Cancellation, Context, Failure, MessageId, actor};
+use serde::{Deserialize, Serialize};
 
 use crate::history::{How, Journal, What};
 use crate::ledger::{Answer, Client};
@@ -93,6 +94,35 @@ pub(crate) async fn plain(cx: &Context, ms: u64, fails: u32, #[state] site: &Sit
         return Err(Failure::from("not yet"));
     }
     run.succeed()
+}
+
+/// A message of [`batched`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) ms: u64,
+    /// How often it fails.
+    pub(crate) fails: u32,
+    /// Whether it kills its worker, with all of its batch.
+    pub(crate) kills: bool,
+}
+
+/// Waits as long as the longest, fails those that fail, and succeeds with the others.
+#[actor(queue = "work", max_retries = 4, min_backoff = "100ms", max_backoff = "1s", batch(max = 20, wait = "20ms"))]
+pub(crate) async fn batched(cx: &BatchContext, items: Vec<Item>, #[state] site: &Site) -> Vec<Result<(), Failure>> {
+    let runs: Vec<_> = cx.items().iter().map(|cx| site.begin(cx)).collect();
+    tokio::time::sleep(Duration::from_millis(items.iter().map(|item| item.ms).max().unwrap_or_default())).await;
+    if items.iter().any(|item| item.kills) {
+        std::process::abort();
+    }
+    let ends = runs.into_iter().zip(items).zip(cx.items()).map(|((run, item), cx)| {
+        let Some(run) = run? else { return Ok(()) };
+        if cx.attempt() <= item.fails {
+            run.fail();
+            return Err(Failure::from("not yet"));
+        }
+        run.succeed()
+    });
+    ends.collect()
 }
 
 /// Always fails.

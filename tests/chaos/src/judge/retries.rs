@@ -15,7 +15,7 @@ const ROUNDING: u64 = 2_000;
 
 pub(super) fn max_retries(actor: &str) -> u32 {
     match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
-        "plain" => 4,
+        "plain" | "batched" => 4,
         "stubborn" | "hog" | "poison" | "leaky" => 3,
         _ => 2,
     }
@@ -24,7 +24,7 @@ pub(super) fn max_retries(actor: &str) -> u32 {
 /// The longest possible backoff after an attempt, in us.
 pub(super) fn ceiling(actor: &str, attempt: u32) -> u64 {
     let (first, longest) = match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
-        "plain" => (100, 1_000),
+        "plain" | "batched" => (100, 1_000),
         "stubborn" => (100, 500),
         "patient" => return micros(PATIENCE),
         _ => (50, 200),
