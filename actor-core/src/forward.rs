@@ -8,6 +8,9 @@ use async_trait::async_trait;
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Which};
+use crate::schedule::{
+    Change, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules,
+};
 use crate::settlement::{Settled, Settlement};
 #[cfg(feature = "testing")]
 use crate::testing::TestBroker;
@@ -33,6 +36,7 @@ macro_rules! forward {
             async fn deregister(worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
             fn now() -> SystemTime;
             fn max_message_bytes() -> usize;
+            fn schedules() -> Option<&dyn Schedules>;
         }
         forward! { [$($T)?] Inspect for $broker => $inner, {}
             async fn queues() -> Result<Vec<QueueName>, BrokerError>;
@@ -44,6 +48,17 @@ macro_rules! forward {
             async fn purge(queue: &QueueName, state: State) -> Result<u64, BrokerError>;
             async fn pause(queue: &QueueName) -> Result<(), BrokerError>;
             async fn resume(queue: &QueueName) -> Result<(), BrokerError>;
+        }
+    };
+    ([$($T:ident)?] Schedules for $broker:ty => $inner:path) => {
+        forward! { [$($T)?] Schedules for $broker => $inner, {}
+            async fn upsert(queue: &QueueName, all: &[NewSchedule]) -> Vec<Result<(), BrokerError>>;
+            async fn declare(queue: &QueueName, all: &[NewSchedule], begins: bool) -> Result<Declared, BrokerError>;
+            async fn due(queue: &QueueName, max: usize, wait: &Wait) -> Result<Due, BrokerError>;
+            async fn fire(queue: &QueueName, firings: &[Firing]) -> Vec<Result<Fired, BrokerError>>;
+            async fn list_schedules(queue: &QueueName, page: Page) -> Result<ScheduleListing, BrokerError>;
+            async fn read_schedule(queue: &QueueName, name: &str) -> Result<Option<ListedSchedule>, BrokerError>;
+            async fn change_schedule(queue: &QueueName, name: &str, change: Change) -> Result<bool, BrokerError>;
         }
     };
     (
@@ -65,5 +80,8 @@ macro_rules! forward {
 }
 
 forward!([T] Arc<T> => Arc::as_ref);
+forward!([T] Schedules for Arc<T> => Arc::as_ref);
 #[cfg(feature = "testing")]
 forward!([] TestBroker => TestBroker::memory, TestBroker::note);
+#[cfg(feature = "testing")]
+forward!([] Schedules for TestBroker => TestBroker::memory);

@@ -73,6 +73,7 @@ mod message;
 mod name;
 mod on_send;
 pub mod registry;
+pub mod schedule;
 mod send;
 mod send_many;
 pub mod settlement;
@@ -98,6 +99,8 @@ pub use install::{InstallError, install};
 pub use message::{Message, MessageId, Priority};
 pub use name::{NameError, QueueName};
 pub use on_send::{OutgoingMessage, on_send};
+#[cfg(feature = "cron")]
+pub use schedule::{Schedule, ScheduleError};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};

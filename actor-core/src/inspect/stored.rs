@@ -37,6 +37,8 @@ pub struct StoredMessage {
     pub last_error: Option<String>,
     /// Since when it waits for a worker that can run it, and what the last one that had it lacked.
     pub parked: Option<Parked>,
+    /// The schedule that stored it, and the tick that it is for.
+    pub tick: Option<(String, SystemTime)>,
     headers: Headers,
 }
 
@@ -75,6 +77,7 @@ impl StoredMessage {
             trace: envelope.trace,
             last_error: envelope.last_error.map(Into::into),
             parked: envelope.parked.map(|parked| Parked { since: to_time(parked.since), why: parked.why.into() }),
+            tick: envelope.tick.map(|tick| (tick.schedule.into_owned(), to_time(tick.at))),
             headers: envelope.headers,
         })
     }
@@ -97,6 +100,13 @@ impl StoredMessage {
 pub struct DecodeError(String);
 
 debug_as_shown!(DecodeError);
+
+#[cfg(feature = "cron")]
+impl DecodeError {
+    pub(crate) fn because(why: String) -> Self {
+        Self(why)
+    }
+}
 
 /// Why a message of this version of the format is left to others.
 pub(crate) fn newer(version: u64) -> String {

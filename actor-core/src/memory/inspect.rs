@@ -7,13 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::MemoryBroker;
+use super::{LONGEST_PAGE, MemoryBroker};
 use super::clock::Moment;
 use super::queue::{Dead, Key, Queue};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::{BrokerError, QueueName, wire};
-
-const LONGEST_PAGE: usize = 1_000;
 
 #[async_trait]
 impl Inspect for MemoryBroker {

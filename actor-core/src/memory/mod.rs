@@ -3,6 +3,7 @@
 mod clock;
 mod inspect;
 mod queue;
+mod schedules;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,10 +20,14 @@ use self::queue::{Queue, Retention};
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
+use crate::schedule::Schedules;
 use crate::settlement::{Outcome, Settled, Settlement};
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
 use crate::{BrokerError, Durability, QueueName};
+
+/// How many messages or schedules one page lists at most.
+const LONGEST_PAGE: usize = 1_000;
 
 /// A broker in this process: for a first run, for tests, and for work that may end with the process.
 ///
@@ -140,6 +145,12 @@ impl MemoryBroker {
     pub(crate) fn hold(&self) -> HeldClock<'_> {
         self.lock().clock.hold();
         HeldClock(self)
+    }
+
+    /// When a schedule of a queue is due next.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_tick(&self, queue: &QueueName) -> Option<SystemTime> {
+        self.view(queue, |queue| queue.schedules.next_due()).map(Moment::time)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -332,6 +343,10 @@ impl Broker for MemoryBroker {
 
     fn now(&self) -> SystemTime {
         self.lock().clock.now().time()
+    }
+
+    fn schedules(&self) -> Option<&dyn Schedules> {
+        Some(self)
     }
 
     fn max_message_bytes(&self) -> usize {

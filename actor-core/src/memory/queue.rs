@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::clock::Moment;
-use crate::Priority;
+use super::schedules::Kept;
 use crate::delivery::{Delivery, Receipt, WorkerId};
-use crate::settlement::{Outcome, Settled, Settlement};
+use crate::settlement::{Consequence, Outcome, Settled, Settlement};
+use crate::{MessageId, Priority, wire};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +52,7 @@ pub(super) struct Queue {
     pub(super) dead: BTreeMap<Key, Dead>,
     /// Which scheduled messages wait for a worker with an ability. What is deleted may still stand here.
     pub(super) parked: BTreeSet<(String, u64, Key)>,
+    pub(super) schedules: Kept,
     pub(super) paused: bool,
     pub(super) retention: Retention,
     /// Whether low priorities are claimed before high ones now and then.
@@ -319,7 +321,18 @@ impl Queue {
             }
             Outcome::Release { body } => self.push_ready(released(in_flight.level), body.clone(), suspect, now),
         }
+        for Consequence::EndTick(message) in &settlement.consequences {
+            self.schedules.end_tick(*message);
+        }
         Settled::Applied
+    }
+
+    /// Whether this message waits or is in flight.
+    pub(super) fn has(&self, message: MessageId) -> bool {
+        let ready = self.ready.values().map(|ready| &ready.body);
+        let in_flight = self.in_flight.values().map(|in_flight| &in_flight.body);
+        let mut bodies = ready.chain(in_flight).chain(self.scheduled.values().map(|scheduled| &scheduled.body));
+        bodies.any(|body| wire::id(body) == Some(message))
     }
 
     pub(super) fn store(&mut self, priority: Priority, body: Bytes, suspect: bool, delay: Duration, now: Moment) {

@@ -1,5 +1,7 @@
 //! A worker in the test's own task, with no lease to keep and no time to wait for.
 
+#[cfg(feature = "cron")]
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +13,8 @@ use crate::context::{States, Stop};
 use crate::delivery::{Consumer, Wait, WorkerId};
 use crate::inspect::{Inspect, Page, State};
 use crate::layer::Layers;
+#[cfg(feature = "cron")]
+use crate::schedule::{self, NewSchedule, Schedules};
 use crate::settlement::Outcome;
 use crate::worker::builder::PARK_TIMEOUT;
 use crate::worker::executor::Executor;
@@ -75,6 +79,8 @@ impl TestWorker {
         loop {
             let mut idle = true;
             for queue in self.queues().await {
+                #[cfg(feature = "cron")]
+                self.fire(&queue).await;
                 let consumer = Consumer::new(self.worker.clone(), queue);
                 let registered = self.broker.register(&self.worker, std::slice::from_ref(&consumer.queue), LEASE).await;
                 registered.expect(IN_PROCESS);
@@ -122,6 +128,34 @@ impl TestWorker {
         }
     }
 
+    /// Stores the schedules that the linked actors declare, as a real worker does when it starts.
+    /// [`advance`](Self::advance) then fires them, as it fires those that the test has stored itself.
+    #[cfg(feature = "cron")]
+    pub async fn declare(&self) {
+        let mut by_queue = HashMap::<QueueName, Vec<NewSchedule>>::new();
+        for found in self.executor.implementations.values() {
+            if let Some(schedule) = schedule::declared(found.actor, &self.broker) {
+                let schedule = schedule.unwrap_or_else(|error| panic!("the schedule of `{}`: {error}", found.actor.name));
+                by_queue.entry(found.actor.queue_name()).or_default().push(schedule);
+            }
+        }
+        for (queue, schedules) in by_queue {
+            self.broker.memory().declare(&queue, &schedules, true).await.expect(IN_PROCESS);
+        }
+    }
+
+    #[cfg(feature = "cron")]
+    async fn fire(&self, queue: &QueueName) {
+        let at_once = Wait::new(Duration::ZERO);
+        loop {
+            let due = self.broker.due(queue, 64, &at_once).await.expect(IN_PROCESS);
+            if due.schedules.is_empty() {
+                return;
+            }
+            schedule::fire(&self.broker, queue, &due).await.expect(IN_PROCESS);
+        }
+    }
+
     async fn queues(&self) -> Vec<QueueName> {
         self.broker.memory().queues().await.expect(IN_PROCESS)
     }
@@ -132,6 +166,7 @@ impl TestWorker {
             let listing = self.broker.memory().list(&queue, State::Scheduled, Page::first(1)).await.expect(IN_PROCESS);
             let due = listing.messages.first().and_then(|message| message.time);
             next = next.into_iter().chain(due).min();
+            next = next.into_iter().chain(self.broker.memory().next_tick(&queue)).min();
         }
         next
     }

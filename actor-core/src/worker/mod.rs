@@ -3,6 +3,8 @@
 mod ability;
 mod arrange;
 pub(crate) mod builder;
+#[cfg(feature = "cron")]
+mod cron;
 mod demand;
 mod engine;
 mod error;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
+#[cfg(feature = "cron")]
+use super::cron::Cron;
 use super::engine::Engine;
 use super::fetch::Fetch;
 use super::outage::{Backoff, Outage};
@@ -73,6 +75,10 @@ fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     };
     spawn(session, Recover { session: at_queue(), status: session.status(), lease: engine.lease });
     spawn(session, Unpark { session: at_queue(), status: session.status() });
+    #[cfg(feature = "cron")]
+    if engine.broker.schedules().is_some() {
+        spawn(session, Cron::new(at_queue()));
+    }
     spawn(session, Fetch::new(at_queue()));
 }
 
