@@ -30,7 +30,7 @@
 //! - [`Worker`], [`WorkerBuilder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
 //!   error that says what to do next.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
-//! - [`Inspect`]: counting, listing, replaying, pausing. `testing` (a feature): for your tests, and for writing a [`Broker`].
+//! - [`Inspect`]: counting, listing, pausing. [`schedule`]: cron. `testing` (a feature): for tests and authors of brokers.
 //! - A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
 //!
 //! # Cancel safety
@@ -87,9 +87,7 @@ pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;
 
-pub use actor::Actor;
-pub use actor_macros::actor;
-pub use broker::Broker;
+pub use {actor::Actor, actor_macros::actor, broker::Broker};
 pub use context::{Cancellation, Context};
 pub use durability::Durability;
 pub use error::BrokerError;
@@ -118,4 +116,5 @@ pub mod __private {
     pub use crate::call::{Call, IntoOutcome, RunError};
     pub use crate::implements::{HasBody, arguments_match, is_called, is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
+    pub use crate::schedule::{CatchUp, CronDef, Overlap};
 }

@@ -5,6 +5,7 @@ use proc_macro::TokenStream;
 mod args;
 mod attribute;
 mod attrs;
+mod cron;
 mod duration;
 mod errors;
 mod expand;

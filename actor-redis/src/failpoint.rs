@@ -70,6 +70,15 @@ pub const POINTS: &[&str] = &[
     // What is parked is delivered to a worker that can run it.
     "unpark.unsent",
     "unpark.answered",
+    // Schedules are stored, declared, found to be due, and fired.
+    "upsert.unsent",
+    "upsert.answered",
+    "declare.unsent",
+    "declare.answered",
+    "due.unsent",
+    "due.answered",
+    "fire.unsent",
+    "fire.answered",
     // Settlements: of successes alone, or with the rarest kind among them. A claim releases what it was delivered too
     // much.
     "done.unsent",

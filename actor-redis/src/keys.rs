@@ -94,6 +94,23 @@ pub(crate) struct Keys {
     pub(crate) wake: String,
     /// What scheduled messages wait for a worker with, as a hint.
     pub(crate) parked: String,
+    pub(crate) schedules: ScheduleKeys,
+}
+
+/// The keys of a queue's schedules.
+#[derive(Debug)]
+pub(crate) struct ScheduleKeys {
+    /// When each is due.
+    pub(crate) due: String,
+    pub(crate) specs: String,
+    pub(crate) states: String,
+    pub(crate) names: String,
+    /// When each was declared last.
+    pub(crate) declared: String,
+    /// For how long workers have declared schedules.
+    pub(crate) clock: String,
+    /// The messages whose schedules wait for their settlement.
+    pub(crate) open: String,
 }
 
 impl Keys {
@@ -111,6 +128,15 @@ impl Keys {
             workers: key("workers"),
             wake: key("wake"),
             parked: key("parked"),
+            schedules: ScheduleKeys {
+                due: key("schedules"),
+                specs: key("schedules:specs"),
+                states: key("schedules:states"),
+                names: key("schedules:names"),
+                declared: key("schedules:declared"),
+                clock: key("schedules:clock"),
+                open: key("schedules:open"),
+            },
         }
     }
 

@@ -80,6 +80,8 @@ mod keys;
 mod lease;
 mod link;
 mod node;
+#[cfg(doctest)]
+mod pages;
 mod place;
 mod presence;
 mod provider;
@@ -89,11 +91,13 @@ mod report;
 mod request;
 mod request_error;
 mod resolve;
+mod schedules;
 mod script;
 mod sentinel;
 mod server;
 mod settle;
 mod spread;
+mod ticks;
 
 pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;
@@ -101,20 +105,3 @@ pub use builder::RedisBrokerBuilder;
 pub use credentials::{Credentials, CredentialsProvider};
 pub use error::Error;
 pub use report::{Finding, FindingKind, Risk, ServerReport};
-
-// The project's own pages are compiled with the crate that can run what they show.
-#[cfg(doctest)]
-mod pages {
-    #[doc = include_str!("../../README.md")]
-    mod readme {}
-    #[doc = include_str!("../../docs/actor-options.md")]
-    mod actor_options {}
-    #[doc = include_str!("../../docs/running-redis.md")]
-    mod running_redis {}
-    #[doc = include_str!("../../docs/testing.md")]
-    mod testing {}
-    #[doc = include_str!("../../docs/coming-from-python.md")]
-    mod coming_from_python {}
-    #[doc = include_str!("../../docs/credentials.md")]
-    mod credentials {}
-}

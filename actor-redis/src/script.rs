@@ -1,4 +1,4 @@
-//! The scripts. This file and its two others alone know the order of their arguments and how they answer.
+//! The scripts. This file and its three others alone know the order of their arguments and how they answer.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -58,9 +58,11 @@ static RELEASE: Source = source!("release");
 
 mod audit;
 mod inspect;
+mod schedules;
 
 pub(crate) use audit::*;
 pub(crate) use inspect::*;
+pub(crate) use schedules::*;
 
 impl Source {
     fn call(&'static self, keys: &[&str], args: impl ToRedisArgs) -> Call {

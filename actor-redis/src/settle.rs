@@ -10,7 +10,8 @@
 use std::ops::RangeInclusive;
 
 use actor_core::delivery::Receipt;
-use actor_core::settlement::{Outcome, Settled, Settlement};
+use actor_core::MessageId;
+use actor_core::settlement::{Consequence, Outcome, Settled, Settlement};
 use redis::{Cmd, Value};
 
 use crate::connection::ANSWER;
@@ -90,6 +91,10 @@ struct Sorted<'a> {
     retries: Vec<(usize, Reschedule<'a>)>,
     dead_letters: Vec<(usize, DeadLetter<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
+    /// What is done, and may let its schedule store the next one.
+    done_ticks: Vec<(usize, Place, MessageId)>,
+    /// What is dead-lettered, and may do the same.
+    dead_ticks: Vec<MessageId>,
 }
 
 /// Commands that go together, and the settlements that they answer.
@@ -106,11 +111,16 @@ impl<'a> Sorted<'a> {
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
             let Some(place) = Place::of(receipt) else { continue };
             let suspect = place::is_suspect(receipt);
-            if !settlement.consequences.is_empty() {
-                settled[index] = Err(RequestError::Unsupported("this consequence"));
-                continue;
-            }
+            let tick = match (&settlement.consequences[..], &settlement.outcome) {
+                ([], _) => None,
+                ([Consequence::EndTick(id)], Outcome::Done | Outcome::DeadLetter { .. }) => Some(*id),
+                _ => {
+                    settled[index] = Err(RequestError::Unsupported("this consequence"));
+                    continue;
+                }
+            };
             match &settlement.outcome {
+                Outcome::Done if let Some(id) = tick => sorted.done_ticks.push((index, place, id)),
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
                 Outcome::Reschedule { id, priority, body, after } => {
                     let member = script::scheduled_member(*priority, suspect, *id);
@@ -125,6 +135,7 @@ impl<'a> Sorted<'a> {
                     let entry = || format!("{}:{}", place.level.name(), place.id);
                     let member = id.map_or_else(entry, |id| id.to_string());
                     sorted.dead_letters.push((index, DeadLetter { place, member, body, reason }));
+                    sorted.dead_ticks.extend(tick);
                 }
                 Outcome::Release { body } => sorted.releases.push((index, Release { place, body, suspect })),
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
@@ -150,10 +161,18 @@ impl<'a> Sorted<'a> {
                 steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), answers: at - 1..=at });
             }
         }
+        for (index, place, id) in self.done_ticks {
+            let at = request.call(script::end_tick(&queue.keys, place.level, place.id, id));
+            steps.push(Step { indexes: vec![index], answers: at..=at });
+        }
         calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, batch)));
         calls(self.dead_letters, steps, |batch| {
             request.call(script::dead_letter(&queue.keys, worker, retention, batch))
         });
+        // Behind the dead letters: whether they are there decides. No settlement depends on the answers.
+        for id in self.dead_ticks {
+            request.call(script::end_dead_tick(&queue.keys, id));
+        }
         calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
     }
 }

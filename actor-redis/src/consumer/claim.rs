@@ -211,6 +211,7 @@ impl Claim<'_> {
         if step.check {
             let woken = self.reading.woken.then_some(self.consumer.worker());
             request.call(script::promote(keys, PROMOTED_AT_ONCE, woken));
+            request.command(script::first_due(keys));
         }
         request.command(self.command(step, count));
         let before = std::mem::replace(&mut self.reading.state, State::Reading);
@@ -288,7 +289,13 @@ impl Claim<'_> {
     /// Takes what a read delivered, by level, and learns from it.
     fn take(&mut self, step: Step, count: usize, mut answers: Vec<Answer>) -> Result<Vec<Delivered>, RequestError> {
         let read = answers.pop();
+        let first_due = if step.check { answers.pop() } else { None };
         let checked_ms = if step.check { self.learn(answers.pop()) } else { 0 };
+        if checked_ms > 0
+            && let Some(Ok(first_due)) = first_due
+        {
+            self.consumer.queue.ticks.set(script::first_due_in(&first_due, checked_ms));
+        }
         let streams = match read.transpose()? {
             Some(Value::Nil) => Vec::new(),
             Some(Value::Map(streams)) => streams,

@@ -70,6 +70,8 @@ pub(crate) enum Extra {
     Even,
     /// As many to each of more queues, none of which waits for another.
     Spread,
+    /// A schedule of every second.
+    Ticks,
 }
 
 impl Extra {

@@ -126,7 +126,7 @@ impl Storage {
 
     /// Finds keys that `docs/redis-keys.md` does not name.
     fn find_unknown_keys(&mut self, queues: &[&str], connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 9] = [
+        const NAMES: [&str; 16] = [
             "scheduled",
             "scheduled:bodies",
             "dead",
@@ -134,6 +134,13 @@ impl Storage {
             "dead:reasons",
             "dead:pruned",
             "parked",
+            "schedules",
+            "schedules:specs",
+            "schedules:states",
+            "schedules:names",
+            "schedules:declared",
+            "schedules:clock",
+            "schedules:open",
             "wake",
             "workers",
         ];

@@ -53,14 +53,13 @@ impl<H: Harness> Scene<H> {
     async fn due_schedule(&self, name: &str) -> DueSchedule {
         self.upsert(new(name)).await;
         let due = self.one_due().await;
-        assert_eq!(self.fire(&Firing::new(&due, then(self.time()))).await, Fired::Fired);
+        assert_eq!(self.fire(&Firing::new(&due, then(self.time().await))).await, Fired::Fired);
         self.one_due().await
     }
 
-    /// The storage's time, rounded to the past.
-    fn time(&self) -> SystemTime {
-        let since = (self.broker.now() - MS).duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
-        SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(since.as_millis()).expect("it is no far future"))
+    /// The storage's time.
+    async fn time(&self) -> SystemTime {
+        self.schedules().due(&self.queue, 0, &Wait::new(Duration::ZERO)).await.expect(REACHED).now
     }
 
     async fn read(&self, name: &str) -> ListedSchedule {
@@ -75,7 +74,7 @@ impl<H: Harness> Scene<H> {
     /// Fires a tick that is skipped while the last message is not settled; its message.
     async fn fire_alone(&self, due: &DueSchedule) -> (Fired, MessageId) {
         let (id, message) = message(Priority::Normal);
-        let firing = Firing::new(due, then(self.time())).messages(vec![message], self.time()).unless_unsettled();
+        let firing = Firing::new(due, then(self.time().await)).messages(vec![message], self.time().await).unless_unsettled();
         (self.fire(&firing).await, id)
     }
 
@@ -115,7 +114,7 @@ fn ending(outcome: impl Into<Settlement>, id: MessageId) -> Settlement {
 /// It waits for a worker to find its first tick.
 pub async fn a_schedule_that_was_stored_is_due_at_once<H: Harness>(scene: Scene<H>) {
     assert!(!scene.due_within(Duration::ZERO).await.any);
-    let before = scene.time();
+    let before = scene.time().await;
     scene.upsert(new("report:42")).await;
     let due = scene.due_within(Duration::ZERO).await;
     assert!(due.any);
@@ -129,7 +128,7 @@ pub async fn a_schedule_that_was_stored_is_due_at_once<H: Harness>(scene: Scene<
 pub async fn a_schedule_is_due_at_its_time_and_not_before<H: Harness>(scene: Scene<H>) {
     scene.upsert(new("it")).await;
     let due = scene.one_due().await;
-    let tick = scene.time() + DELAY;
+    let tick = scene.time().await + DELAY;
     assert_eq!(scene.fire(&Firing::new(&due, then(tick))).await, Fired::Fired);
     assert!(scene.due_now().await.is_empty());
     let (due, ()) = tokio::join!(scene.due_within(HOUR), scene.advance(DELAY + MS));
@@ -161,10 +160,10 @@ pub async fn waiting_for_what_is_due_is_ended_by_a_new_schedule<H: Harness>(scen
 pub async fn a_tick_fires_once_whoever_fires_it<H: Harness>(scene: Scene<H>) {
     let worker = scene.worker("worker").await;
     let due = scene.due_schedule("it").await;
-    let next = scene.time() + HOUR;
+    let next = scene.time().await + HOUR;
     let fire = async |_: usize| {
         let (_, message) = message(Priority::Normal);
-        scene.fire(&Firing::new(&due, then(next)).messages(vec![message], scene.time())).await
+        scene.fire(&Firing::new(&due, then(next)).messages(vec![message], scene.time().await)).await
     };
     let (a, b, c, d, e) = tokio::join!(fire(1), fire(2), fire(3), fire(4), fire(5));
     let fired = [a, b, c, d, e].into_iter().filter(|fired| *fired == Fired::Fired).count();
@@ -177,8 +176,8 @@ pub async fn a_tick_fires_once_whoever_fires_it<H: Harness>(scene: Scene<H>) {
 pub async fn firing_again_changes_nothing<H: Harness>(scene: Scene<H>) {
     let due = scene.due_schedule("it").await;
     let (id, first) = message(Priority::Normal);
-    let tick = scene.time();
-    let firing = Firing::new(&due, then(scene.time() + HOUR)).messages(vec![first], tick);
+    let tick = scene.time().await;
+    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![first], tick);
     assert_eq!(scene.fire(&firing).await, Fired::Fired);
     assert_eq!(scene.fire(&firing).await, Fired::Stale);
     scene.counts([1, 0, 0, 0]).await;
@@ -190,7 +189,7 @@ pub async fn firing_again_changes_nothing<H: Harness>(scene: Scene<H>) {
 pub async fn what_is_not_due_does_not_fire<H: Harness>(scene: Scene<H>) {
     scene.upsert(new("it")).await;
     let due = scene.one_due().await;
-    let tick = scene.time() + HOUR;
+    let tick = scene.time().await + HOUR;
     assert_eq!(scene.fire(&Firing::new(&due, then(tick))).await, Fired::Fired);
     let early = DueSchedule { tick: Some(tick), ..due };
     let firing = Firing::new(&early, then(tick + HOUR)).messages(vec![message(Priority::Normal).1], tick);
@@ -204,7 +203,7 @@ pub async fn the_messages_of_a_tick_are_ready_in_their_priorities<H: Harness>(sc
     let worker = scene.worker("worker").await;
     let due = scene.due_schedule("it").await;
     let (low, high) = (message(Priority::Low), message(Priority::High));
-    let firing = Firing::new(&due, then(scene.time() + HOUR)).messages(vec![low.1, high.1], scene.time());
+    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![low.1, high.1], scene.time().await);
     let (first, fired) = tokio::join!(scene.claim(&worker, 2), scene.fire(&firing));
     assert_eq!(fired, Fired::Fired);
     let mut delivered = first;
@@ -217,7 +216,7 @@ pub async fn the_messages_of_a_tick_are_ready_in_their_priorities<H: Harness>(sc
 /// A worker that read the former one is too late.
 pub async fn a_schedule_that_was_replaced_does_not_fire_as_it_was<H: Harness>(scene: Scene<H>) {
     let due = scene.due_schedule("it").await;
-    let firing = Firing::new(&due, then(scene.time() + HOUR)).messages(vec![message(Priority::Normal).1], scene.time());
+    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
     let body = Bytes::from_static(b"another body");
     scene.upsert(NewSchedule { body: body.clone(), ..new("it") }).await;
     assert_eq!(scene.fire(&firing).await, Fired::Stale);
@@ -232,7 +231,7 @@ pub async fn a_schedule_that_was_replaced_does_not_fire_as_it_was<H: Harness>(sc
 pub async fn storing_a_schedule_again_changes_nothing<H: Harness>(scene: Scene<H>) {
     let due = scene.due_schedule("it").await;
     scene.upsert(new("it")).await;
-    let firing = Firing::new(&due, then(scene.time() + HOUR)).messages(vec![message(Priority::Normal).1], scene.time());
+    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
     assert_eq!(scene.fire(&firing).await, Fired::Fired);
 }
 
@@ -242,11 +241,11 @@ pub async fn a_paused_schedule_does_not_fire_until_it_is_resumed<H: Harness>(sce
     assert!(scene.change("it", Change::Pause).await);
     assert_eq!(scene.read("it").await.state, ScheduleState::Paused);
     assert!(scene.due_now().await.is_empty());
-    let firing = Firing::new(&due, then(scene.time() + HOUR)).messages(vec![message(Priority::Normal).1], scene.time());
+    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
     assert_eq!(scene.fire(&firing).await, Fired::Stale);
     scene.upsert(new("it")).await;
     assert_eq!(scene.read("it").await.state, ScheduleState::Paused, "storing it does not resume it");
-    let resumed = scene.time();
+    let resumed = scene.time().await;
     assert!(scene.change("it", Change::Resume).await);
     assert_eq!(scene.read("it").await.state, ScheduleState::Active);
     let due = scene.one_due().await;
@@ -262,7 +261,7 @@ pub async fn a_removed_schedule_is_gone<H: Harness>(scene: Scene<H>) {
     assert!(scene.schedules().read_schedule(&scene.queue, "it").await.expect(REACHED).is_none());
     assert!(!scene.due_within(Duration::ZERO).await.any);
     scene.upsert(new("it")).await;
-    let firing = Firing::new(&due, then(scene.time() + HOUR)).messages(vec![message(Priority::Normal).1], scene.time());
+    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
     assert_eq!(scene.fire(&firing).await, Fired::Stale, "another of its name is another");
 }
 

@@ -13,6 +13,7 @@ mod service;
 mod stops;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod versions;
 mod windows;
 
@@ -20,6 +21,7 @@ use actor_core::MessageId;
 use serde::Serialize;
 
 use crate::history::How;
+use crate::process::Extra;
 use crate::run::Played;
 use crate::scenario::Scenario;
 pub(crate) use evidence::{Evidence, Message, Sent};
@@ -46,6 +48,7 @@ pub(crate) const FEW: &str = "what only newer workers know is delivered a few ti
 pub(crate) const SERVED: &str = "soon after another server was promoted there is service";
 pub(crate) const SPARED_QUEUES: &str = "what a fault of one primary or slot spares goes on";
 pub(crate) const REPLACED: &str = "when a replaced user's time is over, no connection has it";
+pub(crate) const TICKS: &str = "each tick of a schedule has one message, and none is missing";
 /// The rules that limit time.
 pub(crate) const TIMES: [&str; 10] =
     [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED];
@@ -184,6 +187,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         service::back_soon(&evidence, scenario),
         service::spared_go_on(&evidence, scenario),
         credentials::none_kept(&evidence),
+        ticks::each_once(&evidence, scenario.extra == Extra::Ticks),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
