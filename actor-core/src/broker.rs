@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::schedule::Schedules;
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
 use crate::{BrokerError, Durability, MessageId, Priority, QueueName};

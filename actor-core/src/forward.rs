@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Counts, Handle, Inspect, Listed, Listing, Page, State, Which};
-use crate::schedule::{
-    Change, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules,
-};
+use crate::schedule::{Change, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules};
 use crate::settlement::{Settled, Settlement};
 #[cfg(feature = "testing")]
 use crate::testing::TestBroker;

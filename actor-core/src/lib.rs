@@ -87,7 +87,6 @@ pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;
 
-pub use {actor::Actor, actor_macros::actor, broker::Broker};
 pub use context::{Cancellation, Context};
 pub use durability::Durability;
 pub use error::BrokerError;
@@ -102,6 +101,7 @@ pub use schedule::{Schedule, ScheduleError};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
+pub use {actor::Actor, actor_macros::actor, broker::Broker};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 

@@ -274,8 +274,7 @@ pub(crate) fn of_schedule(
     tick: &Tick<'_>,
 ) -> Result<(Priority, Bytes), Undecodable> {
     let envelope = Envelope::decode(template)?;
-    let mut members: Members<'_> =
-        serde_json::from_slice(template).map_err(|error| undecodable(&error.to_string()))?;
+    let mut members: Members<'_> = serde_json::from_slice(template).map_err(|error| undecodable(&error.to_string()))?;
     let now = to_ms(now);
     members.set("id", &id);
     members.set("sent_at", &now);

@@ -160,8 +160,12 @@ impl Args {
             "max_age" => self.max_age = limit(&value, option, errors),
             "priority" => self.priority = priority(&value, option, errors),
             "cron" => self.cron = checked(&value, "a pattern is a string literal", option, cron::pattern, errors),
-            "timezone" => self.timezone = checked(&value, "a time zone is a string literal", option, cron::timezone, errors),
-            "overlap" => self.overlap = word(&value, "overlap", &[("allow", "Allow"), ("skip", "Skip")], option, errors),
+            "timezone" => {
+                self.timezone = checked(&value, "a time zone is a string literal", option, cron::timezone, errors)
+            }
+            "overlap" => {
+                self.overlap = word(&value, "overlap", &[("allow", "Allow"), ("skip", "Skip")], option, errors)
+            }
             "catch_up" => {
                 let words = [("none", "None"), ("last", "Last"), ("all", "All")];
                 self.catch_up = word(&value, "way to catch up", &words, option, errors);

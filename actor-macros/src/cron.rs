@@ -33,7 +33,9 @@ mod read {
         }
         let all = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
         let hint = nearest(text, all).map(|name| format!(": did you mean `{name}`?")).unwrap_or_default();
-        Err(format!("`{text}` is no time zone of the IANA database{hint}\nwrite a name as in \"Europe/Berlin\", or \"UTC\""))
+        Err(format!(
+            "`{text}` is no time zone of the IANA database{hint}\nwrite a name as in \"Europe/Berlin\", or \"UTC\""
+        ))
     }
 }
 

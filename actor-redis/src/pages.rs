@@ -6,8 +6,6 @@ mod readme {}
 mod actor_options {}
 #[doc = include_str!("../../docs/running-redis.md")]
 mod running_redis {}
-#[doc = include_str!("../../docs/schedules.md")]
-mod schedules {}
 #[doc = include_str!("../../docs/testing.md")]
 mod testing {}
 #[doc = include_str!("../../docs/coming-from-python.md")]

@@ -135,12 +135,7 @@ impl Schedules for RedisBroker {
 }
 
 impl RedisBroker {
-    async fn call<T: FromRedisValue>(
-        &self,
-        queue: &Queue,
-        name: &'static str,
-        call: Call,
-    ) -> Result<T, RequestError> {
+    async fn call<T: FromRedisValue>(&self, queue: &Queue, name: &'static str, call: Call) -> Result<T, RequestError> {
         self.inner().commands.to(queue).run(Request::calling(name, call)).await
     }
 

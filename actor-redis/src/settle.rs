@@ -9,8 +9,8 @@
 
 use std::ops::RangeInclusive;
 
-use actor_core::delivery::Receipt;
 use actor_core::MessageId;
+use actor_core::delivery::Receipt;
 use actor_core::settlement::{Consequence, Outcome, Settled, Settlement};
 use redis::{Cmd, Value};
 

@@ -131,6 +131,7 @@ mod tests {
         assert!(message.trace.is_some());
         let parked = message.parked.map(|parked| (parked.since, parked.why));
         assert_eq!(parked, Some((to_time(1_722_999_500_000), "no actor of this name is implemented here".to_owned())));
+        assert_eq!(message.tick, Some(("report:42".to_owned(), to_time(1_722_998_700_000))));
     }
 
     #[test]

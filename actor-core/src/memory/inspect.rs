@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{LONGEST_PAGE, MemoryBroker};
 use super::clock::Moment;
 use super::queue::{Dead, Key, Queue};
+use super::{LONGEST_PAGE, MemoryBroker};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::{BrokerError, QueueName, wire};
 

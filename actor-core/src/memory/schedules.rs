@@ -151,8 +151,7 @@ impl Kept {
     }
 
     fn due(&self, max: usize, now: Moment) -> Vec<DueSchedule> {
-        let mut due: Vec<&Entry> =
-            self.by_name.values().filter(|entry| entry.fires() && entry.due <= now).collect();
+        let mut due: Vec<&Entry> = self.by_name.values().filter(|entry| entry.fires() && entry.due <= now).collect();
         due.sort_by_key(|entry| entry.due);
         let show = |entry: &Entry| {
             let tick = entry.tick.map(Moment::time);

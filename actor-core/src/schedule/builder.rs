@@ -109,8 +109,7 @@ impl Schedule {
         let broker = installed();
         let call = message.into_call();
         async move {
-            let broker: Arc<dyn Broker> =
-                broker.ok_or_else(|| ScheduleError::message(SendError::not_installed()))?;
+            let broker: Arc<dyn Broker> = broker.ok_or_else(|| ScheduleError::message(SendError::not_installed()))?;
             self.store(&*broker, call).await
         }
     }

@@ -41,7 +41,8 @@ fn read(queue: &QueueName, due: &DueSchedule, now: u64) -> Result<Firing, Schedu
     let (timing, body) = (Timing::of_text(&due.timing)?, Body::read(&due.body)?);
     let skip = body.overlap == Overlap::Skip;
     let (tick, since) = (due.tick.map(wire::to_ms), wire::to_ms(due.since));
-    let waiting = Waiting { timing: &timing, name: &due.name, overlap: body.overlap, catch_up: body.catch_up, tick, since };
+    let waiting =
+        Waiting { timing: &timing, name: &due.name, overlap: body.overlap, catch_up: body.catch_up, tick, since };
     let Plan { ticks, mut next } = waiting.plan(now);
     let (mut messages, mut bytes, mut last) = (Vec::new(), 0, None);
     for tick in ticks {

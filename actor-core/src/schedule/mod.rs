@@ -21,16 +21,21 @@ mod stored;
 #[cfg(feature = "cron")]
 mod timing;
 
+/// The page's code, compiled.
+#[cfg(all(doctest, feature = "cron", feature = "testing"))]
+#[doc = include_str!("../../../docs/schedules.md")]
+mod page {}
+
 use std::time::Duration;
 
 #[cfg(feature = "cron")]
 pub use self::builder::{Schedule, run_now};
 #[cfg(feature = "cron")]
 pub use self::error::ScheduleError;
-#[cfg(all(feature = "cron", feature = "worker"))]
-pub(crate) use self::{builder::declared, fire::fire};
 pub use self::listed::{ListedSchedule, ScheduleListing, ScheduleState};
 pub use self::seam::{Change, Declared, Due, DueSchedule, Fired, Firing, NewSchedule, Schedules, Then};
+#[cfg(all(feature = "cron", feature = "worker"))]
+pub(crate) use self::{builder::declared, fire::fire};
 
 /// What happens at a tick while the message of the last tick is not settled: it waits, runs, or is to be retried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -135,7 +135,8 @@ impl TestWorker {
         let mut by_queue = HashMap::<QueueName, Vec<NewSchedule>>::new();
         for found in self.executor.implementations.values() {
             if let Some(schedule) = schedule::declared(found.actor, &self.broker) {
-                let schedule = schedule.unwrap_or_else(|error| panic!("the schedule of `{}`: {error}", found.actor.name));
+                let schedule =
+                    schedule.unwrap_or_else(|error| panic!("the schedule of `{}`: {error}", found.actor.name));
                 by_queue.entry(found.actor.queue_name()).or_default().push(schedule);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::outage::{Backoff, Outage};
+use super::panic::{catch, shielded};
 use super::queue_session::QueueSession;
 use super::service::Service;
 use crate::delivery::Wait;
@@ -35,13 +36,17 @@ impl Cron {
             if def.queue != session.served.queue.as_str() {
                 continue;
             }
-            match schedule::declared(def, &*session.broker) {
-                Some(Ok(schedule)) => declared.push(schedule),
-                Some(Err(error)) => {
-                    tracing::error!(queue = def.queue, schedule = def.name, %error, "schedule not declared");
+            // The program's own hooks of `on_send` see it.
+            let why = match catch(|| schedule::declared(def, &*session.broker)) {
+                Ok(None) => continue,
+                Ok(Some(Ok(schedule))) => {
+                    declared.push(schedule);
+                    continue;
                 }
-                None => {}
-            }
+                Ok(Some(Err(error))) => error.to_string(),
+                Err(panic) => panic,
+            };
+            shielded(|| tracing::error!(queue = def.queue, schedule = def.name, error = why, "schedule not declared"));
         }
         Self { session, declared, is_stored: false, any: false, refresh_at: Instant::now() }
     }

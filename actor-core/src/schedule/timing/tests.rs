@@ -32,7 +32,10 @@ const AUTUMN: &str = "2026-10-25T00:00:00Z";
 #[test]
 fn a_tick_that_does_not_exist_is_the_next_instant() {
     assert_eq!(ticks("30 2 * * *", BERLIN, SPRING, 2), ["29 03:00:00 CEST", "30 02:30:00 CEST"]);
-    assert_eq!(ticks("0,30 2,14 * * *", BERLIN, SPRING, 3), ["29 03:00:00 CEST", "29 14:00:00 CEST", "29 14:30:00 CEST"]);
+    assert_eq!(
+        ticks("0,30 2,14 * * *", BERLIN, SPRING, 3),
+        ["29 03:00:00 CEST", "29 14:00:00 CEST", "29 14:30:00 CEST"]
+    );
     assert_eq!(ticks("0 */2 * * *", BERLIN, SPRING, 2), ["29 03:00:00 CEST", "29 04:00:00 CEST"]);
 }
 
@@ -46,7 +49,8 @@ fn a_tick_that_exists_twice_is_the_first() {
 
 #[test]
 fn a_pattern_of_every_hour_goes_by_elapsed_time() {
-    for (from, pattern, step) in [(SPRING, "*/20 * * * *", 20), (AUTUMN, "*/20 * * * *", 20), (AUTUMN, "15 0-23 * * *", 60)]
+    for (from, pattern, step) in
+        [(SPRING, "*/20 * * * *", 20), (AUTUMN, "*/20 * * * *", 20), (AUTUMN, "15 0-23 * * *", 60)]
     {
         let (timing, mut last) = (timing(pattern, BERLIN), ms(from));
         last = timing.next(last).unwrap();

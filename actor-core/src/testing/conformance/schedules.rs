@@ -74,7 +74,8 @@ impl<H: Harness> Scene<H> {
     /// Fires a tick that is skipped while the last message is not settled; its message.
     async fn fire_alone(&self, due: &DueSchedule) -> (Fired, MessageId) {
         let (id, message) = message(Priority::Normal);
-        let firing = Firing::new(due, then(self.time().await)).messages(vec![message], self.time().await).unless_unsettled();
+        let firing =
+            Firing::new(due, then(self.time().await)).messages(vec![message], self.time().await).unless_unsettled();
         (self.fire(&firing).await, id)
     }
 
@@ -216,7 +217,8 @@ pub async fn the_messages_of_a_tick_are_ready_in_their_priorities<H: Harness>(sc
 /// A worker that read the former one is too late.
 pub async fn a_schedule_that_was_replaced_does_not_fire_as_it_was<H: Harness>(scene: Scene<H>) {
     let due = scene.due_schedule("it").await;
-    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
+    let firing = Firing::new(&due, then(scene.time().await + HOUR))
+        .messages(vec![message(Priority::Normal).1], scene.time().await);
     let body = Bytes::from_static(b"another body");
     scene.upsert(NewSchedule { body: body.clone(), ..new("it") }).await;
     assert_eq!(scene.fire(&firing).await, Fired::Stale);
@@ -231,7 +233,8 @@ pub async fn a_schedule_that_was_replaced_does_not_fire_as_it_was<H: Harness>(sc
 pub async fn storing_a_schedule_again_changes_nothing<H: Harness>(scene: Scene<H>) {
     let due = scene.due_schedule("it").await;
     scene.upsert(new("it")).await;
-    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
+    let firing = Firing::new(&due, then(scene.time().await + HOUR))
+        .messages(vec![message(Priority::Normal).1], scene.time().await);
     assert_eq!(scene.fire(&firing).await, Fired::Fired);
 }
 
@@ -241,7 +244,8 @@ pub async fn a_paused_schedule_does_not_fire_until_it_is_resumed<H: Harness>(sce
     assert!(scene.change("it", Change::Pause).await);
     assert_eq!(scene.read("it").await.state, ScheduleState::Paused);
     assert!(scene.due_now().await.is_empty());
-    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
+    let firing = Firing::new(&due, then(scene.time().await + HOUR))
+        .messages(vec![message(Priority::Normal).1], scene.time().await);
     assert_eq!(scene.fire(&firing).await, Fired::Stale);
     scene.upsert(new("it")).await;
     assert_eq!(scene.read("it").await.state, ScheduleState::Paused, "storing it does not resume it");
@@ -261,7 +265,8 @@ pub async fn a_removed_schedule_is_gone<H: Harness>(scene: Scene<H>) {
     assert!(scene.schedules().read_schedule(&scene.queue, "it").await.expect(REACHED).is_none());
     assert!(!scene.due_within(Duration::ZERO).await.any);
     scene.upsert(new("it")).await;
-    let firing = Firing::new(&due, then(scene.time().await + HOUR)).messages(vec![message(Priority::Normal).1], scene.time().await);
+    let firing = Firing::new(&due, then(scene.time().await + HOUR))
+        .messages(vec![message(Priority::Normal).1], scene.time().await);
     assert_eq!(scene.fire(&firing).await, Fired::Stale, "another of its name is another");
 }
 
