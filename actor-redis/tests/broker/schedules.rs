@@ -123,10 +123,8 @@ async fn waiting_for_a_tick_asks_for_nothing() {
         of_scripts.and_then(|stats| stats.split(',').next()).unwrap().to_owned()
     };
     let before = calls();
-    let wait = Wait::new(HOUR);
-    let waiting = broker.due(&queue(), 1, &wait);
     tokio::select! {
-        found = waiting => panic!("it is not due: {found:?}"),
+        found = due(&broker, HOUR) => panic!("it is not due: {found:?}"),
         () = tokio::time::sleep(Duration::from_secs(1)) => {} // That nothing is asked has no event.
     }
     assert_eq!(calls(), before);
