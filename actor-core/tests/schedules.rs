@@ -241,13 +241,13 @@ async fn what_no_worker_declares_any_more_is_listed_and_later_removed() {
     let state = async |name: &str| broker.read_schedule(&mail, name).await.unwrap().map(|found| found.state);
     // Nobody is there for a week, and then some worker which declares only one of them.
     broker.advance(HOUR * 24 * 7);
-    assert_eq!(broker.declare(&mail, &[kept.clone()], true).await.unwrap(), Declared::default());
+    assert_eq!(broker.declare(&mail, std::slice::from_ref(&kept), true).await.unwrap(), Declared::default());
     assert_eq!(state("gone").await, Some(ScheduleState::Active), "a rolling deploy has begun");
     let since = broker.now() - HOUR;
     let mut undeclared = Vec::new();
     for _ in 0..6 {
         broker.advance(Declared::REFRESH);
-        undeclared.extend(broker.declare(&mail, &[kept.clone()], false).await.unwrap().undeclared);
+        undeclared.extend(broker.declare(&mail, std::slice::from_ref(&kept), false).await.unwrap().undeclared);
     }
     assert_eq!(undeclared, ["gone"]);
     let found = state("gone").await;
@@ -258,7 +258,7 @@ async fn what_no_worker_declares_any_more_is_listed_and_later_removed() {
     let mut removed = Vec::new();
     for _ in 0..(24 * 60 + 1) {
         broker.advance(Declared::REFRESH);
-        removed.extend(broker.declare(&mail, &[kept.clone()], false).await.unwrap().removed);
+        removed.extend(broker.declare(&mail, std::slice::from_ref(&kept), false).await.unwrap().removed);
     }
     assert_eq!((removed, state("gone").await), (vec!["gone".to_owned()], None));
     assert_eq!(state("kept").await, Some(ScheduleState::Active));

@@ -161,10 +161,10 @@ impl Args {
             "priority" => self.priority = priority(&value, option, errors),
             "cron" => self.cron = checked(&value, "a pattern is a string literal", option, cron::pattern, errors),
             "timezone" => {
-                self.timezone = checked(&value, "a time zone is a string literal", option, cron::timezone, errors)
+                self.timezone = checked(&value, "a time zone is a string literal", option, cron::timezone, errors);
             }
             "overlap" => {
-                self.overlap = word(&value, "overlap", &[("allow", "Allow"), ("skip", "Skip")], option, errors)
+                self.overlap = word(&value, "overlap", &[("allow", "Allow"), ("skip", "Skip")], option, errors);
             }
             "catch_up" => {
                 let words = [("none", "None"), ("last", "Last"), ("all", "All")];

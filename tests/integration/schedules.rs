@@ -5,7 +5,7 @@ use actor_core::{Context, Schedule, actor};
 
 use crate::on_every_broker;
 use crate::support::stage::name;
-use crate::support::{Probe, RunningWorker, Stage, probe};
+use crate::support::{Probe, RunningWorker, probe};
 
 const SECOND: Duration = Duration::from_secs(1);
 
