@@ -28,6 +28,8 @@ async fn main() -> Result {
     footprint.redis_memory().await?;
     footprint.worker_memory().await?;
     footprint.idle_commands().await?;
+    #[cfg(feature = "cron")]
+    footprint.schedules().await?;
     footprint.allocations().await
 }
 
@@ -161,6 +163,42 @@ impl Footprint<'_> {
             let figure = Figure::single(format!("{name}/each"), "/s", Spread::one(each), &settings);
             self.report.show(&figure.within("bound", 3.0));
         }
+        Ok(())
+    }
+
+    /// Commands a second of an idle worker whose queue has many schedules, none of which is due.
+    #[cfg(feature = "cron")]
+    async fn schedules(&self) -> Result {
+        use actor_core::Schedule;
+        use actor_core::delivery::Wait;
+        use actor_core::schedule::{Change, Schedules};
+
+        if !self.args.wants("schedules") {
+            return Ok(());
+        }
+        let (broker, queue) = (self.server.broker().await?, noop.queue());
+        let count = self.args.messages(10_000);
+        for n in 0..count {
+            let schedule = Schedule::new(n.to_string(), "0 0 1 1 *").timezone("Europe/Berlin");
+            schedule.upsert_with(&broker, noop.message(n, TEXT)).await?;
+        }
+        let tally = Arc::new(Tally::of(0..1));
+        let running = Running::start(library::worker(&broker, QUEUE, &tally));
+        // It finds the first tick of each.
+        while !broker.due(&queue, 1, &Wait::new(Duration::ZERO)).await?.schedules.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let (watched, commands) = self.watch_idle(1).await?;
+        noop.send_with(&broker, 0, TEXT).await?;
+        tally.reached().await?;
+        running.stop().await?;
+        tally.verify()?;
+        for n in 0..count {
+            broker.change_schedule(&queue, &n.to_string(), Change::Remove).await?;
+        }
+        let settings = json!({"schedules": count, "workers": 1, "watched_s": watched.as_secs()});
+        let each = Spread::one(commands / watched.as_secs_f64());
+        self.report.show(&Figure::single("schedules/each".to_owned(), "/s", each, &settings).within("bound", 3.2));
         Ok(())
     }
 

@@ -80,6 +80,7 @@ const LINES: &[Line] = &[
     line("idle commands, 1 worker, each", "footprint", "idle_commands_1/each", Value, AtMost(3.0)),
     line("idle commands, 10 workers, each", "footprint", "idle_commands_10/each", Value, AtMost(3.0)),
     line("idle commands, 100 workers, each", "footprint", "idle_commands_100/each", Value, AtMost(3.0)),
+    line("10,000 schedules: idle commands a second per worker and queue", "footprint", "schedules/each", Value, AtMost(3.2)),
     // Flat, within the allocator's variation.
     line("memory, slow actor, 1 million ready", "footprint", "memory_slow/last", Ratio, AtMost(1.05)),
 ];

@@ -49,7 +49,7 @@ fn footprint_runs_every_message_once_and_prints_its_figures() {
     smoke(
         "footprint",
         "ready_bytes scheduled_bytes memory_idle memory_draining memory_slow idle_commands_1 idle_commands_10 \
-         idle_commands_100 allocations",
+         idle_commands_100 schedules allocations",
     );
 }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::call::{BatchDef, Call, RunError};
+use crate::schedule::CronDef;
 use crate::signature::{self, Arg, Fingerprint};
 use crate::{Priority, Queue, QueueName};
 
@@ -53,6 +54,8 @@ pub struct ActorDef {
     pub at: Location,
     /// Whether it is declared with a body.
     pub has_body: bool,
+    /// The schedule that it declares.
+    pub cron: Option<CronDef>,
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -68,7 +71,15 @@ impl ActorDef {
         at: Location,
         has_body: bool,
     ) -> Self {
-        Self { name, queue, args, options, at, has_body, fingerprint: Fingerprint::of(args) }
+        Self { name, queue, args, options, at, has_body, cron: None, fingerprint: Fingerprint::of(args) }
+    }
+
+    /// The same with a schedule.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn cron(mut self, cron: CronDef) -> Self {
+        self.cron = Some(cron);
+        self
     }
 
     /// The queue that its messages go to.

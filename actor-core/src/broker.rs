@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
 use crate::{BrokerError, Control, Durability, Lane, MessageId, Priority, QueueName};
@@ -148,6 +149,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// The storage's clock, as well as it is known here without asking.
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    /// The same storage as one that keeps [schedules](crate::schedule); `None` where it keeps none. A worker whose
+    /// actors declare some then refuses to start.
+    fn schedules(&self) -> Option<&dyn Schedules> {
+        None
     }
 
     /// The largest message that is taken, in bytes of its whole JSON. Default: 1 MiB.

@@ -55,6 +55,8 @@ pub(crate) struct RunInfo {
     pub(crate) token: u64,
     pub(crate) trace: Option<TraceParent>,
     pub(crate) headers: Headers,
+    /// The schedule that stored the message, and its tick.
+    pub(crate) tick: Option<(Box<str>, SystemTime)>,
     /// Whether the message is tried again if this attempt fails.
     pub(crate) retries_left: bool,
     pub(crate) sent_at: SystemTime,
@@ -131,6 +133,18 @@ impl Context {
     /// All headers of the message, by name.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.run.headers.iter()
+    }
+
+    /// The tick that a schedule stored this message for, however late it runs; `None` for a message that was sent.
+    #[must_use]
+    pub fn scheduled_for(&self) -> Option<SystemTime> {
+        self.0.run.tick.as_ref().map(|(_, at)| *at)
+    }
+
+    /// The name of the schedule that stored this message.
+    #[must_use]
+    pub fn schedule(&self) -> Option<&str> {
+        self.0.run.tick.as_ref().map(|(name, _)| &**name)
     }
 
     /// How many deliveries of this message ended with their worker's death.

@@ -28,6 +28,9 @@ pub const POINTS: &[&str] = &[
     "worker.recovered",
     // What was parked is delivered, and has not started.
     "worker.unparked",
+    // Schedules are due, and not fired. And they are fired.
+    "worker.tick_due",
+    "worker.tick_fired",
     // The worker stops, and has not released what has not started.
     "worker.releasing",
     // The worker stops, its runs are over, and their last settlements are under way.

@@ -9,6 +9,7 @@ use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::control::{Cancelled, Change, Changed, Control, Deleted, Filter, Rescheduled};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
+use crate::schedule::{self, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules};
 use crate::settlement::{Settled, Settlement};
 #[cfg(feature = "testing")]
 use crate::testing::TestBroker;
@@ -35,6 +36,7 @@ macro_rules! forward {
             fn control() -> Option<&dyn Control>;
             fn now() -> SystemTime;
             fn max_message_bytes() -> usize;
+            fn schedules() -> Option<&dyn Schedules>;
         }
         forward! { [$($T)?] Inspect for $broker => $inner, {}
             async fn queues() -> Result<Vec<QueueName>, BrokerError>;
@@ -60,6 +62,17 @@ macro_rules! forward {
             async fn change_all(queue: &QueueName, change: Change, filter: &Filter) -> Result<Changed, BrokerError>;
         }
     };
+    ([$($T:ident)?] Schedules for $broker:ty => $inner:path) => {
+        forward! { [$($T)?] Schedules for $broker => $inner, {}
+            async fn upsert(queue: &QueueName, all: &[NewSchedule]) -> Vec<Result<(), BrokerError>>;
+            async fn declare(queue: &QueueName, all: &[NewSchedule], begins: bool) -> Result<Declared, BrokerError>;
+            async fn due(queue: &QueueName, max: usize, wait: &Wait) -> Result<Due, BrokerError>;
+            async fn fire(queue: &QueueName, firings: &[Firing]) -> Vec<Result<Fired, BrokerError>>;
+            async fn list_schedules(queue: &QueueName, page: Page) -> Result<ScheduleListing, BrokerError>;
+            async fn read_schedule(queue: &QueueName, name: &str) -> Result<Option<ListedSchedule>, BrokerError>;
+            async fn change_schedule(queue: &QueueName, name: &str, change: schedule::Change) -> Result<bool, BrokerError>;
+        }
+    };
     (
         [$($T:ident)?] $seam:ident for $broker:ty => $inner:path, {$($own:tt)*}
         $(async fn $method:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*
@@ -79,5 +92,8 @@ macro_rules! forward {
 }
 
 forward!([T] Arc<T> => Arc::as_ref);
+forward!([T] Schedules for Arc<T> => Arc::as_ref);
 #[cfg(feature = "testing")]
 forward!([] TestBroker => TestBroker::memory, TestBroker::note);
+#[cfg(feature = "testing")]
+forward!([] Schedules for TestBroker => TestBroker::memory);

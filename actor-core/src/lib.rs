@@ -30,7 +30,8 @@
 //! - [`Worker`], [`WorkerBuilder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
 //!   error that says what to do next.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
-//! - [`Inspect`]: counting, listing, replaying, pausing. [`Control`]: cancelling, deleting, rescheduling. `testing` (a feature): for your tests, and for writing a [`Broker`].
+//! - [`Inspect`]: counting, listing, pausing. [`Control`]: cancelling, deleting, rescheduling. [`schedule`]: cron.
+//! - `testing` (a feature): for tests and authors of brokers.
 //! - A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
 //!
 //! # Cancel safety
@@ -76,6 +77,7 @@ mod name;
 mod on_send;
 mod queue;
 pub mod registry;
+pub mod schedule;
 mod send;
 mod send_many;
 pub mod settlement;
@@ -89,9 +91,6 @@ pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;
 
-pub use actor::Actor;
-pub use actor_macros::actor;
-pub use broker::Broker;
 pub use context::{BatchContext, Cancellation, Context};
 pub use control::Control;
 pub use durability::Durability;
@@ -100,10 +99,12 @@ pub use install::{InstallError, install};
 pub use message::{Message, MessageId, Priority, When};
 pub use name::{NameError, QueueName};
 pub use on_send::{OutgoingMessage, on_send};
+#[cfg(feature = "cron")]
+pub use schedule::{Schedule, ScheduleError};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
-pub use {failure::Failure, inspect::Inspect};
+pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
 pub use {lane::Key, lane::KeyError, lane::Lane, queue::Limit, queue::Limits, queue::Queue, queue::Rate};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
@@ -121,4 +122,5 @@ pub mod __private {
         HasBody, arguments_match, batch_return_matches, is_called, is_without_body, return_matches,
     };
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
+    pub use crate::schedule::{CatchUp, CronDef, Overlap};
 }

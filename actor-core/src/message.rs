@@ -284,6 +284,13 @@ impl<A: Actor> Message<A> {
     }
 }
 
+#[cfg(feature = "cron")]
+impl<A> Message<A> {
+    pub(crate) fn into_call(self) -> Outgoing {
+        self.call
+    }
+}
+
 impl<A> fmt::Debug for Message<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.call.fmt(f)
@@ -352,6 +359,7 @@ impl Outgoing {
             headers: self.headers,
             last_error: None,
             parked: None,
+            tick: None,
         }
         .encode();
         let limit = broker.max_message_bytes();

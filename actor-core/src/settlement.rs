@@ -29,10 +29,14 @@ impl From<Outcome> for Settlement {
     }
 }
 
-/// What follows from a settlement. There is none yet.
-#[derive(Clone, Debug)]
+/// What follows from a settlement.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Consequence {}
+pub enum Consequence {
+    /// The schedule whose tick this message was stored for may store its next one: see
+    /// [`Firing::unless_unsettled`](crate::schedule::Firing::unless_unsettled).
+    EndTick(MessageId),
+}
 
 /// What becomes of a message.
 #[derive(Clone)]

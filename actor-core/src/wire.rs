@@ -73,6 +73,19 @@ pub(crate) struct Envelope<'a> {
     pub(crate) last_error: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "known")]
     pub(crate) parked: Option<Parked<'a>>,
+    #[serde(borrow, default, deserialize_with = "known")]
+    pub(crate) tick: Option<Tick<'a>>,
+}
+
+/// The tick of a schedule at which a message was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tick<'a> {
+    #[serde(borrow)]
+    pub(crate) schedule: Cow<'a, str>,
+    pub(crate) at: u64,
+    /// Whether ticks pass until this message is settled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) skip: bool,
 }
 
 /// Why a message waits for another worker than those that had it.
@@ -152,6 +165,7 @@ impl<'a> Envelope<'a> {
         member(&mut body, "headers", (!self.headers.is_empty()).then_some(&self.headers));
         member(&mut body, "last_error", self.last_error.as_ref());
         member(&mut body, "parked", self.parked.as_ref());
+        member(&mut body, "tick", self.tick.as_ref());
         body.push(b'}');
         body.into()
     }
@@ -203,6 +217,12 @@ pub(crate) fn key(body: &[u8]) -> Option<String> {
         key: String,
     }
     serde_json::from_slice::<Keyed>(body).ok().map(|Keyed { key }| key)
+}
+
+/// The lane that a message waits in, where it has one.
+#[cfg(feature = "cron")]
+pub(crate) fn lane(body: &[u8]) -> Option<Lane> {
+    Envelope::decode(body).ok()?.lane()
 }
 
 /// The priority of a message that may be unreadable otherwise.
@@ -269,6 +289,36 @@ pub fn revive(body: &Bytes) -> Revived {
     members.remove("expires_at");
     members.remove("parked");
     Revived { priority: envelope.priority.unwrap_or_default(), lane: envelope.lane(), body: members.encode() }
+}
+
+/// A schedule's message without what belongs to the moment in which the schedule was stored: the trace.
+#[cfg(feature = "cron")]
+pub(crate) fn template(body: &[u8]) -> Bytes {
+    let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
+        return Bytes::copy_from_slice(body);
+    };
+    members.remove("trace");
+    members.encode()
+}
+
+/// A schedule's message as it is stored now, and its priority.
+#[cfg(feature = "cron")]
+pub(crate) fn of_schedule(
+    template: &[u8],
+    id: MessageId,
+    now: SystemTime,
+    tick: &Tick<'_>,
+) -> Result<(Priority, Bytes), Undecodable> {
+    let envelope = Envelope::decode(template)?;
+    let mut members: Members<'_> = serde_json::from_slice(template).map_err(|error| undecodable(&error.to_string()))?;
+    let now = to_ms(now);
+    members.set("id", &id);
+    members.set("sent_at", &now);
+    if let Some(expires_at) = envelope.expires_at {
+        members.set("expires_at", &now.saturating_add(expires_at.saturating_sub(envelope.sent_at)));
+    }
+    members.set("tick", tick);
+    Ok((envelope.priority.unwrap_or_default(), members.encode()))
 }
 
 /// A time as the wire has it: milliseconds since 1970.

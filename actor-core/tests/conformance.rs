@@ -22,3 +22,4 @@ impl Harness for InProcess {
 }
 
 actor_core::conformance_tests!(InProcess);
+actor_core::schedule_conformance_tests!(InProcess);

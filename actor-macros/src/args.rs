@@ -9,10 +9,10 @@ use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 use crate::batch::Batch;
 use crate::errors::Errors;
 use crate::nearest::nearest;
-use crate::{batch, duration, name};
+use crate::{batch, cron, duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 14] = [
+const KNOWN: [(&str, &str); 19] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("key", "key = customer_id"),
@@ -23,6 +23,11 @@ const KNOWN: [(&str, &str); 14] = [
     ("time_limit", "time_limit = \"10m\""),
     ("max_age", "max_age = \"7d\""),
     ("priority", "priority = \"high\""),
+    ("cron", "cron = \"0 6 * * 1-5\""),
+    ("timezone", "timezone = \"Europe/Berlin\""),
+    ("overlap", "overlap = \"skip\""),
+    ("catch_up", "catch_up = \"last\""),
+    ("jitter", "jitter = \"30s\""),
     ("retry_if", "retry_if = MyError::is_transient"),
     ("batch", batch::EXAMPLE),
     ("implements", "implements = tasks::process_video"),
@@ -32,7 +37,7 @@ const KNOWN: [(&str, &str); 14] = [
 const DURATION: &str = "a duration is a string with a unit";
 
 /// Names that other libraries give an option, and ours.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 12] = [
     ("timeout", "time_limit"),
     ("max_attempts", "max_retries"),
     ("attempts", "max_retries"),
@@ -43,6 +48,8 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("group", "key"),
     ("partition_key", "key"),
     ("concurrency_key", "key"),
+    ("schedule", "cron"),
+    ("tz", "timezone"),
 ];
 
 /// The options. One with an error is left out.
@@ -61,6 +68,13 @@ pub(crate) struct Args {
     /// Over the arguments.
     pub(crate) key: Option<Expr>,
     pub(crate) cost: Option<Expr>,
+    pub(crate) cron: Option<LitStr>,
+    pub(crate) timezone: Option<LitStr>,
+    /// A variant of `Overlap`.
+    pub(crate) overlap: Option<Ident>,
+    /// A variant of `CatchUp`.
+    pub(crate) catch_up: Option<Ident>,
+    pub(crate) jitter: Option<Millis>,
     pub(crate) retry_if: Option<Expr>,
     pub(crate) batch: Option<Batch>,
     pub(crate) implements: Option<Path>,
@@ -171,6 +185,18 @@ impl Args {
             "priority" => self.priority = priority(&value, option, errors),
             "key" => self.key = Some(value),
             "cost" => self.cost = Some(value),
+            "cron" => self.cron = checked(&value, "a pattern is a string literal", option, cron::pattern, errors),
+            "timezone" => {
+                self.timezone = checked(&value, "a time zone is a string literal", option, cron::timezone, errors);
+            }
+            "overlap" => {
+                self.overlap = word(&value, "overlap", &[("allow", "Allow"), ("skip", "Skip")], option, errors);
+            }
+            "catch_up" => {
+                let words = [("none", "None"), ("last", "Last"), ("all", "All")];
+                self.catch_up = word(&value, "way to catch up", &words, option, errors);
+            }
+            "jitter" => self.jitter = millis(&value, DURATION, option, errors),
             "retry_if" => self.retry_if = function(value, errors),
             "batch" => self.batch = Some(batch::read(&value, option, errors)),
             "implements" => self.implements = path(value, "the declared actor", option, errors),
@@ -213,7 +239,18 @@ fn queue(value: Expr, option: &Ident, errors: &mut Errors) -> Option<Queue> {
 }
 
 fn checked_name(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<LitStr> {
-    parsed(value, "a name is a string literal", option, name::check, errors).map(|((), text)| text)
+    checked(value, "a name is a string literal", option, name::check, errors)
+}
+
+/// A string literal whose text passes a check.
+fn checked(
+    value: &Expr,
+    what: &str,
+    option: &Ident,
+    check: impl FnOnce(&str) -> Result<(), String>,
+    errors: &mut Errors,
+) -> Option<LitStr> {
+    parsed(value, what, option, check, errors).map(|((), text)| text)
 }
 
 fn number(value: &Expr, errors: &mut Errors) -> Option<u32> {
@@ -244,13 +281,20 @@ fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Option<u64
 }
 
 fn priority(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Ident> {
-    let variant = |text: &str| match text {
-        "high" => Ok("High"),
-        "normal" => Ok("Normal"),
-        "low" => Ok("Low"),
-        other => Err(format!("there is no priority `{other}`: write \"high\", \"normal\" or \"low\"")),
+    word(value, "priority", &[("high", "High"), ("normal", "Normal"), ("low", "Low")], option, errors)
+}
+
+/// The variant that a word stands for.
+fn word(value: &Expr, what: &str, words: &[(&str, &str)], option: &Ident, errors: &mut Errors) -> Option<Ident> {
+    let quoted: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    let (last, others) = quoted.split_last()?;
+    let all = format!("{} or {last}", others.join(", "));
+    let variant = |text: &str| match words.iter().find(|(word, _)| *word == text) {
+        Some((_, variant)) => Ok(*variant),
+        None => Err(format!("there is no {what} `{text}`: write {all}")),
     };
-    let (variant, _) = parsed(value, "a priority is \"high\", \"normal\" or \"low\"", option, variant, errors)?;
+    let article = if what.starts_with('o') { "an" } else { "a" };
+    let (variant, _) = parsed(value, &format!("{article} {what} is {all}"), option, variant, errors)?;
     Some(Ident::new(variant, Span::call_site()))
 }
 

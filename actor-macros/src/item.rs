@@ -1,6 +1,6 @@
 //! Reads the function below `#[actor]`, and collects all errors in it.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
@@ -86,6 +86,7 @@ pub(crate) fn check(mut item: Item, mut args: Args, errors: &mut Errors) -> Resu
     if is_batch && params.len() == item.sig.inputs.len() {
         batch::check(&mut params, &item.sig, errors);
     }
+    check_cron(&params, &args, errors);
     owned::check_return(&item.sig.output, errors);
     let Item { attrs, vis, sig, body } = item;
     let mut actor = Actor { attrs, vis, sig, body, form, params, args };
@@ -200,6 +201,24 @@ fn check_defaults(params: &[Param], errors: &mut Errors) {
             }
             _ => {}
         }
+    }
+}
+
+/// A schedule sends no arguments, and its options need a pattern.
+fn check_cron(params: &[Param], args: &Args, errors: &mut Errors) {
+    let has_pattern = args.written.iter().any(|option| option == "cron");
+    if !has_pattern {
+        let of_cron = |option: &&Ident| ["timezone", "overlap", "catch_up", "jitter"].iter().any(|of| option == of);
+        for option in args.written.iter().filter(of_cron) {
+            errors.add(option, format!("`{option}` belongs to a schedule: add `cron = \"..\"`, or remove it"));
+        }
+        return;
+    }
+    if let Some(argument) = params.iter().find(|param| matches!(param.kind, Kind::Argument { .. })) {
+        errors.add(
+            &argument.name,
+            "a schedule sends no arguments: remove them, or remove `cron` and store schedules with `Schedule` at run time",
+        );
     }
 }
 

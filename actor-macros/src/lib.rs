@@ -6,6 +6,7 @@ mod args;
 mod attribute;
 mod attrs;
 mod batch;
+mod cron;
 mod duration;
 mod errors;
 mod expand;

@@ -4,5 +4,9 @@
 
 #[test]
 fn each_mistake_is_reported_where_it_is_made() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    let cases = trybuild::TestCases::new();
+    cases.compile_fail("tests/ui/*.rs");
+    if cfg!(feature = "cron") {
+        cases.compile_fail("tests/ui/cron/*.rs");
+    }
 }

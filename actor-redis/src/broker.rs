@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Control, QueueName};
 use async_trait::async_trait;
@@ -200,6 +201,10 @@ impl Broker for RedisBroker {
 
     fn now(&self) -> SystemTime {
         self.0.servers.now()
+    }
+
+    fn schedules(&self) -> Option<&dyn Schedules> {
+        Some(self)
     }
 
     fn max_message_bytes(&self) -> usize {

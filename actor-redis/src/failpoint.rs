@@ -48,8 +48,8 @@ pub const POINTS: &[&str] = &[
     "deregister.half",
     "deregister.answered",
     // What a program declares of a queue's limits is kept.
-    "declare.unsent",
-    "declare.answered",
+    "limits.unsent",
+    "limits.answered",
     // The slots that messages hold are counted again.
     "recount.unsent",
     "recount.answered",
@@ -83,6 +83,15 @@ pub const POINTS: &[&str] = &[
     // What is parked is delivered to a worker that can run it.
     "unpark.unsent",
     "unpark.answered",
+    // Schedules are stored, declared, found to be due, and fired.
+    "upsert.unsent",
+    "upsert.answered",
+    "declare.unsent",
+    "declare.answered",
+    "due.unsent",
+    "due.answered",
+    "fire.unsent",
+    "fire.answered",
     // Settlements: of successes alone, or with the rarest kind among them. A claim releases what it was delivered too
     // much.
     "done.unsent",

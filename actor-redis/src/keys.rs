@@ -105,6 +105,23 @@ pub(crate) struct Keys {
     pub(crate) lanes: [String; 8],
     /// Which messages were cancelled in flight.
     pub(crate) cancelled: String,
+    pub(crate) schedules: ScheduleKeys,
+}
+
+/// The keys of a queue's schedules.
+#[derive(Debug)]
+pub(crate) struct ScheduleKeys {
+    /// When each is due.
+    pub(crate) due: String,
+    pub(crate) specs: String,
+    pub(crate) states: String,
+    pub(crate) names: String,
+    /// When each was declared last.
+    pub(crate) declared: String,
+    /// For how long workers have declared schedules.
+    pub(crate) clock: String,
+    /// The messages whose schedules wait for their settlement.
+    pub(crate) open: String,
 }
 
 impl Keys {
@@ -127,6 +144,15 @@ impl Keys {
             lanes: ["open", "closed", "full", "resting", "running", "waiting", "allowed", "limits"]
                 .map(|name| key(&format!("lanes:{name}"))),
             cancelled: key("cancelled"),
+            schedules: ScheduleKeys {
+                due: key("schedules"),
+                specs: key("schedules:specs"),
+                states: key("schedules:states"),
+                names: key("schedules:names"),
+                declared: key("schedules:declared"),
+                clock: key("schedules:clock"),
+                open: key("schedules:open"),
+            },
         }
     }
 

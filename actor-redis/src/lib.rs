@@ -91,12 +91,14 @@ mod report;
 mod request;
 mod request_error;
 mod resolve;
+mod schedules;
 mod script;
 mod sentinel;
 mod server;
 mod settle;
 mod slot;
 mod spread;
+mod ticks;
 
 pub use audit::{Audit, Repair, Violation};
 pub use broker::RedisBroker;

@@ -13,6 +13,7 @@ use crate::batcher::Batcher;
 use crate::clock::Clock;
 use crate::cluster::slot;
 use crate::keys::{self, Keys};
+use crate::ticks::Ticks;
 
 /// A queue: its keys, and whether it is paused.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Queue {
     /// Written by every renewal, and read by whoever claims.
     pub(crate) paused: watch::Sender<bool>,
     pub(crate) batcher: Batcher,
+    /// When its next schedule is due.
+    pub(crate) ticks: Ticks,
     /// Dead letters that those of this process removed.
     pruned: Mutex<Digest>,
     /// Whether this process has added it to the set of queues when it sent to it, or may not. Workers
@@ -133,6 +136,7 @@ impl Queues {
                 clock: Clock::default(),
                 paused: watch::Sender::new(false),
                 batcher: Batcher::default(),
+                ticks: Ticks::default(),
                 pruned: Mutex::default(),
                 announced: AtomicBool::new(false),
                 gated: AtomicBool::new(false),

@@ -1,4 +1,4 @@
-//! The scripts. This file and its two others alone know the order of their arguments and how they answer.
+//! The scripts. This file and its three others alone know the order of their arguments and how they answer.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -72,12 +72,14 @@ mod audit;
 mod control;
 mod inspect;
 mod lanes;
+mod schedules;
 
 pub(crate) use audit::*;
 pub(crate) use control::*;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
+pub(crate) use schedules::*;
 
 impl Source {
     fn call(&'static self, keys: &[&str], args: impl ToRedisArgs) -> Call {

@@ -9,8 +9,9 @@
 
 use std::ops::RangeInclusive;
 
+use actor_core::MessageId;
 use actor_core::delivery::Receipt;
-use actor_core::settlement::{Outcome, Settled, Settlement};
+use actor_core::settlement::{Consequence, Outcome, Settled, Settlement};
 use redis::{Cmd, Value};
 
 use crate::connection::ANSWER;
@@ -21,7 +22,7 @@ use crate::link::Route;
 use crate::place::{self, Place};
 use crate::queue::Queue;
 use crate::request::{Answer, Request, fitting};
-use crate::script::{self, Cancelled, DeadLetter, Held, Limited, Release, Reschedule, Retention};
+use crate::script::{self, Cancelled, DeadLetter, DoneTick, Held, Limited, Release, Reschedule, Retention};
 use crate::slot::{Slot, ran_us};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
@@ -95,6 +96,10 @@ struct Sorted<'a> {
     dead_letters: Vec<(usize, DeadLetter<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
     cancelled: Vec<(usize, Cancelled<'a>)>,
+    /// What is done, and may let its schedule store the next one.
+    done_ticks: Vec<(usize, DoneTick<'a>)>,
+    /// What is dead-lettered, and may do the same.
+    dead_ticks: Vec<MessageId>,
 }
 
 /// Commands that go together, and the settlements that they answer.
@@ -111,12 +116,17 @@ impl<'a> Sorted<'a> {
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
             let Some(place) = Place::of(receipt) else { continue };
             let suspect = place::is_suspect(receipt);
-            if !settlement.consequences.is_empty() {
-                settled[index] = Err(RequestError::Unsupported("this consequence"));
-                continue;
-            }
+            let tick = match (&settlement.consequences[..], &settlement.outcome) {
+                ([], _) => None,
+                ([Consequence::EndTick(id)], Outcome::Done | Outcome::DeadLetter { .. }) => Some(*id),
+                _ => {
+                    settled[index] = Err(RequestError::Unsupported("this consequence"));
+                    continue;
+                }
+            };
             let held = Slot::parse(place::slot(receipt)).map(|slot| Held { slot, ran_us: ran_us(settlement.ran) });
             match &settlement.outcome {
+                Outcome::Done if let Some(id) = tick => sorted.done_ticks.push((index, DoneTick { place, id, held })),
                 Outcome::Done if held.is_some() => sorted.freed.push((index, (place, held))),
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
                 Outcome::Limited { priority, body, after, .. } if held.is_some() => {
@@ -139,6 +149,7 @@ impl<'a> Sorted<'a> {
                     let entry = || format!("{}:{}", place.level.name(), place.id);
                     let member = id.map_or_else(entry, |id| id.to_string());
                     sorted.dead_letters.push((index, DeadLetter { place, member, body, reason, held }));
+                    sorted.dead_ticks.extend(tick);
                 }
                 Outcome::Release { body } => {
                     sorted.releases.push((index, Release { place, body, suspect, slot: place::slot(receipt) }));
@@ -173,10 +184,18 @@ impl<'a> Sorted<'a> {
         }
         calls(self.freed, steps, |batch| request.call(script::done(&queue.keys, &batch)));
         calls(self.limited, steps, |batch| request.call(script::limited(&queue.keys, worker, &batch)));
+        for (index, tick) in self.done_ticks {
+            let at = request.call(script::end_tick(&queue.keys, &tick));
+            steps.push(Step { indexes: vec![index], answers: at..=at });
+        }
         calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, &batch)));
         calls(self.dead_letters, steps, |batch| {
             request.call(script::dead_letter(&queue.keys, worker, retention, &batch))
         });
+        // Behind the dead letters: whether they are there decides. No settlement depends on the answers.
+        for id in self.dead_ticks {
+            request.call(script::end_dead_tick(&queue.keys, id));
+        }
         calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch.into_iter())));
         calls(self.cancelled, steps, |batch| request.call(script::end_cancelled(&queue.keys, worker, &batch)));
     }

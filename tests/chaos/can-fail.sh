@@ -22,6 +22,8 @@ ways=(
     "lost-answers;snap;after the drain nothing is left but dead letters"
     "stopping-crash;deploy;no crash is counted for a worker that died while it stopped"
     "never-unparks;rolling-deploy;what only newer workers know starts soon once there is one"
+    "fires-twice;schedules;the tokens of a message grow|each effect happened once"
+    "forgets-ticks;schedules;each tick of a schedule has one message"
     "trusts-quiet;quiet-nat;where nothing is wrong, no send is unknown"
     "never-demoted;sentinel-failover;soon after another server was promoted|every acknowledged message came to an end"
     "believes-the-majority;sentinel-lies;soon after another server was promoted"

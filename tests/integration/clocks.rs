@@ -32,6 +32,13 @@ async fn kept(cx: &Context, #[state] probe: &Probe, #[state] gate: &Gate) {
     probe.report("end");
 }
 
+#[cfg(feature = "cron")]
+#[actor(queue = "by_schedule")]
+async fn by_schedule(cx: &Context, #[state] probe: &Probe) {
+    let tick = cx.scheduled_for().unwrap().duration_since(UNIX_EPOCH).unwrap();
+    probe.report(tick.as_secs().to_string());
+}
+
 /// Runs a test again, on a host whose clock is wrong.
 fn with_a_wrong_clock(seconds: i64, test: &str) {
     let mut faketime = Command::new("faketime");
@@ -72,6 +79,18 @@ fn leases_hold_on_a_host_whose_clock_is_fast() {
 #[test]
 fn leases_hold_on_a_host_whose_clock_is_slow() {
     with_a_wrong_clock(-3_600, "clocks::leases_go_by_the_clock_of_redis");
+}
+
+#[cfg(feature = "cron")]
+#[test]
+fn schedules_hold_on_a_host_whose_clock_is_fast() {
+    with_a_wrong_clock(3_600, "clocks::schedules_go_by_the_clock_of_redis");
+}
+
+#[cfg(feature = "cron")]
+#[test]
+fn schedules_hold_on_a_host_whose_clock_is_slow() {
+    with_a_wrong_clock(-3_600, "clocks::schedules_go_by_the_clock_of_redis");
 }
 
 #[test]
@@ -173,6 +192,24 @@ async fn leases_go_by_the_clock_of_redis() {
     assert_eq!(reports.next().await, "end");
     stage.until_empty("kept").await;
     successor.stop().await;
+}
+
+#[cfg(feature = "cron")]
+#[tokio::test]
+async fn schedules_go_by_the_clock_of_redis() {
+    let mut stage = with_an_offset_clock().await;
+    let (probe, mut reports) = probe();
+    let worker = RunningWorker::start(stage.worker("by_schedule").await.state(probe));
+    let schedule = actor_core::Schedule::new("it", "* * * * * *");
+    schedule.upsert_with(&*stage.broker, by_schedule.message()).await.unwrap();
+    let (mut last, time) = (0, stage.server().cli(&["TIME"]));
+    let began: u64 = time.lines().next().and_then(|seconds| seconds.parse().ok()).unwrap();
+    for _ in 0..3 {
+        let tick: u64 = reports.next().await.parse().unwrap();
+        assert!(tick > last && tick.abs_diff(began) < AT_ONCE.as_secs(), "{tick} after {last}, begun at {began}");
+        last = tick;
+    }
+    worker.stop().await;
 }
 
 /// A stage, after checking that this clock differs from Redis's by the expected offset.

@@ -39,6 +39,9 @@ mod repairs;
 mod rolling;
 /// What an actor receives, and what its message may set.
 mod running;
+/// Schedules, and the workers that fire them.
+#[cfg(feature = "cron")]
+mod schedules;
 /// Random calls of `Broker`, compared with a reference.
 mod sequences;
 /// Signals that stop a process.

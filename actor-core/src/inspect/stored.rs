@@ -39,6 +39,8 @@ pub struct StoredMessage {
     pub last_error: Option<String>,
     /// Since when it waits for a worker that can run it, and what the last one that had it lacked.
     pub parked: Option<Parked>,
+    /// The schedule that stored it, and the tick that it is for.
+    pub tick: Option<(String, SystemTime)>,
     headers: Headers,
 }
 
@@ -78,6 +80,7 @@ impl StoredMessage {
             trace: envelope.trace,
             last_error: envelope.last_error.map(Into::into),
             parked: envelope.parked.map(|parked| Parked { since: to_time(parked.since), why: parked.why.into() }),
+            tick: envelope.tick.map(|tick| (tick.schedule.into_owned(), to_time(tick.at))),
             headers: envelope.headers,
         })
     }
@@ -100,6 +103,13 @@ impl StoredMessage {
 pub struct DecodeError(String);
 
 debug_as_shown!(DecodeError);
+
+#[cfg(feature = "cron")]
+impl DecodeError {
+    pub(crate) fn because(why: String) -> Self {
+        Self(why)
+    }
+}
 
 /// Why a message of this version of the format is left to others.
 pub(crate) fn newer(version: u64) -> String {
@@ -124,6 +134,7 @@ mod tests {
         assert!(message.trace.is_some());
         let parked = message.parked.map(|parked| (parked.since, parked.why));
         assert_eq!(parked, Some((to_time(1_722_999_500_000), "no actor of this name is implemented here".to_owned())));
+        assert_eq!(message.tick, Some(("report:42".to_owned(), to_time(1_722_998_700_000))));
     }
 
     #[test]

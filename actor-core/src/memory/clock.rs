@@ -8,6 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(super) struct Moment(pub(super) u64);
 
 impl Moment {
+    /// A time of the broker's.
+    pub(super) fn of(time: SystemTime) -> Self {
+        Self(nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+
     pub(super) fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }

@@ -7,15 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::MemoryBroker;
 use super::clock::Moment;
 use super::gate::Waiting;
 use super::queue::{Dead, Key, Queue};
+use super::{LONGEST_PAGE, MemoryBroker};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::lane::Key as Lane;
 use crate::{BrokerError, QueueName, wire};
-
-pub(super) const LONGEST_PAGE: usize = 1_000;
 
 #[async_trait]
 impl Inspect for MemoryBroker {

@@ -5,6 +5,7 @@ mod control;
 mod gate;
 mod inspect;
 mod queue;
+mod schedules;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,10 +22,14 @@ use self::queue::{Queue, Retention};
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
+use crate::schedule::Schedules;
 use crate::settlement::{Outcome, Settled, Settlement};
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
 use crate::{BrokerError, Control, Durability, QueueName};
+
+/// How many messages or schedules one page lists at most.
+const LONGEST_PAGE: usize = 1_000;
 
 /// A broker in this process: for a first run, for tests, and for work that may end with the process.
 ///
@@ -151,7 +156,7 @@ impl MemoryBroker {
         let now = shared.clock.now();
         let due = shared.queues.values_mut().filter_map(|slot| {
             slot.queue.tick(now);
-            slot.queue.next_due()
+            slot.queue.next_due().into_iter().chain(slot.queue.schedules.next_due()).min()
         });
         due.min().map(|due| now.until(due))
     }
@@ -369,6 +374,10 @@ impl Broker for MemoryBroker {
 
     fn now(&self) -> SystemTime {
         self.lock().clock.now().time()
+    }
+
+    fn schedules(&self) -> Option<&dyn Schedules> {
+        Some(self)
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -12,9 +12,10 @@ use bytes::Bytes;
 use super::clock::Moment;
 use super::control::is_cancelled;
 use super::gate::{Gate, Slot, Waiting};
+use super::schedules::Kept;
 use crate::delivery::{Delivery, Receipt, WorkerId};
-use crate::settlement::{Outcome, Settled, Settlement};
-use crate::{Lane, Limits, MessageId, Priority};
+use crate::settlement::{Consequence, Outcome, Settled, Settlement};
+use crate::{Lane, Limits, MessageId, Priority, wire};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,7 @@ pub(super) struct Queue {
     pub(super) dead: BTreeMap<Key, Dead>,
     /// Which scheduled messages wait for a worker with an ability. What is deleted may still stand here.
     pub(super) parked: BTreeSet<(String, u64, Key)>,
+    pub(super) schedules: Kept,
     pub(super) paused: bool,
     pub(super) retention: Retention,
     /// Whether low priorities are claimed before high ones now and then.
@@ -288,7 +290,20 @@ impl Queue {
                 self.tick(now);
             }
         }
+        for Consequence::EndTick(message) in &settlement.consequences {
+            self.schedules.end_tick(*message);
+        }
         Settled::Applied
+    }
+
+    /// Whether this message waits or is in flight.
+    pub(super) fn has(&self, message: MessageId) -> bool {
+        let ready = self.ready.values().map(|ready| &ready.body);
+        let in_flight = self.in_flight.values().map(|in_flight| &in_flight.body);
+        let waiting = self.gate.waiting(None).map(|(.., waiting)| &waiting.body);
+        let scheduled = self.scheduled.values().map(|scheduled| &scheduled.body);
+        let mut bodies = ready.chain(in_flight).chain(scheduled).chain(waiting);
+        bodies.any(|body| wire::id(body) == Some(message))
     }
 
     pub(super) fn store(

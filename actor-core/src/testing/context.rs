@@ -65,6 +65,7 @@ fn info<A: Actor>() -> RunInfo {
         token: 1,
         trace: None,
         headers: Headers::default(),
+        tick: None,
         retries_left: A::DEF.options.max_retries > 0,
         sent_at: SystemTime::now(),
         deadline: A::DEF.options.time_limit.and_then(|limit| Instant::now().checked_add(limit)),

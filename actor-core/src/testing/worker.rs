@@ -13,6 +13,8 @@ use crate::context::{States, Stop};
 use crate::delivery::{Consumer, Delivery, Receipt, Wait, WorkerId};
 use crate::inspect::Inspect;
 use crate::layer::Layers;
+#[cfg(feature = "cron")]
+use crate::schedule::{self, NewSchedule, Schedules};
 use crate::settlement::{Outcome, Settlement};
 use crate::worker::builder::PARK_TIMEOUT;
 use crate::worker::executor::{Executor, Ran};
@@ -85,6 +87,8 @@ impl TestWorker {
         loop {
             let mut idle = true;
             for queue in self.queues().await {
+                #[cfg(feature = "cron")]
+                self.fire(&queue).await;
                 let limits = self.limits.get(queue.as_str()).copied().unwrap_or_default();
                 let consumer = Consumer::new(self.worker.clone(), queue).limited(limits);
                 let registered = self.broker.register(&self.worker, std::slice::from_ref(&consumer.queue), LEASE).await;
@@ -202,6 +206,35 @@ impl TestWorker {
                 ended = &mut run => return ended,
                 () = change => {}
             }
+        }
+    }
+
+    /// Stores the schedules that the linked actors declare, as a real worker does when it starts.
+    /// [`advance`](Self::advance) then fires them, as it fires those that the test has stored itself.
+    #[cfg(feature = "cron")]
+    pub async fn declare(&self) {
+        let mut by_queue = HashMap::<QueueName, Vec<NewSchedule>>::new();
+        for found in self.executor.implementations.values() {
+            if let Some(schedule) = schedule::declared(found.actor, &self.broker) {
+                let schedule =
+                    schedule.unwrap_or_else(|error| panic!("the schedule of `{}`: {error}", found.actor.name));
+                by_queue.entry(found.actor.queue_name()).or_default().push(schedule);
+            }
+        }
+        for (queue, schedules) in by_queue {
+            self.broker.memory().declare(&queue, &schedules, true).await.expect(IN_PROCESS);
+        }
+    }
+
+    #[cfg(feature = "cron")]
+    async fn fire(&self, queue: &QueueName) {
+        let at_once = Wait::new(Duration::ZERO);
+        loop {
+            let due = self.broker.due(queue, 64, &at_once).await.expect(IN_PROCESS);
+            if due.schedules.is_empty() {
+                return;
+            }
+            schedule::fire(&self.broker, queue, &due).await.expect(IN_PROCESS);
         }
     }
 

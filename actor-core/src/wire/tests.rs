@@ -86,6 +86,7 @@ fn every_member_is_read_and_written_byte_for_byte() {
     assert_eq!(envelope.sig, Some(declared));
     let parked = Parked { since: 1_722_999_500_000, why: "no actor of this name is implemented here".into() };
     assert_eq!(envelope.parked, Some(parked));
+    assert_eq!(envelope.tick, Some(Tick { schedule: "report:42".into(), at: 1_722_998_700_000, skip: true }));
     assert_eq!(envelope.encode(), FULL.trim_end());
 }
 

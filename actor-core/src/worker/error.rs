@@ -56,6 +56,11 @@ pub(crate) enum Problem {
     Unimplemented { actor: &'static str, at: Location },
     #[error("actor `{actor}`, implemented at {at}, needs {state}")]
     MissingState { actor: &'static str, state: String, at: Location },
+    #[error(
+        "actor `{actor}`, declared at {at}, has a schedule (`cron`), and this broker keeps no schedules: use one that \
+         does, or remove `cron`"
+    )]
+    NoSchedules { actor: &'static str, at: Location },
     #[error("not a queue: {0}")]
     QueueName(String),
     #[error("`.{0}(..)` allows 0 runs at once, so that nothing would run: give it 1 or more")]

@@ -29,7 +29,7 @@ use crate::call::{RunError, RunResult};
 use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
 use crate::layer::Layers;
-use crate::settlement::{self, Settlement};
+use crate::settlement::{self, Consequence, Settlement};
 use crate::wire::{self, Parked, Undecodable};
 use crate::{MessageId, QueueName, trace};
 
@@ -186,6 +186,7 @@ impl Executor {
             token: message.token,
             trace: message.envelope.trace,
             headers: message.envelope.headers.clone(),
+            tick: message.envelope.tick.as_ref().map(|tick| (tick.schedule.as_ref().into(), wire::to_time(tick.at))),
             retries_left: message.may_retry(implementation),
             sent_at: wire::to_time(message.envelope.sent_at),
             deadline: limit.and_then(|limit| message.began.checked_add(limit)),
@@ -293,7 +294,12 @@ impl Executor {
             Verdict::Release => Outcome::Release { body: body(None) },
             Verdict::Leave => return None,
         };
-        Some(outcome.into())
+        let ends = matches!(outcome, Outcome::Done | Outcome::DeadLetter { .. });
+        let mut settlement = Settlement::from(outcome);
+        if ends && message.envelope.tick.as_ref().is_some_and(|tick| tick.skip) {
+            settlement.consequences.push(Consequence::EndTick(id));
+        }
+        Some(settlement)
     }
 
     /// Why a message becomes a dead letter.

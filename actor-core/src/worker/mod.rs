@@ -4,6 +4,8 @@ mod ability;
 mod arrange;
 mod batch;
 pub(crate) mod builder;
+#[cfg(feature = "cron")]
+mod cron;
 mod demand;
 mod engine;
 mod error;

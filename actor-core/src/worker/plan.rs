@@ -50,6 +50,9 @@ impl Plan {
         let served: BTreeMap<&str, &ActorDef> =
             actors.iter().filter(|def| queues.contains(def.queue.name())).map(|def| (def.name, *def)).collect();
         for (name, def) in served {
+            if def.cron.is_some() && builder.broker.schedules().is_none() {
+                problems.push(Problem::NoSchedules { actor: name, at: def.at });
+            }
             match by_name.get(name) {
                 None => problems.push(Problem::Unimplemented { actor: name, at: def.at }),
                 Some(found) => problems.extend(missing_states(found, states)),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
+#[cfg(feature = "cron")]
+use super::cron::Cron;
 use super::engine::Engine;
 use super::fetch::Fetch;
 use super::gather::{Gather, Gathering};
@@ -76,6 +78,10 @@ fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     };
     spawn(session, Recover { session: at_queue(), status: session.status(), lease: engine.lease });
     spawn(session, Unpark { session: at_queue(), status: session.status() });
+    #[cfg(feature = "cron")]
+    if engine.broker.schedules().is_some() {
+        spawn(session, Cron::new(at_queue()));
+    }
     spawn(session, Fetch::new(at_queue()));
     if engine.executor.implementations.values().any(|found| found.batch.is_some()) {
         spawn(session, Gather { session: at_queue() });

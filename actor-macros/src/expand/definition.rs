@@ -32,6 +32,7 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
     let (name, options, location) = (name(actor), options(&actor.args), location(ident));
     let queue = queue(&actor.args);
     let has_body = actor.body.is_some();
+    let cron = cron(&actor.args);
     // An error in a type points at the type.
     let args = quote_spanned!(call_site(actor.sig.paren_token.span.join())=> type Args = (#(#owned,)*););
     let (output, error) = (outcome(actor, "Output"), outcome(actor, "Error"));
@@ -56,7 +57,7 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
                 #options,
                 #location,
                 #has_body,
-            );
+            )#cron;
         }
 
         #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_DECLARATIONS)]
@@ -87,6 +88,29 @@ fn decoded(ty: &syn::Type, borrowed: Option<&syn::Type>) -> String {
         (syn::Type::Slice(slice), _) => format!("Vec<{}>", written(&slice.elem)),
         (_, other) => other.to_owned(),
     }
+}
+
+/// The schedule, where one is declared.
+fn cron(args: &Args) -> Option<TokenStream> {
+    let pattern = args.cron.as_ref()?;
+    let set = [
+        ("timezone", args.timezone.as_ref().map(ToTokens::to_token_stream)),
+        ("overlap", args.overlap.as_ref().map(|variant| quote!(__actor_core::__private::Overlap::#variant))),
+        ("catch_up", args.catch_up.as_ref().map(|variant| quote!(__actor_core::__private::CatchUp::#variant))),
+        ("jitter", args.jitter.as_ref().map(|Millis(ms, _)| quote!(::core::time::Duration::from_millis(#ms)))),
+    ];
+    let set = set.into_iter().filter_map(|(option, value)| {
+        let option = format_ident!("{option}");
+        value.map(|value| quote!(__cron.#option = #value;))
+    });
+    Some(quote! {
+        .cron({
+            #[allow(unused_mut)]
+            let mut __cron = __actor_core::__private::CronDef::new(#pattern);
+            #(#set)*
+            __cron
+        })
+    })
 }
 
 /// The defaults, with the options that were set assigned.

@@ -43,8 +43,8 @@ impl QueueConsumer {
         if !self.consumer.limits.is_gated() || reading.is_declared {
             return Ok(());
         }
-        let declare = script::declare(&self.queue.keys, &self.consumer.limits);
-        let _: u64 = commands.run(Request::calling("declare", declare)).await?;
+        let declare = script::declare_limits(&self.queue.keys, &self.consumer.limits);
+        let _: u64 = commands.run(Request::calling("limits", declare)).await?;
         self.queue.set_gated();
         reading.is_declared = true;
         Ok(())
@@ -253,6 +253,7 @@ impl Claim<'_> {
         if step.check {
             let woken = self.reading.woken.then_some(self.consumer.worker());
             request.call(script::promote(keys, PROMOTED_AT_ONCE, woken));
+            request.command(script::first_due(keys));
         }
         if step.grant {
             request.call(script::grant(keys, count));
@@ -334,9 +335,15 @@ impl Claim<'_> {
     fn take(&mut self, step: Step, count: usize, mut answers: Vec<Answer>) -> Result<Vec<Delivered>, RequestError> {
         let read = answers.pop();
         let granted = if step.grant { answers.pop() } else { None };
+        let first_due = if step.check { answers.pop() } else { None };
         let checked_ms = if step.check { self.learn(answers.pop()) } else { 0 };
         if let Some(granted) = granted {
             self.learn_of_lanes(granted);
+        }
+        if checked_ms > 0
+            && let Some(Ok(first_due)) = first_due
+        {
+            self.consumer.queue.ticks.set(script::first_due_in(&first_due, checked_ms));
         }
         let streams = match read.transpose()? {
             Some(Value::Nil) => Vec::new(),

@@ -1,59 +1,53 @@
--- Keeps what a worker's program declares of the queue's limits. What an operator has set wins.
+-- Notes that a living worker declares these schedules. What nobody has declared for some time, while workers were
+-- alive, fires no more, and is removed later. That time is counted in `schedules:clock`, and each schedule's last
+-- declaration stands in `schedules:declared` by it: where no worker was there, nobody could declare anything.
 --
--- KEYS  those of the gate
--- ARGV  of the queue: concurrency, us from start to start, burst; the same of each key; 1 where keys share by run time;
---       each '' where there is none
--- Returns 1 where it changed something.
+-- KEYS  those of schedules.lua
+-- ARGV  1 to store what differs, 0 to store only what is missing; the longest time between two calls that counts, ms
+--       until what nobody declares fires no more, ms until it is removed; then for each schedule: name, spec
+-- Returns the names of those that fire no more from now on, and of those that were removed.
 
-local FIELDS = { 'c', 'ri', 'rb', 'kc', 'kri', 'krb', 'fair' }
-local MOST_LANES = 1000
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local declared = table.concat(ARGV, ' ')
-local known = redis.call('HMGET', gate, 'd', 'g', 'o:c', 'o:ri', 'o:rb', 'o:kc', 'o:kri', 'o:krb', 'o:fair', 'ri', 'rb', 'kri', 'krb', 't')
-if known[1] == declared then
-  return 0
+local begins, longest_ms, undeclared_ms, removed_ms = ARGV[1] == '1', tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local FIRST = 5
+-- How many that nobody declares are seen to at once.
+local FEW = 100
+
+local counted = redis.call('HMGET', clock, 'served', 'until')
+local served, until_ms = tonumber(counted[1]) or 0, tonumber(counted[2]) or now
+served = served + math.min(math.max(0, now - until_ms), longest_ms)
+redis.call('HSET', clock, 'served', whole(served), 'until', whole(now))
+
+local mine, scores = {}, {}
+for i = FIRST, #ARGV, 2 do
+  mine[#mine + 1] = ARGV[i]
+  scores[#scores + 1] = whole(served)
+  scores[#scores + 1] = ARGV[i]
 end
-local effective = { 'd', declared, 'g', 1 }
-for i, field in ipairs(FIELDS) do
-  effective[#effective + 1] = field
-  effective[#effective + 1] = known[2 + i] or ARGV[i]
-end
-redis.call('HSET', gate, unpack(effective))
-if not known[2] then
-  redis.call('ZADD', leases, -1, 'gated')
-end
--- What is used up of another rate is no more than all that starts at once.
-local function set(i)
-  return tonumber(known[2 + i] or ARGV[i])
-end
-local interval, lane_interval = set(2), set(5)
-if interval and known[10] ~= (known[4] or ARGV[2]) then
-  local most = now + set(3) * interval
-  if (tonumber(known[14]) or 0) > most then
-    redis.call('HSET', gate, 't', string.format('%.0f', most))
-  end
-end
-if known[12] ~= (known[7] or ARGV[5]) then
-  if lane_interval then
-    local most = string.format('%.0f', now + set(6) * lane_interval)
-    for _, key in ipairs(redis.call('ZRANGEBYSCORE', allowed, '(' .. most, '+inf', 'LIMIT', 0, MOST_LANES)) do
-      redis.call('ZADD', allowed, most, key)
+if #mine > 0 then
+  local known, stored = redis.call('HMGET', states, unpack(mine)), false
+  for n, name in ipairs(mine) do
+    if begins or not known[n] or cjson.decode(known[n]).undeclared then
+      put(name, ARGV[FIRST + 2 * n - 1], true)
+      stored = true
     end
   end
-  local shut = redis.call('ZRANGE', closed, 0, MOST_LANES - 1, 'WITHSCORES')
-  for i = 1, #shut, 2 do
-    if not string.find(shut[i + 1], '[.i]') then
-      -- It is looked at before anything of it goes.
-      redis.call('ZADD', closed, now, shut[i])
-    end
+  redis.call('ZADD', declared, unpack(scores))
+  if stored then
+    wake_one()
   end
 end
--- More may run now. What is not moved here is looked at when a message of it ends.
-local lanes = redis.call('ZRANGE', full, 0, MOST_LANES - 1, 'WITHSCORES')
-for i = 1, #lanes, 2 do
-  redis.call('ZREM', full, lanes[i])
-  redis.call('ZADD', open, lanes[i + 1], lanes[i])
+
+local undeclared, removed = {}, {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', declared, '-inf', '(' .. whole(served - undeclared_ms), 'LIMIT', 0, FEW)) do
+  local missing_ms = served - redis.call('ZSCORE', declared, name)
+  local state = read_state(name)
+  if not state or missing_ms > removed_ms then
+    remove(name)
+    removed[#removed + 1] = name
+  elseif not state.undeclared then
+    state.undeclared = whole(now - missing_ms)
+    write_state(name, state)
+    undeclared[#undeclared + 1] = name
+  end
 end
-wake_one()
-return 1
+return { undeclared, removed }

@@ -1,34 +1,27 @@
--- Has scheduled messages become due at another time.
+-- Finds the schedules that are due, the longest overdue first.
 --
--- KEYS  scheduled, wake
--- ARGV  ms within which workers check for themselves, ms from now, when to be due in ms since 1970 ('' for so long from
---       now), then the members
--- Returns how many are scheduled, how many of them were due at another time, and when they are due.
+-- KEYS  those of schedules.lua
+-- ARGV  how many at most
+-- Returns the time, in ms since 1970; ms until the next is due (0 where more are due, -1 where none will be); 1 where
+-- there is any schedule; and for each that is due: name, spec, revision, since when, tick ('' for none).
 
-local scheduled, wake = KEYS[1], KEYS[2]
-local check_ms, delay_ms, due = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local FIRST = 4
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-due = due or now + delay_ms
-
--- A script whose first write only frees may go on where Redis is out of memory, as moving must.
-redis.call('ZREM', scheduled, '')
-local known = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
-local found, scores = 0, {}
-local seen = redis.call('ZMSCORE', scheduled, unpack(ARGV, FIRST))
-for i = FIRST, #ARGV do
-  if seen[i - FIRST + 1] then
-    found = found + 1
-    scores[#scores + 1] = string.format('%.0f', due)
-    scores[#scores + 1] = ARGV[i]
+local limit = tonumber(ARGV[1])
+local found = redis.call('ZRANGE', schedules, 0, limit, 'WITHSCORES')
+local due, next_ms = {}, -1
+for i = 1, #found, 2 do
+  local name, score = found[i], tonumber(found[i + 1])
+  if score > now or #due == limit or is_read_enough() then
+    next_ms = found[i + 1] == OFF and -1 or math.max(0, math.ceil(score - now))
+    break
+  end
+  local spec, state = redis.call('HMGET', specs, name)[1], read_state(name)
+  if spec and state then
+    note_read(spec)
+    due[#due + 1] = { name, spec, state.revision, state.since, state.tick or '' }
+  else
+    -- An index alone is nothing.
+    remove(name)
+    next_ms = 0
   end
 end
-local moved = 0
-if found > 0 then
-  moved = redis.call('ZADD', scheduled, 'XX', 'CH', unpack(scores))
-  if due < now + check_ms and due < tonumber(known) then
-    redis.pcall('XADD', wake, 'MAXLEN', 1, '*', 'w', 1)
-  end
-end
-return { found, moved, string.format('%.0f', due) }
+return { now, next_ms, #found > 0 and 1 or 0, due }

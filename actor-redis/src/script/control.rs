@@ -15,7 +15,7 @@ static END_CANCELLED: Source = source!("cancelled", "end_cancelled");
 static END_CANCELLED_FREEING: Source = freeing!("end_cancelled");
 static SEEK: Source = source!("cancelled", "bounded", "seek");
 static WITHDRAW: Source = source!("cancelled", "withdraw");
-static DUE: Source = source!("due");
+static DUE: Source = source!("due_at");
 static POSTPONE: Source = source!("postpone");
 
 /// The members of `scheduled` that a message may have.
@@ -122,14 +122,14 @@ pub(crate) struct Due {
 }
 
 /// Has scheduled messages become due then. Answers how many there are, how many of them moved, and when they are due.
-pub(crate) fn due(keys: &Keys, due: &Due, members: &[String]) -> Call {
+pub(crate) fn due_at(keys: &Keys, due: &Due, members: &[String]) -> Call {
     let args = (whole_ms(CHECK_EVERY), delay_ms(due.after), due.at.as_deref().unwrap_or_default(), members);
     DUE.call(&[&keys.scheduled, &keys.wake], args)
 }
 
 /// The same by a message's id.
 pub(crate) fn due_by_id(keys: &Keys, at: &Due, id: MessageId) -> Call {
-    due(keys, at, &members(id))
+    due_at(keys, at, &members(id))
 }
 
 /// Schedules ready messages. Answers how many moved, and when they are due.

@@ -15,7 +15,7 @@ static FIND_WAITING: Source = source!("bounded", "gate", "find_waiting");
 static PURGE_LANES: Source = source!("gate", "purge_lanes");
 static RECOUNT: Source = source!("gate", "recount");
 static AUDIT_LANES: Source = source!("gate", "audit_lanes");
-static DECLARE: Source = source!("gate", "declare");
+static DECLARE: Source = source!("gate", "declare_limits");
 static DONE: Source = freeing!("done");
 static LIMITED: Source = freeing!("limited" with "into_lanes");
 
@@ -135,7 +135,7 @@ pub(crate) fn audit_lanes(keys: &Keys, which: &str, from: &str, repairs: bool) -
 }
 
 /// Keeps what a program declares of the limits.
-pub(crate) fn declare(keys: &Keys, limits: &Limits) -> Call {
+pub(crate) fn declare_limits(keys: &Keys, limits: &Limits) -> Call {
     let [queue, per_key] = [limits.queue, limits.per_key].map(limit_args);
     let fair = if limits.fair { "1" } else { "" };
     DECLARE.call(&gated(keys, []), (&queue, &per_key, fair))

@@ -42,3 +42,4 @@ impl Harness for OnRedis {
 }
 
 actor_core::conformance_tests!(OnRedis::start());
+actor_core::schedule_conformance_tests!(OnRedis::start());

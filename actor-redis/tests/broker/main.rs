@@ -67,6 +67,8 @@ mod refusals;
 mod runtimes;
 /// Messages that wait for their time.
 mod scheduled;
+/// Schedules.
+mod schedules;
 /// Servers that Sentinels watch.
 mod sentinel;
 /// What a server's settings risk.

@@ -20,8 +20,11 @@ pub fn figures(
 ) -> Result {
     let mut command = cargo();
     // A test uses the features of the other tests, so that nothing is built twice.
-    let how: &[&str] =
-        if cfg!(debug_assertions) { &["test", "--quiet", "--workspace", "--all-features"] } else { &["bench"] };
+    let how: &[&str] = if cfg!(debug_assertions) {
+        &["test", "--quiet", "--workspace", "--all-features"]
+    } else {
+        &["bench", "--features", "cron"]
+    };
     command.args(how).args(["--bench", bench, "--", "--json"]).current_dir(root);
     for argument in arguments {
         command.arg(argument.as_ref());

@@ -37,6 +37,8 @@ pub(crate) enum What {
     Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
     /// A run ended.
     End { id: MessageId, token: u64, how: How },
+    /// A run of a schedule's message began: its tick, in ms since 1970.
+    Ticked { at: u64, id: MessageId },
     /// A worker is about to settle a message, but not as done. `spent` attempts count from here on.
     Settled { id: MessageId, token: u64, spent: u32, error: Option<String> },
 

@@ -74,6 +74,8 @@ pub(crate) enum Extra {
     Spread,
     /// Messages that are cancelled.
     Cancel,
+    /// A schedule of every second.
+    Ticks,
 }
 
 impl Extra {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use actor_core::broker::Broker;
 use actor_core::control::Cancelled;
-use actor_core::{Priority, SendError};
+use actor_core::schedule::{CatchUp, Change};
+use actor_core::{BrokerError, Priority, Schedule, ScheduleError, SendError};
 use fastrand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -14,12 +15,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::history::{CancelAnswer, Journal, What};
 use crate::process::{Extra, Orders, QUEUES};
-use crate::tasks::{Item, always_fails, batched, jumpy, newest, obedient, patient, plain, spread, stubborn};
+use crate::tasks::{Item, always_fails, batched, jumpy, newest, obedient, patient, plain, spread, stubborn, ticked};
 
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
 /// The same where each stream has a queue of its own.
 const SPREAD_LANES: u32 = 12;
+/// The name of the schedule of every second.
+const SCHEDULE: &str = "every second";
 /// How long a stream pauses when the broker refuses.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long pausing producers send, and how long they pause, in ms.
@@ -68,13 +71,38 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                 })
             })
             .collect();
+        let schedules = orders.extra == Extra::Ticks;
+        if schedules {
+            keep_trying(async || each_second(&*broker).await).await;
+        }
         terminate.recv().await;
+        if schedules {
+            keep_trying(async || end_ticks(&*broker).await).await;
+        }
         stop.send_replace(true);
         for stream in streams {
             stream.await?;
         }
         Ok(())
     })
+}
+
+/// Stores the schedule of every second. Each producer stores the same.
+async fn each_second(broker: &dyn Broker) -> Result<(), ScheduleError> {
+    let schedule = Schedule::new(SCHEDULE, "* * * * * *").catch_up(CatchUp::All);
+    schedule.upsert_with(broker, ticked.message()).await
+}
+
+/// Removes it, so that the queues run empty.
+async fn end_ticks(broker: &dyn Broker) -> Result<bool, BrokerError> {
+    let schedules = broker.schedules().expect("this broker keeps schedules");
+    schedules.change_schedule(&ticked.queue(), SCHEDULE, Change::Remove).await
+}
+
+async fn keep_trying<T, E>(call: impl AsyncFn() -> Result<T, E>) {
+    while call().await.is_err() {
+        sleep(PAUSE).await;
+    }
 }
 
 /// Opens or closes all streams together, so that the shared connection is idle in a pause.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Control, MessageId, QueueName};
 use async_trait::async_trait;
@@ -14,6 +15,8 @@ use crate::clock::now_us;
 use crate::history::{Journal, What};
 use crate::process::QUEUES;
 use crate::tasks::NEWEST_QUEUE;
+
+mod schedules;
 
 /// Passes everything on, and records sends, leases and deliveries.
 #[derive(Debug)]
@@ -155,6 +158,10 @@ impl<B: Broker> Broker for Recorder<B> {
 
     fn now(&self) -> SystemTime {
         self.broker.now()
+    }
+
+    fn schedules(&self) -> Option<&dyn Schedules> {
+        self.broker.schedules().map(|_| self as &dyn Schedules)
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -124,6 +124,22 @@ pub(crate) fn all() -> Vec<Scenario> {
         },
         one("calm", "no fault at all", &[]),
         one("kill-worker", "SIGKILL of workers", &[KillWorker]),
+        Scenario {
+            workers: 4,
+            extra: Extra::Ticks,
+            faults: vec![
+                (KillWorker, 6),
+                (KillAllWorkers, 1),
+                (CycleWorker, 2),
+                (FreezeWorker, 2),
+                (KillRedis, 1),
+                (FlushScripts, 1),
+                (KillClients, 2),
+                (Cut, 2),
+                (Snap, 2),
+            ],
+            ..one("schedules", "a schedule of every second, fired by workers that are killed, frozen and cut off", &[])
+        },
         one("kill-producer", "SIGKILL of producers", &[KillProducer]),
         Scenario {
             // Some deaths apart, so that messages are recovered before the next: otherwise ever more would wait for the

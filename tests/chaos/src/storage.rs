@@ -126,7 +126,7 @@ impl Storage {
 
     /// Finds keys that `docs/redis-keys.md` does not name.
     fn find_unknown_keys(&mut self, queues: &[&str], connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 10] = [
+        const NAMES: [&str; 17] = [
             "cancelled",
             "scheduled",
             "scheduled:bodies",
@@ -135,6 +135,13 @@ impl Storage {
             "dead:reasons",
             "dead:pruned",
             "parked",
+            "schedules",
+            "schedules:specs",
+            "schedules:states",
+            "schedules:names",
+            "schedules:declared",
+            "schedules:clock",
+            "schedules:open",
             "wake",
             "workers",
         ];

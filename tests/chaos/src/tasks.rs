@@ -3,7 +3,7 @@
 pub(crate) mod spread;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actor_core::{BatchContext, Cancellation, Context, Failure, MessageId, actor};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,19 @@ pub(crate) async fn batched(cx: &BatchContext, items: Vec<Item>, #[state] site: 
         run.succeed()
     });
     ends.collect()
+}
+
+/// What a schedule sends each second. It records its tick.
+#[actor(queue = "work", max_retries = 4, min_backoff = "100ms", max_backoff = "1s")]
+pub(crate) async fn ticked(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
+    if let Some(tick) = cx.scheduled_for() {
+        let since = tick.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at = u64::try_from(since.as_millis()).unwrap_or_default();
+        site.journal.note(&What::Ticked { at, id: cx.id() });
+    }
+    let Some(run) = site.begin(cx)? else { return Ok(()) };
+    tokio::task::yield_now().await;
+    run.succeed()
 }
 
 /// Always fails.

@@ -1,6 +1,6 @@
 //! The history, by message and by session. The rules are checked against it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use actor_core::MessageId;
 
@@ -133,6 +133,8 @@ pub(crate) struct Evidence {
     /// When the first Sentinel, or the promoted member of a cluster, announced each promotion, and of which server.
     pub(super) switched: Vec<(u64, u16)>,
     /// Users whose time was over, and how many connections still had each.
+    /// The messages of each tick of a schedule.
+    pub(super) ticks: BTreeMap<u64, BTreeSet<MessageId>>,
     pub(super) replaced: Vec<(String, u64)>,
     pub(crate) fenced: u64,
     /// How long the machine stalled in total, in us.
@@ -169,7 +171,8 @@ impl Evidence {
                 let message = self.message(id, &actor, at);
                 // A worker may start a message before its producer has recorded the answer, but not before it invoked
                 // the send.
-                (message.invoked, message.delay_ms) = (at, delay_ms);
+                // Several workers may try to fire one tick.
+                (message.invoked, message.delay_ms) = (message.invoked.min(at), delay_ms);
             }
             What::Acknowledged { id } => self.sent(id, Sent::Acknowledged, at),
             What::Refused { id, .. } => self.sent(id, Sent::Refused, at),
@@ -186,6 +189,7 @@ impl Evidence {
                 open.entry((process, id, token)).or_default().push(message.runs.len());
                 message.runs.push(Run { process, start: at, end: None, attempt, crashes, token });
             }
+            What::Ticked { at, id } => drop(self.ticks.entry(at).or_default().insert(id)),
             What::End { id, token, how } => {
                 let run = open.get_mut(&(process, id, token)).and_then(Vec::pop);
                 if let (Some(run), Some(message)) = (run, self.messages.get_mut(&id)) {

@@ -14,6 +14,7 @@ mod service;
 mod stops;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod versions;
 mod windows;
 
@@ -21,6 +22,7 @@ use actor_core::MessageId;
 use serde::Serialize;
 
 use crate::history::How;
+use crate::process::Extra;
 use crate::run::Played;
 use crate::scenario::Scenario;
 pub(crate) use evidence::{Evidence, Message, Sent};
@@ -50,6 +52,7 @@ pub(crate) const REPLACED: &str = "when a replaced user's time is over, no conne
 pub(crate) const REMOVED: &str = "what was removed by a cancellation never runs";
 pub(crate) const ENDED: &str = "what was told to end ends, and is not run again";
 pub(crate) const TOLD: &str = "a run hears of its cancellation within two seconds";
+pub(crate) const TICKS: &str = "each tick of a schedule has one message, and none is missing";
 /// The rules that limit time.
 pub(crate) const TIMES: [&str; 11] =
     [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD];
@@ -191,6 +194,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         cancels::removed_never_runs(&evidence),
         cancels::told_ends(&evidence, &storage),
         cancels::told_soon(&evidence),
+        ticks::each_once(&evidence, scenario.extra == Extra::Ticks),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,

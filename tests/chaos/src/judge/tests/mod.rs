@@ -17,6 +17,7 @@ mod recovery;
 mod retries;
 mod service;
 mod stops;
+mod ticks;
 mod versions;
 
 use super::{Finding, Verdict};
