@@ -6,6 +6,7 @@ mod credentials;
 mod delivery;
 mod disruption;
 mod evidence;
+mod limits;
 mod liveness;
 mod recovery;
 mod retries;
@@ -46,9 +47,12 @@ pub(crate) const FEW: &str = "what only newer workers know is delivered a few ti
 pub(crate) const SERVED: &str = "soon after another server was promoted there is service";
 pub(crate) const SPARED_QUEUES: &str = "what a fault of one primary or slot spares goes on";
 pub(crate) const REPLACED: &str = "when a replaced user's time is over, no connection has it";
+pub(crate) const LIMITED: &str = "no more of a queue or a key are in flight than its limit";
+pub(crate) const IDLE: &str = "no slot of a limit is free while messages wait for it";
+const FREED: &str = "after the drain no slot is taken, and nothing waits in a lane";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 10] =
-    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED];
+pub(crate) const TIMES: [&str; 11] =
+    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, IDLE];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -103,6 +107,8 @@ pub(crate) struct Counts {
     pub(crate) runs: u64,
     pub(crate) runs_done: u64,
     pub(crate) runs_failed: u64,
+    /// By a limit elsewhere.
+    pub(crate) runs_refused: u64,
     pub(crate) runs_dropped: u64,
     pub(crate) runs_cut_short: u64,
     pub(crate) dead_letters: u64,
@@ -142,6 +148,8 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         let (left, in_flight, unexpected) = (storage.left.len(), storage.in_flight, storage.unexpected.len());
         format!("{left} messages left, {in_flight} in flight, {unexpected} unexpected things: {some:?}")
     });
+    let mut freed = Finding::new(FREED);
+    freed.ask(storage.taken.is_empty(), || storage.taken.join("; "));
     let mut struck = Finding::new("what the scenario is about has happened");
     struck.ask(scenario.is_calm() || !evidence.faults.is_empty(), || "no fault fitted in the time".to_owned());
     let mut audited = Finding::new(AUDIT);
@@ -181,12 +189,15 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         answers::none_is_late(&evidence, scenario.waits),
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
+        limits::never_exceeded(&evidence),
+        limits::never_idle(&evidence),
         service::back_soon(&evidence, scenario),
         service::spared_go_on(&evidence, scenario),
         credentials::none_kept(&evidence),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
+        freed,
         audited,
         wolf,
     ];
@@ -230,6 +241,7 @@ fn count(evidence: &Evidence, storage: &crate::storage::Storage, lost: u64) -> C
             match run.end {
                 Some((_, How::Done | How::DoneBefore)) => counts.runs_done += 1,
                 Some((_, How::Failed | How::Stale)) => counts.runs_failed += 1,
+                Some((_, How::Refused)) => counts.runs_refused += 1,
                 Some((_, How::Dropped)) => counts.runs_dropped += 1,
                 None => counts.runs_cut_short += 1,
             }

@@ -1,8 +1,8 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, KNOWN, LATE, LEASES_KEPT, PROMPT, RECOVERED, REPLACED, SERVED,
-    SPARED_QUEUES, STOOD, STOPPED, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, FEW, FREED, IDLE, KNOWN, LATE, LEASES_KEPT, LIMITED, PROMPT, RECOVERED,
+    REPLACED, SERVED, SPARED_QUEUES, STOOD, STOPPED, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -84,6 +84,9 @@ pub(super) fn baseline() -> Case {
     let newest = case.sent("newest", s(60));
     case.runs(OTHER, newest, (s(61), s(62)), FIRST, How::Done);
 
+    let gated = case.waits("a", 1, s(63));
+    case.runs(OTHER, gated, (s(63) + 500 * MS, s(64)), FIRST, How::Done);
+
     case.harness(CALM, What::Calm);
     for worker in [SPARED, OTHER, RECOVERER] {
         case.does(worker, CALM + s(1));
@@ -101,28 +104,31 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
     // Each rule is checked exactly this often.
     let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
     for (rule, times) in [
-        ("every acknowledged message came to an end", 10),
+        ("every acknowledged message came to an end", 11),
         ("no refused message ran", 1),
         ("messages of a newer format wait unharmed", 1),
         ("no message ran on two workers whose leases both held", 4),
         (BLAMED, 1),
-        (AFTER, 14),
+        (AFTER, 15),
         (STOPPED, 1),
         (DEPLOYED, 1),
         (STOOD, 8),
-        (ANSWERED, 10),
-        (PROMPT, 10),
+        (ANSWERED, 11),
+        (PROMPT, 11),
         (KNOWN, 1),
         (FEW, 1),
         (WAITS, 1),
         (LATE, 3),
         ("every dead letter has a true reason", 1),
         (RECOVERED, 1),
+        (LIMITED, 1),
+        (IDLE, 1),
         (SERVED, 2),
         (SPARED_QUEUES, 3),
         (REPLACED, 1),
         ("when all faults are over, every worker works", 3),
         (LEASES_KEPT, 1),
+        (FREED, 1),
     ] {
         assert_eq!(asked(rule), Some(times), "{rule}");
     }
@@ -135,11 +141,11 @@ fn what_is_counted_is_what_happened() {
     case.harness(s(200), What::Fenced { id, token: 1 });
     let verdict = holds(case);
     let (counts, recovery) = (&verdict.counts, &verdict.recovery);
-    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (10, 1, 1, 0));
-    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (14, 9, 4));
+    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (11, 1, 1, 0));
+    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (15, 10, 4));
     assert_eq!((counts.runs_dropped, counts.runs_cut_short), (0, 1));
     assert_eq!((counts.dead_letters, counts.dead_of_crashes), (1, 0));
-    assert_eq!((counts.effects, counts.effects_fenced), (9, 1));
+    assert_eq!((counts.effects, counts.effects_fenced), (10, 1));
     assert_eq!((counts.processes_killed, counts.leases_lost, counts.lost, counts.lost_with_master), (2, 0, 0, 0));
     assert_eq!((recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound), (1, 3.0, 3.0, 3.0, 10.0));
     assert_eq!(verdict.faults.get("kill_redis"), Some(&1));
