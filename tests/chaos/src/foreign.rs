@@ -63,7 +63,7 @@ pub(crate) fn park(stage: &Stage) -> RedisResult<()> {
             .cmd("ZADD")
             .arg(key("work", "parked"))
             .arg(0)
-            .arg(format!("actor:{actor} {member}"))
+            .arg(format!("actor:{actor} {FAR_MS} {member}"))
             .cmd("ZADD")
             .arg(key("work", "workers"))
             .arg(-1)
