@@ -32,6 +32,8 @@ ways=(
     "never-learns-again;cluster-failover;soon after another server was promoted|every acknowledged message came to an end"
     "ignores-ask;cluster-reshard;what a fault of one primary or slot spares goes on"
     "resends-unanswered;cluster-reshard;no refused message ran|tokens of a message grow|ran more often"
+    "frees-stale;limits;than its limit|no slot is taken"
+    "dead-keeps-slot;limits;no slot is taken"
     "unreached-is-replicated;cluster-partition;every acknowledged message came to an end"
 )
 

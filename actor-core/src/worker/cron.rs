@@ -46,7 +46,9 @@ impl Cron {
                 Ok(Some(Err(error))) => error.to_string(),
                 Err(panic) => panic,
             };
-            shielded(|| tracing::error!(queue = def.queue.name(), schedule = def.name, error = why, "schedule not declared"));
+            shielded(|| {
+                tracing::error!(queue = def.queue.name(), schedule = def.name, error = why, "schedule not declared")
+            });
         }
         Self { session, declared, is_stored: false, any: false, refresh_at: Instant::now() }
     }

@@ -1,6 +1,7 @@
 //! Messages that this library did not write: minimal ones in today's format, and ones in a newer format that wait for
 //! newer workers.
 
+use actor_core::wire::VERSION;
 use actor_core::{Actor, MessageId};
 use redis::{RedisResult, cmd};
 
@@ -26,12 +27,14 @@ pub(crate) fn send(stage: &Stage, rng: u64) -> RedisResult<()> {
         let id = MessageId::new();
         let body =
             format!(r#"{{"args":[3,0],"queue":"work","actor":"{actor}","id":"{id}","v":1,"chaos_note":"by hand"}}"#);
-        stage.journal.note(&What::Invoked { id, actor: actor.to_owned(), delay_ms: 0 });
+        stage.journal.note(&What::Invoked { id, actor: actor.to_owned(), delay_ms: 0, lane: None });
         cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
         stage.journal.note(&What::Acknowledged { id });
 
         let id = MessageId::new();
-        let body = format!(r#"{{"v":2,"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"lane":[1,2]}}"#);
+        let newer = VERSION + 1;
+        let body =
+            format!(r#"{{"v":{newer},"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"other":[1,2]}}"#);
         stage.journal.note(&What::NewerFormat { id, body: body.clone() });
         cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
     }
@@ -45,7 +48,7 @@ pub(crate) fn park(stage: &Stage) -> RedisResult<()> {
     for _ in 0..EACH {
         let id = MessageId::new();
         let body = format!(r#"{{"v":1,"id":"{id}","actor":"{actor}","queue":"work","args":[3,0],"deliveries":1}}"#);
-        stage.journal.note(&What::Invoked { id, actor: actor.to_owned(), delay_ms: 0 });
+        stage.journal.note(&What::Invoked { id, actor: actor.to_owned(), delay_ms: 0, lane: None });
         let member = format!("normal:{id}");
         redis::pipe()
             .atomic()
@@ -60,7 +63,7 @@ pub(crate) fn park(stage: &Stage) -> RedisResult<()> {
             .cmd("ZADD")
             .arg(key("work", "parked"))
             .arg(0)
-            .arg(format!("actor:{actor} {member}"))
+            .arg(format!("actor:{actor} {FAR_MS} {member}"))
             .cmd("ZADD")
             .arg(key("work", "workers"))
             .arg(-1)

@@ -15,7 +15,13 @@ use crate::clock::now_us;
 #[serde(tag = "e", rename_all = "snake_case")]
 pub(crate) enum What {
     /// A producer is about to send a message.
-    Invoked { id: MessageId, actor: String, delay_ms: u64 },
+    Invoked {
+        id: MessageId,
+        actor: String,
+        delay_ms: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lane: Option<Lane>,
+    },
     /// The broker said that it was stored.
     Acknowledged { id: MessageId },
     /// The broker said that it was not stored.
@@ -94,6 +100,13 @@ pub(crate) enum What {
     Draining,
 }
 
+/// Whose turn a message waits for, and how many slots it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lane {
+    pub(crate) key: String,
+    pub(crate) cost: u32,
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +117,8 @@ pub(crate) enum How {
     DoneBefore,
     /// It failed on purpose.
     Failed,
+    /// A limit elsewhere refused it.
+    Refused,
     /// It failed because another run of the message has a newer token.
     Stale,
     /// It was dropped before its end.

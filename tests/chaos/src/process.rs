@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Journal, What};
 use crate::recorder::Recorder;
 use crate::rotation;
+use crate::tasks::gated;
 
 /// The namespace of all keys of a run.
 pub(crate) const NAMESPACE: &str = "chaos";
@@ -21,6 +22,9 @@ pub(crate) const NAMESPACE: &str = "chaos";
 pub(crate) const QUEUES: [&str; 2] = ["work", "threads"];
 /// These, and those of further actors: of three primaries of a cluster, each serves two of them.
 const SPREAD: [&str; 6] = [QUEUES[0], QUEUES[1], "mail", "billing", "reports", "search"];
+
+/// The usual ones, and one with limits.
+const GATED: [&str; 3] = [QUEUES[0], QUEUES[1], gated::QUEUE];
 
 /// Orders for a worker or producer process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,18 +74,31 @@ pub(crate) enum Extra {
     Batches,
     /// About as many to each queue, and many that have not run at any time.
     Even,
+    /// Messages that wait for limits.
+    Gated,
     /// As many to each of more queues, none of which waits for another.
     Spread,
     /// Messages that are cancelled.
     Cancel,
     /// A schedule of every second.
     Ticks,
+    /// Messages that are cancelled, a schedule, and a queue with limits: what passes each failpoint.
+    Each,
 }
 
 impl Extra {
+    /// Whether messages of this kind are among it.
+    pub(crate) fn has(self, kind: Self) -> bool {
+        self == kind || (self == Self::Each && matches!(kind, Self::Cancel | Self::Ticks | Self::Gated))
+    }
+
     /// The queues that messages are sent to.
     pub(crate) fn queues(self) -> &'static [&'static str] {
-        if self == Self::Spread { &SPREAD } else { &QUEUES }
+        match self {
+            Self::Spread => &SPREAD,
+            Self::Gated | Self::Each => &GATED,
+            _ => &QUEUES,
+        }
     }
 }
 

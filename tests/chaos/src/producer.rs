@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::history::{CancelAnswer, Journal, What};
 use crate::process::{Extra, Orders, QUEUES};
-use crate::tasks::{Item, always_fails, batched, jumpy, newest, obedient, patient, plain, spread, stubborn, ticked};
+use crate::tasks::{
+    Item, always_fails, batched, gated, jumpy, newest, obedient, patient, plain, spread, stubborn, ticked,
+};
 
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
@@ -58,7 +60,9 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                         }
                         let sent = match extra {
                             Extra::Spread if queue != QUEUES[0] => send_to(&*broker, &mut rng, queue).await,
-                            Extra::Cancel if rng.u32(0..5) == 0 => send_and_cancel(&broker, &journal, &mut rng).await,
+                            extra if extra.has(Extra::Cancel) && rng.u32(0..5) == 0 => {
+                                send_and_cancel(&broker, &journal, &mut rng).await
+                            }
                             _ => send(&*broker, &mut rng, extra, long).await,
                         };
                         if sent.is_err() {
@@ -71,7 +75,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                 })
             })
             .collect();
-        let schedules = orders.extra == Extra::Ticks;
+        let schedules = orders.extra.has(Extra::Ticks);
         if schedules {
             keep_trying(async || each_second(&*broker).await).await;
         }
@@ -190,6 +194,7 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let items: Vec<_> = (0..rng.usize(1..30)).map(|_| item(rng)).collect();
             return batched.send_many_with(broker, items).await.map(drop).map_err(|error| error.error);
         }
+        extra if extra.has(Extra::Gated) && rng.u32(0..10) == 0 => return gated::send(broker, rng, long).await,
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use crate::clock::now_us;
-use crate::history::{Journal, What};
+use crate::history::{Journal, Lane, What};
 use crate::process::QUEUES;
-use crate::tasks::NEWEST_QUEUE;
+use crate::tasks::{NEWEST_QUEUE, gated};
 
 mod schedules;
 
@@ -74,12 +74,17 @@ impl<B: Broker> Broker for Recorder<B> {
             let actor =
                 serde_json::from_slice::<Named>(&message.body).map_or_else(|_| "?".to_owned(), |named| named.actor);
             let delay_ms = u64::try_from(message.delay.as_millis()).unwrap_or(u64::MAX);
-            self.journal.note(&What::Invoked { id: message.id, actor, delay_ms });
+            let lane = message.lane.as_ref().map(|lane| Lane { key: lane.key.as_str().to_owned(), cost: lane.cost });
+            self.journal.note(&What::Invoked { id: message.id, actor, delay_ms, lane });
         }
-        // Older workers serve the queue of the newest actor too, but lack the actor.
-        let work = QUEUES[0].parse().expect("the queues have proper names");
-        let queue = if queue.as_str() == NEWEST_QUEUE { &work } else { queue };
-        let answers = self.broker.enqueue(queue, messages).await;
+        let another = match queue.as_str() {
+            // Older workers serve the queue of the newest actor too, but lack the actor.
+            NEWEST_QUEUE => Some(QUEUES[0]),
+            gated::BEFORE_QUEUE => Some(gated::QUEUE),
+            _ => None,
+        };
+        let another = another.map(|name| name.parse().expect("the queues have proper names"));
+        let answers = self.broker.enqueue(another.as_ref().unwrap_or(queue), messages).await;
         for (id, answer) in ids.into_iter().zip(&answers) {
             self.journal.note(&match answer {
                 Ok(_) => What::Acknowledged { id },

@@ -123,10 +123,11 @@ impl Report {
             counts.lost_with_master
         );
         println!(
-            "  runs      {}: {} done, {} failed, {} dropped, {} cut short; {} effects, {} fenced off",
+            "  runs      {}: {} done, {} failed, {} refused by a limit elsewhere, {} dropped, {} cut short; {} effects, {} fenced off",
             counts.runs,
             counts.runs_done,
             counts.runs_failed,
+            counts.runs_refused,
             counts.runs_dropped,
             counts.runs_cut_short,
             counts.effects,

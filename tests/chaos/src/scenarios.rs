@@ -120,6 +120,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             workers: 4,
             gap_ms: (1_000, 5_000),
             rate: 200.0,
+            extra: Extra::Gated,
             ..one("mixed", "everything at once", &[])
         },
         one("calm", "no fault at all", &[]),
@@ -189,6 +190,22 @@ pub(crate) fn all() -> Vec<Scenario> {
                 &[FreezeWorker],
             )
             .dense()
+        },
+        Scenario {
+            faults: vec![
+                (KillWorker, 4),
+                (CycleWorker, 2),
+                (FreezeWorker, 3),
+                (KillRedis, 2),
+                (FreezeRedis, 1),
+                (FlushScripts, 1),
+            ],
+            extra: Extra::Gated,
+            // Some time without faults, in which each free slot must be taken.
+            gap_ms: (2_000, 6_000),
+            rate: 150.0,
+            ..one("limits", "workers and Redis killed, frozen and restarted while messages wait for limits", &[])
+                .dense()
         },
         one("kill-redis", "Redis SIGKILLed and restarted on its append-only file", &[KillRedis]),
         one("long-outage", "Redis unavailable for about a lease, or longer: nobody is declared dead", &[LongOutage]),

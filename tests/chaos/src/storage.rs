@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use actor_core::MessageId;
+use actor_core::wire::VERSION;
 use redis::{Connection, RedisResult, cmd};
 use serde::Deserialize;
 
@@ -24,6 +25,8 @@ pub(crate) struct Storage {
     pub(crate) newer_format: HashMap<MessageId, String>,
     /// The number of entries in flight by the groups.
     pub(crate) in_flight: u64,
+    /// Slots that are taken, and what is said to wait in lanes.
+    pub(crate) taken: Vec<String>,
     /// What should not be there.
     pub(crate) unexpected: Vec<String>,
 }
@@ -60,12 +63,18 @@ pub(crate) fn left(servers: &Servers, queues: &[&str]) -> RedisResult<u64> {
             left += entries;
         }
         left += cmd("HLEN").arg(key(queue, "scheduled:bodies")).query::<u64>(&mut connection)?;
+        left += number(&mut connection, &key(queue, "gate"), "w")?;
     }
     // Few enough to check one by one.
     if left < 2_000 {
         return Ok(Storage::read(servers, queues)?.left.len() as u64);
     }
     Ok(left)
+}
+
+/// A number of a hash, or 0.
+fn number(connection: &mut Connection, hash: &str, field: &str) -> RedisResult<u64> {
+    Ok(cmd("HGET").arg(hash).arg(field).query::<Option<u64>>(connection)?.unwrap_or_default())
 }
 
 impl Storage {
@@ -106,6 +115,34 @@ impl Storage {
             let pending: Vec<(String, String, u64, u64)> = pending.unwrap_or_default();
             self.in_flight += pending.len() as u64;
         }
+        self.read_gate(queue, connection)
+    }
+
+    fn read_gate(&mut self, queue: &str, connection: &mut Connection) -> RedisResult<()> {
+        let lanes: Vec<String> = cmd("KEYS").arg(key(queue, "lane:*")).query(connection)?;
+        for lane in lanes {
+            let texts: Vec<Vec<u8>> = cmd("LRANGE").arg(lane).arg(0).arg(-1).query(connection)?;
+            for text in texts {
+                // Its cost is before it.
+                let body = text.iter().position(|byte| *byte == b' ').map_or(&text[..], |at| &text[at + 1..]);
+                self.not_at_its_end(body);
+            }
+        }
+        for (field, what) in [("n", "slots are taken"), ("w", "messages wait")] {
+            let count: i64 =
+                cmd("HGET").arg(key(queue, "gate")).arg(field).query::<Option<_>>(connection)?.unwrap_or(0);
+            if count != 0 {
+                self.taken.push(format!("{queue}: {count} {what}"));
+            }
+        }
+        for (name, what) in [("lanes:running", "slots"), ("lanes:waiting", "messages")] {
+            let keys: HashMap<String, i64> = cmd("HGETALL").arg(key(queue, name)).query(connection)?;
+            self.taken.extend(keys.iter().map(|(key, count)| format!("{queue}: {count} {what} of {key:?} in {name}")));
+        }
+        for name in ["lanes:open", "lanes:full"] {
+            let keys: Vec<String> = cmd("ZRANGE").arg(key(queue, name)).arg(0).arg(-1).query(connection)?;
+            self.taken.extend(keys.iter().map(|key| format!("{queue}: {key:?} is in {name}")));
+        }
         Ok(())
     }
 
@@ -116,7 +153,7 @@ impl Storage {
             id: MessageId,
         }
         match serde_json::from_slice::<Head>(body) {
-            Ok(Head { v, id }) if v > 1 => {
+            Ok(Head { v, id }) if v > VERSION => {
                 self.newer_format.insert(id, String::from_utf8_lossy(body).into_owned());
             }
             Ok(Head { id, .. }) => self.left.push(id),
@@ -126,8 +163,9 @@ impl Storage {
 
     /// Finds keys that `docs/redis-keys.md` does not name.
     fn find_unknown_keys(&mut self, queues: &[&str], connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 17] = [
+        const NAMES: [&str; 27] = [
             "cancelled",
+            "scheduled:lanes",
             "scheduled",
             "scheduled:bodies",
             "dead",
@@ -144,6 +182,15 @@ impl Storage {
             "schedules:open",
             "wake",
             "workers",
+            "gate",
+            "lanes:open",
+            "lanes:closed",
+            "lanes:full",
+            "lanes:resting",
+            "lanes:running",
+            "lanes:waiting",
+            "lanes:allowed",
+            "lanes:limits",
         ];
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);
         for queue in queues {

@@ -1,5 +1,6 @@
 //! The actors. Each fails, waits, blocks or dies in its own way, and records its runs.
 
+pub(crate) mod gated;
 pub(crate) mod spread;
 
 use std::sync::Arc;
@@ -76,6 +77,10 @@ impl Run<'_> {
 
     fn fail(mut self) {
         self.how = How::Failed;
+    }
+
+    fn refuse(mut self) {
+        self.how = How::Refused;
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Breach {
     Poison,
     /// A message was dead-lettered for a reason that is not so.
     Reason,
+    /// A message was let go though its limit was reached.
+    Limit,
 }
 
 /// One message's past.
@@ -56,11 +58,13 @@ pub struct History {
     pub pasts: Vec<Past>,
     /// What must not have.
     pub breach: Option<Breach>,
+    /// Whether two messages of a key were in flight at once, under a limit that was raised.
+    pub raised: bool,
 }
 
 impl History {
     pub(crate) fn new(messages: u8) -> Self {
-        Self { pasts: vec![Past::default(); usize::from(messages)], breach: None }
+        Self { pasts: vec![Past::default(); usize::from(messages)], breach: None, raised: false }
     }
 
     fn past(&mut self, message: u8) -> &mut Past {
@@ -71,6 +75,12 @@ impl History {
         if !kept {
             self.breach.get_or_insert(breach);
         }
+    }
+
+    /// A message was let go: it is one of so many of its key in flight.
+    pub(crate) fn granted(&mut self, granted: u8, limit: u8) {
+        self.raised |= granted > 1;
+        self.expect(granted <= limit, Breach::Limit);
     }
 
     /// The storage delivers a message.

@@ -15,6 +15,8 @@
 //! # What is left out
 //!
 //! - Redis keeps what it acknowledged. What it loses by itself, without a disk or at a failover, is lost.
+//! - Of limits, all but one of each key: rates, costs, fairness, the limit of the queue, and a limit elsewhere that closes a lane.
+//!   Whose turn it is stays open, and each message has one slot.
 //! - Several messages in one call are several calls; priorities and the order of messages, pausing,
 //!   listings, repairs and what hands delete.
 //! - Messages that this worker cannot read or does not know, and suspects that wait for one another. What is parked
@@ -27,6 +29,7 @@
 
 pub mod rules;
 
+pub mod gate;
 pub mod storage;
 pub mod worker;
 

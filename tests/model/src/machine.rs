@@ -19,6 +19,15 @@ impl Model for Protocol {
     // Of the shortest traces the checker shows the last: what goes wrong stands first, and A last.
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         actions.extend(state.storage.later.iter().map(|(id, _)| Action::Promote(*id)));
+        let claims = |worker: &Worker| worker.is_up() && worker.standing == Standing::Working;
+        if let Some(gate) = &state.storage.gate {
+            if state.faults.changes > 0 {
+                actions.push(Action::Limit(3 - gate.limit));
+            }
+            if state.workers.iter().any(claims) {
+                actions.extend(gate.open().map(Action::Grant));
+            }
+        }
         for session in &state.orphans {
             actions.extend(state.storage.unread().map(|id| Action::DeliverToOrphan(*session, id)));
         }
@@ -152,8 +161,10 @@ impl Protocol {
                         actions.push(Action::Interrupt(at, number));
                     }
                 }
-                Phase::Succeeded { half: false } => actions.push(Action::SettleHalf(at, number)),
-                Phase::Succeeded { half: true } | Phase::Failed | Phase::Poisoned | Phase::HandedBack => {
+                Phase::Succeeded { half: false } if state.storage.gate.is_none() => {
+                    actions.push(Action::SettleHalf(at, number))
+                }
+                Phase::Succeeded { .. } | Phase::Failed | Phase::Poisoned | Phase::HandedBack => {
                     if state.faults.losses > 0 {
                         actions.push(Action::SettleUnheard(at, number));
                     }
@@ -166,6 +177,13 @@ impl Protocol {
     fn take(&self, state: &mut State, action: Action) {
         match action {
             Action::Promote(id) => state.storage.promote(id),
+            Action::Grant(key) => Self::grant(state, key),
+            Action::Limit(limit) => {
+                if let Some(gate) = &mut state.storage.gate {
+                    gate.limit = limit;
+                }
+                state.faults.changes -= 1;
+            }
             Action::Expire(session) => Self::expire(state, session),
             Action::DeliverToOrphan(session, id) => {
                 state.orphans.remove(&session);

@@ -29,6 +29,10 @@ pub const DEATHS: &str = "a message knows how many workers died with it";
 pub const POISON: &str = "a message whose workers died max_crashes times is not started again";
 /// Dead letters.
 pub const REASON: &str = "a dead letter gives the right reason";
+/// The limit of a key.
+pub const LIMIT: &str = "no message is let go while as many of its key are in flight as its limit allows";
+/// Neither leaked nor freed twice.
+pub const SLOTS: &str = "of each key as many slots are taken as it has messages in flight";
 /// Nothing is stuck.
 pub const AT_REST: &str = "where nothing can happen any more every message has ended, and nothing is in flight";
 
@@ -48,12 +52,16 @@ fn promised() -> Vec<Property<Protocol>> {
         Property::always(DEATHS, |_, state: &State| state.history.breach != Some(Breach::Deaths)),
         Property::always(POISON, |_, state: &State| state.history.breach != Some(Breach::Poison)),
         Property::always(REASON, |_, state: &State| state.history.breach != Some(Breach::Reason)),
+        Property::always(LIMIT, |_, state: &State| state.history.breach != Some(Breach::Limit)),
+        Property::always(SLOTS, |_, state| slots_fit(state)),
         Property::always(AT_REST, |protocol, state| !protocol.is_at_rest(state) || has_ended(state)),
     ]
 }
 
 /// What must be possible where a worker stops.
 pub const INTERRUPTED: &str = "a stopping worker dies with a message, which is no crash";
+/// What must be possible where a limit is raised.
+pub const RAISED: &str = "a limit that is raised lets more of a key go";
 /// What must be possible, or the promises would say nothing.
 pub const POSSIBLE: [&str; 7] = [
     "a late success counts",
@@ -75,6 +83,7 @@ fn possible() -> Vec<Property<Protocol>> {
         Property::sometimes(failed, |_, state| dead_lettered(state, Reason::Failed)),
         Property::sometimes(two_runs, |_, state| runs(state, 0, |_| true) > 1),
         Property::sometimes(INTERRUPTED, |_, state| any(state, |past| past.interrupted)),
+        Property::sometimes(RAISED, |_, state: &State| state.history.raised),
         Property::sometimes(done, |_, state: &State| has_ended(state) && state.storage.dead.is_empty()),
     ]
 }
@@ -104,6 +113,12 @@ fn dead_lettered(state: &State, why: Reason) -> bool {
     state.storage.dead.iter().any(|(_, reason)| *reason == why)
 }
 
+/// Whether each slot that is taken is that of a message in flight, or on its way there.
+fn slots_fit(state: &State) -> bool {
+    let taken = state.storage.gate.iter().flat_map(|gate| gate.taken.iter().enumerate());
+    taken.into_iter().all(|(key, taken)| *taken == state.storage.granted(key))
+}
+
 /// How many workers of some kind run a message.
 fn runs(state: &State, message: u8, of: impl Fn(&Worker) -> bool) -> usize {
     let runs = state.workers.iter().filter(|worker| of(worker)).flat_map(|worker| &worker.runs);
@@ -115,5 +130,9 @@ fn has_ended(state: &State) -> bool {
     let in_hand = |worker: &Worker| {
         !worker.runs.is_empty() || worker.recovered.is_some() || matches!(worker.read, Read::Answered(_))
     };
-    state.storage.entries.is_empty() && state.storage.later.is_empty() && !state.workers.iter().any(in_hand)
+    let is_waiting = state.storage.gate.iter().any(|gate| gate.lanes.iter().any(|lane| !lane.is_empty()));
+    state.storage.entries.is_empty()
+        && state.storage.later.is_empty()
+        && !is_waiting
+        && !state.workers.iter().any(in_hand)
 }

@@ -12,6 +12,8 @@ use crate::worker::{Phase, Read, Run, Standing, Worker};
 pub struct Protocol {
     /// How many messages are sent.
     pub messages: u8,
+    /// How many keys they have, each with a limit; 0 for a queue without limits.
+    pub keys: u8,
     /// How many workers there are.
     pub workers: u8,
     /// How often a message may be tried again.
@@ -35,6 +37,8 @@ pub struct Faults {
     pub losses: u8,
     /// How many workers are asked to stop.
     pub stops: u8,
+    /// How often the limit is changed.
+    pub changes: u8,
 }
 
 /// All there is.
@@ -83,6 +87,10 @@ pub enum Action {
     SettleUnheard(u8, u8),
     /// A scheduled message's time comes.
     Promote(Id),
+    /// A claim lets the first message of a lane go.
+    Grant(u8),
+    /// The limit of each key becomes this.
+    Limit(u8),
     /// A worker renews its lease.
     Renew(u8),
     /// A lease ends that nobody renews.
@@ -120,6 +128,7 @@ impl Action {
                 | Self::Leave(_)
                 | Self::Crash(_)
                 | Self::Stop(_)
+                | Self::Limit(_)
         )
     }
 }
@@ -131,7 +140,7 @@ impl Protocol {
 
     /// How it begins: every message was accepted, and every worker has its lease.
     pub(crate) fn begin(&self) -> State {
-        let mut storage = Storage::with(self.messages);
+        let mut storage = Storage::with(self.messages, self.keys);
         let workers = (0..self.workers).map(|worker| Worker::new(worker, &mut storage)).collect();
         let history = History::new(self.messages);
         State { storage, workers, orphans: BTreeSet::new(), faults: self.faults, history }
@@ -149,6 +158,14 @@ impl Protocol {
             state.storage.delete(delivery.id);
         }
         state.workers[worker].take(Run { session, delivery, phase });
+    }
+
+    /// The first message of a lane goes, where the script sees a slot.
+    pub(crate) fn grant(state: &mut State, key: u8) {
+        state.storage.grant(key);
+        let limit = state.storage.gate.as_ref().map_or(0, |gate| gate.limit);
+        let granted = state.storage.granted(usize::from(key));
+        state.history.granted(granted, limit);
     }
 
     /// The answer to a read arrives: a worker that stops releases what has not started.
@@ -238,6 +255,9 @@ impl Protocol {
             }
             if self.is_broken(Broken::CrashSpendsRetry) {
                 delivery.counters.attempt += 1;
+            }
+            if self.is_broken(Broken::RecoveryFrees) {
+                state.storage.free(id.message);
             }
             state.history.recovered(id.message, was_stopping);
             state.history.in_flight(delivery);

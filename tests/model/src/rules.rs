@@ -34,11 +34,17 @@ pub enum Broken {
     StoppingCrashes,
     /// What a stopping worker held is delivered again as the same delivery.
     InterruptionKeepsToken,
+    /// A settlement frees a slot also where another settled the message before, or holds it now.
+    FreesStale,
+    /// Recovery frees the slot of what it takes.
+    RecoveryFrees,
+    /// A dead letter keeps its slot.
+    DeadLetterKeepsSlot,
 }
 
 impl Broken {
     /// Every rule that can be broken.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::SettlesWithoutOwner,
         Self::AcknowledgesFirst,
         Self::DeletesLast,
@@ -53,6 +59,9 @@ impl Broken {
         Self::DeclaresUnmarked,
         Self::StoppingCrashes,
         Self::InterruptionKeepsToken,
+        Self::FreesStale,
+        Self::RecoveryFrees,
+        Self::DeadLetterKeepsSlot,
     ];
 
     /// What is done wrong.
@@ -72,6 +81,9 @@ impl Broken {
             Self::DeclaresUnmarked => "a worker is declared dead without a mark that its next renewal finds",
             Self::StoppingCrashes => "the death of a worker that was stopping counts as a crash",
             Self::InterruptionKeepsToken => "what a stopping worker held is delivered again with the same token",
+            Self::FreesStale => "a settlement that changes nothing frees a slot",
+            Self::RecoveryFrees => "recovery frees the slot of what it takes",
+            Self::DeadLetterKeepsSlot => "a dead letter keeps its slot",
         }
     }
 
@@ -80,20 +92,36 @@ impl Broken {
         match self {
             Self::SettlesWithoutOwner => promises::ENDS_ONCE,
             Self::AcknowledgesFirst => promises::ONE_PLACE,
-            Self::DeletesLast | Self::TrustsIndex | Self::ForgetsLostAnswers => promises::AT_REST,
+            Self::DeletesLast | Self::TrustsIndex | Self::ForgetsLostAnswers | Self::DeadLetterKeepsSlot => {
+                promises::AT_REST
+            }
             Self::DeclaresNobody | Self::DeclaresUnmarked => promises::ONE_LEASE,
             Self::DeadTakeOver | Self::TokensBeginAnew | Self::InterruptionKeepsToken => promises::TOKENS_GROW,
             Self::ComparesTooLate => promises::ONE_RUN,
             Self::CrashSpendsRetry => promises::NO_RETRY_SPENT,
             Self::ForgetsCrashes | Self::StoppingCrashes => promises::DEATHS,
+            Self::FreesStale | Self::RecoveryFrees => promises::LIMIT,
         }
     }
 
     /// The protocol with this rule broken, and as little else as shows it.
     pub fn protocol(self) -> Protocol {
-        let messages = if self == Self::ComparesTooLate { 2 } else { 1 };
+        let is_of_limits = matches!(self, Self::FreesStale | Self::RecoveryFrees | Self::DeadLetterKeepsSlot);
+        let messages = if is_of_limits || self == Self::ComparesTooLate { 2 } else { 1 };
         let stops = u8::from(matches!(self, Self::StoppingCrashes | Self::InterruptionKeepsToken));
-        let faults = Faults { crashes: 1, absences: 1, losses: 1 - stops, stops };
-        Protocol { messages, workers: 2, max_retries: 1, max_crashes: 2, faults, broken: Some(self) }
+        let faults = match is_of_limits {
+            true => Faults { crashes: 0, absences: 1, losses: 0, stops: 0, changes: 0 },
+            false => Faults { crashes: 1, absences: 1, losses: 1 - stops, stops, changes: 0 },
+        };
+        let keys = u8::from(is_of_limits);
+        Protocol {
+            messages,
+            keys,
+            workers: 2,
+            max_retries: u8::from(!is_of_limits),
+            max_crashes: 2,
+            faults,
+            broken: Some(self),
+        }
     }
 }

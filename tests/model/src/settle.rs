@@ -20,7 +20,11 @@ impl Protocol {
         let (id, message) = (run.delivery.id, run.delivery.id.message);
         if let Phase::Succeeded { .. } = run.phase {
             let holder = state.storage.in_flight(id);
-            if self.is_broken(Broken::DeletesLast) {
+            if state.storage.gate.is_some() {
+                if state.storage.end(id) || self.is_broken(Broken::FreesStale) {
+                    state.storage.free(message);
+                }
+            } else if self.is_broken(Broken::DeletesLast) {
                 state.storage.delete(id);
             } else {
                 state.storage.acknowledge(id);
@@ -37,7 +41,19 @@ impl Protocol {
         }
         if is_holder || self.is_broken(Broken::SettlesWithoutOwner) {
             self.follow(state, run);
+            self.free(state, run);
             state.history.settled(self, run, is_holder);
+        } else if self.is_broken(Broken::FreesStale) {
+            state.storage.free(message);
+        }
+    }
+
+    /// What held its slot, and is not released with it, holds it no more.
+    fn free(&self, state: &mut State, run: &Run) {
+        let is_dead = run.phase == Phase::Poisoned || (run.phase == Phase::Failed && self.is_last(run));
+        let keeps = run.phase == Phase::HandedBack || (is_dead && self.is_broken(Broken::DeadLetterKeepsSlot));
+        if !keeps {
+            state.storage.free(run.delivery.id.message);
         }
     }
 

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::gate::Gate;
+
 /// One session of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Session {
@@ -110,22 +112,33 @@ pub struct Storage {
     pub lost: BTreeSet<Session>,
     /// The marks of the lives that have begun to stop.
     pub stopping: BTreeSet<Session>,
+    /// The limit of each key, where there is one.
+    pub gate: Option<Gate>,
     /// How many entries each message has had, for their ids.
     copies: Vec<u8>,
 }
 
 impl Storage {
-    /// With so many messages, each ready.
-    pub fn with(messages: u8) -> Self {
-        let mut storage = Self { copies: vec![0; usize::from(messages)], ..Self::default() };
+    /// With so many messages, each ready, or in the lane of one of so many keys.
+    pub fn with(messages: u8, keys: u8) -> Self {
+        let gate = (keys > 0).then(|| Gate::new(keys));
+        let mut storage = Self { gate, copies: vec![0; usize::from(messages)], ..Self::default() };
         for message in 0..messages {
-            storage.add(message, Counters::default());
+            storage.enqueue(message, Counters::default());
         }
         storage
     }
 
+    /// Stores a message: ready, or in its lane where there is a limit.
+    fn enqueue(&mut self, message: u8, counters: Counters) {
+        match &mut self.gate {
+            Some(gate) => gate.enter(message, counters),
+            None => self.add(message, counters),
+        }
+    }
+
     /// `XADD`.
-    fn add(&mut self, message: u8, counters: Counters) {
+    pub(crate) fn add(&mut self, message: u8, counters: Counters) {
         let copy = &mut self.copies[usize::from(message)];
         self.entries.insert(Id { message, copy: *copy }, Entry { body: true, counters, group: Group::Unread });
         *copy += 1;
@@ -152,6 +165,14 @@ impl Storage {
             entry.group = Group::Acknowledged;
         }
         self.sweep(id);
+    }
+
+    /// `done.lua` of a message that holds a slot: whether it was settled now, and not before.
+    pub fn end(&mut self, id: Id) -> bool {
+        let was_in_flight = self.in_flight(id).is_some();
+        self.delete(id);
+        self.acknowledge(id);
+        was_in_flight
     }
 
     /// An entry that is neither in the stream nor in the group is gone.
@@ -203,7 +224,7 @@ impl Storage {
     pub fn promote(&mut self, id: Id) {
         if let Some(at) = self.later.iter().position(|(later, _)| *later == id) {
             let (_, counters) = self.later.remove(at);
-            self.add(id.message, counters);
+            self.enqueue(id.message, counters);
         }
     }
 
@@ -285,6 +306,8 @@ impl Storage {
         let ready_or_in_flight = self.entries.keys();
         let scheduled = self.later.iter().map(|(id, _)| id);
         let dead = self.dead.iter().map(|(id, _)| id);
-        ready_or_in_flight.chain(scheduled).chain(dead).filter(|id| id.message == message).count()
+        let stored = ready_or_in_flight.chain(scheduled).chain(dead).map(|id| id.message);
+        let waiting = self.gate.iter().flat_map(|gate| gate.lanes.iter().flatten()).map(|(waiting, _)| *waiting);
+        stored.chain(waiting).filter(|stored| *stored == message).count()
     }
 }

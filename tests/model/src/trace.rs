@@ -69,6 +69,7 @@ fn delivered(delivery: Delivery) -> String {
 
 fn step(state: &State, action: Action) -> String {
     let session = |at: u8| state.workers[usize::from(at)].session;
+    let is_gated = state.storage.gate.is_some();
     let run = |at: u8, number: u8| state.workers[usize::from(at)].runs[usize::from(number)];
     match action {
         Action::Deliver(at, id) => format!("the server answers {}'s read with {}", session(at), message(id.message)),
@@ -92,9 +93,14 @@ fn step(state: &State, action: Action) -> String {
         Action::Interrupt(at, number) => {
             format!("{} interrupts {}", run(at, number).session, delivered(run(at, number).delivery))
         }
-        Action::SettleHalf(at, number) | Action::Settle(at, number) => settlement(&run(at, number)),
-        Action::SettleUnheard(at, number) => format!("{}, and hears no answer", settlement(&run(at, number))),
+        Action::SettleHalf(at, number) | Action::Settle(at, number) => settlement(&run(at, number), is_gated),
+        Action::SettleUnheard(at, number) => format!("{}, and hears no answer", settlement(&run(at, number), is_gated)),
         Action::Promote(id) => format!("the time of {} has come", message(id.message)),
+        Action::Grant(key) => {
+            let lane = state.storage.gate.as_ref().and_then(|gate| gate.lanes[usize::from(key)].first());
+            format!("{} may go", lane.map(|(first, _)| message(*first)).unwrap_or_default())
+        }
+        Action::Limit(limit) => format!("the limit becomes {limit}"),
         Action::Renew(at) => format!("{} renews its lease", session(at)),
         Action::Expire(of) => format!("{of}'s lease ends"),
         Action::Recover(at, id) => {
@@ -115,10 +121,12 @@ fn step(state: &State, action: Action) -> String {
     }
 }
 
-fn settlement(run: &Run) -> String {
+/// Of a message that holds a slot, a success is settled in one step.
+fn settlement(run: &Run, is_one_step: bool) -> String {
     let (session, delivered) = (run.session, delivered(run.delivery));
     match run.phase {
         Phase::Running => String::new(),
+        Phase::Succeeded { half: false } if is_one_step => format!("{session} settles its success of {delivered}"),
         Phase::Succeeded { half: false } => format!("{session} settles its success of {delivered}, first command"),
         Phase::Succeeded { half: true } => format!("{session} settles its success of {delivered}, second command"),
         Phase::Failed => format!("{session} settles its failure at {delivered}"),
@@ -145,6 +153,8 @@ fn places(state: &State) -> String {
             Reason::Failed => "dead: it failed".to_owned(),
             Reason::Poison => "dead: its workers died".to_owned(),
         }));
+        let waiting = state.storage.gate.iter().flat_map(|gate| gate.lanes.iter().flatten());
+        places.extend(waiting.filter(|(waiting, _)| of(*waiting)).map(|_| "waiting".to_owned()));
         let place = match places.as_slice() {
             [] if past.done => "ended, done".to_owned(),
             [] => "nowhere, not done".to_owned(),

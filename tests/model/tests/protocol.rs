@@ -7,11 +7,11 @@ use model::promises;
 use model::protocol::{Faults, Protocol};
 use model::rules::Broken;
 
-const NONE: Faults = Faults { crashes: 0, absences: 0, losses: 0, stops: 0 };
+const NONE: Faults = Faults { crashes: 0, absences: 0, losses: 0, stops: 0, changes: 0 };
 
 /// One message and two workers, one retry, and two deaths that make it a dead letter.
 const SMALL: Protocol =
-    Protocol { messages: 1, workers: 2, max_retries: 1, max_crashes: 2, faults: NONE, broken: None };
+    Protocol { messages: 1, keys: 0, workers: 2, max_retries: 1, max_crashes: 2, faults: NONE, broken: None };
 
 /// Visits every state. None may break a promise. Says what has happened on the way.
 fn explored(protocol: &Protocol) -> BTreeSet<&'static str> {
@@ -23,7 +23,7 @@ fn explored(protocol: &Protocol) -> BTreeSet<&'static str> {
 
 #[test]
 fn one_death_one_pause_and_one_lost_answer_break_no_promise_and_all_that_should_be_possible_happens() {
-    let happened = explored(&Protocol { faults: Faults { crashes: 1, absences: 1, losses: 1, stops: 0 }, ..SMALL });
+    let happened = explored(&Protocol { faults: Faults { crashes: 1, absences: 1, losses: 1, ..NONE }, ..SMALL });
     assert_eq!(happened, promises::POSSIBLE.into());
 }
 
@@ -41,7 +41,7 @@ fn a_worker_that_stops_breaks_no_promise_whatever_else_goes_wrong() {
 
 #[test]
 fn three_workers_that_recover_from_one_another_break_no_promise() {
-    let faults = Faults { crashes: 1, absences: 1, losses: 1, stops: 0 };
+    let faults = Faults { crashes: 1, absences: 1, losses: 1, ..NONE };
     explored(&Protocol { workers: 3, max_retries: 0, faults, ..SMALL });
 }
 
@@ -52,11 +52,36 @@ fn two_messages_on_one_worker_break_no_promise() {
     explored(&Protocol { faults: Faults { crashes: 1, losses: 1, ..NONE }, ..two });
 }
 
+/// Two workers, and two messages of a key whose limit is 1.
+const LIMITED: Protocol = Protocol { messages: 2, keys: 1, max_retries: 0, ..SMALL };
+
+#[test]
+fn a_limit_is_kept_and_no_slot_leaks_whatever_goes_wrong() {
+    explored(&Protocol { faults: Faults { crashes: 1, absences: 1, ..NONE }, ..LIMITED });
+    explored(&Protocol { max_retries: 1, faults: Faults { losses: 1, ..NONE }, ..LIMITED });
+    explored(&Protocol { faults: Faults { crashes: 1, stops: 1, ..NONE }, ..LIMITED });
+}
+
+#[test]
+fn a_limit_that_is_changed_holds_from_the_next_grant_on() {
+    let faults = Faults { absences: 1, changes: 2, ..NONE };
+    assert!(explored(&Protocol { faults, ..LIMITED }).contains(promises::RAISED));
+}
+
+#[test]
+fn two_keys_wait_for_their_own_limits() {
+    let three = Protocol { messages: 3, keys: 2, ..LIMITED };
+    explored(&Protocol { faults: Faults { crashes: 1, ..NONE }, ..three.clone() });
+    explored(&Protocol { faults: Faults { absences: 1, ..NONE }, ..three });
+}
+
 /// So that a state of rest is always reached, and what holds there comes true.
 #[test]
 fn every_way_ends() {
-    let protocol = Protocol { faults: Faults { crashes: 1, absences: 1, losses: 1, stops: 0 }, ..SMALL };
+    let protocol = Protocol { faults: Faults { crashes: 1, absences: 1, losses: 1, ..NONE }, ..SMALL };
     assert!(protocol.every_way_ends());
+    let limited = Protocol { faults: Faults { absences: 1, changes: 2, ..NONE }, ..LIMITED };
+    assert!(limited.every_way_ends());
 }
 
 /// A rule that could be broken without anything coming of it would not be needed, or not be modelled.
@@ -72,7 +97,7 @@ fn every_broken_rule_is_caught() {
 #[test]
 fn the_page_shows_what_comes_of_settling_without_asking_who_holds_the_message() {
     let page = include_str!("../../../docs/model.md");
-    for broken in [Broken::SettlesWithoutOwner, Broken::DeadTakeOver] {
+    for broken in [Broken::SettlesWithoutOwner, Broken::DeadTakeOver, Broken::FreesStale] {
         let trace = broken.protocol().shortest(broken.breaks(), 20).unwrap().to_string();
         assert!(page.contains(&trace), "docs/model.md does not show:\n{trace}");
     }

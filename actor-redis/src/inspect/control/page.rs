@@ -120,7 +120,8 @@ impl Inspector<'_> {
     /// Returns how many moved. What an earlier page has moved is due then already, and does not move again.
     async fn reschedule_all(&self, state: State, due: &mut Due, messages: &[Listed]) -> Result<u64, RequestError> {
         if state == State::Scheduled {
-            let (_, moved, at): (u64, u64, String) = self.run(script::due_at(self.keys, due, &members(messages))).await?;
+            let (_, moved, at): (u64, u64, String) =
+                self.run(script::due_at(self.keys, due, &members(messages))).await?;
             due.at = Some(at);
             return Ok(moved);
         }

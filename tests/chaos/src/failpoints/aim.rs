@@ -22,6 +22,8 @@ pub(crate) enum Act {
     Thaw,
     /// Hundreds of messages arrive at once, so that workers fetch ahead and settle several together.
     Burst,
+    /// Messages with a lane, without one, and of lanes that a limit elsewhere closes, all at once.
+    GatedBurst,
     /// The process receives no answers from Redis.
     Deaf,
     /// Redis believes an entry in flight whose body is gone.
@@ -45,6 +47,8 @@ type Acts = &'static [(u64, Act)];
 const LOAD: Acts = &[];
 const STOP: Acts = &[(1_500, Act::Stop)];
 const BURST: Acts = &[(600, Act::Burst)];
+/// Different kinds are then settled together.
+const GATED_BURST: Acts = &[(900, Act::GatedBurst)];
 /// Messages fetched ahead wait for slots.
 const STOP_IN_BURST: Acts = &[(1_500, Act::Burst), (60, Act::Stop)];
 /// Longer than the lease of 1.5 s.
@@ -62,6 +66,9 @@ const SCRIPTS: Acts = &[(400, Act::FlushScripts)];
 const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("enqueue_one", Role::Producer, LOAD, 40),
     ("enqueue", Role::Producer, LOAD, 10),
+    // With the announcement of the queue, which is the first request of a process.
+    ("enter.half", Role::Producer, LOAD, 1),
+    ("enter", Role::Producer, LOAD, 5),
     ("schedule", Role::Producer, LOAD, 5),
     ("cancel", Role::Producer, LOAD, 5),
     ("upsert", Role::Producer, LOAD, 1),
@@ -76,6 +83,12 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("renew", Role::Worker, LOAD, 4),
     ("stopping", Role::Worker, STOP, 1),
     ("deregister", Role::Worker, STOP, 1),
+    ("limits", Role::Worker, LOAD, 1),
+    ("recount", Role::Worker, LOAD, 1),
+    ("grant", Role::Worker, LOAD, 10),
+    ("free.half", Role::Worker, GATED_BURST, 1),
+    ("free", Role::Worker, LOAD, 5),
+    ("limit", Role::Worker, GATED_BURST, 1),
     ("check", Role::Worker, LOAD, 4),
     ("unblock", Role::Worker, STOP, 1),
     ("open", Role::Worker, GROUP, 1),

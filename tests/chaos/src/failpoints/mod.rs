@@ -85,7 +85,7 @@ async fn round(
         workers: SPARED + workers,
         producers: 1 + producers,
         slots: 8,
-        extra: Extra::Cancel,
+        extra: Extra::Each,
         timed: !options.untimed,
         ..Scenario::of(NAME, ABOUT, &[]).dense()
     };

@@ -13,7 +13,7 @@ use crate::process::Failpoint;
 use crate::proxy::Condition;
 use crate::stage::Stage;
 use crate::storage::key;
-use crate::tasks::{always_fails, plain};
+use crate::tasks::{always_fails, gated, plain};
 
 /// Delivers an entry of a stream to the worker of this place, and deletes it.
 const LOSE_BODIES: &str = "
@@ -88,6 +88,10 @@ impl Target {
             Act::Freeze => slot.freeze(),
             Act::Thaw => slot.thaw(),
             Act::Burst => burst(&stage.sender),
+            Act::GatedBurst => {
+                let sender = Arc::clone(&stage.sender);
+                tokio::spawn(async move { gated::burst(&*sender).await });
+            }
             Act::Deaf => slot.way.set(Condition::Deaf),
             Act::Cut => slot.way.set(Condition::Cut),
             Act::Clear => slot.way.set(Condition::Clear),

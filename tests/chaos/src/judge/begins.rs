@@ -61,7 +61,7 @@ fn is_of(run: &Run, settled: &Settled) -> bool {
     (run.process, run.token) == (settled.process, settled.token)
 }
 
-/// Checked for first runs, unless a worker that held the message died.
+/// Checked for first runs, unless a worker that held the message died, or it waits for limits.
 pub(super) fn none_stands(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::STOOD);
     for (id, message) in &evidence.messages {
@@ -69,7 +69,7 @@ pub(super) fn none_stands(evidence: &Evidence) -> Finding {
         let died = delivered(evidence, *id)
             .iter()
             .any(|delivered| delivered.token < first.token && ended(evidence, delivered));
-        if message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
+        if message.lane.is_some() || message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
             continue;
         }
         let waited = waited(evidence, message, first);

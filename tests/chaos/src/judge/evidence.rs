@@ -8,7 +8,7 @@ use super::cancels::Cancel;
 use super::service::Struck;
 use super::windows::Windows;
 use crate::clock::SECOND;
-use crate::history::{Event, History, How, What};
+use crate::history::{Event, History, How, Lane, What};
 
 /// How long after its end a run may be unsettled, while its worker retries.
 const UNSETTLED: u64 = 30 * SECOND;
@@ -32,6 +32,8 @@ pub(crate) struct Message {
     pub(crate) actor: String,
     pub(crate) invoked: u64,
     pub(crate) delay_ms: u64,
+    /// Where it waits for limits.
+    pub(crate) lane: Option<Lane>,
     pub(crate) sent: Sent,
     /// When the producer learned the outcome.
     pub(crate) answered: u64,
@@ -167,12 +169,12 @@ impl Evidence {
 
     fn take(&mut self, Event { at, process, what }: Event, open: &mut HashMap<(usize, MessageId, u64), Vec<usize>>) {
         match what {
-            What::Invoked { id, actor, delay_ms } => {
+            What::Invoked { id, actor, delay_ms, lane } => {
                 let message = self.message(id, &actor, at);
                 // A worker may start a message before its producer has recorded the answer, but not before it invoked
                 // the send.
                 // Several workers may try to fire one tick.
-                (message.invoked, message.delay_ms) = (message.invoked.min(at), delay_ms);
+                (message.invoked, message.delay_ms, message.lane) = (message.invoked.min(at), delay_ms, lane);
             }
             What::Acknowledged { id } => self.sent(id, Sent::Acknowledged, at),
             What::Refused { id, .. } => self.sent(id, Sent::Refused, at),
@@ -265,6 +267,7 @@ impl Evidence {
             actor: actor.to_owned(),
             invoked,
             delay_ms: 0,
+            lane: None,
             sent: Sent::Unknown,
             answered: 0,
             runs: Vec::new(),
@@ -308,6 +311,22 @@ impl Evidence {
     pub(crate) fn lease_ended(&self, run: &Run) -> u64 {
         let last = self.session(run).and_then(|session| session.granted.last());
         last.map_or(run.start, |granted| granted + self.lease_us)
+    }
+
+    /// Until when a run's worker could know without a break that the run's lease held; the start of the run if it could not.
+    pub(crate) fn lease_held_until(&self, run: &Run) -> u64 {
+        if !self.lease_held(run, run.start) {
+            return run.start;
+        }
+        let Some(session) = self.session(run) else { return run.start };
+        let mut until = run.start;
+        for granted in &session.granted {
+            // The first one that holds at the start, and each that was asked for while the one before held.
+            if *granted <= run.start || *granted <= until {
+                until = until.max(granted + self.lease_us);
+            }
+        }
+        session.lost.map_or(until, |lost| lost.min(until))
     }
 
     /// Whether two runs overlapped at a time at which both workers could know that their lease held.

@@ -7,6 +7,7 @@ mod credentials;
 mod delivery;
 mod disruption;
 mod evidence;
+mod limits;
 mod liveness;
 mod recovery;
 mod retries;
@@ -53,9 +54,12 @@ pub(crate) const REMOVED: &str = "what was removed by a cancellation never runs"
 pub(crate) const ENDED: &str = "what was told to end ends, and is not run again";
 pub(crate) const TOLD: &str = "a run hears of its cancellation within two seconds";
 pub(crate) const TICKS: &str = "each tick of a schedule has one message, and none is missing";
+pub(crate) const LIMITED: &str = "no more of a queue or a key are in flight than its limit";
+pub(crate) const IDLE: &str = "no slot of a limit is free while messages wait for it";
+const FREED: &str = "after the drain no slot is taken, and nothing waits in a lane";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 11] =
-    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD];
+pub(crate) const TIMES: [&str; 12] =
+    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD, IDLE];
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -110,6 +114,8 @@ pub(crate) struct Counts {
     pub(crate) runs: u64,
     pub(crate) runs_done: u64,
     pub(crate) runs_failed: u64,
+    /// By a limit elsewhere.
+    pub(crate) runs_refused: u64,
     pub(crate) runs_dropped: u64,
     pub(crate) runs_cut_short: u64,
     pub(crate) dead_letters: u64,
@@ -149,6 +155,8 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         let (left, in_flight, unexpected) = (storage.left.len(), storage.in_flight, storage.unexpected.len());
         format!("{left} messages left, {in_flight} in flight, {unexpected} unexpected things: {some:?}")
     });
+    let mut freed = Finding::new(FREED);
+    freed.ask(storage.taken.is_empty(), || storage.taken.join("; "));
     let mut struck = Finding::new("what the scenario is about has happened");
     struck.ask(scenario.is_calm() || !evidence.faults.is_empty(), || "no fault fitted in the time".to_owned());
     let mut audited = Finding::new(AUDIT);
@@ -188,16 +196,19 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         answers::none_is_late(&evidence, scenario.waits),
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
+        limits::never_exceeded(&evidence),
+        limits::never_idle(&evidence),
         service::back_soon(&evidence, scenario),
         service::spared_go_on(&evidence, scenario),
         credentials::none_kept(&evidence),
         cancels::removed_never_runs(&evidence),
         cancels::told_ends(&evidence, &storage),
         cancels::told_soon(&evidence),
-        ticks::each_once(&evidence, scenario.extra == Extra::Ticks),
+        ticks::each_once(&evidence, scenario.extra.has(Extra::Ticks)),
         liveness::all_work_again(&evidence),
         liveness::leases_outlive_outages(&evidence, scenario.disrupts_only_redis()),
         drain,
+        freed,
         audited,
         wolf,
     ];
@@ -241,6 +252,7 @@ fn count(evidence: &Evidence, storage: &crate::storage::Storage, lost: u64) -> C
             match run.end {
                 Some((_, How::Done | How::DoneBefore)) => counts.runs_done += 1,
                 Some((_, How::Failed | How::Stale | How::Cancelled)) => counts.runs_failed += 1,
+                Some((_, How::Refused)) => counts.runs_refused += 1,
                 Some((_, How::Dropped)) => counts.runs_dropped += 1,
                 None => counts.runs_cut_short += 1,
             }

@@ -17,6 +17,7 @@ pub(super) fn max_retries(actor: &str) -> u32 {
     match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
         "plain" | "batched" => 4,
         "stubborn" | "hog" | "poison" | "leaky" => 3,
+        "gated_fails" => 1,
         _ => 2,
     }
 }
@@ -73,7 +74,7 @@ pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
             match how {
                 How::Done | How::DoneBefore => done += 1,
                 How::Failed => failed += 1,
-                How::Dropped | How::Stale | How::Cancelled => {}
+                How::Dropped | How::Stale | How::Cancelled | How::Refused => {}
             }
         }
         let most = 1 + max_retries(&message.actor);
@@ -105,10 +106,11 @@ pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
     finding
 }
 
-/// Checked where no worker died with the message: a suspect may have to wait until it is isolated.
+/// Checked where no worker died with the message: a suspect may have to wait until it is isolated. What is in a lane waits
+/// for its limits.
 pub(super) fn retried_in_time(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::LATE);
-    for (id, message) in &evidence.messages {
+    for (id, message) in evidence.messages.iter().filter(|(_, message)| message.lane.is_none()) {
         for (index, run) in message.runs.iter().enumerate().filter(|(_, run)| !evidence.ended_badly(run)) {
             let Some((failed, How::Failed)) = run.end else { continue };
             let next = message.runs[index + 1..].iter().find(|next| next.token > run.token);
@@ -132,7 +134,7 @@ pub(super) fn dead_lettered_for_a_reason(evidence: &Evidence, storage: &Storage)
             if died_of_crashes(dead_letter) {
                 dead_letter.crashes >= 3 && evidence.bad_ends_since(message.invoked) >= dead_letter.crashes as usize
             } else {
-                is(&dead_letter.actor, "always_fails")
+                (is(&dead_letter.actor, "always_fails") || is(&dead_letter.actor, "gated_fails"))
                     && dead_letter.reason == "always_fails"
                     && dead_letter.attempt == max_retries(&dead_letter.actor) + 1
                     && dead_letter.attempt <= failures_before(message, u64::MAX)

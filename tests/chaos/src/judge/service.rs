@@ -11,6 +11,7 @@ use crate::clock::SECOND;
 use crate::history;
 use crate::process::QUEUES;
 use crate::scenario::Scenario;
+use crate::tasks::gated;
 
 /// How long after a promotion was announced each queue may be without service: less than a request may take that nobody
 /// answers.
@@ -130,6 +131,7 @@ impl Served {
 fn queue_of(message: &Message) -> &str {
     match message.actor.rsplit("::").next() {
         Some("stubborn") => QUEUES[1],
+        Some("gated" | "gated_fails" | "before") => gated::QUEUE,
         Some(actor @ ("mail" | "billing" | "reports" | "search")) => actor,
         _ => QUEUES[0],
     }

@@ -42,7 +42,7 @@ impl<B: Broker> Schedules for Recorder<B> {
             firing.messages.iter().flat_map(|(messages, _)| messages).map(|message| message.id).collect::<Vec<_>>()
         };
         for id in firings.iter().flat_map(ids) {
-            self.journal.note(&What::Invoked { id, actor: "ticked".to_owned(), delay_ms: 0 });
+            self.journal.note(&What::Invoked { id, actor: "ticked".to_owned(), delay_ms: 0, lane: None });
         }
         let answers = self.kept().fire(queue, firings).await;
         // Whoever else fires the same tick knows what became of it, so that nothing else is certain here.

@@ -6,7 +6,7 @@ use actor_core::MessageId;
 
 use crate::clock::SECOND;
 use crate::fault::Fault;
-use crate::history::{Event, History, How, What};
+use crate::history::{Event, History, How, Lane, What};
 use crate::judge::{Verdict, judge};
 use crate::run::Played;
 use crate::scenario::Scenario;
@@ -151,7 +151,10 @@ impl Case {
 
     pub(super) fn invoked(&mut self, actor: &'static str, at: u64, delay: u64) -> MessageId {
         let id = self.id(actor);
-        self.harness(at, What::Invoked { id, actor: format!("chaos::tasks::{actor}"), delay_ms: delay / MS });
+        self.harness(
+            at,
+            What::Invoked { id, actor: format!("chaos::tasks::{actor}"), delay_ms: delay / MS, lane: None },
+        );
         id
     }
 
@@ -159,6 +162,21 @@ impl Case {
     pub(super) fn sent(&mut self, actor: &'static str, at: u64) -> MessageId {
         let id = self.invoked(actor, at, 0);
         self.harness(at, What::Acknowledged { id });
+        id
+    }
+
+    /// A message that waits for limits from a time on.
+    pub(super) fn waits(&mut self, key: &str, cost: u32, at: u64) -> MessageId {
+        let (id, lane) = (self.id("gated"), Some(Lane { key: key.to_owned(), cost }));
+        self.harness(at, What::Invoked { id, actor: "chaos::tasks::gated::gated".to_owned(), delay_ms: 0, lane });
+        self.harness(at, What::Acknowledged { id });
+        id
+    }
+
+    /// A message that waits for limits, and is done from its sending on.
+    pub(super) fn takes(&mut self, process: usize, key: &str, cost: u32, (from, until): (u64, u64)) -> MessageId {
+        let id = self.waits(key, cost, from);
+        self.runs(process, id, (from, until), FIRST, How::Done);
         id
     }
 

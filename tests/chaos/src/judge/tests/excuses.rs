@@ -1,7 +1,7 @@
 //! An excuse applies to one rule in one scenario. What was acknowledged is never excused.
 
 use super::super::{
-    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, REPLACED,
+    ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, IDLE, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, REPLACED,
     SERVED, SPARED_QUEUES, STOOD, TOKENS, TOLD, WAITS,
 };
 use super::*;
@@ -48,9 +48,21 @@ fn without_time_the_rules_of_time_are_excused_too() {
     for scenario in scenarios::all() {
         let untimed = Scenario { timed: false, ..scenario };
         for rule in rules() {
-            let is_of_time =
-                [LATE, RECOVERED, LEASES_KEPT, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD]
-                    .contains(&rule);
+            let is_of_time = [
+                LATE,
+                RECOVERED,
+                LEASES_KEPT,
+                STOOD,
+                ANSWERED,
+                PROMPT,
+                KNOWN,
+                SERVED,
+                SPARED_QUEUES,
+                REPLACED,
+                TOLD,
+                IDLE,
+            ]
+            .contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);
             assert_eq!(untimed.excuse(rule).is_some(), is_excused, "{}: {rule}", untimed.name);
         }

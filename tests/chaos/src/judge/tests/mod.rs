@@ -12,6 +12,7 @@ mod ends;
 mod exclusion;
 mod excuses;
 mod last_delivery;
+mod limits;
 mod liveness;
 mod recovery;
 mod retries;
