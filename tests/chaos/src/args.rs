@@ -26,7 +26,7 @@ pub(crate) struct Options {
     pub(crate) scenario: String,
     /// The file for the verdicts.
     pub(crate) json: Option<PathBuf>,
-    /// Plays only this failpoint.
+    /// Plays only these failpoints, with commas between.
     pub(crate) point: Option<String>,
     /// Keeps the histories and Redis's files.
     pub(crate) keep: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     pub(crate) untimed: bool,
 }
 
-pub(crate) const USAGE: &str = "usage: chaos [--seed N] [--seconds S] [--scenario NAME[,NAME..]|all] [--json FILE] [--keep] [--untimed]\n       chaos --point NAME [--seed N] [--seconds S] [--keep]\n       chaos --list";
+pub(crate) const USAGE: &str = "usage: chaos [--seed N] [--seconds S] [--scenario NAME[,NAME..]|all] [--json FILE] [--keep] [--untimed]\n       chaos --point NAME[,NAME..] [--seed N] [--seconds S] [--keep]\n       chaos --list";
 
 /// Reads the command line.
 pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Command, String> {

@@ -29,24 +29,27 @@ use target::Target;
 /// The scenario's name.
 pub(crate) const NAME: &str = "failpoints";
 /// Its line in the list of scenarios.
-pub(crate) const ABOUT: &str = "SIGKILL at each named point between two Redis commands, or the one of --point";
+pub(crate) const ABOUT: &str = "SIGKILL at each named point between two Redis commands, or those of --point";
 
 /// The number of points in a round.
 const AT_ONCE: usize = 8;
+/// Sends a second of all producers, which two workers run in time.
+const MOST_SENDS: f64 = 500.0;
 /// The minimum time under load.
 const LEAST: Duration = Duration::from_secs(3);
 /// A worker that always lives, and one that is killed so that the others have something to recover.
 const SPARED: usize = 2;
 const BYSTANDER: usize = 1;
 
-/// Plays all points, or the given one. Each round has a directory for its histories.
+/// Plays all points, or the given ones. Each round has a directory for its histories.
 pub(crate) async fn play(options: &Options, directory: &Path) -> Result<Table, Box<dyn Error>> {
     let mut aims = aim::all();
-    if let Some(point) = &options.point {
-        aims.retain(|aim| aim.point == point);
-        if aims.is_empty() {
-            return Err(format!("there is no failpoint {point:?}: see --list").into());
+    if let Some(points) = &options.point {
+        let wanted: Vec<_> = points.split(',').collect();
+        if let Some(unknown) = wanted.iter().find(|wanted| !names().any(|known| known == **wanted)) {
+            return Err(format!("there is no failpoint {unknown:?}: see --list").into());
         }
+        aims.retain(|aim| wanted.contains(&aim.point));
     }
     let mut table = Table { seed: options.seed, rows: Vec::new(), broken: Vec::new() };
     for (number, aims) in aims.chunks(AT_ONCE).enumerate() {
@@ -85,6 +88,7 @@ async fn round(
         workers: SPARED + workers,
         producers: 1 + producers,
         slots: 8,
+        rate: (MOST_SENDS / (1 + producers) as f64).min(100.0),
         extra: Extra::Each,
         timed: !options.untimed,
         ..Scenario::of(NAME, ABOUT, &[]).dense()

@@ -7,6 +7,7 @@ mod credentials;
 mod delivery;
 mod disruption;
 mod evidence;
+mod lease;
 mod limits;
 mod liveness;
 mod recovery;
