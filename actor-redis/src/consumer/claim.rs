@@ -16,7 +16,7 @@ use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::link::Route;
 use crate::request::{Answer, Request};
-use crate::script::{self, CHECK_EVERY, Release};
+use crate::script::{self, Release};
 
 /// How many due messages one check moves at most.
 const PROMOTED_AT_ONCE: usize = 512;
@@ -24,8 +24,6 @@ const PROMOTED_AT_ONCE: usize = 512;
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a read waits for its end once another server serves the queue.
 const MOVED: Duration = Duration::from_secs(1);
-/// How soon a check that failed is repeated.
-pub(super) const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a busy consumer wakes another worker at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
 /// Where priorities are weighted, one claim of so many takes the lowest first.
@@ -306,7 +304,7 @@ impl Claim<'_> {
         let read = answers.pop();
         let granted = if step.grant { answers.pop() } else { None };
         let first_due = if step.check { answers.pop() } else { None };
-        let checked_ms = if step.check { self.learn(answers.pop()) } else { 0 };
+        let checked_ms = if step.check { self.reading.learn(&self.consumer.queue, answers.pop()) } else { 0 };
         if let Some(granted) = granted {
             self.reading.learn_of_lanes(&self.consumer.queue, granted);
         }
@@ -351,29 +349,6 @@ impl Claim<'_> {
         self.reading.is_unread &= step.grant && delivered.is_empty();
         self.reading.weight.observe(delivered.iter().map(|delivered| delivered.body.len()));
         Ok(delivered)
-    }
-
-    /// Takes note of when to check again, and whether a message is due then. Returns when the check was, in
-    /// ms by the server's clock; 0 where it failed.
-    fn learn(&mut self, checked: Option<Answer>) -> u64 {
-        let promoted = match checked {
-            Some(Ok(answer)) => script::promoted(&answer),
-            // What the read has delivered must not be lost for it.
-            Some(Err(error)) => {
-                tracing::warn!(queue = %self.consumer.queue.name, %error, "scheduled messages could not be moved");
-                None
-            }
-            None => None,
-        };
-        // Not all workers at once.
-        let unprompted = CHECK_EVERY.mul_f64(0.75 + fastrand::f64() / 4.0);
-        let (after, due) = match promoted {
-            Some((Some(next), _)) => (next.min(unprompted), next <= unprompted),
-            Some((None, _)) => (unprompted, false),
-            None => (CHECK_AGAIN, false),
-        };
-        (self.reading.check_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
-        promoted.map_or(0, |(_, checked_ms)| checked_ms)
     }
 
     /// Makes the streams and their group.

@@ -4,8 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::QueueConsumer;
-use super::claim::CHECK_AGAIN;
-use super::state::Reading;
+use super::state::{CHECK_AGAIN, Reading};
 use crate::error::RequestError;
 use crate::link::Route;
 use crate::queue::Queue;
@@ -33,8 +32,7 @@ impl QueueConsumer {
     pub(super) async fn recount(&self, commands: Route<'_>, reading: &mut Reading) {
         reading.recount_at = Instant::now() + RECOUNT_EVERY;
         let recount = script::recount(&self.queue.keys, Recount::Now);
-        let recounted: Result<(bool, u64, Vec<(String, u64, u64)>), _> =
-            commands.run(Request::calling("recount", recount)).await;
+        let recounted: Result<script::Recounted, _> = commands.run(Request::calling("recount", recount)).await;
         // What fails is done by the next one.
         if let Ok((_, _, differences)) = recounted
             && !differences.is_empty()
