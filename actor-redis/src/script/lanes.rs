@@ -11,7 +11,6 @@ use crate::slot::{Slot, list_name, listed_text};
 static ENTER: Source = source!("gate", "into_lanes", "enter");
 static GRANT: Source = source!("gate", "grant");
 static LIST_LANES: Source = source!("bounded", "gate", "list_lanes");
-static FIND_WAITING: Source = source!("bounded", "gate", "find_waiting");
 static PURGE_LANES: Source = source!("gate", "purge_lanes");
 static RECOUNT: Source = source!("gate", "recount");
 static AUDIT_LANES: Source = source!("gate", "audit_lanes");
@@ -97,11 +96,6 @@ pub(crate) fn granted(answer: &Value) -> Option<Granted> {
 /// Lists messages from a lane on. Answers where to go on, and for each message: key, letter, place, hash, text.
 pub(crate) fn list_lanes(keys: &Keys, cursor: &str, lane: &str, skip: &str, limit: usize) -> Call {
     LIST_LANES.call(&gated(keys, []), (cursor, lane, skip, limit))
-}
-
-/// Answers the text of a message in its lane; nothing where it has moved on.
-pub(crate) fn find_waiting(keys: &Keys, key: &str, letter: &str, place: u64, hash: &str, deletes: bool) -> Call {
-    FIND_WAITING.call(&gated(keys, []), (key, letter, place, hash, u8::from(deletes)))
 }
 
 /// Answers how many messages were deleted, and how many lanes are left.

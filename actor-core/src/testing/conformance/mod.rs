@@ -29,6 +29,7 @@
 
 pub mod claiming;
 pub mod control;
+pub mod control_of_lanes;
 pub mod enqueueing;
 pub mod inspecting;
 pub mod lanes;
@@ -201,6 +202,11 @@ macro_rules! conformance_tests {
                 a_page_is_bounded
                 control_of_a_queue_that_was_never_used_is_an_error
             }
+            control_of_lanes {
+                a_message_in_a_lane_is_found_by_its_id
+                a_filter_reaches_all_that_waits_in_lanes
+                what_leaves_before_it_ran_frees_its_slot
+            }
             inspecting {
                 messages_are_counted_in_every_state
                 a_queue_that_was_used_is_known
@@ -320,6 +326,7 @@ mod tests {
         for topic in [
             include_str!("claiming.rs"),
             include_str!("control.rs"),
+            include_str!("control_of_lanes.rs"),
             include_str!("enqueueing.rs"),
             include_str!("inspecting.rs"),
             include_str!("lanes.rs"),
