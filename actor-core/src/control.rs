@@ -2,6 +2,7 @@
 
 mod ask;
 mod filter;
+mod limits;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 
 pub use self::ask::{Asking, ControlError};
 pub use self::filter::Filter;
+pub use self::limits::{LaneListing, LaneState, LimitControl, LimitOf, LimitSource, ListedLane, QueueLimits};
 use crate::inspect::Cursor;
 use crate::{BrokerError, MessageId, QueueName};
 
@@ -95,6 +97,11 @@ pub trait Control: fmt::Debug + Send + Sync + 'static {
                 return Ok(all);
             }
         }
+    }
+
+    /// What changes the limits of queues while they run; `None` for a broker that cannot. Default: `None`.
+    fn limit_control(&self) -> Option<&dyn LimitControl> {
+        None
     }
 }
 

@@ -5,7 +5,7 @@ mod page;
 
 use std::time::Duration;
 
-use actor_core::control::{Cancelled, Change, Changed, Control, Deleted, Filter, Rescheduled};
+use actor_core::control::{Cancelled, Change, Changed, Control, Deleted, Filter, LimitControl, Rescheduled};
 use actor_core::inspect::Cursor;
 use actor_core::{BrokerError, MessageId, QueueName};
 use async_trait::async_trait;
@@ -51,6 +51,10 @@ impl Control for RedisBroker {
         let changed = self.at(&queue).change_page(change, filter, after).await?;
         self.known(&queue, changed != Changed::default()).await?;
         Ok(changed)
+    }
+
+    fn limit_control(&self) -> Option<&dyn LimitControl> {
+        Some(self)
     }
 }
 

@@ -27,6 +27,7 @@
 //!
 //! A behaviour fails by panicking. It waits for no longer than a minute, which only ends what hangs.
 
+pub mod changing_limits;
 pub mod claiming;
 pub mod control;
 pub mod control_of_lanes;
@@ -258,6 +259,18 @@ macro_rules! conformance_tests {
                 a_replayed_dead_letter_waits_in_its_lane
                 many_keys_of_one_message_are_delivered_once
             }
+            changing_limits {
+                what_is_set_wins_over_what_is_declared
+                a_limit_that_is_lowered_is_reached_as_messages_end
+                a_limit_of_one_key_holds_for_it_alone
+                a_rate_that_is_set_holds_at_once
+                a_paused_lane_lets_nothing_go_until_it_is_resumed
+                a_key_of_more_weight_gets_more
+                limits_are_listed_as_they_were_declared_and_set
+                lanes_are_listed_with_how_they_stand
+                a_lane_that_is_closed_is_listed_with_when_it_opens
+                a_queue_without_lanes_refuses_limits
+            }
             waiting {
                 waiting_messages_are_counted_and_listed_by_lane
                 a_waiting_message_is_read_and_deleted
@@ -324,6 +337,7 @@ mod tests {
         let this = include_str!("mod.rs");
         let listed: Vec<&str> = this.lines().map(str::trim).collect();
         for topic in [
+            include_str!("changing_limits.rs"),
             include_str!("claiming.rs"),
             include_str!("control.rs"),
             include_str!("control_of_lanes.rs"),
