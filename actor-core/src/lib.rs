@@ -27,12 +27,10 @@
 //! # Where to look
 //!
 //! - [`actor`](macro@actor): declaring and implementing, with every option. [`Message`]: settings by message.
-//! - [`Worker`], [`WorkerBuilder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
-//!   error that says what to do next.
+//! - [`Worker`], [`WorkerBuilder`], [`layer`]: running. [`Context`]: of a run. [`Failure`]: what to do after an error.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
 //! - [`Inspect`]: counting, listing, pausing. [`Control`]: cancelling, deleting, rescheduling. [`schedule`]: cron.
-//! - `testing` (a feature): for tests and authors of brokers.
-//! - A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
+//! - Features: `testing`, for tests and authors of brokers. A crate that only sends does without `worker`, a default.
 //!
 //! # Cancel safety
 //!
@@ -91,23 +89,19 @@ pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;
 
-pub use context::{BatchContext, Cancellation, Context};
-pub use control::Control;
-pub use durability::Durability;
-pub use error::BrokerError;
 pub use install::{InstallError, install};
 pub use message::{Message, MessageId, Priority, When};
-pub use name::{NameError, QueueName};
-pub use on_send::{OutgoingMessage, on_send};
 #[cfg(feature = "cron")]
 pub use schedule::{Schedule, ScheduleError};
-pub use send::{SendError, Sending, Sent};
-pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
 pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
+pub use {context::BatchContext, context::Cancellation, context::Context, control::Control};
+pub use {durability::Durability, error::BrokerError};
 pub use {lane::Key, lane::KeyError, lane::Lane, queue::Limit, queue::Limits, queue::Queue, queue::Rate};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
+pub use {name::NameError, name::QueueName, on_send::OutgoingMessage, on_send::on_send};
+pub use {send::SendError, send::Sending, send::Sent, send_many::SendManyError, send_many::SendingMany};
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {

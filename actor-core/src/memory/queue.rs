@@ -15,7 +15,7 @@ use super::gate::{Gate, Slot, Waiting};
 use super::schedules::Kept;
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Consequence, Outcome, Settled, Settlement};
-use crate::{Lane, Limits, MessageId, Priority, wire};
+use crate::{Lane, Limits, MessageId, Priority};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -296,77 +296,6 @@ impl Queue {
         Settled::Applied
     }
 
-    /// Whether this message waits or is in flight.
-    pub(super) fn has(&self, message: MessageId) -> bool {
-        let ready = self.ready.values().map(|ready| &ready.body);
-        let in_flight = self.in_flight.values().map(|in_flight| &in_flight.body);
-        let waiting = self.gate.waiting(None).map(|(.., waiting)| &waiting.body);
-        let scheduled = self.scheduled.values().map(|scheduled| &scheduled.body);
-        let mut bodies = ready.chain(in_flight).chain(scheduled).chain(waiting);
-        bodies.any(|body| wire::id(body) == Some(message))
-    }
-
-    pub(super) fn store(
-        &mut self,
-        priority: Priority,
-        body: Bytes,
-        suspect: bool,
-        delay: Duration,
-        lane: Option<Lane>,
-        now: Moment,
-    ) {
-        if delay.is_zero() {
-            self.push(priority, body, suspect, lane, now);
-        } else {
-            self.schedule(priority, body, suspect, delay, lane, now);
-        }
-    }
-
-    fn schedule(
-        &mut self,
-        priority: Priority,
-        body: Bytes,
-        suspect: bool,
-        delay: Duration,
-        lane: Option<Lane>,
-        now: Moment,
-    ) -> Key {
-        let key = self.key(now.after(delay).0);
-        self.scheduled.insert(key, Scheduled { body, priority, suspect, lane });
-        key
-    }
-
-    /// Has a message wait in its lane, or makes it ready where it has none.
-    fn push(&mut self, priority: Priority, body: Bytes, suspect: bool, lane: Option<Lane>, since: Moment) {
-        let place = self.key(level(priority));
-        match lane {
-            None => self.make_ready(place, Ready { body, since, suspect, slot: None }),
-            Some(Lane { key, cost }) => {
-                self.gate.push(&key, place, Waiting { body, since, cost, suspect });
-            }
-        }
-    }
-
-    fn make_ready(&mut self, key: Key, ready: Ready) {
-        self.granted += usize::from(ready.slot.is_some());
-        self.ready.insert(key, ready);
-    }
-
-    pub(super) fn take_ready(&mut self, key: Key) -> Option<Ready> {
-        let ready = self.ready.remove(&key)?;
-        self.granted -= usize::from(ready.slot.is_some());
-        Some(ready)
-    }
-
-    /// Deletes a message that is ready, and frees what it held.
-    pub(super) fn remove_ready(&mut self, key: Key) -> bool {
-        let Some(ready) = self.take_ready(key) else { return false };
-        if let Some(slot) = ready.slot {
-            self.gate.free(&slot, Duration::ZERO);
-        }
-        true
-    }
-
     pub(super) fn key(&mut self, rank: u64) -> Key {
         self.numbered += 1;
         Key { rank, number: self.numbered }
@@ -403,6 +332,7 @@ impl FromStr for Key {
 #[cfg(test)]
 mod fairness;
 mod leases;
+mod storing;
 #[cfg(test)]
 mod tests;
 mod unparking;

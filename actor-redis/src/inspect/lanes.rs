@@ -6,7 +6,7 @@ use actor_core::inspect::{Cursor, Handle, Listed, Listing};
 use super::Inspector;
 use super::list::{PAGE_BYTES, PART};
 use crate::error::RequestError;
-use crate::script::{self, InLane, LanesAt};
+use crate::script::{self, InLane, InList, LanesAt};
 use crate::slot::body_of;
 
 /// How many lanes one step purges.
@@ -14,9 +14,6 @@ const PURGED: usize = 250;
 
 /// How many waiting messages one call of a search reads at most.
 const AT_ONCE: usize = 512;
-
-/// A message as a script lists it: key, letter, place, hash, text.
-type InList = (String, String, u64, String, Vec<u8>);
 
 /// What a handle names: its lane, and where it stood in it.
 pub(super) fn read_handle(handle: &Handle) -> Option<InLane> {
@@ -47,7 +44,7 @@ impl Inspector<'_> {
             let count = PART.min(limit - messages.len());
             let [cursor, key, skip] = &at;
             let list = script::list_lanes(self.keys, cursor, key, skip, count);
-            let (next, found): ([String; 3], Vec<InList>) = self.run(list).await?;
+            let (next, found): script::ListedLanes = self.run(list).await?;
             for message in found.into_iter().map(listed) {
                 bytes += message.body.len();
                 messages.push(message);

@@ -1,3 +1,9 @@
+-- Frees what each message held that was settled.
+--
+-- KEYS  as settle_begin.lua says
+-- ARGV  as settle_begin.lua says
+-- Returns what the script between them does.
+
 end
 
 local settled = settle()

@@ -162,7 +162,7 @@ impl Protocol {
                     }
                 }
                 Phase::Succeeded { half: false } if state.storage.gate.is_none() => {
-                    actions.push(Action::SettleHalf(at, number))
+                    actions.push(Action::SettleHalf(at, number));
                 }
                 Phase::Succeeded { .. } | Phase::Failed | Phase::Poisoned | Phase::HandedBack => {
                     if state.faults.losses > 0 {
