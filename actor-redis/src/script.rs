@@ -72,6 +72,7 @@ mod audit;
 mod control;
 mod inspect;
 mod lanes;
+mod limits;
 mod schedules;
 
 pub(crate) use audit::*;
@@ -79,6 +80,7 @@ pub(crate) use control::*;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
+pub(crate) use limits::*;
 pub(crate) use schedules::*;
 
 impl Source {

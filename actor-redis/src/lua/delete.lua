@@ -8,25 +8,14 @@ local stream = KEYS[1]
 local group, from, to, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local deleted, last = 0, ''
-local keys, slots, nothing, place = {}, {}, {}, {}
 for _, entry in ipairs((read_entries(stream, from, to, limit))) do
   last = entry[1]
   -- Without a group nothing is in flight.
   local pending = redis.pcall('XPENDING', stream, group, last, last, 1)
   if pending.err or #pending == 0 then
     deleted = deleted + redis.call('XDEL', stream, last)
-    local fields = entry[2]
-    for i = 3, #fields, 2 do
-      local cost, key = string.match(fields[i + 1], '^(%d+) %d+ (.*)$')
-      if fields[i] == 'k' and cost then
-        local n = place[key] or #keys + 1
-        place[key], keys[n], nothing[n] = n, key, 0
-        slots[n] = (slots[n] or 0) + cost
-      end
-    end
+    drop_slot(entry[2])
   end
 end
-if #keys > 0 then
-  free_slots(keys, slots, nothing, nothing, 0, 0)
-end
+free_dropped()
 return { deleted, last }

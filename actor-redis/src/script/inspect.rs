@@ -12,7 +12,7 @@ use crate::place::Place;
 
 static COUNT: Source = source!("count");
 static REPLAY: Source = source!("cancelled", "members", "gate", "into_lanes", "replay");
-static DELETE: Source = source!("bounded", "gate", "free_slots", "delete");
+static DELETE: Source = source!("bounded", "gate", "free_slots", "drop_slots", "delete");
 static REMOVE: Source = source!("members", "remove");
 static PURGE: Source = source!("members", "purge");
 static LIST_ENTRIES: Source = source!("bounded", "list_entries");
