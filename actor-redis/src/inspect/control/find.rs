@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn every_entry_is_in_one_range() {
         let id: MessageId = "01912d68-783e-7a03-8467-5661c1243ad4".parse().unwrap();
-        let expected = [("1723047999550", "1723048010550"), ("1723048010551", "+"), ("-", "1723047999549")];
+        let expected = [("1723043705942", "1723043716942"), ("1723043716943", "+"), ("-", "1723043705941")];
         let ranges = ranges(id);
         let found: Vec<_> = ranges.iter().map(|(from, to)| (&**from, &**to)).collect();
         assert_eq!(found, expected);
