@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::call::{Call, RunError};
 use crate::signature::{self, Arg, Fingerprint};
-use crate::{Priority, Queue, QueueName};
+use crate::{Priority, Queue, QueueName, Uniqueness};
 
 /// A declared actor. `#[actor]` implements it on a unit struct of the function's name.
 #[diagnostic::on_unimplemented(
@@ -182,6 +182,8 @@ pub struct Options {
     pub max_age: Option<Duration>,
     /// Which of the queue's messages run first. Default: normal.
     pub priority: Priority,
+    /// How messages of equal arguments exclude one another; `None` where they do not. Default: `None`.
+    pub unique: Option<Uniqueness>,
 }
 
 impl Options {
@@ -193,6 +195,7 @@ impl Options {
         time_limit: Some(Duration::from_secs(600)),
         max_age: None,
         priority: Priority::Normal,
+        unique: None,
     };
 }
 

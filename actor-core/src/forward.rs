@@ -29,6 +29,7 @@ macro_rules! forward {
             async fn claim(consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError>;
             async fn recover(consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
             async fn unpark(consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError>;
+            async fn begin(consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>>;
             async fn settle(consumer: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>>;
             async fn deregister(worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
             fn now() -> SystemTime;

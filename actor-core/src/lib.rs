@@ -84,6 +84,7 @@ mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
+mod unique;
 pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;
@@ -105,6 +106,7 @@ pub use queue::{Limit, Limits, Queue, Rate};
 pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
+pub use unique::{Idempotency, OnConflict, Unique, Uniqueness, Until};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 

@@ -8,14 +8,16 @@ use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 
 use crate::errors::Errors;
 use crate::nearest::nearest;
+use crate::unique::{self, Unique};
 use crate::{duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 13] = [
+const KNOWN: [(&str, &str); 14] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("key", "key = customer_id"),
     ("cost", "cost = 5"),
+    ("unique", "unique(by = account_id)"),
     ("max_retries", "max_retries = 3"),
     ("min_backoff", "min_backoff = \"15s\""),
     ("max_backoff", "max_backoff = \"2h\""),
@@ -30,7 +32,7 @@ const KNOWN: [(&str, &str); 13] = [
 const DURATION: &str = "a duration is a string with a unit";
 
 /// Names that other libraries give an option, and ours.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 14] = [
     ("timeout", "time_limit"),
     ("max_attempts", "max_retries"),
     ("attempts", "max_retries"),
@@ -38,6 +40,10 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("expires", "max_age"),
     ("ttl", "max_age"),
     ("weight", "cost"),
+    ("unique_by", "unique"),
+    ("deduplicate", "unique"),
+    ("debounce", "unique"),
+    ("throttle", "unique"),
     ("group", "key"),
     ("partition_key", "key"),
     ("concurrency_key", "key"),
@@ -59,6 +65,7 @@ pub(crate) struct Args {
     /// Over the arguments.
     pub(crate) key: Option<Expr>,
     pub(crate) cost: Option<Expr>,
+    pub(crate) unique: Option<Unique>,
     pub(crate) retry_if: Option<Expr>,
     pub(crate) implements: Option<Path>,
     /// Where `actor_core` is, if not at `::actor_core`.
@@ -81,8 +88,10 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     let read = |input: ParseStream<'_>| {
         let mut args = Args::default();
         while !input.is_empty() {
-            if let Some((option, value)) = read_option(input, errors) {
-                args.set(&option, value, errors);
+            match read_option(input, errors) {
+                Some((option, Value::Unique(unique))) => args.set_unique(&option, unique, errors),
+                Some((option, Value::Expr(value))) => args.set(&option, value, errors),
+                None => {}
             }
             skip_past_comma(input);
         }
@@ -92,8 +101,14 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     read.parse2(tokens).unwrap_or_default()
 }
 
+/// What stands behind an option's name.
+enum Value {
+    Expr(Option<Expr>),
+    Unique(Unique),
+}
+
 /// Reads `option = value`, up to the comma.
-fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Option<Expr>)> {
+fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Value)> {
     let Ok(option) = input.call(Ident::parse_any) else {
         let odd: Option<TokenTree> = input.parse().ok();
         errors.add(odd, "an option is written `name = value`, as in `queue = \"mail\"`");
@@ -107,6 +122,10 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Op
         errors.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
         return None;
     };
+    if option == "unique" {
+        let unique = unique::parse(&option, input, errors);
+        return Some((option, Value::Unique(unique)));
+    }
     let value = input.parse::<Token![=]>().ok().and_then(|_| {
         let ahead = input.fork();
         let value = ahead.call(Expr::parse).ok()?;
@@ -119,7 +138,7 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Op
         let odd: Option<TokenTree> = input.parse().ok();
         errors.add(odd, "write a comma between two options");
     }
-    Some((option, value))
+    Some((option, Value::Expr(value)))
 }
 
 /// A value without the invisible group that another macro put around it.
@@ -144,12 +163,26 @@ fn skip_past_comma(input: ParseStream<'_>) {
 }
 
 impl Args {
-    fn set(&mut self, option: &Ident, value: Option<Expr>, errors: &mut Errors) {
+    /// Whether an option is written for the first time.
+    fn is_first(&mut self, option: &Ident, errors: &mut Errors) -> bool {
         if self.written.contains(option) {
             errors.add(option, format!("`{option}` is set twice: remove one"));
-            return;
+            return false;
         }
         self.written.push(option.clone());
+        true
+    }
+
+    fn set_unique(&mut self, option: &Ident, unique: Unique, errors: &mut Errors) {
+        if self.is_first(option, errors) {
+            self.unique = Some(unique);
+        }
+    }
+
+    fn set(&mut self, option: &Ident, value: Option<Expr>, errors: &mut Errors) {
+        if !self.is_first(option, errors) {
+            return;
+        }
         let Some(value) = value else { return };
         match option.to_string().as_str() {
             "queue" => self.queue = queue(value, option, errors),

@@ -13,6 +13,7 @@ mod name;
 mod nearest;
 mod owned;
 mod param;
+mod unique;
 mod written;
 
 #[doc = include_str!("actor.md")]

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::clock::Moment;
 use super::queue::Key as Place;
+use super::unique::Held;
 use crate::{Key, Lane, Limit, Limits, Rate};
 
 /// What a message is charged where lanes only take turns, and before it is known how long messages run, in nanoseconds.
@@ -65,6 +66,7 @@ pub(super) struct Waiting {
     pub(super) since: Moment,
     pub(super) cost: u32,
     pub(super) suspect: bool,
+    pub(super) held: Option<Box<Held>>,
 }
 
 /// What a message holds of its queue's limits, from when it was let go to its settlement.
@@ -201,9 +203,9 @@ impl Gate {
         self.lanes.get(key)?.waiting.get(&place)
     }
 
-    pub(super) fn remove(&mut self, key: &Key, place: Place) -> bool {
-        let removed = self.lanes.get_mut(key).is_some_and(|lane| lane.waiting.remove(&place).is_some());
-        self.count -= usize::from(removed);
+    pub(super) fn remove(&mut self, key: &Key, place: Place) -> Option<Waiting> {
+        let removed = self.lanes.get_mut(key)?.waiting.remove(&place);
+        self.count -= usize::from(removed.is_some());
         self.place(key);
         removed
     }
@@ -211,18 +213,6 @@ impl Gate {
     /// How many messages wait.
     pub(super) fn count(&self) -> usize {
         self.count
-    }
-
-    pub(super) fn purge(&mut self) -> usize {
-        let count = std::mem::take(&mut self.count);
-        let keys: Vec<Key> = self.lanes.keys().cloned().collect();
-        for key in keys {
-            if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.waiting.clear();
-            }
-            self.place(&key);
-        }
-        count
     }
 
     /// Lets every lane be looked at again, after the limits have changed.

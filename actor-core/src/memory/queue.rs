@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::clock::Moment;
 use super::gate::{Gate, Slot, Waiting};
+use super::unique::{At, Held, UniqueKeys};
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Outcome, Settled, Settlement};
 use crate::{Lane, Limits, Priority};
@@ -43,6 +44,7 @@ pub(super) struct Pruned {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) gate: Gate,
+    pub(super) unique: UniqueKeys,
     /// In the order in which they are delivered: the rank is the level.
     pub(super) ready: BTreeMap<Key, Ready>,
     /// The rank is zero, so that a receipt's number finds it.
@@ -86,6 +88,7 @@ pub(super) struct Ready {
     pub(super) since: Moment,
     suspect: bool,
     pub(super) slot: Option<Slot>,
+    pub(super) held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
@@ -100,14 +103,22 @@ pub(super) struct InFlight {
     /// Where it was in flight from, so that it keeps its place among what its worker holds.
     level: u64,
     slot: Option<Slot>,
+    held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Scheduled {
+    pub(super) copy: Copied,
+}
+
+/// A message as it is stored, wherever that is.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub(super) priority: Priority,
     pub(super) body: Bytes,
-    priority: Priority,
-    suspect: bool,
-    lane: Option<Lane>,
+    pub(super) suspect: bool,
+    pub(super) lane: Option<Lane>,
+    pub(super) held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
@@ -135,8 +146,8 @@ impl Queue {
     /// before anything else happens, so that messages become ready in the order of their times.
     pub(super) fn tick(&mut self, now: Moment) {
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
-            let (key, Scheduled { body, priority, suspect, lane }) = first.remove_entry();
-            self.push(priority, body, suspect, lane, key.moment());
+            let (key, Scheduled { copy }) = first.remove_entry();
+            self.push(copy, key.moment());
             if !self.parked.is_empty() {
                 self.parked.retain(|(.., parked)| *parked != key);
             }
@@ -173,9 +184,10 @@ impl Queue {
             return Vec::new();
         }
         while self.ready.len() < max
-            && let Some((key, Waiting { body, since, suspect, .. }, slot)) = self.gate.grant(now)
+            && let Some((key, Waiting { body, since, suspect, held, .. }, slot)) = self.gate.grant(now)
         {
-            self.ready.insert(key, Ready { body, since, suspect, slot: Some(slot) });
+            self.unique.moved(held.as_deref(), At::Ready(key));
+            self.ready.insert(key, Ready { body, since, suspect, slot: Some(slot), held });
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
         let out_of_turn = self.weighted && self.is_out_of_turn();
@@ -191,10 +203,12 @@ impl Queue {
     }
 
     fn deliver(&mut self, worker: &WorkerId, from: Key, ready: Ready, now: Moment) -> Delivery {
-        let Ready { body, suspect, slot, .. } = ready;
+        let Ready { body, suspect, slot, held, .. } = ready;
+        self.unique.moved(held.as_deref(), At::InFlight);
         let Key { rank: level, number } = from;
         let (worker, delivery) = (worker.clone(), delivery(number, level, body.clone()));
-        let in_flight = InFlight { body, since: now, worker, crashes: 0, interruptions: 0, suspect, level, slot };
+        let (crashes, interruptions) = (0, 0);
+        let in_flight = InFlight { body, since: now, worker, crashes, interruptions, suspect, level, slot, held };
         self.in_flight.insert(Key { rank: 0, number }, in_flight);
         delivery
     }
@@ -210,16 +224,17 @@ impl Queue {
                 && let Some(found) = self.parked.range(&first..).next().filter(|found| found.0 == *ability).cloned()
             {
                 let (_, number, key) = found;
-                let lane = self.scheduled.get(&key).and_then(|parked| parked.lane.as_ref());
+                let lane = self.scheduled.get(&key).and_then(|parked| parked.copy.lane.as_ref());
                 let slot = match lane.map(|lane| self.gate.take_for(lane, now)) {
                     // Its limits are used up: it is asked for again.
                     Some(None) => break,
                     slot => slot.flatten(),
                 };
                 self.parked.remove(&found);
-                let Some(Scheduled { body, priority, suspect, .. }) = self.scheduled.remove(&key) else { continue };
+                let Some(Scheduled { copy }) = self.scheduled.remove(&key) else { continue };
+                let Copied { body, priority, suspect, held, .. } = copy;
                 let from = Key { rank: released(level(priority)), number };
-                let ready = Ready { body, since: now, suspect, slot };
+                let ready = Ready { body, since: now, suspect, slot, held };
                 deliveries.push(self.deliver(worker, from, ready, now));
             }
         }
@@ -263,36 +278,38 @@ impl Queue {
         }
         let in_flight = held.remove();
         let suspect = in_flight.suspect || in_flight.crashes > 0;
-        let slot = in_flight.slot;
+        let (slot, held) = (in_flight.slot, in_flight.held);
         if let Outcome::Release { body } = &settlement.outcome {
-            let ready = Ready { body: body.clone(), since: now, suspect, slot };
             let key = self.key(released(in_flight.level));
-            self.ready.insert(key, ready);
+            self.unique.moved(held.as_deref(), At::Ready(key));
+            self.ready.insert(key, Ready { body: body.clone(), since: now, suspect, slot, held });
             return Settled::Applied;
         }
         if let Some(slot) = &slot {
             self.gate.free(slot, settlement.ran);
         }
         let lane = slot.map(|slot| slot.lane);
+        let copy = |priority, body: &Bytes, held| Copied { priority, body: body.clone(), suspect, lane, held };
         match &settlement.outcome {
-            Outcome::Done | Outcome::Release { .. } => {}
-            Outcome::Reschedule { priority, body, after, .. } => {
-                self.store(*priority, body.clone(), suspect, *after, lane, now);
-            }
-            Outcome::Limited { priority, body, after, .. } => match lane {
-                None => self.store(*priority, body.clone(), suspect, *after, None, now),
-                Some(Lane { key, cost }) => {
-                    let place = self.key(released(level(*priority)));
-                    self.gate.close(&key, now.after(*after));
-                    let waiting = Waiting { body: body.clone(), since: now, cost, suspect };
-                    self.gate.push(key, place, waiting);
+            Outcome::Done | Outcome::Release { .. } => self.give_up(held.as_deref(), now),
+            Outcome::Reschedule { priority, body, after, .. } => self.store(copy(*priority, body, held), *after, now),
+            Outcome::Limited { priority, body, after, .. } => {
+                let copy = copy(*priority, body, held);
+                match &copy.lane {
+                    None => self.store(copy, *after, now),
+                    Some(Lane { key, .. }) => {
+                        self.gate.close(key, now.after(*after));
+                        let place = self.key(released(level(*priority)));
+                        self.push_at(place, copy, now);
+                    }
                 }
-            },
+            }
             Outcome::Park { priority, body, after, ability, .. } => {
-                let key = self.schedule(*priority, body.clone(), suspect, *after, lane, now);
+                let key = self.schedule(copy(*priority, body, held), *after, now);
                 self.parked.insert((ability.clone(), key.number, key));
             }
             Outcome::DeadLetter { body, reason, .. } => {
+                self.give_up(held.as_deref(), now);
                 let dead = Dead { body: body.clone(), reason: reason.clone() };
                 let key = self.key(now.0);
                 self.dead.insert(key, dead);
@@ -302,54 +319,49 @@ impl Queue {
         Settled::Applied
     }
 
-    pub(super) fn store(
-        &mut self,
-        priority: Priority,
-        body: Bytes,
-        suspect: bool,
-        delay: Duration,
-        lane: Option<Lane>,
-        now: Moment,
-    ) {
+    /// Notes that the run of a delivery begins.
+    pub(super) fn begin(&mut self, worker: &WorkerId, receipt: &Receipt, now: Moment) -> Settled {
+        let number = receipt.as_bytes().try_into().map(u64::from_be_bytes).ok();
+        let in_flight = number.and_then(|number| self.in_flight.get(&Key { rank: 0, number }));
+        let Some(in_flight) = in_flight.filter(|held| held.worker == *worker) else { return Settled::Stale };
+        let held = in_flight.held.clone();
+        self.give_up(held.as_deref(), now);
+        Settled::Applied
+    }
+
+    pub(super) fn store(&mut self, copy: Copied, delay: Duration, now: Moment) {
         if delay.is_zero() {
-            self.push(priority, body, suspect, lane, now);
+            self.push(copy, now);
         } else {
-            self.schedule(priority, body, suspect, delay, lane, now);
+            self.schedule(copy, delay, now);
         }
     }
 
-    fn schedule(
-        &mut self,
-        priority: Priority,
-        body: Bytes,
-        suspect: bool,
-        delay: Duration,
-        lane: Option<Lane>,
-        now: Moment,
-    ) -> Key {
+    pub(super) fn schedule(&mut self, copy: Copied, delay: Duration, now: Moment) -> Key {
         let key = self.key(now.after(delay).0);
-        self.scheduled.insert(key, Scheduled { body, priority, suspect, lane });
+        self.unique.moved(copy.held.as_deref(), At::Scheduled(key));
+        self.scheduled.insert(key, Scheduled { copy });
         key
     }
 
-    /// Has a message wait in its lane, or makes it ready where it has none.
-    fn push(&mut self, priority: Priority, body: Bytes, suspect: bool, lane: Option<Lane>, since: Moment) {
-        let place = self.key(level(priority));
-        match lane {
-            None => drop(self.ready.insert(place, Ready { body, since, suspect, slot: None })),
-            Some(Lane { key, cost }) => {
-                self.gate.push(key, place, Waiting { body, since, cost, suspect });
-            }
-        }
+    fn push(&mut self, copy: Copied, since: Moment) {
+        let place = self.key(level(copy.priority));
+        self.push_at(place, copy, since);
     }
 
-    /// Deletes a message that is ready, and frees what it held.
-    pub(super) fn remove_ready(&mut self, key: Key) -> bool {
-        let Some(ready) = self.ready.remove(&key) else { return false };
-        if let Some(slot) = ready.slot {
-            self.gate.free(&slot, Duration::ZERO);
+    /// Has a message wait in its lane, or makes it ready where it has none.
+    pub(super) fn push_at(&mut self, place: Key, copy: Copied, since: Moment) {
+        let Copied { body, suspect, lane, held, .. } = copy;
+        match lane {
+            None => {
+                self.unique.moved(held.as_deref(), At::Ready(place));
+                self.ready.insert(place, Ready { body, since, suspect, slot: None, held });
+            }
+            Some(Lane { key, cost }) => {
+                self.unique.moved(held.as_deref(), At::Waiting(key.clone(), place));
+                self.gate.push(key, place, Waiting { body, since, cost, suspect, held });
+            }
         }
-        true
     }
 
     fn key(&mut self, rank: u64) -> Key {
@@ -364,6 +376,18 @@ fn delivery(number: u64, level: u64, body: Bytes) -> Delivery {
 }
 
 impl Key {
+    /// What is scheduled for this time, and has no place yet.
+    pub(super) fn at(time: Moment) -> Self {
+        Self { rank: time.0, number: 0 }
+    }
+
+    /// The same place among the messages of this priority. It tells what was released.
+    pub(super) fn of(self, priority: Priority) -> Self {
+        let is_released = self.rank & 1 == 0;
+        let level = level(priority);
+        Self { rank: if is_released { released(level) } else { level }, ..self }
+    }
+
     /// The time that it stands for, where the rank is one.
     pub(super) fn moment(self) -> Moment {
         Moment(self.rank)

@@ -1,5 +1,6 @@
 //! A worker in the test's own task, with no lease to keep and no time to wait for.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +13,10 @@ use crate::delivery::{Consumer, Wait, WorkerId};
 use crate::inspect::{Inspect, Page, State};
 use crate::layer::Layers;
 use crate::settlement::Outcome;
+use crate::worker::begin::begin;
 use crate::worker::builder::PARK_TIMEOUT;
 use crate::worker::executor::Executor;
+use crate::worker::outage::Outage;
 use crate::worker::panic::note_places;
 use crate::worker::threads::Threads;
 use crate::{QueueName, registry};
@@ -32,6 +35,7 @@ pub struct TestWorker {
     broker: TestBroker,
     executor: Executor,
     worker: WorkerId,
+    outage: Outage,
 }
 
 impl TestWorker {
@@ -46,7 +50,7 @@ impl TestWorker {
             Layers::default(),
             Threads::of_the_runtime(),
         );
-        Self { broker, executor, worker: WorkerId::new("test") }
+        Self { broker, executor, worker: WorkerId::new("test"), outage: Outage::default() }
     }
 
     /// Gives the actors a shared state: what a `#[state]` parameter of this type receives.
@@ -83,7 +87,9 @@ impl TestWorker {
                     idle = false;
                     let now = || self.broker.now();
                     let stop = Arc::new(Stop::default());
-                    let settlement = self.executor.run(&consumer.queue, &delivery, &now, &stop, None).await;
+                    let begin = || begin(&self.broker, &consumer, &delivery.receipt, &stop, &self.outage);
+                    let begin = || Box::pin(begin()) as Pin<Box<_>>;
+                    let settlement = self.executor.run(&consumer.queue, &delivery, &now, &begin, &stop, None).await;
                     let settlement = settlement.expect("nobody declares a test's worker dead");
                     drained.note(&delivery.body, &settlement);
                     // Only what the operating system refused a thread is released: it would be so again.

@@ -12,6 +12,7 @@ use tracing::{Instrument, Span, field};
 
 use super::ability;
 use super::arrange::Arrangements;
+use super::begin::Begin;
 use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{self, catch, shielded};
@@ -27,7 +28,7 @@ use crate::context::{Context, RunInfo, States, Stop};
 use crate::delivery::Delivery;
 use crate::layer::Layers;
 use crate::settlement::{self, Settlement};
-use crate::wire::{self, Parked, Undecodable};
+use crate::wire::{self, Held, HeldUntil, Parked, Undecodable};
 use crate::{MessageId, QueueName, trace};
 
 /// What every run of a worker shares.
@@ -72,12 +73,13 @@ impl Executor {
 
     /// Runs a delivery. Returns what is to be settled; `None` where it is no longer this worker's.
     ///
-    /// `now` reads the broker's clock. `admission` is the right to run a suspect, where the caller has it.
+    /// `now` reads the broker's clock. `begin` comes right before the run of what is unique until then. `admission` is the right to run a suspect, where the caller has it.
     pub(crate) async fn run(
         &self,
         queue: &QueueName,
         delivery: &Delivery,
         now: &(dyn Fn() -> SystemTime + Sync),
+        begin: &Begin<'_>,
         stop: &Arc<Stop>,
         admission: Option<Admission>,
     ) -> Option<Settlement> {
@@ -90,9 +92,10 @@ impl Executor {
         let span = catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none());
         let outcome = match self.admit(&message, implementation, now, stop, admission) {
             // The admission is held to the end of the run.
-            Ok((implementation, args, _admission)) => {
-                self.call(implementation, args, queue, &message, stop, &span).await.into()
-            }
+            Ok((implementation, args, _admission)) => match begun(&message, begin).await {
+                Ok(()) => self.call(implementation, args, queue, &message, stop, &span).await.into(),
+                Err(error) => Outcome::Failed(error),
+            },
             Err(outcome) => outcome,
         };
         let policy = message.policy(implementation, now, self.park_timeout);
@@ -263,6 +266,14 @@ impl Executor {
     fn reason(&self, ended: &Outcome) -> String {
         let text = ended.text();
         if ended.is_for_others() { format!("no worker could run it for {:?}: {text}", self.park_timeout) } else { text }
+    }
+}
+
+/// Has the storage note that the run begins, where the message holds a key until then.
+async fn begun(message: &Message<'_>, begin: &Begin<'_>) -> Result<(), RunError> {
+    match message.envelope.unique {
+        Some(Held { until: HeldUntil::Started, .. }) => begin().await,
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ability;
 mod arrange;
+pub(crate) mod begin;
 pub(crate) mod builder;
 mod demand;
 mod engine;

@@ -1,12 +1,14 @@
 //! One queue in one session of a worker: what its services and its runs share.
 
 use std::iter;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::begin::begin;
 use super::executor::Executor;
 use super::message::release;
 use super::outage::Outage;
@@ -87,7 +89,9 @@ impl QueueSession {
             failpoint::pass("worker.starting");
             let queue = &session.served.queue;
             let now = || session.broker.now();
-            let run = session.executor.run(queue, &delivery, &now, &session.stop, admission);
+            let QueueSession { broker, consumer, stop, outage, .. } = &*session;
+            let begin = || Box::pin(begin(&**broker, consumer, &delivery.receipt, stop, outage)) as Pin<Box<_>>;
+            let run = session.executor.run(queue, &delivery, &now, &begin, stop, admission);
             let settlement = install::within(Arc::clone(&session.broker), run).await;
             failpoint::pass("worker.run_ended");
             if let Some(settlement) = settlement {

@@ -34,6 +34,7 @@ pub mod leases;
 pub mod parking;
 pub mod scheduling;
 pub mod settling;
+pub mod uniqueness;
 
 mod scene;
 
@@ -179,6 +180,23 @@ macro_rules! conformance_tests {
                 a_paused_queue_unparks_nothing
                 what_is_unparked_can_be_settled_and_recovered
             }
+            uniqueness {
+                a_message_whose_key_is_held_is_not_stored
+                of_messages_of_one_key_in_one_call_the_first_is_stored
+                of_concurrent_senders_of_one_key_one_is_new
+                a_key_is_held_wherever_its_message_is
+                no_other_settlement_frees_a_key
+                a_deleted_message_frees_its_key
+                a_dead_letter_holds_no_key_and_its_replay_takes_it_again
+                a_key_until_the_start_is_free_once_the_run_begins
+                a_window_begins_when_its_message_is_stored_and_lasts_for_its_time
+                the_newest_replaces_one_that_waits
+                a_postponed_message_waits_for_the_last_and_no_longer_than_it_may
+                what_is_sent_during_a_run_follows_it
+                what_follows_a_message_follows_its_dead_letter_and_its_start
+                an_idempotency_key_stores_one_message_in_its_window
+                an_idempotency_key_remembers_what_stands_for_its_message
+            }
             inspecting {
                 messages_are_counted_in_every_state
                 a_queue_that_was_used_is_known
@@ -226,6 +244,7 @@ mod tests {
             include_str!("parking.rs"),
             include_str!("scheduling.rs"),
             include_str!("settling.rs"),
+            include_str!("uniqueness.rs"),
         ] {
             for behaviour in topic.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
                 let name = behaviour.split_once('<').map_or(behaviour, |(name, _)| name);
