@@ -13,13 +13,15 @@ use crate::settlement::{Settled, Settlement};
 use crate::testing::TestBroker;
 use crate::{BrokerError, QueueName};
 
-/// Has `$broker` hand every call on to the broker that `$inner` returns. `$note` sees what is enqueued first.
+/// Has `$broker` hand every call on to the broker that `$inner` returns, but for what is enqueued where `$enqueue` does
+/// that.
 macro_rules! forward {
-    ([$($T:ident)?] $broker:ty => $inner:path $(, $note:path)?) => {
+    ([$($T:ident)?] $broker:ty => $inner:path $(, $enqueue:path)?) => {
         forward! { [$($T)?] Broker for $broker => $inner,
             {
                 async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-                    $(let messages = $note(self, messages);)?
+                    $(return $enqueue(self, queue, messages).await;)?
+                    #[allow(unreachable_code)]
                     $inner(self).enqueue(queue, messages).await
                 }
             }
@@ -67,4 +69,4 @@ macro_rules! forward {
 
 forward!([T] Arc<T> => Arc::as_ref);
 #[cfg(feature = "testing")]
-forward!([] TestBroker => TestBroker::memory, TestBroker::note);
+forward!([] TestBroker => TestBroker::memory, TestBroker::store);

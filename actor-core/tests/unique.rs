@@ -74,6 +74,9 @@ async fn messages_of_equal_arguments_exclude_one_another_until_one_is_done() -> 
     let second = rebuild.send(1, filters(["c", "a", "b"])).await?;
     assert!(!second.is_new());
     assert_eq!(second.id(), first.id());
+    let sent = broker.sent();
+    assert_eq!(sent.iter().map(|sent| sent.is_new).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(sent[0].unique, sent[1].unique);
     assert!(rebuild.send(2, filters(["a", "b", "c"])).await?.is_new());
     assert!(rebuild.send(1, filters(["a", "b", "d"])).await?.is_new());
     assert_eq!(broker.worker().drain().await.done, 3);

@@ -111,6 +111,8 @@ mod pages {
     mod actor_options {}
     #[doc = include_str!("../../docs/running-redis.md")]
     mod running_redis {}
+    #[doc = include_str!("../../docs/unique.md")]
+    mod unique {}
     #[doc = include_str!("../../docs/testing.md")]
     mod testing {}
     #[doc = include_str!("../../docs/coming-from-python.md")]
