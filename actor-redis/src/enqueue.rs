@@ -1,4 +1,4 @@
-//! Storing messages: ready ones by plain `XADD`, scheduled ones by a script.
+//! Storing messages: ready ones by plain `XADD`, scheduled ones and those that wait in lanes by a script.
 
 use actor_core::BrokerError;
 use actor_core::broker::{Enqueue, Enqueued};
@@ -11,12 +11,14 @@ use crate::keys::{Level, MESSAGE};
 use crate::link::Route;
 use crate::queue::Queue;
 use crate::request::{Answer, Request, fitting};
-use crate::script;
+use crate::script::{self, Enter};
 
 /// How many messages go to Redis at a time, at most: the memory that they take here is bounded by this.
 pub(crate) const CHUNK_MESSAGES: usize = 1_000;
 /// What one call of a script takes at most, so that it does not hold up the server.
 const CALL_MESSAGES: usize = 100;
+/// The same of messages for lanes: those of one lane go in one step, so that more at a time cost less.
+const CALL_LANED: usize = 250;
 
 pub(crate) type Answers = Vec<Result<Enqueued, RequestError>>;
 
@@ -49,7 +51,7 @@ async fn store(
     messages: &[Enqueue],
 ) -> Result<Answers, RequestError> {
     if let ([message], None) = (messages, &announcement)
-        && message.delay.is_zero()
+        && Way::of(message) == Way::Ready
     {
         pass("enqueue_one.unsent");
         let answer = connections.command(&add(queue, message), ANSWER).await?;
@@ -59,7 +61,11 @@ async fn store(
             _ => Err(connections.strange("to XADD")),
         };
     }
-    let name = if messages.iter().all(|message| message.delay.is_zero()) { "enqueue" } else { "schedule" };
+    let name = match messages.iter().map(Way::of).max() {
+        Some(Way::Scheduled) => "schedule",
+        Some(Way::Lane) => "enter",
+        _ => "enqueue",
+    };
     let mut request = Request::with_capacity(name, messages.len() + 1);
     let part = Part::put(&mut request, queue, announcement, messages);
     match connections.request(&request, ANSWER).await {
@@ -71,11 +77,30 @@ async fn store(
     }
 }
 
-/// Messages to one queue in a request, and where their answers stand: those of the ready ones before those of the
-/// scheduled ones.
+/// How a message is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Ready,
+    Lane,
+    Scheduled,
+}
+
+impl Way {
+    fn of(message: &Enqueue) -> Self {
+        match (message.delay.is_zero(), &message.lane) {
+            (false, _) => Self::Scheduled,
+            (true, Some(_)) => Self::Lane,
+            (true, None) => Self::Ready,
+        }
+    }
+}
+
+/// Messages to one queue in a request, and where their answers stand: those of the ready ones before those in lanes,
+/// and these before those of the scheduled ones.
 pub(crate) struct Part<'a> {
     queue: &'a Queue,
     messages: &'a [Enqueue],
+    laned: Vec<&'a Enqueue>,
     delayed: Vec<&'a Enqueue>,
     is_announced: bool,
     len: usize,
@@ -94,14 +119,25 @@ impl<'a> Part<'a> {
         if let Some(announcement) = announcement {
             request.command(announcement);
         }
-        for message in messages.iter().filter(|message| message.delay.is_zero()) {
+        let of = |way| messages.iter().filter(move |message| Way::of(message) == way);
+        for message in of(Way::Ready) {
             request.command(add(queue, message));
         }
-        let delayed: Vec<_> = messages.iter().filter(|message| !message.delay.is_zero()).collect();
+        let (laned, delayed): (Vec<_>, Vec<_>) = (of(Way::Lane).collect(), of(Way::Scheduled).collect());
+        if messages.iter().any(|message| message.lane.is_some()) {
+            queue.set_gated();
+        }
+        for batch in laned.chunks(CALL_LANED) {
+            let messages = batch.iter().filter_map(|Enqueue { priority, body, lane, .. }| {
+                let lane = lane.as_ref()?;
+                Some(Enter { priority: *priority, key: lane.key.as_str(), cost: lane.cost, body })
+            });
+            request.call(script::enter(&queue.keys, messages));
+        }
         for batch in delayed.chunks(CALL_MESSAGES) {
             request.call(script::schedule(&queue.keys, batch.iter().copied()));
         }
-        Self { queue, messages, delayed, is_announced, len: request.len() - before }
+        Self { queue, messages, laned, delayed, is_announced, len: request.len() - before }
     }
 
     /// How many answers are its own.
@@ -109,12 +145,24 @@ impl<'a> Part<'a> {
         self.len
     }
 
+    /// Where the answers of those in lanes begin, and those of the scheduled ones.
+    fn batches_at(&self, first: usize) -> (usize, usize) {
+        let laned_at = first + self.messages.len() - self.laned.len() - self.delayed.len();
+        (laned_at, laned_at + self.laned.len().div_ceil(CALL_LANED))
+    }
+
     /// Where the answer to each message stands among its own.
     pub(crate) fn places(&self) -> Vec<usize> {
         let first = usize::from(self.is_announced);
+        let (laned_at, delayed_at) = self.batches_at(first);
         let mut ready = first..;
-        let mut later = (0..).map(|at| first + self.messages.len() - self.delayed.len() + at / CALL_MESSAGES);
-        let place = |message: &Enqueue| if message.delay.is_zero() { ready.next() } else { later.next() };
+        let mut laned = (0..).map(|at| laned_at + at / CALL_LANED);
+        let mut later = (0..).map(|at| delayed_at + at / CALL_MESSAGES);
+        let place = |message: &Enqueue| match Way::of(message) {
+            Way::Ready => ready.next(),
+            Way::Lane => laned.next(),
+            Way::Scheduled => later.next(),
+        };
         self.messages.iter().filter_map(place).collect()
     }
 
@@ -124,14 +172,23 @@ impl<'a> Part<'a> {
         if self.is_announced && answers[0].as_ref().is_err_and(|error| !error.is_lasting_refusal()) {
             self.queue.forget_announcement();
         }
-        let batches = answers.split_off(first + self.messages.len() - self.delayed.len());
+        let (laned_at, delayed_at) = self.batches_at(first);
+        let delayed = answers.split_off(delayed_at);
+        let laned = answers.split_off(laned_at);
         let mut ready = answers.into_iter().skip(first);
-        let batches = batches.into_iter().zip(self.delayed.chunks(CALL_MESSAGES));
-        let mut later = batches.flat_map(|(answer, batch)| connections.each(answer, batch.len()));
-        let answer = |message: &Enqueue| match if message.delay.is_zero() { ready.next() } else { later.next() } {
+        let each = |(answer, batch): (Answer, &[&Enqueue])| connections.each(answer, batch.len());
+        let mut laned = laned.into_iter().zip(self.laned.chunks(CALL_LANED)).flat_map(each);
+        let mut later = delayed.into_iter().zip(self.delayed.chunks(CALL_MESSAGES)).flat_map(each);
+        let next = |message: &Enqueue| match Way::of(message) {
+            Way::Ready => ready.next(),
+            Way::Lane => laned.next(),
+            Way::Scheduled => later.next(),
+        };
+        let mut next = next;
+        let answer = |message: &Enqueue| match next(message) {
             Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(Enqueued::Stored),
             Some(Err(error)) => Err(error),
-            _ => Err(connections.strange("to XADD or schedule")),
+            _ => Err(connections.strange("to XADD or a script that stores")),
         };
         self.messages.iter().map(answer).collect()
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use redis::{RedisWrite, ToRedisArgs, Value};
 
-use crate::keys::{MESSAGE, SUSPECT};
+use crate::keys::{MESSAGE, SLOT, SUSPECT};
 
 /// Two numbers of 64 bits, and the dash between them.
 const LONGEST_ID: usize = 20 + 1 + 20;
@@ -79,6 +79,8 @@ pub(crate) struct Entry {
     pub(crate) body: Bytes,
     /// Whether a worker has died with it, as an entry before this one.
     pub(crate) suspect: bool,
+    /// What it holds of its queue's limits, as a script wrote it; empty where it has none.
+    pub(crate) slot: Bytes,
 }
 
 impl Entry {
@@ -95,10 +97,15 @@ impl Entry {
         if let [Value::BulkString(field), Value::BulkString(value)] = fields.as_mut_slice()
             && field == MESSAGE
         {
-            return Some(Self { id, body: std::mem::take(value).into(), suspect: false });
+            return Some(Self { id, body: std::mem::take(value).into(), suspect: false, slot: Bytes::new() });
         }
         let suspect = matches!(fields.get(2), Some(Value::BulkString(field)) if field == SUSPECT);
-        Some(Self { id, body: foreign(fields), suspect })
+        // The last of the fields, so that what a foreign producer writes is none.
+        let slot = match fields.as_mut_slice() {
+            [.., Value::BulkString(field), Value::BulkString(value)] if field == SLOT => std::mem::take(value).into(),
+            _ => Bytes::new(),
+        };
+        Some(Self { id, body: foreign(fields), suspect, slot })
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) const GROUP: &str = "workers";
 pub(crate) const MESSAGE: &[u8] = b"m";
 /// The field beside it that says that a worker has died with the message, as an entry before this one.
 pub(crate) const SUSPECT: &[u8] = b"suspect";
+/// The field that says what the message holds of its queue's limits.
+pub(crate) const SLOT: &[u8] = b"k";
 /// The member of `workers` that says that the queue is paused. Every worker's id has a colon.
 pub(crate) const PAUSED: &str = "paused";
 /// How the other members of `workers` end that are no worker's lease. A worker's id ends with 32 digits.
@@ -94,6 +96,11 @@ pub(crate) struct Keys {
     pub(crate) wake: String,
     /// What scheduled messages wait for a worker with, as a hint.
     pub(crate) parked: String,
+    /// What limits the queue, and what is used of it.
+    pub(crate) gate: String,
+    /// What is known of lanes: those that are open, closed, full and resting, what runs and waits of each, until when its
+    /// rate is used up, and limits of its own.
+    pub(crate) lanes: [String; 8],
 }
 
 impl Keys {
@@ -111,6 +118,9 @@ impl Keys {
             workers: key("workers"),
             wake: key("wake"),
             parked: key("parked"),
+            gate: key("gate"),
+            lanes: ["open", "closed", "full", "resting", "running", "waiting", "allowed", "limits"]
+                .map(|name| key(&format!("lanes:{name}"))),
         }
     }
 

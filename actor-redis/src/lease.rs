@@ -68,8 +68,11 @@ impl Leases {
             let mut answers = answers?.into_iter();
             answers.next().transpose()?;
             let registered = answers.next().transpose()?.as_ref().and_then(script::registered);
-            let (paused, now_us) = registered.ok_or_else(|| link.to(queue).strange("to register"))?;
+            let (paused, gated, now_us) = registered.ok_or_else(|| link.to(queue).strange("to register"))?;
             queue.set_paused(paused);
+            if gated {
+                queue.set_gated();
+            }
             self.servers.clock(queue).measure(asked, now_us);
         }
         Ok(())
@@ -117,6 +120,9 @@ impl Leases {
                 Err(error) => return Err(error),
             };
             queue.set_paused(renewed.paused);
+            if renewed.gated {
+                queue.set_gated();
+            }
             all.held &= renewed.held;
             all.forgotten.extend(renewed.forgotten.then(|| queue.name.clone()));
             all.deaths |= renewed.deaths;

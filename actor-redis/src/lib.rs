@@ -93,6 +93,7 @@ mod script;
 mod sentinel;
 mod server;
 mod settle;
+mod slot;
 mod spread;
 
 pub use audit::{Audit, Repair, Violation};

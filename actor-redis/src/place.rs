@@ -1,4 +1,4 @@
-//! Where a delivered message stands, and the receipt that names it so.
+//! Where a delivered message stands, and the receipt that names it so, with what the message holds.
 
 use actor_core::delivery::Receipt;
 use bytes::{BufMut, BytesMut};
@@ -22,16 +22,18 @@ pub(crate) struct Place {
 impl Place {
     /// The receipt of what stands here. It says whether the message is a suspect, so that what becomes of the
     /// message keeps it. The receipts of one read share a buffer.
-    pub(crate) fn receipt(self, suspect: bool, buffer: &mut BytesMut) -> Receipt {
+    pub(crate) fn receipt(self, suspect: bool, slot: &[u8], buffer: &mut BytesMut) -> Receipt {
         buffer.put_u8(self.level.place() | if suspect { SUSPECT } else { 0 });
         buffer.put_u128(self.id.0);
+        buffer.put_slice(slot);
         Receipt::new(buffer.split())
     }
 
     /// `None` for a receipt that this broker did not make.
     pub(crate) fn of(receipt: &Receipt) -> Option<Self> {
         let (level, id) = receipt.as_bytes().split_first()?;
-        Some(Self { level: Level::at(*level & !SUSPECT)?, id: EntryId(u128::from_be_bytes(id.try_into().ok()?)) })
+        let id = id.first_chunk()?;
+        Some(Self { level: Level::at(*level & !SUSPECT)?, id: EntryId(u128::from_be_bytes(*id)) })
     }
 }
 
@@ -40,6 +42,11 @@ impl ToRedisArgs for Place {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         (self.level.place(), self.id).write_redis_args(out);
     }
+}
+
+/// What a receipt's message holds of its queue's limits; empty where it holds nothing.
+pub(crate) fn slot(receipt: &Receipt) -> &[u8] {
+    receipt.as_bytes().get(RECEIPT_BYTES..).unwrap_or_default()
 }
 
 /// Whether a worker has died with a receipt's message.
@@ -55,10 +62,13 @@ mod tests {
     fn a_receipt_names_its_place_and_no_foreign_receipt_does() {
         let place = Place { level: Level::Low, id: EntryId(7 << 64 | 3) };
         for suspect in [false, true] {
-            let receipt = place.receipt(suspect, &mut BytesMut::new());
-            assert_eq!((Place::of(&receipt), is_suspect(&receipt)), (Some(place), suspect));
+            for held in [&b""[..], b"1 0 key"] {
+                let receipt = place.receipt(suspect, held, &mut BytesMut::new());
+                assert_eq!((Place::of(&receipt), is_suspect(&receipt)), (Some(place), suspect));
+                assert_eq!(slot(&receipt), held);
+            }
         }
-        for foreign in [&b""[..], b"8 bytes.", &[0xff; RECEIPT_BYTES], &[0; RECEIPT_BYTES + 1]] {
+        for foreign in [&b""[..], b"8 bytes.", &[0xff; RECEIPT_BYTES]] {
             assert_eq!(Place::of(&Receipt::new(foreign.to_vec())), None);
         }
     }

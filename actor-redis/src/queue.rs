@@ -31,9 +31,24 @@ pub(crate) struct Queue {
     /// Whether this process has added it to the set of queues when it sent to it, or may not. Workers
     /// say again which queues there are; a sender who is forbidden the set asks for it once.
     announced: AtomicBool,
+    /// Whether it has a gate, as far as this process knows.
+    gated: AtomicBool,
 }
 
 impl Queue {
+    /// Whether messages may wait in lanes here.
+    pub(crate) fn is_gated(&self) -> bool {
+        self.gated.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that it has a gate.
+    pub(crate) fn set_gated(&self) {
+        // Written once: it is read for every claim.
+        if !self.is_gated() {
+            self.gated.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Takes what a worker's heartbeat found.
     pub(crate) fn set_paused(&self, paused: bool) {
         self.paused.send_if_modified(|known| {
@@ -120,6 +135,7 @@ impl Queues {
                 batcher: Batcher::default(),
                 pruned: Mutex::default(),
                 announced: AtomicBool::new(false),
+                gated: AtomicBool::new(false),
             })
         };
         Arc::clone(met.entry(name.clone()).or_insert_with(new))

@@ -4,11 +4,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use actor_core::broker::Enqueue;
-use actor_core::{MessageId, Priority};
+use actor_core::{Lane, MessageId, Priority};
 use redis::{Cmd, Script, ToRedisArgs, Value};
 
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
+use crate::slot::scheduled_lane;
 
 /// Workers check for due messages at least this often. What is due sooner wakes one of them.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(15);
@@ -43,24 +44,36 @@ macro_rules! source {
     }};
 }
 
+/// A script that settles, which also frees what the messages held that it settled.
+macro_rules! freeing {
+    ($name:literal $(with $used:literal)?) => {
+        source!("bounded", "gate", "free_slots", $($used,)? "settle_begin", $name, "settle_end")
+    };
+}
+
 static OPEN: Source = source!("open");
 static SCHEDULE: Source = source!("schedule");
-static PROMOTE: Source = source!("bounded", "promote");
+static PROMOTE: Source = source!("bounded", "gate", "into_lanes", "promote");
 static REGISTER: Source = source!("register");
 static RENEW: Source = source!("renew");
 static STOPPING: Source = source!("stopping");
 static DEREGISTER: Source = source!("deregister");
 static RECOVER: Source = source!("bounded", "recover");
-static UNPARK: Source = source!("bounded", "unpark");
+static UNPARK: Source = source!("bounded", "gate", "take_slot", "unpark");
 static RESCHEDULE: Source = source!("reschedule");
+static RESCHEDULE_FREEING: Source = freeing!("reschedule");
 static DEAD_LETTER: Source = source!("bounded", "dead_letter");
+static DEAD_LETTER_FREEING: Source = freeing!("dead_letter");
 static RELEASE: Source = source!("release");
 
 mod audit;
 mod inspect;
+mod lanes;
 
 pub(crate) use audit::*;
 pub(crate) use inspect::*;
+use lanes::gated;
+pub(crate) use lanes::*;
 
 impl Source {
     fn call(&'static self, keys: &[&str], args: impl ToRedisArgs) -> Call {
@@ -68,6 +81,27 @@ impl Source {
         command.arg("EVALSHA").arg(self.script.get_hash()).arg(keys.len()).arg(keys).arg(args);
         Call { command, source: self.text }
     }
+}
+
+impl Call {
+    /// The call of a freeing script with what its messages hold; of another, as it is.
+    fn with_held(mut self, held: &[Option<Held<'_>>]) -> Self {
+        if held.iter().any(Option::is_some) {
+            write_held(&mut self, held);
+        }
+        self
+    }
+}
+
+/// A call of one of a settling script's two forms: the second where a message holds something.
+fn settling(
+    [plain, freeing]: [&'static Source; 2],
+    keys: &Keys,
+    before: Vec<&str>,
+    held: &[Option<Held<'_>>],
+    args: impl ToRedisArgs,
+) -> Call {
+    if held.iter().any(Option::is_some) { freeing.call(&gated(keys, before), args) } else { plain.call(&before, args) }
 }
 
 /// All that belongs to dead letters, the index first.
@@ -90,8 +124,18 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 /// The member of `scheduled` for a message, which says what becomes of it once it is due.
-pub(crate) fn scheduled_member(priority: Priority, suspect: bool, id: MessageId) -> String {
-    format!("{}{}:{id}", Level::of(priority).name(), if suspect { "+" } else { "" })
+pub(crate) fn scheduled_member(priority: Priority, suspect: bool, lane: Option<&Lane>, id: MessageId) -> String {
+    let mut member = String::with_capacity(48);
+    member.push_str(Level::of(priority).name());
+    if suspect {
+        member.push('+');
+    }
+    if let Some(lane) = lane {
+        scheduled_lane(&mut member, lane);
+    }
+    member.push(':');
+    member.push_str(&id.to_string());
+    member
 }
 
 pub(crate) fn open(keys: &Keys) -> Call {
@@ -101,8 +145,8 @@ pub(crate) fn open(keys: &Keys) -> Call {
 /// Answers one value for each message: 1, or an error.
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
     let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake], whole_ms(CHECK_EVERY));
-    for Enqueue { id, priority, delay, body, .. } in messages {
-        call.command.arg((scheduled_member(*priority, false, *id), delay_ms(*delay), &**body));
+    for Enqueue { id, priority, delay, body, lane, .. } in messages {
+        call.command.arg((scheduled_member(*priority, false, lane.as_ref(), *id), delay_ms(*delay), &**body));
     }
     call
 }
@@ -110,7 +154,7 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enque
 /// Moves what is due. `woken` is the worker, where it was woken for that.
 pub(crate) fn promote(keys: &Keys, limit: usize, woken: Option<&str>) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    let keys = [&*keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low];
+    let keys = gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low]);
     PROMOTE.call(&keys, (limit, GROUP, woken.unwrap_or_default()))
 }
 
@@ -129,8 +173,8 @@ pub(crate) fn register(keys: &Keys, worker: &str, lease: Duration) -> Call {
     REGISTER.call(&[&keys.workers], (worker, whole_ms(lease)))
 }
 
-/// Whether the queue is paused, and the time in microseconds.
-pub(crate) fn registered(answer: &Value) -> Option<(bool, i64)> {
+/// Whether the queue is paused, whether it has a gate, and the time in microseconds.
+pub(crate) fn registered(answer: &Value) -> Option<(bool, bool, i64)> {
     redis::from_redis_value_ref(answer).ok()
 }
 
@@ -148,6 +192,7 @@ pub(crate) struct Renewed {
     pub(crate) deaths: bool,
     pub(crate) paused: bool,
     pub(crate) parked: bool,
+    pub(crate) gated: bool,
     pub(crate) now_us: i64,
 }
 
@@ -159,8 +204,9 @@ impl Renewed {
 }
 
 pub(crate) fn renewed(answer: &Value) -> Option<Renewed> {
-    let (held, deaths, paused, parked, now_us) = redis::from_redis_value_ref::<(u8, _, _, _, _)>(answer).ok()?;
-    Some(Renewed { held: held > 0, forgotten: held > 1, deaths, paused, parked, now_us })
+    let (held, deaths, paused, parked, gated, now_us) =
+        redis::from_redis_value_ref::<(u8, _, _, _, _, _)>(answer).ok()?;
+    Some(Renewed { held: held > 0, forgotten: held > 1, deaths, paused, parked, gated, now_us })
 }
 
 /// Answers 1, or 0 where the worker has no lease.
@@ -183,7 +229,7 @@ pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, 
 pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
     let [high, normal, low] =
         [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
-    let keys = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low];
+    let keys = gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]);
     UNPARK.call(&keys, (worker, GROUP, limit, abilities))
 }
 
@@ -195,17 +241,19 @@ pub(crate) struct Reschedule<'a> {
     pub(crate) body: &'a [u8],
     /// What the message is parked for.
     pub(crate) ability: Option<&'a str>,
+    pub(crate) held: Option<Held<'a>>,
 }
 
 /// The messages stand in the order of their places.
-pub(crate) fn reschedule<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Reschedule<'a>>) -> Call {
+pub(crate) fn reschedule(keys: &Keys, worker: &str, messages: &[Reschedule<'_>]) -> Call {
     let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, &keys.wake];
     let args = (worker, GROUP, whole_ms(CHECK_EVERY), whole_ms(PARKED_STANDS));
-    let mut call = RESCHEDULE.call(&before_ready(keys, &before), args);
-    for Reschedule { place, member, delay, body, ability } in messages {
-        call.command.arg((place, member, delay_ms(delay), body, ability.unwrap_or_default()));
+    let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
+    let mut call = settling([&RESCHEDULE, &RESCHEDULE_FREEING], keys, before_ready(keys, &before), &held, args);
+    for Reschedule { place, member, delay, body, ability, .. } in messages {
+        call.command.arg((place, member, delay_ms(*delay), body, ability.unwrap_or_default()));
     }
-    call
+    call.with_held(&held)
 }
 
 /// How long and how many dead letters are kept.
@@ -220,32 +268,32 @@ pub(crate) struct DeadLetter<'a> {
     pub(crate) member: String,
     pub(crate) body: &'a [u8],
     pub(crate) reason: &'a str,
+    pub(crate) held: Option<Held<'a>>,
 }
 
-pub(crate) fn dead_letter<'a>(
-    keys: &Keys,
-    worker: &str,
-    retention: Retention,
-    messages: impl Iterator<Item = DeadLetter<'a>>,
-) -> Call {
+pub(crate) fn dead_letter(keys: &Keys, worker: &str, retention: Retention, messages: &[DeadLetter<'_>]) -> Call {
     let args = (worker, GROUP, whole_ms(retention.age), retention.count);
-    let mut call = DEAD_LETTER.call(&before_ready(keys, &dead(keys)), args);
-    for DeadLetter { place, member, body, reason } in messages {
+    let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
+    let keys_before = before_ready(keys, &dead(keys));
+    let mut call = settling([&DEAD_LETTER, &DEAD_LETTER_FREEING], keys, keys_before, &held, args);
+    for DeadLetter { place, member, body, reason, .. } in messages {
         call.command.arg((place, member, body, reason));
     }
-    call
+    call.with_held(&held)
 }
 
 pub(crate) struct Release<'a> {
     pub(crate) place: Place,
     pub(crate) body: &'a [u8],
     pub(crate) suspect: bool,
+    /// The slot that it keeps; empty where it has none.
+    pub(crate) slot: &'a [u8],
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
     let mut call = RELEASE.call(&before_ready(keys, &[]), (worker, GROUP));
-    for Release { place, body, suspect } in messages {
-        call.command.arg((place, body, u8::from(suspect)));
+    for Release { place, body, suspect, slot } in messages {
+        call.command.arg((place, body, u8::from(suspect), slot));
     }
     call
 }

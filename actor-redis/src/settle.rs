@@ -1,5 +1,5 @@
 //! Settling. A success is `XDEL` and `XACK`; everything that hangs on whether this worker still holds
-//! the message is decided by a script, in Redis. All of one call goes in one round trip, but for large bodies.
+//! the message, or that follows from its end, is decided by a script, in Redis. All of one call goes in one round trip, but for large bodies.
 //!
 //! A success needs no `MULTI`, which Redis would refuse where it is out of memory, just when workers
 //! must make room. The entry is deleted before it is acknowledged, so that what a crash can leave
@@ -21,7 +21,8 @@ use crate::link::Route;
 use crate::place::{self, Place};
 use crate::queue::Queue;
 use crate::request::{Answer, Request, fitting};
-use crate::script::{self, DeadLetter, Release, Reschedule, Retention};
+use crate::script::{self, DeadLetter, Held, Limited, Release, Reschedule, Retention};
+use crate::slot::{Slot, ran_us};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
 const DONE_AT_ONCE: usize = 256;
@@ -87,6 +88,9 @@ async fn settle_part(
 #[derive(Default)]
 struct Sorted<'a> {
     done: [Vec<(usize, EntryId)>; LEVELS],
+    /// Done, and holding a slot.
+    freed: Vec<(usize, (Place, Option<Held<'a>>))>,
+    limited: Vec<(usize, Limited<'a>)>,
     retries: Vec<(usize, Reschedule<'a>)>,
     dead_letters: Vec<(usize, DeadLetter<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
@@ -110,23 +114,35 @@ impl<'a> Sorted<'a> {
                 settled[index] = Err(RequestError::Unsupported("this consequence"));
                 continue;
             }
+            let held = Slot::parse(place::slot(receipt)).map(|slot| Held { slot, ran_us: ran_us(settlement.ran) });
+            let lane = held.as_ref().and_then(|held| held.slot.lane());
             match &settlement.outcome {
+                Outcome::Done if held.is_some() => sorted.freed.push((index, (place, held))),
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
-                Outcome::Reschedule { id, priority, body, after } => {
-                    let member = script::scheduled_member(*priority, suspect, *id);
-                    sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability: None }));
+                Outcome::Limited { priority, body, after, .. } if held.is_some() => {
+                    let Some(held) = held else { continue };
+                    let limited = Limited { place, held, priority: *priority, suspect, body, after: *after };
+                    sorted.limited.push((index, limited));
+                }
+                Outcome::Reschedule { id, priority, body, after } | Outcome::Limited { id, priority, body, after } => {
+                    let member = script::scheduled_member(*priority, suspect, lane.as_ref(), *id);
+                    let retry = Reschedule { place, member, delay: *after, body, ability: None, held };
+                    sorted.retries.push((index, retry));
                 }
                 Outcome::Park { id, priority, body, after, ability } => {
-                    let (member, ability) = (script::scheduled_member(*priority, suspect, *id), Some(&**ability));
-                    sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability }));
+                    let member = script::scheduled_member(*priority, suspect, lane.as_ref(), *id);
+                    let ability = Some(&**ability);
+                    sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability, held }));
                 }
                 Outcome::DeadLetter { id, body, reason } => {
                     // Named as the message is, or where that cannot be read, as its entry.
                     let entry = || format!("{}:{}", place.level.name(), place.id);
                     let member = id.map_or_else(entry, |id| id.to_string());
-                    sorted.dead_letters.push((index, DeadLetter { place, member, body, reason }));
+                    sorted.dead_letters.push((index, DeadLetter { place, member, body, reason, held }));
                 }
-                Outcome::Release { body } => sorted.releases.push((index, Release { place, body, suspect })),
+                Outcome::Release { body } => {
+                    sorted.releases.push((index, Release { place, body, suspect, slot: place::slot(receipt) }));
+                }
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),
             }
         }
@@ -139,6 +155,8 @@ impl<'a> Sorted<'a> {
             (false, ..) => "release",
             (_, false, _) => "dead_letter",
             (.., false) => "reschedule",
+            _ if !self.limited.is_empty() => "limit",
+            _ if !self.freed.is_empty() => "free",
             _ => "done",
         }
     }
@@ -150,19 +168,21 @@ impl<'a> Sorted<'a> {
                 steps.push(Step { indexes: batch.iter().map(|(index, _)| *index).collect(), answers: at - 1..=at });
             }
         }
-        calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, batch)));
+        calls(self.freed, steps, |batch| request.call(script::done(&queue.keys, &batch)));
+        calls(self.limited, steps, |batch| request.call(script::limited(&queue.keys, worker, &batch)));
+        calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, &batch)));
         calls(self.dead_letters, steps, |batch| {
-            request.call(script::dead_letter(&queue.keys, worker, retention, batch))
+            request.call(script::dead_letter(&queue.keys, worker, retention, &batch))
         });
-        calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch)));
+        calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch.into_iter())));
     }
 }
 
-fn calls<T>(settlements: Vec<(usize, T)>, steps: &mut Vec<Step>, mut call: impl FnMut(std::vec::IntoIter<T>) -> usize) {
+fn calls<T>(settlements: Vec<(usize, T)>, steps: &mut Vec<Step>, mut call: impl FnMut(Vec<T>) -> usize) {
     let mut rest = settlements.into_iter().peekable();
     while rest.peek().is_some() {
         let (indexes, batch): (Vec<_>, Vec<_>) = rest.by_ref().take(CALL_MESSAGES).unzip();
-        let at = call(batch.into_iter());
+        let at = call(batch);
         steps.push(Step { indexes, answers: at..=at });
     }
 }

@@ -36,6 +36,18 @@ const GROUP_ATTEMPTS: u32 = 3;
 const RELEASED_AT_ONCE: usize = 64;
 
 impl QueueConsumer {
+    /// Has Redis keep what the worker's program declares of the queue's limits, once for each session.
+    async fn declare(&self, commands: Route<'_>, reading: &mut Reading) -> Result<(), RequestError> {
+        if !self.consumer.limits.is_gated() || reading.is_declared {
+            return Ok(());
+        }
+        let declare = script::declare(&self.queue.keys, &self.consumer.limits);
+        let _: u64 = commands.run(Request::calling("declare", declare)).await?;
+        self.queue.set_gated();
+        reading.is_declared = true;
+        Ok(())
+    }
+
     /// Delivers what is ready, and waits for it as `wait` says: up to `max`, and about as much as one read
     /// should bring.
     pub(crate) async fn claim(
@@ -53,6 +65,9 @@ impl QueueConsumer {
         if !lost.is_empty() {
             return Ok(lost);
         }
+        self.declare(commands, &mut reading).await?;
+        reading.is_gated = self.queue.is_gated();
+        reading.must_grant = reading.is_gated;
         let paused = self.queue.paused.subscribe();
         Claim { consumer: self, commands, reading: &mut reading, max, wait, paused }.run().await
     }
@@ -182,6 +197,7 @@ impl Claim<'_> {
                 place: delivered.place,
                 body: &delivered.body,
                 suspect: delivered.suspect,
+                slot: &delivered.slot,
             });
             request.call(script::release(&self.consumer.queue.keys, self.consumer.worker(), releases));
         }
@@ -207,10 +223,17 @@ impl Claim<'_> {
     /// Reads once, after a check for what is due where it is time for one.
     async fn read(&mut self, step: Step, count: usize) -> Result<Vec<Delivered>, RequestError> {
         let keys = &self.consumer.queue.keys;
-        let mut request = Request::new(if step.check { "check" } else { "read" });
+        let mut request = Request::new(match step {
+            Step { check: true, .. } => "check",
+            Step { grant: true, .. } => "grant",
+            _ => "read",
+        });
         if step.check {
             let woken = self.reading.woken.then_some(self.consumer.worker());
             request.call(script::promote(keys, PROMOTED_AT_ONCE, woken));
+        }
+        if step.grant {
+            request.call(script::grant(keys, count));
         }
         request.command(self.command(step, count));
         let before = std::mem::replace(&mut self.reading.state, State::Reading);
@@ -288,7 +311,11 @@ impl Claim<'_> {
     /// Takes what a read delivered, by level, and learns from it.
     fn take(&mut self, step: Step, count: usize, mut answers: Vec<Answer>) -> Result<Vec<Delivered>, RequestError> {
         let read = answers.pop();
+        let granted = if step.grant { answers.pop() } else { None };
         let checked_ms = if step.check { self.learn(answers.pop()) } else { 0 };
+        if let Some(granted) = granted {
+            self.learn_of_lanes(granted);
+        }
         let streams = match read.transpose()? {
             Some(Value::Nil) => Vec::new(),
             Some(Value::Map(streams)) => streams,
@@ -347,6 +374,28 @@ impl Claim<'_> {
         };
         (self.reading.check_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
         promoted.map_or(0, |(_, checked_ms)| checked_ms)
+    }
+
+    /// Takes note of when to grant again.
+    fn learn_of_lanes(&mut self, granted: Answer) {
+        let granted = match granted {
+            Ok(answer) => script::granted(&answer),
+            // What the read has delivered must not be lost for it.
+            Err(error) => {
+                tracing::warn!(queue = %self.consumer.queue.name, %error, "waiting messages could not be let go");
+                None
+            }
+        };
+        let after = match granted {
+            Some(granted) => granted.next,
+            None => Some(CHECK_AGAIN),
+        };
+        self.reading.must_grant = false;
+        if let Some(at) = after.map(|after| Instant::now() + after)
+            && at < self.reading.check_at
+        {
+            (self.reading.check_at, self.reading.due) = (at, true);
+        }
     }
 
     /// Makes the streams and their group.

@@ -46,6 +46,12 @@ pub(super) struct Reading {
     pub(super) pass_on_at: Instant,
     /// Whether it was woken, and has not acknowledged that.
     pub(super) woken: bool,
+    /// Whether messages may wait in lanes.
+    pub(super) is_gated: bool,
+    /// Whether those must be let go before it may wait.
+    pub(super) must_grant: bool,
+    /// Whether Redis knows what this worker's program declares of the limits.
+    pub(super) is_declared: bool,
 }
 
 impl Default for Reading {
@@ -62,6 +68,9 @@ impl Default for Reading {
             due: false,
             pass_on_at: now,
             woken: false,
+            is_gated: false,
+            must_grant: false,
+            is_declared: false,
         }
     }
 }
@@ -74,6 +83,8 @@ pub(super) struct Step {
     pub(super) cut: Level,
     /// Whether to check for what is due first. How long to wait then is not known yet: it does not wait.
     pub(super) check: bool,
+    /// Whether to let messages in lanes go first, for the same reason without waiting.
+    pub(super) grant: bool,
     /// How long to wait for a first message.
     pub(super) block: Option<Duration>,
     /// When to end the waiting for a message that is due. A server that is idle reads its own
@@ -85,20 +96,23 @@ impl Step {
     pub(super) fn plan(reading: &Reading, deadline: Option<Instant>, can_be_ended: bool) -> Self {
         let now = Instant::now();
         let check = reading.check_at <= now;
+        let grant = reading.is_gated && (check || reading.must_grant);
+        // A grant is bounded over all levels, and what it lets go may be of any.
+        let cut = if grant { Level::Low } else { reading.cut };
         // With a cut it does not wait either: there may be something below.
-        let block = (!check && reading.cut == Level::Low).then(|| {
+        let block = (!check && !grant && cut == Level::Low).then(|| {
             let until = deadline.map_or(reading.check_at, |deadline| deadline.min(reading.check_at));
             let longest = if can_be_ended { CHECK_EVERY } else { BLIND_WAIT };
             until.saturating_duration_since(now).min(longest)
         });
         let block = block.filter(|block| !block.is_zero());
         let due = (block.is_some() && reading.due).then_some(reading.check_at);
-        Self { from: Level::HighReleased, cut: reading.cut, check, block, due }
+        Self { from: Level::HighReleased, cut, check, grant, block, due }
     }
 
     /// One more read of these levels, for what is there.
     pub(super) fn at_once(from: Level, cut: Level) -> Self {
-        Self { from, cut, check: false, block: None, due: None }
+        Self { from, cut, check: false, grant: false, block: None, due: None }
     }
 
     /// Whether a claim with nothing found is at its end after this read.

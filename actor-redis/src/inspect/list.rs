@@ -33,6 +33,7 @@ impl Inspector<'_> {
     ) -> Result<Listing, RequestError> {
         let after = after.map(Cursor::as_str);
         match state {
+            State::Waiting => self.waiting(after, limit).await,
             State::Ready => self.ready(after.and_then(read_entry_handle), limit).await,
             State::InFlight => self.in_flight(after.and_then(read_entry_handle), limit).await,
             State::Scheduled => self.list_indexed(Indexed::Scheduled, after, limit).await,
@@ -43,6 +44,7 @@ impl Inspector<'_> {
 
     pub(super) async fn read(&self, state: State, handle: &Handle) -> Result<Option<Listed>, RequestError> {
         match state {
+            State::Waiting => self.read_waiting(handle).await,
             State::Scheduled => self.read_indexed(Indexed::Scheduled, handle).await,
             State::Dead => self.read_indexed(Indexed::Dead, handle).await,
             State::Ready | State::InFlight => {

@@ -1,6 +1,7 @@
 //! Reading and repairing queues, for people and screens.
 
 mod index;
+mod lanes;
 mod list;
 mod repair;
 

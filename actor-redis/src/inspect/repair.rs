@@ -11,6 +11,7 @@ use crate::error::RequestError;
 use crate::keys::Level;
 use crate::request::Request;
 use crate::script::{self, Indexed, Replay};
+use crate::slot::{list_name, listed_text};
 
 /// How many messages one step deletes or replays. Those that are replayed pass through here, and are bounded in
 /// bytes too.
@@ -58,6 +59,7 @@ impl Inspector<'_> {
     pub(super) async fn delete(&self, state: State, handle: &Handle) -> Result<bool, RequestError> {
         let indexed = match state {
             State::InFlight => return Ok(false),
+            State::Waiting => return self.delete_waiting(handle).await,
             State::Ready => {
                 let Some((level, id)) = read_entry_handle(handle.as_str()) else { return Ok(false) };
                 return Ok(self.delete_range(level, &id.to_string(), id, 1).await?.0 == 1);
@@ -72,6 +74,7 @@ impl Inspector<'_> {
     pub(super) async fn purge(&self, state: State) -> Result<u64, RequestError> {
         match state {
             State::InFlight => Ok(0),
+            State::Waiting => self.purge_waiting().await,
             State::Ready => self.purge_ready().await,
             State::Scheduled => self.purge_indexed(Indexed::Scheduled).await,
             State::Dead => self.purge_indexed(Indexed::Dead).await,
@@ -127,9 +130,9 @@ impl Inspector<'_> {
 
 /// A dead letter made new. Without a body there is no message: an index that someone's hand left behind.
 fn replay(member: Vec<u8>, body: Option<Bytes>) -> Replay {
-    let message = body.map(|body| {
-        let wire::Revived { priority, body, .. } = wire::revive(&body);
-        (Level::of(priority), body)
-    });
-    Replay { member, message }
+    let Some(body) = body else { return Replay { member, message: None, list: None } };
+    let wire::Revived { priority, lane, body, .. } = wire::revive(&body);
+    let list = lane.as_ref().map(|lane| list_name(priority, lane.key.as_str()));
+    let body = lane.map_or(body.clone(), |lane| listed_text(lane.cost, false, &body).into());
+    Replay { member, message: Some((Level::of(priority), body)), list }
 }

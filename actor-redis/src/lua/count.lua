@@ -1,16 +1,17 @@
 -- Counts a queue's messages by their state.
 --
--- KEYS  workers, scheduled, dead, dead:pruned, ready:high:released, ready:high, ready:normal:released,
+-- KEYS  workers, scheduled, dead, dead:pruned, gate, ready:high:released, ready:high, ready:normal:released,
 --       ready:normal, ready:low:released, ready:low
 -- ARGV  group
 -- Returns how many are ready, in flight, scheduled and dead, 1 where the queue is paused, how many dead letters
--- were pruned because they were too many or too old, and since when, in ms since 1970 (0 where none was).
+-- were pruned because they were too many or too old, since when, in ms since 1970 (0 where none was), and how many wait in
+-- lanes.
 
-local workers, scheduled, dead, pruned = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local workers, scheduled, dead, pruned, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group = ARGV[1]
 
 local stored, in_flight = 0, 0
-for i = 5, #KEYS do
+for i = 6, #KEYS do
   stored = stored + redis.call('XLEN', KEYS[i])
   local pending = redis.pcall('XPENDING', KEYS[i], group)
   if not pending.err then
@@ -27,4 +28,5 @@ return {
   redis.call('ZSCORE', workers, 'paused') and 1 or 0,
   tonumber(gone[1]) or 0,
   tonumber(gone[2]) or 0,
+  tonumber(redis.pcall('HMGET', gate, 'w')[1]) or 0,
 }

@@ -1,6 +1,6 @@
--- Deletes ready messages of one level. What is in flight is left to its worker.
+-- Deletes ready messages of one level, and frees the slots that they hold. What is in flight is left to its worker.
 --
--- KEYS  ready:<level>
+-- KEYS  ready:<level>, then those of the gate
 -- ARGV  group, first entry, last entry, how many at most
 -- Returns how many it deleted, and the last entry that it saw ('' where there was none).
 
@@ -8,12 +8,25 @@ local stream = KEYS[1]
 local group, from, to, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local deleted, last = 0, ''
+local keys, slots, nothing, place = {}, {}, {}, {}
 for _, entry in ipairs((read_entries(stream, from, to, limit))) do
   last = entry[1]
   -- Without a group nothing is in flight.
   local pending = redis.pcall('XPENDING', stream, group, last, last, 1)
   if pending.err or #pending == 0 then
     deleted = deleted + redis.call('XDEL', stream, last)
+    local fields = entry[2]
+    for i = 3, #fields, 2 do
+      local cost, key = string.match(fields[i + 1], '^(%d+) %d+ (.*)$')
+      if fields[i] == 'k' and cost then
+        local n = place[key] or #keys + 1
+        place[key], keys[n], nothing[n] = n, key, 0
+        slots[n] = (slots[n] or 0) + cost
+      end
+    end
   end
+end
+if #keys > 0 then
+  free_slots(keys, slots, nothing, nothing, 0, 0)
 end
 return { deleted, last }

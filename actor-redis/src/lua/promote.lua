@@ -1,6 +1,6 @@
--- Moves messages whose time has come to the end of their level's ready stream.
+-- Moves messages whose time has come to the end of their level's ready stream, or into their lanes.
 --
--- KEYS  scheduled, scheduled:bodies, wake, ready:high, ready:normal, ready:low
+-- KEYS  scheduled, scheduled:bodies, wake, ready:high, ready:normal, ready:low, then those of the gate
 -- ARGV  how many at most, group, the worker where `wake` has woken it ('' else)
 -- Returns the ms until the next is due (0 where more are due, -1 where none waits), and when this was, in ms since
 -- 1970.
@@ -36,6 +36,7 @@ end
 redis.call('ZREM', scheduled, '')
 -- What was read for want of a time counts too, but the first moves in any case, so that it goes on.
 local moved, refusal = {}, nil
+local names, texts, laned = {}, {}, {}
 for _, member in ipairs(members) do
   if is_read_enough() and #moved > 0 then
     next_ms = 0
@@ -44,15 +45,37 @@ for _, member in ipairs(members) do
   local body = redis.call('HMGET', bodies, member)[1]
   if body then
     note_read(body)
-    local level, suspect = string.match(member, '^(%a+)(%+?):')
-    local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
-    local added = redis.pcall('XADD', ready[level] or ready.normal, '*', unpack(fields))
-    if type(added) == 'table' then
-      refusal = added
-      break
+    local level, suspect, cost, length, from = string.match(member, '^(%a+)(%+?)@(%d+),(%d+),()')
+    if level then
+      names[#names + 1] = string.sub(level, 1, 1) .. ':' .. string.sub(member, from, from + length - 1)
+      texts[#texts + 1] = suspect .. cost .. ' ' .. body
+      laned[member] = names[#names]
+    else
+      level, suspect = string.match(member, '^(%a+)(%+?):')
+      local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+      local added = redis.pcall('XADD', ready[level] or ready.normal, '*', unpack(fields))
+      if type(added) == 'table' then
+        refusal = added
+        break
+      end
     end
   end
   moved[#moved + 1] = member
+end
+if #names > 0 then
+  into_lanes(names, texts)
+  if next(refused) then
+    local all = moved
+    moved = {}
+    for _, member in ipairs(all) do
+      local why = laned[member] and refused[laned[member]]
+      if why then
+        refusal = refusal or why
+      else
+        moved[#moved + 1] = member
+      end
+    end
+  end
 end
 if #moved > 0 then
   redis.call('ZREM', scheduled, unpack(moved))

@@ -37,7 +37,7 @@ for i = 1, #leases, 2 do
   local ends = tonumber(leases[i + 1])
   if ends > now or (leases[i] ~= me and ends > 0 and ends + grace_ms > now) then
     live[leases[i]] = true
-  elseif leases[i] ~= 'paused' and leases[i] ~= 'parked' then
+  elseif leases[i] ~= 'paused' and leases[i] ~= 'parked' and leases[i] ~= 'gated' then
     ended[leases[i]] = true
   end
 end

@@ -2,7 +2,7 @@
 --
 -- KEYS  workers
 -- ARGV  worker, ms of the lease
--- Returns 1 where the queue is paused, and the time in microseconds.
+-- Returns 1 where the queue is paused, 1 where it has a gate, and the time in microseconds.
 
 local workers = KEYS[1]
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
@@ -13,4 +13,5 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- able to start then, for they are what frees memory.
 redis.call('ZREM', workers, '')
 redis.call('ZADD', workers, now + lease_ms, worker)
-return { redis.call('ZSCORE', workers, 'paused') and 1 or 0, time[1] * 1000000 + time[2] }
+local marks = redis.call('ZMSCORE', workers, 'paused', 'gated')
+return { marks[1] and 1 or 0, marks[2] and 1 or 0, time[1] * 1000000 + time[2] }

@@ -2,7 +2,8 @@
 --
 -- KEYS  ready:high:released, ready:high, ready:normal:released,
 --       ready:normal, ready:low:released, ready:low
--- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect
+-- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect, the slot that it holds and
+--       keeps ('' for none)
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
 
 local me, group = ARGV[1], ARGV[2]
@@ -10,16 +11,16 @@ local me, group = ARGV[1], ARGV[2]
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
 redis.call('XDEL', KEYS[1], '0-0')
 
-local function release(level, entry, body, suspect)
+local function release(level, entry, body, suspect, slot)
   local stream, released = KEYS[1 + level], KEYS[1 + level - level % 2]
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     return 0
   end
-  if suspect == '1' then
-    redis.call('XADD', released, '*', 'm', body, 'suspect', 1)
-  else
-    redis.call('XADD', released, '*', 'm', body)
+  local fields = suspect == '1' and { 'm', body, 'suspect', 1 } or { 'm', body }
+  if slot ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'k', slot
   end
+  redis.call('XADD', released, '*', unpack(fields))
   -- It is stored again: only now may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
@@ -27,8 +28,8 @@ local function release(level, entry, body, suspect)
 end
 
 local answers = {}
-for i = 3, #ARGV, 4 do
-  local ok, answer = pcall(release, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+for i = 3, #ARGV, 5 do
+  local ok, answer = pcall(release, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
   if not ok then
     answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
   end

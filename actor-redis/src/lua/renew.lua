@@ -6,8 +6,8 @@
 -- KEYS  workers
 -- ARGV  worker, ms of the lease, when the last renewal said that it ends ('' where there was none)
 -- Returns 1 where the lease is held, 2 where it was made again and 3 where it ended before that, 1 where
--- another's lease has ended, 1 where the queue is paused, 1 where messages are parked, and the time in
--- microseconds.
+-- another's lease has ended, 1 where the queue is paused, 1 where messages are parked, 1 where it has a gate, and the
+-- time in microseconds.
 
 local workers = KEYS[1]
 local worker, lease_ms, said = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -47,14 +47,16 @@ if held == 0 and not redis.call('ZSCORE', workers, worker .. ':lost') then
 end
 
 -- The marks of the queue itself stand before all others.
-local deaths, paused, parked = 0, 0, 0
-for _, ended in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 3)) do
+local deaths, paused, parked, gated = 0, 0, 0, 0
+for _, ended in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 4)) do
   if ended == 'paused' then
     paused = 1
   elseif ended == 'parked' then
     parked = 1
+  elseif ended == 'gated' then
+    gated = 1
   else
     deaths = 1
   end
 end
-return { held, deaths, paused, parked, time[1] * 1000000 + time[2] }
+return { held, deaths, paused, parked, gated, time[1] * 1000000 + time[2] }

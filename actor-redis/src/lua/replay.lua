@@ -1,8 +1,9 @@
 -- Makes dead letters ready again, each only while it is dead.
 --
 -- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
--- ARGV  for each message: member, level (0 to 5), body; the last two are '' where it has no body, and is only removed
+--       ready:normal, ready:low:released, ready:low, then those of the gate
+-- ARGV  for each message: member, level (0 to 5), body, and the end of its lane's name ('' where it has none); the level
+--       and the body are '' where it has no body, and is only removed
 -- Returns how many are ready again.
 
 local dead, bodies = KEYS[1], KEYS[2]
@@ -11,12 +12,20 @@ local dead, bodies = KEYS[1], KEYS[2]
 redis.call('ZREM', dead, '')
 
 local over, replayed, refusal = {}, 0, nil
-for i = 1, #ARGV, 3 do
+for i = 1, #ARGV, 4 do
   local member, level = ARGV[i], ARGV[i + 1]
   local is_bare = level == '' and redis.call('HEXISTS', bodies, member) == 0
   if (level ~= '' or is_bare) and redis.call('ZSCORE', dead, member) then
     if not is_bare then
-      local added = redis.pcall('XADD', KEYS[5 + level], '*', 'm', ARGV[i + 2])
+      local added
+      if ARGV[i + 3] == '' then
+        added = redis.pcall('XADD', KEYS[5 + level], '*', 'm', ARGV[i + 2])
+      else
+        if into_lanes({ ARGV[i + 3] }, { ARGV[i + 2] }) then
+          wake_one()
+        end
+        added = refused[ARGV[i + 3]]
+      end
       if type(added) == 'table' then
         refusal = added
         break

@@ -2,7 +2,8 @@
 -- scheduled; the index `parked` only says what for and until when. Each message goes to the stream of what was released of its
 -- priority and is read from there for this worker, so that nobody else gets it.
 --
--- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:normal:released, ready:low:released
+-- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:normal:released, ready:low:released,
+--       then those of the gate
 -- ARGV  worker, group, how many at most, then the abilities
 -- Returns for each message: its level (0, 2, 4), its entry, its delivery count, its fields.
 
@@ -43,11 +44,28 @@ local function move(hints)
     local body = is_parked and redis.call('HMGET', bodies, member)[1]
     if body then
       note_read(body)
-      local level, suspect = string.match(member, '^(%a+)(%+?):')
+      local level, suspect, cost, length, from = string.match(member, '^(%a+)(%+?)@(%d+),(%d+),()')
+      local slot
+      if level then
+        slot = take_slot(string.sub(member, from, from + length - 1), tonumber(cost))
+        if not slot then
+          -- Its limits are used up: it stays parked.
+          pages = PAGES
+          break
+        end
+      else
+        level, suspect = string.match(member, '^(%a+)(%+?):')
+      end
       local stream = streams[level] or streams.normal
       local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+      if slot then
+        fields[#fields + 1], fields[#fields + 2] = 'k', slot
+      end
       local added = redis.pcall('XADD', stream, '*', unpack(fields))
       if type(added) == 'table' then
+        if slot then
+          untake_slot()
+        end
         refusal = added
         break
       end

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use actor_core::inspect::Counts;
 use bytes::Bytes;
 
-use super::{Call, Source, before_ready, dead};
+use super::{Call, Source, before_ready, dead, gated};
 use crate::entry::EntryId;
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
 static COUNT: Source = source!("count");
-static REPLAY: Source = source!("members", "replay");
-static DELETE: Source = source!("bounded", "delete");
+static REPLAY: Source = source!("members", "gate", "into_lanes", "replay");
+static DELETE: Source = source!("bounded", "gate", "free_slots", "delete");
 static REMOVE: Source = source!("members", "remove");
 static PURGE: Source = source!("members", "purge");
 static LIST_ENTRIES: Source = source!("bounded", "list_entries");
@@ -20,13 +20,14 @@ static LIST_IN_FLIGHT: Source = source!("bounded", "list_in_flight");
 static LIST_INDEX: Source = source!("bounded", "list_index");
 
 pub(crate) fn count(keys: &Keys) -> Call {
-    COUNT.call(&before_ready(keys, &[&keys.workers, &keys.scheduled, &keys.dead, &keys.dead_pruned]), GROUP)
+    COUNT.call(&before_ready(keys, &[&keys.workers, &keys.scheduled, &keys.dead, &keys.dead_pruned, &keys.gate]), GROUP)
 }
 
 /// What a [`count`] found.
-pub(crate) fn counted(answer: (u64, u64, u64, u64, bool, u64, u64)) -> Counts {
-    let (ready, delivered, scheduled, dead, paused, pruned, since_ms) = answer;
+pub(crate) fn counted(answer: (u64, u64, u64, u64, bool, u64, u64, u64)) -> Counts {
+    let (ready, delivered, scheduled, dead, paused, pruned, since_ms, waiting) = answer;
     let mut counts = Counts::new(ready, delivered, scheduled, dead);
+    counts.waiting = waiting;
     counts.paused = paused;
     counts.pruned = pruned;
     counts.pruned_since = (pruned > 0).then(|| time(since_ms));
@@ -42,20 +43,25 @@ pub(crate) fn time(ms: u64) -> SystemTime {
 pub(crate) struct Replay {
     pub(crate) member: Vec<u8>,
     pub(crate) message: Option<(Level, Bytes)>,
+    /// The end of the name of its lane's list.
+    pub(crate) list: Option<String>,
 }
 
 /// Answers how many were dead, and are ready now.
 pub(crate) fn replay(keys: &Keys, dead_letters: &[Replay]) -> Call {
-    let args = dead_letters.iter().map(|Replay { member, message }| match message {
-        Some((level, body)) => (&**member, level.place().to_string(), &**body),
-        None => (&**member, String::new(), &[][..]),
+    let args = dead_letters.iter().map(|Replay { member, message, list }| {
+        let list = list.as_deref().unwrap_or_default();
+        match message {
+            Some((level, body)) => (&**member, level.place().to_string(), &**body, list),
+            None => (&**member, String::new(), &[][..], list),
+        }
     });
-    REPLAY.call(&before_ready(keys, &dead(keys)), args.collect::<Vec<_>>())
+    REPLAY.call(&gated(keys, before_ready(keys, &dead(keys))), args.collect::<Vec<_>>())
 }
 
 /// Deletes what is ready from one entry to another. Answers how many it deleted, and the last entry that it saw.
 pub(crate) fn delete(keys: &Keys, level: Level, from: &str, to: EntryId, limit: usize) -> Call {
-    DELETE.call(&[keys.ready(level)], (GROUP, from, to, limit))
+    DELETE.call(&gated(keys, [keys.ready(level)]), (GROUP, from, to, limit))
 }
 
 /// Messages that stand in a sorted set by time, and beside it what belongs to them.

@@ -1,0 +1,95 @@
+-- Puts messages into their lanes, for the scripts after it.
+--
+-- KEYS  those of the script
+-- ARGV  those of the script
+-- Returns nothing.
+
+-- Of lanes to which nothing can be added now, by the end of the list's name: why.
+local refused = {}
+
+-- Puts each text at the end of the list with this name, or at its front. Returns whether a worker should hear of it.
+local function into_lanes(names, texts, put)
+  local lists, order, keys, place = {}, {}, {}, {}
+  for i, name in ipairs(names) do
+    local list = lists[name]
+    if not list then
+      list = {}
+      lists[name], order[#order + 1] = list, name
+      local key = string.sub(name, 3)
+      if not place[key] then
+        keys[#keys + 1] = key
+        place[key] = #keys
+      end
+    end
+    list[#list + 1] = texts[i]
+  end
+  local known = redis.call('HMGET', gate, 'v', 'g', 'p', 'x')
+  if not known[4] then
+    for _, text in ipairs(texts) do
+      local one, blank = string.byte(text, 1, 2)
+      if (one ~= 49 or blank ~= 32) and string.sub(text, 1, 3) ~= '+1 ' then
+        -- Some cost more than one slot: from now on each is looked at before it goes.
+        redis.pcall('HSET', gate, 'x', 1)
+        break
+      end
+    end
+  end
+  local counts = redis.call('HMGET', waiting, unpack(keys))
+  local now, ranked, fresh, total = tonumber(known[1]) or 0, known[3], {}, 0
+  for _, name in ipairs(order) do
+    local key = string.sub(name, 3)
+    local at, list = place[key], lists[name]
+    local before = tonumber(counts[at]) or 0
+    local length = redis.pcall(put or 'RPUSH', lane .. name, unpack(list))
+    if type(length) == 'table' then
+      refused[name] = length
+    elseif before > 0 and not ranked and length == #list then
+      -- The list is elsewhere, while its slot moves to another member of a cluster.
+      redis.call('DEL', lane .. name)
+      refused[name] = redis.error_reply('TRYAGAIN the lane is being moved')
+    else
+      if string.sub(name, 1, 1) ~= 'n' and not ranked then
+        redis.call('HSET', gate, 'p', 1)
+        ranked = '1'
+      end
+      if before == 0 then
+        fresh[#fresh + 1] = key
+      end
+      counts[at], total = before + #list, total + #list
+    end
+  end
+  if total == 0 then
+    return false
+  end
+  local changed = {}
+  for i, key in ipairs(keys) do
+    if counts[i] then
+      changed[#changed + 1], changed[#changed + 2] = key, counts[i]
+    end
+  end
+  redis.call('HSET', waiting, unpack(changed))
+  redis.call('HINCRBY', gate, 'w', total)
+  if not known[2] then
+    -- Workers whose program declares no limits learn by this that there is a gate.
+    redis.call('HSET', gate, 'g', 1)
+    redis.call('ZADD', leases, -1, 'gated')
+  end
+  if #fresh == 0 then
+    return false
+  end
+  local shut, times = redis.call('ZMSCORE', closed, unpack(fresh)), redis.call('ZMSCORE', resting, unpack(fresh))
+  local opened, rested = {}, {}
+  for i, key in ipairs(fresh) do
+    if not shut[i] then
+      opened[#opened + 1], opened[#opened + 2] = math.max(now, tonumber(times[i] or 0)), key
+      rested[#rested + 1] = key
+    end
+  end
+  if #opened == 0 then
+    return false
+  end
+  redis.call('ZREM', resting, unpack(rested))
+  redis.call('ZADD', open, 'NX', unpack(opened))
+  return redis.call('ZCARD', open) <= #rested
+end
+

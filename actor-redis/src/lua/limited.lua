@@ -1,0 +1,42 @@
+-- Puts messages that a limit elsewhere refused back to the front of their lanes, each only while this worker holds it,
+-- and closes the lanes for some time.
+--
+-- KEYS  ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low
+-- ARGV  worker, group, then for each message: level (0 to 5), entry, the end of its list's name, its text, ms to wait
+-- Returns for each message: 1, 0 where this worker does not hold it, or the error.
+
+local me, group = ARGV[1], ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+-- A script whose first write only frees may go on where Redis is out of memory, as settling must.
+redis.call('ZREM', closed, '')
+
+local answers = {}
+for i = 3, #ARGV, 5 do
+  local stream, entry, name = KEYS[1 + ARGV[i]], ARGV[i + 1], ARGV[i + 2]
+  if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
+    answers[#answers + 1] = 0
+  else
+    local key = string.sub(name, 3)
+    into_lanes({ name }, { ARGV[i + 3] }, 'LPUSH')
+    if refused[name] then
+      answers[#answers + 1], refused[name] = refused[name], nil
+    else
+      local at = redis.call('ZMSCORE', open, key)[1] or redis.call('ZMSCORE', full, key)[1]
+      redis.call('ZADD', closed, 'GT', string.format('%.0f', now + ARGV[i + 4] * 1000), key)
+      redis.call('ZREM', open, key)
+      redis.call('ZREM', full, key)
+      if at then
+        redis.call('ZADD', resting, 'GT', at, key)
+      end
+      -- It is stored again: only now may it go here.
+      redis.call('XACK', stream, group, entry)
+      redis.call('XDEL', stream, entry)
+      answers[#answers + 1] = 1
+    end
+  end
+end
+-- A worker that waits learns when the lanes open.
+wake_one()
+return answers

@@ -1,0 +1,152 @@
+//! The scripts of a queue's gate: messages that wait in lanes, and what those hold that went.
+
+use actor_core::{Limit, Limits, Priority};
+use redis::Value;
+
+use super::{Call, Source, before_ready};
+use crate::keys::{GROUP, Keys, Level};
+use crate::place::Place;
+use crate::slot::{Slot, list_name, listed_text};
+
+static ENTER: Source = source!("gate", "into_lanes", "enter");
+static GRANT: Source = source!("gate", "grant");
+static LIST_LANES: Source = source!("bounded", "gate", "list_lanes");
+static FIND_WAITING: Source = source!("bounded", "gate", "find_waiting");
+static PURGE_LANES: Source = source!("gate", "purge_lanes");
+static DECLARE: Source = source!("gate", "declare");
+static DONE: Source = freeing!("done");
+static LIMITED: Source = freeing!("limited" with "into_lanes");
+
+/// The keys of a script, and those of the gate behind them.
+pub(super) fn gated<'a>(keys: &'a Keys, before: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut all: Vec<&str> = before.into_iter().collect();
+    all.push(&keys.gate);
+    all.extend(keys.lanes.iter().map(String::as_str));
+    all.extend([&*keys.workers, &keys.wake]);
+    all
+}
+
+/// What a settled message held, and how long it ran.
+#[derive(Clone, Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) slot: Slot<'a>,
+    pub(crate) ran_us: u64,
+}
+
+/// Adds to a call what its messages hold, in their order.
+pub(super) fn write_held<'a>(call: &mut Call, held: &[Option<Held<'a>>]) {
+    let mut keys: Vec<&'a str> = Vec::new();
+    for held in held {
+        let Some(Held { slot, ran_us }) = held else {
+            call.command.arg((0, 0, 0, 0));
+            continue;
+        };
+        // Few: a batch has some dozen messages.
+        let at = keys.iter().position(|key| *key == slot.key).unwrap_or_else(|| {
+            keys.push(slot.key);
+            keys.len() - 1
+        });
+        call.command.arg((at + 1, slot.cost, ran_us, slot.charged));
+    }
+    call.command.arg(&keys).arg(keys.len()).arg(held.len());
+}
+
+/// A message for its lane.
+pub(crate) struct Enter<'a> {
+    pub(crate) priority: Priority,
+    pub(crate) key: &'a str,
+    pub(crate) cost: u32,
+    pub(crate) body: &'a [u8],
+}
+
+/// Answers 1, or one value for each message: 1, or an error.
+pub(crate) fn enter<'a>(keys: &Keys, messages: impl Iterator<Item = Enter<'a>>) -> Call {
+    let mut call = ENTER.call(&gated(keys, []), &[] as &[&str]);
+    for Enter { priority, key, cost, body } in messages {
+        call.command.arg((list_name(priority, key), listed_text(cost, false, body)));
+    }
+    call
+}
+
+/// Lets so many go at most.
+pub(crate) fn grant(keys: &Keys, limit: usize) -> Call {
+    let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
+    GRANT.call(&gated(keys, [high, normal, low]), limit)
+}
+
+/// What a [`grant`] found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted {
+    /// The time until more may go, where time alone lets them.
+    pub(crate) next: Option<std::time::Duration>,
+}
+
+pub(crate) fn granted(answer: &Value) -> Option<Granted> {
+    let (_, next_ms, _) = redis::from_redis_value_ref::<(u64, i64, u64)>(answer).ok()?;
+    Some(Granted { next: u64::try_from(next_ms).ok().map(std::time::Duration::from_millis) })
+}
+
+/// Lists messages from a lane on. Answers where to go on, and for each message: key, letter, place, hash, text.
+pub(crate) fn list_lanes(keys: &Keys, cursor: &str, lane: &str, skip: &str, limit: usize) -> Call {
+    LIST_LANES.call(&gated(keys, []), (cursor, lane, skip, limit))
+}
+
+/// Answers the text of a message in its lane; nothing where it has moved on.
+pub(crate) fn find_waiting(keys: &Keys, key: &str, letter: &str, place: u64, hash: &str, deletes: bool) -> Call {
+    FIND_WAITING.call(&gated(keys, []), (key, letter, place, hash, u8::from(deletes)))
+}
+
+/// Answers how many messages were deleted, and how many lanes are left.
+pub(crate) fn purge_lanes(keys: &Keys, lanes: usize) -> Call {
+    PURGE_LANES.call(&gated(keys, []), lanes)
+}
+
+/// Keeps what a program declares of the limits.
+pub(crate) fn declare(keys: &Keys, limits: &Limits) -> Call {
+    let [queue, per_key] = [limits.queue, limits.per_key].map(limit_args);
+    let fair = if limits.fair { "1" } else { "" };
+    DECLARE.call(&gated(keys, []), (&queue, &per_key, fair))
+}
+
+/// The concurrency, the us from start to start, and the burst; each empty where there is none.
+pub(super) fn limit_args(limit: Limit) -> [String; 3] {
+    let concurrency = limit.max_concurrency().map(|max| max.to_string()).unwrap_or_default();
+    let rate = limit.max_rate().map(|rate| {
+        let interval_us = rate.per.as_secs_f64() * 1e6 / f64::from(rate.starts);
+        [interval_us.to_string(), rate.burst.to_string()]
+    });
+    let [interval, burst] = rate.unwrap_or_default();
+    [concurrency, interval, burst]
+}
+
+/// Ends messages that hold slots. All settling calls answer one value for each message: 1, 0 or an error.
+pub(crate) fn done(keys: &Keys, messages: &[(Place, Option<Held<'_>>)]) -> Call {
+    let mut call = DONE.call(&gated(keys, before_ready(keys, &[])), GROUP);
+    for (place, _) in messages {
+        call.command.arg(*place);
+    }
+    let held: Vec<_> = messages.iter().map(|(_, held)| held.clone()).collect();
+    write_held(&mut call, &held);
+    call
+}
+
+/// A message that goes back to the front of its lane.
+pub(crate) struct Limited<'a> {
+    pub(crate) place: Place,
+    pub(crate) held: Held<'a>,
+    pub(crate) priority: Priority,
+    pub(crate) suspect: bool,
+    pub(crate) body: &'a [u8],
+    pub(crate) after: std::time::Duration,
+}
+
+pub(crate) fn limited(keys: &Keys, worker: &str, messages: &[Limited<'_>]) -> Call {
+    let mut call = LIMITED.call(&gated(keys, before_ready(keys, &[])), (worker, GROUP));
+    for Limited { place, held, priority, suspect, body, after } in messages {
+        let (name, text) = (list_name(*priority, held.slot.key), listed_text(held.slot.cost, *suspect, body));
+        call.command.arg((*place, name, text, super::delay_ms(*after)));
+    }
+    let held: Vec<_> = messages.iter().map(|limited| Some(limited.held.clone())).collect();
+    write_held(&mut call, &held);
+    call
+}
