@@ -10,6 +10,8 @@ pub(crate) const MESSAGE: &[u8] = b"m";
 pub(crate) const SUSPECT: &[u8] = b"suspect";
 /// The field that says what the message holds of its queue's limits.
 pub(crate) const SLOT: &[u8] = b"k";
+/// The field that says which unique key the message holds.
+pub(crate) const UNIQUE: &[u8] = b"u";
 /// The member of `workers` that says that the queue is paused. Every worker's id has a colon.
 pub(crate) const PAUSED: &str = "paused";
 /// How the other members of `workers` end that are no worker's lease. A worker's id ends with 32 digits.
@@ -101,6 +103,10 @@ pub(crate) struct Keys {
     /// What is known of lanes: those that are open, closed, full and resting, what runs and waits of each, until when its
     /// rate is used up, and limits of its own.
     pub(crate) lanes: [String; 8],
+    /// Who holds each unique key, what follows the holder, and the bodies of those that wait in lanes.
+    pub(crate) unique: [String; 3],
+    /// What the keys begin with that say what was stored within a window, and with an idempotency key.
+    pub(crate) windows: [String; 2],
 }
 
 impl Keys {
@@ -121,6 +127,8 @@ impl Keys {
             gate: key("gate"),
             lanes: ["open", "closed", "full", "resting", "running", "waiting", "allowed", "limits"]
                 .map(|name| key(&format!("lanes:{name}"))),
+            unique: ["unique", "unique:next", "lanes:bodies"].map(key),
+            windows: ["unique:window:", "idempotent:"].map(key),
         }
     }
 

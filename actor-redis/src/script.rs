@@ -9,7 +9,7 @@ use redis::{Cmd, Script, ToRedisArgs, Value};
 
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
-use crate::slot::scheduled_lane;
+use crate::slot::scheduled_holds;
 
 /// Workers check for due messages at least this often. What is due sooner wakes one of them.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(15);
@@ -47,33 +47,36 @@ macro_rules! source {
 /// A script that settles, which also frees what the messages held that it settled.
 macro_rules! freeing {
     ($name:literal $(with $used:literal)?) => {
-        source!("bounded", "gate", "free_slots", $($used,)? "settle_begin", $name, "settle_end")
+        source!("bounded", "unique", "gate", "free_slots", $($used,)? "stored_as", "settle_begin", $name, "settle_end")
     };
 }
 
 static OPEN: Source = source!("open");
 static SCHEDULE: Source = source!("schedule");
-static PROMOTE: Source = source!("bounded", "gate", "into_lanes", "promote");
+static PROMOTE: Source = source!("bounded", "unique", "gate", "into_lanes", "promote");
 static REGISTER: Source = source!("register");
 static RENEW: Source = source!("renew");
 static STOPPING: Source = source!("stopping");
 static DEREGISTER: Source = source!("deregister");
 static RECOVER: Source = source!("bounded", "recover");
-static UNPARK: Source = source!("bounded", "gate", "take_slot", "unpark");
-static RESCHEDULE: Source = source!("reschedule");
+static UNPARK: Source = source!("bounded", "unique", "gate", "take_slot", "unpark");
+static RESCHEDULE: Source = source!("stored_as", "reschedule");
 static RESCHEDULE_FREEING: Source = freeing!("reschedule");
 static DEAD_LETTER: Source = source!("bounded", "dead_letter");
 static DEAD_LETTER_FREEING: Source = freeing!("dead_letter");
-static RELEASE: Source = source!("release");
+static RELEASE: Source = source!("unique", "release");
 
 mod audit;
 mod inspect;
 mod lanes;
+mod unique;
 
 pub(crate) use audit::*;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
+use unique::holding;
+pub(crate) use unique::*;
 
 impl Source {
     fn call(&'static self, keys: &[&str], args: impl ToRedisArgs) -> Call {
@@ -101,7 +104,7 @@ fn settling(
     held: &[Option<Held<'_>>],
     args: impl ToRedisArgs,
 ) -> Call {
-    if held.iter().any(Option::is_some) { freeing.call(&gated(keys, before), args) } else { plain.call(&before, args) }
+    if held.iter().any(Option::is_some) { freeing.call(&holding(keys, gated(keys, before)), args) } else { plain.call(&before, args) }
 }
 
 /// All that belongs to dead letters, the index first.
@@ -124,15 +127,19 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 /// The member of `scheduled` for a message, which says what becomes of it once it is due.
-pub(crate) fn scheduled_member(priority: Priority, suspect: bool, lane: Option<&Lane>, id: MessageId) -> String {
+pub(crate) fn scheduled_member(
+    priority: Priority,
+    suspect: bool,
+    lane: Option<&Lane>,
+    unique: &str,
+    id: MessageId,
+) -> String {
     let mut member = String::with_capacity(48);
     member.push_str(Level::of(priority).name());
     if suspect {
         member.push('+');
     }
-    if let Some(lane) = lane {
-        scheduled_lane(&mut member, lane);
-    }
+    scheduled_holds(&mut member, lane, unique);
     member.push(':');
     member.push_str(&id.to_string());
     member
@@ -146,7 +153,7 @@ pub(crate) fn open(keys: &Keys) -> Call {
 pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
     let mut call = SCHEDULE.call(&[&keys.scheduled, &keys.scheduled_bodies, &keys.wake], whole_ms(CHECK_EVERY));
     for Enqueue { id, priority, delay, body, lane, .. } in messages {
-        call.command.arg((scheduled_member(*priority, false, lane.as_ref(), *id), delay_ms(*delay), &**body));
+        call.command.arg((scheduled_member(*priority, false, lane.as_ref(), "", *id), delay_ms(*delay), &**body));
     }
     call
 }
@@ -154,7 +161,7 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enque
 /// Moves what is due. `woken` is the worker, where it was woken for that.
 pub(crate) fn promote(keys: &Keys, limit: usize, woken: Option<&str>) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    let keys = gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low]);
+    let keys = holding(keys, gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.wake, high, normal, low]));
     PROMOTE.call(&keys, (limit, GROUP, woken.unwrap_or_default()))
 }
 
@@ -229,7 +236,7 @@ pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, 
 pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
     let [high, normal, low] =
         [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
-    let keys = gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]);
+    let keys = holding(keys, gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]));
     UNPARK.call(&keys, (worker, GROUP, limit, abilities))
 }
 
@@ -286,14 +293,15 @@ pub(crate) struct Release<'a> {
     pub(crate) place: Place,
     pub(crate) body: &'a [u8],
     pub(crate) suspect: bool,
-    /// The slot that it keeps; empty where it has none.
+    /// The slot and the unique key that it keeps; empty where it has none.
     pub(crate) slot: &'a [u8],
+    pub(crate) unique: &'a [u8],
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut call = RELEASE.call(&before_ready(keys, &[]), (worker, GROUP));
-    for Release { place, body, suspect, slot } in messages {
-        call.command.arg((place, body, u8::from(suspect), slot));
+    let mut call = RELEASE.call(&holding(keys, before_ready(keys, &[])), (worker, GROUP));
+    for Release { place, body, suspect, slot, unique } in messages {
+        call.command.arg((place, body, u8::from(suspect), slot, unique));
     }
     call
 }

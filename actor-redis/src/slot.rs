@@ -57,11 +57,16 @@ pub(crate) fn body_of(text: Vec<u8>) -> Bytes {
     Bytes::from(text).slice(at..)
 }
 
-/// What stands in a member of `scheduled` for the lane, behind the level.
-pub(crate) fn scheduled_lane(text: &mut String, lane: &Lane) {
-    let key = lane.key.as_str();
+/// What stands in a member of `scheduled` for the lane and the unique key, behind the level.
+pub(crate) fn scheduled_holds(text: &mut String, lane: Option<&Lane>, unique: &str) {
     // Writing to a text does not fail.
-    let _ = write!(text, "@{},{},{key}", lane.cost, key.len());
+    if let Some(lane) = lane {
+        let key = lane.key.as_str();
+        let _ = write!(text, "@{},{},{key}", lane.cost, key.len());
+    }
+    if !unique.is_empty() {
+        let _ = write!(text, "!{},{unique}", unique.len());
+    }
 }
 
 /// The microseconds of a run.

@@ -33,7 +33,4 @@ async fn twice(_account: u64) {}
 #[actor(unique, unique)]
 async fn unique_twice(_account: u64) {}
 
-#[actor(unique(by = account))]
-async fn no_such_argument(_account: u64) {}
-
 fn main() {}

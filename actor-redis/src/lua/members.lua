@@ -1,6 +1,6 @@
 -- Removes members of an index with all that belongs to them. Stands before the scripts that use it.
 --
--- KEYS  scheduled, scheduled:bodies; or dead, dead:bodies, dead:reasons, dead:pruned
+-- KEYS  scheduled, scheduled:bodies; or dead, dead:bodies, dead:reasons, dead:pruned; then those of unique keys
 -- ARGV  those of the script
 -- Returns nothing.
 
@@ -13,6 +13,16 @@ local function remove_members(members)
     for i = 2, math.min(#KEYS, 3) do
       redis.call('HDEL', KEYS[i], unpack(members))
     end
+  end
+  local keys, places = {}, {}
+  for _, member in ipairs(KEYS[4] and {} or members) do
+    local key = select(5, read_member(member))
+    if key then
+      keys[#keys + 1], places[#places + 1] = key, 's:' .. member
+    end
+  end
+  if #keys > 0 then
+    give_up(keys, places)
   end
   if KEYS[4] and redis.call('ZCARD', KEYS[1]) == 0 then
     redis.pcall('HDEL', KEYS[4], 'count', 'first', 'last')

@@ -1,12 +1,14 @@
 -- Moves messages whose time has come to the end of their level's ready stream, or into their lanes.
 --
--- KEYS  scheduled, scheduled:bodies, wake, ready:high, ready:normal, ready:low, then those of the gate
+-- KEYS  scheduled, scheduled:bodies, wake, ready:high, ready:normal, ready:low, then those of the gate, then those of
+--       unique keys
 -- ARGV  how many at most, group, the worker where `wake` has woken it ('' else)
 -- Returns the ms until the next is due (0 where more are due, -1 where none waits), and when this was, in ms since
 -- 1970.
 
 local scheduled, bodies, wake = KEYS[1], KEYS[2], KEYS[3]
 local ready = { high = KEYS[4], normal = KEYS[5], low = KEYS[6] }
+local levels = { high = 1, normal = 3, low = 5 }
 local limit, group, woken = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -37,6 +39,7 @@ redis.call('ZREM', scheduled, '')
 -- What was read for want of a time counts too, but the first moves in any case, so that it goes on.
 local moved, refusal = {}, nil
 local names, texts, laned = {}, {}, {}
+local keys, from, to = {}, {}, {}
 for _, member in ipairs(members) do
   if is_read_enough() and #moved > 0 then
     next_ms = 0
@@ -45,19 +48,27 @@ for _, member in ipairs(members) do
   local body = redis.call('HMGET', bodies, member)[1]
   if body then
     note_read(body)
-    local level, suspect, cost, length, from = string.match(member, '^(%a+)(%+?)@(%d+),(%d+),()')
-    if level then
-      names[#names + 1] = string.sub(level, 1, 1) .. ':' .. string.sub(member, from, from + length - 1)
-      texts[#texts + 1] = suspect .. cost .. ' ' .. body
+    local level, suspect, cost, lane_key, key, name = read_member(member)
+    local place
+    if cost then
+      names[#names + 1] = string.sub(level, 1, 1) .. ':' .. lane_key
+      texts[#texts + 1] = key and into_lane_bodies(name, suspect, cost, key, body) or suspect .. cost .. ' ' .. body
       laned[member] = names[#names]
+      place = 'l:' .. name
     else
-      level, suspect = string.match(member, '^(%a+)(%+?):')
       local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+      if key then
+        fields[#fields + 1], fields[#fields + 2] = 'u', key
+      end
       local added = redis.pcall('XADD', ready[level] or ready.normal, '*', unpack(fields))
       if type(added) == 'table' then
         refusal = added
         break
       end
+      place = (levels[level] or levels.normal) .. ':' .. added
+    end
+    if key then
+      keys[#keys + 1], from[#from + 1], to[#to + 1] = key, 's:' .. member, place
     end
   end
   moved[#moved + 1] = member
@@ -71,6 +82,10 @@ if #names > 0 then
       local why = laned[member] and refused[laned[member]]
       if why then
         refusal = refusal or why
+        local key, name = select(5, read_member(member))
+        if key then
+          redis.call('HDEL', lane_bodies, name)
+        end
       else
         moved[#moved + 1] = member
       end
@@ -80,5 +95,16 @@ end
 if #moved > 0 then
   redis.call('ZREM', scheduled, unpack(moved))
   redis.call('HDEL', bodies, unpack(moved))
+end
+if #keys > 0 then
+  local was_moved = {}
+  for _, member in ipairs(moved) do
+    was_moved['s:' .. member] = true
+  end
+  for i = 1, #keys do
+    -- What was refused stays where it is.
+    to[i] = was_moved[from[i]] and to[i] or from[i]
+  end
+  move_holders(keys, from, to)
 end
 return refusal or { next_ms, now }

@@ -1,9 +1,9 @@
 -- Releases messages in flight, each only while this worker holds it, to go before what waits of its priority.
 --
 -- KEYS  ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low
--- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect, the slot that it holds and
---       keeps ('' for none)
+--       ready:normal, ready:low:released, ready:low, then those of unique keys
+-- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect, the slot and the unique key that
+--       it holds and keeps ('' for none)
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
 
 local me, group = ARGV[1], ARGV[2]
@@ -11,7 +11,7 @@ local me, group = ARGV[1], ARGV[2]
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
 redis.call('XDEL', KEYS[1], '0-0')
 
-local function release(level, entry, body, suspect, slot)
+local function release(level, entry, body, suspect, slot, key)
   local stream, released = KEYS[1 + level], KEYS[1 + level - level % 2]
   if #redis.call('XPENDING', stream, group, entry, entry, 1, me) == 0 then
     return 0
@@ -20,16 +20,23 @@ local function release(level, entry, body, suspect, slot)
   if slot ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'k', slot
   end
-  redis.call('XADD', released, '*', unpack(fields))
+  if key ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'u', key
+  end
+  local added = redis.call('XADD', released, '*', unpack(fields))
   -- It is stored again: only now may it go here.
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
+  if key ~= '' then
+    move_holders({ key }, { level .. ':' .. entry }, { (level - level % 2) .. ':' .. added })
+  end
   return 1
 end
 
 local answers = {}
-for i = 3, #ARGV, 5 do
-  local ok, answer = pcall(release, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+for i = 3, #ARGV, 6 do
+  local ok, answer =
+    pcall(release, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
   if not ok then
     answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
   end

@@ -74,6 +74,7 @@ for n, i in ipairs(places) do
     members[n] = member
   end
   seen[member] = true
+  stored_as[(i - FIRST) / WIDTH + 1] = 's:' .. member
   scores[#scores + 1] = due
   scores[#scores + 1] = member
   texts[#texts + 1] = member

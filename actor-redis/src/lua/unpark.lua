@@ -3,7 +3,7 @@
 -- priority and is read from there for this worker, so that nobody else gets it.
 --
 -- KEYS  scheduled, scheduled:bodies, workers, parked, ready:high:released, ready:normal:released, ready:low:released,
---       then those of the gate
+--       then those of the gate, then those of unique keys
 -- ARGV  worker, group, how many at most, then the abilities
 -- Returns for each message: its level (0, 2, 4), its entry, its delivery count, its fields.
 
@@ -44,22 +44,23 @@ local function move(hints)
     local body = is_parked and redis.call('HMGET', bodies, member)[1]
     if body then
       note_read(body)
-      local level, suspect, cost, length, from = string.match(member, '^(%a+)(%+?)@(%d+),(%d+),()')
+      local level, suspect, cost, lane_key, key = read_member(member)
       local slot
-      if level then
-        slot = take_slot(string.sub(member, from, from + length - 1), tonumber(cost))
+      if cost then
+        slot = take_slot(lane_key, tonumber(cost))
         if not slot then
           -- Its limits are used up: it stays parked.
           pages = PAGES
           break
         end
-      else
-        level, suspect = string.match(member, '^(%a+)(%+?):')
       end
       local stream = streams[level] or streams.normal
       local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
       if slot then
         fields[#fields + 1], fields[#fields + 2] = 'k', slot
+      end
+      if key then
+        fields[#fields + 1], fields[#fields + 2] = 'u', key
       end
       local added = redis.pcall('XADD', stream, '*', unpack(fields))
       if type(added) == 'table' then
@@ -68,6 +69,9 @@ local function move(hints)
         end
         refusal = added
         break
+      end
+      if key then
+        move_holders({ key }, { 's:' .. member }, { levels[stream] .. ':' .. added })
       end
       filled[stream] = (filled[stream] or 0) + 1
       moved = moved + 1
