@@ -104,7 +104,11 @@ fn settling(
     held: &[Option<Held<'_>>],
     args: impl ToRedisArgs,
 ) -> Call {
-    if held.iter().any(Option::is_some) { freeing.call(&holding(keys, gated(keys, before)), args) } else { plain.call(&before, args) }
+    if held.iter().any(Option::is_some) {
+        freeing.call(&holding(keys, gated(keys, before)), args)
+    } else {
+        plain.call(&before, args)
+    }
 }
 
 /// All that belongs to dead letters, the index first.
@@ -236,7 +240,10 @@ pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, 
 pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
     let [high, normal, low] =
         [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
-    let keys = holding(keys, gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]));
+    let keys = holding(
+        keys,
+        gated(keys, [&*keys.scheduled, &keys.scheduled_bodies, &keys.workers, &keys.parked, high, normal, low]),
+    );
     UNPARK.call(&keys, (worker, GROUP, limit, abilities))
 }
 

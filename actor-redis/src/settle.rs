@@ -118,8 +118,12 @@ impl<'a> Sorted<'a> {
             let slot = Slot::parse(slot_text);
             let lane = slot.as_ref().and_then(Slot::lane);
             let key = std::str::from_utf8(unique).unwrap_or_default();
-            let held = (slot.is_some() || !key.is_empty())
-                .then(|| Held { slot: slot.clone(), ran_us: ran_us(settlement.ran), unique: key, place });
+            let held = (slot.is_some() || !key.is_empty()).then(|| Held {
+                slot: slot.clone(),
+                ran_us: ran_us(settlement.ran),
+                unique: key,
+                place,
+            });
             match &settlement.outcome {
                 Outcome::Done if held.is_some() => sorted.freed.push((index, (place, held))),
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),

@@ -81,11 +81,7 @@ impl TestBroker {
     }
 
     /// Stores messages, and remembers each with what became of it.
-    pub(crate) async fn store(
-        &self,
-        queue: &QueueName,
-        messages: Vec<Enqueue>,
-    ) -> Vec<Result<Enqueued, BrokerError>> {
+    pub(crate) async fn store(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let sent: Vec<_> = messages.iter().map(Sent::of).collect();
         let messages = messages.into_iter().map(|message| message.durability(Durability::Stored)).collect();
         let answers = self.memory.enqueue(queue, messages).await;

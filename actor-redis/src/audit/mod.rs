@@ -8,6 +8,7 @@ mod leases;
 mod ready;
 mod repair;
 mod states;
+mod unique;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -125,6 +126,7 @@ impl Auditor<'_> {
         self.index(&keys.dead, &keys.dead_reasons, index::REASONS).await?;
         self.scheduled_alone().await?;
         self.overdue().await?;
+        self.unique().await?;
         self.pruned().await
     }
 
@@ -204,7 +206,7 @@ impl Auditor<'_> {
 
 fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
     let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
-    let others: [(&str, _); 9] = [
+    let others: [(&str, _); 12] = [
         (&keys.wake, "stream"),
         (&keys.parked, "zset"),
         (&keys.scheduled, "zset"),
@@ -214,6 +216,9 @@ fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
         (&keys.dead_reasons, "hash"),
         (&keys.dead_pruned, "hash"),
         (&keys.workers, "zset"),
+        (&keys.unique[0], "hash"),
+        (&keys.unique[1], "hash"),
+        (&keys.unique[2], "hash"),
     ];
     streams.chain(others).collect()
 }

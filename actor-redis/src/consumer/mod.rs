@@ -141,8 +141,8 @@ impl QueueConsumer {
         let deliver = |Delivered { place, body, count, suspect, holds }| {
             held.insert(place);
             let DeliveryCount { crashes, interruptions } = count;
-            let delivery =
-                Delivery::new(place.receipt(suspect, &holds, &mut receipts), body).ranked(place.level.rank(out_of_turn));
+            let delivery = Delivery::new(place.receipt(suspect, &holds, &mut receipts), body)
+                .ranked(place.level.rank(out_of_turn));
             delivery.recovered(crashes, interruptions)
         };
         entries.map(deliver).collect()
