@@ -294,6 +294,11 @@ const fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.len() <= 128
 }
 
+// The page is compiled with the crate that can run what it shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/limits.md")]
+mod page {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,14 @@ mod terminal;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue};
-use actor_core::testing::{TestBroker, context};
-use actor_core::{Actor, Context, Durability, MessageId, Priority, actor, assert_not_sent, assert_sent};
+use actor_core::testing::{Drained, Sent, TestBroker, context};
+use actor_core::{
+    Actor, Context, Durability, Failure, Limit, MessageId, Priority, Queue, actor, assert_not_sent, assert_sent,
+};
 
 use self::terminal::Terminal;
 
@@ -200,4 +203,68 @@ async fn a_send_on_another_thread_than_the_tests_says_why_no_broker_is_installed
         text.contains("a `TestBroker` is installed on another") && text.contains("`send_with(&broker, ..)`"),
         "{text}"
     );
+}
+
+static CALLS: Queue =
+    Queue::new("calls").rate(1, HOUR).per_key(Limit::new().concurrency(1).rate(1, Duration::from_secs(6 * 3_600)));
+
+#[actor(queue = CALLS, key = tenant)]
+async fn call(tenant: &str, #[state] seen: &Seen) {
+    seen.note(tenant);
+}
+
+#[actor(queue = CALLS, key = "third party", cost = 2)]
+async fn call_elsewhere(cx: &Context) -> Result<(), Failure> {
+    if FULL.swap(false, Ordering::Relaxed) {
+        return Err(Failure::rate_limited(HOUR * 12));
+    }
+    assert_eq!(cx.attempt(), 1, "what a limit refuses is no attempt");
+    Ok(())
+}
+
+/// Whether the third party refuses the next call.
+static FULL: AtomicBool = AtomicBool::new(true);
+
+#[tokio::test]
+async fn a_key_and_a_cost_are_seen() {
+    let _installed = TestBroker::new().install();
+    call.send("acme").await.unwrap();
+    call.message("umbrella").key("other").cost(7).send().await.unwrap();
+    note.message("it".to_owned()).key(5).send().await.unwrap();
+    weighed.send(0.5).await.unwrap();
+    let seen = |sent: &Sent| (sent.key.clone(), sent.cost);
+    assert_eq!(seen(&assert_sent!(call, ("acme".to_owned(),))), (Some("acme".to_owned()), 1));
+    let umbrella = assert_sent!(call, ("umbrella".to_owned(),));
+    assert_eq!(seen(&umbrella), (Some("other".to_owned()), 7));
+    assert_eq!(umbrella.to_string(), r#"call ["umbrella"] (key "other")"#);
+    assert_eq!(seen(&assert_sent!(note, ("it".to_owned(),))), (Some("5".to_owned()), 0));
+    assert_eq!(seen(&assert_sent!(weighed, (0.5,))), (None, 0));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_rate_runs_at_its_time() {
+    let broker = TestBroker::new();
+    let worker = broker.worker().state(Seen::default());
+    for tenant in ["acme", "acme", "umbrella", "acme"] {
+        call.send_with(&broker, tenant).await.unwrap();
+    }
+    assert_eq!(worker.drain().await.done, 1);
+    assert_eq!(worker.drain().await.done, 0);
+    assert_eq!(worker.advance(HOUR / 2).await.done, 0);
+    assert_eq!(worker.advance(HOUR / 2).await.done, 1, "another key's, as soon as the queue's rate allows it");
+    assert_eq!(worker.advance(HOUR * 4).await.done, 0);
+    assert_eq!(worker.advance(HOUR).await.done, 1);
+    assert_eq!(worker.advance(HOUR * 5).await.done, 0);
+    assert_eq!(worker.advance(HOUR).await.done, 1);
+}
+
+#[tokio::test]
+async fn what_a_limit_elsewhere_refuses_is_first_afterwards_and_spends_no_attempt() {
+    let broker = TestBroker::new();
+    let worker = broker.worker();
+    call_elsewhere.send_with(&broker).await.unwrap();
+    let refused = worker.drain().await;
+    assert_eq!((refused.limited, refused.retried, refused.done), (1, 0, 0));
+    assert_eq!(worker.advance(HOUR * 11).await, Drained::default());
+    assert_eq!(worker.advance(HOUR).await.done, 1);
 }

@@ -36,6 +36,10 @@ pub const POINTS: &[&str] = &[
     // The run of one that is unique until then begins.
     "begin.unsent",
     "begin.answered",
+    // Some of which go to lanes.
+    "enter.unsent",
+    "enter.half",
+    "enter.answered",
     // A lease begins, is prolonged, and ends in good order.
     "register.unsent",
     "register.half",
@@ -49,13 +53,19 @@ pub const POINTS: &[&str] = &[
     "deregister.unsent",
     "deregister.half",
     "deregister.answered",
-    // A claim: it reads, perhaps after it checked what is due; a read that waits is ended; a group that is missing
-    // is made.
+    // What a program declares of a queue's limits is kept.
+    "declare.unsent",
+    "declare.answered",
+    // A claim: it reads, perhaps after it checked what is due or let messages go from their lanes; a read that waits is
+    // ended; a group that is missing is made.
     "read.unsent",
     "read.answered",
     "check.unsent",
     "check.half",
     "check.answered",
+    "grant.unsent",
+    "grant.half",
+    "grant.answered",
     "unblock.unsent",
     "unblock.half",
     "unblock.answered",
@@ -81,6 +91,12 @@ pub const POINTS: &[&str] = &[
     "done.unsent",
     "done.half",
     "done.answered",
+    "free.unsent",
+    "free.half",
+    "free.answered",
+    "limit.unsent",
+    "limit.half",
+    "limit.answered",
     "reschedule.unsent",
     "reschedule.half",
     "reschedule.answered",

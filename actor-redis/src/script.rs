@@ -306,7 +306,9 @@ pub(crate) struct Release<'a> {
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut call = RELEASE.call(&holding(keys, before_ready(keys, &[])), (worker, GROUP));
+    let mut all = before_ready(keys, &[]);
+    all.push(&keys.gate);
+    let mut call = RELEASE.call(&holding(keys, all), (worker, GROUP));
     for Release { place, body, suspect, slot, unique } in messages {
         call.command.arg((place, body, u8::from(suspect), slot, unique));
     }

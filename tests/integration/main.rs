@@ -11,6 +11,8 @@ mod clusters;
 mod concurrency;
 /// What an idle worker asks of Redis.
 mod costs;
+/// Limits of queues and keys, over all workers, and fairness.
+mod lanes;
 /// Middleware, headers, and messages that an actor sends.
 mod layers;
 /// Time limits, and how sync actors handle them.

@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_shown() {
+        let key = |body: &[u8]| StoredMessage::decode(body).unwrap().key;
+        assert_eq!(key(include_bytes!("../../../docs/wire-format/v2-full.json")).as_deref(), Some("customer 42"));
+        assert_eq!(key(include_bytes!("../../../docs/wire-format/v1-minimal.json")), None);
+    }
+
+    #[test]
     fn what_cannot_be_decoded_says_why() {
         let why = |body: &str| StoredMessage::decode(body.as_bytes()).unwrap_err().to_string();
         assert!(why("no message").contains("not a JSON object"));

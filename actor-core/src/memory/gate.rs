@@ -1,7 +1,8 @@
 //! The gate of a queue: which of the messages that wait in lanes may go, within the limits.
 //!
-//! A lane that has messages is in one of three places: `open`, by its virtual time; `closed`, by the time at which it
-//! opens; or `full`. Whoever has run least goes first (stride scheduling).
+//! Of the lanes whose first message may go, the one that has run least goes first (stride scheduling): its virtual
+//! time is the least. A lane is kept as long as something waits or runs, as it has had more than the others, or as its
+//! rate is used up; then it is forgotten.
 //! Source: C. Waldspurger, W. Weihl, "Stride Scheduling: Deterministic Proportional-Share Resource Management", MIT (1995).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,53 +11,42 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::lane::{LaneState, Stands, fits};
+use self::rate::{changed, opens, used};
 use super::clock::Moment;
 use super::queue::Key as Place;
 use super::unique::Held;
-use crate::{Key, Lane, Limit, Limits, Rate};
+use crate::{Key, Lane, Limits};
 
-/// What a message is charged where lanes only take turns, and before it is known how long messages run, in nanoseconds.
+/// What a message is charged where lanes only take turns, in nanoseconds.
 const TURN: u64 = 1_000_000;
+
+/// A lane that its own limits held back may catch up on this many turns.
+const CATCH_UP: u64 = 16;
 
 /// The lanes of a queue, and what its limits count.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    pub(super) limits: Limits,
+    limits: Limits,
     /// How many messages wait.
     count: usize,
     lanes: BTreeMap<Key, LaneState>,
     open: BTreeSet<(u64, Key)>,
     closed: BTreeSet<(Moment, Key)>,
+    owing: BTreeSet<(u64, Key)>,
+    resting: BTreeSet<(Moment, Key)>,
     /// The slots that are taken of the whole queue.
     running: u64,
-    /// When all starts would have been used up that the queue's rate has allowed by now.
+    /// When all starts would have been used up that the queue's rate has allowed.
     allowed: Moment,
-    /// The virtual time of the lane that went last: where a newcomer begins.
-    now: u64,
+    /// The time as far as it is known here.
+    now: Moment,
+    /// The virtual time where no lane is open.
+    time: u64,
+    /// Where the last newcomer began.
+    joined: u64,
     /// How long messages run here, about, in nanoseconds.
     usual: u64,
-    /// How many lanes there may be before those of which nothing is left to know are forgotten.
-    sweep_at: usize,
-}
-
-#[derive(Debug, Default)]
-struct LaneState {
-    waiting: BTreeMap<Place, Waiting>,
-    is: Is,
-    time: u64,
-    running: u64,
-    allowed: Moment,
-    closed_until: Option<Moment>,
-}
-
-/// Where a lane that has messages stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Is {
-    #[default]
-    Empty,
-    Open,
-    Closed(Moment),
-    Full,
 }
 
 /// A message in its lane.
@@ -77,85 +67,84 @@ pub(super) struct Slot {
 }
 
 impl Gate {
+    /// Brings it to `now`: lanes open whose time has come, and those of which nothing is left to know are forgotten.
+    pub(super) fn tick(&mut self, now: Moment) {
+        self.now = self.now.max(now);
+        while let Some((_, key)) = self.closed.first().filter(|(until, _)| *until <= self.now).cloned() {
+            self.place(&key);
+        }
+        self.forget();
+    }
+
     /// Puts a message into its lane.
     pub(super) fn push(&mut self, key: Key, place: Place, waiting: Waiting) {
+        let (others, turn) = (self.virtual_time(), self.charge(1));
+        let step = turn / (self.open.len() as u64 + 1);
         let lane = self.lanes.entry(key.clone()).or_default();
+        if lane.waiting.is_empty() {
+            // Whoever comes goes before the others, whatever it did not use before. Of many that come, each begins a
+            // lane's part of a turn after the one before, and a turn after the others at most: they starve nobody.
+            let begins = (self.joined + step).clamp(others.saturating_sub(1), others.saturating_add(turn));
+            if lane.time < begins {
+                (lane.time, self.joined) = (begins, begins);
+            }
+        }
         self.count += usize::from(lane.waiting.insert(place, waiting).is_none());
         self.place(&key);
+        self.forget();
     }
 
     /// Has nothing go from a lane for some time.
     pub(super) fn close(&mut self, key: &Key, until: Moment) {
         let lane = self.lanes.entry(key.clone()).or_default();
-        lane.closed_until = lane.closed_until.max(Some(until));
+        lane.refused_until = lane.refused_until.max(until);
         self.place(key);
+        self.forget();
     }
 
     /// The next message that may go now, with what it holds from here on.
-    pub(super) fn grant(&mut self, now: Moment) -> Option<(Place, Waiting, Slot)> {
-        while let Some((until, key)) = self.closed.first().filter(|(until, _)| *until <= now).cloned() {
-            self.closed.remove(&(until, key.clone()));
-            let lane = self.lanes.get_mut(&key)?;
-            (lane.is, lane.closed_until) = (Is::Empty, None);
-            self.place(&key);
+    pub(super) fn grant(&mut self) -> Option<(Place, Waiting, Slot)> {
+        let key = self.open.first()?.1.clone();
+        let lane = self.lanes.get_mut(&key)?;
+        let (place, cost) = lane.first()?;
+        // Whoever is first is waited for, or what costs much would never go.
+        if !fits(self.running, cost, self.limits.queue) || self.opens(cost) > self.now {
+            return None;
         }
-        self.sweep(now);
-        while let Some((_, key)) = self.open.first().cloned() {
-            let (place, cost) = self.lanes.get(&key).and_then(LaneState::first)?;
-            if !self.has_room(cost) || self.opens(cost) > now {
-                return None;
-            }
-            let Some(slot) = self.take(&Lane::new(key.clone()).cost(cost), now) else {
-                self.place(&key);
-                continue;
-            };
-            let waiting = self.lanes.get_mut(&key)?.waiting.remove(&place)?;
-            self.count -= 1;
-            self.place(&key);
-            return Some((place, waiting, slot));
-        }
-        None
+        let waiting = self.lanes.get_mut(&key)?.waiting.remove(&place)?;
+        self.count -= 1;
+        let slot = self.take(Lane::new(key).cost(cost));
+        Some((place, waiting, slot))
     }
 
     /// Takes what a message needs, out of turn, where all of its limits allow it.
-    pub(super) fn take_for(&mut self, lane: &Lane, now: Moment) -> Option<Slot> {
-        if !self.has_room(lane.cost) || self.opens(lane.cost) > now {
-            return None;
-        }
-        let slot = self.take(lane, now)?;
-        self.place(&lane.key);
-        Some(slot)
+    pub(super) fn take_for(&mut self, lane: &Lane) -> Option<Slot> {
+        let Limits { queue, per_key, .. } = self.limits;
+        let own = self.lanes.get(&lane.key);
+        let (running, opens) =
+            own.map_or_else(Default::default, |own| (own.running, own.opens(lane.cost, &self.limits)));
+        let fits = fits(self.running, lane.cost, queue) && fits(running, lane.cost, per_key);
+        (fits && opens.max(self.opens(lane.cost)) <= self.now).then(|| self.take(lane.clone()))
     }
 
-    /// Takes what a message needs, where its lane's limits allow it.
-    fn take(&mut self, lane: &Lane, now: Moment) -> Option<Slot> {
-        let Limits { queue, per_key, fair } = self.limits;
+    fn take(&mut self, lane: Lane) -> Slot {
+        let (charged, others, cost) = (self.charge(lane.cost), self.virtual_time(), u64::from(lane.cost));
         let state = self.lanes.entry(lane.key.clone()).or_default();
-        let opens = per_key.max_rate().map_or(Moment::default(), |rate| opens(state.allowed, lane.cost, rate));
-        let opens = state.closed_until.unwrap_or_default().max(opens);
-        if opens > now {
-            state.closed_until = Some(opens);
-            return None;
+        if state.running == 0 && !matches!(state.stands, Stands::Open(_)) {
+            state.time = state.time.max(others);
         }
-        if !fits(state.running, lane.cost, per_key) {
-            return None;
+        state.time = state.time.saturating_add(charged);
+        state.running += cost;
+        self.running += cost;
+        if let Some(rate) = self.limits.per_key.max_rate() {
+            state.allowed = used(state.allowed, lane.cost, rate, self.now);
         }
-        let charged = if fair { self.usual.max(1) } else { TURN }.saturating_mul(lane.cost.into());
-        self.now = self.now.max(state.time);
-        if state.is == Is::Open {
-            self.open.remove(&(state.time, lane.key.clone()));
-            state.is = Is::Empty;
+        if let Some(rate) = self.limits.queue.max_rate() {
+            self.allowed = used(self.allowed, lane.cost, rate, self.now);
         }
-        state.time = state.time.max(self.now).saturating_add(charged);
-        state.running += u64::from(lane.cost);
-        self.running += u64::from(lane.cost);
-        if let Some(rate) = per_key.max_rate() {
-            state.allowed = used(state.allowed, lane.cost, rate, now);
-        }
-        if let Some(rate) = queue.max_rate() {
-            self.allowed = used(self.allowed, lane.cost, rate, now);
-        }
-        Some(Slot { lane: lane.clone(), charged })
+        self.place(&lane.key);
+        self.forget();
+        Slot { lane, charged }
     }
 
     /// Frees what a message held that ran so long.
@@ -166,26 +155,24 @@ impl Gate {
         lane.running = lane.running.saturating_sub(cost);
         if self.limits.fair {
             let ran = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
-            self.usual = if self.usual == 0 { ran } else { self.usual - self.usual / 8 + ran / 8 };
-            if lane.is == Is::Open {
-                self.open.remove(&(lane.time, slot.lane.key.clone()));
-                lane.is = Is::Empty;
-            }
-            let owed = ran.saturating_mul(cost);
-            lane.time = lane.time.saturating_add(owed).saturating_sub(slot.charged);
-        }
-        if lane.is == Is::Full {
-            lane.is = Is::Empty;
+            // What never ran says nothing about how long others run.
+            self.usual = match (self.usual, ran) {
+                (usual, 0) => usual,
+                (0, ran) => ran,
+                (usual, ran) => usual - usual / 8 + ran / 8,
+            };
+            lane.time = lane.time.saturating_add(ran.saturating_mul(cost)).saturating_sub(slot.charged);
         }
         self.place(&slot.lane.key);
+        self.forget();
     }
 
     /// When something may go by time alone, if nothing is freed before.
-    pub(super) fn next_open(&self, now: Moment) -> Option<Moment> {
+    pub(super) fn next_open(&self) -> Option<Moment> {
         let closed = self.closed.first().map(|(until, _)| *until);
         let cost = self.open.first().and_then(|(_, key)| self.lanes.get(key)?.first()).map(|(_, cost)| cost);
-        let rate = cost.filter(|cost| self.has_room(*cost)).map(|cost| self.opens(cost)).filter(|at| *at > now);
-        closed.into_iter().chain(rate).min()
+        let rate = cost.filter(|cost| fits(self.running, *cost, self.limits.queue)).map(|cost| self.opens(cost));
+        closed.into_iter().chain(rate).filter(|at| *at > self.now).min()
     }
 
     /// All messages in lanes, by lane.
@@ -207,6 +194,7 @@ impl Gate {
         let removed = self.lanes.get_mut(key)?.waiting.remove(&place);
         self.count -= usize::from(removed.is_some());
         self.place(key);
+        self.forget();
         removed
     }
 
@@ -215,84 +203,96 @@ impl Gate {
         self.count
     }
 
-    /// Lets every lane be looked at again, after the limits have changed.
-    pub(super) fn declare(&mut self, limits: Limits) {
-        if self.limits == limits {
-            return;
+    /// Goes by these limits from now on, also for what waits. Returns whether they are others than before.
+    pub(super) fn declare(&mut self, limits: Limits) -> bool {
+        let former = std::mem::replace(&mut self.limits, limits);
+        if former == limits {
+            return false;
         }
-        self.limits = limits;
-        let keys: Vec<Key> = self.lanes.keys().cloned().collect();
-        for key in keys {
-            if let Some(lane) = self.lanes.get_mut(&key).filter(|lane| lane.is == Is::Full) {
-                lane.is = Is::Empty;
-            }
-            self.place(&key);
+        let [queue, per_key] = [limits.queue.max_rate(), limits.per_key.max_rate()];
+        if let Some(rate) = queue.filter(|_| former.queue.max_rate() != queue) {
+            self.allowed = changed(self.allowed, rate, self.now);
         }
+        if let Some(rate) = per_key.filter(|_| former.per_key.max_rate() != per_key) {
+            self.lanes.values_mut().for_each(|lane| lane.allowed = changed(lane.allowed, rate, self.now));
+        }
+        self.place_all();
+        true
     }
 
-    /// Forgets the lanes of which nothing is left to know, once they may be half of all.
-    fn sweep(&mut self, now: Moment) {
-        if self.lanes.len() > self.sweep_at {
-            let time = self.now;
-            self.lanes
-                .retain(|_, lane| lane.is != Is::Empty || lane.running > 0 || lane.time > time || lane.allowed > now);
-            self.sweep_at = 2 * self.lanes.len().max(32);
-        }
+    fn place_all(&mut self) {
+        let keys: Vec<Key> = self.lanes.keys().cloned().collect();
+        keys.iter().for_each(|key| self.place(key));
+        self.forget();
     }
 
     /// Puts a lane where it belongs now.
     fn place(&mut self, key: &Key) {
+        let (others, turn) = (self.virtual_time(), self.charge(1));
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        let next = match (lane.closed_until, lane.first()) {
-            (Some(until), _) => Is::Closed(until),
-            (None, None) => Is::Empty,
-            (None, Some((_, cost))) if !fits(lane.running, cost, self.limits.per_key) => Is::Full,
-            (None, Some(_)) => Is::Open,
-        };
-        match lane.is {
-            Is::Open => drop(self.open.remove(&(lane.time, key.clone()))),
-            Is::Closed(until) => drop(self.closed.remove(&(until, key.clone()))),
-            Is::Empty | Is::Full => {}
+        let mut belongs = lane.belongs(&self.limits, self.now, others);
+        if matches!((lane.stands, belongs), (Stands::Closed(_) | Stands::Full, Stands::Open(_))) {
+            lane.time = lane.time.max(others.saturating_sub(turn.saturating_mul(CATCH_UP)));
+            belongs = Stands::Open(lane.time);
         }
-        lane.is = next;
-        match next {
-            Is::Open => {
-                lane.time = lane.time.max(self.now);
-                self.open.insert((lane.time, key.clone()));
-            }
-            Is::Closed(until) => drop(self.closed.insert((until, key.clone()))),
-            Is::Empty | Is::Full => {}
+        let (stood, time) = (std::mem::replace(&mut lane.stands, belongs), lane.time);
+        if stood == belongs {
+            return;
+        }
+        match stood {
+            Stands::Open(time) => drop(self.open.remove(&(time, key.clone()))),
+            Stands::Closed(until) => drop(self.closed.remove(&(until, key.clone()))),
+            Stands::Owing(time) => drop(self.owing.remove(&(time, key.clone()))),
+            Stands::Resting(until) => drop(self.resting.remove(&(until, key.clone()))),
+            Stands::Idle | Stands::Full | Stands::Nowhere => {}
+        }
+        match belongs {
+            Stands::Open(time) => drop(self.open.insert((time, key.clone()))),
+            Stands::Closed(until) => drop(self.closed.insert((until, key.clone()))),
+            Stands::Owing(time) => drop(self.owing.insert((time, key.clone()))),
+            Stands::Resting(until) => drop(self.resting.insert((until, key.clone()))),
+            Stands::Idle | Stands::Full => {}
+            Stands::Nowhere => drop(self.lanes.remove(key)),
+        }
+        // The last one to have been open takes the virtual time with it.
+        if matches!(stood, Stands::Open(_)) && self.open.is_empty() {
+            self.time = self.time.max(time);
         }
     }
 
-    fn has_room(&self, cost: u32) -> bool {
-        fits(self.running, cost, self.limits.queue)
+    /// Forgets the lanes of which nothing is left to know.
+    fn forget(&mut self) {
+        if self.count == 0 && self.running == 0 {
+            // Nobody waits for what others have had.
+            self.time = self.time.max(self.owing.last().map_or(0, |(time, _)| *time));
+        }
+        let others = self.virtual_time();
+        while let Some((_, key)) = self.owing.first().filter(|(time, _)| *time <= others).cloned() {
+            self.place(&key);
+        }
+        while let Some((_, key)) = self.resting.first().filter(|(until, _)| *until <= self.now).cloned() {
+            self.place(&key);
+        }
     }
 
+    /// The least virtual time of those that may go.
+    fn virtual_time(&self) -> u64 {
+        self.open.first().map_or(self.time, |(time, _)| *time)
+    }
+
+    /// What a message is charged when it goes. What it ran is charged in place of that once it is settled.
+    fn charge(&self, cost: u32) -> u64 {
+        let turn = if self.limits.fair { self.usual.max(1) } else { TURN };
+        turn.saturating_mul(cost.into())
+    }
+
+    /// When the queue's rate lets a message of this cost go.
     fn opens(&self, cost: u32) -> Moment {
         self.limits.queue.max_rate().map_or(Moment::default(), |rate| opens(self.allowed, cost, rate))
     }
 }
 
-impl LaneState {
-    fn first(&self) -> Option<(Place, u32)> {
-        self.waiting.first_key_value().map(|(place, waiting)| (*place, waiting.cost))
-    }
-}
-
-/// Whether a message of this cost may run beside what runs. What costs more than all runs alone.
-fn fits(running: u64, cost: u32, limit: Limit) -> bool {
-    limit.max_concurrency().is_none_or(|max| running + u64::from(cost.min(max)) <= max.into())
-}
-
-/// When a message of this cost may start.
-fn opens(allowed: Moment, cost: u32, rate: Rate) -> Moment {
-    // What it costs more than the burst has to be saved up for.
-    let spare = rate.interval().saturating_mul(rate.burst - cost.min(rate.burst));
-    Moment(allowed.0.saturating_sub(Moment::default().after(spare).0))
-}
-
-/// What is used up once it has started.
-fn used(allowed: Moment, cost: u32, rate: Rate, now: Moment) -> Moment {
-    allowed.max(now).after(rate.interval().saturating_mul(cost))
-}
+mod lane;
+mod rate;
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,18 @@ impl MemoryBroker {
         HeldClock(self)
     }
 
+    /// How long it is until time alone lets a message be delivered from any of the queues.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let mut shared = self.lock();
+        let now = shared.clock.now();
+        let due = shared.queues.values_mut().filter_map(|slot| {
+            slot.queue.tick(now);
+            slot.queue.next_due()
+        });
+        due.min().map(|due| now.until(due))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // The state is sound also after a panic: nothing in this module panics in the middle of it.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -280,11 +292,15 @@ impl Broker for MemoryBroker {
         loop {
             // Made before the queue is looked at: it is woken by whatever changes from here on.
             let wake = changed.notified();
-            let (deliveries, until_due) = self.change(&consumer.queue, |queue, now| {
-                queue.declare(&consumer.worker, consumer.limits);
+            let (declared, deliveries, until_due) = self.change(&consumer.queue, |queue, now| {
+                let declared = queue.declare(&consumer.worker, consumer.limits);
                 let deliveries = queue.claim(&consumer.worker, max, now);
-                (deliveries, queue.next_due(now).map(|due| now.until(due)))
+                (declared, deliveries, queue.next_due().map(|due| now.until(due)))
             });
+            if declared {
+                // More may go now than this claim asks for.
+                changed.notify_waiters();
+            }
             if !deliveries.is_empty() || max == 0 || wait.limit().is_zero() || wait.is_stopped() {
                 return Ok(deliveries);
             }

@@ -3,8 +3,6 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +45,8 @@ pub(super) struct Queue {
     pub(super) unique: UniqueKeys,
     /// In the order in which they are delivered: the rank is the level.
     pub(super) ready: BTreeMap<Key, Ready>,
+    /// How many of these the gate has let go.
+    granted: usize,
     /// The rank is zero, so that a receipt's number finds it.
     pub(super) in_flight: BTreeMap<Key, InFlight>,
     /// The rank is the time when it is due.
@@ -145,6 +145,7 @@ impl Queue {
     /// Brings the state to `now`: what is due becomes ready, and old dead letters end. Called
     /// before anything else happens, so that messages become ready in the order of their times.
     pub(super) fn tick(&mut self, now: Moment) {
+        self.gate.tick(now);
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
             let (key, Scheduled { copy }) = first.remove_entry();
             self.push(copy, key.moment());
@@ -170,30 +171,33 @@ impl Queue {
         }
     }
 
-    /// Takes in what a worker's program declares of the queue, once for each of its sessions.
-    pub(super) fn declare(&mut self, worker: &WorkerId, limits: Limits) {
-        if limits.is_gated() && self.declared.get(worker) != Some(&limits) {
-            self.declared.retain(|worker, _| self.leases.contains_key(worker));
-            self.declared.insert(worker.clone(), limits);
-            self.gate.declare(limits);
+    /// Takes in what a worker's program declares of the queue, once for each of its sessions. Returns whether that is
+    /// anything new.
+    pub(super) fn declare(&mut self, worker: &WorkerId, limits: Limits) -> bool {
+        if !limits.is_gated() || self.declared.get(worker) == Some(&limits) {
+            return false;
         }
+        self.declared.retain(|worker, _| self.leases.contains_key(worker));
+        self.declared.insert(worker.clone(), limits);
+        self.gate.declare(limits)
     }
 
     pub(super) fn claim(&mut self, worker: &WorkerId, max: usize, now: Moment) -> Vec<Delivery> {
         if self.paused {
             return Vec::new();
         }
-        while self.ready.len() < max
-            && let Some((key, Waiting { body, since, suspect, held, .. }, slot)) = self.gate.grant(now)
+        // As many as are asked for, whatever else is ready: what has no lane must not keep back what has one. No more,
+        // since it is no longer the gate that says who is next of them.
+        while self.granted < max
+            && let Some((key, Waiting { body, since, suspect, held, .. }, slot)) = self.gate.grant()
         {
-            self.unique.moved(held.as_deref(), At::Ready(key));
-            self.ready.insert(key, Ready { body, since, suspect, slot: Some(slot), held });
+            self.make_ready(key, Ready { body, since, suspect, slot: Some(slot), held });
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
         let out_of_turn = self.weighted && self.is_out_of_turn();
         while deliveries.len() < max
             && let Some(key) = self.next_ready(out_of_turn)
-            && let Some(ready) = self.ready.remove(&key)
+            && let Some(ready) = self.take_ready(key)
         {
             let delivery = self.deliver(worker, key, ready, now);
             // What was claimed out of turn starts before all others.
@@ -213,34 +217,6 @@ impl Queue {
         delivery
     }
 
-    pub(super) fn unpark(&mut self, worker: &WorkerId, abilities: &[&str], max: usize, now: Moment) -> Vec<Delivery> {
-        let mut deliveries = Vec::new();
-        if self.paused {
-            return deliveries;
-        }
-        for ability in abilities {
-            let first = ((*ability).to_owned(), 0, Key { rank: 0, number: 0 });
-            while deliveries.len() < max
-                && let Some(found) = self.parked.range(&first..).next().filter(|found| found.0 == *ability).cloned()
-            {
-                let (_, number, key) = found;
-                let lane = self.scheduled.get(&key).and_then(|parked| parked.copy.lane.as_ref());
-                let slot = match lane.map(|lane| self.gate.take_for(lane, now)) {
-                    // Its limits are used up: it is asked for again.
-                    Some(None) => break,
-                    slot => slot.flatten(),
-                };
-                self.parked.remove(&found);
-                let Some(Scheduled { copy }) = self.scheduled.remove(&key) else { continue };
-                let Copied { body, priority, suspect, held, .. } = copy;
-                let from = Key { rank: released(level(priority)), number };
-                let ready = Ready { body, since: now, suspect, slot, held };
-                deliveries.push(self.deliver(worker, from, ready, now));
-            }
-        }
-        deliveries
-    }
-
     /// Whether this claim takes the lowest first, which one of a number does that find something.
     fn is_out_of_turn(&mut self) -> bool {
         if self.ready.is_empty() {
@@ -258,9 +234,9 @@ impl Queue {
     }
 
     /// When a message may be delivered by time alone; `None` where time alone changes nothing.
-    pub(super) fn next_due(&self, now: Moment) -> Option<Moment> {
+    pub(super) fn next_due(&self) -> Option<Moment> {
         let due = self.scheduled.first_key_value().map(|(key, _)| key.moment());
-        due.into_iter().chain(self.gate.next_open(now)).min()
+        due.into_iter().chain(self.gate.next_open()).min()
     }
 
     pub(super) fn settle(
@@ -281,8 +257,7 @@ impl Queue {
         let (slot, held) = (in_flight.slot, in_flight.held);
         if let Outcome::Release { body } = &settlement.outcome {
             let key = self.key(released(in_flight.level));
-            self.unique.moved(held.as_deref(), At::Ready(key));
-            self.ready.insert(key, Ready { body: body.clone(), since: now, suspect, slot, held });
+            self.make_ready(key, Ready { body: body.clone(), since: now, suspect, slot, held });
             return Settled::Applied;
         }
         if let Some(slot) = &slot {
@@ -353,15 +328,25 @@ impl Queue {
     pub(super) fn push_at(&mut self, place: Key, copy: Copied, since: Moment) {
         let Copied { body, suspect, lane, held, .. } = copy;
         match lane {
-            None => {
-                self.unique.moved(held.as_deref(), At::Ready(place));
-                self.ready.insert(place, Ready { body, since, suspect, slot: None, held });
-            }
+            None => self.make_ready(place, Ready { body, since, suspect, slot: None, held }),
             Some(Lane { key, cost }) => {
                 self.unique.moved(held.as_deref(), At::Waiting(key.clone(), place));
                 self.gate.push(key, place, Waiting { body, since, cost, suspect, held });
             }
         }
+    }
+
+    fn make_ready(&mut self, key: Key, ready: Ready) {
+        self.unique.moved(ready.held.as_deref(), At::Ready(key));
+        self.granted += usize::from(ready.slot.is_some());
+        self.ready.insert(key, ready);
+    }
+
+    /// Takes what is ready, with all that it holds.
+    pub(super) fn take_ready(&mut self, key: Key) -> Option<Ready> {
+        let ready = self.ready.remove(&key)?;
+        self.granted -= usize::from(ready.slot.is_some());
+        Some(ready)
     }
 
     fn key(&mut self, rank: u64) -> Key {
@@ -375,40 +360,10 @@ fn delivery(number: u64, level: u64, body: Bytes) -> Delivery {
     Delivery::new(receipt, body).ranked(u8::try_from(level).unwrap_or(u8::MAX))
 }
 
-impl Key {
-    /// What is scheduled for this time, and has no place yet.
-    pub(super) fn at(time: Moment) -> Self {
-        Self { rank: time.0, number: 0 }
-    }
-
-    /// The same place among the messages of this priority. It tells what was released.
-    pub(super) fn of(self, priority: Priority) -> Self {
-        let is_released = self.rank & 1 == 0;
-        let level = level(priority);
-        Self { rank: if is_released { released(level) } else { level }, ..self }
-    }
-
-    /// The time that it stands for, where the rank is one.
-    pub(super) fn moment(self) -> Moment {
-        Moment(self.rank)
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.rank, self.number)
-    }
-}
-
-impl FromStr for Key {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (rank, number) = text.split_once('-').ok_or(())?;
-        Ok(Self { rank: rank.parse().map_err(drop)?, number: number.parse().map_err(drop)? })
-    }
-}
-
+#[cfg(test)]
+mod fairness;
+mod key;
 mod leases;
 #[cfg(test)]
 mod tests;
+mod unparking;

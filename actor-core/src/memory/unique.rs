@@ -8,7 +8,7 @@ use super::gate::Waiting;
 use super::queue::{Copied, Dead, Key as Place, Queue, Ready, Scheduled};
 use crate::broker::{Enqueue, Enqueued};
 use crate::wire::{self, Revived};
-use crate::{BrokerError, Key, MessageId, OnConflict, Unique, Uniqueness, Until};
+use crate::{BrokerError, Key, Lane, MessageId, OnConflict, Unique, Uniqueness, Until};
 
 /// Until when a message is scheduled that follows another: that one's end comes first.
 const FOLLOWS: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -161,11 +161,27 @@ impl Queue {
             return Enqueued::Existing(old);
         }
         let due = earliest(on_conflict, &at, now.after(delay), first, now);
-        self.remove(&at);
         self.hold(held, first);
         match at {
-            At::Waiting(_, place) | At::Ready(place) if due <= now => self.push_at(place.of(copy.priority), copy, now),
-            _ => self.store(copy, now.until(due), now),
+            // Its time has come before, and it stays in its lane.
+            At::Waiting(lane, place) => {
+                if let Some(Waiting { since, cost, .. }) = self.gate.remove(&lane, place) {
+                    self.push_at(place, Copied { lane: Some(Lane::new(lane).cost(cost)), ..copy }, since);
+                }
+            }
+            At::Ready(place) => {
+                drop(self.drop_ready(place));
+                if due <= now {
+                    self.push_at(place.of(copy.priority), copy, now);
+                } else {
+                    self.store(copy, now.until(due), now);
+                }
+            }
+            At::Scheduled(place) => {
+                self.scheduled.remove(&place);
+                self.store(copy, now.until(due), now);
+            }
+            At::InFlight => {}
         }
         Enqueued::Replaced(old)
     }
@@ -239,16 +255,6 @@ impl Queue {
         Ok(true)
     }
 
-    /// Removes a message that waits. Its key is given up by others.
-    fn remove(&mut self, at: &At) {
-        match at {
-            At::Waiting(lane, place) => drop(self.gate.remove(lane, *place)),
-            At::Ready(place) => drop(self.take_ready(*place)),
-            At::Scheduled(place) => drop(self.scheduled.remove(place)),
-            At::InFlight => {}
-        }
-    }
-
     /// Deletes a message in its lane, and frees what it held.
     pub(super) fn remove_waiting(&mut self, lane: &Key, place: Place, now: Moment) -> bool {
         let Some(Waiting { held, .. }) = self.gate.remove(lane, place) else { return false };
@@ -258,7 +264,7 @@ impl Queue {
 
     /// Deletes a message that is ready, and frees what it held.
     pub(super) fn remove_ready(&mut self, place: Place, now: Moment) -> bool {
-        let Some(Ready { held, .. }) = self.take_ready(place) else { return false };
+        let Some(Ready { held, .. }) = self.drop_ready(place) else { return false };
         self.give_up(held.as_deref(), now);
         true
     }
@@ -270,8 +276,8 @@ impl Queue {
         true
     }
 
-    fn take_ready(&mut self, place: Place) -> Option<Ready> {
-        let ready = self.ready.remove(&place)?;
+    fn drop_ready(&mut self, place: Place) -> Option<Ready> {
+        let ready = self.take_ready(place)?;
         if let Some(slot) = &ready.slot {
             self.gate.free(slot, Duration::ZERO);
         }

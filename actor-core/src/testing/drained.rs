@@ -11,6 +11,8 @@ pub struct Drained {
     pub done: usize,
     /// Runs that failed, or that nobody here could run, and that were scheduled again.
     pub retried: usize,
+    /// Runs that a limit elsewhere refused ([`Failure::rate_limited`](crate::Failure::rate_limited)).
+    pub limited: usize,
     /// Messages that became dead letters.
     pub dead_lettered: usize,
     /// Why, for each that did not end well, in order: the actor's name, and its error.
@@ -21,6 +23,7 @@ impl Drained {
     pub(super) fn add(&mut self, more: Self) {
         self.done += more.done;
         self.retried += more.retried;
+        self.limited += more.limited;
         self.dead_lettered += more.dead_lettered;
         self.errors.extend(more.errors);
     }
@@ -45,7 +48,8 @@ impl Drained {
                 self.dead_lettered += 1;
                 self.errors.push(format!("{actor}: {reason}"));
             }
-            Outcome::Release { .. } | Outcome::Limited { .. } => {}
+            Outcome::Limited { .. } => self.limited += 1,
+            Outcome::Release { .. } => {}
         }
     }
 }

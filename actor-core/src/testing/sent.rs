@@ -1,5 +1,6 @@
 //! What was sent, and assertions about it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -33,6 +34,10 @@ pub struct Sent {
     pub delay: Duration,
     /// Its priority.
     pub priority: Priority,
+    /// Its key; `None` for one without.
+    pub key: Option<String>,
+    /// How many slots of its queue's limits it takes; 0 in a queue without limits.
+    pub cost: u32,
     /// The durability that it asked for; `None` for that of the broker.
     pub durability: Option<Durability>,
     /// The key that it was to hold, where it is unique.
@@ -55,6 +60,8 @@ impl Sent {
             text: envelope.args.to_owned(),
             delay: message.delay,
             priority: message.priority,
+            key: envelope.key.map(Cow::into_owned),
+            cost: envelope.cost.unwrap_or_default(),
             durability: message.durability,
             unique: message.unique.as_deref().cloned(),
             is_new: true,
@@ -74,7 +81,8 @@ impl Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.actor, self.text)
+        write!(f, "{} {}", self.actor, self.text)?;
+        if let Some(key) = &self.key { write!(f, " (key {key:?})") } else { Ok(()) }
     }
 }
 
@@ -89,6 +97,8 @@ impl fmt::Display for Sent {
 /// # use actor_core::{actor, assert_sent, testing::TestBroker};
 /// # #[actor]
 /// # async fn remind(user: u32) {}
+/// # #[actor(key = customer)]
+/// # async fn bill(customer: u32) {}
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), actor_core::SendError> {
 /// # let _installed = TestBroker::new().install();
@@ -96,6 +106,9 @@ impl fmt::Display for Sent {
 ///
 /// let reminder = assert_sent!(remind, (7,));
 /// assert_eq!(reminder.delay, Duration::from_secs(3600));
+///
+/// bill.send(42).await?;
+/// assert_eq!(assert_sent!(bill, (42,)).key.as_deref(), Some("42"));
 /// # Ok(())
 /// # }
 /// ```

@@ -1,8 +1,9 @@
 //! A worker in the test's own task, with no lease to keep and no time to wait for.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::broker::TestBroker;
 use super::drained::Drained;
@@ -10,7 +11,7 @@ use crate::actor::Implementation;
 use crate::broker::Broker;
 use crate::context::{States, Stop};
 use crate::delivery::{Consumer, Wait, WorkerId};
-use crate::inspect::{Inspect, Page, State};
+use crate::inspect::Inspect;
 use crate::layer::Layers;
 use crate::settlement::Outcome;
 use crate::worker::begin::begin;
@@ -19,7 +20,7 @@ use crate::worker::executor::Executor;
 use crate::worker::outage::Outage;
 use crate::worker::panic::note_places;
 use crate::worker::threads::Threads;
-use crate::{QueueName, registry};
+use crate::{Limits, QueueName, registry};
 
 /// More than a test waits.
 const LEASE: Duration = Duration::from_secs(3600);
@@ -36,6 +37,8 @@ pub struct TestWorker {
     executor: Executor,
     worker: WorkerId,
     outage: Outage,
+    /// What the queues' declarations limit.
+    limits: HashMap<&'static str, Limits>,
 }
 
 impl TestWorker {
@@ -50,7 +53,8 @@ impl TestWorker {
             Layers::default(),
             Threads::of_the_runtime(),
         );
-        Self { broker, executor, worker: WorkerId::new("test"), outage: Outage::default() }
+        let limits = registry::actors().map(|def| (def.queue.name(), *def.queue.limits())).collect();
+        Self { broker, executor, worker: WorkerId::new("test"), outage: Outage::default(), limits }
     }
 
     /// Gives the actors a shared state: what a `#[state]` parameter of this type receives.
@@ -61,12 +65,14 @@ impl TestWorker {
 
     /// Adds an implementation by name, for platforms whose linker drops the registry.
     pub fn register<I: Implementation>(mut self) -> Self {
-        self.executor.implementations.insert(I::IMPLEMENTATION.actor.name, I::IMPLEMENTATION);
+        let actor = I::IMPLEMENTATION.actor;
+        self.executor.implementations.insert(actor.name, I::IMPLEMENTATION);
+        self.limits.insert(actor.queue.name(), *actor.queue.limits());
         self
     }
 
     /// Runs what is ready, and what that makes ready, until nothing is. Scheduled messages, retries
-    /// among them, stay for [`advance`](Self::advance).
+    /// among them, and those that wait for a rate, stay for [`advance`](Self::advance).
     ///
     /// An actor's panic is a failed attempt, as in a real worker.
     ///
@@ -79,7 +85,8 @@ impl TestWorker {
         loop {
             let mut idle = true;
             for queue in self.queues().await {
-                let consumer = Consumer::new(self.worker.clone(), queue);
+                let limits = self.limits.get(queue.as_str()).copied().unwrap_or_default();
+                let consumer = Consumer::new(self.worker.clone(), queue).limited(limits);
                 let registered = self.broker.register(&self.worker, std::slice::from_ref(&consumer.queue), LEASE).await;
                 registered.expect(IN_PROCESS);
                 let at_once = Wait::new(Duration::ZERO);
@@ -106,7 +113,7 @@ impl TestWorker {
         }
     }
 
-    /// Moves the broker's clock on by `span`, and runs what falls due meanwhile, each at its time.
+    /// Moves the broker's clock on by `span`, and runs what falls due or may go meanwhile, each at its time.
     ///
     /// # Cancel safety
     ///
@@ -118,8 +125,7 @@ impl TestWorker {
         loop {
             let gone = self.broker.now().duration_since(began).unwrap_or_default();
             let rest = span.saturating_sub(gone);
-            let due = self.next_due().await.map(|due| due.duration_since(self.broker.now()).unwrap_or_default());
-            let Some(step) = due.filter(|step| *step <= rest) else {
+            let Some(step) = self.broker.memory().next_due().filter(|step| *step <= rest) else {
                 self.broker.memory().advance(rest);
                 return drained;
             };
@@ -130,16 +136,6 @@ impl TestWorker {
 
     async fn queues(&self) -> Vec<QueueName> {
         self.broker.memory().queues().await.expect(IN_PROCESS)
-    }
-
-    async fn next_due(&self) -> Option<SystemTime> {
-        let mut next = None;
-        for queue in self.queues().await {
-            let listing = self.broker.memory().list(&queue, State::Scheduled, Page::first(1)).await.expect(IN_PROCESS);
-            let due = listing.messages.first().and_then(|message| message.time);
-            next = next.into_iter().chain(due).min();
-        }
-        next
     }
 }
 

@@ -7,6 +7,9 @@ const MINIMAL: &str = include_str!("../../../docs/wire-format/v1-minimal.json");
 const FULL: &str = include_str!("../../../docs/wire-format/v1-full.json");
 const FOREIGN: &str = include_str!("../../../docs/wire-format/v1-foreign.json");
 const RETRIED: &str = include_str!("../../../docs/wire-format/v1-foreign-retried.json");
+const KEYED: &str = include_str!("../../../docs/wire-format/v1-keyed.json");
+const IN_A_LANE: &str = include_str!("../../../docs/wire-format/v2-minimal.json");
+const FULL_IN_A_LANE: &str = include_str!("../../../docs/wire-format/v2-full.json");
 const REPLAYED: &str = include_str!("../../../docs/wire-format/v1-foreign-replayed.json");
 
 fn decode(body: &str) -> Envelope<'_> {
@@ -48,8 +51,9 @@ fn the_examples_of_the_document_are_messages() {
     let examples =
         document.lines().map(|line| line.trim_matches([' ', '\''])).filter(|line| line.starts_with("{\"v\""));
     assert_eq!(examples.map(|example| decode(example).id).collect::<Vec<_>>(), [decode(MINIMAL).id; 2]);
-    for file in ["v1-minimal", "v1-full", "v1-foreign", "v1-foreign-retried", "v1-foreign-replayed"] {
-        assert!(document.contains(&format!("(wire-format/{file}.json)")), "{file} is not in the document");
+    for file in std::fs::read_dir("../docs/wire-format").unwrap() {
+        let file = file.unwrap().file_name().into_string().unwrap();
+        assert!(document.contains(&format!("(wire-format/{file})")), "{file} is not in the document");
     }
 }
 
@@ -83,6 +87,33 @@ fn every_member_is_read_and_written_byte_for_byte() {
     let parked = Parked { since: 1_722_999_500_000, why: "no actor of this name is implemented here".into() };
     assert_eq!(envelope.parked, Some(parked));
     assert_eq!(envelope.encode(), FULL.trim_end());
+}
+
+#[test]
+fn a_key_and_a_cost_are_read_and_written_byte_for_byte() {
+    let lane = |cost| Some(Lane::new(Key::new("customer 42").unwrap()).cost(cost));
+    for (body, v, expected) in [(IN_A_LANE, HOLDING, lane(1)), (FULL_IN_A_LANE, HOLDING, lane(5)), (KEYED, PLAIN, None)]
+    {
+        let envelope = decode(body);
+        assert_eq!((envelope.v, envelope.key.as_deref()), (v, Some("customer 42")));
+        assert_eq!(envelope.lane(), expected);
+        let revived = revive(&Bytes::from_static(body.as_bytes()));
+        assert_eq!(revived.lane, expected, "a replay goes where it was sent to");
+    }
+    for body in [FULL_IN_A_LANE, KEYED] {
+        assert_eq!(decode(body).encode(), body.trim_end());
+    }
+    assert_eq!(decode(MINIMAL).lane(), None);
+    assert_eq!(decode(&message(json!({ "cost": 0 }))).lane(), Some(Lane::new(Key::default())), "one at least");
+    assert_eq!(decode(&message(json!({ "key": "x".repeat(1_025), "cost": 1 }))).lane(), None);
+}
+
+#[test]
+fn what_a_worker_writes_leaves_the_lane_as_it_is() {
+    let change = Change { attempt: 3, deliveries: 5, ..Change::default() };
+    let retried = rewrite(FULL_IN_A_LANE.as_bytes(), &change);
+    let retried = decode(std::str::from_utf8(&retried).unwrap());
+    assert_eq!((retried.v, retried.lane()), (HOLDING, decode(FULL_IN_A_LANE).lane()));
 }
 
 #[test]
@@ -259,7 +290,7 @@ mod properties {
 
         #[test]
         fn whatever_a_damaged_message_decodes_to_can_be_retried(
-            which in prop::sample::select(vec![MINIMAL, FULL, FOREIGN, RETRIED]),
+            which in prop::sample::select(vec![MINIMAL, FULL, FOREIGN, RETRIED, FULL_IN_A_LANE]),
             damage in prop::collection::vec((any::<prop::sample::Index>(), damaged()), 1..4),
         ) {
             let mut body = which.as_bytes().to_vec();

@@ -350,6 +350,7 @@ impl Claim<'_> {
         self.reading.cut = full.unwrap_or(step.cut.below());
         self.reading.is_full = full.is_some();
         let delivered: Vec<_> = delivered.into_iter().flatten().collect();
+        self.reading.is_unread &= step.grant && delivered.is_empty();
         self.reading.weight.observe(delivered.iter().map(|delivered| delivered.body.len()));
         Ok(delivered)
     }
@@ -387,6 +388,7 @@ impl Claim<'_> {
                 None
             }
         };
+        self.reading.is_unread = granted.is_some_and(|granted| granted.count > 0);
         let after = match granted {
             Some(granted) => granted.next,
             None => Some(CHECK_AGAIN),

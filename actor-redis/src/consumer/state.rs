@@ -50,6 +50,9 @@ pub(super) struct Reading {
     pub(super) is_gated: bool,
     /// Whether those must be let go before it may wait.
     pub(super) must_grant: bool,
+    /// Whether messages were let go after the read that should have brought them, which a script that Redis did not know
+    /// came too late for: the next read brings them, and lets no more go.
+    pub(super) is_unread: bool,
     /// Whether Redis knows what this worker's program declares of the limits.
     pub(super) is_declared: bool,
 }
@@ -70,6 +73,7 @@ impl Default for Reading {
             woken: false,
             is_gated: false,
             must_grant: false,
+            is_unread: false,
             is_declared: false,
         }
     }
@@ -94,6 +98,9 @@ pub(super) struct Step {
 
 impl Step {
     pub(super) fn plan(reading: &Reading, deadline: Option<Instant>, can_be_ended: bool) -> Self {
+        if reading.is_unread {
+            return Self::at_once(Level::HighReleased, Level::Low);
+        }
         let now = Instant::now();
         let check = reading.check_at <= now;
         let grant = reading.is_gated && (check || reading.must_grant);

@@ -7,8 +7,10 @@
 -- Frees what messages of these keys held, by key: slots, us that they ran in all, us that they were charged; and how many
 -- messages ran for how long.
 local function free_slots(keys, slots, ran, charged, count, ran_us)
-  local known = redis.call('HMGET', gate, 'c', 'fair', 'n', 'v', 'e')
+  local known = redis.call('HMGET', gate, 'c', 'fair', 'n', 'v', 'e', 'w')
   local most, taken, virtual, usual = tonumber(known[1]), tonumber(known[3]) or 0, tonumber(known[4]) or 0, tonumber(known[5])
+  -- A lane that waited for a limit of its own, and not for its turn, may be some turns behind the others.
+  local behind = virtual - 16 * (known[2] == '1' and math.max(1, usual or 1) or 1000)
   local counts = redis.call('HMGET', running, unpack(keys))
   local fewer, none, freed = {}, {}, 0
   for i, key in ipairs(keys) do
@@ -36,11 +38,17 @@ local function free_slots(keys, slots, ran, charged, count, ran_us)
     redis.call('HSET', gate, 'n', left)
   end
 
+  if left == 0 and (tonumber(known[6]) or 0) <= 0 then
+    -- Nobody waits for what others have had.
+    redis.call('UNLINK', resting)
+    return
+  end
+
   local times = redis.call('ZMSCORE', full, unpack(keys))
   local opened, emptied = {}, {}
   for i, key in ipairs(keys) do
     if times[i] then
-      opened[#opened + 1], opened[#opened + 2] = math.max(virtual, tonumber(times[i])), key
+      opened[#opened + 1], opened[#opened + 2] = math.max(behind, tonumber(times[i])), key
       emptied[#emptied + 1] = key
     end
   end

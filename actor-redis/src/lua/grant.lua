@@ -2,7 +2,7 @@
 -- goes has its slot from then on.
 --
 -- KEYS  ready:high, ready:normal, ready:low, then those of the gate, then those of unique keys
--- ARGV  how many at most
+-- ARGV  how many at most, group
 -- Returns how many went, the ms until more may go (0 for now, -1 where only a settlement lets more go), and the time in
 -- ms since 1970.
 
@@ -17,15 +17,18 @@ local TURN_US, TURN_RUNS_US, MOST_OF_TURN = 1000, 2000, 8
 -- How many lanes one call looks at.
 local MOST_LANES = 128
 
-local known = redis.call('HMGET', gate, 'c', 'ri', 'rb', 'kc', 'kri', 'krb', 'fair', 'n', 't', 'v', 'e', 'p', 'x', 'o')
+local known = redis.call('HMGET', gate, 'c', 'ri', 'rb', 'kc', 'kri', 'krb', 'fair', 'n', 't', 'v', 'e', 'p', 'x', 'o', 'r')
 local most, interval, burst = tonumber(known[1]), tonumber(known[2]), tonumber(known[3])
 local lane_most, lane_interval, lane_burst = tonumber(known[4]), tonumber(known[5]), tonumber(known[6])
 local is_fair, is_ranked, is_costly, has_own = known[7] == '1', known[12], known[13], known[14]
 local taken, used, virtual = tonumber(known[8]) or 0, tonumber(known[9]) or 0, tonumber(known[10]) or 0
 local usual = tonumber(known[11]) or 0
+-- How many turns a lane may be behind the others that waited for a limit of its own, and not for its turn.
+local CATCH_UP = 16
+local behind = virtual - CATCH_UP * (is_fair and math.max(1, usual) or TURN_US)
 
 -- A script whose first write only frees may go on where Redis is out of memory, as delivering must.
-redis.call('ZREM', open, '')
+redis.call('ZREM', leases, '')
 
 -- Opens the lanes whose time has come.
 local due = redis.call('ZRANGEBYSCORE', closed, '-inf', now, 'LIMIT', 0, MOST_LANES)
@@ -34,7 +37,7 @@ if #due > 0 then
   local opened, rested = {}, {}
   for i, key in ipairs(due) do
     if counts[i] then
-      opened[#opened + 1], opened[#opened + 2] = math.max(virtual, tonumber(times[i] or 0)), key
+      opened[#opened + 1], opened[#opened + 2] = math.max(behind, tonumber(times[i] or 0)), key
       rested[#rested + 1] = key
     end
   end
@@ -53,12 +56,26 @@ local function starts_at(count, until_us, each, at_once)
   return until_us - (at_once - count) * each
 end
 
+if known[15] then
+  -- Some were released, and go before those that wait.
+  local ready = 0
+  for i = 1, 3 do
+    local stream = KEYS[i] .. ':released'
+    local pending = redis.pcall('XPENDING', stream, ARGV[2])
+    ready = ready + redis.call('XLEN', stream) - (pending.err and 0 or pending[1])
+  end
+  limit = limit - ready
+  if ready == 0 then
+    redis.call('HDEL', gate, 'r')
+  end
+end
+
 local room = most and most - taken or math.huge
 local tokens = interval and starts(used, interval, burst) or math.huge
 local opens = math.huge
 local granted, refusal, is_more = 0, nil, false
 local keys, times, size = {}, {}, 0
-if room >= 1 then
+if room >= 1 and limit >= 1 then
   local found = redis.call('ZRANGE', open, 0, math.min(limit, MOST_LANES) - 1, 'WITHSCORES')
   for i = 1, #found, 2 do
     size = size + 1
@@ -212,7 +229,6 @@ elseif size > 0 then
         gone = gone + 1
       end
       if gone > 0 then
-        virtual = math.max(virtual, times[i])
         times[i] = times[i] + charge * gone
         left[i], runs[i] = left[i] - gone, runs[i] + cost * gone
         granted, taken, room = granted + gone, taken + cost * gone, room - cost * gone
@@ -297,6 +313,15 @@ elseif size > 0 then
     end
     if #using > 0 then
       redis.call('ZADD', allowed, unpack(using))
+    end
+    -- The virtual time is that of the lane that goes next; the last that was open takes it with it.
+    local head = redis.call('ZRANGE', open, 0, 0, 'WITHSCORES')[2]
+    if head then
+      virtual = tonumber(head)
+    else
+      for i in pairs(is) do
+        virtual = math.max(virtual, times[i])
+      end
     end
     redis.call('HSET', gate, 'n', taken, 't', string.format('%.0f', used), 'v', string.format('%.17g', virtual))
     redis.call('HINCRBY', gate, 'w', -granted)

@@ -23,7 +23,7 @@ local function into_lanes(names, texts, put)
     end
     list[#list + 1] = texts[i]
   end
-  local known = redis.call('HMGET', gate, 'v', 'g', 'p', 'x')
+  local known = redis.call('HMGET', gate, 'v', 'g', 'p', 'x', 'fair', 'e', 'j')
   if not known[4] then
     for _, text in ipairs(texts) do
       local one, blank = string.byte(text, 1, 2)
@@ -80,9 +80,19 @@ local function into_lanes(names, texts, put)
   end
   local shut, times = redis.call('ZMSCORE', closed, unpack(fresh)), redis.call('ZMSCORE', resting, unpack(fresh))
   local opened, rested = {}, {}
+  -- Whoever comes goes before the others, whatever it did not use before. Of many that come, each begins a part of a
+  -- turn after the one before, and a turn after the others at most: they starve nobody.
+  local others = tonumber(redis.call('ZRANGE', open, 0, 0, 'WITHSCORES')[2]) or now
+  local turn = known[5] == '1' and tonumber(known[6] or 1) or 1000
+  local joined, size = tonumber(known[7]) or 0, redis.call('ZCARD', open)
   for i, key in ipairs(fresh) do
     if not shut[i] then
-      opened[#opened + 1], opened[#opened + 2] = math.max(now, tonumber(times[i] or 0)), key
+      local begins = math.max(others - 1, math.min(others + turn, joined + turn / (size + #rested + 1)))
+      local rests = tonumber(times[i] or 0)
+      if rests < begins then
+        rests, joined = begins, begins
+      end
+      opened[#opened + 1], opened[#opened + 2] = string.format('%.17g', rests), key
       rested[#rested + 1] = key
     end
   end
@@ -91,6 +101,7 @@ local function into_lanes(names, texts, put)
   end
   redis.call('ZREM', resting, unpack(rested))
   redis.call('ZADD', open, 'NX', unpack(opened))
-  return redis.call('ZCARD', open) <= #rested
+  redis.call('HSET', gate, 'j', string.format('%.17g', joined))
+  return size == 0
 end
 

@@ -11,7 +11,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
-redis.call('ZREM', closed, '')
+redis.call('ZREM', leases, '')
 
 local answers = {}
 for i = 3, #ARGV, 8 do
@@ -32,7 +32,8 @@ for i = 3, #ARGV, 8 do
       answers[#answers + 1], refused[name] = refused[name], nil
     else
       local at = redis.call('ZMSCORE', open, key)[1] or redis.call('ZMSCORE', full, key)[1]
-      redis.call('ZADD', closed, 'GT', string.format('%.0f', now + ARGV[i + 4] * 1000), key)
+      -- Half a microsecond more says that no rate has closed it.
+      redis.call('ZADD', closed, 'GT', string.format('%.1f', now + ARGV[i + 4] * 1000 + 0.5), key)
       redis.call('ZREM', open, key)
       redis.call('ZREM', full, key)
       if at then

@@ -1,7 +1,7 @@
 -- Releases messages in flight, each only while this worker holds it, to go before what waits of its priority.
 --
 -- KEYS  ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low, then those of unique keys
+--       ready:normal, ready:low:released, ready:low, gate, then those of unique keys
 -- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect, the slot and the unique key that
 --       it holds and keeps ('' for none)
 -- Returns for each message: 1, 0 where this worker does not hold it, or the error.
@@ -19,6 +19,8 @@ local function release(level, entry, body, suspect, slot, key)
   local fields = suspect == '1' and { 'm', body, 'suspect', 1 } or { 'm', body }
   if slot ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'k', slot
+    -- It goes before those that wait: the next grant counts it.
+    redis.pcall('HSET', KEYS[7], 'r', 1)
   end
   if key ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'u', key

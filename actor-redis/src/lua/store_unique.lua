@@ -59,7 +59,16 @@ end
 local function remove(place, state)
   local name = string.sub(place, 3)
   if state == 'ready' then
-    redis.call('XDEL', KEYS[1 + string.sub(place, 1, 1)], name)
+    local stream = KEYS[1 + string.sub(place, 1, 1)]
+    for _, entry in ipairs(redis.call('XRANGE', stream, name, name)) do
+      for i = 3, #entry[2], 2 do
+        local cost, lane_key = string.match(entry[2][i + 1], '^(%d+) %d+ (.*)$')
+        if entry[2][i] == 'k' and cost then
+          free_slots({ lane_key }, { tonumber(cost) }, { 0 }, { 0 }, 0, 0)
+        end
+      end
+    end
+    redis.call('XDEL', stream, name)
   else
     redis.call('ZREM', due_times, name)
     redis.call('HDEL', due_bodies, name)

@@ -85,19 +85,20 @@ pub(crate) fn enter<'a>(keys: &Keys, messages: impl Iterator<Item = Enter<'a>>) 
 /// Lets so many go at most.
 pub(crate) fn grant(keys: &Keys, limit: usize) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    GRANT.call(&holding(keys, gated(keys, [high, normal, low])), limit)
+    GRANT.call(&holding(keys, gated(keys, [high, normal, low])), (limit, GROUP))
 }
 
 /// What a [`grant`] found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Granted {
+    pub(crate) count: u64,
     /// The time until more may go, where time alone lets them.
     pub(crate) next: Option<std::time::Duration>,
 }
 
 pub(crate) fn granted(answer: &Value) -> Option<Granted> {
-    let (_, next_ms, _) = redis::from_redis_value_ref::<(u64, i64, u64)>(answer).ok()?;
-    Some(Granted { next: u64::try_from(next_ms).ok().map(std::time::Duration::from_millis) })
+    let (count, next_ms, _) = redis::from_redis_value_ref::<(u64, i64, u64)>(answer).ok()?;
+    Some(Granted { count, next: u64::try_from(next_ms).ok().map(std::time::Duration::from_millis) })
 }
 
 /// Lists messages from a lane on. Answers where to go on, and for each message: key, letter, place, hash, text.

@@ -9,7 +9,7 @@ use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 use crate::slot::list_name;
 
-static STORE: Source = source!("unique", "gate", "into_lanes", "store_unique");
+static STORE: Source = source!("unique", "gate", "free_slots", "into_lanes", "store_unique");
 static BEGIN: Source = source!("unique", "begin");
 
 /// The keys of a script, and those of unique keys behind them.

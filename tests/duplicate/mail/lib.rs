@@ -1,6 +1,8 @@
-use actor_core::actor;
+use actor_core::{Limit, Queue, actor};
 
-#[actor(queue = "mail")]
+pub static CALLS: Queue = Queue::new("calls").concurrency(5).per_key(Limit::new().concurrency(2));
+
+#[actor(queue = CALLS, key = to)]
 pub async fn deliver(to: String) {
     drop(to);
 }

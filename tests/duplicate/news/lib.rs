@@ -1,8 +1,11 @@
 //! It begins some lines later.
 
-use actor_core::actor;
+use actor_core::{Limit, Queue, actor};
+use std::time::Duration;
 
-#[actor(queue = "news")]
+pub static CALLS: Queue = Queue::new("calls").per_key(Limit::new().rate(100, Duration::from_mins(1)).burst(1)).fair();
+
+#[actor(queue = CALLS)]
 pub fn deliver(number: u8) {
     let _ = number;
 }

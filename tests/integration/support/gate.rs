@@ -39,6 +39,11 @@ impl Gate {
         self.0.add_permits(runs);
     }
 
+    /// Whether all runs pass.
+    pub fn is_open(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Lets all runs pass, from now on.
     pub fn open(&self) {
         self.0.close();

@@ -28,13 +28,17 @@
 //! A behaviour fails by panicking. It waits for no longer than a minute, which only ends what hangs.
 
 pub mod claiming;
+pub mod conflicts;
 pub mod enqueueing;
 pub mod inspecting;
+pub mod lanes;
 pub mod leases;
+pub mod limits;
 pub mod parking;
 pub mod scheduling;
 pub mod settling;
 pub mod uniqueness;
+pub mod waiting;
 
 mod scene;
 
@@ -180,6 +184,13 @@ macro_rules! conformance_tests {
                 a_paused_queue_unparks_nothing
                 what_is_unparked_can_be_settled_and_recovered
             }
+            conflicts {
+                the_newest_replaces_one_that_waits
+                a_postponed_message_waits_for_the_last_and_no_longer_than_it_may
+                a_message_in_its_lane_holds_its_key_and_is_replaced_where_it_waits
+                what_is_sent_during_a_run_follows_it
+                what_follows_a_message_follows_its_dead_letter_and_its_start
+            }
             uniqueness {
                 a_message_whose_key_is_held_is_not_stored
                 of_messages_of_one_key_in_one_call_the_first_is_stored
@@ -190,10 +201,6 @@ macro_rules! conformance_tests {
                 a_dead_letter_holds_no_key_and_its_replay_takes_it_again
                 a_key_until_the_start_is_free_once_the_run_begins
                 a_window_begins_when_its_message_is_stored_and_lasts_for_its_time
-                the_newest_replaces_one_that_waits
-                a_postponed_message_waits_for_the_last_and_no_longer_than_it_may
-                what_is_sent_during_a_run_follows_it
-                what_follows_a_message_follows_its_dead_letter_and_its_start
                 an_idempotency_key_stores_one_message_in_its_window
                 an_idempotency_key_remembers_what_stands_for_its_message
             }
@@ -209,6 +216,53 @@ macro_rules! conformance_tests {
                 a_message_is_deleted_unless_it_is_in_flight
                 a_state_is_purged_unless_it_is_in_flight
                 a_paused_queue_delivers_nothing_until_it_is_resumed
+            }
+            limits {
+                a_queue_has_no_more_in_flight_than_its_concurrency_over_all_workers
+                a_key_has_no_more_in_flight_than_its_concurrency_over_all_workers
+                a_queue_starts_no_more_than_its_rate
+                a_key_starts_no_more_than_its_rate
+                what_a_rate_did_not_use_is_saved_up_to_its_burst
+                a_message_takes_what_it_costs
+                what_costs_more_than_a_limit_runs_alone
+                what_costs_more_than_a_burst_uses_all_that_it_costs
+                what_costs_much_is_not_overtaken_for_ever
+                a_retry_waits_for_its_limits_when_it_is_due
+                a_scheduled_message_waits_for_its_limits_when_it_is_due
+                a_limit_elsewhere_closes_the_lane_and_its_message_is_first_afterwards
+                a_limit_elsewhere_delays_a_message_without_a_lane
+                what_is_declared_last_holds_for_what_waits
+                a_rate_that_is_raised_holds_at_once
+                a_paused_queue_grants_nothing
+                what_has_no_lane_goes_on_beside_what_has_one
+                what_has_a_lane_is_not_overtaken_for_ever_by_what_has_none
+                keys_are_told_apart_by_every_byte
+            }
+            lanes {
+                lanes_take_turns
+                a_fair_queue_shares_by_how_long_messages_run
+                a_newcomer_begins_with_the_others
+                newcomers_without_end_starve_nobody
+                a_lane_that_empties_and_comes_back_gains_nothing
+                priorities_hold_within_a_lane
+                each_way_of_settling_frees_the_slot
+                a_stale_settlement_frees_nothing
+                what_is_released_keeps_its_slot
+                what_is_released_takes_its_start_once
+                what_a_dead_worker_held_counts_until_its_new_holder_settles_it
+                a_late_success_frees_the_slot_once
+                what_was_parked_is_delivered_within_its_limits
+                a_replayed_dead_letter_waits_in_its_lane
+                many_keys_of_one_message_are_delivered_once
+            }
+            waiting {
+                waiting_messages_are_counted_and_listed_by_lane
+                a_waiting_message_is_read_and_deleted
+                all_that_waits_is_purged
+                deleting_or_purging_what_was_let_go_frees_its_slot
+                a_waiting_claim_is_woken_when_another_worker_frees_a_slot
+                a_waiting_claim_gets_a_message_when_its_rate_opens
+                a_waiting_claim_is_woken_by_a_message_of_a_lane
             }
         }
     };
@@ -238,13 +292,17 @@ mod tests {
         let listed: Vec<&str> = this.lines().map(str::trim).collect();
         for topic in [
             include_str!("claiming.rs"),
+            include_str!("conflicts.rs"),
             include_str!("enqueueing.rs"),
             include_str!("inspecting.rs"),
+            include_str!("lanes.rs"),
             include_str!("leases.rs"),
+            include_str!("limits.rs"),
             include_str!("parking.rs"),
             include_str!("scheduling.rs"),
             include_str!("settling.rs"),
             include_str!("uniqueness.rs"),
+            include_str!("waiting.rs"),
         ] {
             for behaviour in topic.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
                 let name = behaviour.split_once('<').map_or(behaviour, |(name, _)| name);

@@ -10,7 +10,7 @@ use crate::broker::{Broker, Enqueue};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Inspect, Listed, Page, State};
 use crate::settlement::{Outcome, Settled, Settlement};
-use crate::{MessageId, Priority, QueueName};
+use crate::{Key, Lane, MessageId, Priority, QueueName};
 
 /// Longer than any test: a lease ends only where the harness ends it.
 pub(super) const LEASE: Duration = Duration::from_secs(3600);
@@ -151,6 +151,12 @@ impl<H: Harness> Scene<H> {
         assert_eq!(counts, expected, "messages that are ready, in flight, scheduled, dead");
     }
 
+    /// Asserts how many messages wait in lanes.
+    pub(super) async fn waiting(&self, expected: u64) {
+        let counts = self.broker.counts(&self.queue).await.expect(REACHED);
+        assert_eq!(counts.waiting, expected, "messages that wait in lanes");
+    }
+
     /// Every message of a state, read in one page.
     pub(super) async fn list(&self, state: State) -> Vec<Listed> {
         self.broker.list(&self.queue, state, Page::first(1_000)).await.expect(REACHED).messages
@@ -170,6 +176,17 @@ impl<H: Harness> Scene<H> {
 
 pub(super) fn message(body: &str, priority: Priority) -> Enqueue {
     Enqueue::new(MessageId::new(), priority, Bytes::copy_from_slice(body.as_bytes()))
+}
+
+/// A message of normal priority in a lane.
+pub(super) fn lane(body: &str, key: &str, cost: u32) -> Enqueue {
+    let key = Key::new(key).expect("a test's keys are short");
+    message(body, Priority::Normal).lane(Lane::new(key).cost(cost))
+}
+
+pub(super) fn limited(body: &str, after: Duration) -> Settlement {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    Outcome::Limited { id: MessageId::new(), priority: Priority::Normal, body, after }.into()
 }
 
 pub(super) fn retry(body: &str, after: Duration) -> Settlement {

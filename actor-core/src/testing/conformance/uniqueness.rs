@@ -14,17 +14,16 @@ use crate::settlement::{Outcome, Settled};
 use crate::{Idempotency, Key, MessageId, OnConflict, Priority, Unique, Uniqueness, Until};
 
 const KEY: &str = "reindex:17";
-const DEBOUNCE: OnConflict = OnConflict::Postpone { max_wait: None };
 
-fn key(text: &str) -> Key {
+pub(super) fn key(text: &str) -> Key {
     Key::new(text).expect("it is short")
 }
 
-fn unique(body: &str, until: Until, on_conflict: OnConflict) -> Enqueue {
+pub(super) fn unique(body: &str, until: Until, on_conflict: OnConflict) -> Enqueue {
     message(body, Priority::Normal).unique(Unique::new(key(KEY), Uniqueness::new(until, on_conflict)))
 }
 
-fn until_done(body: &str, on_conflict: OnConflict) -> Enqueue {
+pub(super) fn until_done(body: &str, on_conflict: OnConflict) -> Enqueue {
     unique(body, Until::Done, on_conflict)
 }
 
@@ -36,23 +35,23 @@ fn stored(id: MessageId, until: &str) -> String {
 }
 
 impl<H: Harness> Scene<H> {
-    async fn store(&self, message: Enqueue) -> Enqueued {
+    pub(super) async fn store(&self, message: Enqueue) -> Enqueued {
         let mut answers = self.broker.enqueue(&self.queue, vec![message]).await;
         answers.pop().expect("one message gets one answer").expect(REACHED)
     }
 
     /// Stores a message that is unique, until it is done, and keeps what there is.
-    async fn keep(&self, body: &str) -> Enqueued {
+    pub(super) async fn keep(&self, body: &str) -> Enqueued {
         self.store(until_done(body, OnConflict::Keep)).await
     }
 
     /// Asserts that the key is held by this message.
-    async fn is_held_by(&self, id: MessageId) {
+    pub(super) async fn is_held_by(&self, id: MessageId) {
         assert_eq!(self.keep("another").await, Enqueued::Existing(id), "the key is held by another");
     }
 
     /// Asserts that nobody holds the key: a message takes it, and is deleted.
-    async fn is_free(&self) {
+    pub(super) async fn is_free(&self) {
         assert_eq!(self.keep("probe").await, Enqueued::Stored, "the key is still held");
         for state in [State::Ready, State::Scheduled] {
             for listed in self.list(state).await.into_iter().filter(|listed| text(&listed.body) == "probe") {
@@ -61,11 +60,11 @@ impl<H: Harness> Scene<H> {
         }
     }
 
-    async fn done(&self, worker: &Consumer, delivery: &Delivery) -> Settled {
+    pub(super) async fn end(&self, worker: &Consumer, delivery: &Delivery) -> Settled {
         self.settle(worker, delivery, Outcome::Done.into()).await
     }
 
-    async fn begin(&self, worker: &Consumer, delivery: &Delivery) -> Settled {
+    pub(super) async fn begin(&self, worker: &Consumer, delivery: &Delivery) -> Settled {
         let mut answers = self.broker.begin(worker, std::slice::from_ref(&delivery.receipt)).await;
         answers.pop().expect("one receipt gets one answer").expect(REACHED)
     }
@@ -84,7 +83,7 @@ pub async fn a_message_whose_key_is_held_is_not_stored<H: Harness>(scene: Scene<
     let delivery = scene.claim_one(&worker).await;
     assert_eq!(text(&delivery.body), "1");
     scene.is_held_by(id).await;
-    assert_eq!(scene.done(&worker, &delivery).await, Settled::Applied);
+    assert_eq!(scene.end(&worker, &delivery).await, Settled::Applied);
     assert_eq!(scene.keep("2").await, Enqueued::Stored);
     scene.counts([2, 0, 0, 0]).await;
 }
@@ -145,7 +144,7 @@ pub async fn a_key_is_held_wherever_its_message_is<H: Harness>(scene: Scene<H>) 
     let recovered = scene.recover(&other, 1).await;
     assert_eq!(recovered.len(), 1);
     scene.is_held_by(id).await;
-    assert_eq!(scene.done(&other, &recovered[0]).await, Settled::Applied);
+    assert_eq!(scene.end(&other, &recovered[0]).await, Settled::Applied);
     scene.is_free().await;
 }
 
@@ -157,7 +156,7 @@ pub async fn no_other_settlement_frees_a_key<H: Harness>(scene: Scene<H>) {
     scene.store(first).await;
     let late = scene.claim_one(&old).await;
     let plain = scene.hold_one(&new, "plain").await;
-    assert_eq!(scene.done(&new, &plain).await, Settled::Applied);
+    assert_eq!(scene.end(&new, &plain).await, Settled::Applied);
     scene.is_held_by(id).await;
     scene.end_lease(&old).await;
     let recovered = scene.recover(&new, 1).await;
@@ -167,12 +166,12 @@ pub async fn no_other_settlement_frees_a_key<H: Harness>(scene: Scene<H>) {
     }
     assert_eq!(scene.begin(&old, &late).await, Settled::Stale);
     scene.is_held_by(id).await;
-    assert_eq!(scene.done(&new, &recovered[0]).await, Settled::Applied);
+    assert_eq!(scene.end(&new, &recovered[0]).await, Settled::Applied);
     let second = until_done("2", OnConflict::Keep);
     let id = second.id;
     assert_eq!(scene.store(second).await, Enqueued::Stored);
-    assert_eq!(scene.done(&new, &recovered[0]).await, Settled::Stale);
-    assert_eq!(scene.done(&old, &late).await, Settled::Stale);
+    assert_eq!(scene.end(&new, &recovered[0]).await, Settled::Stale);
+    assert_eq!(scene.end(&old, &late).await, Settled::Stale);
     scene.is_held_by(id).await;
 }
 
@@ -208,11 +207,11 @@ pub async fn a_dead_letter_holds_no_key_and_its_replay_takes_it_again<H: Harness
     assert_eq!(scene.broker.replay(&scene.queue, Which::All).await.expect(REACHED), 0);
     scene.counts([1, 0, 0, 1]).await;
     let delivery = scene.claim_one(&worker).await;
-    scene.done(&worker, &delivery).await;
+    scene.end(&worker, &delivery).await;
     assert_eq!(scene.broker.replay(&scene.queue, Which::One(handle)).await.expect(REACHED), 1);
     scene.is_held_by(id).await;
     let delivery = scene.claim_one(&worker).await;
-    assert_eq!(scene.done(&worker, &delivery).await, Settled::Applied);
+    assert_eq!(scene.end(&worker, &delivery).await, Settled::Applied);
     scene.is_free().await;
 }
 
@@ -231,9 +230,9 @@ pub async fn a_key_until_the_start_is_free_once_the_run_begins<H: Harness>(scene
     assert_eq!(scene.settle(&worker, &first, retry("1", Duration::ZERO)).await, Settled::Applied);
     let first = scene.claim_one(&worker).await;
     assert_eq!(scene.begin(&worker, &first).await, Settled::Applied);
-    assert_eq!(scene.done(&worker, &first).await, Settled::Applied);
+    assert_eq!(scene.end(&worker, &first).await, Settled::Applied);
     assert!(matches!(send("3").await, Enqueued::Existing(_)), "the second holds it");
-    assert_eq!(scene.done(&worker, &second).await, Settled::Applied);
+    assert_eq!(scene.end(&worker, &second).await, Settled::Applied);
     assert_eq!(scene.begin(&worker, &second).await, Settled::Stale);
     scene.is_free().await;
 }
@@ -245,125 +244,11 @@ pub async fn a_window_begins_when_its_message_is_stored_and_lasts_for_its_time<H
     assert_eq!(send("1").await, Enqueued::Stored);
     assert!(matches!(send("2").await, Enqueued::Existing(_)));
     let delivery = scene.claim_one(&worker).await;
-    scene.done(&worker, &delivery).await;
+    scene.end(&worker, &delivery).await;
     assert!(matches!(send("3").await, Enqueued::Existing(_)), "it ended with its message");
     scene.advance(4 * DELAY).await;
     assert_eq!(send("4").await, Enqueued::Stored);
     scene.counts([1, 0, 0, 0]).await;
-}
-
-/// Where it waits: ready, or scheduled for the earlier of the two times.
-pub async fn the_newest_replaces_one_that_waits<H: Harness>(scene: Scene<H>) {
-    let worker = scene.worker("worker").await;
-    let first = until_done("1", OnConflict::Replace);
-    let mut last = first.id;
-    scene.store(first).await;
-    scene.send(&["behind"]).await;
-    for body in ["2", "3"] {
-        let next = until_done(body, OnConflict::Replace);
-        let (replaced, id) = (std::mem::replace(&mut last, next.id), next.id);
-        assert_eq!(scene.store(next).await, Enqueued::Replaced(replaced));
-        scene.is_held_by(id).await;
-    }
-    scene.counts([2, 0, 0, 0]).await;
-    let delivery = scene.claim_one(&worker).await;
-    assert_eq!(text(&delivery.body), "3", "it does not lose its place");
-    scene.done(&worker, &delivery).await;
-    let delivery = scene.claim_one(&worker).await;
-    scene.done(&worker, &delivery).await;
-
-    scene.store(until_done("4", OnConflict::Replace).after(2 * DELAY)).await;
-    scene.store(until_done("5", OnConflict::Replace).after(HOUR)).await;
-    scene.counts([0, 0, 1, 0]).await;
-    scene.delivers_nothing(&worker).await;
-    scene.advance(2 * DELAY).await;
-    let delivery = scene.claim_one(&worker).await;
-    assert_eq!(text(&delivery.body), "5");
-    scene.done(&worker, &delivery).await;
-    scene.store(until_done("6", OnConflict::Replace).after(HOUR)).await;
-    scene.store(until_done("7", OnConflict::Replace)).await;
-    let delivery = scene.claim_one(&worker).await;
-    assert_eq!(text(&delivery.body), "7");
-    scene.done(&worker, &delivery).await;
-    scene.counts([0, 0, 0, 0]).await;
-    scene.is_free().await;
-}
-
-/// Its time starts again with each, up to a bound.
-pub async fn a_postponed_message_waits_for_the_last_and_no_longer_than_it_may<H: Harness>(scene: Scene<H>) {
-    let worker = scene.worker("worker").await;
-    scene.store(until_done("1", DEBOUNCE).after(2 * DELAY)).await;
-    scene.advance(DELAY).await;
-    assert!(matches!(scene.store(until_done("2", DEBOUNCE).after(HOUR)).await, Enqueued::Replaced(_)));
-    scene.advance(DELAY).await;
-    scene.delivers_nothing(&worker).await;
-    scene.counts([0, 0, 1, 0]).await;
-    let bounded = OnConflict::Postpone { max_wait: Some(3 * DELAY) };
-    assert!(matches!(scene.store(until_done("3", bounded).after(HOUR)).await, Enqueued::Replaced(_)));
-    scene.advance(DELAY).await;
-    let delivery = scene.claim_one(&worker).await;
-    assert_eq!(text(&delivery.body), "3", "the bound counts from the first");
-    scene.done(&worker, &delivery).await;
-    scene.is_free().await;
-}
-
-/// In the step that ends that one, and once: the message in flight is not changed.
-pub async fn what_is_sent_during_a_run_follows_it<H: Harness>(scene: Scene<H>) {
-    let worker = scene.worker("worker").await;
-    for on_conflict in [OnConflict::RunAgain, OnConflict::Replace, DEBOUNCE] {
-        let first = until_done("1", on_conflict);
-        let id = first.id;
-        assert_eq!(scene.store(first).await, Enqueued::Stored);
-        if on_conflict == OnConflict::RunAgain {
-            let again = scene.store(until_done("again", on_conflict)).await;
-            assert_eq!(again, Enqueued::Existing(id), "it waits, and runs once");
-        }
-        let running = scene.claim_one(&worker).await;
-        let second = until_done("2", on_conflict);
-        let follows = second.id;
-        assert_eq!(scene.store(second).await, Enqueued::Stored);
-        scene.is_held_by(id).await;
-        let third = scene.store(until_done("3", on_conflict)).await;
-        let (answer, body) = match on_conflict {
-            OnConflict::RunAgain => (Enqueued::Existing(follows), "2"),
-            _ => (Enqueued::Replaced(follows), "3"),
-        };
-        assert_eq!(third, answer);
-        scene.delivers_nothing(&worker).await;
-        assert_eq!(scene.settle(&worker, &running, retry("1", Duration::ZERO)).await, Settled::Applied);
-        let running = scene.claim_one(&worker).await;
-        assert_eq!(text(&running.body), "1", "its retry goes before what follows it");
-        assert_eq!(scene.done(&worker, &running).await, Settled::Applied);
-        let running = scene.claim_one(&worker).await;
-        assert_eq!(text(&running.body), body);
-        assert!(matches!(scene.keep("4").await, Enqueued::Existing(_)), "what follows holds the key");
-        assert_eq!(scene.done(&worker, &running).await, Settled::Applied);
-        scene.counts([0, 0, 0, 0]).await;
-        scene.is_free().await;
-    }
-}
-
-/// As after a success.
-pub async fn what_follows_a_message_follows_its_dead_letter_and_its_start<H: Harness>(scene: Scene<H>) {
-    let worker = scene.worker("worker").await;
-    scene.store(until_done("1", OnConflict::RunAgain)).await;
-    let running = scene.claim_one(&worker).await;
-    scene.store(until_done("2", OnConflict::RunAgain)).await;
-    scene.settle(&worker, &running, dead_lettered(Bytes::from_static(b"1"), "it failed")).await;
-    let running = scene.claim_one(&worker).await;
-    assert_eq!(text(&running.body), "2");
-    scene.done(&worker, &running).await;
-
-    scene.store(unique("3", Until::Started, OnConflict::Replace)).await;
-    let claimed = scene.claim_one(&worker).await;
-    scene.store(unique("4", Until::Started, OnConflict::Replace)).await;
-    assert_eq!(scene.begin(&worker, &claimed).await, Settled::Applied);
-    let next = scene.claim_one(&worker).await;
-    assert_eq!(text(&next.body), "4");
-    for delivery in [claimed, next] {
-        assert_eq!(scene.done(&worker, &delivery).await, Settled::Applied);
-    }
-    scene.is_free().await;
 }
 
 /// Also once that is done. The key of another message is another.
@@ -379,7 +264,7 @@ pub async fn an_idempotency_key_stores_one_message_in_its_window<H: Harness>(sce
     let other = message("other", Priority::Low).idempotent(Idempotency::new(key("order-18")));
     assert_eq!(scene.store(other).await, Enqueued::Stored);
     let delivery = scene.claim_one(&worker).await;
-    scene.done(&worker, &delivery).await;
+    scene.end(&worker, &delivery).await;
     assert_eq!(scene.store(order("3")).await, Enqueued::Existing(id), "it ended with its message");
     scene.advance(4 * DELAY).await;
     assert_eq!(scene.store(order("4")).await, Enqueued::Stored);
@@ -395,7 +280,7 @@ pub async fn an_idempotency_key_remembers_what_stands_for_its_message<H: Harness
     let order = || until_done("2", OnConflict::Keep).idempotent(Idempotency::new(key("order-17")));
     assert_eq!(scene.store(order()).await, Enqueued::Existing(id));
     let delivery = scene.claim_one(&worker).await;
-    scene.done(&worker, &delivery).await;
+    scene.end(&worker, &delivery).await;
     assert_eq!(scene.store(order()).await, Enqueued::Existing(id));
     scene.counts([0, 0, 0, 0]).await;
 }
