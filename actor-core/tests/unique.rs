@@ -1,4 +1,5 @@
 //! Unique actors and idempotency keys, from `send` to the end of a run.
+#![allow(clippy::unwrap_used)] // In the actors, which are tests too.
 
 mod hooked;
 
@@ -18,28 +19,35 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[actor(unique)]
-async fn rebuild(_shop: u32, _filters: HashMap<String, u32>) {}
+async fn rebuild(shop: u32, filters: HashMap<String, u32>) {
+    drop((shop, filters));
+}
 
-#[actor(unique(by = _account))]
-async fn reindex(_account: u32, _full: bool) {}
+#[actor(unique(by = account))]
+async fn reindex(account: u32, full: bool) {
+    let _ = (account, full);
+}
 
-#[actor(unique(by = (_team, _day), until = "10m"))]
-async fn digest(_team: u32, _day: String, _text: String) {}
+#[actor(unique(by = (team, day), until = "10m"))]
+async fn digest(team: u32, day: String, text: String) {
+    drop((team, day, text));
+}
 
-#[actor(unique(by = _document, on_conflict = "postpone", max_wait = "1m"))]
-async fn save(_document: u32, text: String) {
+#[actor(unique(by = document, on_conflict = "postpone", max_wait = "1m"))]
+async fn save(document: u32, text: String) {
+    let _ = document;
     SAVED.lock().unwrap().push(text);
 }
 
 static SAVED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-#[actor(unique(by = _account, on_conflict = "run_again"), max_retries = 1)]
-async fn sync(cx: &Context, _account: u32, change: u32) -> Result<(), Failure> {
+#[actor(unique(by = account, on_conflict = "run_again"), max_retries = 1)]
+async fn sync(cx: &Context, account: u32, change: u32) -> Result<(), Failure> {
     SYNCED.lock().unwrap().push((change, cx.attempt()));
     if change == 1 && cx.attempt() == 1 {
         // What changes while it runs.
-        assert!(sync.send(7, 2).await?.is_new());
-        assert!(!sync.send(7, 3).await?.is_new());
+        assert!(sync.send(account, 2).await?.is_new());
+        assert!(!sync.send(account, 3).await?.is_new());
         return Err(Failure::retry_in(SECOND, "the remote is away"));
     }
     Ok(())
@@ -62,7 +70,9 @@ async fn refresh(account: u32) -> Result<(), Failure> {
 static REFRESHED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
 
 #[actor]
-async fn charge(_order: u32) {}
+async fn charge(order: u32) {
+    let _ = order;
+}
 
 #[tokio::test]
 async fn messages_of_equal_arguments_exclude_one_another_until_one_is_done() -> Result<(), SendError> {
@@ -99,7 +109,7 @@ async fn a_message_is_unique_by_what_the_actor_says_or_the_message() -> Result<(
     assert_eq!(charge.message(2).unique_key("once").send().await?.id(), once.id());
     assert!(charge.send(2).await?.is_new() && charge.send(2).await?.is_new());
     let many = reindex.send_many([(10, false), (7, false), (10, true)]).await.map_err(|failed| failed.error)?;
-    assert_eq!(many.iter().map(|sent| sent.is_new()).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(many.iter().map(actor_core::Sent::is_new).collect::<Vec<_>>(), [true, false, false]);
     assert_eq!((many[1].id(), many[2].id()), (first.id(), many[0].id()));
     Ok(())
 }

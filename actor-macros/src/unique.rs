@@ -98,7 +98,7 @@ fn read(input: ParseStream<'_>, unique: &mut Unique, errors: &mut Errors) {
     match (max_wait, &mut unique.on_conflict) {
         (Some((ms, _)), OnConflict::Postpone(wait)) => *wait = Some(ms),
         (Some((_, text)), _) => {
-            errors.add(text, "only what is postponed has a `max_wait`: write `on_conflict = \"postpone\"`")
+            errors.add(text, "only what is postponed has a `max_wait`: write `on_conflict = \"postpone\"`");
         }
         (None, _) => {}
     }

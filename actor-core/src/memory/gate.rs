@@ -203,6 +203,15 @@ impl Gate {
         self.count
     }
 
+    /// Takes out all that waits.
+    pub(super) fn purge(&mut self) -> Vec<Waiting> {
+        let lanes = self.lanes.values_mut();
+        let purged = lanes.flat_map(|lane| std::mem::take(&mut lane.waiting).into_values()).collect();
+        self.count = 0;
+        self.place_all();
+        purged
+    }
+
     /// Goes by these limits from now on, also for what waits. Returns whether they are others than before.
     pub(super) fn declare(&mut self, limits: Limits) -> bool {
         let former = std::mem::replace(&mut self.limits, limits);

@@ -107,8 +107,9 @@ impl Inspect for MemoryBroker {
         self.known(queue)?;
         Ok(self.change_and_wake(queue, |queue, now| match state {
             State::Waiting => {
-                let waiting: Vec<_> = queue.gate.waiting(None).map(|(lane, key, _)| (lane.clone(), *key)).collect();
-                waiting.iter().filter(|(lane, key)| queue.remove_waiting(lane, *key, now)).count() as u64
+                let purged = queue.gate.purge();
+                purged.iter().for_each(|waiting| queue.give_up(waiting.held.as_deref(), now));
+                purged.len() as u64
             }
             State::Ready => {
                 let ready: Vec<Key> = queue.ready.keys().copied().collect();

@@ -155,7 +155,7 @@ impl Queue {
         }
         // What has followed since is newer than a message in flight that waits again.
         if at == At::InFlight || holder.next.is_some() {
-            return self.follow(held, on_conflict, copy, delay, now);
+            return self.follow(&held, on_conflict, copy, delay, now);
         }
         if on_conflict == OnConflict::RunAgain {
             return Enqueued::Existing(old);
@@ -187,7 +187,7 @@ impl Queue {
     }
 
     /// Has a message follow the one in flight that holds its key.
-    fn follow(&mut self, held: Held, on_conflict: OnConflict, copy: Copied, delay: Duration, now: Moment) -> Enqueued {
+    fn follow(&mut self, held: &Held, on_conflict: OnConflict, copy: Copied, delay: Duration, now: Moment) -> Enqueued {
         let next = self.unique.holders.get_mut(&held.key).and_then(|holder| holder.next.take());
         let (mut due, mut first, mut replaced) = (now.after(delay), now, None);
         if let Some(next) = next {

@@ -134,7 +134,9 @@ async fn messages_without_a_key_go_by_plain_commands_and_those_with_one_leave_no
 }
 
 #[actor(queue = "mail")]
-async fn charge(_order: u32) {}
+async fn charge(order: u32) {
+    let _ = order;
+}
 
 #[tokio::test]
 async fn a_send_whose_answer_was_lost_is_repeated_with_its_key_and_stores_once() {

@@ -31,7 +31,7 @@ pub(crate) fn send(stage: &Stage, rng: u64) -> RedisResult<()> {
         stage.journal.note(&What::Acknowledged { id });
 
         let id = MessageId::new();
-        let body = format!(r#"{{"v":2,"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"lane":[1,2]}}"#);
+        let body = format!(r#"{{"v":3,"id":"{id}","actor":"{actor}","queue":"work","args":{{"ms":3}},"lane":[1,2]}}"#);
         stage.journal.note(&What::NewerFormat { id, body: body.clone() });
         cmd("XADD").arg(&key).arg("*").arg("m").arg(&body).exec(&mut connection)?;
     }

@@ -16,6 +16,12 @@ use crate::clock::now_us;
 pub(crate) enum What {
     /// A producer is about to send a message.
     Invoked { id: MessageId, actor: String, delay_ms: u64 },
+    /// It is unique by this key, or has this idempotency key.
+    Keyed { id: MessageId, key: String, once: Option<String> },
+    /// The broker said that it was not stored, since another one stands for it.
+    Stands { id: MessageId, by: MessageId },
+    /// Another one took its place.
+    Displaced { id: MessageId },
     /// The broker said that it was stored.
     Acknowledged { id: MessageId },
     /// The broker said that it was not stored.

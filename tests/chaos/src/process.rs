@@ -68,6 +68,8 @@ pub(crate) enum Extra {
     Newest,
     /// About as many to each queue, and many that have not run at any time.
     Even,
+    /// Half of them unique, or with an idempotency key.
+    Unique,
     /// As many to each of more queues, none of which waits for another.
     Spread,
 }

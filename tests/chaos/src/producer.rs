@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::process::{Extra, Orders, QUEUES};
-use crate::tasks::{always_fails, jumpy, newest, patient, plain, spread, stubborn};
+use crate::tasks::{always_fails, jumpy, newest, patient, plain, sole, spread, stubborn};
 
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
@@ -124,6 +124,7 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let delay = Duration::from_millis(rng.u64(1_000..6_000));
             return plain.message(rng.u64(0..15), 0).delay(delay).send_with(broker).await.map(drop);
         }
+        Extra::Unique if rng.bool() => return sole::send(broker, rng, long).await,
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }

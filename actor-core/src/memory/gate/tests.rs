@@ -33,7 +33,7 @@ fn per_key(limit: Limit) -> Limits {
 }
 
 fn push(gate: &mut Gate, name: impl ToString, number: u64, cost: u32) {
-    let waiting = Waiting { body: Bytes::new(), since: gate.now, cost, suspect: false };
+    let waiting = Waiting { body: Bytes::new(), since: gate.now, cost, suspect: false, held: None };
     gate.push(key(name), format!("3-{number}").parse().unwrap(), waiting);
 }
 
@@ -144,7 +144,7 @@ fn what_is_asked_for_in_vain_leaves_no_lane() {
     let mut gate = gate(*crate::Queue::new("q").concurrency(1).limits());
     let held = gate.take_for(&Lane::new(key("a"))).unwrap();
     assert!(gate.take_for(&Lane::new(key("b"))).is_none());
-    assert!(!gate.remove(&key("c"), "3-1".parse().unwrap()));
+    assert!(gate.remove(&key("c"), "3-1".parse().unwrap()).is_none());
     assert_eq!(kept(&gate)[0], 1);
     gate.free(&held, SECOND);
     assert_eq!(kept(&gate), [0; 5]);
@@ -276,7 +276,7 @@ proptest! {
                 Step::Remove(which) if gate.count() > 0 => {
                     let (name, place, _) = gate.waiting(None).nth(which.index(gate.count())).unwrap();
                     let (name, place) = (name.clone(), *place);
-                    prop_assert!(gate.remove(&name, place));
+                    prop_assert!(gate.remove(&name, place).is_some());
                 }
                 Step::Purge => drop(gate.purge()),
                 Step::Declare(which) => drop(gate.declare(limits(which))),

@@ -63,6 +63,7 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("enqueue_one", Role::Producer, LOAD, 40),
     ("enqueue", Role::Producer, LOAD, 10),
     ("schedule", Role::Producer, LOAD, 5),
+    ("unique", Role::Producer, LOAD, 10),
     ("connect.former_closed", Role::Worker, NETWORK, 1),
     ("connect", Role::Worker, LOAD, 3),
     ("register", Role::Worker, LOAD, 1),

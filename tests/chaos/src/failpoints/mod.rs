@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use crate::args::Options;
 use crate::fleet::Role;
 use crate::judge::{self, Verdict};
+use crate::process::Extra;
 use crate::report::Report;
 use crate::run::{self, TICK};
 use crate::scenario::Scenario;
@@ -84,6 +85,7 @@ async fn round(
         workers: SPARED + workers,
         producers: 1 + producers,
         slots: 8,
+        extra: Extra::Unique,
         timed: !options.untimed,
         ..Scenario::of(NAME, ABOUT, &[]).dense()
     };

@@ -69,7 +69,8 @@ pub(super) fn none_stands(evidence: &Evidence) -> Finding {
         let died = delivered(evidence, *id)
             .iter()
             .any(|delivered| delivered.token < first.token && ended(evidence, delivered));
-        if message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
+        // What is unique may follow another one, or be put off.
+        if message.actor.ends_with("newest") || !message.key.is_empty() || message.invoked == u64::MAX || died {
             continue;
         }
         let waited = waited(evidence, message, first);

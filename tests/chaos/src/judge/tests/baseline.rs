@@ -53,7 +53,7 @@ pub(super) fn baseline() -> Case {
     case.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
     let unknown = case.invoked("plain", s(16), 0);
     case.harness(s(16), What::Unknown { id: unknown, why: "no answer".to_owned() });
-    let (newer_format, body) = (case.id("plain"), r#"{"v":2}"#.to_owned());
+    let (newer_format, body) = (case.id("plain"), r#"{"v":3}"#.to_owned());
     case.harness(s(12), What::NewerFormat { id: newer_format, body: body.clone() });
     case.played.storage.newer_format.insert(newer_format, body);
 
