@@ -16,6 +16,7 @@ mod recovery;
 mod retries;
 mod service;
 mod stops;
+mod unique;
 mod versions;
 
 use super::{Finding, Verdict};
