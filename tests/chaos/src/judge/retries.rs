@@ -86,8 +86,9 @@ pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
 pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::WAITS);
     for (id, message) in &evidence.messages {
-        // What takes the place of another one may start when that would have.
-        let has_delay = message.delay_ms > 0 && !is(&message.actor, "latest");
+        // What takes the place of another one may start when that would have, or must have.
+        let may_take_a_place = ["latest", "started", "debounced"].iter().any(|actor| is(&message.actor, actor));
+        let has_delay = message.delay_ms > 0 && !may_take_a_place;
         if let Some(first) = message.runs.first().filter(|_| has_delay) {
             let due = message.invoked + message.delay_ms * 1_000;
             finding.ask(first.start + ROUNDING >= due, || describe(evidence, *id));
