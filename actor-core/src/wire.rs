@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::headers::Headers;
 use crate::signature::Fingerprint;
-use crate::{Key, Lane, MessageId, Priority, TraceParent};
+use crate::{Key, Lane, MessageId, OnConflict, Priority, TraceParent, Unique, Uniqueness, Until};
 
 /// The newest version that this library reads.
 pub const VERSION: u32 = 2;
@@ -65,6 +65,9 @@ pub(crate) struct Envelope<'a> {
     /// How many slots of its queue's limits it takes. Only a message that waits in a lane has it.
     #[serde(default)]
     pub(crate) cost: Option<u32>,
+    /// The key that it holds.
+    #[serde(borrow, default)]
+    pub(crate) unique: Option<Held<'a>>,
     #[serde(default, deserialize_with = "known")]
     pub(crate) trace: Option<TraceParent>,
     #[serde(default)]
@@ -86,6 +89,35 @@ pub(crate) struct Tick<'a> {
     /// Whether ticks pass until this message is settled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) skip: bool,
+}
+
+/// The key that a message holds, so that no other does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held<'a> {
+    #[serde(borrow)]
+    pub(crate) key: Cow<'a, str>,
+    #[serde(default)]
+    pub(crate) until: HeldUntil,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HeldUntil {
+    #[default]
+    Done,
+    Started,
+}
+
+impl<'a> Held<'a> {
+    /// What a message of this key holds; a window it does not hold itself.
+    pub(crate) fn of(unique: &'a Unique) -> Option<Self> {
+        let until = match unique.uniqueness.until {
+            Until::Done => HeldUntil::Done,
+            Until::Started => HeldUntil::Started,
+            Until::Window(_) => return None,
+        };
+        Some(Self { key: Cow::Borrowed(unique.key.as_str()), until })
+    }
 }
 
 /// Why a message waits for another worker than those that had it.
@@ -134,6 +166,16 @@ impl<'a> Envelope<'a> {
         Some(Lane::new(key).cost(self.cost?))
     }
 
+    /// The key that the message holds.
+    pub(crate) fn unique(&self) -> Option<Unique> {
+        let held = self.unique.as_ref()?;
+        let until = match held.until {
+            HeldUntil::Done => Until::Done,
+            HeldUntil::Started => Until::Started,
+        };
+        Some(Unique::new(Key::new(&*held.key).ok()?, Uniqueness::new(until, OnConflict::Keep)))
+    }
+
     /// Written by hand, so that the arguments go in as they are: `serde_json` would check them again.
     pub(crate) fn encode(&self) -> Bytes {
         // 192 bytes hold the names of the members and the fixed-size values.
@@ -161,6 +203,7 @@ impl<'a> Envelope<'a> {
         member(&mut body, "priority", self.priority.as_ref());
         member(&mut body, "key", self.key.as_ref());
         member(&mut body, "cost", self.cost.as_ref());
+        member(&mut body, "unique", self.unique.as_ref());
         member(&mut body, "trace", self.trace.as_ref());
         member(&mut body, "headers", (!self.headers.is_empty()).then_some(&self.headers));
         member(&mut body, "last_error", self.last_error.as_ref());
@@ -272,6 +315,8 @@ pub struct Revived {
     pub priority: Priority,
     /// The lane that it was sent to.
     pub lane: Option<Lane>,
+    /// Its identity, and the key that it held and has to take again, where it had one.
+    pub unique: Option<(MessageId, Unique)>,
     /// The message as it must be stored.
     pub body: Bytes,
 }
@@ -281,23 +326,26 @@ pub struct Revived {
 #[must_use]
 pub fn revive(body: &Bytes) -> Revived {
     let (Ok(envelope), Ok(mut members)) = (Envelope::decode(body), serde_json::from_slice::<Members<'_>>(body)) else {
-        return Revived { priority: Priority::default(), lane: None, body: body.clone() };
+        return Revived { priority: Priority::default(), lane: None, unique: None, body: body.clone() };
     };
     members.set("attempt", &0);
     members.set("crashes", &0);
     members.remove("last_error");
     members.remove("expires_at");
     members.remove("parked");
-    Revived { priority: envelope.priority.unwrap_or_default(), lane: envelope.lane(), body: members.encode() }
+    let unique = envelope.unique().map(|unique| (envelope.id, unique));
+    Revived { priority: envelope.priority.unwrap_or_default(), lane: envelope.lane(), unique, body: members.encode() }
 }
 
-/// A schedule's message without what belongs to the moment in which the schedule was stored: the trace.
+/// A schedule's message without what belongs to the moment in which the schedule was stored, the trace, and without the
+/// unique key, which what a tick sends does not hold.
 #[cfg(feature = "cron")]
 pub(crate) fn template(body: &[u8]) -> Bytes {
     let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
         return Bytes::copy_from_slice(body);
     };
     members.remove("trace");
+    members.remove("unique");
     members.encode()
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 mod durable;
 mod special;
+mod unique;
 
 /// The settings with which the library's worker is at its best.
 const BEST_CONCURRENCY: usize = 256;
@@ -104,7 +105,8 @@ async fn main() -> Result {
         show(scenario, &args, &report, &pairs);
     }
     special::run(&args, &report).await?;
-    durable::run(&args, &report).await
+    durable::run(&args, &report).await?;
+    unique::run(&args, &report).await
 }
 
 async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result<Run> {

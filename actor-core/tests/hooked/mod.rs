@@ -79,6 +79,11 @@ impl<H: Hooks> Broker for Hooked<H> {
         self.0.memory().unpark(consumer, abilities, max).await
     }
 
+    async fn begin(&self, by: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>> {
+        self.0.pass("begin");
+        self.0.memory().begin(by, receipts).await
+    }
+
     async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
         self.0.pass("settle");
         self.0.memory().settle(by, all).await

@@ -1,6 +1,6 @@
 -- Finds a message in its lane, and deletes it where that is asked for.
 --
--- KEYS  those of the gate
+-- KEYS  those of the gate, then those of unique keys
 -- ARGV  key, letter, place in its list when it was listed, hash of its text, 1 to delete it
 -- Returns its text, or nothing where it has moved on.
 
@@ -38,6 +38,15 @@ if place and deletes then
     redis.call('HDEL', waiting, key)
     redis.call('ZREM', open, key)
     redis.call('ZREM', full, key)
+  end
+end
+local name = text and name_in_lane(text)
+if name then
+  local unique_key, body = from_lane_bodies(name)
+  text = string.match(text, '^%+?%d+') .. ' ' .. (body or '')
+  if deletes and unique_key then
+    redis.call('HDEL', lane_bodies, name)
+    give_up({ unique_key }, { 'l:' .. name })
   end
 end
 return text

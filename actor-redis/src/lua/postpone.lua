@@ -1,7 +1,7 @@
 -- Schedules ready messages, each unless it is in flight.
 --
 -- KEYS  scheduled, scheduled:bodies, wake, ready:high:released, ready:high, ready:normal:released, ready:normal,
---       ready:low:released, ready:low
+--       ready:low:released, ready:low, then those of unique keys
 -- ARGV  group, ms within which workers check for themselves, ms from now, when to be due in ms since 1970 ('' for so
 --       long from now), then for each message: level (0 to 5), entry, id
 -- Returns how many moved, and when they are due.
@@ -24,12 +24,17 @@ for i = FIRST, #ARGV, 3 do
   local found = (pending.err or #pending == 0) and redis.call('XRANGE', stream, entry, entry)[1]
   if found then
     local body, suspect = found[2][2] or '', found[2][3] == 'suspect' and '+' or ''
-    local member = PRIORITIES[ARGV[i] + 1] .. suspect .. ':' .. ARGV[i + 2]
+    local key = key_of_entry(found[2])
+    local member = PRIORITIES[ARGV[i] + 1] .. suspect .. (key and '@:' or ':') .. ARGV[i + 2]
     -- Two messages with one identity, made by a foreign producer, must not replace one another.
     if redis.call('ZSCORE', scheduled, member) then
       member = member .. ':' .. entry
     end
     redis.call('HSET', bodies, member, body)
+    if key then
+      redis.call('HSET', due_unique, member, key)
+      move_holders({ key }, { ARGV[i] .. ':' .. entry }, { 's:' .. member })
+    end
     redis.call('ZADD', scheduled, string.format('%.0f', due), member)
     -- It is stored again: only now may it go here.
     redis.call('XDEL', stream, entry)

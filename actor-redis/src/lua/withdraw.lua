@@ -2,7 +2,7 @@
 -- where its id is given.
 --
 -- KEYS  workers, cancelled, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released,
---       ready:low
+--       ready:low, then those of unique keys
 -- ARGV  group, then for each message: level (0 to 5), entry, id ('' for what is not cancelled)
 -- Returns for each message: 'removed', 'in flight', or 'gone'.
 
@@ -13,15 +13,21 @@ local group = ARGV[1]
 redis.call('ZREM', workers, '')
 
 local answers, noted, removed = {}, {}, {}
+local is_unique = redis.call('EXISTS', holders) == 1
 for i = 2, #ARGV, 3 do
   local stream, entry, id = KEYS[READY + ARGV[i]], ARGV[i + 1], ARGV[i + 2]
   -- Without a group nothing is in flight.
   local pending = redis.pcall('XPENDING', stream, group, entry, entry, 1)
+  local found = is_unique and redis.call('XRANGE', stream, entry, entry)[1]
+  local key = found and key_of_entry(found[2])
   if not pending.err and #pending > 0 then
     answers[#answers + 1] = 'in flight'
     noted[#noted + 1] = id ~= '' and id or nil
   elseif redis.call('XDEL', stream, entry) == 1 then
     answers[#answers + 1] = 'removed'
+    if key then
+      give_up({ key }, { ARGV[i] .. ':' .. entry })
+    end
     removed[#removed + 1] = id ~= '' and id or nil
   else
     answers[#answers + 1] = 'gone'

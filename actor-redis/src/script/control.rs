@@ -5,32 +5,32 @@ use std::time::Duration;
 use actor_core::{MessageId, Priority};
 use redis::Value;
 
-use super::{CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, scheduled_member, settling, whole_ms};
+use super::{CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, holding, scheduled_member, settling, whole_ms};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
-static CANCEL: Source = source!("cancelled", "cancel");
+static CANCEL: Source = source!("cancelled", "unique", "cancel");
 static FORGET_CANCELLED: Source = source!("forget_cancelled");
 static END_CANCELLED: Source = source!("cancelled", "end_cancelled");
 static END_CANCELLED_FREEING: Source = freeing!("end_cancelled");
 static SEEK: Source = source!("cancelled", "bounded", "seek");
-static WITHDRAW: Source = source!("cancelled", "withdraw");
-static DUE: Source = source!("due_at");
-static POSTPONE: Source = source!("postpone");
+static WITHDRAW: Source = source!("cancelled", "unique", "withdraw");
+static DUE: Source = source!("unique", "due_at");
+static POSTPONE: Source = source!("unique", "postpone");
 
 /// The members of `scheduled` that a message may have.
 fn members(id: MessageId) -> Vec<String> {
     let priorities = [Priority::High, Priority::Normal, Priority::Low];
     let marks = [(false, false), (true, false), (false, true), (true, true)];
     let each = priorities.into_iter().flat_map(|priority| marks.map(|marks| (priority, marks)));
-    each.map(|(priority, (suspect, in_lane))| scheduled_member(priority, suspect, in_lane, id)).collect()
+    each.map(|(priority, (suspect, holds))| scheduled_member(priority, suspect, holds, id)).collect()
 }
 
 /// Cancels what is scheduled, else notes it as cancelled.
 pub(crate) fn cancel(keys: &Keys, id: MessageId) -> Call {
-    let keys =
+    let before =
         [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes, &keys.dead, &keys.workers, &keys.cancelled];
-    CANCEL.call(&keys, (id.to_string(), members(id)))
+    CANCEL.call(&holding(keys, before), (id.to_string(), members(id)))
 }
 
 /// What a [`cancel`] has done.
@@ -87,7 +87,7 @@ pub(crate) fn seek(keys: &Keys, level: Level, id: MessageId, from: &str, to: &st
 
 /// Removes ready messages, each with its id where what is in flight is to be noted as cancelled.
 pub(crate) fn withdraw(keys: &Keys, messages: &[(Place, Option<MessageId>)]) -> Call {
-    let mut call = WITHDRAW.call(&before_ready(keys, &[&keys.workers, &keys.cancelled]), GROUP);
+    let mut call = WITHDRAW.call(&holding(keys, before_ready(keys, &[&keys.workers, &keys.cancelled])), GROUP);
     for (place, id) in messages {
         call.command.arg((*place, id.map(|id| id.to_string()).unwrap_or_default()));
     }
@@ -124,7 +124,7 @@ pub(crate) struct Due {
 /// Has scheduled messages become due then. Answers how many there are, how many of them moved, and when they are due.
 pub(crate) fn due_at(keys: &Keys, due: &Due, members: &[String]) -> Call {
     let args = (whole_ms(CHECK_EVERY), delay_ms(due.after), due.at.as_deref().unwrap_or_default(), members);
-    DUE.call(&[&keys.scheduled, &keys.wake], args)
+    DUE.call(&holding(keys, [&*keys.scheduled, &keys.wake]), args)
 }
 
 /// The same by a message's id.
@@ -136,7 +136,7 @@ pub(crate) fn due_by_id(keys: &Keys, at: &Due, id: MessageId) -> Call {
 pub(crate) fn postpone(keys: &Keys, due: &Due, messages: &[(Place, String)]) -> Call {
     let before = before_ready(keys, &[&keys.scheduled, &keys.scheduled_bodies, &keys.wake]);
     let at = due.at.as_deref().unwrap_or_default();
-    let mut call = POSTPONE.call(&before, (GROUP, whole_ms(CHECK_EVERY), delay_ms(due.after), at));
+    let mut call = POSTPONE.call(&holding(keys, before), (GROUP, whole_ms(CHECK_EVERY), delay_ms(due.after), at));
     for (place, id) in messages {
         call.command.arg((*place, id));
     }

@@ -39,6 +39,12 @@ pub(crate) struct Message {
     pub(crate) answered: u64,
     /// In the order of their start.
     pub(crate) runs: Vec<Run>,
+    /// What it is unique by; empty for nothing.
+    pub(crate) key: String,
+    /// Its idempotency key.
+    pub(crate) once: Option<String>,
+    /// When its sender heard that another one had its place.
+    pub(crate) displaced: Option<u64>,
     /// The tokens of granted effects.
     pub(crate) commits: Vec<u64>,
 }
@@ -173,10 +179,22 @@ impl Evidence {
                 let message = self.message(id, &actor, at);
                 // A worker may start a message before its producer has recorded the answer, but not before it invoked
                 // the send.
-                // Several workers may try to fire one tick.
+                // Several workers may try to fire one tick, and what is repeated was asked for before.
                 (message.invoked, message.delay_ms, message.lane) = (message.invoked.min(at), delay_ms, lane);
             }
+            What::Keyed { id, key, once } => {
+                let message = self.message(id, "", u64::MAX);
+                (message.key, message.once) = (key, once);
+            }
+            What::Stands { id, .. } => self.sent(id, Sent::Refused, at),
+            What::Displaced { id } => {
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.displaced.get_or_insert(at);
+                }
+            }
             What::Acknowledged { id } => self.sent(id, Sent::Acknowledged, at),
+            // Of what is repeated, an earlier request may have stored it.
+            What::Refused { id, .. } if self.messages.get(&id).is_some_and(|message| message.answered > 0) => {}
             What::Refused { id, .. } => self.sent(id, Sent::Refused, at),
             What::Unknown { id, .. } => self.sent(id, Sent::Unknown, at),
             What::NewerFormat { id, body } => {
@@ -263,16 +281,23 @@ impl Evidence {
     }
 
     fn message(&mut self, id: MessageId, actor: &str, invoked: u64) -> &mut Message {
-        self.messages.entry(id).or_insert_with(|| Message {
+        let message = self.messages.entry(id).or_insert_with(|| Message {
             actor: actor.to_owned(),
             invoked,
             delay_ms: 0,
             lane: None,
             sent: Sent::Unknown,
             answered: 0,
+            key: String::new(),
+            once: None,
+            displaced: None,
             runs: Vec::new(),
             commits: Vec::new(),
-        })
+        });
+        if message.actor.is_empty() {
+            actor.clone_into(&mut message.actor);
+        }
+        message
     }
 
     fn sent(&mut self, id: MessageId, sent: Sent, at: u64) {
