@@ -89,14 +89,8 @@ pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;
 
-pub use actor::Actor;
 pub use actor_macros::actor;
-pub use broker::Broker;
 pub use context::{Cancellation, Context};
-pub use durability::Durability;
-pub use error::BrokerError;
-pub use failure::Failure;
-pub use inspect::Inspect;
 pub use install::{InstallError, install};
 pub use lane::{Key, KeyError, Lane};
 pub use message::{Message, MessageId, Priority};
@@ -107,6 +101,8 @@ pub use send::{SendError, Sending, Sent};
 pub use send_many::{SendManyError, SendingMany};
 pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
 pub use unique::{Idempotency, OnConflict, Unique, Uniqueness, Until};
+pub use {actor::Actor, broker::Broker, inspect::Inspect};
+pub use {durability::Durability, error::BrokerError, failure::Failure};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 

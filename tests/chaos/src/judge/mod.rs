@@ -7,6 +7,7 @@ mod delivery;
 mod disruption;
 mod evidence;
 mod liveness;
+mod message;
 mod recovery;
 mod retries;
 mod service;
@@ -23,7 +24,8 @@ use serde::Serialize;
 use crate::history::How;
 use crate::run::Played;
 use crate::scenario::Scenario;
-pub(crate) use evidence::{Evidence, Message, Sent};
+pub(crate) use evidence::Evidence;
+pub(crate) use message::{Message, Sent};
 pub(crate) use recovery::Recovery;
 pub(crate) use service::{Interruption, Service, Spared, Times};
 
