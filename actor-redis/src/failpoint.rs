@@ -56,6 +56,9 @@ pub const POINTS: &[&str] = &[
     // What a program declares of a queue's limits is kept.
     "declare.unsent",
     "declare.answered",
+    // The slots that messages hold are counted again.
+    "recount.unsent",
+    "recount.answered",
     // A claim: it reads, perhaps after it checked what is due or let messages go from their lanes; a read that waits is
     // ended; a group that is missing is made.
     "read.unsent",

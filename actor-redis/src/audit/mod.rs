@@ -4,6 +4,7 @@
 //! script or a transaction does as one, and holds up the server for a moment only.
 
 mod index;
+mod lanes;
 mod leases;
 mod ready;
 mod repair;
@@ -120,6 +121,7 @@ impl Auditor<'_> {
             self.ready_alone(level).await?;
         }
         self.leases().await?;
+        self.lanes().await?;
         let keys = &self.queue.keys;
         self.index(&keys.scheduled, &keys.scheduled_bodies, index::SCHEDULED).await?;
         self.index(&keys.dead, &keys.dead_bodies, index::DEAD).await?;
@@ -206,7 +208,17 @@ impl Auditor<'_> {
 
 fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
     let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
-    let others: [(&str, _); 12] = [
+    let [open, closed, full, resting, running, waiting, allowed, limits] = &keys.lanes;
+    let others: [(&str, _); 21] = [
+        (&keys.gate, "hash"),
+        (open, "zset"),
+        (closed, "zset"),
+        (full, "zset"),
+        (resting, "zset"),
+        (running, "hash"),
+        (waiting, "hash"),
+        (allowed, "zset"),
+        (limits, "hash"),
         (&keys.wake, "stream"),
         (&keys.parked, "zset"),
         (&keys.scheduled, "zset"),

@@ -2,10 +2,11 @@
 
 use actor_core::{BrokerError, QueueName};
 
+use super::lanes::LANES;
 use crate::broker::RedisBroker;
 use crate::connection::ANSWER;
 use crate::request::Request;
-use crate::script::{self, Indexed};
+use crate::script::{self, Indexed, Recount};
 
 /// What a repair put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,14 +16,16 @@ pub struct Repair {
     pub scheduled: u64,
     /// Dead letters, which are listed as dead-lettered now.
     pub dead: u64,
+    /// Lanes whose messages or slots are counted again.
+    pub lanes: u64,
     /// Unique keys whose messages are nowhere, which are free now.
     pub unique: u64,
 }
 
 impl RedisBroker {
-    /// Rebuilds a queue's indexes from what they are of: the times of scheduled messages and of dead letters, and the
-    /// queue's place among those that are listed. What has its place keeps it. Frees unique keys whose messages are
-    /// nowhere.
+    /// Rebuilds a queue's indexes from what they are of: the times of scheduled messages and of dead letters, what is
+    /// counted of lanes and of their limits, and the queue's place among those that are listed. What has its place keeps
+    /// it. Frees unique keys whose messages are nowhere.
     ///
     /// Workers repair everything that Redis can lose by itself. This is for indexes that somebody deleted, which an
     /// [audit](Self::audit) reports. It reads a hundred messages at a time, and may be run on a queue in full use.
@@ -48,6 +51,23 @@ impl RedisBroker {
                 (cursor, *restored) = (next, *restored + count);
             }
         }
+        let recount = script::recount(&queue.keys, Recount::All { repairs: true });
+        let (_, _, differences): (bool, u64, Vec<(String, u64, u64)>) =
+            connections.run(Request::calling("inspect", recount)).await?;
+        let mut lanes = differences.len() as u64;
+        for which in LANES {
+            let mut from = String::new();
+            loop {
+                let audit = script::audit_lanes(&queue.keys, which, &from, true);
+                let (next, _, [miscounted, forgotten]): (String, u64, [Vec<String>; 2]) =
+                    connections.run(Request::calling("inspect", audit)).await?;
+                lanes += (miscounted.len() + forgotten.len()) as u64;
+                if next.is_empty() {
+                    break;
+                }
+                from = next;
+            }
+        }
         let (mut cursor, mut unique) = ("0".to_owned(), 0);
         while !cursor.is_empty() {
             let page =
@@ -57,6 +77,6 @@ impl RedisBroker {
         }
         commands.to_set(queues).command(&queue.announcement(queues.namespace()), ANSWER).await?;
         let [scheduled, dead] = restored;
-        Ok(Repair { scheduled, dead, unique })
+        Ok(Repair { scheduled, dead, lanes, unique })
     }
 }

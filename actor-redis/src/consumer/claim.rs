@@ -16,7 +16,7 @@ use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::link::Route;
 use crate::request::{Answer, Request};
-use crate::script::{self, CHECK_EVERY, Release};
+use crate::script::{self, CHECK_EVERY, Recount, Release};
 
 /// How many due messages one check moves at most.
 const PROMOTED_AT_ONCE: usize = 128;
@@ -26,6 +26,8 @@ const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 const MOVED: Duration = Duration::from_secs(1);
 /// How soon a check that failed is repeated.
 const CHECK_AGAIN: Duration = Duration::from_secs(1);
+/// How often slots are counted again at most.
+const RECOUNT_EVERY: Duration = Duration::from_secs(60);
 /// How often a busy consumer wakes another worker at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
 /// Where priorities are weighted, one claim of so many takes the lowest first.
@@ -48,6 +50,22 @@ impl QueueConsumer {
         Ok(())
     }
 
+    /// Has Redis count the slots that messages hold, one worker of the queue each time. They are counted as they are taken
+    /// and freed; what somebody changed by hand would be wrong for ever.
+    async fn recount(&self, commands: Route<'_>, reading: &mut Reading) {
+        reading.recount_at = Instant::now() + RECOUNT_EVERY;
+        let recount = script::recount(&self.queue.keys, Recount::Now);
+        let recounted: Result<(bool, u64, Vec<(String, u64, u64)>), _> =
+            commands.run(Request::calling("recount", recount)).await;
+        // What fails is done by the next one.
+        if let Ok((_, _, differences)) = recounted
+            && !differences.is_empty()
+        {
+            let lanes = differences.len();
+            tracing::warn!(queue = %self.queue.name, lanes, "slots counted again: other slots were taken than messages hold");
+        }
+    }
+
     /// Delivers what is ready, and waits for it as `wait` says: up to `max`, and about as much as one read
     /// should bring.
     pub(crate) async fn claim(
@@ -67,6 +85,9 @@ impl QueueConsumer {
         }
         self.declare(commands, &mut reading).await?;
         reading.is_gated = self.queue.is_gated();
+        if reading.is_gated && reading.recount_at <= Instant::now() {
+            self.recount(commands, &mut reading).await;
+        }
         reading.must_grant = reading.is_gated;
         let paused = self.queue.paused.subscribe();
         Claim { consumer: self, commands, reading: &mut reading, max, wait, paused }.run().await
@@ -105,7 +126,8 @@ impl Claim<'_> {
                     return Ok(self.deliver(delivered, false).await);
                 }
                 // The next claim reclaims first.
-                Ok(_) if step.is_last(deadline) || !self.consumer.is_in_step(self.reading) => break,
+                Ok(_) if !self.consumer.is_in_step(self.reading) => break,
+                Ok(_) if step.is_last(deadline) && !self.reading.is_unread => break,
                 Ok(_) => {}
                 // The group is missing at its first use, and after FLUSHALL.
                 Err(error) if no_group(&error) && group_attempts < GROUP_ATTEMPTS => {

@@ -50,6 +50,8 @@ pub(super) struct Reading {
     pub(super) is_gated: bool,
     /// Whether those must be let go before it may wait.
     pub(super) must_grant: bool,
+    /// When to have the slots counted again that messages hold.
+    pub(super) recount_at: Instant,
     /// Whether messages were let go after the read that should have brought them, which a script that Redis did not know
     /// came too late for: the next read brings them, and lets no more go.
     pub(super) is_unread: bool,
@@ -73,6 +75,7 @@ impl Default for Reading {
             woken: false,
             is_gated: false,
             must_grant: false,
+            recount_at: now,
             is_unread: false,
             is_declared: false,
         }

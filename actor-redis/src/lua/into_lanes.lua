@@ -36,7 +36,7 @@ local function into_lanes(names, texts, put)
     end
   end
   local counts = redis.call('HMGET', waiting, unpack(keys))
-  local now, ranked, fresh, total = tonumber(known[1]) or 0, known[3], {}, 0
+  local now, ranked, fresh, total, changes = tonumber(known[1]) or 0, known[3], {}, 0, false
   for _, name in ipairs(order) do
     local key = string.sub(name, 3)
     local at, list = place[key], lists[name]
@@ -53,13 +53,16 @@ local function into_lanes(names, texts, put)
         redis.call('HSET', gate, 'p', 1)
         ranked = '1'
       end
+      changes = true
       if before == 0 then
         fresh[#fresh + 1] = key
       end
-      counts[at], total = before + #list, total + #list
+      -- The list knows best how many there are.
+      local after = ranked and before + #list or length
+      counts[at], total = after, total + after - before
     end
   end
-  if total == 0 then
+  if not changes then
     return false
   end
   local changed = {}

@@ -17,13 +17,13 @@ local function release(level, entry, body, suspect, slot, key)
     return 0
   end
   local fields = suspect == '1' and { 'm', body, 'suspect', 1 } or { 'm', body }
+  if key ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'u', key
+  end
   if slot ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'k', slot
     -- It goes before those that wait: the next grant counts it.
     redis.pcall('HSET', KEYS[7], 'r', 1)
-  end
-  if key ~= '' then
-    fields[#fields + 1], fields[#fields + 2] = 'u', key
   end
   local added = redis.call('XADD', released, '*', unpack(fields))
   -- It is stored again: only now may it go here.

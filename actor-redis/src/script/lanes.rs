@@ -13,9 +13,16 @@ static GRANT: Source = source!("unique", "gate", "grant");
 static LIST_LANES: Source = source!("bounded", "unique", "gate", "list_lanes");
 static FIND_WAITING: Source = source!("bounded", "unique", "gate", "find_waiting");
 static PURGE_LANES: Source = source!("bounded", "unique", "gate", "purge_lanes");
+static RECOUNT: Source = source!("gate", "recount");
+static AUDIT_LANES: Source = source!("gate", "audit_lanes");
 static DECLARE: Source = source!("gate", "declare");
 static DONE: Source = freeing!("done");
 static LIMITED: Source = freeing!("limited" with "into_lanes");
+
+/// How often slots are counted again.
+const RECOUNTED_EVERY_MS: u64 = 60_000;
+/// How many lanes one call of an audit looks at.
+const LANES_AT_ONCE: usize = 200;
 
 /// The keys of a script, and those of the gate behind them.
 pub(super) fn gated<'a>(keys: &'a Keys, before: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
@@ -114,6 +121,31 @@ pub(crate) fn find_waiting(keys: &Keys, key: &str, letter: &str, place: u64, has
 /// Answers how many messages were deleted, and how many lanes are left.
 pub(crate) fn purge_lanes(keys: &Keys, lanes: usize) -> Call {
     PURGE_LANES.call(&holding(keys, gated(keys, [])), lanes)
+}
+
+/// How much is counted again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recount {
+    /// What can be read in about a millisecond, if nobody has done so within a minute, to be put right.
+    Now,
+    /// All of it, for a person.
+    All { repairs: bool },
+}
+
+/// Counts the slots that are held. Answers whether all was read, how many entries were, and for each difference: the key
+/// (empty for the whole queue), what was believed, and what is held.
+pub(crate) fn recount(keys: &Keys, recount: Recount) -> Call {
+    let args = match recount {
+        Recount::Now => (2_000, 1 << 20, RECOUNTED_EVERY_MS.to_string(), 1),
+        Recount::All { repairs } => (100_000, 64 << 20, String::new(), u8::from(repairs)),
+    };
+    RECOUNT.call(&gated(keys, before_ready(keys, &[])), args)
+}
+
+/// Lanes that are not as the gate believes, from here on. As all audits, it answers where to go on, how many it read, and
+/// the names of those that it found, of two kinds.
+pub(crate) fn audit_lanes(keys: &Keys, which: &str, from: &str, repairs: bool) -> Call {
+    AUDIT_LANES.call(&gated(keys, []), (which, from, LANES_AT_ONCE, u8::from(repairs)))
 }
 
 /// Keeps what a program declares of the limits.

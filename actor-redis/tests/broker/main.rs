@@ -39,6 +39,8 @@ mod foreign;
 mod heavy;
 /// Reading and repairing.
 mod inspect;
+/// Messages that wait in lanes, and what is counted of them.
+mod lanes;
 /// Workers that live, die and come back.
 mod leases;
 /// A message's life: stored, in flight, and settled in each of the four ways.
