@@ -232,3 +232,48 @@ async fn what_stays_unknown_is_said_to_be_and_what_has_no_key_is_not_sent_again(
     assert!(error.is_unknown());
     assert_eq!(broker.asked.lock().unwrap().values().min(), Some(&1));
 }
+
+/// Is away when it is first told that a run begins.
+#[derive(Debug, Default)]
+struct Away {
+    memory: MemoryBroker,
+    told: Mutex<u32>,
+}
+
+impl Hooks for Away {
+    fn memory(&self) -> &MemoryBroker {
+        &self.memory
+    }
+
+    fn begins(&self) -> Result<(), BrokerError> {
+        let mut told = self.told.lock().unwrap();
+        *told += 1;
+        if *told < 3 { Err(BrokerError::unavailable("it is away")) } else { Ok(()) }
+    }
+}
+
+#[actor(queue = "beginning", unique(until = "started"))]
+async fn begins(broker: u32, #[state] site: &BeginSite) -> Result<(), Failure> {
+    // The key is free by now: another one may be sent.
+    let next = begins.send_with(&*site.broker, broker).await?;
+    site.begun.send((*site.broker.told.lock().unwrap(), next.is_new())).map_err(|_| Failure::from("nobody listens"))
+}
+
+struct BeginSite {
+    broker: std::sync::Arc<Hooked<Away>>,
+    begun: tokio::sync::mpsc::UnboundedSender<(u32, bool)>,
+}
+
+#[tokio::test]
+async fn a_run_waits_while_nobody_can_be_told_that_it_begins() {
+    let broker = std::sync::Arc::new(Hooked(Away::default()));
+    begins.send_with(&*broker, 1).await.unwrap();
+    let (begun, mut beginning) = tokio::sync::mpsc::unbounded_channel();
+    let site = BeginSite { broker: std::sync::Arc::clone(&broker), begun };
+    let worker = actor_core::Worker::builder(std::sync::Arc::clone(&broker)).state(site).queues(["beginning"]);
+    let stop = async {
+        let begun = beginning.recv().await.unwrap();
+        assert_eq!(begun, (3, true), "it ran before the broker knew");
+    };
+    worker.run_until(stop).await.unwrap();
+}

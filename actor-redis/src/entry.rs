@@ -101,9 +101,9 @@ impl Entry {
             return Some(Self { id, body: std::mem::take(value).into(), suspect: false, holds: Holds::default() });
         }
         let suspect = matches!(fields.get(2), Some(Value::BulkString(field)) if field == SUSPECT);
-        // The last of the fields, so that what a foreign producer writes is none.
-        let unique = last(&mut fields, UNIQUE);
+        // The last of the fields in this order, so that what a foreign producer writes is none.
         let slot = last(&mut fields, SLOT);
+        let unique = last(&mut fields, UNIQUE);
         Some(Self { id, body: foreign(fields), suspect, holds: Holds { slot, unique } })
     }
 }

@@ -32,6 +32,11 @@ pub(crate) trait Hooks: Debug + Send + Sync + 'static {
         self.memory().recover(consumer, max, grace).await
     }
 
+    /// Called before a run is noted to begin.
+    fn begins(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     /// Called before the other calls that a test changes, by the name of each.
     fn pass(&self, _call: &str) {}
 }
@@ -80,8 +85,10 @@ impl<H: Hooks> Broker for Hooked<H> {
     }
 
     async fn begin(&self, by: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>> {
-        self.0.pass("begin");
-        self.0.memory().begin(by, receipts).await
+        match self.0.begins() {
+            Ok(()) => self.0.memory().begin(by, receipts).await,
+            Err(error) => vec![Err(error)],
+        }
     }
 
     async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {

@@ -11,8 +11,9 @@ local entries, more = read_entries(KEYS[1], from, '+', limit)
 local found = {}
 for _, entry in ipairs(entries) do
   local id, fields = entry[1], entry[2]
-  if fields[#fields - 1] == 'u' and #fields > 2 then
-    local _, _, place = read_holder(redis.call('HMGET', holders, fields[#fields])[1])
+  local at = fields[#fields - 1] == 'k' and #fields - 2 or #fields
+  if at > 2 and fields[at - 1] == 'u' then
+    local _, _, place = read_holder(redis.call('HMGET', holders, fields[at])[1])
     if place ~= level .. ':' .. id then
       -- A run that has begun holds no key that ends with its start.
       local ok, message = pcall(cjson.decode, fields[2])

@@ -207,8 +207,8 @@ elseif size > 0 then
         if name then
           unique_key, body = from_lane_bodies(name)
           local fields = string.byte(text) == 43 and { 'suspect', 1 } or {}
-          fields[#fields + 1], fields[#fields + 2] = 'k', slot
           fields[#fields + 1], fields[#fields + 2] = 'u', unique_key or ''
+          fields[#fields + 1], fields[#fields + 2] = 'k', slot
           added = redis.pcall('XADD', streams[letter], '*', 'm', body or '', unpack(fields))
         elseif string.byte(text) == 43 then
           added = redis.pcall('XADD', streams[letter], '*', 'm', body, 'suspect', 1, 'k', slot)

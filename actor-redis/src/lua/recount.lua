@@ -27,11 +27,7 @@ for i = 1, 6 do
     for _, entry in ipairs(page) do
       local fields = entry[2]
       read, bytes = read + 1, bytes + #(fields[2] or '')
-      local last = #fields
-      if last > 2 and fields[last - 1] == 'u' then
-        last = last - 2
-      end
-      local cost, key = string.match(fields[last - 1] == 'k' and fields[last] or '', '^(%d+) %d+ (.*)$')
+      local cost, key = string.match(fields[#fields - 1] == 'k' and fields[#fields] or '', '^(%d+) %d+ (.*)$')
       if key then
         held[key], all = (held[key] or 0) + cost, all + cost
       end

@@ -25,13 +25,13 @@ local function release(level, entry, body, suspect, slot, key)
   -- What was cancelled is not stored again.
   if not ends then
     local fields = suspect == '1' and { 'm', body, 'suspect', 1 } or { 'm', body }
+    if key ~= '' then
+      fields[#fields + 1], fields[#fields + 2] = 'u', key
+    end
     if slot ~= '' then
       fields[#fields + 1], fields[#fields + 2] = 'k', slot
       -- It goes before those that wait: the next grant counts it.
       redis.pcall('HSET', gate, 'r', 1)
-    end
-    if key ~= '' then
-      fields[#fields + 1], fields[#fields + 2] = 'u', key
     end
     added = redis.call('XADD', released, '*', unpack(fields))
   end

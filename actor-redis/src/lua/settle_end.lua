@@ -1,3 +1,9 @@
+-- Ends what `settle_begin.lua` began: frees what was held by the messages that were settled, or notes where they are now.
+--
+-- KEYS  those of the script
+-- ARGV  those of the script
+-- Returns what the script does.
+
 end
 
 local settled = settle()

@@ -3,35 +3,38 @@
 -- KEYS  ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low, then those of the
 --       gate, then those of unique keys
 -- ARGV  group, ms within which workers check for themselves, what the keys of windows and of idempotency keys begin with, then
---       for each message: id, level (0 to 5), member of scheduled, ms to wait, body, unique key ('' for none), what becomes of it
---       where that is held, ms of its window ('' for none), ms that it may be postponed ('' for no bound), idempotency key ('' for
---       none), ms that this is remembered, the end of its lane's name ('' for none), its cost
+--       for each message: id, level (1, 3 or 5), ms to wait, body, unique key ('' for none), how that is held ('' until it is done,
+--       and others are not stored), idempotency key ('' for none) with the ms that it is remembered before it, and the lane ('' for
+--       none): its cost, a blank, its key. How a key is held: `window <ms>`, `replace`, `run_again`, or `postpone` with the ms that
+--       it may be put off, if there is a bound
 -- Returns for each message: 1, `=` and the id of the one that stands for it, `-` and the id of the one whose place it took, or the
 -- error.
 
 local group, check_ms, windows, idempotent = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local FIRST, WIDTH = 5, 13
+local FIRST, WIDTH = 5, 8
 -- Until when a message is scheduled that follows another: that one's end comes first.
 local FOLLOWS_MS = 100 * 365 * 24 * 3600 * 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local known = tonumber(redis.call('ZRANGE', due_times, 0, 0, 'WITHSCORES')[2])
 local soonest, is_lane_open
+local names = { [1] = 'high', [3] = 'normal', [5] = 'low' }
 
 local function text(number)
   return string.format('%.0f', number)
 end
 
 local function schedule(message, due)
-  redis.call('ZADD', due_times, due, message.member)
-  redis.call('HSET', due_bodies, message.member, message.body)
-  if message.list ~= '' then
-    redis.call('HSET', due_lanes, message.member, message.cost .. ' ' .. string.sub(message.list, 3))
+  local member = names[message.level] .. ((message.lane or message.holds) and '@:' or ':') .. message.id
+  redis.call('ZADD', due_times, due, member)
+  redis.call('HSET', due_bodies, member, message.body)
+  if message.lane then
+    redis.call('HSET', due_lanes, member, message.cost .. ' ' .. message.lane)
   end
   if message.holds then
-    redis.call('HSET', due_unique, message.member, message.key)
+    redis.call('HSET', due_unique, member, message.key)
   end
-  return 's:' .. message.member
+  return 's:' .. member
 end
 
 -- Stores a message for when it is due, and returns its place.
@@ -39,15 +42,16 @@ local function put(message, due, level)
   if due > now then
     soonest = math.min(soonest or due, due)
     return schedule(message, due)
-  elseif message.list ~= '' then
+  elseif message.lane then
+    local list = string.sub(names[message.level], 1, 1) .. ':' .. message.lane
     local listed = message.cost .. ' ' .. message.body
     if message.holds then
       listed = into_lane_bodies(message.id, '', message.cost, message.key, message.body)
     end
-    is_lane_open = into_lanes({ message.list }, { listed }) or is_lane_open
-    local why = refused[message.list]
+    is_lane_open = into_lanes({ list }, { listed }) or is_lane_open
+    local why = refused[list]
     if why then
-      refused[message.list] = nil
+      refused[list] = nil
       redis.call('HDEL', lane_bodies, message.id)
       error(why)
     end
@@ -98,8 +102,8 @@ local function follow(message, follower)
       at = math.min(at, since + message.max_wait)
     end
   end
-  schedule(message, now + FOLLOWS_MS)
-  redis.call('HSET', followers, message.key, message.id .. ' ' .. text(at) .. ' ' .. text(first) .. ' ' .. message.member)
+  local scheduled = string.sub(schedule(message, now + FOLLOWS_MS), 3)
+  redis.call('HSET', followers, message.key, message.id .. ' ' .. text(at) .. ' ' .. text(first) .. ' ' .. scheduled)
   if id then
     remove('s:' .. member, 'scheduled')
     return '-' .. id
@@ -109,7 +113,7 @@ end
 
 local function store(message)
   local key, id = message.key, message.id
-  if message.window ~= '' then
+  if message.window then
     local existing = redis.call('GET', windows .. key)
     if existing then
       return '=' .. existing
@@ -158,7 +162,7 @@ end
 
 -- The same, once for each idempotency key.
 local function store_once(message)
-  if message.once == '' then
+  if not message.once then
     return store(message)
   end
   local existing = redis.call('GET', idempotent .. message.once)
@@ -171,30 +175,67 @@ local function store_once(message)
   return answer
 end
 
+-- Most keys are held by nobody: for all of those one command reads that, and another one writes who holds them now.
+local wanted, free = {}, {}
+for i = FIRST, #ARGV, WIDTH do
+  if ARGV[i + 4] ~= '' then
+    wanted[#wanted + 1] = ARGV[i + 4]
+  end
+end
+if #wanted > 0 then
+  for i, record in ipairs(redis.call('HMGET', holders, unpack(wanted))) do
+    free[wanted[i]] = not record
+  end
+end
+local now_text, taken, taken_by = ' ' .. text(now) .. ' ', {}, {}
+local function write_holders()
+  if #taken > 0 then
+    redis.call('HSET', holders, unpack(taken))
+    taken, taken_by = {}, {}
+  end
+end
+
 local answers = {}
 for i = FIRST, #ARGV, WIDTH do
-  local key, window = ARGV[i + 5], ARGV[i + 7]
-  local ok, answer = pcall(store_once, {
-    id = ARGV[i],
-    level = tonumber(ARGV[i + 1]),
-    member = ARGV[i + 2],
-    delay = tonumber(ARGV[i + 3]),
-    body = ARGV[i + 4],
-    key = key,
-    holds = key ~= '' and window == '',
-    on_conflict = ARGV[i + 6],
-    window = window,
-    max_wait = tonumber(ARGV[i + 8]),
-    once = ARGV[i + 9],
-    once_ms = ARGV[i + 10],
-    list = ARGV[i + 11],
-    cost = ARGV[i + 12],
-  })
-  if not ok then
-    answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
+  local id, level, key, how, answer = ARGV[i], ARGV[i + 1], ARGV[i + 4], ARGV[i + 5], nil
+  local is_plain = key ~= '' and ARGV[i + 6] == '' and ARGV[i + 7] == '' and string.byte(how) ~= 119
+  if is_plain and free[key] and ARGV[i + 2] == '0' then
+    answer = redis.pcall('XADD', KEYS[1 + level], '*', 'm', ARGV[i + 3], 'u', key)
+    if type(answer) ~= 'table' then
+      taken[#taken + 1], taken[#taken + 2] = key, id .. now_text .. level .. ':' .. answer
+      free[key], taken_by[key], answer = false, id, 1
+    end
+  elseif is_plain and how == '' and taken_by[key] then
+    answer = '=' .. taken_by[key]
+  else
+    write_holders()
+    local kind, number = string.match(how, '^(%S*) ?(%d*)$')
+    local once_ms, once = string.match(ARGV[i + 6], '^(%d+) (.*)$')
+    local cost, lane_key = string.match(ARGV[i + 7], '^(%d+) (.*)$')
+    local ok
+    ok, answer = pcall(store_once, {
+      id = id,
+      level = tonumber(level),
+      delay = tonumber(ARGV[i + 2]),
+      body = ARGV[i + 3],
+      key = key,
+      holds = key ~= '' and kind ~= 'window',
+      on_conflict = kind == '' and 'keep' or kind,
+      window = kind == 'window' and number or nil,
+      max_wait = kind == 'postpone' and tonumber(number) or nil,
+      once = once,
+      once_ms = once_ms,
+      lane = lane_key,
+      cost = cost,
+    })
+    if not ok then
+      answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
+    end
+    free[key] = false
   end
   answers[#answers + 1] = answer
 end
+write_holders()
 
 if is_lane_open then
   wake_one()

@@ -99,7 +99,8 @@ end
 
 -- The unique key of an entry's fields; nothing where it has none.
 local function key_of_entry(fields)
-  return #fields > 2 and fields[#fields - 1] == 'u' and fields[#fields] or nil
+  local at = fields[#fields - 1] == 'k' and #fields - 2 or #fields
+  return at > 2 and fields[at - 1] == 'u' and fields[at] or nil
 end
 
 -- The text of a lane's list for a message that holds a key. Its body stands elsewhere, so that it can be replaced where it

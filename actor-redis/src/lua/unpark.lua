@@ -56,11 +56,11 @@ local function move(hints)
       end
       local stream = streams[level] or streams.normal
       local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
-      if slot then
-        fields[#fields + 1], fields[#fields + 2] = 'k', slot
-      end
       if key then
         fields[#fields + 1], fields[#fields + 2] = 'u', key
+      end
+      if slot then
+        fields[#fields + 1], fields[#fields + 2] = 'k', slot
       end
       local added = redis.pcall('XADD', stream, '*', unpack(fields))
       if type(added) == 'table' then

@@ -1,13 +1,14 @@
 //! The scripts of unique messages: storing them, and noting that their runs begin.
 
+use std::borrow::Cow;
+
 use actor_core::broker::{Enqueue, Enqueued};
 use actor_core::{OnConflict, Unique, Until};
 use redis::Value;
 
-use super::{CHECK_EVERY, Call, Source, before_ready, delay_ms, gated, scheduled_member, whole_ms};
+use super::{CHECK_EVERY, Call, Source, before_ready, delay_ms, gated, whole_ms};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
-use crate::slot::list_name;
 
 static STORE: Source = source!("unique", "gate", "free_slots", "into_lanes", "store_unique");
 static BEGIN: Source = source!("unique", "begin");
@@ -27,52 +28,26 @@ pub(crate) fn store<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue>
     let args = (GROUP, whole_ms(CHECK_EVERY), windows, idempotent);
     let mut call = STORE.call(&holding(keys, gated(keys, before_ready(keys, &[]))), args);
     for Enqueue { id, priority, body, delay, lane, unique, idempotency, .. } in messages {
-        let Key { key, holds, on_conflict, window, max_wait } = Key::of(unique.as_deref());
-        let member = scheduled_member(*priority, false, lane.is_some() || holds, *id);
-        let (once, once_ms) = match idempotency {
-            Some(idempotency) => (idempotency.key.as_str(), whole_ms(idempotency.window).max(1).to_string()),
-            None => ("", String::new()),
-        };
-        let (list, cost) = match lane {
-            Some(lane) => (list_name(*priority, lane.key.as_str()), lane.cost),
-            None => (String::new(), 1),
-        };
+        let key = unique.as_deref().map_or("", |unique| unique.key.as_str());
+        let held = unique.as_deref().map(held).unwrap_or_default();
+        let once = idempotency.as_deref().map(|once| format!("{} {}", whole_ms(once.window).max(1), once.key));
+        let lane = lane.as_ref().map(|lane| format!("{} {}", lane.cost, lane.key));
         let level = Level::of(*priority).place();
-        call.command.arg((id.to_string(), level, member, delay_ms(*delay), &**body));
-        call.command.arg((key, on_conflict, window, max_wait, once, once_ms, list, cost));
+        call.command.arg((id.to_string(), level, delay_ms(*delay), &**body));
+        call.command.arg((key, &*held, once.unwrap_or_default(), lane.unwrap_or_default()));
     }
     call
 }
 
-/// A unique key as the script takes it: texts, empty for what there is not.
-#[derive(Default)]
-struct Key<'a> {
-    key: &'a str,
-    /// Whether the message itself holds it.
-    holds: bool,
-    on_conflict: &'static str,
-    window: String,
-    max_wait: String,
-}
-
-impl<'a> Key<'a> {
-    fn of(unique: Option<&'a Unique>) -> Self {
-        let Some(Unique { key, uniqueness, .. }) = unique else { return Self::default() };
-        let key = key.as_str();
-        if let Until::Window(window) = uniqueness.until {
-            return Self { key, window: whole_ms(window).max(1).to_string(), ..Self::default() };
-        }
-        let mut max_wait = String::new();
-        let on_conflict = match uniqueness.on_conflict {
-            OnConflict::Replace => "replace",
-            OnConflict::RunAgain => "run_again",
-            OnConflict::Postpone { max_wait: most } => {
-                max_wait = most.map(|most| delay_ms(most).to_string()).unwrap_or_default();
-                "postpone"
-            }
-            _ => "keep",
-        };
-        Self { key, holds: true, on_conflict, max_wait, ..Self::default() }
+/// How a key is held, as the script takes it.
+fn held(unique: &Unique) -> Cow<'static, str> {
+    match (unique.uniqueness.until, unique.uniqueness.on_conflict) {
+        (Until::Window(window), _) => format!("window {}", whole_ms(window).max(1)).into(),
+        (_, OnConflict::Replace) => "replace".into(),
+        (_, OnConflict::RunAgain) => "run_again".into(),
+        (_, OnConflict::Postpone { max_wait: None }) => "postpone".into(),
+        (_, OnConflict::Postpone { max_wait: Some(most) }) => format!("postpone {}", delay_ms(most)).into(),
+        _ => "".into(),
     }
 }
 

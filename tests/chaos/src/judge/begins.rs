@@ -1,6 +1,6 @@
 //! A run begins only while its worker holds the message; a run that never begins is no failure.
 
-use super::evidence::{Delivered, Run, Settled};
+use super::message::{Delivered, Run, Settled};
 use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 

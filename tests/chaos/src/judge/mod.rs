@@ -10,6 +10,7 @@ mod evidence;
 mod lease;
 mod limits;
 mod liveness;
+mod message;
 mod recovery;
 mod retries;
 mod service;
@@ -28,7 +29,8 @@ use crate::history::How;
 use crate::process::Extra;
 use crate::run::Played;
 use crate::scenario::Scenario;
-pub(crate) use evidence::{Evidence, Message, Sent};
+pub(crate) use evidence::Evidence;
+pub(crate) use message::{Message, Sent};
 pub(crate) use recovery::Recovery;
 pub(crate) use service::{Interruption, Service, Spared, Times};
 

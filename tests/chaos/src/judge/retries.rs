@@ -44,7 +44,7 @@ fn is(actor: &str, name: &str) -> bool {
 }
 
 fn failures_before(message: &Message, at: u64) -> u32 {
-    let failed = |run: &&super::evidence::Run| matches!(run.end, Some((end, How::Failed | How::Stale)) if end <= at);
+    let failed = |run: &&super::message::Run| matches!(run.end, Some((end, How::Failed | How::Stale)) if end <= at);
     u32::try_from(message.runs.iter().filter(failed).count()).unwrap_or(u32::MAX)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::evidence::Run;
+use super::message::Run;
 use super::{Evidence, Finding, Message, Sent, describe};
 use crate::history::How;
 use actor_core::MessageId;
