@@ -27,12 +27,10 @@
 //! # Where to look
 //!
 //! - [`actor`](macro@actor): declaring and implementing, with every option. [`Message`]: settings by message.
-//! - [`Worker`], [`WorkerBuilder`] and [`layer`]: running. [`Context`]: what a run knows of itself. [`Failure`]: an
-//!   error that says what to do next.
+//! - [`Worker`], [`WorkerBuilder`], [`layer`]: running. [`Context`]: of a run. [`Failure`]: what to do after an error.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
 //! - [`Inspect`]: counting, listing, pausing. [`Control`]: cancelling, deleting, rescheduling. [`schedule`]: cron.
-//! - `testing` (a feature): for tests and authors of brokers.
-//! - A crate that only sends does without the default feature `worker`: the worker, and the broker in this process.
+//! - Features: `testing`, for tests and authors of brokers. A crate that only sends does without `worker`, a default.
 //!
 //! # Cancel safety
 //!
@@ -94,16 +92,16 @@ mod worker;
 
 #[cfg(feature = "cron")]
 pub use schedule::{Schedule, ScheduleError};
-pub use {actor::Actor, actor_macros::actor, message::Message, message::MessageId, message::Priority, message::When};
-pub use {broker::Broker, failure::Failure, inspect::Inspect, lane::Key, lane::KeyError, lane::Lane, queue::Limit};
+pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
 pub use {context::BatchContext, context::Cancellation, context::Context, control::Control, durability::Durability};
 pub use {error::BrokerError, install::InstallError, install::install, name::NameError, name::QueueName};
+pub use {lane::Key, lane::KeyError, lane::Lane, queue::Limit, queue::Limits, queue::Queue, queue::Rate};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
-pub use {on_send::OutgoingMessage, on_send::on_send, queue::Limits, queue::Queue, queue::Rate, send::SendError};
-pub use {send::Sending, send::Sent, send_many::SendManyError, send_many::SendingMany, unique::Idempotency};
-pub use {trace::Propagator, trace::TraceParent, trace::TraceParentError, unique::OnConflict, unique::Unique};
-pub use {trace::set_propagator, unique::Uniqueness, unique::Until};
+pub use {message::Message, message::MessageId, message::Priority, message::When, unique::Uniqueness, unique::Until};
+pub use {on_send::OutgoingMessage, on_send::on_send, send::SendError, send::Sending, send::Sent};
+pub use {send_many::SendManyError, send_many::SendingMany, unique::Idempotency, unique::OnConflict, unique::Unique};
+pub use {trace::Propagator, trace::TraceParent, trace::TraceParentError, trace::set_propagator};
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {

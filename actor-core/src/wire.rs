@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub(crate) use self::held::{Held, HeldUntil};
+use self::members::Members;
 use crate::headers::Headers;
 use crate::signature::Fingerprint;
 use crate::{Key, Lane, MessageId, OnConflict, Priority, TraceParent, Unique, Uniqueness, Until};
@@ -89,35 +91,6 @@ pub(crate) struct Tick<'a> {
     /// Whether ticks pass until this message is settled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) skip: bool,
-}
-
-/// The key that a message holds, so that no other does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Held<'a> {
-    #[serde(borrow)]
-    pub(crate) key: Cow<'a, str>,
-    #[serde(default)]
-    pub(crate) until: HeldUntil,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum HeldUntil {
-    #[default]
-    Done,
-    Started,
-}
-
-impl<'a> Held<'a> {
-    /// What a message of this key holds; a window it does not hold itself.
-    pub(crate) fn of(unique: &'a Unique) -> Option<Self> {
-        let until = match unique.uniqueness.until {
-            Until::Done => HeldUntil::Done,
-            Until::Started => HeldUntil::Started,
-            Until::Window(_) => return None,
-        };
-        Some(Self { key: Cow::Borrowed(unique.key.as_str()), until })
-    }
 }
 
 /// Why a message waits for another worker than those that had it.
@@ -402,56 +375,7 @@ fn fingerprint<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).and_then(Fingerprint::parse))
 }
 
-/// A JSON object's members in their order, their values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
-
-impl Members<'_> {
-    fn set<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
-        let value = serde_json::value::to_raw_value(value).expect("numbers and texts always serialize");
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = Cow::Owned(value),
-            None => self.0.push((Cow::Borrowed(name), Cow::Owned(value))),
-        }
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| known != name);
-    }
-
-    fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("texts and raw JSON always serialize").into()
-    }
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, &**value)))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor<'a>(std::marker::PhantomData<&'a ()>);
-
-        impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
-            type Value = Members<'a>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
-                    members.push((name, Cow::Borrowed(value)));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
-    }
-}
-
+mod held;
+mod members;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use super::schedules::Kept;
 use super::unique::{At, Held, UniqueKeys};
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Consequence, Outcome, Settled, Settlement};
-use crate::{Lane, Limits, MessageId, Priority, wire};
+use crate::{Lane, Limits, MessageId, Priority};
 
 /// How long dead letters are kept, and how many, the newest ones.
 #[derive(Clone, Copy, Debug)]
@@ -309,16 +309,6 @@ impl Queue {
         Settled::Applied
     }
 
-    /// Whether this message waits or is in flight.
-    pub(super) fn has(&self, message: MessageId) -> bool {
-        let ready = self.ready.values().map(|ready| &ready.body);
-        let in_flight = self.in_flight.values().map(|in_flight| &in_flight.body);
-        let waiting = self.gate.waiting(None).map(|(.., waiting)| &waiting.body);
-        let scheduled = self.scheduled.values().map(|scheduled| &scheduled.copy.body);
-        let mut bodies = ready.chain(in_flight).chain(scheduled).chain(waiting);
-        bodies.any(|body| wire::id(body) == Some(message))
-    }
-
     /// Notes that the run of a delivery begins.
     pub(super) fn begin(&mut self, worker: &WorkerId, receipt: &Receipt, now: Moment) -> Settled {
         let number = receipt.as_bytes().try_into().map(u64::from_be_bytes).ok();
@@ -327,55 +317,6 @@ impl Queue {
         let held = in_flight.held.clone();
         self.give_up(held.as_deref(), now);
         Settled::Applied
-    }
-
-    pub(super) fn store(&mut self, copy: Copied, delay: Duration, now: Moment) {
-        if delay.is_zero() {
-            self.push(copy, now);
-        } else {
-            self.schedule(copy, delay, now);
-        }
-    }
-
-    pub(super) fn schedule(&mut self, copy: Copied, delay: Duration, now: Moment) -> Key {
-        self.schedule_at(now.after(delay), copy)
-    }
-
-    pub(super) fn schedule_at(&mut self, due: Moment, copy: Copied) -> Key {
-        let key = self.key(due.0);
-        self.unique.moved(copy.held.as_deref(), At::Scheduled(key));
-        self.scheduled.insert(key, Scheduled { copy });
-        key
-    }
-
-    fn push(&mut self, copy: Copied, since: Moment) {
-        let place = self.key(level(copy.priority));
-        self.push_at(place, copy, since);
-    }
-
-    /// Has a message wait in its lane, or makes it ready where it has none.
-    pub(super) fn push_at(&mut self, place: Key, copy: Copied, since: Moment) {
-        let Copied { body, suspect, lane, held, .. } = copy;
-        match lane {
-            None => self.make_ready(place, Ready { body, since, suspect, slot: None, held }),
-            Some(Lane { key, cost }) => {
-                self.unique.moved(held.as_deref(), At::Waiting(key.clone(), place));
-                self.gate.push(&key, place, Waiting { body, since, cost, suspect, held });
-            }
-        }
-    }
-
-    fn make_ready(&mut self, key: Key, ready: Ready) {
-        self.unique.moved(ready.held.as_deref(), At::Ready(key));
-        self.granted += usize::from(ready.slot.is_some());
-        self.ready.insert(key, ready);
-    }
-
-    /// Takes what is ready, with all that it holds.
-    pub(super) fn take_ready(&mut self, key: Key) -> Option<Ready> {
-        let ready = self.ready.remove(&key)?;
-        self.granted -= usize::from(ready.slot.is_some());
-        Some(ready)
     }
 
     pub(super) fn key(&mut self, rank: u64) -> Key {
@@ -393,6 +334,7 @@ fn delivery(number: u64, level: u64, body: Bytes) -> Delivery {
 mod fairness;
 mod key;
 mod leases;
+mod storing;
 #[cfg(test)]
 mod tests;
 mod unparking;

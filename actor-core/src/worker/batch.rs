@@ -167,6 +167,7 @@ impl Executor {
     }
 
     /// Decides what follows from a message's outcome, and logs it.
+    #[allow(clippy::too_many_arguments)] // Each is a thing of its own.
     pub(super) fn end(
         &self,
         queue: &QueueName,

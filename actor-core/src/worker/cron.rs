@@ -47,7 +47,7 @@ impl Cron {
                 Err(panic) => panic,
             };
             shielded(|| {
-                tracing::error!(queue = def.queue.name(), schedule = def.name, error = why, "schedule not declared")
+                tracing::error!(queue = def.queue.name(), schedule = def.name, error = why, "schedule not declared");
             });
         }
         Self { session, declared, is_stored: false, any: false, refresh_at: Instant::now() }

@@ -89,7 +89,9 @@ pub(super) fn allow_signature(actor: &Actor) -> TokenStream {
     let states = actor.params.iter().any(|param| matches!(param.kind, Kind::State(_)));
     // A state is found by the exact type behind the `&`.
     let states = states.then(|| quote!(#[allow(clippy::ptr_arg, clippy::trivially_copy_pass_by_ref)]));
-    quote!(#[allow(clippy::unused_async, clippy::unnecessary_wraps, clippy::missing_const_for_fn)] #states)
+    // Those of a batch come as a `Vec`.
+    let batch = actor.args.batch.is_some().then(|| quote!(#[allow(clippy::needless_pass_by_value)]));
+    quote!(#[allow(clippy::unused_async, clippy::unnecessary_wraps, clippy::missing_const_for_fn)] #states #batch)
 }
 
 /// The name of the body. It is the function's own, for stack traces and for attributes that read it,

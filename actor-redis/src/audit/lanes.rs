@@ -13,7 +13,7 @@ impl Auditor<'_> {
         let keys = &self.queue.keys;
         let recount = script::recount(keys, script::Recount::All { repairs: false });
         let recounted = self.connections.run(Request::calling("inspect", recount)).await?;
-        let (complete, read, differences): (bool, u64, Vec<(String, u64, u64)>) = recounted;
+        let (complete, read, differences): script::Recounted = recounted;
         self.audit.read += read;
         self.audit.complete &= complete;
         let running = keys.lanes[4].clone();

@@ -52,8 +52,7 @@ impl RedisBroker {
             }
         }
         let recount = script::recount(&queue.keys, Recount::All { repairs: true });
-        let (_, _, differences): (bool, u64, Vec<(String, u64, u64)>) =
-            connections.run(Request::calling("inspect", recount)).await?;
+        let (_, _, differences): script::Recounted = connections.run(Request::calling("inspect", recount)).await?;
         let mut lanes = differences.len() as u64;
         for which in LANES {
             let mut from = String::new();

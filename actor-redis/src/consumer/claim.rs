@@ -16,7 +16,7 @@ use crate::error::RequestError;
 use crate::keys::{GROUP, LEVELS, Level};
 use crate::link::Route;
 use crate::request::{Answer, Request};
-use crate::script::{self, CHECK_EVERY, Recount, Release};
+use crate::script::{self, Release};
 
 /// How many due messages one check moves at most.
 const PROMOTED_AT_ONCE: usize = 512;
@@ -24,10 +24,6 @@ const PROMOTED_AT_ONCE: usize = 512;
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a read waits for its end once another server serves the queue.
 const MOVED: Duration = Duration::from_secs(1);
-/// How soon a check that failed is repeated.
-const CHECK_AGAIN: Duration = Duration::from_secs(1);
-/// How often slots are counted again at most.
-const RECOUNT_EVERY: Duration = Duration::from_secs(60);
 /// How often a busy consumer wakes another worker at most.
 const PASS_ON_AGAIN: Duration = Duration::from_secs(1);
 /// Where priorities are weighted, one claim of so many takes the lowest first.
@@ -38,34 +34,6 @@ const GROUP_ATTEMPTS: u32 = 3;
 const RELEASED_AT_ONCE: usize = 64;
 
 impl QueueConsumer {
-    /// Has Redis keep what the worker's program declares of the queue's limits, once for each session.
-    async fn declare(&self, commands: Route<'_>, reading: &mut Reading) -> Result<(), RequestError> {
-        if !self.consumer.limits.is_gated() || reading.is_declared {
-            return Ok(());
-        }
-        let declare = script::declare_limits(&self.queue.keys, &self.consumer.limits);
-        let _: u64 = commands.run(Request::calling("limits", declare)).await?;
-        self.queue.set_gated();
-        reading.is_declared = true;
-        Ok(())
-    }
-
-    /// Has Redis count the slots that messages hold, one worker of the queue each time. They are counted as they are taken
-    /// and freed; what somebody changed by hand would be wrong for ever.
-    async fn recount(&self, commands: Route<'_>, reading: &mut Reading) {
-        reading.recount_at = Instant::now() + RECOUNT_EVERY;
-        let recount = script::recount(&self.queue.keys, Recount::Now);
-        let recounted: Result<(bool, u64, Vec<(String, u64, u64)>), _> =
-            commands.run(Request::calling("recount", recount)).await;
-        // What fails is done by the next one.
-        if let Ok((_, _, differences)) = recounted
-            && !differences.is_empty()
-        {
-            let lanes = differences.len();
-            tracing::warn!(queue = %self.queue.name, lanes, "slots counted again: other slots were taken than messages hold");
-        }
-    }
-
     /// Delivers what is ready, and waits for it as `wait` says: up to `max`, and about as much as one read
     /// should bring.
     pub(crate) async fn claim(
@@ -337,9 +305,9 @@ impl Claim<'_> {
         let read = answers.pop();
         let granted = if step.grant { answers.pop() } else { None };
         let first_due = if step.check { answers.pop() } else { None };
-        let checked_ms = if step.check { self.learn(answers.pop()) } else { 0 };
+        let checked_ms = if step.check { self.reading.learn(&self.consumer.queue, answers.pop()) } else { 0 };
         if let Some(granted) = granted {
-            self.learn_of_lanes(granted);
+            self.reading.learn_of_lanes(&self.consumer.queue, granted);
         }
         if checked_ms > 0
             && let Some(Ok(first_due)) = first_due
@@ -382,52 +350,6 @@ impl Claim<'_> {
         self.reading.is_unread &= step.grant && delivered.is_empty();
         self.reading.weight.observe(delivered.iter().map(|delivered| delivered.body.len()));
         Ok(delivered)
-    }
-
-    /// Takes note of when to check again, and whether a message is due then. Returns when the check was, in
-    /// ms by the server's clock; 0 where it failed.
-    fn learn(&mut self, checked: Option<Answer>) -> u64 {
-        let promoted = match checked {
-            Some(Ok(answer)) => script::promoted(&answer),
-            // What the read has delivered must not be lost for it.
-            Some(Err(error)) => {
-                tracing::warn!(queue = %self.consumer.queue.name, %error, "scheduled messages could not be moved");
-                None
-            }
-            None => None,
-        };
-        // Not all workers at once.
-        let unprompted = CHECK_EVERY.mul_f64(0.75 + fastrand::f64() / 4.0);
-        let (after, due) = match promoted {
-            Some((Some(next), _)) => (next.min(unprompted), next <= unprompted),
-            Some((None, _)) => (unprompted, false),
-            None => (CHECK_AGAIN, false),
-        };
-        (self.reading.check_at, self.reading.due, self.reading.woken) = (Instant::now() + after, due, false);
-        promoted.map_or(0, |(_, checked_ms)| checked_ms)
-    }
-
-    /// Takes note of when to grant again.
-    fn learn_of_lanes(&mut self, granted: Answer) {
-        let granted = match granted {
-            Ok(answer) => script::granted(&answer),
-            // What the read has delivered must not be lost for it.
-            Err(error) => {
-                tracing::warn!(queue = %self.consumer.queue.name, %error, "waiting messages could not be let go");
-                None
-            }
-        };
-        self.reading.is_unread = granted.is_some_and(|granted| granted.count > 0);
-        let after = match granted {
-            Some(granted) => granted.next,
-            None => Some(CHECK_AGAIN),
-        };
-        self.reading.must_grant = false;
-        if let Some(at) = after.map(|after| Instant::now() + after)
-            && at < self.reading.check_at
-        {
-            (self.reading.check_at, self.reading.due) = (at, true);
-        }
     }
 
     /// Makes the streams and their group.

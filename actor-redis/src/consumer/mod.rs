@@ -3,6 +3,7 @@
 
 mod claim;
 mod delivered;
+mod lanes;
 mod reclaim;
 mod state;
 mod weight;

@@ -4,10 +4,15 @@ use std::time::{Duration, Instant};
 
 use super::weight::Weight;
 use crate::keys::Level;
-use crate::script::CHECK_EVERY;
+use crate::queue::Queue;
+use crate::request::Answer;
+use crate::script::{self, CHECK_EVERY};
 
 /// How long a read waits where the server has not given the id by which to unblock it.
 const BLIND_WAIT: Duration = Duration::from_millis(500);
+
+/// How soon a check that failed is repeated.
+pub(super) const CHECK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether this process and Redis agree on what is in flight here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +84,31 @@ impl Default for Reading {
             is_unread: false,
             is_declared: false,
         }
+    }
+}
+
+impl Reading {
+    /// Takes note of when to check again, and whether a message is due then. Returns when the check was, in
+    /// ms by the server's clock; 0 where it failed.
+    pub(super) fn learn(&mut self, queue: &Queue, checked: Option<Answer>) -> u64 {
+        let promoted = match checked {
+            Some(Ok(answer)) => script::promoted(&answer),
+            // What the read has delivered must not be lost for it.
+            Some(Err(error)) => {
+                tracing::warn!(queue = %queue.name, %error, "scheduled messages could not be moved");
+                None
+            }
+            None => None,
+        };
+        // Not all workers at once.
+        let unprompted = CHECK_EVERY.mul_f64(0.75 + fastrand::f64() / 4.0);
+        let (after, due) = match promoted {
+            Some((Some(next), _)) => (next.min(unprompted), next <= unprompted),
+            Some((None, _)) => (unprompted, false),
+            None => (CHECK_AGAIN, false),
+        };
+        (self.check_at, self.due, self.woken) = (Instant::now() + after, due, false);
+        promoted.map_or(0, |(_, checked_ms)| checked_ms)
     }
 }
 

@@ -45,7 +45,7 @@ impl Inspector<'_> {
             let count = PART.min(limit - messages.len());
             let [cursor, key, skip] = &at;
             let list = script::list_lanes(self.keys, cursor, key, skip, count);
-            let (next, found): ([String; 3], Vec<(String, String, u64, String, Vec<u8>)>) = self.run(list).await?;
+            let (next, found): script::ListedLanes = self.run(list).await?;
             for (key, letter, place, hash, text) in found {
                 let body = body_of(text);
                 bytes += body.len();

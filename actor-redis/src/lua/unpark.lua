@@ -25,6 +25,8 @@ end
 redis.call('ZREM', workers, '')
 
 local moved, pages, filled = 0, 0, {}
+-- How many hints of an ability were passed over, since what they name has to wait for its limits.
+local passed = 0
 
 -- Moves what these hints name, as far as it may. Returns the error where a stream refuses.
 local function move(hints)
@@ -35,11 +37,12 @@ local function move(hints)
   end
   -- What was scheduled again since, as a retry, waits for its own time.
   local scores = redis.call('ZMSCORE', scheduled, unpack(members))
-  local taken, over, refusal = {}, 0, nil
+  local taken, over, refusal = {}, {}, nil
   for i, member in ipairs(members) do
     if is_read_enough() then
       break
     end
+    local is_held_back = false
     local is_parked = scores[i] and tonumber(scores[i]) == tonumber(dues[i])
     local body = is_parked and redis.call('HMGET', bodies, member)[1]
     if body then
@@ -48,11 +51,8 @@ local function move(hints)
       local slot
       if cost then
         slot = take_slot(lane_key, tonumber(cost))
-        if not slot then
-          -- Its limits are used up: it stays parked.
-          pages = PAGES
-          break
-        end
+        -- Where its limits are used up, it stays parked.
+        is_held_back = not slot
       end
       local stream = streams[level] or streams.normal
       local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
@@ -62,7 +62,7 @@ local function move(hints)
       if slot then
         fields[#fields + 1], fields[#fields + 2] = 'k', slot
       end
-      local added = redis.pcall('XADD', stream, '*', unpack(fields))
+      local added = not is_held_back and redis.pcall('XADD', stream, '*', unpack(fields))
       if type(added) == 'table' then
         if slot then
           untake_slot()
@@ -70,14 +70,20 @@ local function move(hints)
         refusal = added
         break
       end
-      if key then
-        move_holders({ key }, { 's:' .. member }, { levels[stream] .. ':' .. added })
+      if not is_held_back then
+        if key then
+          move_holders({ key }, { 's:' .. member }, { levels[stream] .. ':' .. added })
+        end
+        filled[stream] = (filled[stream] or 0) + 1
+        moved = moved + 1
+        taken[#taken + 1] = member
       end
-      filled[stream] = (filled[stream] or 0) + 1
-      moved = moved + 1
-      taken[#taken + 1] = member
     end
-    over = i
+    if is_held_back then
+      passed = passed + 1
+    else
+      over[#over + 1] = hints[i]
+    end
   end
   if #taken > 0 then
     redis.call('ZREM', scheduled, unpack(taken))
@@ -85,8 +91,8 @@ local function move(hints)
     redis.call('HDEL', lanes, unpack(taken))
     redis.call('HDEL', due_unique, unpack(taken))
   end
-  if over > 0 then
-    redis.call('ZREM', parked, unpack(hints, 1, over))
+  if #over > 0 then
+    redis.call('ZREM', parked, unpack(over))
   end
   return refusal
 end
@@ -112,12 +118,13 @@ end
 for _, ability in ipairs(abilities) do
   local from, to = '[' .. ability .. ' ', '(' .. ability .. '!'
   local hints = {}
+  passed = 0
   repeat
     local want = math.min(limit - moved, PAGE)
     if want <= 0 or is_read_enough() or pages == PAGES then
       break
     end
-    hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', 0, want)
+    hints = redis.call('ZRANGEBYLEX', parked, from, to, 'LIMIT', passed, want)
     if #hints > 0 then
       pages = pages + 1
       local refusal = move(hints)

@@ -108,7 +108,10 @@ pub(crate) fn granted(answer: &Value) -> Option<Granted> {
     Some(Granted { count, next: u64::try_from(next_ms).ok().map(std::time::Duration::from_millis) })
 }
 
-/// Lists messages from a lane on. Answers where to go on, and for each message: key, letter, place, hash, text.
+/// What a [`list_lanes`] answers: where to go on, and for each message: key, letter, place, hash, text.
+pub(crate) type ListedLanes = ([String; 3], Vec<(String, String, u64, String, Vec<u8>)>);
+
+/// Lists messages from a lane on.
 pub(crate) fn list_lanes(keys: &Keys, cursor: &str, lane: &str, skip: &str, limit: usize) -> Call {
     LIST_LANES.call(&holding(keys, gated(keys, [])), (cursor, lane, skip, limit))
 }
@@ -132,8 +135,11 @@ pub(crate) enum Recount {
     All { repairs: bool },
 }
 
-/// Counts the slots that are held. Answers whether all was read, how many entries were, and for each difference: the key
-/// (empty for the whole queue), what was believed, and what is held.
+/// What a [`recount`] answers: whether all was read, how many entries were, and for each difference: the key (empty for the
+/// whole queue), what was believed, and what is held.
+pub(crate) type Recounted = (bool, u64, Vec<(String, u64, u64)>);
+
+/// Counts the slots that are held.
 pub(crate) fn recount(keys: &Keys, recount: Recount) -> Call {
     let args = match recount {
         Recount::Now => (2_000, 1 << 20, RECOUNTED_EVERY_MS.to_string(), 1),

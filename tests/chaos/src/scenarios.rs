@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::fleet::{Role, Under};
-use crate::judge;
 use crate::process::Extra;
-use crate::rotation;
 use crate::scenario::{DiskSize, Scenario};
-use crate::threads;
 use crate::topology::{Access, Promoter, Topology};
+use crate::{judge, rotation, threads};
 
 const UNKNOWN_HOLDERS: &[(&str, &str)] = &[
     (judge::EXCLUSION, "the holder was deleted: the message is delivered again while it may still run"),
