@@ -145,7 +145,7 @@ impl<'a> Part<'a> {
             request.call(script::schedule(&queue.keys, batch.iter().copied()));
         }
         for batch in unique.chunks(CALL_MESSAGES) {
-            request.call(script::store(&queue.keys, batch.iter().copied()));
+            request.call(script::store(&queue.keys, queue.is_gated(), batch.iter().copied()));
         }
         Self { queue, messages, laned, delayed, unique, is_announced, len: request.len() - before }
     }

@@ -1,23 +1,24 @@
 -- Stores messages, each unless another one stands for it by its unique key or its idempotency key.
 --
 -- KEYS  ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low, then those of the
---       gate, then those of unique keys
+--       gate, where there is one, then those of unique keys
 -- ARGV  group, ms within which workers check for themselves, what the keys of windows and of idempotency keys begin with, then
---       for each message: id, level (1, 3 or 5), ms to wait, body, unique key ('' for none), how that is held ('' until it is done,
---       and others are not stored), idempotency key ('' for none) with the ms that it is remembered before it, and the lane ('' for
---       none): its cost, a blank, its key. How a key is held: `window <ms>`, `replace`, `run_again`, or `postpone` with the ms that
---       it may be put off, if there is a bound
+--       for each message: id, level (1, 3 or 5), body, unique key ('' for none), and what else it says: '' for a message that is
+--       ready at once and keeps others out until it is done, else its ms to wait, how its key is held (`keep`, `replace`,
+--       `run_again`, `postpone` or `window`), the ms of that (`-` for no bound), the ms that its idempotency key is remembered, the
+--       length of that key, the cost in its lane (`-` for no lane), and then without a blank the idempotency key and the lane's
 -- Returns for each message: 1, `=` and the id of the one that stands for it, `-` and the id of the one whose place it took, or the
 -- error.
 
 local group, check_ms, windows, idempotent = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local FIRST, WIDTH = 5, 8
+local FIRST, WIDTH = 5, 5
 -- Until when a message is scheduled that follows another: that one's end comes first.
 local FOLLOWS_MS = 100 * 365 * 24 * 3600 * 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = tonumber(redis.call('ZRANGE', due_times, 0, 0, 'WITHSCORES')[2])
-local soonest, is_lane_open
+-- When the first message was due before, and when the first of these is.
+local known, soonest
+local is_lane_open
 local names = { [1] = 'high', [3] = 'normal', [5] = 'low' }
 
 local function text(number)
@@ -40,6 +41,7 @@ end
 -- Stores a message for when it is due, and returns its place.
 local function put(message, due, level)
   if due > now then
+    known = known or tonumber(redis.call('ZRANGE', due_times, 0, 0, 'WITHSCORES')[2]) or math.huge
     soonest = math.min(soonest or due, due)
     return schedule(message, due)
   elseif message.lane then
@@ -175,11 +177,35 @@ local function store_once(message)
   return answer
 end
 
+-- What a message says, from its arguments on.
+local function read_message(at)
+  local delay, how, number, once_ms, length, cost, from =
+    string.match(ARGV[at + 4], '^(%d+) (%S+) (%S+) (%d+) (%d+) (%S+) ()')
+  local key, rest = ARGV[at + 3], string.sub(ARGV[at + 4], from or 1)
+  length = tonumber(length) or 0
+  return {
+    id = ARGV[at],
+    level = tonumber(ARGV[at + 1]),
+    delay = tonumber(delay) or 0,
+    body = ARGV[at + 2],
+    key = key,
+    holds = key ~= '' and how ~= 'window',
+    on_conflict = how or 'keep',
+    window = how == 'window' and number or nil,
+    max_wait = how == 'postpone' and tonumber(number) or nil,
+    once = length > 0 and string.sub(rest, 1, length) or nil,
+    once_ms = once_ms,
+    lane = cost and cost ~= '-' and string.sub(rest, length + 1) or nil,
+    cost = cost,
+  }
+end
+
 -- Most keys are held by nobody: for all of those one command reads that, and another one writes who holds them now.
-local wanted, free = {}, {}
+local free = {}
+local wanted = {}
 for i = FIRST, #ARGV, WIDTH do
-  if ARGV[i + 4] ~= '' then
-    wanted[#wanted + 1] = ARGV[i + 4]
+  if ARGV[i + 3] ~= '' then
+    wanted[#wanted + 1] = ARGV[i + 3]
   end
 end
 if #wanted > 0 then
@@ -195,39 +221,22 @@ local function write_holders()
   end
 end
 
-local answers = {}
+local answers, xadd = {}, redis.pcall
 for i = FIRST, #ARGV, WIDTH do
-  local id, level, key, how, answer = ARGV[i], ARGV[i + 1], ARGV[i + 4], ARGV[i + 5], nil
-  local is_plain = key ~= '' and ARGV[i + 6] == '' and ARGV[i + 7] == '' and string.byte(how) ~= 119
-  if is_plain and free[key] and ARGV[i + 2] == '0' then
-    answer = redis.pcall('XADD', KEYS[1 + level], '*', 'm', ARGV[i + 3], 'u', key)
+  local level, key, is_plain, answer = ARGV[i + 1], ARGV[i + 3], ARGV[i + 4] == '', nil
+  if is_plain and free[key] then
+    answer = xadd('XADD', KEYS[1 + level], '*', 'm', ARGV[i + 2], 'u', key)
     if type(answer) ~= 'table' then
-      taken[#taken + 1], taken[#taken + 2] = key, id .. now_text .. level .. ':' .. answer
-      free[key], taken_by[key], answer = false, id, 1
+      local n = #taken
+      taken[n + 1], taken[n + 2] = key, ARGV[i] .. now_text .. level .. ':' .. answer
+      free[key], taken_by[key], answer = false, ARGV[i], 1
     end
-  elseif is_plain and how == '' and taken_by[key] then
+  elseif is_plain and taken_by[key] then
     answer = '=' .. taken_by[key]
   else
     write_holders()
-    local kind, number = string.match(how, '^(%S*) ?(%d*)$')
-    local once_ms, once = string.match(ARGV[i + 6], '^(%d+) (.*)$')
-    local cost, lane_key = string.match(ARGV[i + 7], '^(%d+) (.*)$')
     local ok
-    ok, answer = pcall(store_once, {
-      id = id,
-      level = tonumber(level),
-      delay = tonumber(ARGV[i + 2]),
-      body = ARGV[i + 3],
-      key = key,
-      holds = key ~= '' and kind ~= 'window',
-      on_conflict = kind == '' and 'keep' or kind,
-      window = kind == 'window' and number or nil,
-      max_wait = kind == 'postpone' and tonumber(number) or nil,
-      once = once,
-      once_ms = once_ms,
-      lane = lane_key,
-      cost = cost,
-    })
+    ok, answer = pcall(store_once, read_message(i))
     if not ok then
       answer = redis.error_reply(type(answer) == 'table' and answer.err or answer)
     end
@@ -240,7 +249,7 @@ write_holders()
 if is_lane_open then
   wake_one()
 end
-if soonest and soonest < now + check_ms and (not known or soonest < known) then
+if soonest and soonest < math.min(known, now + check_ms) then
   redis.pcall('XADD', due_wake, 'MAXLEN', 1, '*', 'w', 1)
 end
 return answers

@@ -1,16 +1,15 @@
 //! The scripts of unique messages: storing them, and noting that their runs begin.
 
-use std::borrow::Cow;
-
 use actor_core::broker::{Enqueue, Enqueued};
-use actor_core::{OnConflict, Unique, Until};
+use actor_core::{OnConflict, Until};
 use redis::Value;
 
 use super::{CHECK_EVERY, Call, Source, before_ready, delay_ms, gated, whole_ms};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
-static STORE: Source = source!("unique", "gate", "free_slots", "into_lanes", "store_unique");
+static STORE: Source = source!("unique", "ungated", "store_unique");
+static STORE_GATED: Source = source!("unique", "gate", "free_slots", "into_lanes", "store_unique");
 static BEGIN: Source = source!("unique", "begin");
 
 /// The keys of a script, and those of unique keys behind them.
@@ -23,32 +22,44 @@ pub(super) fn holding<'a>(keys: &'a Keys, before: impl IntoIterator<Item = &'a s
 }
 
 /// Stores messages that are unique, or have an idempotency key. Answers one value for each, as [`stored`] reads it.
-pub(crate) fn store<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
+pub(crate) fn store<'a>(keys: &Keys, is_gated: bool, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
     let [windows, idempotent] = &keys.windows;
     let args = (GROUP, whole_ms(CHECK_EVERY), windows, idempotent);
-    let mut call = STORE.call(&holding(keys, gated(keys, before_ready(keys, &[]))), args);
-    for Enqueue { id, priority, body, delay, lane, unique, idempotency, .. } in messages {
+    let before = before_ready(keys, &[]);
+    let mut call = match is_gated {
+        true => STORE_GATED.call(&holding(keys, gated(keys, before)), args),
+        false => STORE.call(&holding(keys, before), args),
+    };
+    for message in messages {
+        let Enqueue { id, priority, body, unique, .. } = message;
         let key = unique.as_deref().map_or("", |unique| unique.key.as_str());
-        let held = unique.as_deref().map(held).unwrap_or_default();
-        let once = idempotency.as_deref().map(|once| format!("{} {}", whole_ms(once.window).max(1), once.key));
-        let lane = lane.as_ref().map(|lane| format!("{} {}", lane.cost, lane.key));
         let level = Level::of(*priority).place();
-        call.command.arg((id.to_string(), level, delay_ms(*delay), &**body));
-        call.command.arg((key, &*held, once.unwrap_or_default(), lane.unwrap_or_default()));
+        call.command.arg((id.to_string(), level, &**body, key, more(message)));
     }
     call
 }
 
-/// How a key is held, as the script takes it.
-fn held(unique: &Unique) -> Cow<'static, str> {
-    match (unique.uniqueness.until, unique.uniqueness.on_conflict) {
-        (Until::Window(window), _) => format!("window {}", whole_ms(window).max(1)).into(),
-        (_, OnConflict::Replace) => "replace".into(),
-        (_, OnConflict::RunAgain) => "run_again".into(),
-        (_, OnConflict::Postpone { max_wait: None }) => "postpone".into(),
-        (_, OnConflict::Postpone { max_wait: Some(most) }) => format!("postpone {}", delay_ms(most)).into(),
-        _ => "".into(),
+/// What a message says that not all do, as the script takes it.
+fn more(Enqueue { delay, lane, unique, idempotency, .. }: &Enqueue) -> String {
+    let uniqueness = unique.as_deref().map(|unique| unique.uniqueness).unwrap_or_default();
+    let (how, ms) = match (uniqueness.until, uniqueness.on_conflict) {
+        (Until::Window(window), _) => ("window", Some(whole_ms(window).max(1))),
+        (_, OnConflict::Replace) => ("replace", None),
+        (_, OnConflict::RunAgain) => ("run_again", None),
+        (_, OnConflict::Postpone { max_wait }) => ("postpone", max_wait.map(delay_ms)),
+        _ => ("keep", None),
+    };
+    if how == "keep" && delay.is_zero() && lane.is_none() && idempotency.is_none() {
+        return String::new();
     }
+    let or_none = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let (once, once_ms) = match idempotency.as_deref() {
+        Some(idempotency) => (idempotency.key.as_str(), whole_ms(idempotency.window).max(1)),
+        None => ("", 0),
+    };
+    let (ms, cost) = (or_none(ms), or_none(lane.as_ref().map(|lane| lane.cost.into())));
+    let lane = lane.as_ref().map_or("", |lane| lane.key.as_str());
+    format!("{} {how} {ms} {once_ms} {} {cost} {once}{lane}", delay_ms(*delay), once.len())
 }
 
 /// What became of a message that was to be stored.
