@@ -117,7 +117,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         ("messages of a newer format wait unharmed", 1),
         ("no message ran on two workers whose leases both held", 4),
         (BLAMED, 1),
-        (AFTER, 15),
+        (AFTER, 16),
         (STOPPED, 1),
         (DEPLOYED, 1),
         (STOOD, 9),
