@@ -171,6 +171,34 @@ async fn what_is_sent_after_the_start_waits_for_the_next_run() -> Result<(), Sen
     Ok(())
 }
 
+static MIRRORED: Mutex<Vec<Vec<u32>>> = Mutex::new(Vec::new());
+
+/// The first batch sends again what it runs.
+#[actor(unique(until = "started"), batch(max = 10, wait = "1s"))]
+async fn mirror(accounts: Vec<u32>) -> Result<(), Failure> {
+    let is_first = MIRRORED.lock().unwrap().is_empty();
+    MIRRORED.lock().unwrap().push(accounts.clone());
+    if is_first {
+        for account in accounts {
+            assert!(mirror.send(account).await?.is_new());
+            assert!(!mirror.send(account).await?.is_new());
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_sent_after_a_batch_has_started_waits_for_the_next() -> Result<(), SendError> {
+    let broker = TestBroker::new();
+    let _installed = broker.install();
+    for account in [7, 8, 7] {
+        mirror.send(account).await?;
+    }
+    assert_eq!(broker.worker().drain().await.done, 4);
+    assert_eq!(*MIRRORED.lock().unwrap(), [[7, 8], [7, 8]]);
+    Ok(())
+}
+
 /// Loses some answers: of those messages it stores the first, and has not even that for the second.
 #[derive(Debug, Default)]
 struct Losing {

@@ -58,7 +58,6 @@ for i = 2, #ARGV, 7 do
           redis.call('HSET', holders, key, id .. ' ' .. now .. ' ' .. place)
         end
         replayed = replayed + 1
-      end
         local cancelled_id = cancels and id_of(ARGV[i + 2])
         if cancelled_id then
           redis.call('ZREM', cancelled, cancelled_id)

@@ -202,6 +202,9 @@ macro_rules! conformance_tests {
                 all_that_match_are_rescheduled
                 a_page_is_bounded
                 control_of_a_queue_that_was_never_used_is_an_error
+                what_is_cancelled_or_deleted_frees_its_unique_key
+                a_rescheduled_message_keeps_its_unique_key
+                what_follows_a_message_is_rescheduled_and_cancelled_behind_it
             }
             conflicts {
                 the_newest_replaces_one_that_waits

@@ -13,7 +13,7 @@ use crate::inspect::{Inspect, State, Which};
 use crate::settlement::{Outcome, Settled};
 use crate::{Idempotency, Key, MessageId, OnConflict, Priority, Unique, Uniqueness, Until};
 
-const KEY: &str = "reindex:17";
+pub(super) const KEY: &str = "reindex:17";
 
 pub(super) fn key(text: &str) -> Key {
     Key::new(text).expect("it is short")
