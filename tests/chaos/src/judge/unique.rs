@@ -94,6 +94,6 @@ pub(super) fn gave_way(evidence: &Evidence, message: &Message) -> bool {
     let may_displace = |other: &&Message| {
         other.key == message.key && other.sent == Sent::Unknown && other.invoked.saturating_add(1) > message.invoked
     };
-    let is_replaceable = is(message, "latest") || is(message, "debounced");
+    let is_replaceable = ["latest", "debounced", "started"].iter().any(|actor| is(message, actor));
     message.displaced.is_some() || (is_replaceable && evidence.messages.values().find(may_displace).is_some())
 }

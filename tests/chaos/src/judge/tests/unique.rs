@@ -63,7 +63,9 @@ fn only_a_message_that_can_be_replaced_may_have_been_by_one_that_nobody_heard_of
         case.fault("cut", (s(101), s(102)));
         (case, id)
     };
-    holds(vanished("latest").0);
+    for actor in ["latest", "debounced", "started"] {
+        holds(vanished(actor).0);
+    }
     let (case, id) = vanished("sole");
     breaks(case, LOST, &id);
 }
