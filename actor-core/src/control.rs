@@ -2,6 +2,7 @@
 
 mod ask;
 mod filter;
+mod limits;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 
 pub use self::ask::{Asking, ControlError};
 pub use self::filter::Filter;
+pub use self::limits::{LaneListing, LaneState, LimitControl, LimitOf, LimitSource, ListedLane, QueueLimits};
 use crate::inspect::Cursor;
 use crate::{BrokerError, MessageId, QueueName};
 
@@ -18,7 +20,7 @@ use crate::{BrokerError, MessageId, QueueName};
 /// It costs the path of a message nothing. Each call asks the storage for a bounded amount of work at a time, however
 /// many messages there are. Repeating a call is safe.
 ///
-/// A message is found by the id in its body. Of a queue's ready messages a storage may have to read many until it finds
+/// A message is found by the id in its body. Of a queue's ready messages, and those in lanes, a storage may have to read many until it finds
 /// one; scheduled ones and dead letters it finds at once.
 ///
 /// ```
@@ -51,7 +53,7 @@ use crate::{BrokerError, MessageId, QueueName};
 /// What was asked may or may not have happened when a future is dropped.
 #[async_trait]
 pub trait Control: fmt::Debug + Send + Sync + 'static {
-    /// Cancels a message. What waits (ready, scheduled, parked) is removed. Of what is in flight, its worker
+    /// Cancels a message. What waits (in a lane, ready, scheduled, parked) is removed. Of what is in flight, its worker
     /// learns by its next [renewal](crate::delivery::Renewal::cancelled), and from then on it is not stored again: a
     /// settlement that would is answered with [`Settled::Cancelled`](crate::settlement::Settled::Cancelled), and a
     /// recovery delivers it [as cancelled](crate::delivery::Delivery::cancelled). The storage remembers that for a day.
@@ -96,18 +98,23 @@ pub trait Control: fmt::Debug + Send + Sync + 'static {
             }
         }
     }
+
+    /// What changes the limits of queues while they run; `None` for a broker that cannot. Default: `None`.
+    fn limit_control(&self) -> Option<&dyn LimitControl> {
+        None
+    }
 }
 
 /// What happens to each message that matches a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// As [`Control::cancel`]: of ready, scheduled and in-flight messages.
+    /// As [`Control::cancel`]: of scheduled, waiting, ready and in-flight messages.
     Cancel,
-    /// As [`Control::delete_by_id`]: of ready and scheduled messages and dead letters.
+    /// As [`Control::delete_by_id`]: of scheduled, waiting and ready messages and dead letters.
     Delete,
-    /// As [`Control::reschedule`], so long from now: of ready and scheduled messages. A ready one stays where it is if
-    /// that is zero.
+    /// As [`Control::reschedule`], so long from now: of scheduled, waiting and ready messages. Only a scheduled one moves
+    /// if that is zero.
     Reschedule(Duration),
 }
 

@@ -79,6 +79,15 @@ impl BrokerError {
         Self::new(Kind::Held(by), format!("its unique key is held by message {by}: replay it once that has ended"))
     }
 
+    /// The queue of this name has no lanes, so that nothing of it can be limited.
+    #[must_use]
+    pub fn without_lanes(queue: &QueueName) -> Self {
+        Self::refused(format!(
+            "queue `{queue}` has no lanes: declare it with limits first, as by `Queue::new(\"{queue}\").fair()`, and \
+             start a worker of it"
+        ))
+    }
+
     /// The same error with its cause.
     #[must_use]
     pub fn caused_by(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

@@ -1,19 +1,22 @@
 //! Brokers that hand calls on to another.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
 use crate::broker::{Broker, Enqueue, Enqueued};
-use crate::control::{Cancelled, Change, Changed, Control, Deleted, Filter, Rescheduled};
+use crate::control::{
+    Cancelled, Change, Changed, Control, Deleted, Filter, LaneListing, LimitControl, LimitOf, QueueLimits, Rescheduled,
+};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::schedule::{self, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules};
 use crate::settlement::{Settled, Settlement};
 #[cfg(feature = "testing")]
 use crate::testing::TestBroker;
-use crate::{BrokerError, MessageId, QueueName};
+use crate::{BrokerError, Key, Limit, MessageId, QueueName};
 
 /// Has `$broker` hand every call on to the broker that `$inner` returns, but for what is enqueued where `$enqueue` does
 /// that.
@@ -63,6 +66,17 @@ macro_rules! forward {
                 after: Option<&Cursor>
             ) -> Result<Changed, BrokerError>;
             async fn change_all(queue: &QueueName, change: Change, filter: &Filter) -> Result<Changed, BrokerError>;
+            fn limit_control() -> Option<&dyn LimitControl>;
+        }
+    };
+    ([$($T:ident)?] LimitControl for $broker:ty => $inner:path) => {
+        forward! { [$($T)?] LimitControl for $broker => $inner, {}
+            async fn set_limit(queue: &QueueName, of: &LimitOf, limit: Option<Limit>) -> Result<(), BrokerError>;
+            async fn set_weight(queue: &QueueName, key: &Key, weight: Option<NonZeroU32>) -> Result<(), BrokerError>;
+            async fn pause_lane(queue: &QueueName, key: &Key) -> Result<(), BrokerError>;
+            async fn resume_lane(queue: &QueueName, key: &Key) -> Result<(), BrokerError>;
+            async fn limits(queue: &QueueName) -> Result<QueueLimits, BrokerError>;
+            async fn lanes(queue: &QueueName, page: Page) -> Result<LaneListing, BrokerError>;
         }
     };
     ([$($T:ident)?] Schedules for $broker:ty => $inner:path) => {
@@ -95,8 +109,11 @@ macro_rules! forward {
 }
 
 forward!([T] Arc<T> => Arc::as_ref);
+forward!([T] LimitControl for Arc<T> => Arc::as_ref);
 forward!([T] Schedules for Arc<T> => Arc::as_ref);
 #[cfg(feature = "testing")]
 forward!([] TestBroker => TestBroker::memory, TestBroker::store);
+#[cfg(feature = "testing")]
+forward!([] LimitControl for TestBroker => TestBroker::memory);
 #[cfg(feature = "testing")]
 forward!([] Schedules for TestBroker => TestBroker::memory);

@@ -83,6 +83,7 @@ mod audit;
 mod control;
 mod inspect;
 mod lanes;
+mod limits;
 mod schedules;
 mod unique;
 
@@ -91,6 +92,7 @@ pub(crate) use control::*;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
+pub(crate) use limits::*;
 pub(crate) use schedules::*;
 use unique::holding;
 pub(crate) use unique::*;

@@ -10,6 +10,7 @@ use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Report, Result,
 use serde_json::{Value, json};
 
 mod durable;
+mod limits;
 mod special;
 mod unique;
 
@@ -105,6 +106,7 @@ async fn main() -> Result {
         show(scenario, &args, &report, &pairs);
     }
     special::run(&args, &report).await?;
+    limits::run(&args, &report).await?;
     durable::run(&args, &report).await?;
     unique::run(&args, &report).await
 }

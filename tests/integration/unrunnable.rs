@@ -125,7 +125,7 @@ on_every_broker! {
     async fn a_message_of_a_newer_version_is_left_for_a_newer_worker(stage: Stage) {
         let (probe, mut reports) = probe();
         let worker = worker(&stage, "unrunnable", probe).await;
-        let newer = with_members("neighbour", "unrunnable", r#"{"by_name":{"number":1}}"#, r#""v":2,"attempt":"none""#);
+        let newer = with_members("neighbour", "unrunnable", r#"{"by_name":{"number":1}}"#, r#""v":3,"attempt":"none""#);
         stage.put("unrunnable", newer.clone()).await;
         neighbour.send_with(&stage.broker, 1, true).await.unwrap();
         assert_eq!(reports.next().await, "1 true");

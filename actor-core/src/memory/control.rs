@@ -11,7 +11,7 @@ use super::clock::Moment;
 use super::gate::Waiting;
 use super::inspect::{Name, page_of};
 use super::queue::{Copied, Key, Queue, Ready, Scheduled};
-use crate::control::{Cancelled, Change, Changed, Control, Deleted, Filter, Rescheduled};
+use crate::control::{Cancelled, Change, Changed, Control, Deleted, Filter, LimitControl, Rescheduled};
 use crate::delivery::WorkerId;
 use crate::inspect::{Cursor, State};
 use crate::{BrokerError, Lane, MessageId, QueueName, wire};
@@ -101,6 +101,10 @@ impl Control for MemoryBroker {
             changed.next = next.map(|next| next.cursor());
             changed
         }))
+    }
+
+    fn limit_control(&self) -> Option<&dyn LimitControl> {
+        Some(self)
     }
 }
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::lane::{LaneState, Stands, fits};
-use self::rate::{changed, opens, used};
+use self::rate::{opens, used};
 use super::clock::Moment;
 use super::queue::Key as Place;
 use super::unique::Held;
-use crate::{Key, Lane, Limits};
+use crate::{Key, Lane, Limit, Limits};
 
 /// What a message is charged where lanes only take turns, in nanoseconds.
 const TURN: u64 = 1_000_000;
@@ -27,7 +27,11 @@ const CATCH_UP: u64 = 16;
 /// The lanes of a queue, and what its limits count.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
+    /// Those that hold.
     limits: Limits,
+    declared: Limits,
+    /// What was set in place of what is declared: of the queue, and of each key.
+    set: [Option<Limit>; 2],
     /// How many messages wait.
     count: usize,
     lanes: BTreeMap<Key, LaneState>,
@@ -119,24 +123,25 @@ impl Gate {
 
     /// Takes what a message needs, out of turn, where all of its limits allow it.
     pub(super) fn take_for(&mut self, lane: &Lane) -> Option<Slot> {
-        let Limits { queue, per_key, .. } = self.limits;
-        let own = self.lanes.get(&lane.key);
-        let (running, opens) =
-            own.map_or_else(Default::default, |own| (own.running, own.opens(lane.cost, &self.limits)));
-        let fits = fits(self.running, lane.cost, queue) && fits(running, lane.cost, per_key);
-        (fits && opens.max(self.opens(lane.cost)) <= self.now).then(|| self.take(lane.clone()))
+        let none = LaneState::default();
+        let own = self.lanes.get(&lane.key).unwrap_or(&none);
+        let opens = own.opens(lane.cost, &self.limits);
+        let fits =
+            fits(self.running, lane.cost, self.limits.queue) && fits(own.running, lane.cost, own.limit(&self.limits));
+        (fits && !own.own.paused && opens.max(self.opens(lane.cost)) <= self.now).then(|| self.take(lane.clone()))
     }
 
     fn take(&mut self, lane: Lane) -> Slot {
         let (charged, others, cost) = (self.charge(lane.cost), self.virtual_time(), u64::from(lane.cost));
         let state = self.lanes.entry(lane.key.clone()).or_default();
+        let charged = (charged / state.weight()).max(1);
         if state.running == 0 && !matches!(state.stands, Stands::Open(_)) {
             state.time = state.time.max(others);
         }
         state.time = state.time.saturating_add(charged);
         state.running += cost;
         self.running += cost;
-        if let Some(rate) = self.limits.per_key.max_rate() {
+        if let Some(rate) = state.limit(&self.limits).max_rate() {
             state.allowed = used(state.allowed, lane.cost, rate, self.now);
         }
         if let Some(rate) = self.limits.queue.max_rate() {
@@ -161,7 +166,7 @@ impl Gate {
                 (0, ran) => ran,
                 (usual, ran) => usual - usual / 8 + ran / 8,
             };
-            lane.time = lane.time.saturating_add(ran.saturating_mul(cost)).saturating_sub(slot.charged);
+            lane.time = lane.time.saturating_add(ran.saturating_mul(cost) / lane.weight()).saturating_sub(slot.charged);
         }
         self.place(&slot.lane.key);
         self.forget();
@@ -212,23 +217,6 @@ impl Gate {
         purged
     }
 
-    /// Goes by these limits from now on, also for what waits. Returns whether they are others than before.
-    pub(super) fn declare(&mut self, limits: Limits) -> bool {
-        let former = std::mem::replace(&mut self.limits, limits);
-        if former == limits {
-            return false;
-        }
-        let [queue, per_key] = [limits.queue.max_rate(), limits.per_key.max_rate()];
-        if let Some(rate) = queue.filter(|_| former.queue.max_rate() != queue) {
-            self.allowed = changed(self.allowed, rate, self.now);
-        }
-        if let Some(rate) = per_key.filter(|_| former.per_key.max_rate() != per_key) {
-            self.lanes.values_mut().for_each(|lane| lane.allowed = changed(lane.allowed, rate, self.now));
-        }
-        self.place_all();
-        true
-    }
-
     fn place_all(&mut self) {
         let keys: Vec<Key> = self.lanes.keys().cloned().collect();
         keys.iter().for_each(|key| self.place(key));
@@ -240,7 +228,7 @@ impl Gate {
         let (others, turn) = (self.virtual_time(), self.charge(1));
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let mut belongs = lane.belongs(&self.limits, self.now, others);
-        if matches!((lane.stands, belongs), (Stands::Closed(_) | Stands::Full, Stands::Open(_))) {
+        if matches!((lane.stands, belongs), (Stands::Closed(_) | Stands::Full | Stands::Paused, Stands::Open(_))) {
             lane.time = lane.time.max(others.saturating_sub(turn.saturating_mul(CATCH_UP)));
             belongs = Stands::Open(lane.time);
         }
@@ -253,14 +241,14 @@ impl Gate {
             Stands::Closed(until) => drop(self.closed.remove(&(until, key.clone()))),
             Stands::Owing(time) => drop(self.owing.remove(&(time, key.clone()))),
             Stands::Resting(until) => drop(self.resting.remove(&(until, key.clone()))),
-            Stands::Idle | Stands::Full | Stands::Nowhere => {}
+            Stands::Idle | Stands::Full | Stands::Paused | Stands::Nowhere => {}
         }
         match belongs {
             Stands::Open(time) => drop(self.open.insert((time, key.clone()))),
             Stands::Closed(until) => drop(self.closed.insert((until, key.clone()))),
             Stands::Owing(time) => drop(self.owing.insert((time, key.clone()))),
             Stands::Resting(until) => drop(self.resting.insert((until, key.clone()))),
-            Stands::Idle | Stands::Full => {}
+            Stands::Idle | Stands::Full | Stands::Paused => {}
             Stands::Nowhere => drop(self.lanes.remove(key)),
         }
         // The last one to have been open takes the virtual time with it.
@@ -303,5 +291,6 @@ impl Gate {
 
 mod lane;
 mod rate;
+mod set;
 #[cfg(test)]
 mod tests;

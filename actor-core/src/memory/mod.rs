@@ -4,6 +4,7 @@ mod clock;
 mod control;
 mod gate;
 mod inspect;
+mod limits;
 mod queue;
 mod schedules;
 mod unique;

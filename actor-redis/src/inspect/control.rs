@@ -5,7 +5,7 @@ mod page;
 
 use std::time::Duration;
 
-use actor_core::control::{Cancelled, Change, Changed, Control, Deleted, Filter, Rescheduled};
+use actor_core::control::{Cancelled, Change, Changed, Control, Deleted, Filter, LimitControl, Rescheduled};
 use actor_core::inspect::Cursor;
 use actor_core::{BrokerError, MessageId, QueueName};
 use async_trait::async_trait;
@@ -52,6 +52,10 @@ impl Control for RedisBroker {
         self.known(&queue, changed != Changed::default()).await?;
         Ok(changed)
     }
+
+    fn limit_control(&self) -> Option<&dyn LimitControl> {
+        Some(self)
+    }
 }
 
 impl Inspector<'_> {
@@ -65,6 +69,11 @@ impl Inspector<'_> {
             CancelStep::Dead => return Ok(Cancelled::NotFound),
             CancelStep::Noted => {}
         }
+        let forget = || Request::calling("cancel", script::forget_cancelled(self.keys, id));
+        if self.withdraw_waiting_by_id(id).await? {
+            self.connections.run::<bool>(forget()).await?;
+            return Ok(Cancelled::Removed);
+        }
         if let Some(found) = self.find(id).await? {
             // What is in flight is noted again: the first worker of the queue may have begun since.
             match self.withdraw("cancel", &[(found.place, Some(id))]).await?[..] {
@@ -74,8 +83,7 @@ impl Inspector<'_> {
             }
         }
         // It has ended, perhaps just now and because of the note, or never was.
-        let forget = Request::calling("cancel", script::forget_cancelled(self.keys, id));
-        let has_ended = self.connections.run::<bool>(forget).await?;
+        let has_ended = self.connections.run::<bool>(forget()).await?;
         Ok(if has_ended { Cancelled::Removed } else { Cancelled::NotFound })
     }
 
@@ -86,6 +94,9 @@ impl Inspector<'_> {
             if self.connections.parse::<u64>(answer?)? > 0 {
                 return Ok(Deleted::Removed);
             }
+        }
+        if self.withdraw_waiting_by_id(id).await? {
+            return Ok(Deleted::Removed);
         }
         let Some(found) = self.find(id).await? else { return Ok(Deleted::NotFound) };
         if found.in_flight {
@@ -107,6 +118,16 @@ impl Inspector<'_> {
         let dead = redis::cmd("ZSCORE").arg(&self.keys.dead).arg(id.to_string()).take();
         if self.connections.ask::<Option<f64>>(&dead).await?.is_some() {
             return Ok(Rescheduled::Dead);
+        }
+        if let Some(message) = self.find_in_lanes(id).await? {
+            if delay.is_zero() {
+                return Ok(Rescheduled::Moved);
+            }
+            let postpone = script::postpone_waiting(self.keys, &due, &[(message, id.to_string())]);
+            let (moved, _): (u64, String) = self.run(postpone).await?;
+            if moved > 0 {
+                return Ok(Rescheduled::Moved);
+            }
         }
         let Some(found) = self.find(id).await? else { return Ok(Rescheduled::NotFound) };
         if found.in_flight {

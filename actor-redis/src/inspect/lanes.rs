@@ -1,30 +1,29 @@
 //! Messages that wait in lanes.
 
+use actor_core::MessageId;
 use actor_core::inspect::{Cursor, Handle, Listed, Listing};
 
 use super::Inspector;
 use super::list::{PAGE_BYTES, PART};
 use crate::error::RequestError;
-use crate::script;
+use crate::script::{self, InLane, InList, LanesAt};
 use crate::slot::body_of;
 
 /// How many lanes one step purges.
 const PURGED: usize = 250;
 
-/// What names a waiting message: its lane, and where it stood in it.
-struct WaitingHandle<'a> {
-    letter: &'a str,
-    place: u64,
-    hash: &'a str,
-    key: &'a str,
+/// How many waiting messages one call of a search reads at most.
+const AT_ONCE: usize = 512;
+
+/// What a handle names: its lane, and where it stood in it.
+pub(super) fn read_handle(handle: &Handle) -> Option<InLane> {
+    let mut parts = handle.as_str().splitn(4, ':').map(str::to_owned);
+    let (letter, place, hash, key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    Some(InLane { letter, place: place.parse().ok()?, hash, key })
 }
 
-impl<'a> WaitingHandle<'a> {
-    fn parse(handle: &'a Handle) -> Option<Self> {
-        let mut parts = handle.as_str().splitn(4, ':');
-        let (letter, place, hash, key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { letter, place: place.parse().ok()?, hash, key })
-    }
+fn listed((key, letter, place, hash, text): InList) -> Listed {
+    Listed::new(Handle::new(format!("{letter}:{place}:{hash}:{key}")), body_of(text))
 }
 
 impl Inspector<'_> {
@@ -46,10 +45,9 @@ impl Inspector<'_> {
             let [cursor, key, skip] = &at;
             let list = script::list_lanes(self.keys, cursor, key, skip, count);
             let (next, found): script::ListedLanes = self.run(list).await?;
-            for (key, letter, place, hash, text) in found {
-                let body = body_of(text);
-                bytes += body.len();
-                messages.push(Listed::new(Handle::new(format!("{letter}:{place}:{hash}:{key}")), body));
+            for message in found.into_iter().map(listed) {
+                bytes += message.body.len();
+                messages.push(message);
             }
             at = next;
             if at[0].is_empty() {
@@ -62,19 +60,76 @@ impl Inspector<'_> {
         }
     }
 
+    /// Waiting messages, lane after lane, each from its end: those that stay are not passed over where others leave.
+    pub(super) async fn waiting_from_the_end(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing, RequestError> {
+        let mut at = begin();
+        if let Some(after) = after {
+            let mut parts = after.splitn(4, ':').map(str::to_owned);
+            let (Some(cursor), Some(letter), Some(place), Some(key)) =
+                (parts.next(), parts.next(), parts.next(), parts.next())
+            else {
+                return Ok(Listing::new(Vec::new(), None));
+            };
+            at = [cursor, key, letter, place];
+        }
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while messages.len() < limit && bytes < PAGE_BYTES {
+            let search = script::search_lanes(self.keys, &at, PART.min(limit - messages.len()), None);
+            let (next, found): (LanesAt, Vec<InList>) = self.run(search).await?;
+            for message in found.into_iter().map(listed) {
+                bytes += message.body.len();
+                messages.push(message);
+            }
+            at = next;
+            if at[0].is_empty() {
+                return Ok(Listing::new(messages, None));
+            }
+        }
+        let [cursor, key, letter, place] = at;
+        Ok(Listing::new(messages, Some(Cursor::new(format!("{cursor}:{letter}:{place}:{key}")))))
+    }
+
+    /// The waiting message of an id.
+    pub(super) async fn find_in_lanes(&self, id: MessageId) -> Result<Option<InLane>, RequestError> {
+        let mut at = begin();
+        loop {
+            let search = script::search_lanes(self.keys, &at, AT_ONCE, Some(id));
+            let (next, mut found): (LanesAt, Vec<InList>) = self.run(search).await?;
+            if let Some((key, letter, place, hash, _)) = found.pop() {
+                return Ok(Some(InLane { key, letter, place, hash }));
+            }
+            if next[0].is_empty() {
+                return Ok(None);
+            }
+            at = next;
+        }
+    }
+
     /// One waiting message, read again.
     pub(super) async fn read_waiting(&self, handle: &Handle) -> Result<Option<Listed>, RequestError> {
-        let text = self.find_waiting(handle, false).await?;
+        let Some(message) = read_handle(handle) else { return Ok(None) };
+        let text: Option<Vec<u8>> = self.run(script::find_waiting(self.keys, &message)).await?;
         Ok(text.map(|text| Listed::new(handle.clone(), body_of(text))))
     }
 
     pub(super) async fn delete_waiting(&self, handle: &Handle) -> Result<bool, RequestError> {
-        Ok(self.find_waiting(handle, true).await?.is_some())
+        let Some(message) = read_handle(handle) else { return Ok(false) };
+        Ok(self.withdraw_waiting(&[message]).await? > 0)
     }
 
-    async fn find_waiting(&self, handle: &Handle, deletes: bool) -> Result<Option<Vec<u8>>, RequestError> {
-        let Some(WaitingHandle { letter, place, hash, key }) = WaitingHandle::parse(handle) else { return Ok(None) };
-        self.run(script::find_waiting(self.keys, key, letter, place, hash, deletes)).await
+    /// Deletes messages that wait. Returns how many were there.
+    pub(super) async fn withdraw_waiting(&self, messages: &[InLane]) -> Result<u64, RequestError> {
+        self.run(script::withdraw_waiting(self.keys, messages)).await
+    }
+
+    /// Deletes the waiting message of an id. Returns whether there was one.
+    pub(super) async fn withdraw_waiting_by_id(&self, id: MessageId) -> Result<bool, RequestError> {
+        let Some(message) = self.find_in_lanes(id).await? else { return Ok(false) };
+        Ok(self.withdraw_waiting(&[message]).await? > 0)
     }
 
     pub(super) async fn purge_waiting(&self) -> Result<u64, RequestError> {
@@ -87,4 +142,8 @@ impl Inspector<'_> {
             }
         }
     }
+}
+
+fn begin() -> LanesAt {
+    ["0".to_owned(), String::new(), String::new(), String::new()]
 }

@@ -3,6 +3,7 @@
 mod control;
 mod index;
 mod lanes;
+mod limits;
 mod list;
 mod repair;
 

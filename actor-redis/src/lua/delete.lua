@@ -9,29 +9,20 @@ local level, group, from, to, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumb
 local unique_keys, places = {}, {}
 
 local deleted, last = 0, ''
-local keys, slots, nothing, place = {}, {}, {}, {}
 for _, entry in ipairs((read_entries(stream, from, to, limit))) do
   last = entry[1]
   -- Without a group nothing is in flight.
   local pending = redis.pcall('XPENDING', stream, group, last, last, 1)
   if pending.err or #pending == 0 then
     deleted = deleted + redis.call('XDEL', stream, last)
-    local fields = entry[2]
-    for i = 3, #fields, 2 do
-      local cost, key = string.match(fields[i + 1], '^(%d+) %d+ (.*)$')
-      if fields[i] == 'k' and cost then
-        local n = place[key] or #keys + 1
-        place[key], keys[n], nothing[n] = n, key, 0
-        slots[n] = (slots[n] or 0) + cost
-      elseif fields[i] == 'u' then
-        unique_keys[#unique_keys + 1], places[#places + 1] = fields[i + 1], level .. ':' .. last
-      end
+    drop_slot(entry[2])
+    local key = key_of_entry(entry[2])
+    if key then
+      unique_keys[#unique_keys + 1], places[#places + 1] = key, level .. ':' .. last
     end
   end
 end
-if #keys > 0 then
-  free_slots(keys, slots, nothing, nothing, 0, 0)
-end
+free_dropped()
 if #unique_keys > 0 then
   give_up(unique_keys, places)
 end

@@ -7,7 +7,7 @@
 -- Frees what messages of these keys held, by key: slots, us that they ran in all, us that they were charged; and how many
 -- messages ran for how long.
 local function free_slots(keys, slots, ran, charged, count, ran_us)
-  local known = redis.call('HMGET', gate, 'c', 'fair', 'n', 'v', 'e', 'w')
+  local known = redis.call('HMGET', gate, 'c', 'fair', 'n', 'v', 'e', 'w', 'o', 'x')
   local most, taken, virtual, usual = tonumber(known[1]), tonumber(known[3]) or 0, tonumber(known[4]) or 0, tonumber(known[5])
   -- A lane that waited for a limit of its own, and not for its turn, may be some turns behind the others.
   local behind = virtual - 16 * (known[2] == '1' and math.max(1, usual or 1) or 1000)
@@ -59,9 +59,11 @@ local function free_slots(keys, slots, ran, charged, count, ran_us)
   if known[2] == '1' then
     -- Charges what they ran in place of what they were charged before it was known.
     local standing, rested = redis.call('ZMSCORE', open, unpack(keys)), redis.call('ZMSCORE', resting, unpack(keys))
+    local own = known[7] and redis.call('HMGET', limits, unpack(keys)) or {}
     local moved, resting_later = {}, {}
     for i, key in ipairs(keys) do
-      local owed = ran[i] - charged[i]
+      local weight = tonumber(string.match(own[i] or '', '^%S+ %S+ %S+ (%S+)')) or 1
+      local owed = ran[i] / weight - charged[i]
       if standing[i] then
         moved[#moved + 1], moved[#moved + 2] = tonumber(standing[i]) + owed, key
       else
@@ -78,8 +80,8 @@ local function free_slots(keys, slots, ran, charged, count, ran_us)
       redis.call('ZADD', resting, unpack(resting_later))
     end
   end
-  if #emptied > 0 or (most and taken >= most) then
-    -- Whoever frees a slot may not be the one to fill it.
+  if #emptied > 0 or (most and (taken >= most or known[7])) then
+    -- Whoever frees a slot may not be the one to fill it. Where some cost more than one, those may have waited for several.
     if redis.call('ZCARD', open) > 0 then
       wake_one()
     end

@@ -94,7 +94,7 @@ elseif size > 0 then
     left[i], runs[i], uses[i] = tonumber(left[i] or 0), tonumber(runs[i] or 0), tonumber(uses[i] or 0)
     mosts[i], intervals[i], bursts[i], weights[i] = lane_most, lane_interval, lane_burst, 1
     if own[i] then
-      local c, ri, rb, weight = string.match(own[i], '^(%S+) (%S+) (%S+) (%S+)$')
+      local c, ri, rb, weight = string.match(own[i], '^(%S+) (%S+) (%S+) (%S+) ')
       mosts[i], weights[i] = tonumber(c) or (c == '=' and lane_most or nil), tonumber(weight) or 1
       if ri ~= '=' then
         intervals[i], bursts[i] = tonumber(ri), tonumber(rb)

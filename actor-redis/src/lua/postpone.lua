@@ -1,12 +1,13 @@
--- Schedules ready messages, each unless it is in flight.
+-- Schedules ready messages, each unless it is in flight, and frees the slots that they hold. One that holds some goes to
+-- its lane when it is due.
 --
--- KEYS  scheduled, scheduled:bodies, wake, ready:high:released, ready:high, ready:normal:released, ready:normal,
---       ready:low:released, ready:low, then those of unique keys
+-- KEYS  scheduled, scheduled:bodies, scheduled:lanes, ready:high:released, ready:high, ready:normal:released,
+--       ready:normal, ready:low:released, ready:low, then those of the gate, then those of unique keys
 -- ARGV  group, ms within which workers check for themselves, ms from now, when to be due in ms since 1970 ('' for so
 --       long from now), then for each message: level (0 to 5), entry, id
 -- Returns how many moved, and when they are due.
 
-local scheduled, bodies, wake, READY = KEYS[1], KEYS[2], KEYS[3], 4
+local scheduled, bodies, lanes, READY = KEYS[1], KEYS[2], KEYS[3], 4
 local group, check_ms, delay_ms, due = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local FIRST = 5
 local PRIORITIES = { 'high', 'high', 'normal', 'normal', 'low', 'low' }
@@ -24,13 +25,17 @@ for i = FIRST, #ARGV, 3 do
   local found = (pending.err or #pending == 0) and redis.call('XRANGE', stream, entry, entry)[1]
   if found then
     local body, suspect = found[2][2] or '', found[2][3] == 'suspect' and '+' or ''
+    local cost, lane_key = drop_slot(found[2])
     local key = key_of_entry(found[2])
-    local member = PRIORITIES[ARGV[i] + 1] .. suspect .. (key and '@:' or ':') .. ARGV[i + 2]
+    local member = PRIORITIES[ARGV[i] + 1] .. suspect .. ((cost or key) and '@:' or ':') .. ARGV[i + 2]
     -- Two messages with one identity, made by a foreign producer, must not replace one another.
     if redis.call('ZSCORE', scheduled, member) then
       member = member .. ':' .. entry
     end
     redis.call('HSET', bodies, member, body)
+    if cost then
+      redis.call('HSET', lanes, member, cost .. ' ' .. lane_key)
+    end
     if key then
       redis.call('HSET', due_unique, member, key)
       move_holders({ key }, { ARGV[i] .. ':' .. entry }, { 's:' .. member })
@@ -41,7 +46,8 @@ for i = FIRST, #ARGV, 3 do
     moved = moved + 1
   end
 end
+free_dropped()
 if moved > 0 and due < now + check_ms and (not known or due < known) then
-  redis.pcall('XADD', wake, 'MAXLEN', 1, '*', 'w', 1)
+  wake_one()
 end
 return { moved, string.format('%.0f', due) }

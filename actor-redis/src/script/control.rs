@@ -5,7 +5,9 @@ use std::time::Duration;
 use actor_core::{MessageId, Priority};
 use redis::Value;
 
-use super::{CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, holding, scheduled_member, settling, whole_ms};
+use super::{
+    CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, gated, holding, scheduled_member, settling, whole_ms,
+};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
@@ -14,9 +16,13 @@ static FORGET_CANCELLED: Source = source!("forget_cancelled");
 static END_CANCELLED: Source = source!("cancelled", "end_cancelled");
 static END_CANCELLED_FREEING: Source = freeing!("end_cancelled");
 static SEEK: Source = source!("cancelled", "bounded", "seek");
-static WITHDRAW: Source = source!("cancelled", "unique", "withdraw");
+static WITHDRAW: Source = source!("cancelled", "unique", "gate", "free_slots", "drop_slots", "withdraw");
 static DUE: Source = source!("unique", "due_at");
-static POSTPONE: Source = source!("unique", "postpone");
+static POSTPONE: Source = source!("unique", "gate", "free_slots", "drop_slots", "postpone");
+static SEARCH_LANES: Source = source!("cancelled", "bounded", "unique", "gate", "search_lanes");
+static FIND_WAITING: Source = source!("bounded", "unique", "gate", "in_lane", "find_waiting");
+static WITHDRAW_WAITING: Source = source!("bounded", "unique", "gate", "in_lane", "withdraw_waiting");
+static POSTPONE_WAITING: Source = source!("bounded", "unique", "gate", "in_lane", "postpone_waiting");
 
 /// The members of `scheduled` that a message may have.
 fn members(id: MessageId) -> Vec<String> {
@@ -87,7 +93,8 @@ pub(crate) fn seek(keys: &Keys, level: Level, id: MessageId, from: &str, to: &st
 
 /// Removes ready messages, each with its id where what is in flight is to be noted as cancelled.
 pub(crate) fn withdraw(keys: &Keys, messages: &[(Place, Option<MessageId>)]) -> Call {
-    let mut call = WITHDRAW.call(&holding(keys, before_ready(keys, &[&keys.workers, &keys.cancelled])), GROUP);
+    let before = before_ready(keys, &[&keys.workers, &keys.cancelled]);
+    let mut call = WITHDRAW.call(&holding(keys, gated(keys, before)), GROUP);
     for (place, id) in messages {
         call.command.arg((*place, id.map(|id| id.to_string()).unwrap_or_default()));
     }
@@ -134,11 +141,63 @@ pub(crate) fn due_by_id(keys: &Keys, at: &Due, id: MessageId) -> Call {
 
 /// Schedules ready messages. Answers how many moved, and when they are due.
 pub(crate) fn postpone(keys: &Keys, due: &Due, messages: &[(Place, String)]) -> Call {
-    let before = before_ready(keys, &[&keys.scheduled, &keys.scheduled_bodies, &keys.wake]);
+    let before = before_ready(keys, &[&keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes]);
     let at = due.at.as_deref().unwrap_or_default();
-    let mut call = POSTPONE.call(&holding(keys, before), (GROUP, whole_ms(CHECK_EVERY), delay_ms(due.after), at));
+    let args = (GROUP, whole_ms(CHECK_EVERY), delay_ms(due.after), at);
+    let mut call = POSTPONE.call(&holding(keys, gated(keys, before)), args);
     for (place, id) in messages {
         call.command.arg((*place, id));
+    }
+    call
+}
+
+/// A message in its lane: where it stood when it was listed, and the hash of its text.
+#[derive(Clone, Debug)]
+pub(crate) struct InLane {
+    pub(crate) key: String,
+    pub(crate) letter: String,
+    pub(crate) place: u64,
+    pub(crate) hash: String,
+}
+
+impl InLane {
+    fn args(&self) -> (&str, &str, u64, &str) {
+        (&self.key, &self.letter, self.place, &self.hash)
+    }
+}
+
+/// How far a search of the lanes has come: where it scans on, the lane, the letter of its list, and the place in it.
+pub(crate) type LanesAt = [String; 4];
+
+/// Goes through what waits in lanes, or looks for one message of it. Answers where to go on, and as
+/// [`list_lanes`](super::list_lanes) the messages.
+pub(crate) fn search_lanes(keys: &Keys, at: &LanesAt, limit: usize, only: Option<MessageId>) -> Call {
+    let id = only.map(|id| id.to_string()).unwrap_or_default();
+    SEARCH_LANES.call(&holding(keys, gated(keys, [])), (at, limit, id))
+}
+
+/// Answers the text of a message in its lane; nothing where it has moved on.
+pub(crate) fn find_waiting(keys: &Keys, message: &InLane) -> Call {
+    FIND_WAITING.call(&holding(keys, gated(keys, [])), message.args())
+}
+
+/// Deletes messages that wait. Answers how many were there.
+pub(crate) fn withdraw_waiting(keys: &Keys, messages: &[InLane]) -> Call {
+    let mut call = WITHDRAW_WAITING.call(&holding(keys, gated(keys, [])), &[] as &[&str]);
+    for message in messages {
+        call.command.arg(message.args());
+    }
+    call
+}
+
+/// Schedules messages that wait. Answers how many moved, and when they are due.
+pub(crate) fn postpone_waiting(keys: &Keys, due: &Due, messages: &[(InLane, String)]) -> Call {
+    let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes];
+    let at = due.at.as_deref().unwrap_or_default();
+    let args = (whole_ms(CHECK_EVERY), delay_ms(due.after), at);
+    let mut call = POSTPONE_WAITING.call(&holding(keys, gated(keys, before)), args);
+    for (message, id) in messages {
+        call.command.arg((message.args(), id));
     }
     call
 }

@@ -13,7 +13,7 @@ use crate::slot::list_name;
 
 static COUNT: Source = source!("count");
 static REPLAY: Source = source!("cancelled", "unique", "gate", "members", "into_lanes", "replay");
-static DELETE: Source = source!("bounded", "unique", "gate", "free_slots", "delete");
+static DELETE: Source = source!("bounded", "unique", "gate", "free_slots", "drop_slots", "delete");
 static REMOVE: Source = source!("unique", "members", "remove");
 static PURGE: Source = source!("unique", "members", "purge");
 static LIST_ENTRIES: Source = source!("bounded", "list_entries");

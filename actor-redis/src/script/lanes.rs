@@ -1,6 +1,6 @@
 //! The scripts of a queue's gate: messages that wait in lanes, and what those hold that went.
 
-use actor_core::{Limit, Limits, Priority};
+use actor_core::Priority;
 use redis::Value;
 
 use super::{Call, Source, before_ready, holding};
@@ -11,11 +11,9 @@ use crate::slot::{Slot, list_name, listed_text};
 static ENTER: Source = source!("gate", "into_lanes", "enter");
 static GRANT: Source = source!("unique", "gate", "grant");
 static LIST_LANES: Source = source!("bounded", "unique", "gate", "list_lanes");
-static FIND_WAITING: Source = source!("bounded", "unique", "gate", "find_waiting");
 static PURGE_LANES: Source = source!("bounded", "unique", "gate", "purge_lanes");
 static RECOUNT: Source = source!("gate", "recount");
 static AUDIT_LANES: Source = source!("gate", "audit_lanes");
-static DECLARE: Source = source!("gate", "declare_limits");
 static DONE: Source = freeing!("done");
 static LIMITED: Source = freeing!("limited" with "into_lanes");
 
@@ -108,17 +106,14 @@ pub(crate) fn granted(answer: &Value) -> Option<Granted> {
     Some(Granted { count, next: u64::try_from(next_ms).ok().map(std::time::Duration::from_millis) })
 }
 
-/// What a [`list_lanes`] answers: where to go on, and for each message: key, letter, place, hash, text.
-pub(crate) type ListedLanes = ([String; 3], Vec<(String, String, u64, String, Vec<u8>)>);
+/// A message as a listing of lanes has it: key, letter, place, hash, text.
+pub(crate) type InList = (String, String, u64, String, Vec<u8>);
+/// What a [`list_lanes`] answers: where to go on, and the messages.
+pub(crate) type ListedLanes = ([String; 3], Vec<InList>);
 
 /// Lists messages from a lane on.
 pub(crate) fn list_lanes(keys: &Keys, cursor: &str, lane: &str, skip: &str, limit: usize) -> Call {
     LIST_LANES.call(&holding(keys, gated(keys, [])), (cursor, lane, skip, limit))
-}
-
-/// Answers the text of a message in its lane; nothing where it has moved on.
-pub(crate) fn find_waiting(keys: &Keys, key: &str, letter: &str, place: u64, hash: &str, deletes: bool) -> Call {
-    FIND_WAITING.call(&holding(keys, gated(keys, [])), (key, letter, place, hash, u8::from(deletes)))
 }
 
 /// Answers how many messages were deleted, and how many lanes are left.
@@ -152,24 +147,6 @@ pub(crate) fn recount(keys: &Keys, recount: Recount) -> Call {
 /// the names of those that it found, of two kinds.
 pub(crate) fn audit_lanes(keys: &Keys, which: &str, from: &str, repairs: bool) -> Call {
     AUDIT_LANES.call(&gated(keys, []), (which, from, LANES_AT_ONCE, u8::from(repairs)))
-}
-
-/// Keeps what a program declares of the limits.
-pub(crate) fn declare_limits(keys: &Keys, limits: &Limits) -> Call {
-    let [queue, per_key] = [limits.queue, limits.per_key].map(limit_args);
-    let fair = if limits.fair { "1" } else { "" };
-    DECLARE.call(&gated(keys, []), (&queue, &per_key, fair))
-}
-
-/// The concurrency, the us from start to start, and the burst; each empty where there is none.
-pub(super) fn limit_args(limit: Limit) -> [String; 3] {
-    let concurrency = limit.max_concurrency().map(|max| max.to_string()).unwrap_or_default();
-    let rate = limit.max_rate().map(|rate| {
-        let interval_us = rate.per.as_secs_f64() * 1e6 / f64::from(rate.starts);
-        [interval_us.to_string(), rate.burst.to_string()]
-    });
-    let [interval, burst] = rate.unwrap_or_default();
-    [concurrency, interval, burst]
 }
 
 /// Ends messages that hold slots. All settling calls answer one value for each message: 1, 0 or an error.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::{Context, actor};
+use actor_core::{Context, Limit, Queue, actor};
 
 use crate::Tally;
 
@@ -18,6 +18,16 @@ pub const TEXT: &str =
 #[actor(queue = "bench")]
 pub async fn noop(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     let _ = text;
+    tally.start(n);
+}
+
+/// A queue with limits that no benchmark reaches.
+pub static LIMITED: Queue = Queue::new("bench-limited").concurrency(100_000).per_key(Limit::new().concurrency(10_000));
+
+/// The same in a queue with limits.
+#[actor(queue = LIMITED, key = key)]
+pub async fn limited(n: u64, key: u64, text: &str, #[state] tally: &Arc<Tally>) {
+    let _ = (key, text);
     tally.start(n);
 }
 

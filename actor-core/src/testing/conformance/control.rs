@@ -15,7 +15,7 @@ use crate::settlement::{Outcome, Settled};
 use crate::{MessageId, OnConflict, Priority, Unique, Uniqueness, Until};
 
 /// More than any page has.
-const MANY: usize = 1_200;
+pub(super) const MANY: usize = 1_200;
 
 fn body(id: MessageId, actor: &str) -> Bytes {
     format!(r#"{{"v":1,"id":"{id}","actor":"{actor}","queue":"conformance","args":[]}}"#).into()
@@ -44,23 +44,23 @@ impl<H: Harness> Scene<H> {
     }
 
     /// Through the trait object, as the library asks for it.
-    fn control(&self) -> &dyn Control {
+    pub(super) fn control(&self) -> &dyn Control {
         Broker::control(&*self.broker).expect("this broker controls messages")
     }
 
-    async fn cancel(&self, id: MessageId) -> Cancelled {
+    pub(super) async fn cancel(&self, id: MessageId) -> Cancelled {
         self.control().cancel(&self.queue, id).await.expect(REACHED)
     }
 
-    async fn delete(&self, id: MessageId) -> Deleted {
+    pub(super) async fn delete(&self, id: MessageId) -> Deleted {
         self.control().delete_by_id(&self.queue, id).await.expect(REACHED)
     }
 
-    async fn reschedule(&self, id: MessageId, delay: Duration) -> Rescheduled {
+    pub(super) async fn reschedule(&self, id: MessageId, delay: Duration) -> Rescheduled {
         self.control().reschedule(&self.queue, id, delay).await.expect(REACHED)
     }
 
-    async fn change_all(&self, change: Change, filter: &Filter) -> Changed {
+    pub(super) async fn change_all(&self, change: Change, filter: &Filter) -> Changed {
         self.control().change_all(&self.queue, change, filter).await.expect(REACHED)
     }
 

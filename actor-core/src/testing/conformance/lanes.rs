@@ -17,12 +17,12 @@ use crate::{Key, Lane, Limit, MessageId, Priority, Queue};
 
 impl<H: Harness> Scene<H> {
     /// Sends so many messages of a key, whose bodies name it.
-    async fn fill(&self, key: &str, count: usize) {
+    pub(super) async fn fill(&self, key: &str, count: usize) {
         self.enqueue((0..count).map(|_| lane(key, key, 1)).collect()).await;
     }
 
     /// Runs so many messages, one after the other, each for as long as its key says. Returns their keys.
-    async fn run(&self, consumer: &Consumer, count: usize, ran: impl Fn(&str) -> Duration) -> Vec<String> {
+    pub(super) async fn run(&self, consumer: &Consumer, count: usize, ran: impl Fn(&str) -> Duration) -> Vec<String> {
         let mut keys = Vec::new();
         for _ in 0..count {
             let delivery = self.claim_one(consumer).await;
@@ -36,7 +36,7 @@ impl<H: Harness> Scene<H> {
     }
 }
 
-fn count(keys: &[String], of: &str) -> usize {
+pub(super) fn count(keys: &[String], of: &str) -> usize {
     keys.iter().filter(|key| *key == of).count()
 }
 

@@ -27,9 +27,11 @@
 //!
 //! A behaviour fails by panicking. It waits for no longer than a minute, which only ends what hangs.
 
+pub mod changing_limits;
 pub mod claiming;
 pub mod conflicts;
 pub mod control;
+pub mod control_of_lanes;
 pub mod enqueueing;
 pub mod inspecting;
 pub mod lanes;
@@ -226,6 +228,11 @@ macro_rules! conformance_tests {
                 an_idempotency_key_stores_one_message_in_its_window
                 an_idempotency_key_remembers_what_stands_for_its_message
             }
+            control_of_lanes {
+                a_message_in_a_lane_is_found_by_its_id
+                a_filter_reaches_all_that_waits_in_lanes
+                what_leaves_before_it_ran_frees_its_slot
+            }
             inspecting {
                 messages_are_counted_in_every_state
                 a_queue_that_was_used_is_known
@@ -276,6 +283,18 @@ macro_rules! conformance_tests {
                 what_was_parked_is_delivered_within_its_limits
                 a_replayed_dead_letter_waits_in_its_lane
                 many_keys_of_one_message_are_delivered_once
+            }
+            changing_limits {
+                what_is_set_wins_over_what_is_declared
+                a_limit_that_is_lowered_is_reached_as_messages_end
+                a_limit_of_one_key_holds_for_it_alone
+                a_rate_that_is_set_holds_at_once
+                a_paused_lane_lets_nothing_go_until_it_is_resumed
+                a_key_of_more_weight_gets_more
+                limits_are_listed_as_they_were_declared_and_set
+                lanes_are_listed_with_how_they_stand
+                a_lane_that_is_closed_is_listed_with_when_it_opens
+                a_queue_without_lanes_refuses_limits
             }
             waiting {
                 waiting_messages_are_counted_and_listed_by_lane
@@ -343,9 +362,11 @@ mod tests {
         let this = include_str!("mod.rs");
         let listed: Vec<&str> = this.lines().map(str::trim).collect();
         for topic in [
+            include_str!("changing_limits.rs"),
             include_str!("claiming.rs"),
             include_str!("conflicts.rs"),
             include_str!("control.rs"),
+            include_str!("control_of_lanes.rs"),
             include_str!("enqueueing.rs"),
             include_str!("inspecting.rs"),
             include_str!("lanes.rs"),

@@ -5,6 +5,7 @@ use actor_core::inspect::{Cursor, Listed, State};
 use actor_core::{MessageId, wire};
 
 use crate::error::RequestError;
+use crate::inspect::lanes::read_handle;
 use crate::inspect::{Inspector, read_entry_handle};
 use crate::place::Place;
 use crate::request::fitting;
@@ -40,9 +41,9 @@ impl<'a> Begin<'a> {
 /// The states that a change goes through, in the order in which messages pass from one to the next.
 fn states(change: Change) -> Result<&'static [State], RequestError> {
     match change {
-        Change::Cancel => Ok(&[State::Scheduled, State::Ready, State::InFlight]),
-        Change::Delete => Ok(&[State::Scheduled, State::Ready, State::Dead]),
-        Change::Reschedule(_) => Ok(&[State::Scheduled, State::Ready]),
+        Change::Cancel => Ok(&[State::Scheduled, State::Waiting, State::Ready, State::InFlight]),
+        Change::Delete => Ok(&[State::Scheduled, State::Waiting, State::Ready, State::Dead]),
+        Change::Reschedule(_) => Ok(&[State::Scheduled, State::Waiting, State::Ready]),
         _ => Err(RequestError::Unsupported("this change")),
     }
 }
@@ -62,7 +63,10 @@ impl Inspector<'_> {
             .collect();
         let Some(state) = states.get(begin.state).copied() else { return Ok(Changed::default()) };
         let cursor = (!begin.after.is_empty()).then(|| Cursor::new(begin.after));
-        let listing = self.list(state, cursor.as_ref(), PAGE).await?;
+        let listing = match state {
+            State::Waiting => self.waiting_from_the_end(cursor.as_ref().map(Cursor::as_str), PAGE).await?,
+            _ => self.list(state, cursor.as_ref(), PAGE).await?,
+        };
         let matching: Vec<Listed> =
             listing.messages.into_iter().filter(|message| filter.matches(&message.body)).collect();
         let mut due = match change {
@@ -99,6 +103,11 @@ impl Inspector<'_> {
         let indexed = match state {
             State::Scheduled => Indexed::Scheduled,
             State::Dead => Indexed::Dead,
+            State::Waiting => {
+                let messages: Vec<_> = messages.iter().filter_map(|message| read_handle(&message.handle)).collect();
+                changed.changed += self.withdraw_waiting(&messages).await?;
+                return Ok(());
+            }
             _ => {
                 let (name, cancels) = if change == Change::Cancel { ("cancel", true) } else { ("inspect", false) };
                 // What has no id cannot be told to end.
@@ -128,13 +137,18 @@ impl Inspector<'_> {
         if due.after.is_zero() {
             return Ok(0);
         }
-        let place = |message: &Listed| {
-            // What has no id is scheduled as its entry is named.
-            let id = wire::id(&message.body).map_or_else(|| message.handle.as_str().to_owned(), |id| id.to_string());
-            Some((place(message)?, id))
+        // What has no id is scheduled as its entry is named.
+        let id = |message: &Listed| {
+            wire::id(&message.body).map_or_else(|| message.handle.as_str().to_owned(), |id| id.to_string())
         };
-        let places: Vec<(Place, String)> = messages.iter().filter_map(place).collect();
-        let (moved, at): (u64, String) = self.run(script::postpone(self.keys, due, &places)).await?;
+        let postpone = if state == State::Waiting {
+            let in_lane = |message: &Listed| Some((read_handle(&message.handle)?, id(message)));
+            script::postpone_waiting(self.keys, due, &messages.iter().filter_map(in_lane).collect::<Vec<_>>())
+        } else {
+            let placed = |message: &Listed| Some((place(message)?, id(message)));
+            script::postpone(self.keys, due, &messages.iter().filter_map(placed).collect::<Vec<_>>())
+        };
+        let (moved, at): (u64, String) = self.run(postpone).await?;
         due.at = Some(at);
         Ok(moved)
     }

@@ -120,7 +120,7 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         (AFTER, 16),
         (STOPPED, 1),
         (DEPLOYED, 1),
-        (STOOD, 9),
+        (STOOD, 8),
         (SOLE, 2),
         (DISPLACED, 1),
         (ONCE, 1),
