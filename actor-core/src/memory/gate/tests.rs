@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::lane::Own;
 use super::*;
 use crate::Limit;
 
@@ -185,6 +186,8 @@ enum Step {
     Remove(prop::sample::Index),
     Purge,
     Declare(usize),
+    Set(bool, Option<usize>),
+    SetOwn(u8, Option<usize>, Option<u32>, bool),
     Pass(u64),
 }
 
@@ -198,6 +201,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<prop::sample::Index>().prop_map(Step::Remove),
         1 => Just(Step::Purge),
         1 => (0..5_usize).prop_map(Step::Declare),
+        1 => (any::<bool>(), prop::option::of(0..5_usize)).prop_map(|(each, which)| Step::Set(each, which)),
+        1 => (0..6_u8, prop::option::of(0..5_usize), prop::option::of(1..4_u32), any::<bool>())
+            .prop_map(|(key, which, weight, paused)| Step::SetOwn(key, which, weight, paused)),
         2 => (0..3_000_u64).prop_map(Step::Pass),
     ]
 }
@@ -219,7 +225,7 @@ fn check(gate: &Gate, running: &[Slot]) {
     let mut stand = [0; 4];
     for (name, lane) in &gate.lanes {
         // What was once even with the others need not wait for them again.
-        let others = if matches!(lane.stands, Stands::Resting(_)) { u64::MAX } else { others };
+        let others = if matches!(lane.stands, Stands::Resting(_) | Stands::Idle) { u64::MAX } else { others };
         assert_eq!(lane.stands, lane.belongs(&gate.limits, gate.now, others), "{name}");
         let held: u64 =
             running.iter().filter(|slot| slot.lane.key == *name).map(|slot| u64::from(slot.lane.cost)).sum();
@@ -229,7 +235,7 @@ fn check(gate: &Gate, running: &[Slot]) {
             Stands::Closed(until) => (1, gate.closed.contains(&(until, name.clone()))),
             Stands::Owing(time) => (2, gate.owing.contains(&(time, name.clone()))),
             Stands::Resting(until) => (3, gate.resting.contains(&(until, name.clone()))),
-            Stands::Idle | Stands::Full => continue,
+            Stands::Idle | Stands::Full | Stands::Paused => continue,
             Stands::Nowhere => panic!("{name} should be forgotten"),
         };
         assert!(found, "{name} is not where it stands: {:?}", lane.stands);
@@ -259,12 +265,15 @@ proptest! {
                         _ => grant(&mut gate),
                     };
                     let stands_still = slot.is_none() && running.is_empty() && gate.next_open().is_none();
-                    prop_assert!(!matches!(step, Step::Grant) || !stands_still || gate.count() == 0);
+                    let is_paused = gate.lanes.values().any(|lane| lane.own.paused);
+                    prop_assert!(!matches!(step, Step::Grant) || !stands_still || is_paused || gate.count() == 0);
                     if let Some(slot) = slot {
                         let before = |all: bool| running.iter().filter(|held| all || held.lane.key == slot.lane.key)
                             .map(|held| u64::from(held.lane.cost)).sum();
                         prop_assert!(fits(before(true), slot.lane.cost, gate.limits.queue));
-                        prop_assert!(fits(before(false), slot.lane.cost, gate.limits.per_key));
+                        let lane = &gate.lanes[&slot.lane.key];
+                        prop_assert!(!lane.own.paused);
+                        prop_assert!(fits(before(false), slot.lane.cost, lane.limit(&gate.limits)));
                         running.push(slot);
                     }
                 }
@@ -280,12 +289,20 @@ proptest! {
                 }
                 Step::Purge => drop(gate.purge()),
                 Step::Declare(which) => drop(gate.declare(limits(which))),
+                Step::Set(each_key, which) => gate.set(each_key, which.map(|which| limits(which).per_key)),
+                Step::SetOwn(name, which, weight, paused) => gate.set_own(&key(&name), |own| {
+                    let weight = weight.and_then(std::num::NonZeroU32::new);
+                    *own = Own { limit: which.map(|which| limits(which).queue), weight, paused };
+                }),
                 Step::Pass(ms) => gate.tick(gate.now.after(Duration::from_millis(ms))),
                 Step::Free(..) | Step::Remove(_) => {}
             }
             check(&gate, &running);
         }
         // Whatever waits goes, and nothing is left of it.
+        for name in 0..6 {
+            gate.set_own(&key(&name), |own| *own = Own::default());
+        }
         while gate.count() > 0 || !running.is_empty() {
             match grant(&mut gate) {
                 Some(slot) => running.push(slot),
