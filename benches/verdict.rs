@@ -62,6 +62,7 @@ const BODY: f64 = 311.0;
 const LINES: &[Line] = &[
     line("`send_many`", "throughput", "send_many/send", Ratio, AtLeast(0.85)),
     line("64 concurrent `send`", "throughput", "send_64/send", Ratio, AtLeast(0.85)),
+    line("64 concurrent `send`, unique", "throughput", "unique_64/send", Ratio, AtLeast(0.5)),
     line("drain, default settings", "throughput", "drain_default/drain", Ratio, AtLeast(0.85)),
     line("drain, AOF everysec", "throughput", "aof_everysec_of_off/drain", Ratio, AtLeast(0.8)),
     line("drain, every message fails once", "throughput", "retries/drain", Ratio, AtLeast(0.3)),

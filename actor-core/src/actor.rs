@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::call::{BatchDef, Call, RunError};
 use crate::schedule::CronDef;
 use crate::signature::{self, Arg, Fingerprint};
-use crate::{Priority, Queue, QueueName};
+use crate::{Priority, Queue, QueueName, Uniqueness};
 
 /// A declared actor. `#[actor]` implements it on a unit struct of the function's name.
 #[diagnostic::on_unimplemented(
@@ -202,6 +202,8 @@ pub struct Options {
     pub max_age: Option<Duration>,
     /// Which of the queue's messages run first. Default: normal.
     pub priority: Priority,
+    /// How messages of equal arguments exclude one another; `None` where they do not. Default: `None`.
+    pub unique: Option<Uniqueness>,
 }
 
 impl Options {
@@ -213,6 +215,7 @@ impl Options {
         time_limit: Some(Duration::from_secs(600)),
         max_age: None,
         priority: Priority::Normal,
+        unique: None,
     };
 }
 

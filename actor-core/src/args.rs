@@ -13,6 +13,7 @@ use self::argument::{Argument, OwnedArgument};
 use crate::call::RunError;
 use crate::size::debug_by_size;
 use crate::strict;
+use crate::unique::Digest;
 
 /// Writes a message's arguments.
 #[doc(hidden)]
@@ -23,9 +24,10 @@ pub struct ArgWriter {
     /// What the actor's options make of the arguments.
     pub(crate) key: Option<String>,
     pub(crate) cost: Option<u32>,
+    pub(crate) unique: Option<Digest>,
 }
 
-debug_by_size!(ArgWriter { text, count, error, key, cost });
+debug_by_size!(ArgWriter { text, count, error, key, cost, unique });
 
 impl ArgWriter {
     /// An empty list.
@@ -34,7 +36,7 @@ impl ArgWriter {
     pub fn new() -> Self {
         let mut text = Vec::with_capacity(64);
         text.push(b'[');
-        Self { text, count: 0, error: None, key: None, cost: None }
+        Self { text, count: 0, error: None, key: None, cost: None, unique: None }
     }
 
     /// Appends an argument. `send` reports the first error.
@@ -56,6 +58,14 @@ impl ArgWriter {
     /// Sets the message's cost.
     pub fn cost(&mut self, cost: u32) {
         self.cost = Some(cost);
+    }
+
+    /// Sets what the message is unique by.
+    pub fn unique<T: Argument + ?Sized>(&mut self, by: &T) {
+        let mut text = Vec::new();
+        let written = strict::write(&mut text, by);
+        self.unique = Some(Digest::of_json(&String::from_utf8_lossy(&text)));
+        self.record("unique(by)", written);
     }
 
     #[inline(never)]

@@ -10,7 +10,7 @@ use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
-use crate::{BrokerError, Control, Durability, Lane, MessageId, Priority, QueueName};
+use crate::{BrokerError, Control, Durability, Idempotency, Lane, MessageId, Priority, QueueName, Unique};
 
 /// A storage of messages that delivers them to workers.
 ///
@@ -38,6 +38,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Stores messages, each ready now or scheduled. The answers stand in the messages' order.
     ///
     /// A message is never stored twice by one call: what may have been stored is not sent again.
+    ///
+    /// A message with a [unique key](Enqueue::unique) holds it from the step that stores it. Of messages of one key that
+    /// are sent at once, one is stored. It holds the key wherever it is (ready, in flight, scheduled, parked, waiting in
+    /// a lane, with another worker) to its end, which gives it up in the same step: when it is settled as done,
+    /// dead-lettered, deleted, or [begins](Self::begin). No time limit and no other message's settlement frees it.
     ///
     /// # Errors
     ///
@@ -118,6 +123,15 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// a later claim of the same consumer.
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError>;
 
+    /// Notes that the runs of these deliveries begin: each gives up its [unique key](Enqueue::unique). The answers stand
+    /// in the receipts' order: [stale](Settled::Stale) where the delivery is not this consumer's any more. It is
+    /// asked for messages that hold their key [until they have started](crate::Until::Started), in each attempt.
+    ///
+    /// # Errors
+    ///
+    /// For each receipt: it may or may not have happened, and may be tried again, unchanged.
+    async fn begin(&self, consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>>;
+
     /// Ends deliveries, each with everything that follows from it, in one step each. The answers
     /// stand in the settlements' order.
     ///
@@ -169,8 +183,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 pub enum Enqueued {
     /// It was stored.
     Stored,
-    /// It was not stored, since the message of this id stands for it.
+    /// It was not stored, since the message of this id stands for it. Where that is its own id, an earlier request
+    /// with its [idempotency key](Enqueue::idempotency) stored it.
     Existing(MessageId),
+    /// It was stored in place of the message of this id, which waited and never runs.
+    Replaced(MessageId),
 }
 
 /// One message to store, as a broker sees it.
@@ -189,15 +206,20 @@ pub struct Enqueue {
     pub durability: Option<Durability>,
     /// Where it waits for the limits of its queue, and again after each retry; `None` where the queue has none.
     pub lane: Option<Lane>,
+    /// The key that it holds, so that no other message does; `None` for what has no such key.
+    pub unique: Option<Box<Unique>>,
+    /// The key that makes sending it safe to repeat; `None` for what has no such key.
+    pub idempotency: Option<Box<Idempotency>>,
 }
 
-debug_by_size!(Enqueue { body, id, priority, delay, durability, lane });
+debug_by_size!(Enqueue { body, id, priority, delay, durability, lane, unique, idempotency });
 
 impl Enqueue {
     /// A message that is ready at once.
     #[must_use]
     pub fn new(id: MessageId, priority: Priority, body: Bytes) -> Self {
-        Self { id, priority, body, delay: Duration::ZERO, durability: None, lane: None }
+        let (durability, lane, unique, idempotency) = (None, None, None, None);
+        Self { id, priority, body, delay: Duration::ZERO, durability, lane, unique, idempotency }
     }
 
     /// The same message, ready after `delay`.
@@ -216,5 +238,17 @@ impl Enqueue {
     #[must_use]
     pub fn lane(self, lane: Lane) -> Self {
         Self { lane: Some(lane), ..self }
+    }
+
+    /// The same message, holding this key.
+    #[must_use]
+    pub fn unique(self, unique: Unique) -> Self {
+        Self { unique: Some(Box::new(unique)), ..self }
+    }
+
+    /// The same message, stored at most once with this key.
+    #[must_use]
+    pub fn idempotent(self, idempotency: Idempotency) -> Self {
+        Self { idempotency: Some(Box::new(idempotency)), ..self }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::error::Error as StdError;
 
-use crate::QueueName;
 use crate::causes::debug_as_shown;
+use crate::{MessageId, QueueName};
 
 /// How many queues an error names.
 const NAMED: usize = 10;
@@ -29,6 +29,7 @@ enum Kind {
     Busy,
     Refused,
     NoSuchQueue,
+    Held(MessageId),
 }
 
 impl BrokerError {
@@ -70,6 +71,12 @@ impl BrokerError {
         let what =
             format!("no queue `{queue}` is known: nothing was sent to it and no worker served it; known: {known}");
         Self::new(Kind::NoSuchQueue, what)
+    }
+
+    /// The message cannot be replayed, since another one holds its [unique key](crate::Unique).
+    #[must_use]
+    pub fn held(by: MessageId) -> Self {
+        Self::new(Kind::Held(by), format!("its unique key is held by message {by}: replay it once that has ended"))
     }
 
     /// The queue of this name has no lanes, so that nothing of it can be limited.
@@ -118,6 +125,15 @@ impl BrokerError {
     #[must_use]
     pub fn is_no_such_queue(&self) -> bool {
         self.kind == Kind::NoSuchQueue
+    }
+
+    /// The message that holds the unique key of the one that was to be replayed.
+    #[must_use]
+    pub fn held_by(&self) -> Option<MessageId> {
+        match self.kind {
+            Kind::Held(by) => Some(by),
+            _ => None,
+        }
     }
 
     fn new(kind: Kind, what: impl Into<String>) -> Self {

@@ -16,6 +16,8 @@ pub const POINTS: &[&str] = &[
     "worker.claimed",
     // A delivery has its slot, and its run has not begun.
     "worker.starting",
+    // A message has given up its unique key, and its run has not begun.
+    "worker.begun",
     // A run is over, and its settlement is not sent.
     "worker.run_ended",
     // A batch has its slot, and its run has not begun.

@@ -18,13 +18,15 @@ use crate::settlement::{Settled, Settlement};
 use crate::testing::TestBroker;
 use crate::{BrokerError, Key, Limit, MessageId, QueueName};
 
-/// Has `$broker` hand every call on to the broker that `$inner` returns. `$note` sees what is enqueued first.
+/// Has `$broker` hand every call on to the broker that `$inner` returns, but for what is enqueued where `$enqueue` does
+/// that.
 macro_rules! forward {
-    ([$($T:ident)?] $broker:ty => $inner:path $(, $note:path)?) => {
+    ([$($T:ident)?] $broker:ty => $inner:path $(, $enqueue:path)?) => {
         forward! { [$($T)?] Broker for $broker => $inner,
             {
                 async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-                    $(let messages = $note(self, messages);)?
+                    $(return $enqueue(self, queue, messages).await;)?
+                    #[allow(unreachable_code)]
                     $inner(self).enqueue(queue, messages).await
                 }
             }
@@ -34,6 +36,7 @@ macro_rules! forward {
             async fn claim(consumer: &Consumer, max: usize, wait: &Wait) -> Result<Vec<Delivery>, BrokerError>;
             async fn recover(consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
             async fn unpark(consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError>;
+            async fn begin(consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>>;
             async fn settle(consumer: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>>;
             async fn deregister(worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
             fn control() -> Option<&dyn Control>;
@@ -109,7 +112,7 @@ forward!([T] Arc<T> => Arc::as_ref);
 forward!([T] LimitControl for Arc<T> => Arc::as_ref);
 forward!([T] Schedules for Arc<T> => Arc::as_ref);
 #[cfg(feature = "testing")]
-forward!([] TestBroker => TestBroker::memory, TestBroker::note);
+forward!([] TestBroker => TestBroker::memory, TestBroker::store);
 #[cfg(feature = "testing")]
 forward!([] LimitControl for TestBroker => TestBroker::memory);
 #[cfg(feature = "testing")]

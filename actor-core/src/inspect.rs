@@ -36,7 +36,9 @@ pub trait Inspect: Send + Sync + 'static {
     /// One message of a listing, read again. `None` where it has moved on.
     async fn read(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<Option<Listed>, BrokerError>;
 
-    /// Makes dead letters ready again, with their attempts, crashes and last error cleared.
+    /// Makes dead letters ready again, with their attempts, crashes and last error cleared. One that had a [unique
+    /// key](crate::Unique) takes it again. Where another message holds the key, it stays a dead letter: of
+    /// all, the others are replayed, and of one, the error says [by whom](BrokerError::held_by) the key is held.
     /// Returns how many.
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError>;
 

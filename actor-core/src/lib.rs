@@ -85,36 +85,34 @@ mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
+mod unique;
 pub mod wire;
 #[cfg(feature = "worker")]
 mod worker;
 
-pub use install::{InstallError, install};
-pub use message::{Message, MessageId, Priority, When};
 #[cfg(feature = "cron")]
 pub use schedule::{Schedule, ScheduleError};
-pub use trace::{Propagator, TraceParent, TraceParentError, set_propagator};
 pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
-pub use {context::BatchContext, context::Cancellation, context::Context, control::Control};
-pub use {durability::Durability, error::BrokerError};
+pub use {context::BatchContext, context::Cancellation, context::Context, control::Control, durability::Durability};
+pub use {error::BrokerError, install::InstallError, install::install, name::NameError, name::QueueName};
 pub use {lane::Key, lane::KeyError, lane::Lane, queue::Limit, queue::Limits, queue::Queue, queue::Rate};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
-pub use {name::NameError, name::QueueName, on_send::OutgoingMessage, on_send::on_send};
-pub use {send::SendError, send::Sending, send::Sent, send_many::SendManyError, send_many::SendingMany};
+pub use {message::Message, message::MessageId, message::Priority, message::When, unique::Uniqueness, unique::Until};
+pub use {on_send::OutgoingMessage, on_send::on_send, send::SendError, send::Sending, send::Sent};
+pub use {send_many::SendManyError, send_many::SendingMany, unique::Idempotency, unique::OnConflict, unique::Unique};
+pub use {trace::Propagator, trace::TraceParent, trace::TraceParentError, trace::set_propagator};
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {
     pub use linkme;
 
-    pub use crate::actor::{
-        ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef, actor_future_must_be_send,
-    };
+    pub use crate::actor::actor_future_must_be_send;
+    pub use crate::actor::{ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef};
     pub use crate::args::{ArgReader, ArgWriter, Borrowed};
     pub use crate::call::{BatchDef, Call, IntoBatchOutcome, IntoOutcome, Item, RunError};
-    pub use crate::implements::{
-        HasBody, arguments_match, batch_return_matches, is_called, is_without_body, return_matches,
-    };
+    pub use crate::implements::{HasBody, arguments_match, batch_return_matches, is_called};
+    pub use crate::implements::{is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
     pub use crate::schedule::{CatchUp, CronDef, Overlap};
 }

@@ -1,8 +1,8 @@
 //! A message before it is sent: its identity, its priority, and the builder of a call.
 
+mod outgoing;
 mod when;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
@@ -13,11 +13,11 @@ use uuid::Uuid;
 pub use self::when::When;
 use crate::actor::{Actor, ActorDef};
 use crate::args::ArgWriter;
-use crate::broker::{Broker, Enqueue};
+use crate::broker::Broker;
 use crate::headers::Headers;
 use crate::send::{SendError, Sending, Sent, blocking};
-use crate::wire::{self, Backoff, Envelope};
-use crate::{Durability, Key, Lane, TraceParent, on_send, trace};
+use crate::unique::Digest;
+use crate::{Durability, Idempotency, TraceParent};
 
 /// A message's identity: a UUID of version 7, so that ids sort by the time they were made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub(crate) struct Outgoing {
     durability: Option<Durability>,
     key: Option<String>,
     cost: Option<u32>,
+    /// What it is unique by, if not by all of its arguments.
+    unique: Option<Digest>,
+    idempotency: Option<Box<Idempotency>>,
 }
 
 impl<A: Actor> Message<A> {
@@ -223,6 +226,26 @@ impl<A: Actor> Message<A> {
         self
     }
 
+    /// Is unique by this text: messages of its actor with an equal text exclude one another, as the actor's `unique`
+    /// says, or [by default](Uniqueness). Default: the arguments, where the actor is `unique`.
+    pub fn unique_key(mut self, text: impl fmt::Display) -> Self {
+        self.call.unique = Some(Digest::of_text(&text.to_string()));
+        self
+    }
+
+    /// Makes sending safe to repeat: for a day, only the first message of its actor with this text is stored, and
+    /// `send` answers with its id, also once it is done. So if the connection breaks, `send` repeats it by itself.
+    pub fn idempotency_key(mut self, text: impl fmt::Display) -> Self {
+        self.call.idempotent(&text.to_string());
+        self
+    }
+
+    /// The same for another time than a day.
+    pub fn idempotency_key_for(mut self, window: Duration, text: impl fmt::Display) -> Self {
+        self.call.idempotent(&text.to_string()).window = window;
+        self
+    }
+
     /// Has [`send`](Self::send) wait until the message is as durable as this. Default: the broker's.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.call.durability = Some(durability);
@@ -294,78 +317,5 @@ impl<A> Message<A> {
 impl<A> fmt::Debug for Message<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.call.fmt(f)
-    }
-}
-
-impl Outgoing {
-    pub(crate) fn new(def: &'static ActorDef, mut args: ArgWriter) -> Self {
-        Self {
-            id: MessageId::new(),
-            def,
-            key: args.key.take(),
-            cost: args.cost.take(),
-            args,
-            when: When::Now,
-            expires_in: None,
-            priority: None,
-            max_retries: None,
-            min_backoff: None,
-            max_backoff: None,
-            time_limit: None,
-            trace: None,
-            headers: Headers::default(),
-            durability: None,
-        }
-    }
-
-    /// Encodes the message for `broker`, whose clock and limit it obeys.
-    pub(crate) fn encode(mut self, broker: &dyn Broker) -> Result<Enqueue, SendError> {
-        on_send::apply(&mut self)?;
-        let options = &self.def.options;
-        let now = broker.now();
-        let delay = self.when.delay(now);
-        let backoff = (self.min_backoff.is_some() || self.max_backoff.is_some()).then(|| Backoff {
-            min_ms: wire::duration_ms(self.min_backoff.unwrap_or(options.min_backoff)),
-            max_ms: wire::duration_ms(self.max_backoff.unwrap_or(options.max_backoff)),
-        });
-        let expires_at =
-            self.expires_in.or(options.max_age).map(|age| wire::to_ms(now).saturating_add(wire::duration_ms(age)));
-        let priority = self.priority.unwrap_or(options.priority);
-        let key = self.key.map(Key::new).transpose().map_err(SendError::key)?;
-        // The broker of a queue without limits knows no key: there it only names what belongs together.
-        let is_gated = self.def.queue.limits().is_gated();
-        let lane = is_gated.then(|| Lane::new(key.clone().unwrap_or_default()).cost(self.cost.unwrap_or(1)));
-        let args = self.args.finish().map_err(SendError::argument)?;
-        let body = Envelope {
-            v: if lane.is_some() { wire::HOLDING } else { wire::PLAIN },
-            id: self.id,
-            actor: Cow::Borrowed(self.def.name),
-            queue: Cow::Borrowed(self.def.queue.name()),
-            args: &args,
-            sig: Some(self.def.fingerprint),
-            attempt: 0,
-            crashes: 0,
-            deliveries: 0,
-            sent_at: wire::to_ms(now),
-            max_retries: self.max_retries,
-            backoff,
-            // Zero stands for no limit, so that a limit has at least one.
-            time_limit_ms: self.time_limit.map(|limit| limit.map_or(0, |limit| wire::duration_ms(limit).max(1))),
-            expires_at,
-            priority: (priority != Priority::Normal).then_some(priority),
-            key: key.as_ref().map(|key| Cow::Borrowed(key.as_str())),
-            cost: lane.as_ref().map(|lane| lane.cost),
-            trace: self.trace.or_else(trace::current),
-            headers: self.headers,
-            last_error: None,
-            parked: None,
-            tick: None,
-        }
-        .encode();
-        let limit = broker.max_message_bytes();
-        if body.len() > limit {
-            return Err(SendError::too_large(body.len(), limit));
-        }
-        Ok(Enqueue { durability: self.durability, lane, ..Enqueue::new(self.id, priority, body).after(delay) })
     }
 }

@@ -1,6 +1,7 @@
 //! Sending one: from a call to a message that the broker has stored.
 
 pub(crate) mod blocking;
+pub(crate) mod repeat;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -23,19 +24,22 @@ use crate::{BrokerError, KeyError, MessageId};
 pub struct Sent<A> {
     id: MessageId,
     is_new: bool,
+    replaced: Option<MessageId>,
     actor: PhantomData<fn() -> A>,
 }
 
 impl<A> Sent<A> {
     pub(crate) fn new(id: MessageId, enqueued: Enqueued) -> Self {
-        let (id, is_new) = match enqueued {
-            Enqueued::Stored => (id, true),
-            Enqueued::Existing(existing) => (existing, false),
+        let (id, is_new, replaced) = match enqueued {
+            Enqueued::Stored => (id, true, None),
+            Enqueued::Replaced(replaced) => (id, true, Some(replaced)),
+            // An earlier request of this call stored it, and its answer was lost.
+            Enqueued::Existing(existing) => (existing, existing == id, None),
         };
-        Self { id, is_new, actor: PhantomData }
+        Self { id, is_new, replaced, actor: PhantomData }
     }
 
-    /// The id of the stored message.
+    /// The id of the stored message: of the one that stands for it where this call stored none.
     #[must_use]
     pub fn id(&self) -> MessageId {
         self.id
@@ -45,6 +49,12 @@ impl<A> Sent<A> {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// The message of the same unique key whose place it took, and which never runs. `None` where there was none.
+    #[must_use]
+    pub fn replaced(&self) -> Option<MessageId> {
+        self.replaced
     }
 }
 
@@ -159,7 +169,7 @@ impl<A> fmt::Debug for Sending<'_, A> {
 async fn send_one<A>(broker: &dyn Broker, call: Outgoing) -> Result<Sent<A>, SendError> {
     let (id, queue) = (call.id, call.def.queue_name());
     let message = call.encode(broker)?;
-    match broker.enqueue(&queue, vec![message]).await.pop() {
+    match repeat::enqueue(broker, &queue, vec![message]).await.pop() {
         Some(Ok(enqueued)) => Ok(Sent::new(id, enqueued)),
         Some(Err(error)) => Err(SendError::broker(id, error)),
         None => Err(SendError::broker(id, unanswered())),

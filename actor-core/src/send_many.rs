@@ -12,7 +12,7 @@ use crate::broker::{Broker, Enqueue};
 use crate::causes::debug_as_shown;
 use crate::install::installed;
 use crate::message::Outgoing;
-use crate::send::{Sent, unanswered};
+use crate::send::{Sent, repeat, unanswered};
 use crate::{MessageId, SendError};
 
 /// How much `send_many` hands to the broker at a time. The memory it needs is bounded by this.
@@ -84,7 +84,7 @@ async fn send_many<A>(broker: &dyn Broker, calls: Calls<'_>) -> Answer<A> {
             }
         }
         let ids: Vec<MessageId> = chunk.iter().map(|message| message.id).collect();
-        let answers = if chunk.is_empty() { Vec::new() } else { broker.enqueue(&queue, chunk).await };
+        let answers = if chunk.is_empty() { Vec::new() } else { repeat::enqueue(broker, &queue, chunk).await };
         // Every chunk before was stored whole, so that this one begins where `sent` ends.
         let begin = sent.len();
         let mut taken = begin + ids.len();

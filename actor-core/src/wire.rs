@@ -10,10 +10,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub(crate) use self::held::{Held, HeldUntil};
 use self::members::Members;
 use crate::headers::Headers;
 use crate::signature::Fingerprint;
-use crate::{Key, Lane, MessageId, Priority, TraceParent};
+use crate::{Key, Lane, MessageId, OnConflict, Priority, TraceParent, Unique, Uniqueness, Until};
 
 /// The newest version that this library reads.
 pub const VERSION: u32 = 2;
@@ -66,6 +67,9 @@ pub(crate) struct Envelope<'a> {
     /// How many slots of its queue's limits it takes. Only a message that waits in a lane has it.
     #[serde(default)]
     pub(crate) cost: Option<u32>,
+    /// The key that it holds.
+    #[serde(borrow, default)]
+    pub(crate) unique: Option<Held<'a>>,
     #[serde(default, deserialize_with = "known")]
     pub(crate) trace: Option<TraceParent>,
     #[serde(default)]
@@ -135,6 +139,16 @@ impl<'a> Envelope<'a> {
         Some(Lane::new(key).cost(self.cost?))
     }
 
+    /// The key that the message holds.
+    pub(crate) fn unique(&self) -> Option<Unique> {
+        let held = self.unique.as_ref()?;
+        let until = match held.until {
+            HeldUntil::Done => Until::Done,
+            HeldUntil::Started => Until::Started,
+        };
+        Some(Unique::new(Key::new(&*held.key).ok()?, Uniqueness::new(until, OnConflict::Keep)))
+    }
+
     /// Written by hand, so that the arguments go in as they are: `serde_json` would check them again.
     pub(crate) fn encode(&self) -> Bytes {
         // 192 bytes hold the names of the members and the fixed-size values.
@@ -162,6 +176,7 @@ impl<'a> Envelope<'a> {
         member(&mut body, "priority", self.priority.as_ref());
         member(&mut body, "key", self.key.as_ref());
         member(&mut body, "cost", self.cost.as_ref());
+        member(&mut body, "unique", self.unique.as_ref());
         member(&mut body, "trace", self.trace.as_ref());
         member(&mut body, "headers", (!self.headers.is_empty()).then_some(&self.headers));
         member(&mut body, "last_error", self.last_error.as_ref());
@@ -273,6 +288,8 @@ pub struct Revived {
     pub priority: Priority,
     /// The lane that it was sent to.
     pub lane: Option<Lane>,
+    /// Its identity, and the key that it held and has to take again, where it had one.
+    pub unique: Option<(MessageId, Unique)>,
     /// The message as it must be stored.
     pub body: Bytes,
 }
@@ -282,23 +299,26 @@ pub struct Revived {
 #[must_use]
 pub fn revive(body: &Bytes) -> Revived {
     let (Ok(envelope), Ok(mut members)) = (Envelope::decode(body), serde_json::from_slice::<Members<'_>>(body)) else {
-        return Revived { priority: Priority::default(), lane: None, body: body.clone() };
+        return Revived { priority: Priority::default(), lane: None, unique: None, body: body.clone() };
     };
     members.set("attempt", &0);
     members.set("crashes", &0);
     members.remove("last_error");
     members.remove("expires_at");
     members.remove("parked");
-    Revived { priority: envelope.priority.unwrap_or_default(), lane: envelope.lane(), body: members.encode() }
+    let unique = envelope.unique().map(|unique| (envelope.id, unique));
+    Revived { priority: envelope.priority.unwrap_or_default(), lane: envelope.lane(), unique, body: members.encode() }
 }
 
-/// A schedule's message without what belongs to the moment in which the schedule was stored: the trace.
+/// A schedule's message without what belongs to the moment in which the schedule was stored, the trace, and without the
+/// unique key, which what a tick sends does not hold.
 #[cfg(feature = "cron")]
 pub(crate) fn template(body: &[u8]) -> Bytes {
     let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
         return Bytes::copy_from_slice(body);
     };
     members.remove("trace");
+    members.remove("unique");
     members.encode()
 }
 
@@ -355,6 +375,7 @@ fn fingerprint<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).and_then(Fingerprint::parse))
 }
 
+mod held;
 mod members;
 #[cfg(test)]
 mod tests;

@@ -298,6 +298,10 @@ impl Broker for Plain {
         self.0.unpark(consumer, all, max).await
     }
 
+    async fn begin(&self, consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>> {
+        self.0.begin(consumer, receipts).await
+    }
+
     async fn settle(&self, consumer: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {
         self.0.settle(consumer, all).await
     }

@@ -9,14 +9,16 @@ use syn::{Expr, ExprLit, Lit, LitStr, Path, Token};
 use crate::batch::Batch;
 use crate::errors::Errors;
 use crate::nearest::nearest;
+use crate::unique::{self, Unique};
 use crate::{batch, cron, duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 19] = [
+const KNOWN: [(&str, &str); 20] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("key", "key = customer_id"),
     ("cost", "cost = 5"),
+    ("unique", "unique(by = account_id)"),
     ("max_retries", "max_retries = 3"),
     ("min_backoff", "min_backoff = \"15s\""),
     ("max_backoff", "max_backoff = \"2h\""),
@@ -37,7 +39,7 @@ const KNOWN: [(&str, &str); 19] = [
 const DURATION: &str = "a duration is a string with a unit";
 
 /// Names that other libraries give an option, and ours.
-const ELSEWHERE: [(&str, &str); 12] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("timeout", "time_limit"),
     ("max_attempts", "max_retries"),
     ("attempts", "max_retries"),
@@ -45,6 +47,10 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("expires", "max_age"),
     ("ttl", "max_age"),
     ("weight", "cost"),
+    ("unique_by", "unique"),
+    ("deduplicate", "unique"),
+    ("debounce", "unique"),
+    ("throttle", "unique"),
     ("group", "key"),
     ("partition_key", "key"),
     ("concurrency_key", "key"),
@@ -75,6 +81,7 @@ pub(crate) struct Args {
     /// A variant of `CatchUp`.
     pub(crate) catch_up: Option<Ident>,
     pub(crate) jitter: Option<Millis>,
+    pub(crate) unique: Option<Unique>,
     pub(crate) retry_if: Option<Expr>,
     pub(crate) batch: Option<Batch>,
     pub(crate) implements: Option<Path>,
@@ -98,8 +105,10 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     let read = |input: ParseStream<'_>| {
         let mut args = Args::default();
         while !input.is_empty() {
-            if let Some((option, value)) = read_option(input, errors) {
-                args.set(&option, value, errors);
+            match read_option(input, errors) {
+                Some((option, Value::Unique(unique))) => args.set_unique(&option, unique, errors),
+                Some((option, Value::Expr(value))) => args.set(&option, value, errors),
+                None => {}
             }
             skip_past_comma(input);
         }
@@ -109,8 +118,14 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     read.parse2(tokens).unwrap_or_default()
 }
 
+/// What stands behind an option's name.
+enum Value {
+    Expr(Option<Expr>),
+    Unique(Unique),
+}
+
 /// Reads `option = value`, up to the comma.
-fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Option<Expr>)> {
+fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Value)> {
     let Ok(option) = input.call(Ident::parse_any) else {
         let odd: Option<TokenTree> = input.parse().ok();
         errors.add(odd, "an option is written `name = value`, as in `queue = \"mail\"`");
@@ -124,6 +139,10 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Op
         errors.add(&option, format!("there is no option `{option}`{hint}\nthe options are: {}", known.join(", ")));
         return None;
     };
+    if option == "unique" {
+        let unique = unique::parse(&option, input, errors);
+        return Some((option, Value::Unique(unique)));
+    }
     let assigned = |input: ParseStream<'_>| {
         input.parse::<Token![=]>().ok()?;
         let ahead = input.fork();
@@ -138,7 +157,7 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<(Ident, Op
         let odd: Option<TokenTree> = input.parse().ok();
         errors.add(odd, "write a comma between two options");
     }
-    Some((option, value))
+    Some((option, Value::Expr(value)))
 }
 
 /// A value without the invisible group that another macro put around it.
@@ -163,12 +182,26 @@ fn skip_past_comma(input: ParseStream<'_>) {
 }
 
 impl Args {
-    fn set(&mut self, option: &Ident, value: Option<Expr>, errors: &mut Errors) {
+    /// Whether an option is written for the first time.
+    fn is_first(&mut self, option: &Ident, errors: &mut Errors) -> bool {
         if self.written.contains(option) {
             errors.add(option, format!("`{option}` is set twice: remove one"));
-            return;
+            return false;
         }
         self.written.push(option.clone());
+        true
+    }
+
+    fn set_unique(&mut self, option: &Ident, unique: Unique, errors: &mut Errors) {
+        if self.is_first(option, errors) {
+            self.unique = Some(unique);
+        }
+    }
+
+    fn set(&mut self, option: &Ident, value: Option<Expr>, errors: &mut Errors) {
+        if !self.is_first(option, errors) {
+            return;
+        }
         if option == "batch" {
             // With an error in it, the function is still that of a batch.
             self.batch = Some(Batch::least(option));

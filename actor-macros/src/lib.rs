@@ -15,6 +15,7 @@ mod name;
 mod nearest;
 mod owned;
 mod param;
+mod unique;
 mod written;
 
 #[doc = include_str!("actor.md")]

@@ -21,7 +21,7 @@ use crate::lease::Leases;
 use crate::link::{Link, Servers};
 use crate::queue::{Queue, Queues};
 use crate::script::Retention;
-use crate::{announce, batcher, durable, enqueue, settle};
+use crate::{announce, batcher, begin, durable, enqueue, settle};
 
 /// A broker that keeps its messages in Redis. Clones share their connections.
 ///
@@ -175,6 +175,12 @@ impl Broker for RedisBroker {
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
         let consumer = self.0.consumers.get(consumer, &self.0.queues);
         Ok(consumer.unpark(self.0.commands.to(consumer.queue()), abilities, max).await?)
+    }
+
+    async fn begin(&self, consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>> {
+        let queue = self.0.queues.get(&consumer.queue);
+        let begun = begin::begin(self.0.commands.to(&queue), &queue, consumer.worker.as_str(), receipts).await;
+        begun.into_iter().map(|answer| answer.map_err(BrokerError::from)).collect()
     }
 
     async fn settle(

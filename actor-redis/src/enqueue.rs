@@ -62,6 +62,7 @@ async fn store(
         };
     }
     let name = match messages.iter().map(Way::of).max() {
+        Some(Way::Unique) => "unique",
         Some(Way::Scheduled) => "schedule",
         Some(Way::Lane) => "enter",
         _ => "enqueue",
@@ -83,10 +84,14 @@ enum Way {
     Ready,
     Lane,
     Scheduled,
+    Unique,
 }
 
 impl Way {
     fn of(message: &Enqueue) -> Self {
+        if message.unique.is_some() || message.idempotency.is_some() {
+            return Self::Unique;
+        }
         match (message.delay.is_zero(), &message.lane) {
             (false, _) => Self::Scheduled,
             (true, Some(_)) => Self::Lane,
@@ -96,12 +101,13 @@ impl Way {
 }
 
 /// Messages to one queue in a request, and where their answers stand: those of the ready ones before those in lanes,
-/// and these before those of the scheduled ones.
+/// these before those of the scheduled ones, and those last of which another may stand for one.
 pub(crate) struct Part<'a> {
     queue: &'a Queue,
     messages: &'a [Enqueue],
     laned: Vec<&'a Enqueue>,
     delayed: Vec<&'a Enqueue>,
+    unique: Vec<&'a Enqueue>,
     is_announced: bool,
     len: usize,
 }
@@ -124,6 +130,7 @@ impl<'a> Part<'a> {
             request.command(add(queue, message));
         }
         let (laned, delayed): (Vec<_>, Vec<_>) = (of(Way::Lane).collect(), of(Way::Scheduled).collect());
+        let unique: Vec<_> = of(Way::Unique).collect();
         if messages.iter().any(|message| message.lane.is_some()) {
             queue.set_gated();
         }
@@ -137,7 +144,10 @@ impl<'a> Part<'a> {
         for batch in delayed.chunks(CALL_MESSAGES) {
             request.call(script::schedule(&queue.keys, batch.iter().copied()));
         }
-        Self { queue, messages, laned, delayed, is_announced, len: request.len() - before }
+        for batch in unique.chunks(CALL_MESSAGES) {
+            request.call(script::store(&queue.keys, queue.is_gated(), batch.iter().copied()));
+        }
+        Self { queue, messages, laned, delayed, unique, is_announced, len: request.len() - before }
     }
 
     /// How many answers are its own.
@@ -145,23 +155,26 @@ impl<'a> Part<'a> {
         self.len
     }
 
-    /// Where the answers of those in lanes begin, and those of the scheduled ones.
-    fn batches_at(&self, first: usize) -> (usize, usize) {
-        let laned_at = first + self.messages.len() - self.laned.len() - self.delayed.len();
-        (laned_at, laned_at + self.laned.len().div_ceil(CALL_LANED))
+    /// Where the answers of those in lanes begin, those of the scheduled ones, and those of the last.
+    fn batches_at(&self, first: usize) -> (usize, usize, usize) {
+        let laned_at = first + self.messages.len() - self.laned.len() - self.delayed.len() - self.unique.len();
+        let delayed_at = laned_at + self.laned.len().div_ceil(CALL_LANED);
+        (laned_at, delayed_at, delayed_at + self.delayed.len().div_ceil(CALL_MESSAGES))
     }
 
     /// Where the answer to each message stands among its own.
     pub(crate) fn places(&self) -> Vec<usize> {
         let first = usize::from(self.is_announced);
-        let (laned_at, delayed_at) = self.batches_at(first);
+        let (laned_at, delayed_at, unique_at) = self.batches_at(first);
         let mut ready = first..;
         let mut laned = (0..).map(|at| laned_at + at / CALL_LANED);
         let mut later = (0..).map(|at| delayed_at + at / CALL_MESSAGES);
+        let mut unique = (0..).map(|at| unique_at + at / CALL_MESSAGES);
         let place = |message: &Enqueue| match Way::of(message) {
             Way::Ready => ready.next(),
             Way::Lane => laned.next(),
             Way::Scheduled => later.next(),
+            Way::Unique => unique.next(),
         };
         self.messages.iter().filter_map(place).collect()
     }
@@ -172,20 +185,25 @@ impl<'a> Part<'a> {
         if self.is_announced && answers[0].as_ref().is_err_and(|error| !error.is_lasting_refusal()) {
             self.queue.forget_announcement();
         }
-        let (laned_at, delayed_at) = self.batches_at(first);
+        let (laned_at, delayed_at, unique_at) = self.batches_at(first);
+        let unique = answers.split_off(unique_at);
         let delayed = answers.split_off(delayed_at);
         let laned = answers.split_off(laned_at);
         let mut ready = answers.into_iter().skip(first);
         let each = |(answer, batch): (Answer, &[&Enqueue])| connections.each(answer, batch.len());
         let mut laned = laned.into_iter().zip(self.laned.chunks(CALL_LANED)).flat_map(each);
         let mut later = delayed.into_iter().zip(self.delayed.chunks(CALL_MESSAGES)).flat_map(each);
-        let next = |message: &Enqueue| match Way::of(message) {
+        let mut unique = unique.into_iter().zip(self.unique.chunks(CALL_MESSAGES)).flat_map(each);
+        let mut next = |message: &Enqueue| match Way::of(message) {
             Way::Ready => ready.next(),
             Way::Lane => laned.next(),
             Way::Scheduled => later.next(),
+            Way::Unique => unique.next(),
         };
-        let mut next = next;
         let answer = |message: &Enqueue| match next(message) {
+            Some(Ok(answer)) if Way::of(message) == Way::Unique => {
+                script::stored(&answer).ok_or_else(|| connections.strange("to a unique message"))
+            }
             Some(Ok(Value::BulkString(_) | Value::Int(1))) => Ok(Enqueued::Stored),
             Some(Err(error)) => Err(error),
             _ => Err(connections.strange("to XADD or a script that stores")),

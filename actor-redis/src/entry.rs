@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use redis::{RedisWrite, ToRedisArgs, Value};
 
-use crate::keys::{MESSAGE, SLOT, SUSPECT};
+use crate::keys::{MESSAGE, SLOT, SUSPECT, UNIQUE};
+use crate::place::Holds;
 
 /// Two numbers of 64 bits, and the dash between them.
 const LONGEST_ID: usize = 20 + 1 + 20;
@@ -79,8 +80,8 @@ pub(crate) struct Entry {
     pub(crate) body: Bytes,
     /// Whether a worker has died with it, as an entry before this one.
     pub(crate) suspect: bool,
-    /// What it holds of its queue's limits, as a script wrote it; empty where it has none.
-    pub(crate) slot: Bytes,
+    /// What it holds, as a script wrote it.
+    pub(crate) holds: Holds,
 }
 
 impl Entry {
@@ -97,15 +98,25 @@ impl Entry {
         if let [Value::BulkString(field), Value::BulkString(value)] = fields.as_mut_slice()
             && field == MESSAGE
         {
-            return Some(Self { id, body: std::mem::take(value).into(), suspect: false, slot: Bytes::new() });
+            return Some(Self { id, body: std::mem::take(value).into(), suspect: false, holds: Holds::default() });
         }
         let suspect = matches!(fields.get(2), Some(Value::BulkString(field)) if field == SUSPECT);
-        // The last of the fields, so that what a foreign producer writes is none.
-        let slot = match fields.as_mut_slice() {
-            [.., Value::BulkString(field), Value::BulkString(value)] if field == SLOT => std::mem::take(value).into(),
-            _ => Bytes::new(),
-        };
-        Some(Self { id, body: foreign(fields), suspect, slot })
+        // The last of the fields in this order, so that what a foreign producer writes is none.
+        let slot = last(&mut fields, SLOT);
+        let unique = last(&mut fields, UNIQUE);
+        Some(Self { id, body: foreign(fields), suspect, holds: Holds { slot, unique } })
+    }
+}
+
+/// Takes the value of a field, where that is the last.
+fn last(fields: &mut Vec<Value>, name: &[u8]) -> Bytes {
+    match fields.as_mut_slice() {
+        [.., Value::BulkString(field), Value::BulkString(value)] if field == name => {
+            let value = std::mem::take(value);
+            fields.truncate(fields.len() - 2);
+            value.into()
+        }
+        _ => Bytes::new(),
     }
 }
 

@@ -30,6 +30,12 @@ pub const POINTS: &[&str] = &[
     // Some of which are for later.
     "schedule.unsent",
     "schedule.answered",
+    // Of some of which another message may stand for one.
+    "unique.unsent",
+    "unique.answered",
+    // The run of one that is unique until then begins.
+    "begin.unsent",
+    "begin.answered",
     // Some of which go to lanes.
     "enter.unsent",
     "enter.half",

@@ -10,6 +10,8 @@ pub(crate) const MESSAGE: &[u8] = b"m";
 pub(crate) const SUSPECT: &[u8] = b"suspect";
 /// The field that says what the message holds of its queue's limits.
 pub(crate) const SLOT: &[u8] = b"k";
+/// The field that says which unique key the message holds.
+pub(crate) const UNIQUE: &[u8] = b"u";
 /// The member of `workers` that says that the queue is paused. Every worker's id has a colon.
 pub(crate) const PAUSED: &str = "paused";
 /// How the other members of `workers` end that are no worker's lease. A worker's id ends with 32 digits.
@@ -105,6 +107,11 @@ pub(crate) struct Keys {
     pub(crate) lanes: [String; 8],
     /// Which messages were cancelled in flight.
     pub(crate) cancelled: String,
+    /// Who holds each unique key, what follows the holder, the bodies of those that wait in lanes, and the keys of those
+    /// that are scheduled.
+    pub(crate) unique: [String; 4],
+    /// What the keys begin with that say what was stored within a window, and with an idempotency key.
+    pub(crate) windows: [String; 2],
     pub(crate) schedules: ScheduleKeys,
 }
 
@@ -144,6 +151,8 @@ impl Keys {
             lanes: ["open", "closed", "full", "resting", "running", "waiting", "allowed", "limits"]
                 .map(|name| key(&format!("lanes:{name}"))),
             cancelled: key("cancelled"),
+            unique: ["unique", "unique:next", "lanes:bodies", "scheduled:unique"].map(key),
+            windows: ["unique:window:", "idempotent:"].map(key),
             schedules: ScheduleKeys {
                 due: key("schedules"),
                 specs: key("schedules:specs"),

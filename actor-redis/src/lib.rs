@@ -55,6 +55,7 @@
 mod announce;
 mod audit;
 mod batcher;
+mod begin;
 mod broker;
 mod builder;
 #[cfg(feature = "tls")]

@@ -6,6 +6,8 @@ mod readme {}
 mod actor_options {}
 #[doc = include_str!("../../docs/running-redis.md")]
 mod running_redis {}
+#[doc = include_str!("../../docs/unique.md")]
+mod unique {}
 #[doc = include_str!("../../docs/testing.md")]
 mod testing {}
 #[doc = include_str!("../../docs/coming-from-python.md")]

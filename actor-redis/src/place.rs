@@ -1,7 +1,7 @@
 //! Where a delivered message stands, and the receipt that names it so, with what the message holds.
 
 use actor_core::delivery::Receipt;
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use redis::{RedisWrite, ToRedisArgs};
 
 use crate::entry::EntryId;
@@ -11,6 +11,16 @@ use crate::keys::Level;
 pub(crate) const RECEIPT_BYTES: usize = 17;
 /// Beside the level's place: a worker has died with the message.
 const SUSPECT: u8 = 0x80;
+
+/// What comes before the length of a unique key behind these. No slot begins so.
+const HOLDS_KEY: u8 = 0;
+
+/// What a message holds: of its queue's limits, and a unique key. Each is empty where it holds none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holds {
+    pub(crate) slot: Bytes,
+    pub(crate) unique: Bytes,
+}
 
 /// Where an in-flight message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,10 +32,16 @@ pub(crate) struct Place {
 impl Place {
     /// The receipt of what stands here. It says whether the message is a suspect, so that what becomes of the
     /// message keeps it. The receipts of one read share a buffer.
-    pub(crate) fn receipt(self, suspect: bool, slot: &[u8], buffer: &mut BytesMut) -> Receipt {
+    pub(crate) fn receipt(self, suspect: bool, holds: &Holds, buffer: &mut BytesMut) -> Receipt {
         buffer.put_u8(self.level.place() | if suspect { SUSPECT } else { 0 });
         buffer.put_u128(self.id.0);
-        buffer.put_slice(slot);
+        // A key has at most a kibibyte.
+        if let Ok(length @ 1..) = u16::try_from(holds.unique.len()) {
+            buffer.put_u8(HOLDS_KEY);
+            buffer.put_u16(length);
+            buffer.put_slice(&holds.unique);
+        }
+        buffer.put_slice(&holds.slot);
         Receipt::new(buffer.split())
     }
 
@@ -44,9 +60,13 @@ impl ToRedisArgs for Place {
     }
 }
 
-/// What a receipt's message holds of its queue's limits; empty where it holds nothing.
-pub(crate) fn slot(receipt: &Receipt) -> &[u8] {
-    receipt.as_bytes().get(RECEIPT_BYTES..).unwrap_or_default()
+/// The unique key and the slot that a receipt's message holds; each empty where it holds none.
+pub(crate) fn held(receipt: &Receipt) -> (&[u8], &[u8]) {
+    let held = receipt.as_bytes().get(RECEIPT_BYTES..).unwrap_or_default();
+    if let [HOLDS_KEY, high, low, rest @ ..] = held {
+        return rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low]))).unwrap_or_default();
+    }
+    (&[], held)
 }
 
 /// Whether a worker has died with a receipt's message.
@@ -62,10 +82,11 @@ mod tests {
     fn a_receipt_names_its_place_and_no_foreign_receipt_does() {
         let place = Place { level: Level::Low, id: EntryId(7 << 64 | 3) };
         for suspect in [false, true] {
-            for held in [&b""[..], b"1 0 key"] {
-                let receipt = place.receipt(suspect, held, &mut BytesMut::new());
+            for (unique, slot) in [("", ""), ("", "1 0 key"), ("reindex:17", ""), ("a b", "1 0 key")] {
+                let holds = Holds { slot: Bytes::from_static(slot.as_bytes()), unique: unique.into() };
+                let receipt = place.receipt(suspect, &holds, &mut BytesMut::new());
                 assert_eq!((Place::of(&receipt), is_suspect(&receipt)), (Some(place), suspect));
-                assert_eq!(slot(&receipt), held);
+                assert_eq!(held(&receipt), (unique.as_bytes(), slot.as_bytes()));
             }
         }
         for foreign in [&b""[..], b"8 bytes.", &[0xff; RECEIPT_BYTES]] {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::BrokerError;
+use actor_core::{BrokerError, MessageId};
 use redis::{RedisError, ServerError};
 
 use crate::error::Error;
@@ -31,6 +31,9 @@ pub(crate) enum RequestError {
     /// Each member of a cluster that was asked named another one: nothing happened.
     #[error("redis sends from member to member, the last of them {address}: the cluster is being rearranged")]
     Redirected { address: Arc<str> },
+    /// Another message holds the unique key of the dead letter that was to be replayed.
+    #[error("the unique key is held by message {0}")]
+    Held(MessageId),
     /// Nothing was asked of Redis.
     #[error("{0} is not known to this version of actor-redis: upgrade it")]
     Unsupported(&'static str),
@@ -133,6 +136,7 @@ impl From<RequestError> for BrokerError {
             RequestError::Strange { .. } => (Self::unknown(text), None),
             RequestError::Redirected { .. } => (Self::busy(text), None),
             RequestError::Unsupported(_) => (Self::refused(text), None),
+            RequestError::Held(by) => (Self::held(by), None),
             RequestError::Answer { source, .. } if passes(&source) => (Self::busy(text), Some(source.into())),
             RequestError::Answer { source, .. } => (Self::refused(text), Some(source.into())),
         };

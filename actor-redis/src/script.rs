@@ -49,24 +49,35 @@ macro_rules! source {
 /// A script that settles, which also frees what the messages held that it settled.
 macro_rules! freeing {
     ($name:literal $(with $used:literal)?) => {
-        source!("cancelled", "bounded", "gate", "free_slots", $($used,)? "settle_begin", $name, "settle_end")
+        source!(
+            "cancelled",
+            "bounded",
+            "unique",
+            "gate",
+            "free_slots",
+            $($used,)?
+            "stored_as",
+            "settle_begin",
+            $name,
+            "settle_end"
+        )
     };
 }
 
 static OPEN: Source = source!("open");
 static SCHEDULE: Source = source!("schedule");
-static PROMOTE: Source = source!("bounded", "gate", "into_lanes", "promote");
+static PROMOTE: Source = source!("bounded", "unique", "gate", "into_lanes", "promote");
 static REGISTER: Source = source!("register");
 static RENEW: Source = source!("renew");
 static STOPPING: Source = source!("stopping");
 static DEREGISTER: Source = source!("deregister");
 static RECOVER: Source = source!("cancelled", "bounded", "recover");
-static UNPARK: Source = source!("bounded", "gate", "take_slot", "unpark");
-static RESCHEDULE: Source = source!("cancelled", "reschedule");
+static UNPARK: Source = source!("bounded", "unique", "gate", "take_slot", "unpark");
+static RESCHEDULE: Source = source!("cancelled", "stored_as", "reschedule");
 static RESCHEDULE_FREEING: Source = freeing!("reschedule");
 static DEAD_LETTER: Source = source!("cancelled", "bounded", "dead_letter");
 static DEAD_LETTER_FREEING: Source = freeing!("dead_letter");
-static RELEASE: Source = source!("cancelled", "release");
+static RELEASE: Source = source!("cancelled", "unique", "release");
 
 mod audit;
 mod control;
@@ -74,6 +85,7 @@ mod inspect;
 mod lanes;
 mod limits;
 mod schedules;
+mod unique;
 
 pub(crate) use audit::*;
 pub(crate) use control::*;
@@ -82,6 +94,8 @@ use lanes::gated;
 pub(crate) use lanes::*;
 pub(crate) use limits::*;
 pub(crate) use schedules::*;
+use unique::holding;
+pub(crate) use unique::*;
 
 impl Source {
     fn call(&'static self, keys: &[&str], args: impl ToRedisArgs) -> Call {
@@ -109,7 +123,11 @@ fn settling(
     held: &[Option<Held<'_>>],
     args: impl ToRedisArgs,
 ) -> Call {
-    if held.iter().any(Option::is_some) { freeing.call(&gated(keys, before), args) } else { plain.call(&before, args) }
+    if held.iter().any(Option::is_some) {
+        freeing.call(&holding(keys, gated(keys, before)), args)
+    } else {
+        plain.call(&before, args)
+    }
 }
 
 /// All that belongs to dead letters, the index first.
@@ -131,14 +149,15 @@ fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(LONGEST_MS).min(LONGEST_MS)
 }
 
-/// The member of `scheduled` for a message, which says what becomes of it once it is due.
-pub(crate) fn scheduled_member(priority: Priority, suspect: bool, in_lane: bool, id: MessageId) -> String {
+/// The member of `scheduled` for a message, which says what becomes of it once it is due. `holds`: whether it takes of a
+/// lane or holds a unique key, which stand in hashes beside it.
+pub(crate) fn scheduled_member(priority: Priority, suspect: bool, holds: bool, id: MessageId) -> String {
     let mut member = String::with_capacity(48);
     member.push_str(Level::of(priority).name());
     if suspect {
         member.push('+');
     }
-    if in_lane {
+    if holds {
         member.push('@');
     }
     member.push(':');
@@ -166,7 +185,7 @@ pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enque
 pub(crate) fn promote(keys: &Keys, limit: usize, woken: Option<&str>) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
     let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes, &keys.wake, high, normal, low];
-    let keys = gated(keys, before);
+    let keys = holding(keys, gated(keys, before));
     PROMOTE.call(&keys, (limit, GROUP, woken.unwrap_or_default()))
 }
 
@@ -246,19 +265,17 @@ pub(crate) fn recover(keys: &Keys, worker: &str, limit: usize, grace: Duration, 
 pub(crate) fn unpark(keys: &Keys, worker: &str, limit: usize, abilities: &[&str]) -> Call {
     let [high, normal, low] =
         [Level::HighReleased, Level::NormalReleased, Level::LowReleased].map(|level| keys.ready(level));
-    let keys = gated(
-        keys,
-        [
-            &*keys.scheduled,
-            &keys.scheduled_bodies,
-            &keys.scheduled_lanes,
-            &keys.workers,
-            &keys.parked,
-            high,
-            normal,
-            low,
-        ],
-    );
+    let before = [
+        &*keys.scheduled,
+        &keys.scheduled_bodies,
+        &keys.scheduled_lanes,
+        &keys.workers,
+        &keys.parked,
+        high,
+        normal,
+        low,
+    ];
+    let keys = holding(keys, gated(keys, before));
     UNPARK.call(&keys, (worker, GROUP, limit, abilities))
 }
 
@@ -276,7 +293,8 @@ pub(crate) struct Reschedule<'a> {
 impl Reschedule<'_> {
     /// What a call takes together; messages stand in its order.
     pub(crate) fn group(&self) -> (Level, Option<&str>, Option<(u32, &str)>) {
-        (self.place.level, self.ability, self.held.as_ref().map(|held| (held.slot.cost, held.slot.key)))
+        let slot = self.held.as_ref().and_then(|held| held.slot.as_ref());
+        (self.place.level, self.ability, slot.map(|slot| (slot.cost, slot.key)))
     }
 }
 
@@ -335,16 +353,17 @@ pub(crate) struct Release<'a> {
     pub(crate) place: Place,
     pub(crate) body: &'a [u8],
     pub(crate) suspect: bool,
-    /// The slot that it keeps; empty where it has none.
+    /// The slot and the unique key that it keeps; empty where it has none.
     pub(crate) slot: &'a [u8],
+    pub(crate) unique: &'a [u8],
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
     let mut all = before_ready(keys, &[&keys.cancelled]);
     all.push(&keys.gate);
-    let mut call = RELEASE.call(&all, (worker, GROUP));
-    for Release { place, body, suspect, slot } in messages {
-        call.command.arg((place, body, u8::from(suspect), slot));
+    let mut call = RELEASE.call(&holding(keys, all), (worker, GROUP));
+    for Release { place, body, suspect, slot, unique } in messages {
+        call.command.arg((place, body, u8::from(suspect), slot, unique));
     }
     call
 }

@@ -124,23 +124,29 @@ impl<'a> Sorted<'a> {
                     continue;
                 }
             };
-            let held = Slot::parse(place::slot(receipt)).map(|slot| Held { slot, ran_us: ran_us(settlement.ran) });
+            let (unique, slot_text) = place::held(receipt);
+            let slot = Slot::parse(slot_text);
+            let key = std::str::from_utf8(unique).unwrap_or_default();
+            let ran_us = ran_us(settlement.ran);
+            let is_held = slot.is_some() || !key.is_empty();
+            let held = is_held.then(|| Held { slot: slot.clone(), ran_us, unique: key, place });
             match &settlement.outcome {
                 Outcome::Done if let Some(id) = tick => sorted.done_ticks.push((index, DoneTick { place, id, held })),
                 Outcome::Done if held.is_some() => sorted.freed.push((index, (place, held))),
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
-                Outcome::Limited { priority, body, after, .. } if held.is_some() => {
-                    let Some(held) = held else { continue };
-                    let limited = Limited { place, held, priority: *priority, suspect, body, after: *after };
+                Outcome::Limited { id, priority, body, after } if slot.is_some() => {
+                    let (Some(held), Some(slot)) = (held, slot) else { continue };
+                    let (id, priority, after) = (*id, *priority, *after);
+                    let limited = Limited { place, id, held, slot, priority, suspect, body, after };
                     sorted.limited.push((index, limited));
                 }
                 Outcome::Reschedule { id, priority, body, after } | Outcome::Limited { id, priority, body, after } => {
-                    let member = script::scheduled_member(*priority, suspect, held.is_some(), *id);
+                    let member = script::scheduled_member(*priority, suspect, is_held, *id);
                     let retry = Reschedule { place, member, delay: *after, body, ability: None, held };
                     sorted.retries.push((index, retry));
                 }
                 Outcome::Park { id, priority, body, after, ability } => {
-                    let member = script::scheduled_member(*priority, suspect, held.is_some(), *id);
+                    let member = script::scheduled_member(*priority, suspect, is_held, *id);
                     let ability = Some(&**ability);
                     sorted.retries.push((index, Reschedule { place, member, delay: *after, body, ability, held }));
                 }
@@ -152,7 +158,7 @@ impl<'a> Sorted<'a> {
                     sorted.dead_ticks.extend(tick);
                 }
                 Outcome::Release { body } => {
-                    sorted.releases.push((index, Release { place, body, suspect, slot: place::slot(receipt) }));
+                    sorted.releases.push((index, Release { place, body, suspect, slot: slot_text, unique }));
                 }
                 Outcome::Cancelled { id } => sorted.cancelled.push((index, Cancelled { place, id: *id, held })),
                 _ => settled[index] = Err(RequestError::Unsupported("this settlement")),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 mod durable;
 mod limits;
 mod special;
+mod unique;
 
 /// The settings with which the library's worker is at its best.
 const BEST_CONCURRENCY: usize = 256;
@@ -106,7 +107,8 @@ async fn main() -> Result {
     }
     special::run(&args, &report).await?;
     limits::run(&args, &report).await?;
-    durable::run(&args, &report).await
+    durable::run(&args, &report).await?;
+    unique::run(&args, &report).await
 }
 
 async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result<Run> {

@@ -10,7 +10,7 @@ use super::MemoryBroker;
 use super::clock::Moment;
 use super::gate::Waiting;
 use super::inspect::{Name, page_of};
-use super::queue::{Key, Queue, Ready, Scheduled};
+use super::queue::{Copied, Key, Queue, Ready, Scheduled};
 use crate::control::{Cancelled, Change, Changed, Control, Deleted, Filter, LimitControl, Rescheduled};
 use crate::delivery::WorkerId;
 use crate::inspect::{Cursor, State};
@@ -32,7 +32,7 @@ impl Control for MemoryBroker {
                 Cancelled::Requested
             }
             Some((state @ (State::Waiting | State::Ready | State::Scheduled), name)) => {
-                queue.remove(state, &name);
+                queue.remove(state, &name, now);
                 Cancelled::Removed
             }
             Some((State::Dead, _)) | None => Cancelled::NotFound,
@@ -41,10 +41,10 @@ impl Control for MemoryBroker {
 
     async fn delete_by_id(&self, queue: &QueueName, id: MessageId) -> Result<Deleted, BrokerError> {
         self.known(queue)?;
-        Ok(self.change(queue, |queue, _| match queue.find(id) {
+        Ok(self.change_and_wake(queue, |queue, now| match queue.find(id) {
             Some((State::InFlight, _)) => Deleted::InFlight,
             Some((state, name)) => {
-                queue.remove(state, &name);
+                queue.remove(state, &name, now);
                 Deleted::Removed
             }
             None => Deleted::NotFound,
@@ -168,7 +168,8 @@ impl Queue {
             of.iter().find(|(_, message)| is_it(message)).map(|(key, _)| *key)
         }
         let found = |state| move |key| (state, Name { key, lane: None });
-        let scheduled = || key(&self.scheduled, |message| is_it(&message.body)).map(found(State::Scheduled));
+        let scheduled =
+            || key(&self.scheduled, |message: &Scheduled| is_it(&message.copy.body)).map(found(State::Scheduled));
         let ready = || key(&self.ready, |message| is_it(&message.body)).map(found(State::Ready));
         let in_flight = || key(&self.in_flight, |message| is_it(&message.body)).map(found(State::InFlight));
         let dead = || key(&self.dead, |message| is_it(&message.body)).map(found(State::Dead));
@@ -185,12 +186,12 @@ impl Queue {
         self.cancelled.insert(id, now.after(REMEMBERED));
     }
 
-    fn remove(&mut self, state: State, name: &Name) -> bool {
+    fn remove(&mut self, state: State, name: &Name, now: Moment) -> bool {
         let key = name.key;
         match state {
-            State::Waiting => name.lane.as_ref().is_some_and(|lane| self.gate.remove(lane, key).is_some()),
-            State::Ready => self.remove_ready(key),
-            State::Scheduled => self.scheduled.remove(&key).is_some(),
+            State::Waiting => name.lane.as_ref().is_some_and(|lane| self.remove_waiting(lane, key, now)),
+            State::Ready => self.remove_ready(key, now),
+            State::Scheduled => self.remove_scheduled(key, now),
             State::InFlight => false,
             State::Dead => {
                 let was_there = self.dead.remove(&key).is_some();
@@ -203,25 +204,27 @@ impl Queue {
     /// Has a message that waits become ready at `due`. What is ready stays where it is, if that is now.
     fn move_to(&mut self, state: State, name: &Name, due: Moment, now: Moment) -> bool {
         let key = name.key;
+        if let Some(moved) = self.move_follower(key, due) {
+            return moved;
+        }
         let moved = match state {
-            State::Scheduled if key.moment() != due => self.scheduled.remove(&key),
+            State::Scheduled if key.moment() != due => self.scheduled.remove(&key).map(|scheduled| scheduled.copy),
             State::Waiting if due > now => name.lane.as_ref().and_then(|lane| {
-                let Waiting { body, suspect, cost, .. } = self.gate.remove(lane, key)?;
+                let Waiting { body, suspect, cost, held, .. } = self.gate.remove(lane, key)?;
                 let (priority, lane) = (wire::priority(&body), Some(Lane::new(lane.clone()).cost(cost)));
-                Some(Scheduled { body, priority, suspect, lane })
+                Some(Copied { priority, body, suspect, lane, held })
             }),
-            State::Ready if due > now => self.take_ready(key).map(|Ready { body, suspect, slot, .. }| {
+            State::Ready if due > now => self.take_ready(key).map(|Ready { body, suspect, slot, held, .. }| {
                 if let Some(slot) = &slot {
                     self.gate.free(slot, Duration::ZERO);
                 }
                 let priority = wire::priority(&body);
-                Scheduled { body, priority, suspect, lane: slot.map(|slot| slot.lane) }
+                Copied { priority, body, suspect, lane: slot.map(|slot| slot.lane), held }
             }),
             _ => None,
         };
         let Some(moved) = moved else { return false };
-        let key = self.key(due.0);
-        self.scheduled.insert(key, moved);
+        self.schedule_at(due, moved);
         self.tick(now);
         true
     }
@@ -247,7 +250,7 @@ impl Queue {
             (Change::Reschedule(_), _) => {
                 changed.changed += u64::from(due.is_some_and(|due| self.move_to(state, name, due, now)));
             }
-            _ => changed.changed += u64::from(self.remove(state, name)),
+            _ => changed.changed += u64::from(self.remove(state, name, now)),
         }
     }
 }

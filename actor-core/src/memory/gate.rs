@@ -15,6 +15,7 @@ use self::lane::{LaneState, Stands, fits};
 use self::rate::{opens, used};
 use super::clock::Moment;
 use super::queue::Key as Place;
+use super::unique::Held;
 use crate::{Key, Lane, Limit, Limits};
 
 /// What a message is charged where lanes only take turns, in nanoseconds.
@@ -59,6 +60,7 @@ pub(super) struct Waiting {
     pub(super) since: Moment,
     pub(super) cost: u32,
     pub(super) suspect: bool,
+    pub(super) held: Option<Box<Held>>,
 }
 
 /// What a message holds of its queue's limits, from when it was let go to its settlement.
@@ -206,9 +208,11 @@ impl Gate {
         self.count
     }
 
-    pub(super) fn purge(&mut self) -> usize {
-        self.lanes.values_mut().for_each(|lane| lane.waiting.clear());
-        let purged = std::mem::take(&mut self.count);
+    /// Takes out all that waits.
+    pub(super) fn purge(&mut self) -> Vec<Waiting> {
+        let lanes = self.lanes.values_mut();
+        let purged = lanes.flat_map(|lane| std::mem::take(&mut lane.waiting).into_values()).collect();
+        self.count = 0;
         self.place_all();
         purged
     }

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::clock::Moment;
 use super::gate::Waiting;
-use super::queue::{Dead, Key, Queue};
+use super::queue::{Key, Queue};
 use super::{LONGEST_PAGE, MemoryBroker};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::lane::Key as Lane;
-use crate::{BrokerError, QueueName, wire};
+use crate::{BrokerError, QueueName};
 
 #[async_trait]
 impl Inspect for MemoryBroker {
@@ -63,35 +62,31 @@ impl Inspect for MemoryBroker {
 
     async fn replay(&self, queue: &QueueName, which: Which) -> Result<u64, BrokerError> {
         self.known(queue)?;
-        Ok(self.change_and_wake(queue, |queue, now| {
-            let dead_lettered = match which {
-                Which::All => std::mem::take(&mut queue.dead).into_values().collect(),
+        self.change_and_wake(queue, |queue, now| {
+            let replayed = match which {
+                // One whose key another message holds is left.
+                Which::All => {
+                    let dead: Vec<Key> = queue.dead.keys().copied().collect();
+                    Ok(dead.into_iter().filter(|key| matches!(queue.replay(*key, now), Ok(true))).count() as u64)
+                }
                 Which::One(handle) => {
-                    let dead_lettered = handle.as_str().parse::<Key>().ok().and_then(|key| queue.dead.remove(&key));
-                    Vec::from_iter(dead_lettered)
+                    handle.as_str().parse().map_or(Ok(0), |key| queue.replay(key, now).map(u64::from))
                 }
             };
-            for Dead { body, .. } in &dead_lettered {
-                if let Some(id) = wire::id(body) {
-                    queue.cancelled.remove(&id);
-                }
-                let revived = wire::revive(body);
-                queue.store(revived.priority, revived.body, false, Duration::ZERO, revived.lane, now);
-            }
             queue.forget_pruned();
-            dead_lettered.len() as u64
-        }))
+            replayed
+        })
     }
 
     async fn delete(&self, queue: &QueueName, state: State, handle: &Handle) -> Result<bool, BrokerError> {
         let Some(Name { key, lane }) = Name::parse(handle.as_str()) else {
             return Ok(false);
         };
-        Ok(self.change_and_wake(queue, |queue, _| match state {
-            State::Waiting => lane.is_some_and(|lane| queue.gate.remove(&lane, key).is_some()),
-            State::Ready => queue.remove_ready(key),
+        Ok(self.change_and_wake(queue, |queue, now| match state {
+            State::Waiting => lane.is_some_and(|lane| queue.remove_waiting(&lane, key, now)),
+            State::Ready => queue.remove_ready(key, now),
             State::InFlight => false,
-            State::Scheduled => queue.scheduled.remove(&key).is_some(),
+            State::Scheduled => queue.remove_scheduled(key, now),
             State::Dead => {
                 let was_there = queue.dead.remove(&key).is_some();
                 queue.forget_pruned();
@@ -102,14 +97,21 @@ impl Inspect for MemoryBroker {
 
     async fn purge(&self, queue: &QueueName, state: State) -> Result<u64, BrokerError> {
         self.known(queue)?;
-        Ok(self.change_and_wake(queue, |queue, _| match state {
-            State::Waiting => queue.gate.purge() as u64,
+        Ok(self.change_and_wake(queue, |queue, now| match state {
+            State::Waiting => {
+                let purged = queue.gate.purge();
+                purged.iter().for_each(|waiting| queue.give_up(waiting.held.as_deref(), now));
+                purged.len() as u64
+            }
             State::Ready => {
                 let ready: Vec<Key> = queue.ready.keys().copied().collect();
-                ready.iter().filter(|key| queue.remove_ready(**key)).count() as u64
+                ready.iter().filter(|key| queue.remove_ready(**key, now)).count() as u64
             }
             State::InFlight => 0,
-            State::Scheduled => std::mem::take(&mut queue.scheduled).len() as u64,
+            State::Scheduled => {
+                let scheduled: Vec<Key> = queue.scheduled.keys().copied().collect();
+                scheduled.iter().filter(|key| queue.remove_scheduled(**key, now)).count() as u64
+            }
             State::Dead => {
                 let purged = std::mem::take(&mut queue.dead).len() as u64;
                 queue.forget_pruned();
@@ -188,7 +190,7 @@ pub(super) fn listed(queue: &Queue, state: State, range: impl RangeBounds<Key>, 
             worker: Some(in_flight.worker.as_str().to_owned()),
             ..show(key, &in_flight.body, in_flight.since)
         }),
-        State::Scheduled => all(&queue.scheduled, range, most, |key, later| show(key, &later.body, key.moment())),
+        State::Scheduled => all(&queue.scheduled, range, most, |key, later| show(key, &later.copy.body, key.moment())),
         State::Dead => all(&queue.dead, range, most, |key, dead| Listed {
             reason: Some(dead.reason.clone()),
             ..show(key, &dead.body, key.moment())

@@ -7,6 +7,7 @@ mod inspect;
 mod limits;
 mod queue;
 mod schedules;
+mod unique;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -263,10 +264,9 @@ fn can_be(durability: Option<Durability>) -> Result<(), BrokerError> {
 impl Broker for MemoryBroker {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.change_and_wake(queue, |queue, now| {
-            let store = |Enqueue { priority, body, delay, durability, lane, .. }| {
-                can_be(durability)?;
-                queue.store(priority, body, false, delay, lane, now);
-                Ok(Enqueued::Stored)
+            let store = |message: Enqueue| {
+                can_be(message.durability)?;
+                Ok(queue.enqueue(message, now))
             };
             messages.into_iter().map(store).collect()
         })
@@ -337,6 +337,12 @@ impl Broker for MemoryBroker {
         Ok(self.change(&consumer.queue, |queue, now| queue.unpark(&consumer.worker, abilities, max, now)))
     }
 
+    async fn begin(&self, consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>> {
+        self.change_and_wake(&consumer.queue, |queue, now| {
+            receipts.iter().map(|receipt| Ok(queue.begin(&consumer.worker, receipt, now))).collect()
+        })
+    }
+
     async fn settle(
         &self,
         consumer: &Consumer,
@@ -353,7 +359,7 @@ impl Broker for MemoryBroker {
         let (claims, answers) = self.with(&consumer.queue, |slot, now| {
             let answers = settle(&mut slot.queue, now);
             // What was freed lets others go.
-            let wakes = wakes || slot.queue.gate.count() > 0;
+            let wakes = wakes || slot.queue.gate.count() > 0 || slot.queue.unique.is_used();
             (wakes.then(|| slot.changed.clone()), answers)
         });
         if let Some(claims) = claims {

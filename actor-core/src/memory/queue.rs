@@ -3,8 +3,6 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +11,7 @@ use super::clock::Moment;
 use super::control::is_cancelled;
 use super::gate::{Gate, Slot, Waiting};
 use super::schedules::Kept;
+use super::unique::{At, Held, UniqueKeys};
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Consequence, Outcome, Settled, Settlement};
 use crate::{Lane, Limits, MessageId, Priority};
@@ -45,6 +44,7 @@ pub(super) struct Pruned {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) gate: Gate,
+    pub(super) unique: UniqueKeys,
     /// In the order in which they are delivered: the rank is the level.
     pub(super) ready: BTreeMap<Key, Ready>,
     /// How many of these the gate has let go.
@@ -93,6 +93,7 @@ pub(super) struct Ready {
     pub(super) since: Moment,
     pub(super) suspect: bool,
     pub(super) slot: Option<Slot>,
+    pub(super) held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
@@ -107,14 +108,22 @@ pub(super) struct InFlight {
     /// Where it was in flight from, so that it keeps its place among what its worker holds.
     level: u64,
     slot: Option<Slot>,
+    held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Scheduled {
-    pub(super) body: Bytes,
+    pub(super) copy: Copied,
+}
+
+/// A message as it is stored, wherever that is.
+#[derive(Debug)]
+pub(super) struct Copied {
     pub(super) priority: Priority,
+    pub(super) body: Bytes,
     pub(super) suspect: bool,
     pub(super) lane: Option<Lane>,
+    pub(super) held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
@@ -143,8 +152,8 @@ impl Queue {
     pub(super) fn tick(&mut self, now: Moment) {
         self.gate.tick(now);
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
-            let (key, Scheduled { body, priority, suspect, lane }) = first.remove_entry();
-            self.push(priority, body, suspect, lane, key.moment());
+            let (key, Scheduled { copy }) = first.remove_entry();
+            self.push(copy, key.moment());
             if !self.parked.is_empty() {
                 self.parked.retain(|(.., parked)| *parked != key);
             }
@@ -185,9 +194,9 @@ impl Queue {
         // As many as are asked for, whatever else is ready: what has no lane must not keep back what has one. No more,
         // since it is no longer the gate that says who is next of them.
         while self.granted < max
-            && let Some((key, Waiting { body, since, suspect, .. }, slot)) = self.gate.grant()
+            && let Some((key, Waiting { body, since, suspect, held, .. }, slot)) = self.gate.grant()
         {
-            self.make_ready(key, Ready { body, since, suspect, slot: Some(slot) });
+            self.make_ready(key, Ready { body, since, suspect, slot: Some(slot), held });
         }
         let mut deliveries = Vec::with_capacity(max.min(self.ready.len()));
         let out_of_turn = self.weighted && self.is_out_of_turn();
@@ -203,10 +212,12 @@ impl Queue {
     }
 
     fn deliver(&mut self, worker: &WorkerId, from: Key, ready: Ready, now: Moment) -> Delivery {
-        let Ready { body, suspect, slot, .. } = ready;
+        let Ready { body, suspect, slot, held, .. } = ready;
+        self.unique.moved(held.as_deref(), At::InFlight);
         let Key { rank: level, number } = from;
         let (worker, delivery) = (worker.clone(), delivery(number, level, body.clone()));
-        let in_flight = InFlight { body, since: now, worker, crashes: 0, interruptions: 0, suspect, level, slot };
+        let (crashes, interruptions) = (0, 0);
+        let in_flight = InFlight { body, since: now, worker, crashes, interruptions, suspect, level, slot, held };
         self.in_flight.insert(Key { rank: 0, number }, in_flight);
         delivery
     }
@@ -251,39 +262,41 @@ impl Queue {
             if let Some(slot) = &in_flight.slot {
                 self.gate.free(slot, settlement.ran);
             }
+            self.give_up(in_flight.held.as_deref(), now);
             return Settled::Cancelled;
         }
         let suspect = in_flight.suspect || in_flight.crashes > 0;
-        let slot = in_flight.slot;
+        let (slot, held) = (in_flight.slot, in_flight.held);
         if let Outcome::Release { body } = &settlement.outcome {
-            let ready = Ready { body: body.clone(), since: now, suspect, slot };
             let key = self.key(released(in_flight.level));
-            self.make_ready(key, ready);
+            self.make_ready(key, Ready { body: body.clone(), since: now, suspect, slot, held });
             return Settled::Applied;
         }
         if let Some(slot) = &slot {
             self.gate.free(slot, settlement.ran);
         }
         let lane = slot.map(|slot| slot.lane);
+        let copy = |priority, body: &Bytes, held| Copied { priority, body: body.clone(), suspect, lane, held };
         match &settlement.outcome {
-            Outcome::Done | Outcome::Cancelled { .. } | Outcome::Release { .. } => {}
-            Outcome::Reschedule { priority, body, after, .. } => {
-                self.store(*priority, body.clone(), suspect, *after, lane, now);
-            }
-            Outcome::Limited { priority, body, after, .. } => match lane {
-                None => self.store(*priority, body.clone(), suspect, *after, None, now),
-                Some(Lane { key, cost }) => {
-                    let place = self.key(released(level(*priority)));
-                    self.gate.close(&key, now.after(*after));
-                    let waiting = Waiting { body: body.clone(), since: now, cost, suspect };
-                    self.gate.push(&key, place, waiting);
+            Outcome::Done | Outcome::Cancelled { .. } | Outcome::Release { .. } => self.give_up(held.as_deref(), now),
+            Outcome::Reschedule { priority, body, after, .. } => self.store(copy(*priority, body, held), *after, now),
+            Outcome::Limited { priority, body, after, .. } => {
+                let copy = copy(*priority, body, held);
+                match &copy.lane {
+                    None => self.store(copy, *after, now),
+                    Some(Lane { key, .. }) => {
+                        self.gate.close(key, now.after(*after));
+                        let place = self.key(released(level(*priority)));
+                        self.push_at(place, copy, now);
+                    }
                 }
-            },
+            }
             Outcome::Park { priority, body, after, ability, .. } => {
-                let key = self.schedule(*priority, body.clone(), suspect, *after, lane, now);
+                let key = self.schedule(copy(*priority, body, held), *after, now);
                 self.parked.insert((ability.clone(), key.number, key));
             }
             Outcome::DeadLetter { body, reason, .. } => {
+                self.give_up(held.as_deref(), now);
                 let dead = Dead { body: body.clone(), reason: reason.clone() };
                 let key = self.key(now.0);
                 self.dead.insert(key, dead);
@@ -293,6 +306,16 @@ impl Queue {
         for Consequence::EndTick(message) in &settlement.consequences {
             self.schedules.end_tick(*message);
         }
+        Settled::Applied
+    }
+
+    /// Notes that the run of a delivery begins.
+    pub(super) fn begin(&mut self, worker: &WorkerId, receipt: &Receipt, now: Moment) -> Settled {
+        let number = receipt.as_bytes().try_into().map(u64::from_be_bytes).ok();
+        let in_flight = number.and_then(|number| self.in_flight.get(&Key { rank: 0, number }));
+        let Some(in_flight) = in_flight.filter(|held| held.worker == *worker) else { return Settled::Stale };
+        let held = in_flight.held.clone();
+        self.give_up(held.as_deref(), now);
         Settled::Applied
     }
 
@@ -307,30 +330,9 @@ fn delivery(number: u64, level: u64, body: Bytes) -> Delivery {
     Delivery::new(receipt, body).ranked(u8::try_from(level).unwrap_or(u8::MAX))
 }
 
-impl Key {
-    /// The time that it stands for, where the rank is one.
-    pub(super) fn moment(self) -> Moment {
-        Moment(self.rank)
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.rank, self.number)
-    }
-}
-
-impl FromStr for Key {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (rank, number) = text.split_once('-').ok_or(())?;
-        Ok(Self { rank: rank.parse().map_err(drop)?, number: number.parse().map_err(drop)? })
-    }
-}
-
 #[cfg(test)]
 mod fairness;
+mod key;
 mod leases;
 mod storing;
 #[cfg(test)]

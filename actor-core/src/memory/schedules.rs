@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use super::clock::Moment;
-use super::queue::Queue;
+use super::queue::{Copied, Queue};
 use super::{LONGEST_PAGE, MemoryBroker};
 use crate::delivery::Wait;
 use crate::inspect::{Cursor, Page};
@@ -192,7 +192,9 @@ fn fire(queue: &mut Queue, firing: &Firing, now: Moment) -> Fired {
     let messages = firing.messages.as_ref().filter(|_| !is_held);
     let mut last = None;
     for message in messages.iter().flat_map(|(messages, _)| messages) {
-        queue.store(message.priority, message.body.clone(), false, Duration::ZERO, message.lane.clone(), now);
+        let (body, lane) = (message.body.clone(), message.lane.clone());
+        let copy = Copied { priority: message.priority, body, suspect: false, lane, held: None };
+        queue.store(copy, Duration::ZERO, now);
         last = Some(message.id);
     }
     let kept = &mut queue.schedules;

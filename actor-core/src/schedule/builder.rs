@@ -144,12 +144,16 @@ impl Schedule {
         if timing.next(wire::to_ms(broker.now())).is_none() {
             return Err(ScheduleError::never(&written.pattern));
         }
-        let Enqueue { body, delay, durability, .. } = call.encode(broker).map_err(ScheduleError::message)?;
+        let Enqueue { body, delay, durability, idempotency, .. } =
+            call.encode(broker).map_err(ScheduleError::message)?;
         if !delay.is_zero() {
             return Err(ScheduleError::setting("delay"));
         }
         if durability.is_some_and(|durability| durability != Durability::Stored) {
             return Err(ScheduleError::setting("durability"));
+        }
+        if idempotency.is_some() {
+            return Err(ScheduleError::setting("idempotency_key"));
         }
         let timing = serde_json::to_string(&written).expect("texts and numbers always serialize");
         let message = wire::template(&body);

@@ -24,7 +24,7 @@ enum Kind {
     Never(String),
     #[error("the name of a schedule has 1 to 256 bytes and no control characters: {0:?}")]
     Name(String),
-    #[error("a schedule's message has no delay and no durability of its own: remove `.{0}(..)`")]
+    #[error("a schedule's message has no delay, durability or idempotency key of its own: remove `.{0}(..)`")]
     Setting(&'static str),
     #[error("this broker keeps no schedules")]
     Unsupported,

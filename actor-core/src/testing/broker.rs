@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::sent::Sent;
 use super::worker::TestWorker;
-use crate::broker::{Broker, Enqueue};
-use crate::{Durability, MemoryBroker};
+use crate::broker::{Broker, Enqueue, Enqueued};
+use crate::{BrokerError, Durability, MemoryBroker, QueueName};
 
 /// How many are installed, on all threads.
 static ANYWHERE: AtomicUsize = AtomicUsize::new(0);
@@ -80,9 +80,15 @@ impl TestBroker {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn note(&self, messages: Vec<Enqueue>) -> Vec<Enqueue> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).extend(messages.iter().filter_map(Sent::of));
-        messages.into_iter().map(|message| message.durability(Durability::Stored)).collect()
+    /// Stores messages, and remembers each with what became of it.
+    pub(crate) async fn store(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
+        let sent: Vec<_> = messages.iter().map(Sent::of).collect();
+        let messages = messages.into_iter().map(|message| message.durability(Durability::Stored)).collect();
+        let answers = self.memory.enqueue(queue, messages).await;
+        let mut all = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(sent.into_iter().zip(&answers).filter_map(|(sent, answer)| Some(sent?.answered(answer))));
+        drop(all);
+        answers
     }
 
     /// The broker below, to inspect.

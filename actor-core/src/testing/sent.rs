@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use super::broker::current;
 use crate::actor::Actor;
-use crate::broker::Enqueue;
+use crate::broker::{Enqueue, Enqueued};
 use crate::strict;
 use crate::wire::Envelope;
-use crate::{Durability, MessageId, Priority};
+use crate::{BrokerError, Durability, MessageId, Priority, Unique};
 
 /// A message that was sent.
 #[derive(Clone, Debug)]
@@ -40,6 +40,12 @@ pub struct Sent {
     pub cost: u32,
     /// The durability that it asked for; `None` for that of the broker.
     pub durability: Option<Durability>,
+    /// The key that it was to hold, where it is unique.
+    pub unique: Option<Unique>,
+    /// Whether it was stored; otherwise an earlier one of its unique key or idempotency key stands for it.
+    pub is_new: bool,
+    /// The message of its unique key whose place it took.
+    pub replaced: Option<MessageId>,
 }
 
 impl Sent {
@@ -57,7 +63,19 @@ impl Sent {
             key: envelope.key.map(Cow::into_owned),
             cost: envelope.cost.unwrap_or_default(),
             durability: message.durability,
+            unique: message.unique.as_deref().cloned(),
+            is_new: true,
+            replaced: None,
         })
+    }
+
+    /// The same, with what the broker made of it.
+    pub(super) fn answered(self, answer: &Result<Enqueued, BrokerError>) -> Self {
+        match answer {
+            Ok(Enqueued::Existing(_)) | Err(_) => Self { is_new: false, ..self },
+            Ok(Enqueued::Replaced(replaced)) => Self { replaced: Some(*replaced), ..self },
+            Ok(Enqueued::Stored) => self,
+        }
     }
 }
 

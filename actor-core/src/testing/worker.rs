@@ -16,9 +16,11 @@ use crate::layer::Layers;
 #[cfg(feature = "cron")]
 use crate::schedule::{self, NewSchedule, Schedules};
 use crate::settlement::{Outcome, Settlement};
+use crate::worker::begin::{Begun, begin};
 use crate::worker::builder::PARK_TIMEOUT;
 use crate::worker::executor::{Executor, Ran};
 use crate::worker::gather::{Gathered, Groups};
+use crate::worker::outage::Outage;
 use crate::worker::panic::note_places;
 use crate::worker::threads::Threads;
 use crate::{Limits, QueueName, registry, wire};
@@ -37,6 +39,7 @@ pub struct TestWorker {
     broker: TestBroker,
     executor: Executor,
     worker: WorkerId,
+    outage: Outage,
     /// What the queues' declarations limit.
     limits: HashMap<&'static str, Limits>,
 }
@@ -54,7 +57,7 @@ impl TestWorker {
             Threads::of_the_runtime(),
         );
         let limits = registry::actors().map(|def| (def.queue.name(), *def.queue.limits())).collect();
-        Self { broker, executor, worker: WorkerId::new("test"), limits }
+        Self { broker, executor, worker: WorkerId::new("test"), outage: Outage::default(), limits }
     }
 
     /// Gives the actors a shared state: what a `#[state]` parameter of this type receives.
@@ -115,7 +118,8 @@ impl TestWorker {
     /// Runs a message, unless it waits for its batch.
     async fn run(&self, consumer: &Consumer, delivery: Delivery, drained: &mut Drained) -> Option<Gathered> {
         let (now, stop) = (|| self.broker.now(), Arc::new(Stop::default()));
-        let run = self.executor.run(&consumer.queue, &delivery, &now, &stop, None);
+        let begin = |receipts| self.begin(consumer, &stop, receipts);
+        let run = self.executor.run(&consumer.queue, &delivery, &now, &begin, &stop, None);
         match self.listening(consumer, &stop, run).await {
             Ran::Belongs(belongs) if belongs.alone => {
                 let mut alone = Groups::default();
@@ -131,6 +135,10 @@ impl TestWorker {
         }
     }
 
+    fn begin<'a>(&'a self, consumer: &'a Consumer, stop: &'a Stop, receipts: Vec<Receipt>) -> Begun<'a> {
+        Box::pin(begin(&self.broker, consumer, receipts, stop, &self.outage))
+    }
+
     async fn run_batches(&self, consumer: &Consumer, mut groups: Groups, drained: &mut Drained) {
         let (now, stop) = (|| self.broker.now(), Arc::new(Stop::default()));
         loop {
@@ -140,7 +148,8 @@ impl TestWorker {
             }
             let bodies: HashMap<_, _> =
                 batch.iter().map(|one| (one.delivery.receipt.clone(), one.delivery.body.clone())).collect();
-            let run = self.executor.run_batch(&consumer.queue, batch, &now, &stop);
+            let begin = |receipts| self.begin(consumer, &stop, receipts);
+            let run = self.executor.run_batch(&consumer.queue, batch, &now, &begin, &stop);
             for (receipt, settlement) in self.listening(consumer, &stop, run).await {
                 let body = &bodies[&receipt];
                 self.settle(consumer, &stop, receipt, body, settlement, drained).await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use tracing::{Span, field};
 
+use super::begin::{Begin, begins};
 use super::executor::Executor;
 use super::gather::{Belongs, Gathered};
 use super::message::Message;
@@ -74,6 +75,7 @@ impl Executor {
         queue: &QueueName,
         gathered: Vec<Gathered>,
         now: &(dyn Fn() -> SystemTime + Sync),
+        begin: &Begin<'_>,
         stop: &Arc<Stop>,
     ) -> Vec<(Receipt, Option<Settlement>)> {
         let mut belongs = Vec::with_capacity(gathered.len());
@@ -108,6 +110,25 @@ impl Executor {
                         self.end(queue, &message, Some(implementation), &outcome, now, stop, &Span::none());
                     settlements.push((delivery.receipt.clone(), settlement));
                 }
+            }
+        }
+        let holding = entered.iter().filter(|(_, message)| begins(message));
+        let holding: Vec<Receipt> = holding.map(|(delivery, _)| delivery.receipt.clone()).collect();
+        if !holding.is_empty() {
+            let mut begun = begin(holding).await.into_iter();
+            let all = std::mem::take(&mut entered).into_iter().zip(std::mem::take(&mut items));
+            for ((delivery, message), item) in all {
+                if begins(&message)
+                    && let Err(error) = begun.next().unwrap_or(Err(RunError::LeaseLost))
+                {
+                    let outcome = Outcome::Failed(error);
+                    let settlement =
+                        self.end(queue, &message, Some(implementation), &outcome, now, stop, &Span::none());
+                    settlements.push((delivery.receipt.clone(), settlement));
+                    continue;
+                }
+                entered.push((delivery, message));
+                items.push(item);
             }
         }
         if entered.is_empty() {

@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, field};
 
 use super::ability;
 use super::arrange::Arrangements;
+use super::begin::{Begin, begins};
 use super::gather::Belongs;
 use super::message::Message;
 use super::outcome::{Outcome, Policy, Verdict, decide};
@@ -83,12 +84,14 @@ impl Executor {
 
     /// Runs a delivery, unless it belongs in a batch.
     ///
-    /// `now` reads the broker's clock. `admission` is the right to run a suspect, where the caller has it.
+    /// `now` reads the broker's clock. `begin` comes right before the run of what is unique until then. `admission` is
+    /// the right to run a suspect, where the caller has it.
     pub(crate) async fn run(
         &self,
         queue: &QueueName,
         delivery: &Delivery,
         now: &(dyn Fn() -> SystemTime + Sync),
+        begin: &Begin<'_>,
         stop: &Arc<Stop>,
         admission: Option<Admission>,
     ) -> Ran {
@@ -109,7 +112,10 @@ impl Executor {
                 None => {
                     // It is held to the end of the run.
                     let _admission = admission;
-                    self.call(implementation, args, queue, &message, stop, &span).await.into()
+                    match begun(&message, delivery, begin).await {
+                        Ok(()) => self.call(implementation, args, queue, &message, stop, &span).await.into(),
+                        Err(error) => Outcome::Failed(error),
+                    }
                 }
                 Some(batch) => match Self::belongs(&message, implementation, batch, &args, admission) {
                     Ok(belongs) => return Ran::Belongs(belongs),
@@ -307,6 +313,14 @@ impl Executor {
         let text = ended.text();
         if ended.is_for_others() { format!("no worker could run it for {:?}: {text}", self.park_timeout) } else { text }
     }
+}
+
+/// Has the storage note that the run begins, where the message holds a key until then.
+async fn begun(message: &Message<'_>, delivery: &Delivery, begin: &Begin<'_>) -> Result<(), RunError> {
+    if !begins(message) {
+        return Ok(());
+    }
+    begin(vec![delivery.receipt.clone()]).await.pop().unwrap_or(Err(RunError::LeaseLost))
 }
 
 fn span(queue: &QueueName, message: &Message<'_>) -> Span {

@@ -3,6 +3,7 @@
 mod ability;
 mod arrange;
 mod batch;
+pub(crate) mod begin;
 pub(crate) mod builder;
 #[cfg(feature = "cron")]
 mod cron;

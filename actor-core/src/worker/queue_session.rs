@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::begin::{Begun, begin};
 use super::executor::{Executor, Ran};
 use super::gather::{Gathered, Gathering};
 use super::message::release;
@@ -100,7 +101,8 @@ impl QueueSession {
             failpoint::pass("worker.starting");
             let queue = &session.served.queue;
             let now = || session.broker.now();
-            let run = session.executor.run(queue, &delivery, &now, &session.stop, admission);
+            let begin = |receipts| session.begin(receipts);
+            let run = session.executor.run(queue, &delivery, &now, &begin, &session.stop, admission);
             match install::within(Arc::clone(&session.broker), run).await {
                 Ran::Ended(settlement) => {
                     failpoint::pass("worker.run_ended");
@@ -136,12 +138,17 @@ impl QueueSession {
     async fn run_batch(&self, gathered: Vec<Gathered>) {
         failpoint::pass("worker.batch_starting");
         let now = || self.broker.now();
-        let run = self.executor.run_batch(&self.served.queue, gathered, &now, &self.stop);
+        let begin = |receipts| self.begin(receipts);
+        let run = self.executor.run_batch(&self.served.queue, gathered, &now, &begin, &self.stop);
         let ended = install::within(Arc::clone(&self.broker), run).await;
         failpoint::pass("worker.batch_ended");
         for (receipt, settlement) in ended {
             self.ended(receipt, settlement);
         }
+    }
+
+    fn begin(&self, receipts: Vec<Receipt>) -> Begun<'_> {
+        Box::pin(begin(&*self.broker, &self.consumer, receipts, &self.stop, &self.outage))
     }
 
     /// Hands on what is to be settled, where the message is still this worker's.

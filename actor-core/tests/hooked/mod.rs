@@ -32,6 +32,11 @@ pub(crate) trait Hooks: Debug + Send + Sync + 'static {
         self.memory().recover(consumer, max, grace).await
     }
 
+    /// Called before a run is noted to begin.
+    fn begins(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     /// Called before the other calls that a test changes, by the name of each.
     fn pass(&self, _call: &str) {}
 }
@@ -77,6 +82,13 @@ impl<H: Hooks> Broker for Hooked<H> {
 
     async fn unpark(&self, consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError> {
         self.0.memory().unpark(consumer, abilities, max).await
+    }
+
+    async fn begin(&self, by: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>> {
+        match self.0.begins() {
+            Ok(()) => self.0.memory().begin(by, receipts).await,
+            Err(error) => vec![Err(error)],
+        }
     }
 
     async fn settle(&self, by: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>> {

@@ -115,6 +115,7 @@ fn cron(args: &Args) -> Option<TokenStream> {
 
 /// The defaults, with the options that were set assigned.
 fn options(args: &Args) -> TokenStream {
+    let some = |value: &TokenStream| quote!(::core::option::Option::Some(#value));
     let millis = |ms: u64| quote!(::core::time::Duration::from_millis(#ms));
     let optional = |limit| match limit {
         None => quote!(::core::option::Option::None),
@@ -130,6 +131,7 @@ fn options(args: &Args) -> TokenStream {
         ("max_backoff", args.max_backoff.as_ref().map(backoff)),
         ("time_limit", args.time_limit.map(optional)),
         ("max_age", args.max_age.map(optional)),
+        ("unique", args.unique.as_ref().map(|unique| some(&unique.expand()))),
         ("priority", args.priority.as_ref().map(|priority| quote!(__actor_core::Priority::#priority))),
     ];
     let set = set.into_iter().filter_map(|(option, value)| {

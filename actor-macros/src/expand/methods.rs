@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Lifetime, ReturnType, Type, Visibility};
+use syn::{Expr, Lifetime, ReturnType, Type, Visibility};
 
 use super::items::body_name;
 use super::{call_site, local, returned};
@@ -238,14 +238,31 @@ fn write(actor: &Actor) -> TokenStream {
     // Before the arguments are written, so that an error in them is the first.
     let key = actor.args.key.as_ref().map(|key| quote_spanned!(call_site(key.span())=> #writer.key(&(#key));));
     let cost = actor.args.cost.as_ref().map(|cost| quote_spanned!(call_site(cost.span())=> #writer.cost(#cost);));
+    let by = actor.args.unique.as_ref().and_then(|unique| unique.by.as_ref());
+    let unique = by.map(|by| {
+        let by = borrowed(by);
+        quote_spanned!(call_site(by.span())=> #writer.unique(#by);)
+    });
     quote! {
         fn __write(#(#names: #types),*) -> __actor_core::__private::ArgWriter {
             let mut #writer = __actor_core::__private::ArgWriter::new();
             #key
             #cost
+            #unique
             #(#pushes)*
             #writer
         }
+    }
+}
+
+/// A reference to what an expression is. One to a tuple moves nothing into it.
+fn borrowed(by: &Expr) -> TokenStream {
+    match by {
+        Expr::Tuple(tuple) => {
+            let parts = tuple.elems.iter().map(borrowed);
+            quote_spanned!(call_site(by.span())=> &(#(#parts,)*))
+        }
+        by => quote_spanned!(call_site(by.span())=> &(#by)),
     }
 }
 

@@ -9,6 +9,7 @@ mod leases;
 mod ready;
 mod repair;
 mod states;
+mod unique;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -127,6 +128,7 @@ impl Auditor<'_> {
         self.index(&keys.dead, &keys.dead_reasons, index::REASONS).await?;
         self.scheduled_alone().await?;
         self.overdue().await?;
+        self.unique().await?;
         self.pruned().await
     }
 
@@ -207,7 +209,7 @@ impl Auditor<'_> {
 fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
     let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
     let [open, closed, full, resting, running, waiting, allowed, limits] = &keys.lanes;
-    let others: [(&str, _); 18] = [
+    let others: [(&str, _); 23] = [
         (&keys.gate, "hash"),
         (open, "zset"),
         (closed, "zset"),
@@ -226,6 +228,11 @@ fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
         (&keys.dead_reasons, "hash"),
         (&keys.dead_pruned, "hash"),
         (&keys.workers, "zset"),
+        (&keys.unique[0], "hash"),
+        (&keys.unique[1], "hash"),
+        (&keys.unique[2], "hash"),
+        (&keys.unique[3], "hash"),
+        (&keys.scheduled_lanes, "hash"),
     ];
     streams.chain(others).collect()
 }

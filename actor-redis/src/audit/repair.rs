@@ -18,12 +18,14 @@ pub struct Repair {
     pub dead: u64,
     /// Lanes whose messages or slots are counted again.
     pub lanes: u64,
+    /// Unique keys whose messages are nowhere, which are free now.
+    pub unique: u64,
 }
 
 impl RedisBroker {
     /// Rebuilds a queue's indexes from what they are of: the times of scheduled messages and of dead letters, what is
     /// counted of lanes and of their limits, and the queue's place among those that are listed. What has its place keeps
-    /// it.
+    /// it. Frees unique keys whose messages are nowhere.
     ///
     /// Workers repair everything that Redis can lose by itself. This is for indexes that somebody deleted, which an
     /// [audit](Self::audit) reports. It reads a hundred messages at a time, and may be run on a queue in full use.
@@ -65,8 +67,15 @@ impl RedisBroker {
                 from = next;
             }
         }
+        let (mut cursor, mut unique) = ("0".to_owned(), 0);
+        while !cursor.is_empty() {
+            let page =
+                connections.run(Request::calling("inspect", script::repair_unique(&queue.keys, &cursor))).await?;
+            let (next, count): (_, u64) = page;
+            (cursor, unique) = (next, unique + count);
+        }
         commands.to_set(queues).command(&queue.announcement(queues.namespace()), ANSWER).await?;
         let [scheduled, dead] = restored;
-        Ok(Repair { scheduled, dead, lanes })
+        Ok(Repair { scheduled, dead, lanes, unique })
     }
 }

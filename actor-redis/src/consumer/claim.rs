@@ -187,7 +187,8 @@ impl Claim<'_> {
                 place: delivered.place,
                 body: &delivered.body,
                 suspect: delivered.suspect,
-                slot: &delivered.slot,
+                slot: &delivered.holds.slot,
+                unique: &delivered.holds.unique,
             });
             request.call(script::release(&self.consumer.queue.keys, self.consumer.worker(), releases));
         }

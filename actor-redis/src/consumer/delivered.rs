@@ -4,7 +4,7 @@ use redis::Value;
 
 use crate::entry::{Entry, EntryId};
 use crate::keys::Level;
-use crate::place::Place;
+use crate::place::{Holds, Place};
 
 /// A message that is in flight here.
 #[derive(Debug)]
@@ -14,17 +14,17 @@ pub(super) struct Delivered {
     pub(super) count: DeliveryCount,
     /// Whether a worker has died with it, as this entry or as one before it.
     pub(super) suspect: bool,
-    /// What it holds of its queue's limits; empty where it holds nothing.
-    pub(super) slot: bytes::Bytes,
+    /// What it holds.
+    pub(super) holds: Holds,
     /// Whether it is known here that the message was cancelled.
     pub(super) cancelled: bool,
 }
 
 impl Delivered {
     /// What an entry of this level is, delivered so often.
-    pub(super) fn new(level: Level, Entry { id, body, suspect, slot }: Entry, count: DeliveryCount) -> Self {
+    pub(super) fn new(level: Level, Entry { id, body, suspect, holds }: Entry, count: DeliveryCount) -> Self {
         let suspect = suspect || count.crashes > 0;
-        Self { place: Place { level, id }, body, count, suspect, slot, cancelled: false }
+        Self { place: Place { level, id }, body, count, suspect, holds, cancelled: false }
     }
 
     /// Reads level, entry, delivery count, fields, and whether it was cancelled, where that is said.

@@ -139,11 +139,11 @@ impl QueueConsumer {
         let mut held = self.held();
         let entries = entries.into_iter();
         let mut receipts = BytesMut::with_capacity(RECEIPT_BYTES * entries.size_hint().1.unwrap_or_default());
-        let deliver = |Delivered { place, body, count, suspect, slot, cancelled }| {
+        let deliver = |Delivered { place, body, count, suspect, holds, cancelled }| {
             held.insert(place);
             let DeliveryCount { crashes, interruptions } = count;
-            let delivery =
-                Delivery::new(place.receipt(suspect, &slot, &mut receipts), body).ranked(place.level.rank(out_of_turn));
+            let delivery = Delivery::new(place.receipt(suspect, &holds, &mut receipts), body)
+                .ranked(place.level.rank(out_of_turn));
             delivery.recovered(crashes, interruptions).cancelled(cancelled)
         };
         entries.map(deliver).collect()

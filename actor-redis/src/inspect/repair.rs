@@ -11,7 +11,6 @@ use crate::error::RequestError;
 use crate::keys::Level;
 use crate::request::Request;
 use crate::script::{self, Indexed, Replay};
-use crate::slot::{list_name, listed_text};
 
 /// How many messages one step deletes or replays. Those that are replayed pass through here, and are bounded in
 /// bytes too.
@@ -24,7 +23,12 @@ impl Inspector<'_> {
         let member = handle.as_str();
         let [body]: [Option<Vec<u8>>; 1] =
             self.connections.ask(redis::cmd("HMGET").arg(&self.keys.dead_bodies).arg(member)).await?;
-        self.run(script::replay(self.keys, &[replay(member.into(), body.map(Bytes::from))])).await
+        let replay = script::replay(self.keys, &[replay(member.into(), body.map(Bytes::from))]);
+        let (replayed, _, holder): (u64, u64, String) = self.run(replay).await?;
+        match holder.parse() {
+            Ok(holder) => Err(RequestError::Held(holder)),
+            Err(_) => Ok(replayed),
+        }
     }
 
     /// Replays what is dead now. What dies again meanwhile is left.
@@ -33,18 +37,27 @@ impl Inspector<'_> {
         last.arg(&self.keys.dead).arg(-1).arg(-1).arg("WITHSCORES");
         let last: Vec<(Vec<u8>, f64)> = self.connections.ask(&last).await?;
         let Some((_, until)) = last.into_iter().next() else { return Ok(0) };
-        let (mut replayed, mut replays) = (0, Vec::new());
+        // Those whose keys other messages hold stay, before what is still to be replayed.
+        let (mut replayed, mut kept, mut replays) = (0, 0, Vec::new());
         loop {
             // What was read is replayed in the round trip that reads what comes after it.
             let mut request = Request::new("inspect");
             if !replays.is_empty() {
                 request.call(script::replay(self.keys, &replays));
             }
-            request.call(script::list_index(self.keys, Indexed::Dead, 0, STEP));
+            request.call(script::list_index(self.keys, Indexed::Dead, kept, STEP));
             let mut answers = self.connections.request(&request, ANSWER).await?;
             let listed = answers.pop();
+            let mut left = 0;
             for answer in answers {
-                replayed += self.connections.parse::<u64>(answer?)?;
+                let (count, stay, _): (u64, usize, String) = self.connections.parse(answer?)?;
+                (replayed, left) = (replayed + count, left + stay);
+            }
+            if left > 0 {
+                kept += left;
+                replays.clear();
+                // What was listed begins with them.
+                continue;
             }
             let listed = listed.unwrap_or_else(|| Err(self.connections.strange("to list_index")))?;
             let (_, dead_letters) = self.read_part(self.connections.parse(listed)?)?;
@@ -130,9 +143,5 @@ impl Inspector<'_> {
 
 /// A dead letter made new. Without a body there is no message: an index that someone's hand left behind.
 fn replay(member: Vec<u8>, body: Option<Bytes>) -> Replay {
-    let Some(body) = body else { return Replay { member, message: None, list: None } };
-    let wire::Revived { priority, lane, body, .. } = wire::revive(&body);
-    let list = lane.as_ref().map(|lane| list_name(priority, lane.key.as_str()));
-    let body = lane.map_or(body.clone(), |lane| listed_text(lane.cost, false, &body).into());
-    Replay { member, message: Some((Level::of(priority), body)), list }
+    Replay { member, message: body.map(|body| wire::revive(&body)) }
 }

@@ -1,12 +1,13 @@
 -- Lets messages go from their lanes to the ready streams, within the limits: of the lane that has run least first. What
 -- goes has its slot from then on.
 --
--- KEYS  ready:high, ready:normal, ready:low, then those of the gate
+-- KEYS  ready:high, ready:normal, ready:low, then those of the gate, then those of unique keys
 -- ARGV  how many at most, group
 -- Returns how many went, the ms until more may go (0 for now, -1 where only a settlement lets more go), and the time in
 -- ms since 1970.
 
 local streams = { h = KEYS[1], n = KEYS[2], l = KEYS[3] }
+local levels = { h = 1, n = 3, l = 5 }
 local limit = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -152,7 +153,7 @@ elseif size > 0 then
     for _, letter in ipairs(is_ranked and { 'h', 'n', 'l' } or { 'n' }) do
       local text = redis.pcall('LINDEX', lane .. letter .. ':' .. key, 0)
       if type(text) == 'string' then
-        return tonumber(string.match(text, '^%+?(%d+) ')) or 1
+        return tonumber(string.match(text, '^%+?(%d+)[ !]')) or 1
       end
     end
     return 1
@@ -199,8 +200,17 @@ elseif size > 0 then
       for n, text in ipairs(texts) do
         local at = string.find(text, ' ', 1, true)
         local body = string.sub(text, at + 1)
-        local added
-        if string.byte(text) == 43 then
+        local added, name, unique_key
+        if body == '' then
+          name = name_in_lane(text)
+        end
+        if name then
+          unique_key, body = from_lane_bodies(name)
+          local fields = string.byte(text) == 43 and { 'suspect', 1 } or {}
+          fields[#fields + 1], fields[#fields + 2] = 'u', unique_key or ''
+          fields[#fields + 1], fields[#fields + 2] = 'k', slot
+          added = redis.pcall('XADD', streams[letter], '*', 'm', body or '', unpack(fields))
+        elseif string.byte(text) == 43 then
           added = redis.pcall('XADD', streams[letter], '*', 'm', body, 'suspect', 1, 'k', slot)
         else
           added = redis.pcall('XADD', streams[letter], '*', 'm', body, 'k', slot)
@@ -211,6 +221,10 @@ elseif size > 0 then
             redis.call('LPUSH', lane .. letter .. ':' .. key, texts[back])
           end
           break
+        end
+        if unique_key then
+          redis.call('HDEL', lane_bodies, name)
+          move_holders({ unique_key }, { 'l:' .. name }, { levels[letter] .. ':' .. added })
         end
         gone = gone + 1
       end

@@ -27,7 +27,8 @@ local function into_lanes(names, texts, put)
   if not known[4] then
     for _, text in ipairs(texts) do
       local one, blank = string.byte(text, 1, 2)
-      if (one ~= 49 or blank ~= 32) and string.sub(text, 1, 3) ~= '+1 ' then
+      local third = string.sub(text, 1, 3)
+      if (one ~= 49 or blank ~= 32 and blank ~= 33) and third ~= '+1 ' and third ~= '+1!' then
         -- Some cost more than one slot: from now on each is looked at before it goes.
         redis.pcall('HSET', gate, 'x', 1)
         break

@@ -1,6 +1,6 @@
 -- Lists messages that wait in lanes, lane after lane, each in the order of its priorities.
 --
--- KEYS  those of the gate
+-- KEYS  those of the gate, then those of unique keys
 -- ARGV  where to scan on, the lane to go on with ('' for the first), how many of its messages to pass over, how many at
 --       most
 -- Returns where to go on: the same three ('' at the end), and for each message: key, letter, place in its list, hash, text.
@@ -36,7 +36,13 @@ for _ = 1, 20 do
           end
           for _, text in ipairs(texts) do
             note_read(text)
-            found[#found + 1] = { key, letter, from, redis.sha1hex(text), text }
+            local hash, name = redis.sha1hex(text), name_in_lane(text)
+            if name then
+              local _, body = from_lane_bodies(name)
+              note_read(body)
+              text = string.match(text, '^%+?%d+') .. ' ' .. (body or '')
+            end
+            found[#found + 1] = { key, letter, from, hash, text }
             from, passed = from + 1, passed + 1
           end
         end

@@ -2,7 +2,7 @@
 -- its lane when it is due.
 --
 -- KEYS  scheduled, scheduled:bodies, scheduled:lanes, ready:high:released, ready:high, ready:normal:released,
---       ready:normal, ready:low:released, ready:low, then those of the gate
+--       ready:normal, ready:low:released, ready:low, then those of the gate, then those of unique keys
 -- ARGV  group, ms within which workers check for themselves, ms from now, when to be due in ms since 1970 ('' for so
 --       long from now), then for each message: level (0 to 5), entry, id
 -- Returns how many moved, and when they are due.
@@ -25,15 +25,20 @@ for i = FIRST, #ARGV, 3 do
   local found = (pending.err or #pending == 0) and redis.call('XRANGE', stream, entry, entry)[1]
   if found then
     local body, suspect = found[2][2] or '', found[2][3] == 'suspect' and '+' or ''
-    local cost, key = drop_slot(found[2])
-    local member = PRIORITIES[ARGV[i] + 1] .. suspect .. (cost and '@' or '') .. ':' .. ARGV[i + 2]
+    local cost, lane_key = drop_slot(found[2])
+    local key = key_of_entry(found[2])
+    local member = PRIORITIES[ARGV[i] + 1] .. suspect .. ((cost or key) and '@:' or ':') .. ARGV[i + 2]
     -- Two messages with one identity, made by a foreign producer, must not replace one another.
     if redis.call('ZSCORE', scheduled, member) then
       member = member .. ':' .. entry
     end
     redis.call('HSET', bodies, member, body)
     if cost then
-      redis.call('HSET', lanes, member, cost .. ' ' .. key)
+      redis.call('HSET', lanes, member, cost .. ' ' .. lane_key)
+    end
+    if key then
+      redis.call('HSET', due_unique, member, key)
+      move_holders({ key }, { ARGV[i] .. ':' .. entry }, { 's:' .. member })
     end
     redis.call('ZADD', scheduled, string.format('%.0f', due), member)
     -- It is stored again: only now may it go here.

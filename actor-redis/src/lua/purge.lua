@@ -1,6 +1,7 @@
 -- Removes the first messages of an index with all that belongs to them.
 --
--- KEYS  scheduled, scheduled:bodies, scheduled:lanes; or dead, dead:bodies, dead:reasons, dead:pruned
+-- KEYS  scheduled, scheduled:bodies, scheduled:lanes; or dead, dead:bodies, dead:reasons, dead:pruned; then those of
+--       unique keys
 -- ARGV  how many at most
 -- Returns how many it removed.
 

@@ -53,7 +53,7 @@ end
 
 local answers, asked, count = {}, 0, 0
 -- What is settled, and what is stored for it.
-local settled, members, index, stored, needs, takes, entry_of = {}, {}, {}, {}, {}, {}, {}
+local settled, members, index, stored, needs, takes, entry_of, number_of = {}, {}, {}, {}, {}, {}, {}, {}
 local cancels = any_cancelled(cancelled)
 local head = FIRST
 while head < #ARGV do
@@ -73,7 +73,8 @@ while head < #ARGV do
         answers[asked] = 'cancelled'
       else
         count = count + 1
-        members[count], entry_of[count] = ARGV[i + 1], entry
+        members[count], entry_of[count], number_of[count] = ARGV[i + 1], entry, asked
+        stored_as[asked] = 's:' .. ARGV[i + 1]
         index[2 * count - 1], index[2 * count] = due_in(ARGV[i + 2]), ARGV[i + 1]
         stored[2 * count - 1], stored[2 * count] = ARGV[i + 1], ARGV[i + 3]
         needs[count] = ability ~= '' and ability or nil
@@ -106,6 +107,7 @@ for n, member in ipairs(members) do
   if seen[n] or seen[member] then
     member = member .. ':' .. entry_of[n]
     members[n], index[2 * n], stored[2 * n - 1] = member, member, member
+    stored_as[number_of[n]] = 's:' .. member
   end
   seen[member] = true
 end

@@ -1,7 +1,7 @@
 -- Goes through messages that wait in lanes, lane after lane, each from its end: what leaves a lane meanwhile leaves its
 -- front, or was found before, and so none that stays is passed over. It writes nothing.
 --
--- KEYS  those of the gate
+-- KEYS  those of the gate, then those of unique keys
 -- ARGV  where to scan on, the lane to go on with ('' for the first), the letter of its list ('' for the first), the
 --       place in it ('' for the last), how many at most, and the id of the only message that is looked for ('' for all)
 -- Returns where to go on: the same four ('' at the end), and for each message: key, letter, place in its list, hash, text.
@@ -24,8 +24,16 @@ local function search(key, letter, from)
     local first = math.max(0, at - at_once(limit - seen) + 1)
     local texts = redis.call('LRANGE', list, first, at)
     for i = #texts, 1, -1 do
-      local text = texts[i]
+      local text, hash = texts[i], nil
       note_read(text)
+      local name = name_in_lane(text)
+      if name then
+        -- What took the place of another has another id than that.
+        local _, body = from_lane_bodies(name)
+        hash = redis.sha1hex(text)
+        text = string.match(text, '^%+?%d+') .. ' ' .. (body or '')
+        note_read(text)
+      end
       seen = seen + 1
       local is_it = id == ''
       -- Reading all of them would take long.
@@ -33,7 +41,7 @@ local function search(key, letter, from)
         is_it = id_of(string.sub(text, string.find(text, ' ', 1, true) + 1)) == id
       end
       if is_it then
-        found[#found + 1] = { key, letter, first + i - 1, redis.sha1hex(text), text }
+        found[#found + 1] = { key, letter, first + i - 1, hash or redis.sha1hex(text), text }
         if id ~= '' then
           return { '', '', '', '' }
         end

@@ -3,7 +3,7 @@
 -- priority and is read from there for this worker, so that nobody else gets it.
 --
 -- KEYS  scheduled, scheduled:bodies, scheduled:lanes, workers, parked, ready:high:released, ready:normal:released, ready:low:released,
---       then those of the gate
+--       then those of the gate, then those of unique keys
 -- ARGV  worker, group, how many at most, then the abilities
 -- Returns for each message: its level (0, 2, 4), its entry, its delivery count, its fields.
 
@@ -47,16 +47,18 @@ local function move(hints)
     local body = is_parked and redis.call('HMGET', bodies, member)[1]
     if body then
       note_read(body)
-      local level, suspect, in_lane = string.match(member, '^(%a+)(%+?)(@?):')
+      local level, suspect, cost, lane_key, key = read_member(member)
       local slot
-      local cost, key = string.match(in_lane == '@' and redis.call('HMGET', lanes, member)[1] or '', '^(%d+) (.*)$')
       if cost then
-        slot = take_slot(key, tonumber(cost))
+        slot = take_slot(lane_key, tonumber(cost))
         -- Where its limits are used up, it stays parked.
         is_held_back = not slot
       end
       local stream = streams[level] or streams.normal
       local fields = suspect == '+' and { 'm', body, 'suspect', 1 } or { 'm', body }
+      if key then
+        fields[#fields + 1], fields[#fields + 2] = 'u', key
+      end
       if slot then
         fields[#fields + 1], fields[#fields + 2] = 'k', slot
       end
@@ -69,6 +71,9 @@ local function move(hints)
         break
       end
       if not is_held_back then
+        if key then
+          move_holders({ key }, { 's:' .. member }, { levels[stream] .. ':' .. added })
+        end
         filled[stream] = (filled[stream] or 0) + 1
         moved = moved + 1
         taken[#taken + 1] = member
@@ -84,6 +89,7 @@ local function move(hints)
     redis.call('ZREM', scheduled, unpack(taken))
     redis.call('HDEL', bodies, unpack(taken))
     redis.call('HDEL', lanes, unpack(taken))
+    redis.call('HDEL', due_unique, unpack(taken))
   end
   if #over > 0 then
     redis.call('ZREM', parked, unpack(over))

@@ -2,7 +2,7 @@
 -- its worker, and noted as cancelled where its id is given.
 --
 -- KEYS  workers, cancelled, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released,
---       ready:low, then those of the gate
+--       ready:low, then those of the gate, then those of unique keys
 -- ARGV  group, then for each message: level (0 to 5), entry, id ('' for what is not cancelled)
 -- Returns for each message: 'removed', 'in flight', or 'gone'.
 
@@ -18,6 +18,7 @@ for i = 2, #ARGV, 3 do
   -- Without a group nothing is in flight.
   local pending = redis.pcall('XPENDING', stream, group, entry, entry, 1)
   local found = redis.call('XRANGE', stream, entry, entry)[1]
+  local key = found and key_of_entry(found[2])
   if not pending.err and #pending > 0 then
     answers[#answers + 1] = 'in flight'
     noted[#noted + 1] = id ~= '' and id or nil
@@ -25,6 +26,9 @@ for i = 2, #ARGV, 3 do
     redis.call('XDEL', stream, entry)
     drop_slot(found[2])
     answers[#answers + 1] = 'removed'
+    if key then
+      give_up({ key }, { ARGV[i] .. ':' .. entry })
+    end
     removed[#removed + 1] = id ~= '' and id or nil
   else
     answers[#answers + 1] = 'gone'

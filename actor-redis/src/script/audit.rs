@@ -1,6 +1,6 @@
 //! The scripts that find what is not as it must be, and the one that repairs it.
 
-use super::{Call, Indexed, Source};
+use super::{Call, Indexed, Source, holding};
 use crate::keys::{GROUP, Keys, Level};
 
 static ENTRIES: Source = source!("bounded", "audit_entries");
@@ -9,7 +9,10 @@ static BARE: Source = source!("audit_bare");
 static LOST: Source = source!("bounded", "audit_lost");
 static TWICE: Source = source!("bounded", "audit_twice");
 static BOTH: Source = source!("bounded", "audit_both");
-static REPAIR: Source = source!("bounded", "repair");
+static UNIQUE: Source = source!("unique", "audit_unique");
+static HOLDS: Source = source!("bounded", "unique", "audit_holds");
+static REPAIR: Source = source!("bounded", "unique", "repair");
+static REPAIR_UNIQUE: Source = source!("unique", "repair_unique");
 
 /// How much one call reads at most.
 const PAGE: usize = 100;
@@ -50,5 +53,20 @@ pub(crate) fn audit_both(keys: &Keys, cursor: &str) -> Call {
 /// Puts back into an index what has a body and no place in it, from this cursor on. Answers where to go on, empty at
 /// the end, and how many were put back.
 pub(crate) fn repair(keys: &Keys, indexed: Indexed, cursor: &str) -> Call {
-    REPAIR.call(&indexed.keys(keys), (cursor, PAGE))
+    REPAIR.call(&holding(keys, indexed.keys(keys)), (cursor, PAGE))
+}
+
+/// Unique keys without a message, and those of what follows and is not scheduled, from this cursor on.
+pub(crate) fn audit_unique(keys: &Keys, cursor: &str) -> Call {
+    UNIQUE.call(&holding(keys, []), (GROUP, cursor, PAGE))
+}
+
+/// Entries whose messages hold a key that does not name them, from after this one on.
+pub(crate) fn audit_holds(keys: &Keys, level: Level, after: &str) -> Call {
+    HOLDS.call(&holding(keys, [keys.ready(level)]), (level.place(), after, PAGE))
+}
+
+/// Frees unique keys without a message, from this cursor on. Answers where to go on, empty at the end, and how many.
+pub(crate) fn repair_unique(keys: &Keys, cursor: &str) -> Call {
+    REPAIR_UNIQUE.call(&holding(keys, []), (GROUP, cursor, PAGE))
 }

@@ -5,36 +5,38 @@ use std::time::Duration;
 use actor_core::{MessageId, Priority};
 use redis::Value;
 
-use super::{CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, gated, scheduled_member, settling, whole_ms};
+use super::{
+    CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, gated, holding, scheduled_member, settling, whole_ms,
+};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 
-static CANCEL: Source = source!("cancelled", "cancel");
+static CANCEL: Source = source!("cancelled", "unique", "cancel");
 static FORGET_CANCELLED: Source = source!("forget_cancelled");
 static END_CANCELLED: Source = source!("cancelled", "end_cancelled");
 static END_CANCELLED_FREEING: Source = freeing!("end_cancelled");
 static SEEK: Source = source!("cancelled", "bounded", "seek");
-static WITHDRAW: Source = source!("cancelled", "gate", "free_slots", "drop_slots", "withdraw");
-static DUE: Source = source!("due_at");
-static POSTPONE: Source = source!("gate", "free_slots", "drop_slots", "postpone");
-static SEARCH_LANES: Source = source!("cancelled", "bounded", "gate", "search_lanes");
-static FIND_WAITING: Source = source!("bounded", "gate", "in_lane", "find_waiting");
-static WITHDRAW_WAITING: Source = source!("bounded", "gate", "in_lane", "withdraw_waiting");
-static POSTPONE_WAITING: Source = source!("bounded", "gate", "in_lane", "postpone_waiting");
+static WITHDRAW: Source = source!("cancelled", "unique", "gate", "free_slots", "drop_slots", "withdraw");
+static DUE: Source = source!("unique", "due_at");
+static POSTPONE: Source = source!("unique", "gate", "free_slots", "drop_slots", "postpone");
+static SEARCH_LANES: Source = source!("cancelled", "bounded", "unique", "gate", "search_lanes");
+static FIND_WAITING: Source = source!("bounded", "unique", "gate", "in_lane", "find_waiting");
+static WITHDRAW_WAITING: Source = source!("bounded", "unique", "gate", "in_lane", "withdraw_waiting");
+static POSTPONE_WAITING: Source = source!("bounded", "unique", "gate", "in_lane", "postpone_waiting");
 
 /// The members of `scheduled` that a message may have.
 fn members(id: MessageId) -> Vec<String> {
     let priorities = [Priority::High, Priority::Normal, Priority::Low];
     let marks = [(false, false), (true, false), (false, true), (true, true)];
     let each = priorities.into_iter().flat_map(|priority| marks.map(|marks| (priority, marks)));
-    each.map(|(priority, (suspect, in_lane))| scheduled_member(priority, suspect, in_lane, id)).collect()
+    each.map(|(priority, (suspect, holds))| scheduled_member(priority, suspect, holds, id)).collect()
 }
 
 /// Cancels what is scheduled, else notes it as cancelled.
 pub(crate) fn cancel(keys: &Keys, id: MessageId) -> Call {
-    let keys =
+    let before =
         [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes, &keys.dead, &keys.workers, &keys.cancelled];
-    CANCEL.call(&keys, (id.to_string(), members(id)))
+    CANCEL.call(&holding(keys, before), (id.to_string(), members(id)))
 }
 
 /// What a [`cancel`] has done.
@@ -91,7 +93,8 @@ pub(crate) fn seek(keys: &Keys, level: Level, id: MessageId, from: &str, to: &st
 
 /// Removes ready messages, each with its id where what is in flight is to be noted as cancelled.
 pub(crate) fn withdraw(keys: &Keys, messages: &[(Place, Option<MessageId>)]) -> Call {
-    let mut call = WITHDRAW.call(&gated(keys, before_ready(keys, &[&keys.workers, &keys.cancelled])), GROUP);
+    let before = before_ready(keys, &[&keys.workers, &keys.cancelled]);
+    let mut call = WITHDRAW.call(&holding(keys, gated(keys, before)), GROUP);
     for (place, id) in messages {
         call.command.arg((*place, id.map(|id| id.to_string()).unwrap_or_default()));
     }
@@ -128,7 +131,7 @@ pub(crate) struct Due {
 /// Has scheduled messages become due then. Answers how many there are, how many of them moved, and when they are due.
 pub(crate) fn due_at(keys: &Keys, due: &Due, members: &[String]) -> Call {
     let args = (whole_ms(CHECK_EVERY), delay_ms(due.after), due.at.as_deref().unwrap_or_default(), members);
-    DUE.call(&[&keys.scheduled, &keys.wake], args)
+    DUE.call(&holding(keys, [&*keys.scheduled, &keys.wake]), args)
 }
 
 /// The same by a message's id.
@@ -140,7 +143,8 @@ pub(crate) fn due_by_id(keys: &Keys, at: &Due, id: MessageId) -> Call {
 pub(crate) fn postpone(keys: &Keys, due: &Due, messages: &[(Place, String)]) -> Call {
     let before = before_ready(keys, &[&keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes]);
     let at = due.at.as_deref().unwrap_or_default();
-    let mut call = POSTPONE.call(&gated(keys, before), (GROUP, whole_ms(CHECK_EVERY), delay_ms(due.after), at));
+    let args = (GROUP, whole_ms(CHECK_EVERY), delay_ms(due.after), at);
+    let mut call = POSTPONE.call(&holding(keys, gated(keys, before)), args);
     for (place, id) in messages {
         call.command.arg((*place, id));
     }
@@ -169,17 +173,17 @@ pub(crate) type LanesAt = [String; 4];
 /// [`list_lanes`](super::list_lanes) the messages.
 pub(crate) fn search_lanes(keys: &Keys, at: &LanesAt, limit: usize, only: Option<MessageId>) -> Call {
     let id = only.map(|id| id.to_string()).unwrap_or_default();
-    SEARCH_LANES.call(&gated(keys, []), (at, limit, id))
+    SEARCH_LANES.call(&holding(keys, gated(keys, [])), (at, limit, id))
 }
 
 /// Answers the text of a message in its lane; nothing where it has moved on.
 pub(crate) fn find_waiting(keys: &Keys, message: &InLane) -> Call {
-    FIND_WAITING.call(&gated(keys, []), message.args())
+    FIND_WAITING.call(&holding(keys, gated(keys, [])), message.args())
 }
 
 /// Deletes messages that wait. Answers how many were there.
 pub(crate) fn withdraw_waiting(keys: &Keys, messages: &[InLane]) -> Call {
-    let mut call = WITHDRAW_WAITING.call(&gated(keys, []), &[] as &[&str]);
+    let mut call = WITHDRAW_WAITING.call(&holding(keys, gated(keys, [])), &[] as &[&str]);
     for message in messages {
         call.command.arg(message.args());
     }
@@ -190,7 +194,8 @@ pub(crate) fn withdraw_waiting(keys: &Keys, messages: &[InLane]) -> Call {
 pub(crate) fn postpone_waiting(keys: &Keys, due: &Due, messages: &[(InLane, String)]) -> Call {
     let before = [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes];
     let at = due.at.as_deref().unwrap_or_default();
-    let mut call = POSTPONE_WAITING.call(&gated(keys, before), (whole_ms(CHECK_EVERY), delay_ms(due.after), at));
+    let args = (whole_ms(CHECK_EVERY), delay_ms(due.after), at);
+    let mut call = POSTPONE_WAITING.call(&holding(keys, gated(keys, before)), args);
     for (message, id) in messages {
         call.command.arg((message.args(), id));
     }

@@ -3,18 +3,19 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actor_core::inspect::Counts;
-use bytes::Bytes;
+use actor_core::wire::Revived;
 
-use super::{Call, Source, before_ready, dead, gated};
+use super::{Call, Source, before_ready, dead, gated, holding};
 use crate::entry::EntryId;
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
+use crate::slot::list_name;
 
 static COUNT: Source = source!("count");
-static REPLAY: Source = source!("cancelled", "members", "gate", "into_lanes", "replay");
-static DELETE: Source = source!("bounded", "gate", "free_slots", "drop_slots", "delete");
-static REMOVE: Source = source!("members", "remove");
-static PURGE: Source = source!("members", "purge");
+static REPLAY: Source = source!("cancelled", "unique", "gate", "members", "into_lanes", "replay");
+static DELETE: Source = source!("bounded", "unique", "gate", "free_slots", "drop_slots", "delete");
+static REMOVE: Source = source!("unique", "members", "remove");
+static PURGE: Source = source!("unique", "members", "purge");
 static LIST_ENTRIES: Source = source!("bounded", "list_entries");
 static LIST_IN_FLIGHT: Source = source!("bounded", "list_in_flight");
 static LIST_INDEX: Source = source!("bounded", "list_index");
@@ -42,27 +43,30 @@ pub(crate) fn time(ms: u64) -> SystemTime {
 /// A dead letter, and what becomes of it: a message, or nothing where there is only an index of it.
 pub(crate) struct Replay {
     pub(crate) member: Vec<u8>,
-    pub(crate) message: Option<(Level, Bytes)>,
-    /// The end of the name of its lane's list.
-    pub(crate) list: Option<String>,
+    pub(crate) message: Option<Revived>,
 }
 
-/// Answers how many were dead, and are ready now.
+/// Answers how many were dead, and are ready now; how many stay dead, since another message holds their key; and the first
+/// that does.
 pub(crate) fn replay(keys: &Keys, dead_letters: &[Replay]) -> Call {
-    let args = dead_letters.iter().map(|Replay { member, message, list }| {
-        let list = list.as_deref().unwrap_or_default();
-        match message {
-            Some((level, body)) => (&**member, level.place().to_string(), &**body, list),
-            None => (&**member, String::new(), &[][..], list),
-        }
-    });
     let before = before_ready(keys, &[&dead(keys)[..], &[&keys.cancelled]].concat());
-    REPLAY.call(&gated(keys, before), args.collect::<Vec<_>>())
+    let mut call = REPLAY.call(&holding(keys, gated(keys, before)), GROUP);
+    for Replay { member, message } in dead_letters {
+        let Some(Revived { priority, lane, unique, body, .. }) = message else {
+            call.command.arg((&**member, "", "", "", "", "", ""));
+            continue;
+        };
+        let list = lane.as_ref().map(|lane| list_name(*priority, lane.key.as_str())).unwrap_or_default();
+        let cost = lane.as_ref().map_or(1, |lane| lane.cost);
+        let (key, id) = unique.as_ref().map(|(id, unique)| (unique.key.as_str(), id.to_string())).unwrap_or_default();
+        call.command.arg((&**member, Level::of(*priority).place(), &**body, list, cost, key, id));
+    }
+    call
 }
 
 /// Deletes what is ready from one entry to another. Answers how many it deleted, and the last entry that it saw.
 pub(crate) fn delete(keys: &Keys, level: Level, from: &str, to: EntryId, limit: usize) -> Call {
-    DELETE.call(&gated(keys, [keys.ready(level)]), (GROUP, from, to, limit))
+    DELETE.call(&holding(keys, gated(keys, [keys.ready(level)])), (level.place(), GROUP, from, to, limit))
 }
 
 /// Messages that stand in a sorted set by time, and beside it what belongs to them.
@@ -102,17 +106,17 @@ impl Indexed {
 
 /// Removes a member of an index with all that belongs to it. Answers how many were there.
 pub(crate) fn remove(keys: &Keys, indexed: Indexed, member: &str) -> Call {
-    REMOVE.call(&indexed.keys(keys), member)
+    REMOVE.call(&holding(keys, indexed.keys(keys)), member)
 }
 
 /// The same for several members.
 pub(crate) fn remove_all(keys: &Keys, indexed: Indexed, members: &[String]) -> Call {
-    REMOVE.call(&indexed.keys(keys), members)
+    REMOVE.call(&holding(keys, indexed.keys(keys)), members)
 }
 
 /// Removes the first of an index with all that belongs to them. Answers how many there were.
 pub(crate) fn purge(keys: &Keys, indexed: Indexed, limit: usize) -> Call {
-    PURGE.call(&indexed.keys(keys), limit)
+    PURGE.call(&holding(keys, indexed.keys(keys)), limit)
 }
 
 /// Lists what stands in an index from a rank on. Answers whether there may be more, and for each message: member,

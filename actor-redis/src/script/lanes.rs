@@ -3,15 +3,15 @@
 use actor_core::Priority;
 use redis::Value;
 
-use super::{Call, Source, before_ready};
+use super::{Call, Source, before_ready, holding};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 use crate::slot::{Slot, list_name, listed_text};
 
 static ENTER: Source = source!("gate", "into_lanes", "enter");
-static GRANT: Source = source!("gate", "grant");
-static LIST_LANES: Source = source!("bounded", "gate", "list_lanes");
-static PURGE_LANES: Source = source!("gate", "purge_lanes");
+static GRANT: Source = source!("unique", "gate", "grant");
+static LIST_LANES: Source = source!("bounded", "unique", "gate", "list_lanes");
+static PURGE_LANES: Source = source!("bounded", "unique", "gate", "purge_lanes");
 static RECOUNT: Source = source!("gate", "recount");
 static AUDIT_LANES: Source = source!("gate", "audit_lanes");
 static DONE: Source = freeing!("done");
@@ -34,24 +34,38 @@ pub(super) fn gated<'a>(keys: &'a Keys, before: impl IntoIterator<Item = &'a str
 /// What a settled message held, and how long it ran.
 #[derive(Clone, Debug)]
 pub(crate) struct Held<'a> {
-    pub(crate) slot: Slot<'a>,
+    pub(crate) slot: Option<Slot<'a>>,
     pub(crate) ran_us: u64,
+    /// Its unique key; empty where it has none.
+    pub(crate) unique: &'a str,
+    /// Where the message is.
+    pub(crate) place: Place,
 }
 
 /// Adds to a call what its messages hold, in their order.
 pub(super) fn write_held<'a>(call: &mut Call, held: &[Option<Held<'a>>]) {
     let mut keys: Vec<&'a str> = Vec::new();
     for held in held {
-        let Some(Held { slot, ran_us }) = held else {
-            call.command.arg((0, 0, 0, 0));
+        let Some(Held { slot, ran_us, unique, place }) = held else {
+            call.command.arg((0, 0, 0, 0, 0, ""));
             continue;
         };
         // Few: a batch has some dozen messages.
-        let at = keys.iter().position(|key| *key == slot.key).unwrap_or_else(|| {
-            keys.push(slot.key);
-            keys.len() - 1
-        });
-        call.command.arg((at + 1, slot.cost, ran_us, slot.charged));
+        let mut at = |key: &'a str| match keys.iter().position(|known| *known == key) {
+            Some(at) => at + 1,
+            None => {
+                keys.push(key);
+                keys.len()
+            }
+        };
+        match slot {
+            Some(slot) => call.command.arg((at(slot.key), slot.cost, ran_us, slot.charged)),
+            None => call.command.arg((0, 0, 0, 0)),
+        };
+        match unique {
+            &"" => call.command.arg((0, "")),
+            key => call.command.arg((at(key), format!("{}:{}", place.level.place(), place.id))),
+        };
     }
     call.command.arg(&keys).arg(keys.len()).arg(held.len());
 }
@@ -76,7 +90,7 @@ pub(crate) fn enter<'a>(keys: &Keys, messages: impl Iterator<Item = Enter<'a>>) 
 /// Lets so many go at most.
 pub(crate) fn grant(keys: &Keys, limit: usize) -> Call {
     let [high, normal, low] = [Level::High, Level::Normal, Level::Low].map(|level| keys.ready(level));
-    GRANT.call(&gated(keys, [high, normal, low]), (limit, GROUP))
+    GRANT.call(&holding(keys, gated(keys, [high, normal, low])), (limit, GROUP))
 }
 
 /// What a [`grant`] found.
@@ -99,12 +113,12 @@ pub(crate) type ListedLanes = ([String; 3], Vec<InList>);
 
 /// Lists messages from a lane on.
 pub(crate) fn list_lanes(keys: &Keys, cursor: &str, lane: &str, skip: &str, limit: usize) -> Call {
-    LIST_LANES.call(&gated(keys, []), (cursor, lane, skip, limit))
+    LIST_LANES.call(&holding(keys, gated(keys, [])), (cursor, lane, skip, limit))
 }
 
 /// Answers how many messages were deleted, and how many lanes are left.
 pub(crate) fn purge_lanes(keys: &Keys, lanes: usize) -> Call {
-    PURGE_LANES.call(&gated(keys, []), lanes)
+    PURGE_LANES.call(&holding(keys, gated(keys, [])), lanes)
 }
 
 /// How much is counted again.
@@ -137,7 +151,7 @@ pub(crate) fn audit_lanes(keys: &Keys, which: &str, from: &str, repairs: bool) -
 
 /// Ends messages that hold slots. All settling calls answer one value for each message: 1, 0 or an error.
 pub(crate) fn done(keys: &Keys, messages: &[(Place, Option<Held<'_>>)]) -> Call {
-    let mut call = DONE.call(&gated(keys, before_ready(keys, &[])), GROUP);
+    let mut call = DONE.call(&holding(keys, gated(keys, before_ready(keys, &[]))), GROUP);
     for (place, _) in messages {
         call.command.arg(*place);
     }
@@ -149,7 +163,9 @@ pub(crate) fn done(keys: &Keys, messages: &[(Place, Option<Held<'_>>)]) -> Call 
 /// A message that goes back to the front of its lane.
 pub(crate) struct Limited<'a> {
     pub(crate) place: Place,
+    pub(crate) id: actor_core::MessageId,
     pub(crate) held: Held<'a>,
+    pub(crate) slot: Slot<'a>,
     pub(crate) priority: Priority,
     pub(crate) suspect: bool,
     pub(crate) body: &'a [u8],
@@ -157,10 +173,15 @@ pub(crate) struct Limited<'a> {
 }
 
 pub(crate) fn limited(keys: &Keys, worker: &str, messages: &[Limited<'_>]) -> Call {
-    let mut call = LIMITED.call(&gated(keys, before_ready(keys, &[&keys.cancelled])), (worker, GROUP));
-    for Limited { place, held, priority, suspect, body, after } in messages {
-        let (name, text) = (list_name(*priority, held.slot.key), listed_text(held.slot.cost, *suspect, body));
-        call.command.arg((*place, name, text, super::delay_ms(*after)));
+    let mut call = LIMITED.call(&holding(keys, gated(keys, before_ready(keys, &[&keys.cancelled]))), (worker, GROUP));
+    for Limited { place, id, held, slot, priority, suspect, body, after } in messages {
+        let (name, after) = (list_name(*priority, slot.key), super::delay_ms(*after));
+        if held.unique.is_empty() {
+            call.command.arg((*place, name, listed_text(slot.cost, *suspect, body), after, ("", "", "")));
+        } else {
+            let text = format!("{}{}", if *suspect { "+" } else { "" }, slot.cost);
+            call.command.arg((*place, name, text, after, (held.unique, id.to_string(), *body)));
+        }
     }
     let held: Vec<_> = messages.iter().map(|limited| Some(limited.held.clone())).collect();
     write_held(&mut call, &held);

@@ -76,6 +76,8 @@ mod settings;
 /// Servers that are spoken to in secret.
 #[cfg(feature = "tls")]
 mod tls;
+/// Unique messages and idempotency keys.
+mod unique;
 /// Primaries that are replaced on purpose.
 mod upgrade;
 /// What is warned of.

@@ -22,6 +22,12 @@ pub(crate) enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lane: Option<Lane>,
     },
+    /// It is unique by this key, or has this idempotency key.
+    Keyed { id: MessageId, key: String, once: Option<String> },
+    /// The broker said that it was not stored, since another one stands for it.
+    Stands { id: MessageId, by: MessageId },
+    /// Another one took its place.
+    Displaced { id: MessageId },
     /// The broker said that it was stored.
     Acknowledged { id: MessageId },
     /// The broker said that it was not stored.

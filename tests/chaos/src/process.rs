@@ -76,20 +76,22 @@ pub(crate) enum Extra {
     Even,
     /// Messages that wait for limits.
     Gated,
+    /// Half of them unique, or with an idempotency key.
+    Unique,
     /// As many to each of more queues, none of which waits for another.
     Spread,
     /// Messages that are cancelled.
     Cancel,
     /// A schedule of every second.
     Ticks,
-    /// Messages that are cancelled, a schedule, and a queue with limits: what passes each failpoint.
+    /// Messages that are cancelled or unique, a schedule, and a queue with limits: what passes each failpoint.
     Each,
 }
 
 impl Extra {
     /// Whether messages of this kind are among it.
     pub(crate) fn has(self, kind: Self) -> bool {
-        self == kind || (self == Self::Each && matches!(kind, Self::Cancel | Self::Ticks | Self::Gated))
+        self == kind || (self == Self::Each && matches!(kind, Self::Cancel | Self::Ticks | Self::Gated | Self::Unique))
     }
 
     /// The queues that messages are sent to.

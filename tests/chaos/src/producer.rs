@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::history::{CancelAnswer, Journal, What};
 use crate::process::{Extra, Orders, QUEUES};
 use crate::tasks::{
-    Item, always_fails, batched, gated, jumpy, newest, obedient, patient, plain, spread, stubborn, ticked,
+    Item, always_fails, batched, gated, jumpy, newest, obedient, patient, plain, sole, spread, stubborn, ticked,
 };
 
 /// The maximum number of sends under way.
@@ -195,6 +195,10 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             return batched.send_many_with(broker, items).await.map(drop).map_err(|error| error.error);
         }
         extra if extra.has(Extra::Gated) && rng.u32(0..10) == 0 => return gated::send(broker, rng, long).await,
+        // Of all kinds they are a few.
+        extra if extra.has(Extra::Unique) && rng.u32(0..if extra == Extra::Unique { 2 } else { 6 }) == 0 => {
+            return sole::send(broker, rng, long).await;
+        }
         Extra::Newest if rng.u32(0..5) == 0 => return newest.message().send_with(broker).await.map(drop),
         _ => {}
     }

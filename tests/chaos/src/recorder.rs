@@ -71,6 +71,12 @@ impl<B: Broker> Broker for Recorder<B> {
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         for message in &messages {
+            let (unique, once) = (&message.unique, &message.idempotency);
+            if unique.is_some() || once.is_some() {
+                let key = unique.as_ref().map(|unique| unique.key.to_string()).unwrap_or_default();
+                let once = once.as_ref().map(|once| once.key.to_string());
+                self.journal.note(&What::Keyed { id: message.id, key, once });
+            }
             let actor =
                 serde_json::from_slice::<Named>(&message.body).map_or_else(|_| "?".to_owned(), |named| named.actor);
             let delay_ms = u64::try_from(message.delay.as_millis()).unwrap_or(u64::MAX);
@@ -86,7 +92,11 @@ impl<B: Broker> Broker for Recorder<B> {
         let another = another.map(|name| name.parse().expect("the queues have proper names"));
         let answers = self.broker.enqueue(another.as_ref().unwrap_or(queue), messages).await;
         for (id, answer) in ids.into_iter().zip(&answers) {
+            if let Ok(Enqueued::Replaced(old)) = answer {
+                self.journal.note(&What::Displaced { id: *old });
+            }
             self.journal.note(&match answer {
+                Ok(Enqueued::Existing(by)) if *by != id => What::Stands { id, by: *by },
                 Ok(_) => What::Acknowledged { id },
                 // What only the master has may be lost with it.
                 Err(error) if error.is_unknown() || error.is_stored() => What::Unknown { id, why: error.to_string() },
@@ -141,6 +151,10 @@ impl<B: Broker> Broker for Recorder<B> {
         let answer = self.broker.unpark(consumer, abilities, max).await;
         self.note_delivered(answer.as_deref().unwrap_or_default());
         answer
+    }
+
+    async fn begin(&self, consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>> {
+        self.broker.begin(consumer, receipts).await
     }
 
     async fn settle(

@@ -122,6 +122,21 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..one("mixed", "everything at once", &[])
         },
         one("calm", "no fault at all", &[]),
+        Scenario {
+            extra: Extra::Unique,
+            faults: vec![
+                (KillWorker, 3),
+                (KillProducer, 2),
+                (CycleWorker, 2),
+                (FreezeWorker, 1),
+                (KillClients, 2),
+                (Snap, 2),
+                (Cut, 1),
+                (FlushScripts, 1),
+                (KillRedis, 1),
+            ],
+            ..one("unique", "messages of few unique keys and idempotency keys, while all else fails", &[])
+        },
         one("kill-worker", "SIGKILL of workers", &[KillWorker]),
         Scenario {
             workers: 4,

@@ -1,6 +1,7 @@
 //! The actors. Each fails, waits, blocks or dies in its own way, and records its runs.
 
 pub(crate) mod gated;
+pub(crate) mod sole;
 pub(crate) mod spread;
 
 use std::sync::Arc;

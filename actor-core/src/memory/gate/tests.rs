@@ -34,7 +34,7 @@ fn per_key(limit: Limit) -> Limits {
 }
 
 fn push(gate: &mut Gate, name: &impl ToString, number: u64, cost: u32) {
-    let waiting = Waiting { body: Bytes::new(), since: gate.now, cost, suspect: false };
+    let waiting = Waiting { body: Bytes::new(), since: gate.now, cost, suspect: false, held: None };
     gate.push(&key(name), format!("3-{number}").parse().unwrap(), waiting);
 }
 

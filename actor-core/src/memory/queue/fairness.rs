@@ -38,7 +38,8 @@ impl Town {
     fn send(&mut self, tenant: usize) {
         let body = format!("{tenant} {}", self.now.0);
         let lane = Lane::new(LaneKey::new(format!("tenant {tenant}")).unwrap());
-        self.queue.store(Priority::Normal, body.into(), false, Duration::ZERO, Some(lane), self.now);
+        let (priority, body, lane) = (Priority::Normal, body.into(), Some(lane));
+        self.queue.store(Copied { priority, body, suspect: false, lane, held: None }, Duration::ZERO, self.now);
     }
 
     /// Fills the free slots, each with a run as long as its tenant's are. Returns whose messages were started.

@@ -6,9 +6,13 @@ fn at(seconds: u64) -> Moment {
     Moment::default().after(Duration::from_secs(seconds))
 }
 
+fn copy(body: &'static str, priority: Priority) -> Copied {
+    Copied { priority, body: body.into(), suspect: false, lane: None, held: None }
+}
+
 fn enqueue(queue: &mut Queue, body: &'static str, priority: Priority, delay: u64, now: u64) {
     queue.tick(at(now));
-    queue.store(priority, body.into(), false, Duration::from_secs(delay), None, at(now));
+    queue.store(copy(body, priority), Duration::from_secs(delay), at(now));
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
@@ -17,7 +21,7 @@ fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
 
 fn dead_letter(queue: &mut Queue, body: &'static str, now: Moment) {
     let worker = WorkerId::new("w");
-    queue.store(Priority::Normal, body.into(), false, Duration::ZERO, None, now);
+    queue.store(copy(body, Priority::Normal), Duration::ZERO, now);
     let delivery = queue.claim(&worker, 1, now).pop().unwrap();
     let dead_letter = Outcome::DeadLetter { id: None, body: delivery.body, reason: "for a test".to_owned() }.into();
     assert_eq!(queue.settle(&worker, &delivery.receipt, &dead_letter, now), Settled::Applied);

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::{Key, Queue, Ready, Scheduled, level, released};
+use super::{Copied, Key, Queue, Ready, Scheduled, level, released};
 use crate::delivery::{Delivery, WorkerId};
 use crate::memory::clock::Moment;
 
@@ -26,16 +26,17 @@ impl Queue {
             {
                 let (_, number, key) = found;
                 from = Bound::Excluded(found.clone());
-                let lane = self.scheduled.get(&key).and_then(|parked| parked.lane.as_ref());
+                let lane = self.scheduled.get(&key).and_then(|parked| parked.copy.lane.as_ref());
                 let slot = match lane.map(|lane| self.gate.take_for(lane)) {
                     // Its limits are used up: it is asked for again.
                     Some(None) => continue,
                     slot => slot.flatten(),
                 };
                 self.parked.remove(&found);
-                let Some(Scheduled { body, priority, suspect, .. }) = self.scheduled.remove(&key) else { continue };
+                let Some(Scheduled { copy }) = self.scheduled.remove(&key) else { continue };
+                let Copied { body, priority, suspect, held, .. } = copy;
                 let from = Key { rank: released(level(priority)), number };
-                let ready = Ready { body, since: now, suspect, slot };
+                let ready = Ready { body, since: now, suspect, slot, held };
                 deliveries.push(self.deliver(worker, from, ready, now));
             }
         }

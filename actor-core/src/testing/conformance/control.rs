@@ -6,12 +6,13 @@ use bytes::Bytes;
 
 use super::Harness;
 use super::scene::{HOUR, REACHED, Scene, dead_lettered, parked, release, texts};
-use crate::broker::{Broker, Enqueue};
+use super::uniqueness::{KEY, key};
+use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::control::{Cancelled, Change, Changed, Control, Deleted, Filter, Rescheduled};
 use crate::delivery::{Consumer, Delivery};
 use crate::inspect::{Inspect, State, Which};
 use crate::settlement::{Outcome, Settled};
-use crate::{MessageId, Priority};
+use crate::{MessageId, OnConflict, Priority, Unique, Uniqueness, Until};
 
 /// More than any page has.
 pub(super) const MANY: usize = 1_200;
@@ -272,4 +273,86 @@ pub async fn control_of_a_queue_that_was_never_used_is_an_error<H: Harness>(scen
     assert!(control.reschedule(queue, id, HOUR).await.is_err_and(|error| error.is_no_such_queue()));
     let all = control.change_all(queue, Change::Delete, &Filter::new()).await;
     assert!(all.is_err_and(|error| error.is_no_such_queue()));
+}
+
+fn unique(id: MessageId, on_conflict: OnConflict) -> Enqueue {
+    let uniqueness = Uniqueness::new(Until::Done, on_conflict);
+    Enqueue::new(id, Priority::Normal, body(id, "a")).unique(Unique::new(key(KEY), uniqueness))
+}
+
+/// Wherever it is, and whatever becomes of it in flight.
+pub async fn what_is_cancelled_or_deleted_frees_its_unique_key<H: Harness>(scene: Scene<H>) {
+    let worker = scene.worker("w").await;
+    for delay in [Duration::ZERO, HOUR] {
+        for cancels in [false, true] {
+            let id = MessageId::new();
+            assert_eq!(scene.store(unique(id, OnConflict::Keep).after(delay)).await, Enqueued::Stored);
+            scene.is_held_by(id).await;
+            if cancels {
+                assert_eq!(scene.cancel(id).await, Cancelled::Removed);
+            } else {
+                assert_eq!(scene.delete(id).await, Deleted::Removed);
+            }
+            scene.is_free().await;
+        }
+    }
+    for turn in 0..6 {
+        let (id, priority) = (MessageId::new(), Priority::Normal);
+        assert_eq!(scene.store(unique(id, OnConflict::Keep)).await, Enqueued::Stored);
+        let delivery = scene.claim_one(&worker).await;
+        assert_eq!(scene.cancel(id).await, Cancelled::Requested);
+        let body = delivery.body.clone();
+        let (end, settled) = match turn {
+            0 => (Outcome::Reschedule { id, priority, body, after: HOUR }, Settled::Cancelled),
+            1 => (Outcome::Park { id, priority, body, after: HOUR, ability: "a".to_owned() }, Settled::Cancelled),
+            2 => (Outcome::DeadLetter { id: Some(id), body, reason: "it failed".to_owned() }, Settled::Cancelled),
+            3 => (Outcome::Release { body }, Settled::Cancelled),
+            4 => (Outcome::Cancelled { id }, Settled::Applied),
+            _ => (Outcome::Done, Settled::Applied),
+        };
+        scene.is_held_by(id).await;
+        assert_eq!(scene.settle(&worker, &delivery, end.into()).await, settled, "{turn}");
+        scene.is_free().await;
+    }
+    scene.counts([0, 0, 0, 0]).await;
+}
+
+/// From one state to another, and to the end of its run.
+pub async fn a_rescheduled_message_keeps_its_unique_key<H: Harness>(scene: Scene<H>) {
+    let worker = scene.worker("w").await;
+    let id = MessageId::new();
+    assert_eq!(scene.store(unique(id, OnConflict::Keep)).await, Enqueued::Stored);
+    for delay in [HOUR, HOUR / 2, Duration::ZERO] {
+        assert_eq!(scene.reschedule(id, delay).await, Rescheduled::Moved);
+        scene.is_held_by(id).await;
+    }
+    let delivery = scene.claim_one(&worker).await;
+    scene.is_held_by(id).await;
+    assert_eq!(scene.end(&worker, &delivery).await, Settled::Applied);
+    scene.is_free().await;
+}
+
+/// Its time has come before, and it still waits for the end of the other one's run.
+pub async fn what_follows_a_message_is_rescheduled_and_cancelled_behind_it<H: Harness>(scene: Scene<H>) {
+    let worker = scene.worker("w").await;
+    for ends in [false, true] {
+        let (first, second) = (MessageId::new(), MessageId::new());
+        assert_eq!(scene.store(unique(first, OnConflict::Replace)).await, Enqueued::Stored);
+        let running = scene.claim_one(&worker).await;
+        assert_eq!(scene.store(unique(second, OnConflict::Replace).after(HOUR)).await, Enqueued::Stored);
+        assert_eq!(scene.reschedule(second, Duration::ZERO).await, Rescheduled::Moved);
+        scene.delivers_nothing(&worker).await;
+        scene.is_held_by(first).await;
+        if ends {
+            assert_eq!(scene.cancel(second).await, Cancelled::Removed);
+        }
+        assert_eq!(scene.end(&worker, &running).await, Settled::Applied);
+        if !ends {
+            let running = scene.claim_one(&worker).await;
+            assert_eq!(running.body, body(second, "a"));
+            assert_eq!(scene.end(&worker, &running).await, Settled::Applied);
+        }
+        scene.is_free().await;
+        scene.counts([0, 0, 0, 0]).await;
+    }
 }

@@ -29,6 +29,7 @@
 
 pub mod changing_limits;
 pub mod claiming;
+pub mod conflicts;
 pub mod control;
 pub mod control_of_lanes;
 pub mod enqueueing;
@@ -40,6 +41,7 @@ pub mod parking;
 pub mod schedules;
 pub mod scheduling;
 pub mod settling;
+pub mod uniqueness;
 pub mod waiting;
 
 mod scene;
@@ -202,6 +204,29 @@ macro_rules! conformance_tests {
                 all_that_match_are_rescheduled
                 a_page_is_bounded
                 control_of_a_queue_that_was_never_used_is_an_error
+                what_is_cancelled_or_deleted_frees_its_unique_key
+                a_rescheduled_message_keeps_its_unique_key
+                what_follows_a_message_is_rescheduled_and_cancelled_behind_it
+            }
+            conflicts {
+                the_newest_replaces_one_that_waits
+                a_postponed_message_waits_for_the_last_and_no_longer_than_it_may
+                a_message_in_its_lane_holds_its_key_and_is_replaced_where_it_waits
+                what_is_sent_during_a_run_follows_it
+                what_follows_a_message_follows_its_dead_letter_and_its_start
+            }
+            uniqueness {
+                a_message_whose_key_is_held_is_not_stored
+                of_messages_of_one_key_in_one_call_the_first_is_stored
+                of_concurrent_senders_of_one_key_one_is_new
+                a_key_is_held_wherever_its_message_is
+                no_other_settlement_frees_a_key
+                a_deleted_message_frees_its_key
+                a_dead_letter_holds_no_key_and_its_replay_takes_it_again
+                a_key_until_the_start_is_free_once_the_run_begins
+                a_window_begins_when_its_message_is_stored_and_lasts_for_its_time
+                an_idempotency_key_stores_one_message_in_its_window
+                an_idempotency_key_remembers_what_stands_for_its_message
             }
             control_of_lanes {
                 a_message_in_a_lane_is_found_by_its_id
@@ -339,6 +364,7 @@ mod tests {
         for topic in [
             include_str!("changing_limits.rs"),
             include_str!("claiming.rs"),
+            include_str!("conflicts.rs"),
             include_str!("control.rs"),
             include_str!("control_of_lanes.rs"),
             include_str!("enqueueing.rs"),
@@ -350,6 +376,7 @@ mod tests {
             include_str!("schedules.rs"),
             include_str!("scheduling.rs"),
             include_str!("settling.rs"),
+            include_str!("uniqueness.rs"),
             include_str!("waiting.rs"),
         ] {
             for behaviour in topic.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {

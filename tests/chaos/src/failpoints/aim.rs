@@ -77,6 +77,7 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("fire", Role::Worker, LOAD, 2),
     ("worker.tick_fired", Role::Worker, LOAD, 3),
     ("worker.tick_due", Role::Worker, LOAD, 3),
+    ("unique", Role::Producer, LOAD, 10),
     ("connect.former_closed", Role::Worker, NETWORK, 1),
     ("connect", Role::Worker, LOAD, 3),
     ("register", Role::Worker, LOAD, 1),

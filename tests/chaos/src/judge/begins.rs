@@ -1,6 +1,6 @@
 //! A run begins only while its worker holds the message; a run that never begins is no failure.
 
-use super::evidence::{Delivered, Run, Settled};
+use super::message::{Delivered, Run, Settled};
 use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;
 
@@ -69,7 +69,9 @@ pub(super) fn none_stands(evidence: &Evidence) -> Finding {
         let died = delivered(evidence, *id)
             .iter()
             .any(|delivered| delivered.token < first.token && ended(evidence, delivered));
-        if message.lane.is_some() || message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
+        // What is unique may follow another one, or be put off.
+        let is_held_back = message.lane.is_some() || !message.key.is_empty();
+        if is_held_back || message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
             continue;
         }
         let waited = waited(evidence, message, first);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Evidence, Finding, Message, Sent, cancels, describe};
+use super::{Evidence, Finding, Message, Sent, cancels, describe, unique};
 use crate::history::How;
 use crate::storage::Storage;
 
@@ -16,7 +16,10 @@ pub(super) fn nothing_lost(evidence: &Evidence, storage: &Storage, lost_with_mas
     let mut gone = 0;
     for (id, message) in &evidence.messages {
         if message.sent == Sent::Acknowledged {
-            let ended = done(message) || storage.dead.contains_key(id) || cancels::may_have_ended(evidence, *id);
+            let ended = done(message)
+                || storage.dead.contains_key(id)
+                || cancels::may_have_ended(evidence, *id)
+                || unique::gave_way(evidence, message);
             if !ended && lost_with_master && evidence.went_with_its_master(message) {
                 gone += 1;
             } else {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use actor_core::MessageId;
 
 use super::cancels::Cancel;
+use super::message::{Delivered, Message, Run, Sent, Settled};
 use super::service::Struck;
 use super::windows::Windows;
 use crate::clock::SECOND;
-use crate::history::{Event, History, How, Lane, What};
+use crate::history::{Event, History, What};
 
 /// How long after its end a run may be unsettled, while its worker retries.
 const UNSETTLED: u64 = 30 * SECOND;
@@ -16,65 +17,6 @@ const UNSETTLED: u64 = 30 * SECOND;
 const BEGUN: u64 = SECOND / 2;
 /// How long a master's answer may be under way, to its replica and to the recording process.
 const IN_FLIGHT: u64 = SECOND / 5;
-
-/// What a producer knows of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    Acknowledged,
-    Refused,
-    /// The broker could not say, or the producer died first.
-    Unknown,
-}
-
-/// A message, as its producer and its workers saw it.
-#[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) actor: String,
-    pub(crate) invoked: u64,
-    pub(crate) delay_ms: u64,
-    /// Where it waits for limits.
-    pub(crate) lane: Option<Lane>,
-    pub(crate) sent: Sent,
-    /// When the producer learned the outcome.
-    pub(crate) answered: u64,
-    /// In the order of their start.
-    pub(crate) runs: Vec<Run>,
-    /// The tokens of granted effects.
-    pub(crate) commits: Vec<u64>,
-}
-
-/// A run, as its worker saw it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    pub(crate) process: usize,
-    pub(crate) start: u64,
-    /// `None` if the process died first.
-    pub(crate) end: Option<(u64, How)>,
-    pub(crate) attempt: u32,
-    pub(crate) crashes: u32,
-    pub(crate) token: u64,
-}
-
-/// A delivery, as its worker saw it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivered {
-    pub(crate) process: usize,
-    pub(crate) at: u64,
-    pub(crate) attempt: u32,
-    pub(crate) crashes: u32,
-    pub(crate) token: u64,
-}
-
-/// A settlement other than as done.
-#[derive(Clone, Debug)]
-pub(crate) struct Settled {
-    pub(crate) process: usize,
-    pub(crate) at: u64,
-    pub(crate) token: u64,
-    /// The number of attempts counted from here on.
-    pub(crate) spent: u32,
-    pub(crate) error: Option<String>,
-}
 
 /// A worker's session, and what it knew of its lease.
 #[derive(Clone, Debug)]
@@ -173,10 +115,22 @@ impl Evidence {
                 let message = self.message(id, &actor, at);
                 // A worker may start a message before its producer has recorded the answer, but not before it invoked
                 // the send.
-                // Several workers may try to fire one tick.
+                // Several workers may try to fire one tick, and what is repeated was asked for before.
                 (message.invoked, message.delay_ms, message.lane) = (message.invoked.min(at), delay_ms, lane);
             }
+            What::Keyed { id, key, once } => {
+                let message = self.message(id, "", u64::MAX);
+                (message.key, message.once) = (key, once);
+            }
+            What::Stands { id, .. } => self.sent(id, Sent::Refused, at),
+            What::Displaced { id } => {
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.displaced.get_or_insert(at);
+                }
+            }
             What::Acknowledged { id } => self.sent(id, Sent::Acknowledged, at),
+            // Of what is repeated, an earlier request may have stored it.
+            What::Refused { id, .. } if self.messages.get(&id).is_some_and(|message| message.answered > 0) => {}
             What::Refused { id, .. } => self.sent(id, Sent::Refused, at),
             What::Unknown { id, .. } => self.sent(id, Sent::Unknown, at),
             What::NewerFormat { id, body } => {
@@ -263,16 +217,23 @@ impl Evidence {
     }
 
     fn message(&mut self, id: MessageId, actor: &str, invoked: u64) -> &mut Message {
-        self.messages.entry(id).or_insert_with(|| Message {
+        let message = self.messages.entry(id).or_insert_with(|| Message {
             actor: actor.to_owned(),
             invoked,
             delay_ms: 0,
             lane: None,
             sent: Sent::Unknown,
             answered: 0,
+            key: String::new(),
+            once: None,
+            displaced: None,
             runs: Vec::new(),
             commits: Vec::new(),
-        })
+        });
+        if message.actor.is_empty() {
+            actor.clone_into(&mut message.actor);
+        }
+        message
     }
 
     fn sent(&mut self, id: MessageId, sent: Sent, at: u64) {

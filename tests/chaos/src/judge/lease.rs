@@ -1,7 +1,8 @@
 //! What a worker could know of its lease while it ran a message.
 
 use super::Evidence;
-use super::evidence::{Run, Session};
+use super::evidence::Session;
+use super::message::Run;
 
 impl Evidence {
     /// The session in which a run began.

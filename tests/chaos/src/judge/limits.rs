@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::evidence::{Delivered, Run};
+use super::message::{Delivered, Run};
 use super::{Evidence, Finding, Message, Sent, describe, retries};
 use crate::clock::SECOND;
 use crate::history::{How, Lane};

@@ -10,6 +10,7 @@ mod evidence;
 mod lease;
 mod limits;
 mod liveness;
+mod message;
 mod recovery;
 mod retries;
 mod service;
@@ -17,6 +18,7 @@ mod stops;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod unique;
 mod versions;
 mod windows;
 
@@ -27,7 +29,8 @@ use crate::history::How;
 use crate::process::Extra;
 use crate::run::Played;
 use crate::scenario::Scenario;
-pub(crate) use evidence::{Evidence, Message, Sent};
+pub(crate) use evidence::Evidence;
+pub(crate) use message::{Message, Sent};
 pub(crate) use recovery::Recovery;
 pub(crate) use service::{Interruption, Service, Spared, Times};
 
@@ -61,6 +64,9 @@ const FREED: &str = "after the drain no slot is taken, and nothing waits in a la
 /// The rules that limit time.
 pub(crate) const TIMES: [&str; 12] =
     [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD, IDLE];
+pub(crate) const SOLE: &str = "no two messages of a unique key are there at once";
+pub(crate) const DISPLACED: &str = "nothing starts whose place another message took";
+pub(crate) const ONCE: &str = "of the messages of an idempotency key, one is stored";
 pub(crate) const REASONS: &str = "every dead letter has a true reason";
 pub(crate) const LOST: &str = "every acknowledged message came to an end";
 const AUDIT: &str = "after the drain the auditor finds nothing wrong";
@@ -187,6 +193,9 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         begins::none_begins_settled(&evidence),
         stops::stops_count_nothing(&evidence),
         stops::stops_dead_letter_nothing(&evidence, &storage),
+        unique::one_of_a_key(&evidence),
+        unique::displaced_never_start(&evidence),
+        unique::stored_once(&evidence),
         retries::runs_bounded(&evidence),
         retries::waits_kept(&evidence),
         retries::retried_in_time(&evidence),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actor_core::MessageId;
 use serde::Serialize;
 
-use super::evidence::{Delivered, Run};
+use super::message::{Delivered, Run};
 use super::windows::Windows;
 use super::{Evidence, Finding, Message, describe};
 use crate::clock::SECOND;

@@ -16,6 +16,7 @@ const ROUNDING: u64 = 2_000;
 pub(super) fn max_retries(actor: &str) -> u32 {
     match actor.rsplit(['.', ':']).next().unwrap_or(actor) {
         "plain" | "batched" => 4,
+        "sole" | "latest" | "again" | "debounced" | "started" => 9,
         "stubborn" | "hog" | "poison" | "leaky" => 3,
         "gated_fails" => 1,
         _ => 2,
@@ -43,7 +44,7 @@ fn is(actor: &str, name: &str) -> bool {
 }
 
 fn failures_before(message: &Message, at: u64) -> u32 {
-    let failed = |run: &&super::evidence::Run| matches!(run.end, Some((end, How::Failed | How::Stale)) if end <= at);
+    let failed = |run: &&super::message::Run| matches!(run.end, Some((end, How::Failed | How::Stale)) if end <= at);
     u32::try_from(message.runs.iter().filter(failed).count()).unwrap_or(u32::MAX)
 }
 
@@ -86,7 +87,10 @@ pub(super) fn runs_bounded(evidence: &Evidence) -> Finding {
 pub(super) fn waits_kept(evidence: &Evidence) -> Finding {
     let mut finding = Finding::new(super::WAITS);
     for (id, message) in &evidence.messages {
-        if let Some(first) = message.runs.first().filter(|_| message.delay_ms > 0) {
+        // What takes the place of another one may start when that would have, or must have.
+        let may_take_a_place = ["latest", "started", "debounced"].iter().any(|actor| is(&message.actor, actor));
+        let has_delay = message.delay_ms > 0 && !may_take_a_place;
+        if let Some(first) = message.runs.first().filter(|_| has_delay) {
             let due = message.invoked + message.delay_ms * 1_000;
             finding.ask(first.start + ROUNDING >= due, || describe(evidence, *id));
         }

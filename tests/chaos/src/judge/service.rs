@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::disruption::UNNOTICED;
-use super::evidence::Message;
+use super::message::Message;
 use super::{Evidence, Finding, Sent};
 use crate::clock::SECOND;
 use crate::history;

@@ -1,8 +1,8 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, ENDED, FEW, FREED, IDLE, KNOWN, LATE, LEASES_KEPT, LIMITED, PROMPT, RECOVERED,
-    REMOVED, REPLACED, SERVED, SPARED_QUEUES, STOOD, STOPPED, TOLD, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, DISPLACED, ENDED, FEW, FREED, IDLE, KNOWN, LATE, LEASES_KEPT, LIMITED, ONCE,
+    PROMPT, RECOVERED, REMOVED, REPLACED, SERVED, SOLE, SPARED_QUEUES, STOOD, STOPPED, TOLD, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -39,6 +39,7 @@ pub(super) fn baseline() -> Case {
     case.runs(OTHER, retried, (s(2), s(3)), FIRST, How::Failed);
     case.settled(OTHER, retried, s(3), 1, 1);
     case.runs(SPARED, retried, (s(3) + 50 * MS, s(4)), AGAIN, How::Done);
+    case.keyed(retried, s(2), "plain:1", Some("order-1"));
     let scheduled = case.invoked("plain", s(3), s(2));
     case.harness(s(3), What::Acknowledged { id: scheduled });
     case.runs(OTHER, scheduled, (s(5), s(6)), FIRST, How::Done);
@@ -53,7 +54,8 @@ pub(super) fn baseline() -> Case {
     case.harness(s(11), What::Refused { id: refused, why: "out of memory".to_owned() });
     let unknown = case.invoked("plain", s(16), 0);
     case.harness(s(16), What::Unknown { id: unknown, why: "no answer".to_owned() });
-    let (newer_format, body) = (case.id("plain"), r#"{"v":2}"#.to_owned());
+    case.harness(s(17), What::Displaced { id: unknown });
+    let (newer_format, body) = (case.id("plain"), r#"{"v":3}"#.to_owned());
     case.harness(s(12), What::NewerFormat { id: newer_format, body: body.clone() });
     case.played.storage.newer_format.insert(newer_format, body);
 
@@ -115,10 +117,13 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         ("messages of a newer format wait unharmed", 1),
         ("no message ran on two workers whose leases both held", 4),
         (BLAMED, 1),
-        (AFTER, 15),
+        (AFTER, 16),
         (STOPPED, 1),
         (DEPLOYED, 1),
-        (STOOD, 10),
+        (STOOD, 8),
+        (SOLE, 2),
+        (DISPLACED, 1),
+        (ONCE, 1),
         (ANSWERED, 13),
         (PROMPT, 13),
         (KNOWN, 1),

@@ -158,6 +158,11 @@ impl Case {
         id
     }
 
+    /// It is unique by a key, or has an idempotency key.
+    pub(super) fn keyed(&mut self, id: MessageId, at: u64, key: &str, once: Option<&str>) {
+        self.harness(at, What::Keyed { id, key: key.to_owned(), once: once.map(str::to_owned) });
+    }
+
     /// A message that is stored at once.
     pub(super) fn sent(&mut self, actor: &'static str, at: u64) -> MessageId {
         let id = self.invoked(actor, at, 0);

@@ -148,18 +148,18 @@ fn a_message_of_a_newer_format_waits_as_it_was_sent() {
     let sent = |found: Option<&str>| {
         let mut case = baseline();
         let id = case.id("plain");
-        case.harness(s(100), What::NewerFormat { id, body: r#"{"v":2,"lane":[1,2]}"#.to_owned() });
+        case.harness(s(100), What::NewerFormat { id, body: r#"{"v":3,"lane":[1,2]}"#.to_owned() });
         if let Some(found) = found {
             case.played.storage.newer_format.insert(id, found.to_owned());
         }
         (case, id)
     };
-    holds(sent(Some(r#"{"v":2,"lane":[1,2]}"#)).0);
-    for found in [None, Some(r#"{"v":2}"#), Some(r#"{"v":2, "lane":[1,2]}"#)] {
+    holds(sent(Some(r#"{"v":3,"lane":[1,2]}"#)).0);
+    for found in [None, Some(r#"{"v":3}"#), Some(r#"{"v":3, "lane":[1,2]}"#)] {
         let (case, id) = sent(found);
         breaks(case, NEWER_FORMAT, &id);
     }
-    let (mut case, id) = sent(Some(r#"{"v":2,"lane":[1,2]}"#));
+    let (mut case, id) = sent(Some(r#"{"v":3,"lane":[1,2]}"#));
     case.runs(OTHER, id, (s(101), s(102)), FIRST, How::Done);
     breaks(case, NEWER_FORMAT, &id);
 }

@@ -19,6 +19,7 @@ mod retries;
 mod service;
 mod stops;
 mod ticks;
+mod unique;
 mod versions;
 
 use super::{Finding, Verdict};
