@@ -77,7 +77,7 @@ static RESCHEDULE: Source = source!("cancelled", "stored_as", "reschedule");
 static RESCHEDULE_FREEING: Source = freeing!("reschedule");
 static DEAD_LETTER: Source = source!("cancelled", "bounded", "dead_letter");
 static DEAD_LETTER_FREEING: Source = freeing!("dead_letter");
-static RELEASE: Source = source!("cancelled", "unique", "release");
+static RELEASE: Source = source!("cancelled", "unique", "gate", "free_slots", "drop_slots", "release");
 
 mod audit;
 mod control;
@@ -359,9 +359,8 @@ pub(crate) struct Release<'a> {
 }
 
 pub(crate) fn release<'a>(keys: &Keys, worker: &str, messages: impl Iterator<Item = Release<'a>>) -> Call {
-    let mut all = before_ready(keys, &[&keys.cancelled]);
-    all.push(&keys.gate);
-    let mut call = RELEASE.call(&holding(keys, all), (worker, GROUP));
+    let before = before_ready(keys, &[&keys.cancelled]);
+    let mut call = RELEASE.call(&holding(keys, gated(keys, before)), (worker, GROUP));
     for Release { place, body, suspect, slot, unique } in messages {
         call.command.arg((place, body, u8::from(suspect), slot, unique));
     }

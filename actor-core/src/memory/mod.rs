@@ -2,6 +2,7 @@
 
 mod clock;
 mod control;
+mod durability;
 mod gate;
 mod inspect;
 mod limits;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use self::clock::{Clock, Moment};
+use self::durability::can_be;
 use self::queue::{Queue, Retention};
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
@@ -28,7 +30,7 @@ use crate::schedule::Schedules;
 use crate::settlement::{Outcome, Settled, Settlement};
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
-use crate::{BrokerError, Control, Durability, QueueName};
+use crate::{BrokerError, Control, QueueName};
 
 /// How many messages or schedules one page lists at most.
 const LONGEST_PAGE: usize = 1_000;
@@ -247,16 +249,6 @@ impl Shared {
             (slot.queue.retention, slot.queue.weighted) = (self.retention, self.weighted);
         }
         self.queues.get_mut(queue).expect("it was inserted where it was missing")
-    }
-}
-
-/// Refuses what no memory of one process can be.
-fn can_be(durability: Option<Durability>) -> Result<(), BrokerError> {
-    match durability {
-        None | Some(Durability::Stored | Durability::Replicated(0)) => Ok(()),
-        Some(more) => Err(BrokerError::refused(format!(
-            "a broker in memory has no replica and no disk, so that no message can be {more:?}: send it as Stored"
-        ))),
     }
 }
 

@@ -1,13 +1,13 @@
 -- Releases messages in flight, each only while this worker holds it, to go before what waits of its priority.
 --
 -- KEYS  cancelled, ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low,
---       gate, then those of unique keys
+--       then those of the gate and of unique keys
 -- ARGV  worker, group, then for each message: level (0 to 5), entry, body, 1 for a suspect, the slot and the unique key
 --       that it holds and keeps ('' for none)
 -- Returns for each message: 1, 0 where this worker does not hold it, 'cancelled' where it was, and has ended, or the
 -- error.
 
-local cancelled, READY, gate = KEYS[1], 2, KEYS[8]
+local cancelled, READY = KEYS[1], 2
 local me, group = ARGV[1], ARGV[2]
 
 -- A script whose first write only frees may go on where Redis is out of memory, as settling must.
@@ -23,7 +23,9 @@ local function release(level, entry, body, suspect, slot, key)
   local ends = cancels and ends_cancelled(cancelled, id_of(body))
   local added
   -- What was cancelled is not stored again.
-  if not ends then
+  if ends then
+    drop_slot({ 'm', '', 'k', slot })
+  else
     local fields = suspect == '1' and { 'm', body, 'suspect', 1 } or { 'm', body }
     if key ~= '' then
       fields[#fields + 1], fields[#fields + 2] = 'u', key
@@ -55,4 +57,5 @@ for i = 3, #ARGV, 6 do
   end
   answers[#answers + 1] = answer
 end
+free_dropped()
 return answers

@@ -5,6 +5,7 @@
 mod args;
 mod clock;
 mod disk;
+mod excuses;
 mod failpoints;
 mod fault;
 mod fleet;

@@ -128,3 +128,15 @@ pub async fn what_leaves_before_it_ran_frees_its_slot<H: Harness>(scene: Scene<H
     }
     assert_eq!(scene.deliver(&worker, 1).await.len(), 1);
 }
+
+/// A message that was cancelled in flight, and that its worker releases, holds its slot no longer.
+pub async fn a_cancelled_message_that_is_released_frees_its_slot<H: Harness>(scene: Scene<H>) {
+    let worker = scene.limited("w", declared(|queue| queue.concurrency(1))).await;
+    let id = scene.sent_in_lane("a").await;
+    let delivery = scene.claim_one(&worker).await;
+    let next = scene.sent_in_lane("a").await;
+    assert_eq!(scene.cancel(id).await, Cancelled::Requested);
+    let release = Outcome::Release { body: delivery.body.clone() };
+    assert_eq!(scene.settle(&worker, &delivery, release.into()).await, Settled::Cancelled);
+    assert_eq!(ids(&[scene.claim_one(&worker).await]), [Some(next)]);
+}

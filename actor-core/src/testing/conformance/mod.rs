@@ -232,6 +232,7 @@ macro_rules! conformance_tests {
                 a_message_in_a_lane_is_found_by_its_id
                 a_filter_reaches_all_that_waits_in_lanes
                 what_leaves_before_it_ran_frees_its_slot
+                a_cancelled_message_that_is_released_frees_its_slot
             }
             inspecting {
                 messages_are_counted_in_every_state
