@@ -227,7 +227,7 @@ impl<A: Actor> Message<A> {
     }
 
     /// Is unique by this text: messages of its actor with an equal text exclude one another, as the actor's `unique`
-    /// says, or [by default](Uniqueness). Default: the arguments, where the actor is `unique`.
+    /// says, or [by default](crate::Uniqueness). Default: the arguments, where the actor is `unique`.
     pub fn unique_key(mut self, text: impl fmt::Display) -> Self {
         self.call.unique = Some(Digest::of_text(&text.to_string()));
         self

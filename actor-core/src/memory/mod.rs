@@ -42,7 +42,7 @@ const LONGEST_PAGE: usize = 1_000;
 /// for 7 days, and at most 10,000 of a queue, the newest ones, unless
 /// [`with_dead_letters`](Self::with_dead_letters) says otherwise.
 ///
-/// It has no replica and no disk: a message that asks for more than [`Durability::Stored`] is refused.
+/// It has no replica and no disk: a message that asks for more than [`Stored`](crate::Durability::Stored) is refused.
 ///
 /// Its clock can be moved on by [`advance`](Self::advance), so that a test of a delay or a retry
 /// takes no time.
