@@ -80,7 +80,7 @@ local function free_slots(keys, slots, ran, charged, count, ran_us)
       redis.call('ZADD', resting, unpack(resting_later))
     end
   end
-  if #emptied > 0 or (most and (taken >= most or known[7])) then
+  if #emptied > 0 or (most and (taken >= most or known[8])) then
     -- Whoever frees a slot may not be the one to fill it. Where some cost more than one, those may have waited for several.
     if redis.call('ZCARD', open) > 0 then
       wake_one()
