@@ -170,9 +170,10 @@ pub(crate) fn open(keys: &Keys) -> Call {
 }
 
 /// Answers one value for each message: 1, or an error.
-pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
-    let keys = [&*keys.scheduled, &keys.scheduled_bodies, &keys.scheduled_lanes, &keys.wake];
-    let mut call = SCHEDULE.call(&keys, whole_ms(CHECK_EVERY));
+pub(crate) fn schedule<'a>(keys: &Keys, messages: impl Iterator<Item = &'a Enqueue> + Clone) -> Call {
+    let all = [&*keys.scheduled, &keys.scheduled_bodies, &keys.wake, &keys.scheduled_lanes];
+    let count = if messages.clone().any(|message| message.lane.is_some()) { 4 } else { 3 };
+    let mut call = SCHEDULE.call(&all[..count], whole_ms(CHECK_EVERY));
     for Enqueue { id, priority, delay, body, lane, .. } in messages {
         let member = scheduled_member(*priority, false, lane.is_some(), *id);
         let lane = lane.as_ref().map(lane_text).unwrap_or_default();

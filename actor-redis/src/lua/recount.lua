@@ -10,7 +10,11 @@
 local most_entries, most, apart_ms, repairs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = redis.call('HMGET', gate, 'n', 'at')
+local known = redis.call('HMGET', gate, 'n', 'at', 'g')
+if not known[3] then
+  -- It has no lanes.
+  return { 1, 0, {} }
+end
 if apart_ms and now_ms - (tonumber(known[2]) or 0) < apart_ms then
   return { 0, 0, {} }
 end

@@ -1,11 +1,12 @@
 -- Schedules messages, and wakes a worker where the first of them is due sooner than workers know.
 --
--- KEYS  scheduled, scheduled:bodies, scheduled:lanes, wake
+-- KEYS  scheduled, scheduled:bodies, wake, and scheduled:lanes where a message goes to a lane: a key that is not there would
+--       have a cluster refuse all, while their slot moves
 -- ARGV  ms within which workers check for themselves, then for each message: member, ms to wait, body, and what it takes
 --       of its lane ('' for none, else the cost, a blank, the key)
 -- Returns for each message: 1, or the error.
 
-local scheduled, bodies, lanes, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local scheduled, bodies, wake, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local check_ms = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -138,7 +138,7 @@ pub(crate) type Recounted = (bool, u64, Vec<(String, u64, u64)>);
 pub(crate) fn recount(keys: &Keys, recount: Recount) -> Call {
     let args = match recount {
         Recount::Now => (2_000, 1 << 20, RECOUNTED_EVERY_MS.to_string(), 1),
-        Recount::All { repairs } => (100_000, 64 << 20, String::new(), u8::from(repairs)),
+        Recount::All { repairs } => (100_000, 8 << 20, String::new(), u8::from(repairs)),
     };
     RECOUNT.call(&gated(keys, before_ready(keys, &[])), args)
 }
