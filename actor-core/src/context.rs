@@ -2,6 +2,7 @@
 
 mod batch;
 mod cancelled;
+mod follow;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -14,8 +15,11 @@ use tokio::sync::Notify;
 pub(crate) use self::batch::Batch;
 pub use self::batch::BatchContext;
 use self::cancelled::CancelledMessages;
+use self::follow::Gathered;
+pub(crate) use self::follow::{After, Follow};
+use crate::delivery::WorkerId;
 use crate::headers::Headers;
-use crate::{MessageId, QueueName, TraceParent};
+use crate::{Broker, MessageId, QueueName, TraceParent};
 
 /// What a run knows of itself: a parameter `cx: &Context` of an actor.
 ///
@@ -43,6 +47,8 @@ struct Inner {
     own: Signal,
     /// Where it is a run of several messages.
     batch: Option<Box<Batch>>,
+    /// What follows if it counts.
+    follow: Gathered,
 }
 
 #[derive(Debug)]
@@ -66,7 +72,7 @@ pub(crate) struct RunInfo {
 
 impl Context {
     pub(crate) fn new(run: RunInfo, states: Arc<States>, worker: Arc<Stop>) -> Self {
-        Self(Arc::new(Inner { run, states, worker, own: Signal::default(), batch: None }))
+        Self(Arc::new(Inner { run, states, worker, own: Signal::default(), batch: None, follow: Gathered::default() }))
     }
 
     /// The messages of a batch, where the run is one: a [layer](crate::layer) surrounds it once. What this context
@@ -237,17 +243,30 @@ pub enum Cancellation {
     LeaseLost,
 }
 
-/// Ends the runs of one worker's session in two steps: the signal that actors can read, and the order to drop
-/// what still runs.
+/// What the runs of one worker's session share: where they belong, and what ends them in two steps, the signal that
+/// actors can read and the order to drop what still runs.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
+    /// `None` for a context that a test made without a worker.
+    home: Option<Home>,
     asked: Signal,
     ordered: Signal,
     /// The messages whose runs should end, each alone.
     pub(crate) cancelled: CancelledMessages,
 }
 
+/// The broker that a worker's messages came from, and the worker's session.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) worker: WorkerId,
+}
+
 impl Stop {
+    pub(crate) fn of(broker: Arc<dyn Broker>, worker: WorkerId) -> Self {
+        Self { home: Some(Home { broker, worker }), ..Self::default() }
+    }
+
     pub(crate) fn signal(&self, reason: Cancellation) {
         self.asked.raise(reason);
     }

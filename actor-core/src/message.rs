@@ -17,7 +17,8 @@ use crate::broker::Broker;
 use crate::headers::Headers;
 use crate::send::{SendError, Sending, Sent, blocking};
 use crate::unique::Digest;
-use crate::{Durability, Idempotency, TraceParent};
+use crate::context::After;
+use crate::{Context, Durability, Idempotency, TraceParent};
 
 /// A message's identity: a UUID of version 7, so that ids sort by the time they were made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -291,6 +292,45 @@ impl<A: Actor> Message<A> {
     pub fn send_blocking(self) -> Result<Sent<A>, SendError> {
         let id = self.id();
         blocking::wait(self.send()).map_err(|error| SendError::broker(id, error)).flatten()
+    }
+
+    /// Sends the message if this run counts, and only then: it is stored in the step that settles the run as done. A run
+    /// that fails, is interrupted, or whose worker has lost it sends nothing; that run's successor does.
+    ///
+    /// A message to another queue is noted in that step, and stored there a moment later, exactly once, also if the
+    /// worker dies in between. Messages from one run to one queue are stored in their order. A delay counts from the end
+    /// of the run. `docs/results.md` says more.
+    ///
+    /// ```
+    /// use actor_core::{Context, SendError, actor};
+    ///
+    /// #[actor(queue = "mail")]
+    /// async fn welcome(user: u64) {
+    ///     println!("welcome, {user}");
+    /// }
+    ///
+    /// #[actor(queue = "users")]
+    /// async fn create_user(cx: &Context, user: u64) -> Result<(), SendError> {
+    ///     // .. the work ..
+    ///     welcome.message(user).send_after(cx)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The message cannot be sent, the run has ended, or more than 1,000 messages or 8 MiB follow from it. Nothing is sent.
+    pub fn send_after(self, cx: &Context) -> Result<MessageId, SendError> {
+        cx.follow(After::Done, self.call)
+    }
+
+    /// Sends the message if this run is the message's last and fails: it is stored in the step that dead-letters it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_after`](Self::send_after).
+    pub fn send_after_failure(self, cx: &Context) -> Result<MessageId, SendError> {
+        cx.follow(After::Failure, self.call)
     }
 
     /// Sends the message through `broker`.

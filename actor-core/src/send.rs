@@ -217,6 +217,10 @@ enum Kind {
     TooLarge { bytes: usize, limit: usize },
     #[error("the message was refused before it was sent")]
     Refused(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("the run has ended: what follows from it is asked for while it runs")]
+    RunOver,
+    #[error("at most {messages} messages with {bytes} bytes in all may follow from one run: send the others from those")]
+    TooManyFollow { messages: usize, bytes: usize },
     #[error("the message {}", became(source))]
     Broker { id: MessageId, source: BrokerError },
 }
@@ -250,6 +254,14 @@ impl SendError {
 
     pub(crate) fn refused(by: Box<dyn StdError + Send + Sync>) -> Self {
         Self(Box::new(Kind::Refused(by)))
+    }
+
+    pub(crate) fn run_over() -> Self {
+        Self(Box::new(Kind::RunOver))
+    }
+
+    pub(crate) fn too_many_follow(messages: usize, bytes: usize) -> Self {
+        Self(Box::new(Kind::TooManyFollow { messages, bytes }))
     }
 
     pub(crate) fn broker(id: MessageId, source: BrokerError) -> Self {
@@ -297,11 +309,11 @@ impl SendError {
         matches!(&*self.0, Kind::Refused(_))
     }
 
-    /// Whether the message itself cannot be sent: an argument that JSON cannot hold, a key that is too long, or too
-    /// large.
+    /// Whether the message itself cannot be sent: an argument that JSON cannot hold, a key that is too long, too large,
+    /// or more than may [follow](crate::Message::send_after) from one run.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
-        matches!(&*self.0, Kind::Argument(_) | Kind::Key(_) | Kind::TooLarge { .. })
+        matches!(&*self.0, Kind::Argument(_) | Kind::Key(_) | Kind::TooLarge { .. } | Kind::TooManyFollow { .. })
     }
 
     fn of_broker(&self) -> Option<&BrokerError> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::size::Size;
-use crate::{MessageId, Priority};
+use crate::broker::Enqueue;
+use crate::{MessageId, Priority, QueueName};
 
 /// What becomes of a delivery, and what follows from it.
 ///
@@ -30,9 +31,17 @@ impl From<Outcome> for Settlement {
 }
 
 /// What follows from a settlement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Consequence {
+    /// A message is sent. What goes to another queue is noted in the same step, and stored there soon after, exactly
+    /// once: see [`Broker::relay`](crate::Broker::relay). Messages to one queue are stored in their order.
+    Send {
+        /// The queue that it goes to.
+        queue: QueueName,
+        /// The message, as [`Broker::enqueue`](crate::Broker::enqueue) takes it.
+        message: Box<Enqueue>,
+    },
     /// The schedule whose tick this message was stored for may store its next one: see
     /// [`Firing::unless_unsettled`](crate::schedule::Firing::unless_unsettled).
     EndTick(MessageId),

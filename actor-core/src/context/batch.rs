@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{Cancellation, Context, Inner, RunInfo, Signal, States, Stop};
+use super::{Cancellation, Context, Gathered, Inner, RunInfo, Signal, States, Stop};
 use crate::QueueName;
 use crate::call::Item;
 
@@ -48,8 +48,8 @@ impl Batch {
 
 impl BatchContext {
     pub(crate) fn new(run: RunInfo, states: Arc<States>, worker: Arc<Stop>, batch: Batch) -> Self {
-        let (own, batch) = (Signal::default(), Some(Box::new(batch)));
-        Self(Context(Arc::new(Inner { run, states, worker, own, batch })))
+        let (own, batch, follow) = (Signal::default(), Some(Box::new(batch)), Gathered::default());
+        Self(Context(Arc::new(Inner { run, states, worker, own, batch, follow })))
     }
 
     /// What a layer sees of it.

@@ -27,7 +27,7 @@ use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
 use crate::schedule::Schedules;
-use crate::settlement::{Outcome, Settled, Settlement};
+use crate::settlement::{Consequence, Outcome, Settled, Settlement};
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
 use crate::{BrokerError, Control, QueueName};
@@ -203,16 +203,8 @@ impl MemoryBroker {
     }
 
     fn with<T>(&self, queue: &QueueName, work: impl FnOnce(&mut Slot, Moment) -> T) -> T {
-        let mut shared = self.lock();
-        let now = shared.clock.now();
-        let slot = shared.slot(queue);
-        slot.queue.tick(now);
-        let value = work(slot, now);
-        let pruned = slot.pruned.add(std::mem::take(&mut slot.queue.unlogged));
-        drop(shared);
-        if let Some(pruned) = pruned {
-            shielded(|| tracing::warn!(%queue, pruned, "dead letters pruned: they were too many or too old"));
-        }
+        let (value, pruned) = self.lock().change(queue, work);
+        log_pruned(queue, pruned);
         value
     }
 
@@ -241,7 +233,38 @@ impl Drop for HeldClock<'_> {
     }
 }
 
+fn log_pruned(queue: &QueueName, pruned: Option<u64>) {
+    if let Some(pruned) = pruned {
+        shielded(|| tracing::warn!(%queue, pruned, "dead letters pruned: they were too many or too old"));
+    }
+}
+
 impl Shared {
+    /// Changes a queue as it is now. Returns also how many dead letters were pruned, where that is to be logged.
+    fn change<T>(&mut self, queue: &QueueName, work: impl FnOnce(&mut Slot, Moment) -> T) -> (T, Option<u64>) {
+        let now = self.clock.now();
+        let slot = self.slot(queue);
+        slot.queue.tick(now);
+        let value = work(slot, now);
+        (value, slot.pruned.add(std::mem::take(&mut slot.queue.unlogged)))
+    }
+
+    /// Stores what follows from a settlement that was applied. Returns what wakes who waits for it.
+    fn follow(&mut self, consequences: &[Consequence]) -> Vec<Arc<Notify>> {
+        let sends = consequences.iter().filter_map(|consequence| match consequence {
+            Consequence::Send { queue, message } => Some((queue, message)),
+            Consequence::EndTick(_) => None,
+        });
+        let store = |(queue, message): (&QueueName, &Box<Enqueue>)| {
+            let stored = self.change(queue, |slot, now| {
+                slot.queue.enqueue(Enqueue::clone(message), now);
+                Arc::clone(&slot.changed)
+            });
+            stored.0
+        };
+        sends.map(store).collect()
+    }
+
     fn slot(&mut self, queue: &QueueName) -> &mut Slot {
         // Not by `entry`, which would clone the name each time.
         if !self.queues.contains_key(queue) {
@@ -340,24 +363,33 @@ impl Broker for MemoryBroker {
         consumer: &Consumer,
         settlements: &[(Receipt, Settlement)],
     ) -> Vec<Result<Settled, BrokerError>> {
-        let settle = |queue: &mut Queue, now| {
-            let settle = |(receipt, settlement): &_| Ok(queue.settle(&consumer.worker, receipt, settlement, now));
+        let settle = |queue: &mut Queue, now| -> Vec<_> {
+            let settle = |(receipt, settlement): &_| queue.settle(&consumer.worker, receipt, settlement, now);
             settlements.iter().map(settle).collect()
         };
         let returns = |(_, settlement): &(Receipt, Settlement)| {
             matches!(settlement.outcome, Outcome::Reschedule { .. } | Outcome::Release { .. })
         };
         let wakes = settlements.iter().any(returns);
-        let (claims, answers) = self.with(&consumer.queue, |slot, now| {
+        let mut shared = self.lock();
+        let ((claims, answers), pruned) = shared.change(&consumer.queue, |slot, now| {
             let answers = settle(&mut slot.queue, now);
             // What was freed lets others go.
             let wakes = wakes || slot.queue.gate.count() > 0 || slot.queue.unique.is_used();
             (wakes.then(|| slot.changed.clone()), answers)
         });
-        if let Some(claims) = claims {
+        let mut woken = Vec::from_iter(claims);
+        for ((_, settlement), settled) in settlements.iter().zip(&answers) {
+            if *settled == Settled::Applied && !settlement.consequences.is_empty() {
+                woken.extend(shared.follow(&settlement.consequences));
+            }
+        }
+        drop(shared);
+        log_pruned(&consumer.queue, pruned);
+        for claims in woken {
             claims.notify_waiters();
         }
-        answers
+        answers.into_iter().map(Ok).collect()
     }
 
     async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {

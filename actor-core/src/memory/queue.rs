@@ -303,8 +303,12 @@ impl Queue {
                 self.tick(now);
             }
         }
-        for Consequence::EndTick(message) in &settlement.consequences {
-            self.schedules.end_tick(*message);
+        for consequence in &settlement.consequences {
+            match consequence {
+                Consequence::EndTick(message) => self.schedules.end_tick(*message),
+                // Stored by whoever has all queues.
+                Consequence::Send { .. } => {}
+            }
         }
         Settled::Applied
     }

@@ -117,7 +117,7 @@ impl TestWorker {
 
     /// Runs a message, unless it waits for its batch.
     async fn run(&self, consumer: &Consumer, delivery: Delivery, drained: &mut Drained) -> Option<Gathered> {
-        let (now, stop) = (|| self.broker.now(), Arc::new(Stop::default()));
+        let (now, stop) = (|| self.broker.now(), self.stop());
         let begin = |receipts| self.begin(consumer, &stop, receipts);
         let run = self.executor.run(&consumer.queue, &delivery, &now, &begin, &stop, None);
         match self.listening(consumer, &stop, run).await {
@@ -135,12 +135,16 @@ impl TestWorker {
         }
     }
 
+    fn stop(&self) -> Arc<Stop> {
+        Arc::new(Stop::of(Arc::new(self.broker.clone()), self.worker.clone()))
+    }
+
     fn begin<'a>(&'a self, consumer: &'a Consumer, stop: &'a Stop, receipts: Vec<Receipt>) -> Begun<'a> {
         Box::pin(begin(&self.broker, consumer, receipts, stop, &self.outage))
     }
 
     async fn run_batches(&self, consumer: &Consumer, mut groups: Groups, drained: &mut Drained) {
-        let (now, stop) = (|| self.broker.now(), Arc::new(Stop::default()));
+        let (now, stop) = (|| self.broker.now(), self.stop());
         loop {
             let batch = groups.take_next();
             if batch.is_empty() {

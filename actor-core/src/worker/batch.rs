@@ -16,7 +16,7 @@ use super::report::Report;
 use super::suspects::Admission;
 use crate::actor::ImplementationDef;
 use crate::call::{BatchDef, Item, RunError, RunResult};
-use crate::context::{Batch, Context, RunInfo, Stop};
+use crate::context::{Batch, Context, Follow, RunInfo, Stop};
 use crate::delivery::Receipt;
 use crate::headers::Headers;
 use crate::settlement::Settlement;
@@ -107,7 +107,7 @@ impl Executor {
                 }
                 Err(outcome) => {
                     let settlement =
-                        self.end(queue, &message, Some(implementation), &outcome, now, stop, &Span::none());
+                        self.end(queue, &message, Some(implementation), &outcome, None, now, stop, &Span::none());
                     settlements.push((delivery.receipt.clone(), settlement));
                 }
             }
@@ -123,7 +123,7 @@ impl Executor {
                 {
                     let outcome = Outcome::Failed(error);
                     let settlement =
-                        self.end(queue, &message, Some(implementation), &outcome, now, stop, &Span::none());
+                        self.end(queue, &message, Some(implementation), &outcome, None, now, stop, &Span::none());
                     settlements.push((delivery.receipt.clone(), settlement));
                     continue;
                 }
@@ -138,10 +138,13 @@ impl Executor {
         // The program's own subscriber may panic.
         let span = catch(|| span(queue, implementation, &messages)).unwrap_or_else(|_| Span::none());
         let (context, limit) = self.batch_context(queue, implementation, &messages, key, items, stop);
+        let items = context.batch();
         let result = self.run_within(implementation, context, limit, Bytes::new(), stop, &span).await;
+        let mut follows = items.iter().flat_map(BatchContext::items).map(Context::take_follow);
         let ended = Ended::of(result, entered.len());
         for (index, (delivery, message)) in entered.iter().enumerate() {
-            let settlement = self.end(queue, message, Some(implementation), ended.of_item(index), now, stop, &span);
+            let (outcome, follow) = (ended.of_item(index), follows.next().flatten());
+            let settlement = self.end(queue, message, Some(implementation), outcome, follow, now, stop, &span);
             settlements.push((delivery.receipt.clone(), settlement));
         }
         settlements
@@ -174,6 +177,7 @@ impl Executor {
         message: &Message<'_>,
         implementation: Option<&'static ImplementationDef>,
         outcome: &Outcome,
+        follow: Option<Box<Follow>>,
         now: &(dyn Fn() -> SystemTime + Sync),
         stop: &Stop,
         span: &Span,
@@ -181,7 +185,7 @@ impl Executor {
         let cancelled = message.is_cancelled(queue, stop);
         let policy = Policy { cancelled, ..message.policy(implementation, now, self.park_timeout) };
         let verdict = decide(outcome, &policy, &mut fastrand::Rng::new());
-        let mut settlement = self.judge(message, outcome, verdict, now);
+        let mut settlement = self.judge(message, outcome, verdict, follow, now);
         if let (Some(settlement), true) = (&mut settlement, message.envelope.cost.is_some()) {
             settlement.ran = message.began.elapsed();
         }

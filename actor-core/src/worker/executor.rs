@@ -27,7 +27,7 @@ use super::suspects::{Admission, Suspects};
 use super::threads::Threads;
 use crate::actor::ImplementationDef;
 use crate::call::{RunError, RunResult};
-use crate::context::{Context, RunInfo, States, Stop};
+use crate::context::{Context, Follow, RunInfo, States, Stop};
 use crate::delivery::Delivery;
 use crate::layer::Layers;
 use crate::settlement::{self, Consequence, Settlement};
@@ -107,13 +107,18 @@ impl Executor {
         } else {
             catch(|| span(queue, &message)).unwrap_or_else(|_| Span::none())
         };
+        let mut follow = None;
         let outcome = match self.admit(queue, &message, implementation, now, stop, admission) {
             Ok((implementation, args, admission)) => match batch {
                 None => {
                     // It is held to the end of the run.
                     let _admission = admission;
                     match begun(&message, delivery, begin).await {
-                        Ok(()) => self.call(implementation, args, queue, &message, stop, &span).await.into(),
+                        Ok(()) => {
+                            let (result, follows) = self.call(implementation, args, queue, &message, stop, &span).await;
+                            follow = follows;
+                            result.into()
+                        }
                         Err(error) => Outcome::Failed(error),
                     }
                 }
@@ -124,7 +129,7 @@ impl Executor {
             },
             Err(outcome) => outcome,
         };
-        Ran::Ended(self.end(queue, &message, implementation, &outcome, now, stop, &span))
+        Ran::Ended(self.end(queue, &message, implementation, &outcome, follow, now, stop, &span))
     }
 
     /// What may run now, with its arguments, and the right to run it where it is a suspect; else how its delivery ends.
@@ -160,7 +165,7 @@ impl Executor {
         admission.map(|admission| (implementation, args, Some(admission))).ok_or(Outcome::Deferred)
     }
 
-    /// Calls the actor's body, within the worker's layers.
+    /// Calls the actor's body, within the worker's layers. Returns also what follows from it.
     async fn call(
         &self,
         implementation: &'static ImplementationDef,
@@ -169,11 +174,12 @@ impl Executor {
         message: &Message<'_>,
         stop: &Arc<Stop>,
         span: &Span,
-    ) -> RunResult {
+    ) -> (RunResult, Option<Box<Follow>>) {
         let limit = message.time_limit(implementation);
         let info = Self::run_info(message, implementation, queue);
         let context = Context::new(info, Arc::clone(&self.states), Arc::clone(stop));
-        self.run_within(implementation, context, limit, args, stop, span).await
+        let result = self.run_within(implementation, context.clone(), limit, args, stop, span).await;
+        (result, context.take_follow())
     }
 
     /// What a run of a message knows of itself.
@@ -274,6 +280,7 @@ impl Executor {
         message: &Message<'_>,
         ended: &Outcome,
         verdict: Verdict,
+        follow: Option<Box<Follow>>,
         now: &dyn Fn() -> SystemTime,
     ) -> Option<Settlement> {
         use settlement::Outcome;
@@ -302,6 +309,9 @@ impl Executor {
         };
         let ends = matches!(outcome, Outcome::Done | Outcome::DeadLetter { .. });
         let mut settlement = Settlement::from(outcome);
+        if let Some(follow) = follow {
+            settlement.consequences = follow.of(&settlement.outcome);
+        }
         if ends && message.envelope.tick.as_ref().is_some_and(|tick| tick.skip) {
             settlement.consequences.push(Consequence::EndTick(id));
         }

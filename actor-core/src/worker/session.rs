@@ -38,7 +38,7 @@ impl Session {
     /// Begins a lease. Nothing is claimed before it is live.
     pub(crate) fn begin(engine: &Engine) -> std::io::Result<Self> {
         let worker = WorkerId::new(&engine.name);
-        let stop = Arc::<Stop>::default();
+        let stop = Arc::new(Stop::of(Arc::clone(&engine.broker), worker.clone()));
         let heartbeat = Heartbeat::start(engine, &worker, Arc::clone(&stop))?;
         let (halt, leave) = (CancellationToken::new(), CancellationToken::new());
         Ok(Self { worker, heartbeat, halt, leave, stop, services: TaskTracker::new() })
