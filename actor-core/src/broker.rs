@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use crate::outbox::Outboxes;
 use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
@@ -171,6 +172,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// The same storage as one whose messages to other queues wait in outboxes first; `None` where what follows from a
+    /// settlement is stored in the same step, in whatever queue. Default: `None`.
+    fn outboxes(&self) -> Option<&dyn Outboxes> {
+        None
+    }
+
     /// The largest message that is taken, in bytes of its whole JSON. Default: 1 MiB.
     fn max_message_bytes(&self) -> usize {
         1 << 20
@@ -220,6 +227,12 @@ impl Enqueue {
     pub fn new(id: MessageId, priority: Priority, body: Bytes) -> Self {
         let (durability, lane, unique, idempotency) = (None, None, None, None);
         Self { id, priority, body, delay: Duration::ZERO, durability, lane, unique, idempotency }
+    }
+
+    /// Whether it is ready at once, in no lane, and without a key.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.delay.is_zero() && self.lane.is_none() && self.unique.is_none() && self.idempotency.is_none()
     }
 
     /// The same message, ready after `delay`.

@@ -15,8 +15,10 @@ use tokio::sync::Notify;
 pub(crate) use self::batch::Batch;
 pub use self::batch::BatchContext;
 use self::cancelled::CancelledMessages;
+pub(crate) use self::follow::After;
+#[cfg(feature = "worker")]
+pub(crate) use self::follow::Follow;
 use self::follow::Gathered;
-pub(crate) use self::follow::{After, Follow};
 use crate::delivery::WorkerId;
 use crate::headers::Headers;
 use crate::{Broker, MessageId, QueueName, TraceParent};

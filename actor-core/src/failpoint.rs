@@ -26,6 +26,8 @@ pub const POINTS: &[&str] = &[
     "worker.batch_ended",
     // One batch is settled, and the next waits.
     "worker.settled",
+    // What follows from a run is about to be brought to another queue.
+    "worker.relaying",
     // A dead worker's message was recovered, and has not started.
     "worker.recovered",
     // What was parked is delivered, and has not started.

@@ -73,6 +73,7 @@ mod memory;
 mod message;
 mod name;
 mod on_send;
+pub mod outbox;
 mod queue;
 pub mod registry;
 pub mod schedule;

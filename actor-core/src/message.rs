@@ -14,10 +14,10 @@ pub use self::when::When;
 use crate::actor::{Actor, ActorDef};
 use crate::args::ArgWriter;
 use crate::broker::Broker;
+use crate::context::After;
 use crate::headers::Headers;
 use crate::send::{SendError, Sending, Sent, blocking};
 use crate::unique::Digest;
-use crate::context::After;
 use crate::{Context, Durability, Idempotency, TraceParent};
 
 /// A message's identity: a UUID of version 7, so that ids sort by the time they were made.

@@ -219,7 +219,9 @@ enum Kind {
     Refused(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the run has ended: what follows from it is asked for while it runs")]
     RunOver,
-    #[error("at most {messages} messages with {bytes} bytes in all may follow from one run: send the others from those")]
+    #[error(
+        "at most {messages} messages with {bytes} bytes in all may follow from one run: send the others from those"
+    )]
     TooManyFollow { messages: usize, bytes: usize },
     #[error("the message {}", became(source))]
     Broker { id: MessageId, source: BrokerError },

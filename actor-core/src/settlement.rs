@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::size::Size;
 use crate::broker::Enqueue;
+use crate::size::Size;
 use crate::{MessageId, Priority, QueueName};
 
 /// What becomes of a delivery, and what follows from it.
@@ -35,7 +35,7 @@ impl From<Outcome> for Settlement {
 #[non_exhaustive]
 pub enum Consequence {
     /// A message is sent. What goes to another queue is noted in the same step, and stored there soon after, exactly
-    /// once: see [`Broker::relay`](crate::Broker::relay). Messages to one queue are stored in their order.
+    /// once: see [`outbox`](crate::outbox). Messages to one queue are stored in their order.
     Send {
         /// The queue that it goes to.
         queue: QueueName,
@@ -120,6 +120,12 @@ impl Outcome {
             Self::Reschedule { body, .. } | Self::Park { body, .. } | Self::Limited { body, .. } => Some(body),
             Self::DeadLetter { body, .. } | Self::Release { body } => Some(body),
         }
+    }
+
+    /// Whether the message ends by it, as done or dead-lettered. Only from that something may follow.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Done | Self::DeadLetter { .. })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use actor_core::outbox::Outboxes;
 use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Control, QueueName};
@@ -108,11 +109,7 @@ impl RedisBroker {
 
     /// Stores messages in requests of their own.
     pub(crate) async fn store(&self, queue: &Arc<Queue>, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
-        // In a cluster the set of queues has a slot of its own.
-        let (with_them, apart) = match self.0.commands {
-            Link::One(_) => (queue.first_announcement(self.0.queues.namespace()), None),
-            Link::Cluster(..) => (None, announce::where_apart(self, queue)),
-        };
+        let (with_them, apart) = announce::first(self, queue);
         let answers = enqueue::enqueue(self.0.commands.to(queue), queue, with_them, messages).await;
         if let Some(apart) = apart {
             announce::listed(apart).await;
@@ -210,6 +207,10 @@ impl Broker for RedisBroker {
     }
 
     fn schedules(&self) -> Option<&dyn Schedules> {
+        Some(self)
+    }
+
+    fn outboxes(&self) -> Option<&dyn Outboxes> {
         Some(self)
     }
 

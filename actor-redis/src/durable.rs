@@ -23,7 +23,7 @@ use crate::error::{Error, Kind, RequestError};
 use crate::exchange::Confirming;
 use crate::link::{Link, Servers};
 use crate::queue::Queue;
-use crate::request::{REQUEST_BYTES, Request, fitting};
+use crate::request::{Answer, REQUEST_BYTES, Request, fitting};
 
 type Stored = Result<Enqueued, BrokerError>;
 
@@ -196,6 +196,25 @@ impl Durable {
         let lives = self.link.each_live().await?;
         let unfit = lives.iter().find_map(|live| live.cannot_sync().filter(|_| need.sync));
         unfit.map_or(Ok(()), |error| Err(Arc::new(error)))
+    }
+
+    /// What a message needs that asks for nothing; `None` where it has only to be stored.
+    pub(crate) fn by_default(&self) -> Option<Need> {
+        Need::of(self.level).filter(|need| *need != Need::default())
+    }
+
+    /// Sends a request that stores in one queue, and waits until all of that is as durable as this.
+    pub(crate) async fn request(&self, to: &Queue, request: &Request, need: Need) -> Result<Vec<Answer>, BrokerError> {
+        let connections = self.link.connections(to).await.map_err(|error| unconnected(&error))?;
+        if need.sync
+            && let Some(error) = cannot_sync(&connections).await
+        {
+            return Err(unconnected(&error));
+        }
+        let mut confirming = Confirming::new(need, request.len());
+        let answers = self.link.exchange(&connections, request, &mut confirming).await?;
+        confirming.judge(request.len() - 1, need)?;
+        Ok(answers)
     }
 
     fn need(&self, message: &Enqueue) -> Option<Need> {

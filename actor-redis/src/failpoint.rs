@@ -118,6 +118,14 @@ pub const POINTS: &[&str] = &[
     "release.unsent",
     "release.half",
     "release.answered",
+    // What follows from a run and belongs to another queue is read from the outbox, stored there, and removed here.
+    "outbox.unsent",
+    "outbox.answered",
+    "arrive.unsent",
+    "arrive.half",
+    "arrive.answered",
+    "sent.unsent",
+    "sent.answered",
     // A message is cancelled: what is scheduled is removed, else it is noted as cancelled, found, and removed.
     "cancel.unsent",
     "cancel.answered",

@@ -87,6 +87,9 @@ impl Level {
 #[derive(Debug)]
 pub(crate) struct Keys {
     ready: [String; LEVELS],
+    /// What those begin with, and the outboxes.
+    pub(crate) ready_prefix: String,
+    pub(crate) outbox_prefix: String,
     pub(crate) scheduled: String,
     pub(crate) scheduled_bodies: String,
     /// What scheduled messages take of their lanes.
@@ -113,6 +116,10 @@ pub(crate) struct Keys {
     /// What the keys begin with that say what was stored within a window, and with an idempotency key.
     pub(crate) windows: [String; 2],
     pub(crate) schedules: ScheduleKeys,
+    /// The queues for which messages wait in an outbox.
+    pub(crate) outboxes: String,
+    /// The last message that arrived from each other queue's outbox.
+    pub(crate) arrivals: String,
 }
 
 /// The keys of a queue's schedules.
@@ -137,6 +144,8 @@ impl Keys {
         let key = |name: &str| format!("{{{tag}}}:{name}");
         Self {
             ready: Level::ALL.map(|level| key(&format!("ready:{}", level.name()))),
+            ready_prefix: key("ready:"),
+            outbox_prefix: key("outbox:"),
             scheduled: key("scheduled"),
             scheduled_bodies: key("scheduled:bodies"),
             scheduled_lanes: key("scheduled:lanes"),
@@ -162,11 +171,18 @@ impl Keys {
                 clock: key("schedules:clock"),
                 open: key("schedules:open"),
             },
+            outboxes: key("outboxes"),
+            arrivals: key("arrivals"),
         }
     }
 
     pub(crate) fn ready(&self, level: Level) -> &str {
         &self.ready[usize::from(level.place())]
+    }
+
+    /// The messages that wait to be stored in another queue.
+    pub(crate) fn outbox(&self, to: &QueueName) -> String {
+        format!("{}{to}", self.outbox_prefix)
     }
 
     /// The level of a ready stream's key.

@@ -82,6 +82,8 @@ mod lease;
 mod link;
 mod node;
 #[cfg(doctest)]
+mod outbox;
+mod outbox;
 mod pages;
 mod place;
 mod presence;

@@ -64,6 +64,26 @@ macro_rules! freeing {
     };
 }
 
+/// A script that settles, which frees what the messages held, and does what follows from them.
+macro_rules! following {
+    ($name:literal) => {
+        source!(
+            "own_keys",
+            "cancelled",
+            "bounded",
+            "unique",
+            "gate",
+            "free_slots",
+            "stored_as",
+            "follow_begin",
+            "settle_begin",
+            $name,
+            "settle_end",
+            "follow_end"
+        )
+    };
+}
+
 static OPEN: Source = source!("open");
 static SCHEDULE: Source = source!("schedule");
 static PROMOTE: Source = source!("bounded", "unique", "gate", "into_lanes", "promote");
@@ -77,10 +97,12 @@ static RESCHEDULE: Source = source!("cancelled", "stored_as", "reschedule");
 static RESCHEDULE_FREEING: Source = freeing!("reschedule");
 static DEAD_LETTER: Source = source!("cancelled", "bounded", "dead_letter");
 static DEAD_LETTER_FREEING: Source = freeing!("dead_letter");
+static DEAD_LETTER_FOLLOWING: Source = following!("dead_letter");
 static RELEASE: Source = source!("cancelled", "unique", "gate", "free_slots", "drop_slots", "release");
 
 mod audit;
 mod control;
+mod follow;
 mod inspect;
 mod lanes;
 mod limits;
@@ -89,6 +111,7 @@ mod unique;
 
 pub(crate) use audit::*;
 pub(crate) use control::*;
+pub(crate) use follow::*;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
@@ -106,27 +129,44 @@ impl Source {
 }
 
 impl Call {
-    /// The call of a freeing script with what its messages hold; of another, as it is.
-    fn with_held(mut self, held: &[Option<Held<'_>>]) -> Self {
+    /// The call of a freeing script with what its messages hold, and of a following one with what follows from them; of
+    /// another, as it is.
+    fn with_held(mut self, keys: &Keys, held: &[Option<Held<'_>>]) -> Self {
         if held.iter().any(Option::is_some) {
             write_held(&mut self, held);
+        }
+        if follows(held) {
+            write_follows(&mut self, keys, held);
         }
         self
     }
 }
 
-/// A call of one of a settling script's two forms: the second where a message holds something.
-fn settling(
-    [plain, freeing]: [&'static Source; 2],
-    keys: &Keys,
-    before: Vec<&str>,
-    held: &[Option<Held<'_>>],
-    args: impl ToRedisArgs,
-) -> Call {
-    if held.iter().any(Option::is_some) {
-        freeing.call(&holding(keys, gated(keys, before)), args)
-    } else {
-        plain.call(&before, args)
+/// A settling script's forms: where no message holds anything, where one does, and where something follows from one.
+#[derive(Clone, Copy)]
+struct Forms {
+    plain: &'static Source,
+    freeing: &'static Source,
+    following: &'static Source,
+}
+
+impl Forms {
+    /// A script that settles what is stored again, from which nothing follows.
+    const fn storing(plain: &'static Source, freeing: &'static Source) -> Self {
+        Self { plain, freeing, following: freeing }
+    }
+
+    fn call(self, keys: &Keys, before: Vec<&str>, held: &[Option<Held<'_>>], args: impl ToRedisArgs) -> Call {
+        if !held.iter().any(Option::is_some) {
+            return self.plain.call(&before, args);
+        }
+        let mut all = holding(keys, gated(keys, before));
+        if !follows(held) {
+            return self.freeing.call(&all, args);
+        }
+        let more = follow_keys(keys, held);
+        all.extend(more.iter().map(String::as_str));
+        self.following.call(&all, args)
     }
 }
 
@@ -312,7 +352,8 @@ pub(crate) fn reschedule(keys: &Keys, worker: &str, messages: &[Reschedule<'_>])
     ];
     let args = (worker, GROUP, whole_ms(CHECK_EVERY), whole_ms(PARKED_STANDS));
     let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
-    let mut call = settling([&RESCHEDULE, &RESCHEDULE_FREEING], keys, before_ready(keys, &before), &held, args);
+    let mut call =
+        Forms::storing(&RESCHEDULE, &RESCHEDULE_FREEING).call(keys, before_ready(keys, &before), &held, args);
     for group in messages.chunk_by(|one, next| one.group() == next.group()) {
         let (level, ability, lane) = group[0].group();
         let lane = lane.map(|(cost, key)| format!("{cost} {key}")).unwrap_or_default();
@@ -321,7 +362,7 @@ pub(crate) fn reschedule(keys: &Keys, worker: &str, messages: &[Reschedule<'_>])
             call.command.arg((place.id, &**member, delay_ms(*delay), body));
         }
     }
-    call.with_held(&held)
+    call.with_held(keys, &held)
 }
 
 /// How long and how many dead letters are kept.
@@ -343,11 +384,12 @@ pub(crate) fn dead_letter(keys: &Keys, worker: &str, retention: Retention, messa
     let args = (worker, GROUP, whole_ms(retention.age), retention.count);
     let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
     let keys_before = before_ready(keys, &[&dead(keys)[..], &[&keys.cancelled]].concat());
-    let mut call = settling([&DEAD_LETTER, &DEAD_LETTER_FREEING], keys, keys_before, &held, args);
+    let forms = Forms { plain: &DEAD_LETTER, freeing: &DEAD_LETTER_FREEING, following: &DEAD_LETTER_FOLLOWING };
+    let mut call = forms.call(keys, keys_before, &held, args);
     for DeadLetter { place, member, body, reason, .. } in messages {
         call.command.arg((place, member, body, reason));
     }
-    call.with_held(&held)
+    call.with_held(keys, &held)
 }
 
 pub(crate) struct Release<'a> {

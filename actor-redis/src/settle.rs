@@ -9,9 +9,8 @@
 
 use std::ops::RangeInclusive;
 
-use actor_core::MessageId;
 use actor_core::delivery::Receipt;
-use actor_core::settlement::{Consequence, Outcome, Settled, Settlement};
+use actor_core::settlement::{Outcome, Settled, Settlement};
 use redis::{Cmd, Value};
 
 use crate::connection::ANSWER;
@@ -22,7 +21,7 @@ use crate::link::Route;
 use crate::place::{self, Place};
 use crate::queue::Queue;
 use crate::request::{Answer, Request, fitting};
-use crate::script::{self, Cancelled, DeadLetter, DoneTick, Held, Limited, Release, Reschedule, Retention};
+use crate::script::{self, Cancelled, DeadLetter, Follows, Held, Limited, Release, Reschedule, Retention};
 use crate::slot::{Slot, ran_us};
 
 /// How many entries one command names at most, so that none holds up the server: what they free may be large.
@@ -43,7 +42,7 @@ pub(crate) async fn settle(
     let mut settled = Vec::with_capacity(settlements.len());
     let mut rest = settlements;
     while !rest.is_empty() {
-        let sizes = rest.iter().map(|(_, settlement)| settlement.outcome.body().map_or(0, bytes::Bytes::len));
+        let sizes = rest.iter().map(|(_, settlement)| size(queue, settlement));
         let (part, after) = rest.split_at(fitting(sizes));
         rest = after;
         match settle_part(connections, queue, worker, retention, part).await {
@@ -58,6 +57,12 @@ pub(crate) async fn settle(
     settled
 }
 
+/// How many bytes a settlement writes, as near as that bounds what one call takes.
+fn size(queue: &Queue, settlement: &Settlement) -> usize {
+    let follows = Follows::of(&queue.name, &settlement.consequences).unwrap_or_default();
+    settlement.outcome.body().map_or(0, bytes::Bytes::len) + follows.iter().map(Follows::weight).sum::<usize>()
+}
+
 async fn settle_part(
     connections: Route<'_>,
     queue: &Queue,
@@ -67,7 +72,7 @@ async fn settle_part(
 ) -> Result<Vec<Answered>, RequestError> {
     // A receipt that this broker did not make settles nothing.
     let mut settled: Vec<Answered> = settlements.iter().map(|_| Ok(Settled::Stale)).collect();
-    let sorted = Sorted::new(settlements, &mut settled);
+    let sorted = Sorted::new(queue, settlements, &mut settled);
     let mut request = Request::new(sorted.name());
     let mut steps = Vec::new();
     sorted.write(queue, worker, retention, &mut request, &mut steps);
@@ -89,17 +94,13 @@ async fn settle_part(
 #[derive(Default)]
 struct Sorted<'a> {
     done: [Vec<(usize, EntryId)>; LEVELS],
-    /// Done, and holding a slot.
+    /// Done, and holding something, or with something that follows.
     freed: Vec<(usize, (Place, Option<Held<'a>>))>,
     limited: Vec<(usize, Limited<'a>)>,
     retries: Vec<(usize, Reschedule<'a>)>,
     dead_letters: Vec<(usize, DeadLetter<'a>)>,
     releases: Vec<(usize, Release<'a>)>,
     cancelled: Vec<(usize, Cancelled<'a>)>,
-    /// What is done, and may let its schedule store the next one.
-    done_ticks: Vec<(usize, DoneTick<'a>)>,
-    /// What is dead-lettered, and may do the same.
-    dead_ticks: Vec<MessageId>,
 }
 
 /// Commands that go together, and the settlements that they answer.
@@ -111,27 +112,25 @@ struct Step {
 }
 
 impl<'a> Sorted<'a> {
-    fn new(settlements: &'a [(Receipt, Settlement)], settled: &mut [Answered]) -> Self {
+    fn new(queue: &Queue, settlements: &'a [(Receipt, Settlement)], settled: &mut [Answered]) -> Self {
         let mut sorted = Self::default();
         for (index, (receipt, settlement)) in settlements.iter().enumerate() {
             let Some(place) = Place::of(receipt) else { continue };
             let suspect = place::is_suspect(receipt);
-            let tick = match (&settlement.consequences[..], &settlement.outcome) {
-                ([], _) => None,
-                ([Consequence::EndTick(id)], Outcome::Done | Outcome::DeadLetter { .. }) => Some(*id),
-                _ => {
-                    settled[index] = Err(RequestError::Unsupported("this consequence"));
-                    continue;
-                }
+            let ends = settlement.outcome.is_end();
+            let follows = Follows::of(&queue.name, &settlement.consequences);
+            let Some(follows) = follows.filter(|follows| ends || follows.is_empty()) else {
+                settled[index] = Err(RequestError::Unsupported("this consequence"));
+                continue;
             };
             let (unique, slot_text) = place::held(receipt);
             let slot = Slot::parse(slot_text);
             let key = std::str::from_utf8(unique).unwrap_or_default();
             let ran_us = ran_us(settlement.ran);
             let is_held = slot.is_some() || !key.is_empty();
-            let held = is_held.then(|| Held { slot: slot.clone(), ran_us, unique: key, place });
+            let held = is_held || !follows.is_empty();
+            let held = held.then(|| Held { slot: slot.clone(), ran_us, unique: key, place, follows });
             match &settlement.outcome {
-                Outcome::Done if let Some(id) = tick => sorted.done_ticks.push((index, DoneTick { place, id, held })),
                 Outcome::Done if held.is_some() => sorted.freed.push((index, (place, held))),
                 Outcome::Done => sorted.done[usize::from(place.level.place())].push((index, place.id)),
                 Outcome::Limited { id, priority, body, after } if slot.is_some() => {
@@ -155,7 +154,6 @@ impl<'a> Sorted<'a> {
                     let entry = || format!("{}:{}", place.level.name(), place.id);
                     let member = id.map_or_else(entry, |id| id.to_string());
                     sorted.dead_letters.push((index, DeadLetter { place, member, body, reason, held }));
-                    sorted.dead_ticks.extend(tick);
                 }
                 Outcome::Release { body } => {
                     sorted.releases.push((index, Release { place, body, suspect, slot: slot_text, unique }));
@@ -190,18 +188,10 @@ impl<'a> Sorted<'a> {
         }
         calls(self.freed, steps, |batch| request.call(script::done(&queue.keys, &batch)));
         calls(self.limited, steps, |batch| request.call(script::limited(&queue.keys, worker, &batch)));
-        for (index, tick) in self.done_ticks {
-            let at = request.call(script::end_tick(&queue.keys, &tick));
-            steps.push(Step { indexes: vec![index], answers: at..=at });
-        }
         calls(self.retries, steps, |batch| request.call(script::reschedule(&queue.keys, worker, &batch)));
         calls(self.dead_letters, steps, |batch| {
             request.call(script::dead_letter(&queue.keys, worker, retention, &batch))
         });
-        // Behind the dead letters: whether they are there decides. No settlement depends on the answers.
-        for id in self.dead_ticks {
-            request.call(script::end_dead_tick(&queue.keys, id));
-        }
         calls(self.releases, steps, |batch| request.call(script::release(&queue.keys, worker, batch.into_iter())));
         calls(self.cancelled, steps, |batch| request.call(script::end_cancelled(&queue.keys, worker, &batch)));
     }

@@ -97,7 +97,10 @@ impl Context {
             Some(home) => call.encode(&*home.broker)?,
             None => call.encode(&*installed().ok_or_else(SendError::not_installed)?)?,
         };
-        self.0.follow.with(|follow| follow.send(after, queue, message)).unwrap_or_else(|| Err(SendError::run_over()))?;
+        self.0
+            .follow
+            .with(|follow| follow.send(after, queue, message))
+            .unwrap_or_else(|| Err(SendError::run_over()))?;
         Ok(id)
     }
 

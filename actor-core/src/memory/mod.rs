@@ -364,7 +364,13 @@ impl Broker for MemoryBroker {
         settlements: &[(Receipt, Settlement)],
     ) -> Vec<Result<Settled, BrokerError>> {
         let settle = |queue: &mut Queue, now| -> Vec<_> {
-            let settle = |(receipt, settlement): &_| queue.settle(&consumer.worker, receipt, settlement, now);
+            let settle = |(receipt, settlement): &(Receipt, Settlement)| {
+                if settlement.consequences.is_empty() || settlement.outcome.is_end() {
+                    Ok(queue.settle(&consumer.worker, receipt, settlement, now))
+                } else {
+                    Err(BrokerError::refused("something follows from a message that does not end"))
+                }
+            };
             settlements.iter().map(settle).collect()
         };
         let returns = |(_, settlement): &(Receipt, Settlement)| {
@@ -380,7 +386,7 @@ impl Broker for MemoryBroker {
         });
         let mut woken = Vec::from_iter(claims);
         for ((_, settlement), settled) in settlements.iter().zip(&answers) {
-            if *settled == Settled::Applied && !settlement.consequences.is_empty() {
+            if matches!(settled, Ok(Settled::Applied)) && !settlement.consequences.is_empty() {
                 woken.extend(shared.follow(&settlement.consequences));
             }
         }
@@ -389,7 +395,7 @@ impl Broker for MemoryBroker {
         for claims in woken {
             claims.notify_waiters();
         }
-        answers.into_iter().map(Ok).collect()
+        answers
     }
 
     async fn deregister(&self, worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {

@@ -307,7 +307,7 @@ impl Executor {
             Verdict::Release => Outcome::Release { body: body(None) },
             Verdict::Leave => return None,
         };
-        let ends = matches!(outcome, Outcome::Done | Outcome::DeadLetter { .. });
+        let ends = outcome.is_end();
         let mut settlement = Settlement::from(outcome);
         if let Some(follow) = follow {
             settlement.consequences = follow.of(&settlement.outcome);

@@ -22,6 +22,7 @@ pub(crate) mod panic;
 pub(crate) mod plan;
 mod queue_session;
 mod recover;
+mod relay;
 pub(crate) mod repeats;
 mod report;
 mod run;

@@ -13,6 +13,7 @@ use super::outage::{Backoff, Outage};
 use super::panic::{caught, shielded};
 use super::queue_session::{QueueSession, ServedQueue};
 use super::recover::Recover;
+use super::relay::Relay;
 use super::session::Session;
 use super::settle::Settler;
 use super::unpark::Unpark;
@@ -59,7 +60,9 @@ fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     let consumer = Consumer::new(session.worker.clone(), served.queue.clone()).limited(served.limits);
     let outage = || Outage::new(&engine.absence, Some(&served.queue), Some(&engine.pulse));
     let (broker, give_up) = (&engine.broker, &engine.give_up);
-    let (settlements, settler) = Settler::new(broker, consumer.clone(), served, outage(), give_up);
+    let (targets, relay) = Relay::new(broker, &served.queue, outage(), give_up);
+    engine.settlers.spawn(supervise(relay));
+    let (settlements, settler) = Settler::new(broker, consumer.clone(), served, targets, outage(), give_up);
     engine.settlers.spawn(supervise(settler));
     let gathering = Gathering::new();
     let at_queue = || {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outage::{Backoff, Outage, until};
 use super::queue_session::ServedQueue;
+use super::relay::{self, Targets};
 use super::service::Service;
 use crate::delivery::{Consumer, Receipt};
 use crate::settlement::{Settled, Settlement};
@@ -23,6 +24,7 @@ pub(crate) struct Settler {
     broker: Arc<dyn Broker>,
     consumer: Consumer,
     served: Arc<ServedQueue>,
+    targets: Targets,
     outage: Outage,
     inbox: UnboundedReceiver<Pair>,
     is_closed: bool,
@@ -43,6 +45,7 @@ impl Settler {
         broker: &Arc<dyn Broker>,
         consumer: Consumer,
         served: &Arc<ServedQueue>,
+        targets: Targets,
         outage: Outage,
         give_up: &CancellationToken,
     ) -> (Settlements, Self) {
@@ -51,6 +54,7 @@ impl Settler {
             broker: Arc::clone(broker),
             consumer,
             served: Arc::clone(served),
+            targets,
             outage,
             inbox,
             is_closed: false,
@@ -80,6 +84,11 @@ impl Settler {
             match answers.next().unwrap_or_else(|| Err(BrokerError::unknown("the broker gave no answer"))) {
                 Ok(answer) => {
                     settled += 1;
+                    // Whatever the answer: it may be that to a second try, and the first one counted.
+                    for to in relay::targets(&self.consumer.queue, &pair.1) {
+                        // A worker whose broker has no outboxes relays nothing.
+                        let _ = self.targets.send(to.clone());
+                    }
                     if answer == Settled::Cancelled {
                         // Its worker had not learned of it before the run ended.
                         let id = pair.1.outcome.body().and_then(|body| wire::id(body)).map(tracing::field::display);

@@ -2,16 +2,16 @@
 --
 -- KEYS  ready:high:released, ready:high, ready:normal:released, ready:normal, ready:low:released, ready:low, then those of the
 --       gate, where there is one, then those of unique keys
--- ARGV  group, ms within which workers check for themselves, what the keys of windows and of idempotency keys begin with, then
---       for each message: id, level (1, 3 or 5), body, unique key ('' for none), and what else it says: '' for a message that is
+-- ARGV  group, ms within which workers check for themselves, what the keys of windows and of idempotency keys begin with, whether
+--       what comes after one that is refused is left, then for each message: id, level (1, 3 or 5), body, unique key ('' for none), and what else it says: '' for a message that is
 --       ready at once and keeps others out until it is done, else its ms to wait, how its key is held (`keep`, `replace`,
 --       `run_again`, `postpone` or `window`), the ms of that (`-` for no bound), the ms that its idempotency key is remembered, the
 --       length of that key, the cost in its lane (`-` for no lane), and then without a blank the idempotency key and the lane's
 -- Returns for each message: 1, `=` and the id of the one that stands for it, `-` and the id of the one whose place it took, or the
 -- error.
 
-local group, check_ms, windows, idempotent = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local FIRST, WIDTH = 5, 5
+local group, check_ms, windows, idempotent, stops = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5] == '1'
+local FIRST, WIDTH = 6, 5
 -- Until when a message is scheduled that follows another: that one's end comes first.
 local FOLLOWS_MS = 100 * 365 * 24 * 3600 * 1000
 local time = redis.call('TIME')
@@ -233,6 +233,9 @@ for i = FIRST, #ARGV, WIDTH do
     end
   elseif is_plain and taken_by[key] then
     answer = '=' .. taken_by[key]
+  elseif is_plain and key == '' then
+    answer = xadd('XADD', KEYS[1 + level], '*', 'm', ARGV[i + 2])
+    answer = type(answer) == 'table' and answer or 1
   else
     write_holders()
     local ok
@@ -243,6 +246,9 @@ for i = FIRST, #ARGV, WIDTH do
     free[key] = false
   end
   answers[#answers + 1] = answer
+  if stops and type(answer) == 'table' then
+    break
+  end
 end
 write_holders()
 

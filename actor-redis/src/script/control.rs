@@ -6,7 +6,7 @@ use actor_core::{MessageId, Priority};
 use redis::Value;
 
 use super::{
-    CHECK_EVERY, Call, Held, Source, before_ready, delay_ms, gated, holding, scheduled_member, settling, whole_ms,
+    CHECK_EVERY, Call, Forms, Held, Source, before_ready, delay_ms, gated, holding, scheduled_member, whole_ms,
 };
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
@@ -72,12 +72,11 @@ pub(crate) struct Cancelled<'a> {
 pub(crate) fn end_cancelled(keys: &Keys, worker: &str, messages: &[Cancelled<'_>]) -> Call {
     let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
     let before = before_ready(keys, &[&keys.cancelled]);
-    let sources = [&END_CANCELLED, &END_CANCELLED_FREEING];
-    let mut call = settling(sources, keys, before, &held, (worker, GROUP));
+    let mut call = Forms::storing(&END_CANCELLED, &END_CANCELLED_FREEING).call(keys, before, &held, (worker, GROUP));
     for Cancelled { place, id, .. } in messages {
         call.command.arg((*place, id.to_string()));
     }
-    call.with_held(&held)
+    call.with_held(keys, &held)
 }
 
 /// Removes a message by its id where it is scheduled. Answers how many were there.

@@ -3,7 +3,7 @@
 use actor_core::Priority;
 use redis::Value;
 
-use super::{Call, Source, before_ready, holding};
+use super::{Call, Follows, Forms, Source, before_ready, holding};
 use crate::keys::{GROUP, Keys, Level};
 use crate::place::Place;
 use crate::slot::{Slot, list_name, listed_text};
@@ -15,6 +15,7 @@ static PURGE_LANES: Source = source!("bounded", "unique", "gate", "purge_lanes")
 static RECOUNT: Source = source!("gate", "recount");
 static AUDIT_LANES: Source = source!("gate", "audit_lanes");
 static DONE: Source = freeing!("done");
+static DONE_FOLLOWING: Source = following!("done");
 static LIMITED: Source = freeing!("limited" with "into_lanes");
 
 /// How often slots are counted again.
@@ -40,13 +41,15 @@ pub(crate) struct Held<'a> {
     pub(crate) unique: &'a str,
     /// Where the message is.
     pub(crate) place: Place,
+    /// What follows where it is settled.
+    pub(crate) follows: Vec<Follows<'a>>,
 }
 
 /// Adds to a call what its messages hold, in their order.
 pub(super) fn write_held<'a>(call: &mut Call, held: &[Option<Held<'a>>]) {
     let mut keys: Vec<&'a str> = Vec::new();
     for held in held {
-        let Some(Held { slot, ran_us, unique, place }) = held else {
+        let Some(Held { slot, ran_us, unique, place, .. }) = held else {
             call.command.arg((0, 0, 0, 0, 0, ""));
             continue;
         };
@@ -151,13 +154,13 @@ pub(crate) fn audit_lanes(keys: &Keys, which: &str, from: &str, repairs: bool) -
 
 /// Ends messages that hold slots. All settling calls answer one value for each message: 1, 0 or an error.
 pub(crate) fn done(keys: &Keys, messages: &[(Place, Option<Held<'_>>)]) -> Call {
-    let mut call = DONE.call(&holding(keys, gated(keys, before_ready(keys, &[]))), GROUP);
+    let held: Vec<_> = messages.iter().map(|(_, held)| held.clone()).collect();
+    let forms = Forms { plain: &DONE, freeing: &DONE, following: &DONE_FOLLOWING };
+    let mut call = forms.call(keys, before_ready(keys, &[]), &held, GROUP);
     for (place, _) in messages {
         call.command.arg(*place);
     }
-    let held: Vec<_> = messages.iter().map(|(_, held)| held.clone()).collect();
-    write_held(&mut call, &held);
-    call
+    call.with_held(keys, &held)
 }
 
 /// A message that goes back to the front of its lane.

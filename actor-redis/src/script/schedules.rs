@@ -9,9 +9,8 @@ use actor_core::schedule::{
 use bytes::Bytes;
 use redis::{Cmd, Value};
 
-use super::{Call, Held, Source, gated, settling, time, whole_ms};
-use crate::keys::{GROUP, Keys, Level};
-use crate::place::Place;
+use super::{Call, Source, gated, time, whole_ms};
+use crate::keys::{Keys, Level};
 use crate::slot::{list_name, listed_text};
 
 static UPSERT: Source = source!("schedules", "upsert");
@@ -20,9 +19,6 @@ static DUE: Source = source!("bounded", "schedules", "due");
 static FIRE: Source = source!("bounded", "gate", "into_lanes", "schedules", "fire");
 static CHANGE_SCHEDULE: Source = source!("schedules", "change_schedule");
 static LIST_SCHEDULES: Source = source!("bounded", "schedules", "list_schedules");
-static END_TICK: Source = source!("end_tick");
-static END_TICK_FREEING: Source = freeing!("end_tick");
-static END_DEAD_TICK: Source = source!("end_dead_tick");
 
 /// The score of a schedule that does not fire, from which on nothing is due.
 const OFF: f64 = 1e15;
@@ -202,26 +198,6 @@ pub(crate) fn listed(fields: &[Bytes]) -> Option<ListedSchedule> {
     (listed.last_tick, listed.last_fired) = (time_at(9), time_at(10));
     listed.last_message = text(11).and_then(|id| id.parse::<MessageId>().ok());
     Some(listed)
-}
-
-/// A message that is done, and holds back its schedule's ticks.
-pub(crate) struct DoneTick<'a> {
-    pub(crate) place: Place,
-    pub(crate) id: MessageId,
-    pub(crate) held: Option<Held<'a>>,
-}
-
-/// Answers an array of what `XACK` does.
-pub(crate) fn end_tick(keys: &Keys, tick: &DoneTick<'_>) -> Call {
-    let DoneTick { place, id, held } = tick;
-    let held = std::slice::from_ref(held);
-    let before = vec![keys.ready(place.level), &keys.schedules.open];
-    settling([&END_TICK, &END_TICK_FREEING], keys, before, held, (GROUP, place.id, id.to_string())).with_held(held)
-}
-
-/// Answers whether this message is a dead letter.
-pub(crate) fn end_dead_tick(keys: &Keys, id: MessageId) -> Call {
-    END_DEAD_TICK.call(&[&keys.dead_bodies, &keys.schedules.open], id.to_string())
 }
 
 /// A time in ms since 1970; `None` for no time.

@@ -24,7 +24,7 @@ pub(super) fn holding<'a>(keys: &'a Keys, before: impl IntoIterator<Item = &'a s
 /// Stores messages that are unique, or have an idempotency key. Answers one value for each, as [`stored`] reads it.
 pub(crate) fn store<'a>(keys: &Keys, is_gated: bool, messages: impl Iterator<Item = &'a Enqueue>) -> Call {
     let [windows, idempotent] = &keys.windows;
-    let args = (GROUP, whole_ms(CHECK_EVERY), windows, idempotent);
+    let args = (GROUP, whole_ms(CHECK_EVERY), windows, idempotent, 0);
     let before = before_ready(keys, &[]);
     let mut call = match is_gated {
         true => STORE_GATED.call(&holding(keys, gated(keys, before)), args),
@@ -40,7 +40,7 @@ pub(crate) fn store<'a>(keys: &Keys, is_gated: bool, messages: impl Iterator<Ite
 }
 
 /// What a message says that not all do, as the script takes it.
-fn more(Enqueue { delay, lane, unique, idempotency, .. }: &Enqueue) -> String {
+pub(super) fn more(Enqueue { delay, lane, unique, idempotency, .. }: &Enqueue) -> String {
     let uniqueness = unique.as_deref().map(|unique| unique.uniqueness).unwrap_or_default();
     let (how, ms) = match (uniqueness.until, uniqueness.on_conflict) {
         (Until::Window(window), _) => ("window", Some(whole_ms(window).max(1))),

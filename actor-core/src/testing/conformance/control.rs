@@ -38,7 +38,7 @@ impl<H: Harness> Scene<H> {
     }
 
     /// A message that is in flight with this worker.
-    async fn held(&self, worker: &Consumer) -> (MessageId, Delivery) {
+    pub(super) async fn held(&self, worker: &Consumer) -> (MessageId, Delivery) {
         let id = self.sent("a", Duration::ZERO).await;
         (id, self.claim_one(worker).await)
     }

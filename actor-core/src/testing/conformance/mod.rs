@@ -33,6 +33,7 @@ pub mod conflicts;
 pub mod control;
 pub mod control_of_lanes;
 pub mod enqueueing;
+pub mod following;
 pub mod inspecting;
 pub mod lanes;
 pub mod leases;
@@ -228,6 +229,21 @@ macro_rules! conformance_tests {
                 an_idempotency_key_stores_one_message_in_its_window
                 an_idempotency_key_remembers_what_stands_for_its_message
             }
+            following {
+                what_follows_is_stored_in_its_queue
+                something_follows_from_a_dead_letter_too
+                nothing_follows_from_what_is_settled_already
+                nothing_follows_from_a_late_failure
+                a_batch_has_each_settlement_followed_by_its_own
+                what_was_cancelled_in_flight_and_fails_has_nothing_follow
+                what_held_a_slot_and_a_key_frees_them_and_is_followed
+                what_follows_is_scheduled_waits_and_is_unique_as_what_is_sent
+                the_delay_of_what_follows_begins_with_the_settlement
+                whoever_relays_each_message_arrives_once_and_in_order
+                many_and_large_messages_follow_from_one_settlement
+                what_waits_to_arrive_is_counted_and_a_paused_queue_takes_it
+                nothing_may_follow_from_what_is_stored_again
+            }
             control_of_lanes {
                 a_message_in_a_lane_is_found_by_its_id
                 a_filter_reaches_all_that_waits_in_lanes
@@ -369,6 +385,7 @@ mod tests {
             include_str!("control.rs"),
             include_str!("control_of_lanes.rs"),
             include_str!("enqueueing.rs"),
+            include_str!("following.rs"),
             include_str!("inspecting.rs"),
             include_str!("lanes.rs"),
             include_str!("leases.rs"),
