@@ -15,6 +15,8 @@ mod concurrency;
 mod control;
 /// What an idle worker asks of Redis.
 mod costs;
+/// What follows from a run: messages that it sends after itself.
+mod following;
 /// Limits of queues and keys, over all workers, and fairness.
 mod lanes;
 /// Middleware, headers, and messages that an actor sends.
