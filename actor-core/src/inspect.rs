@@ -88,6 +88,8 @@ pub struct Counts {
     pub scheduled: u64,
     /// Kept for a person.
     pub dead: u64,
+    /// What follows from runs of this queue, and is not stored in its own queue yet: see [`outbox`](crate::outbox).
+    pub outgoing: u64,
     /// Whether the queue is paused.
     pub paused: bool,
     /// How many dead letters the broker has removed because they were too many or too old, since a person

@@ -20,7 +20,7 @@ pub trait Outboxes: Send + Sync {
     /// # Errors
     ///
     /// The storage could not be reached, or refused.
-    async fn outboxes(&self, queue: &QueueName) -> Result<Vec<Outbox>, BrokerError>;
+    async fn list_outboxes(&self, queue: &QueueName) -> Result<Vec<Outbox>, BrokerError>;
 
     /// Stores in `to` what waits for it in `from`'s outbox, in its order, until none is left. However many do that at once,
     /// and wherever they die, each message is stored once. Returns how many were stored.

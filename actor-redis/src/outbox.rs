@@ -24,7 +24,7 @@ const AT_ONCE: usize = 128;
 
 #[async_trait]
 impl Outboxes for RedisBroker {
-    async fn outboxes(&self, queue: &QueueName) -> Result<Vec<Outbox>, BrokerError> {
+    async fn list_outboxes(&self, queue: &QueueName) -> Result<Vec<Outbox>, BrokerError> {
         let queue = self.inner().queues.get(queue);
         let request = Request::calling("inspect", script::outboxes(&queue.keys));
         let found: Vec<(String, u64)> = self.inner().commands.to(&queue).run(request).await?;

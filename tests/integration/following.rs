@@ -186,7 +186,7 @@ async fn what_follows_waits_in_the_outbox_while_redis_is_out_of_memory() {
     gate.open();
     stage.until_empty("stops").await;
     let outboxes = stage.broker.outboxes().expect("Redis has outboxes");
-    let waits = outboxes.outboxes(&name("stops")).await.unwrap();
+    let waits = outboxes.list_outboxes(&name("stops")).await.unwrap();
     assert_eq!(waits.iter().map(|outbox| (outbox.to.as_str(), outbox.messages)).collect::<Vec<_>>(), [("mails", 1)]);
     assert_eq!(stage.counts("mails").await.outstanding(), 0);
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -214,7 +214,7 @@ async fn what_follows_to_a_queue_whose_primary_is_away_waits_and_holds_up_no_oth
     let outboxes = stage.broker.outboxes().expect("Redis has outboxes");
     let waits = within(async {
         loop {
-            let waits = outboxes.outboxes(&name("orders")).await.unwrap();
+            let waits = outboxes.list_outboxes(&name("orders")).await.unwrap();
             if waits.iter().any(|outbox| outbox.messages == 3) {
                 return waits;
             }

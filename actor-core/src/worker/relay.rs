@@ -117,7 +117,7 @@ impl Relay {
 
     async fn look(&mut self) {
         let Some(outboxes) = self.broker.outboxes() else { return };
-        match outboxes.outboxes(&self.queue).await {
+        match outboxes.list_outboxes(&self.queue).await {
             Ok(found) => found.into_iter().for_each(|outbox| self.wanted(outbox.to)),
             Err(error) => self.outage.failed(&error),
         }

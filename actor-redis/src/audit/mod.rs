@@ -6,6 +6,7 @@
 mod index;
 mod lanes;
 mod leases;
+mod outboxes;
 mod ready;
 mod repair;
 mod states;
@@ -14,7 +15,7 @@ mod unique;
 use std::fmt;
 use std::time::SystemTime;
 
-use actor_core::{BrokerError, QueueName};
+use actor_core::{BrokerError, Inspect, QueueName};
 use redis::{Cmd, FromRedisValue};
 
 pub use self::repair::Repair;
@@ -96,7 +97,7 @@ impl RedisBroker {
                 pruned_since: None,
             },
         };
-        auditor.check().await?;
+        auditor.check(&self.queues().await?).await?;
         Ok(auditor.audit)
     }
 }
@@ -110,7 +111,7 @@ struct Auditor<'a> {
 }
 
 impl Auditor<'_> {
-    async fn check(&mut self) -> Result<(), RequestError> {
+    async fn check(&mut self, known: &[QueueName]) -> Result<(), RequestError> {
         if !self.types().await? {
             // Nothing below can be asked of a key of another type.
             return Ok(());
@@ -129,6 +130,7 @@ impl Auditor<'_> {
         self.scheduled_alone().await?;
         self.overdue().await?;
         self.unique().await?;
+        self.outboxes(known).await?;
         self.pruned().await
     }
 
@@ -209,7 +211,7 @@ impl Auditor<'_> {
 fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
     let streams = Level::ALL.into_iter().map(|level| (keys.ready(level), "stream"));
     let [open, closed, full, resting, running, waiting, allowed, limits] = &keys.lanes;
-    let others: [(&str, _); 23] = [
+    let others: [(&str, _); 25] = [
         (&keys.gate, "hash"),
         (open, "zset"),
         (closed, "zset"),
@@ -233,6 +235,8 @@ fn types(keys: &Keys) -> Vec<(&str, &'static str)> {
         (&keys.unique[2], "hash"),
         (&keys.unique[3], "hash"),
         (&keys.scheduled_lanes, "hash"),
+        (&keys.outboxes, "set"),
+        (&keys.arrivals, "hash"),
     ];
     streams.chain(others).collect()
 }

@@ -1,8 +1,9 @@
 //! What a person asks for once an audit has named it: indexes that lost what still has a body.
 
-use actor_core::{BrokerError, QueueName};
+use actor_core::{BrokerError, Inspect, QueueName};
 
 use super::lanes::LANES;
+use super::outboxes::forgotten;
 use crate::broker::RedisBroker;
 use crate::connection::ANSWER;
 use crate::request::Request;
@@ -20,12 +21,14 @@ pub struct Repair {
     pub lanes: u64,
     /// Unique keys whose messages are nowhere, which are free now.
     pub unique: u64,
+    /// Outboxes that nobody looked at.
+    pub outboxes: u64,
 }
 
 impl RedisBroker {
     /// Rebuilds a queue's indexes from what they are of: the times of scheduled messages and of dead letters, what is
     /// counted of lanes and of their limits, and the queue's place among those that are listed. What has its place keeps
-    /// it. Frees unique keys whose messages are nowhere.
+    /// it. Frees unique keys whose messages are nowhere, and has outboxes looked at again.
     ///
     /// Workers repair everything that Redis can lose by itself. This is for indexes that somebody deleted, which an
     /// [audit](Self::audit) reports. It reads a hundred messages at a time, and may be run on a queue in full use.
@@ -74,8 +77,9 @@ impl RedisBroker {
             let (next, count): (_, u64) = page;
             (cursor, unique) = (next, unique + count);
         }
+        let outboxes = forgotten(connections, &queue, &self.queues().await?, true).await?.len() as u64;
         commands.to_set(queues).command(&queue.announcement(queues.namespace()), ANSWER).await?;
         let [scheduled, dead] = restored;
-        Ok(Repair { scheduled, dead, lanes, unique })
+        Ok(Repair { scheduled, dead, lanes, unique, outboxes })
     }
 }

@@ -10,6 +10,7 @@ use super::{CHECK_EVERY, Call, Held, Source, before_ready, gated, holding, whole
 use crate::keys::{GROUP, Keys, Level};
 
 static OUTBOXES: Source = source!("outboxes");
+static AUDIT_OUTBOXES: Source = source!("audit_outboxes");
 static OUTBOX: Source = source!("bounded", "outbox");
 static SENT: Source = source!("sent");
 static ARRIVE: Source = source!("own_keys", "unique", "ungated", "arrive_begin", "store_unique", "arrive_end");
@@ -159,6 +160,15 @@ fn shortened(more: Vec<u8>, gone_ms: u64) -> Vec<u8> {
 /// Counts what waits in each outbox.
 pub(crate) fn outboxes(keys: &Keys) -> Call {
     OUTBOXES.call(&[&*keys.outboxes], &keys.outbox_prefix)
+}
+
+/// Finds the outboxes for these queues that hold messages and are not listed, and lists them again where `repairs`.
+pub(crate) fn audit_outboxes(keys: &Keys, queues: &[QueueName], repairs: bool) -> Call {
+    let mut call = AUDIT_OUTBOXES.call(&[&*keys.outboxes], (&keys.outbox_prefix, u8::from(repairs)));
+    for queue in queues {
+        call.command.arg(queue.as_str());
+    }
+    call
 }
 
 /// Reads what waits for a queue.

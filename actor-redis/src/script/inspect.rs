@@ -21,14 +21,16 @@ static LIST_IN_FLIGHT: Source = source!("bounded", "list_in_flight");
 static LIST_INDEX: Source = source!("bounded", "list_index");
 
 pub(crate) fn count(keys: &Keys) -> Call {
-    COUNT.call(&before_ready(keys, &[&keys.workers, &keys.scheduled, &keys.dead, &keys.dead_pruned, &keys.gate]), GROUP)
+    let before = [&*keys.workers, &keys.scheduled, &keys.dead, &keys.dead_pruned, &keys.gate, &keys.outboxes];
+    COUNT.call(&before_ready(keys, &before), (GROUP, &keys.outbox_prefix))
 }
 
 /// What a [`count`] found.
-pub(crate) fn counted(answer: (u64, u64, u64, u64, bool, u64, u64, u64)) -> Counts {
-    let (ready, delivered, scheduled, dead, paused, pruned, since_ms, waiting) = answer;
+pub(crate) fn counted(answer: (u64, u64, u64, u64, bool, u64, u64, u64, u64)) -> Counts {
+    let (ready, delivered, scheduled, dead, paused, pruned, since_ms, waiting, outgoing) = answer;
     let mut counts = Counts::new(ready, delivered, scheduled, dead);
     counts.waiting = waiting;
+    counts.outgoing = outgoing;
     counts.paused = paused;
     counts.pruned = pruned;
     counts.pruned_since = (pruned > 0).then(|| time(since_ms));

@@ -57,6 +57,8 @@ mod not_redis;
 mod order;
 /// Servers that go away and come back.
 mod outage;
+/// What follows from runs, on its way to other queues.
+mod outboxes;
 /// Connections on which nothing was said for a while.
 mod quiet;
 /// What dead workers held.

@@ -30,7 +30,7 @@ impl<H: Harness> Scene<H> {
     async fn relay(&self, to: &QueueName) {
         if let Some(outboxes) = self.broker.outboxes() {
             outboxes.relay(&self.queue, to).await.expect(REACHED);
-            let waits = outboxes.outboxes(&self.queue).await.expect(REACHED);
+            let waits = outboxes.list_outboxes(&self.queue).await.expect(REACHED);
             assert!(waits.iter().all(|outbox| outbox.to != *to), "{waits:?}");
         }
     }
@@ -248,8 +248,9 @@ pub async fn what_waits_to_arrive_is_counted_and_a_paused_queue_takes_it<H: Harn
     let follows = vec![normal(&target(), "1"), normal(&target(), "2")];
     assert_eq!(scene.ends(&worker, &delivery, follows).await, Settled::Applied);
     if let Some(outboxes) = scene.broker.outboxes() {
-        let waits = outboxes.outboxes(&scene.queue).await.expect(REACHED);
+        let waits = outboxes.list_outboxes(&scene.queue).await.expect(REACHED);
         assert_eq!(waits.iter().map(|outbox| (&outbox.to, outbox.messages)).collect::<Vec<_>>(), [(&target(), 2)]);
+        assert_eq!(scene.broker.counts(&scene.queue).await.expect(REACHED).outgoing, 2);
         assert_eq!(outboxes.relay(&scene.queue, &target()).await.expect(REACHED), 2);
         assert_eq!(outboxes.relay(&scene.queue, &target()).await.expect(REACHED), 0);
     }
