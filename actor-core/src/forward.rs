@@ -19,16 +19,26 @@ use crate::settlement::{Settled, Settlement};
 use crate::testing::TestBroker;
 use crate::{BrokerError, Key, Limit, MessageId, QueueName};
 
-/// Has `$broker` hand every call on to the broker that `$inner` returns, but for what is enqueued where `$enqueue` does
-/// that.
+/// Has `$broker` hand every call on to the broker that `$inner` returns, but for what is enqueued and settled where
+/// `$enqueue` and `$settle` do that.
 macro_rules! forward {
-    ([$($T:ident)?] $broker:ty => $inner:path $(, $enqueue:path)?) => {
+    ([$($T:ident)?] $broker:ty => $inner:path $(, $enqueue:path, $settle:path)?) => {
         forward! { [$($T)?] Broker for $broker => $inner,
             {
                 async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
                     $(return $enqueue(self, queue, messages).await;)?
                     #[allow(unreachable_code)]
                     $inner(self).enqueue(queue, messages).await
+                }
+
+                async fn settle(
+                    &self,
+                    consumer: &Consumer,
+                    all: &[(Receipt, Settlement)],
+                ) -> Vec<Result<Settled, BrokerError>> {
+                    $(return $settle(self, consumer, all).await;)?
+                    #[allow(unreachable_code)]
+                    $inner(self).settle(consumer, all).await
                 }
             }
             async fn register(worker: &WorkerId, queues: &[QueueName], lease: Duration) -> Result<(), BrokerError>;
@@ -38,7 +48,6 @@ macro_rules! forward {
             async fn recover(consumer: &Consumer, max: usize, grace: Duration) -> Result<Vec<Delivery>, BrokerError>;
             async fn unpark(consumer: &Consumer, abilities: &[&str], max: usize) -> Result<Vec<Delivery>, BrokerError>;
             async fn begin(consumer: &Consumer, receipts: &[Receipt]) -> Vec<Result<Settled, BrokerError>>;
-            async fn settle(consumer: &Consumer, all: &[(Receipt, Settlement)]) -> Vec<Result<Settled, BrokerError>>;
             async fn deregister(worker: &WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
             fn control() -> Option<&dyn Control>;
             fn now() -> SystemTime;
@@ -114,7 +123,7 @@ forward!([T] Arc<T> => Arc::as_ref);
 forward!([T] LimitControl for Arc<T> => Arc::as_ref);
 forward!([T] Schedules for Arc<T> => Arc::as_ref);
 #[cfg(feature = "testing")]
-forward!([] TestBroker => TestBroker::memory, TestBroker::store);
+forward!([] TestBroker => TestBroker::memory, TestBroker::store, TestBroker::end);
 #[cfg(feature = "testing")]
 forward!([] LimitControl for TestBroker => TestBroker::memory);
 #[cfg(feature = "testing")]

@@ -299,7 +299,7 @@ impl<A: Actor> Message<A> {
     ///
     /// A message to another queue is noted in that step, and stored there a moment later, exactly once, also if the
     /// worker dies in between. Messages from one run to one queue are stored in their order. A delay counts from the end
-    /// of the run. `docs/results.md` says more.
+    /// of the run. `docs/send-after.md` says more.
     ///
     /// ```
     /// use actor_core::{Context, SendError, actor};

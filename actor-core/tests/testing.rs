@@ -268,3 +268,21 @@ async fn what_a_limit_elsewhere_refuses_is_first_afterwards_and_spends_no_attemp
     assert_eq!(worker.advance(HOUR * 11).await, Drained::default());
     assert_eq!(worker.advance(HOUR).await.done, 1);
 }
+
+#[actor(queue = "orders", max_retries = 1)]
+async fn order(cx: &Context) -> Result<(), Failure> {
+    note.message("charged".to_owned()).send_after(cx)?;
+    if cx.attempt() == 1 { Err("not yet".into()) } else { Ok(()) }
+}
+
+#[tokio::test]
+async fn what_follows_from_a_run_is_seen_once_the_run_counts_and_runs() {
+    let broker = TestBroker::new();
+    let _installed = broker.install();
+    let worker = broker.worker().state(Seen::default());
+    order.send().await.unwrap();
+    worker.drain().await;
+    assert_not_sent!(note);
+    assert_eq!(worker.advance(HOUR).await.done, 2);
+    assert_sent!(note, ("charged".to_owned(),));
+}

@@ -8,6 +8,8 @@ mod actor_options {}
 mod running_redis {}
 #[doc = include_str!("../../docs/unique.md")]
 mod unique {}
+#[doc = include_str!("../../docs/send-after.md")]
+mod send_after {}
 #[doc = include_str!("../../docs/testing.md")]
 mod testing {}
 #[doc = include_str!("../../docs/coming-from-python.md")]

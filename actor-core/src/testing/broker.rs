@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::sent::Sent;
 use super::worker::TestWorker;
 use crate::broker::{Broker, Enqueue, Enqueued};
+use crate::delivery::{Consumer, Receipt};
+use crate::settlement::{Consequence, Settled, Settlement};
 use crate::{BrokerError, Durability, MemoryBroker, QueueName};
 
 /// How many are installed, on all threads.
@@ -88,6 +90,24 @@ impl TestBroker {
         let mut all = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(sent.into_iter().zip(&answers).filter_map(|(sent, answer)| Some(sent?.answered(answer))));
         drop(all);
+        answers
+    }
+
+    /// Ends deliveries, and remembers what was sent after their runs.
+    pub(crate) async fn end(
+        &self,
+        consumer: &Consumer,
+        all: &[(Receipt, Settlement)],
+    ) -> Vec<Result<Settled, BrokerError>> {
+        let answers = self.memory.settle(consumer, all).await;
+        let applied = all.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Ok(Settled::Applied)));
+        let follow = applied.flat_map(|((_, settlement), _)| &settlement.consequences);
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.extend(follow.filter_map(|consequence| match consequence {
+            Consequence::Send { message, .. } => Some(Sent::of(message)?.answered(&Ok(Enqueued::Stored))),
+            _ => None,
+        }));
+        drop(sent);
         answers
     }
 
