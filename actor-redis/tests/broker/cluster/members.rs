@@ -2,15 +2,21 @@
 
 #![allow(dead_code, unreachable_pub)] // Two test binaries use it, each another part.
 
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::iter;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use self::ask::try_ask;
+use self::view::View;
+
+#[path = "ask.rs"]
+mod ask;
+#[path = "view.rs"]
+mod view;
 
 /// How many slots a cluster has.
 const SLOTS: usize = 16_384;
@@ -91,7 +97,7 @@ impl Cluster {
             let nodes = self.ask(at, "CLUSTER NODES");
             nodes.lines().count() == all && !nodes.contains("handshake") && !nodes.contains("noaddr")
         };
-        await_that("every member knows all", || (0..all).all(knows_all));
+        await_or("every member knows all", || (0..all).all(knows_all), || self.nodes());
         for at in self.primaries..all {
             let primary = self.id(at - self.primaries);
             assert_eq!(self.ask(at, &format!("CLUSTER REPLICATE {primary}")), "OK");
@@ -99,21 +105,36 @@ impl Cluster {
         self.await_whole();
     }
 
-    /// Waits until every slot is served, and every replica follows its primary.
+    /// Waits until every member knows who serves each slot, reaches all others and thinks that they work, and every
+    /// replica has what its primary has.
+    ///
+    /// That members know each other is not enough, and `cluster_state:ok` is said without regard to slots: who has
+    /// met another hears of its slots only later, after seconds on a busy machine.
     pub(crate) fn await_whole(&self) {
         let all = self.members.len();
-        await_that("the cluster is whole", || {
-            (0..all).all(|at| {
-                let info = self.ask(at, "INFO replication");
-                let is_in_step = info.contains("role:master") || info.contains("master_link_status:up");
-                let nodes = self.ask(at, "CLUSTER NODES");
-                let replicas = nodes.lines().filter(|node| node.contains("slave")).count();
-                is_in_step
-                    && self.ask(at, "CLUSTER INFO").contains("cluster_state:ok")
-                    && replicas == all - self.primaries
-                    && !nodes.contains("fail")
-            })
-        });
+        let is_ready = |at| {
+            let info = self.ask(at, "INFO replication");
+            (info.contains("role:master") || info.contains("master_link_status:up"))
+                && self.ask(at, "CLUSTER INFO").contains("cluster_state:ok")
+        };
+        let is_whole = || {
+            let mut views = (0..all).map(|at| View::read(&self.ask(at, "CLUSTER NODES")));
+            let first = views.next().expect("it has members");
+            first.is_whole(all, all - self.primaries, SLOTS)
+                && views.all(|view| view == first)
+                && (0..all).all(is_ready)
+        };
+        await_or("the cluster is whole", is_whole, || self.nodes());
+    }
+
+    /// What each member knows of all, for whoever reads why a test failed.
+    pub(crate) fn nodes(&self) -> String {
+        let nodes = |member: &Member| {
+            let port = member.ports.plain;
+            let nodes = try_ask(port, &["CLUSTER", "NODES"]).unwrap_or_else(|error| error.to_string());
+            format!("CLUSTER NODES at {port}:\n{nodes}\n")
+        };
+        self.members.iter().map(nodes).collect()
     }
 
     /// The URL that names all members.
@@ -346,47 +367,15 @@ fn await_answer(port: u16) {
 
 /// Waits for what a cluster does by itself.
 pub(crate) fn await_that(what: &str, is: impl Fn() -> bool) {
+    await_or(what, is, String::new);
+}
+
+/// The same, and says more where it waited in vain.
+fn await_or(what: &str, is: impl Fn() -> bool, why: impl Fn() -> String) {
     let began = Instant::now();
     while !is() {
-        assert!(began.elapsed() < HANG, "in vain: {what}");
+        assert!(began.elapsed() < HANG, "in vain: {what}\n{}", why());
         // Members tell each other ten times a second.
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Runs one command on a connection of its own.
-fn try_ask(port: u16, words: &[&str]) -> std::io::Result<String> {
-    let mut server = TcpStream::connect(("127.0.0.1", port))?;
-    server.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        let _ = write!(request, "${}\r\n{word}\r\n", word.len());
-    }
-    server.write_all(request.as_bytes())?;
-    read(&mut BufReader::new(server))
-}
-
-fn read(server: &mut BufReader<TcpStream>) -> std::io::Result<String> {
-    let mut line = String::new();
-    if server.read_line(&mut line)? == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    let line = line.trim_end();
-    let (kind, rest) = line.split_at(1);
-    match (kind, rest.parse::<usize>()) {
-        ("$", Ok(len)) => {
-            let mut bytes = vec![0; len + 2];
-            server.read_exact(&mut bytes)?;
-            bytes.truncate(len);
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        }
-        ("*", Ok(len)) => {
-            let parts: Result<Vec<_>, _> = (0..len).map(|_| read(server)).collect();
-            Ok(parts?.join("\n"))
-        }
-        ("-", _) => Ok(line.to_owned()),
-        ("+" | ":", _) => Ok(rest.to_owned()),
-        // Nothing.
-        _ => Ok(String::new()),
     }
 }
