@@ -22,9 +22,11 @@ mod view;
 const SLOTS: usize = 16_384;
 /// How long a test waits for the cluster to do what it does within seconds: only against one that hangs.
 const HANG: Duration = Duration::from_secs(60);
-/// How long a member must be silent before the others call it dead. With much less, a busy machine would be taken for
-/// that.
+/// How long a member must be silent before the others call it dead, unless a test sets more. With much less, a busy
+/// machine would be taken for that.
 const NODE_TIMEOUT_MS: &str = "2000";
+/// What decides how soon members hear of each other: after half of that they ask whoever said nothing.
+const TIMEOUT: &str = "cluster-node-timeout";
 
 /// A cluster that ends with this value.
 #[derive(Debug)]
@@ -81,18 +83,23 @@ impl Cluster {
 
     /// Makes one cluster of the members.
     fn meet(&self) {
+        let all = self.members.len();
+        let timeouts: Vec<_> = (0..all).map(|at| self.setting(at, TIMEOUT)).collect();
+        for at in 0..all {
+            self.set(at, TIMEOUT, NODE_TIMEOUT_MS);
+            assert_eq!(self.ask(at, &format!("CLUSTER SET-CONFIG-EPOCH {}", at + 1)), "OK");
+        }
         for at in 0..self.primaries {
             let (from, to) = (at * SLOTS / self.primaries, (at + 1) * SLOTS / self.primaries - 1);
             assert_eq!(self.ask(at, &format!("CLUSTER ADDSLOTSRANGE {from} {to}")), "OK");
         }
-        for at in 0..self.members.len() {
-            assert_eq!(self.ask(at, &format!("CLUSTER SET-CONFIG-EPOCH {}", at + 1)), "OK");
+        // Each meets all. By hearsay they would get to know each other too, but later.
+        for at in 1..all {
+            for other in 0..at {
+                let (port, bus) = (self.members_port(other), self.members[other].ports.bus);
+                assert_eq!(self.ask(at, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}")), "OK");
+            }
         }
-        let (port, bus) = (self.members_port(0), self.members[0].ports.bus);
-        for at in 1..self.members.len() {
-            self.ask(at, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
-        }
-        let all = self.members.len();
         let knows_all = |at| {
             let nodes = self.ask(at, "CLUSTER NODES");
             nodes.lines().count() == all && !nodes.contains("handshake") && !nodes.contains("noaddr")
@@ -103,6 +110,16 @@ impl Cluster {
             assert_eq!(self.ask(at, &format!("CLUSTER REPLICATE {primary}")), "OK");
         }
         self.await_whole();
+        timeouts.iter().enumerate().for_each(|(at, timeout)| self.set(at, TIMEOUT, timeout));
+    }
+
+    fn setting(&self, at: usize, name: &str) -> String {
+        let answer = self.ask(at, &format!("CONFIG GET {name}"));
+        answer.lines().last().expect("it is a setting").to_owned()
+    }
+
+    fn set(&self, at: usize, name: &str, value: &str) {
+        assert_eq!(self.ask(at, &format!("CONFIG SET {name} {value}")), "OK");
     }
 
     /// Waits until every member knows who serves each slot, reaches all others and thinks that they work, and every
