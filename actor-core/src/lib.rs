@@ -68,6 +68,7 @@ mod install;
 mod lane;
 #[cfg(feature = "worker")]
 pub mod layer;
+pub mod limiter;
 #[cfg(feature = "worker")]
 mod memory;
 mod message;
@@ -95,7 +96,8 @@ pub use schedule::{Schedule, ScheduleError};
 pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
 pub use {context::BatchContext, context::Cancellation, context::Context, control::Control, durability::Durability};
 pub use {error::BrokerError, install::InstallError, install::install, name::NameError, name::QueueName};
-pub use {lane::Key, lane::KeyError, lane::Lane, queue::Limit, queue::Limits, queue::Queue, queue::Rate};
+pub use {lane::Key, lane::KeyError, lane::Lane, limiter::Limiter};
+pub use {queue::Limit, queue::Limits, queue::Queue, queue::Rate};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 pub use {message::Message, message::MessageId, message::Priority, message::When, unique::Uniqueness, unique::Until};
