@@ -21,6 +21,9 @@ use crate::script::{self, Call};
 /// How many permits one call of a script names at most.
 const AT_ONCE: usize = 256;
 
+/// What every request here is named.
+const REQUEST: &str = "limiter";
+
 /// The limiters of a broker.
 pub(crate) struct RedisLimiters {
     commands: Arc<Link>,
@@ -46,15 +49,14 @@ impl RedisLimiters {
         self.commands.to_slot(slot, &self.clock)
     }
 
-    async fn ask(&self, name: &'static str, limiter: &Limiter, call: Option<Call>) -> Result<Vec<u64>, RequestError> {
+    async fn ask(&self, limiter: &Limiter, call: Option<Call>) -> Result<Vec<u64>, RequestError> {
         let call = call.ok_or(RequestError::Unsupported("this kind of limiter"))?;
-        self.to(limiter.name()).run(Request::calling(name, call)).await
+        self.to(limiter.name()).run(Request::calling(REQUEST, call)).await
     }
 
     /// Asks for permits of one limiter, by key. The answers stand in the permits' order.
     async fn each(
         &self,
-        name: &'static str,
         limiter: &str,
         held: &[Held],
         call: impl Fn(&LimiterKeys, &[&Held]) -> Call + Send,
@@ -63,7 +65,7 @@ impl RedisLimiters {
         for (at, one) in held.iter().enumerate() {
             by_key.entry(&one.key).or_default().push(at);
         }
-        let (mut request, mut places) = (Request::new(name), Vec::new());
+        let (mut request, mut places) = (Request::new(REQUEST), Vec::new());
         for (key, all) in by_key {
             let keys = self.keys(limiter, key);
             for some in all.chunks(AT_ONCE) {
@@ -91,23 +93,23 @@ impl Limiters for RedisLimiters {
     async fn acquire(&self, acquire: &Acquire) -> Result<Acquired, BrokerError> {
         let (limiter, kind) = (&acquire.limiter, acquire.limiter.kind());
         let call = script::acquire(&self.keys(limiter.name(), &acquire.key), acquire);
-        let answer = self.ask("acquire", limiter, call).await?;
+        let answer = self.ask(limiter, call).await?;
         let refused = script::acquired(kind, &answer).ok_or_else(|| self.strange(limiter))?;
         Ok(refused.map_or(Acquired::Granted, |retry_after| Acquired::Refused { retry_after }))
     }
 
     async fn renew(&self, limiter: &str, held: &[Held], lease: Duration) -> Result<Vec<bool>, BrokerError> {
-        Ok(self.each("permit", limiter, held, |keys, held| script::renew_permits(keys, held, lease)).await?)
+        Ok(self.each(limiter, held, |keys, held| script::renew_permits(keys, held, lease)).await?)
     }
 
     async fn release(&self, limiter: &str, held: &[Held]) -> Result<Vec<bool>, BrokerError> {
-        Ok(self.each("permit", limiter, held, script::release_permits).await?)
+        Ok(self.each(limiter, held, script::release_permits).await?)
     }
 
     async fn usage(&self, limiter: &Limiter, key: &Key) -> Result<Usage, BrokerError> {
         let kind = limiter.kind();
         let call = script::usage(&self.keys(limiter.name(), key), kind);
-        let answer = self.ask("inspect", limiter, call).await?;
+        let answer = self.ask(limiter, call).await?;
         let (used, after) = script::used(kind, &answer).ok_or_else(|| self.strange(limiter))?;
         Ok(Usage::new(used, after))
     }

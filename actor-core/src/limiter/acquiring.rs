@@ -125,8 +125,9 @@ pub(super) async fn acquire(
             after = after.min(pause);
             pause = (2 * pause).min(longest);
         }
+        let passed = if is_concurrent { Box::pin(sleep(after)) } else { asks.hub.limiters().passes(after) };
         tokio::select! {
-            () = sleep(after) => {}
+            () = passed => {}
             () = changed => {}
             () = line.released.notified(), if is_concurrent => {}
         }

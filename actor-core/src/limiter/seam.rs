@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{Limiter, LimiterKind};
 use crate::{BrokerError, Key, MessageId};
 
-/// What completes once something may be acquired earlier than was answered.
+/// What completes once something may be acquired earlier than was answered, or some time has passed.
 pub type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A storage that keeps what is used of limiters, by name and key.
@@ -26,8 +26,8 @@ pub trait Limiters: fmt::Debug + Send + Sync + 'static {
     /// Acquires, if the limiter allows it now.
     ///
     /// For a [concurrent](LimiterKind::Concurrent) limiter the holder has a permit from then until it is released or its
-    /// lease has ended. Asking again for the same holder grants the same permit, with a new lease: it may be repeated where the outcome is
-    /// unknown. A larger [token](Holder::token) takes the permit over; a smaller one is refused.
+    /// lease has ended. Asking again for the same holder grants the same permit, with a new lease: it may be repeated where
+    /// the outcome is unknown. A larger [token](Holder::token) takes the permit over; a smaller one is refused.
     ///
     /// # Errors
     ///
@@ -76,6 +76,12 @@ pub trait Limiters: fmt::Debug + Send + Sync + 'static {
     /// asks again.
     fn changed(&self) -> Changed {
         Box::pin(std::future::pending())
+    }
+
+    /// What completes once so much of the storage's time has passed that whoever waits for a bucket or a window may ask
+    /// again. Default: as much of this process's time.
+    fn passes(&self, duration: Duration) -> Changed {
+        Box::pin(tokio::time::sleep(duration))
     }
 }
 

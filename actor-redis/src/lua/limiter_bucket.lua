@@ -13,9 +13,19 @@ local LONGEST_MS = 100 * 365 * 24 * 3600 * 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- No more than that is used up: it was of another rate, or Redis's clock went back.
-local allowed = tonumber(redis.call('GET', bucket)) or 0
-allowed = math.max(now, math.min(allowed, now + most * interval))
+local function keep(allowed)
+  local keep_ms = math.min(math.ceil((allowed - now) / 1000) + 1, LONGEST_MS)
+  redis.call('SET', bucket, string.format('%.3f', allowed), 'PX', keep_ms)
+end
+
+local allowed = math.max(now, tonumber(redis.call('GET', bucket)) or 0)
+if allowed > now + most * interval then
+  -- No more than that is used up: it was of another rate, or Redis's clock went back.
+  allowed = now + most * interval
+  if takes then
+    keep(allowed)
+  end
+end
 
 -- What it costs more than the burst has to be saved up for.
 local opens = allowed - interval * (burst - math.min(cost, burst))
@@ -24,8 +34,6 @@ if opens > now then
   return { 0, math.ceil(opens - now), used }
 end
 if takes then
-  allowed = allowed + interval * cost
-  local keep_ms = math.min(math.ceil((allowed - now) / 1000) + 1, LONGEST_MS)
-  redis.call('SET', bucket, string.format('%.3f', allowed), 'PX', keep_ms)
+  keep(allowed + interval * cost)
 end
 return { 1, 0, used }

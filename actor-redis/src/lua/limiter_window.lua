@@ -34,6 +34,7 @@ if last - now > span and takes then
   -- Redis's clock went back by more than the span. All of them count as taken now.
   redis.call('DEL', window)
   push(now, count)
+  redis.call('PEXPIRE', window, math.ceil(span / 1000) + 1)
   last = now
 end
 
