@@ -124,9 +124,7 @@ fn a_permit_is_renewed_while_its_runtime_is_blocked() {
     broker.advance(LEASE - SECOND * 5);
     // Nothing polls the runtime from here on.
     other.block_on(within(async {
-        let ends_in = async || {
-            broker.limiters().unwrap().usage(&limiter, &Key::default()).await.unwrap().opens_after
-        };
+        let ends_in = async || broker.limiters().unwrap().usage(&limiter, &Key::default()).await.unwrap().opens_after;
         while ends_in().await < LEASE - SECOND {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

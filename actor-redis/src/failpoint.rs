@@ -128,7 +128,10 @@ pub const POINTS: &[&str] = &[
 /// Passes the points before a request is sent.
 pub(crate) async fn before(request: &Request, connection: &MultiplexedConnection) {
     let name = request.name();
-    debug_assert!(matches!(name, "inspect" | "limiter") || POINTS.contains(&&*format!("{name}.unsent")), "{name} is not in POINTS");
+    debug_assert!(
+        matches!(name, "inspect" | "limiter") || POINTS.contains(&&*format!("{name}.unsent")),
+        "{name} is not in POINTS"
+    );
     pass(&format!("{name}.unsent"));
     let all = request.pipeline();
     if all.len() > 1 && is_due(&format!("{name}.half")) {

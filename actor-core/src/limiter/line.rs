@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::error::LimiterError;
 use super::Limiter;
+use super::error::LimiterError;
 use crate::Key;
 
 /// Which limiter each name stands for in this process: the first that was used.

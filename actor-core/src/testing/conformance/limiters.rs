@@ -285,7 +285,9 @@ pub async fn callers_at_once_are_granted_no_more_than_the_limit<H: Harness>(scen
 pub async fn names_and_keys_are_limited_apart<H: Harness>(scene: Scene<H>) {
     let long = "k".repeat(1_024);
     for text in ["", "0", "a", "A", "a:b", "}{", "{x}", "ü", "\0", "\n", " ", &long] {
-        for limiter in [Limiter::bucket("one", 1, HOUR), Limiter::concurrent("two", 1), Limiter::window("three", 1, HOUR)] {
+        for limiter in
+            [Limiter::bucket("one", 1, HOUR), Limiter::concurrent("two", 1), Limiter::window("three", 1, HOUR)]
+        {
             scene.acquire(&by(limiter).key(key(text))).await;
             scene.refused(&by(limiter).key(key(text))).await;
         }
