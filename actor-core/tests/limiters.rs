@@ -43,10 +43,15 @@ async fn elsewhere(broker: &MemoryBroker, limiter: Limiter) -> Acquired {
     broker.limiters().unwrap().acquire(&asked).await.unwrap()
 }
 
-fn waiting(broker: &MemoryBroker, limiter: Limiter, order: &'static Mutex<Vec<u32>>, number: u32) -> JoinHandle<()> {
-    let broker = broker.clone();
+fn waiting(
+    broker: &Arc<Hooked<Losing>>,
+    limiter: Limiter,
+    order: &'static Mutex<Vec<u32>>,
+    number: u32,
+) -> JoinHandle<()> {
+    let broker = Arc::clone(broker);
     tokio::spawn(async move {
-        let permit = limiter.cost(1).acquire_with(&broker).await.unwrap();
+        let permit = limiter.cost(1).acquire_with(&*broker).await.unwrap();
         order.lock().unwrap().push(number);
         permit.release().await.unwrap();
     })
@@ -84,15 +89,18 @@ async fn a_window_slides() {
 }
 
 #[tokio::test]
-async fn callers_take_turns_in_the_order_in_which_they_came() {
+async fn callers_take_turns_in_the_order_in_which_they_came_and_only_the_first_asks() {
     static ORDER: Mutex<Vec<u32>> = Mutex::new(Vec::new());
-    let (broker, limiter) = (MemoryBroker::new(), Limiter::concurrent("turns", 1));
-    let held = limiter.cost(1).acquire_with(&broker).await.unwrap();
+    let (broker, limiter) = (Arc::new(Losing::answers(0)), Limiter::concurrent("turns", 1));
+    let held = limiter.cost(1).acquire_with(&*broker).await.unwrap();
     let mut tasks = Vec::new();
     for number in 0..10 {
         tasks.push(waiting(&broker, limiter, &ORDER, number));
         settled().await;
     }
+    // The holder asked once, and the first that waits at least once.
+    let asked = broker.limiters.asked.load(Ordering::Relaxed);
+    assert!((2..6).contains(&asked), "{asked} asked");
     // Whoever gives up loses its turn, and nobody else's.
     tasks.remove(4).abort();
     held.release().await.unwrap();
@@ -100,7 +108,7 @@ async fn callers_take_turns_in_the_order_in_which_they_came() {
         within(task).await.unwrap();
     }
     assert_eq!(*ORDER.lock().unwrap(), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
-    assert_eq!(used(&broker, limiter).await, 0);
+    assert_eq!(used(&broker.memory, limiter).await, 0);
 }
 
 #[tokio::test]
@@ -250,12 +258,15 @@ struct Losing {
 struct Lost {
     limiters: Arc<dyn Limiters>,
     left: AtomicU32,
+    /// How often it was asked for a permit.
+    asked: AtomicU32,
 }
 
 impl Losing {
     fn answers(count: u32) -> Hooked<Self> {
         let memory = MemoryBroker::new();
-        let limiters = Lost { limiters: memory.limiters().unwrap(), left: AtomicU32::new(count) };
+        let limiters =
+            Lost { limiters: memory.limiters().unwrap(), left: AtomicU32::new(count), asked: AtomicU32::new(0) };
         Hooked(Self { memory, limiters: Arc::new(limiters) })
     }
 }
@@ -273,6 +284,7 @@ impl Hooks for Losing {
 #[async_trait::async_trait]
 impl Limiters for Lost {
     async fn acquire(&self, acquire: &Acquire) -> Result<Acquired, BrokerError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let answer = self.limiters.acquire(acquire).await;
         let is_lost = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
         if is_lost { Err(BrokerError::unknown("the answer was lost")) } else { answer }

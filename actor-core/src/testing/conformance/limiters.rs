@@ -142,6 +142,12 @@ pub async fn a_window_refuses_until_the_first_has_left_it<H: Harness>(scene: Sce
     let (granted, after) = scene.exhaust(WINDOW).await;
     assert_eq!(granted, 3);
     assert!(after <= HOUR && after > HOUR - SOON, "{after:?}");
+    let two = Limiter::window("two", 2, HOUR);
+    scene.acquire(&by(two)).await;
+    scene.advance(DELAY).await;
+    scene.acquire(&by(two)).await;
+    let (one, both) = (scene.refused(&by(two)).await, scene.refused(&by(two).cost(2)).await);
+    assert!(both > one + DELAY / 4, "for one in {one:?}, for two in {both:?}");
     let short = Limiter::window("short", 2, DELAY);
     for _ in 0..2 {
         let (_, after) = scene.exhaust(short).await;
