@@ -19,7 +19,7 @@ const LISTED: Duration = Duration::from_millis(250);
 /// Sends the first announcement of a queue beside its messages, where it cannot go with them.
 pub(crate) fn where_apart(broker: &RedisBroker, queue: &Arc<Queue>) -> Option<JoinHandle<()>> {
     let inner = broker.inner();
-    if matches!(inner.commands, Link::One(_)) {
+    if matches!(*inner.commands, Link::One(_)) {
         return None;
     }
     let announcement = queue.first_announcement(inner.queues.namespace())?;

@@ -50,6 +50,8 @@ mod lanes;
 mod leases;
 /// A message's life: stored, in flight, and settled in each of the four ways.
 mod lifecycle;
+/// Limits that code asks for.
+mod limiters;
 /// Answers that never arrive.
 mod lost;
 /// Hosts that have names.
