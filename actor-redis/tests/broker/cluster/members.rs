@@ -2,8 +2,6 @@
 
 #![allow(dead_code, unreachable_pub)] // Two test binaries use it, each another part.
 
-use std::iter;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,10 +9,13 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use self::ask::try_ask;
+use self::ports::{Ports, free_ports};
 use self::view::View;
 
 #[path = "ask.rs"]
 mod ask;
+#[path = "ports.rs"]
+pub mod ports;
 #[path = "view.rs"]
 mod view;
 
@@ -337,28 +338,6 @@ impl Drop for Cluster {
 }
 
 /// What a member listens on.
-#[derive(Clone, Copy, Debug)]
-struct Ports {
-    plain: u16,
-    tls: u16,
-    bus: u16,
-}
-
-/// Free ports of so many members, all different.
-fn free_ports(count: usize) -> Vec<Ports> {
-    // Below those that the system gives to whoever asks for any, and to connections: they would take one of these.
-    let free = || {
-        iter::repeat_with(|| fastrand::u16(10_000..32_000)).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
-    };
-    let free = || free().expect("there is a free port");
-    let held: Vec<[_; 3]> = (0..count).map(|_| [free(), free(), free()]).collect();
-    let ports = held.iter().map(|held| {
-        let [plain, tls, bus] = held.each_ref().map(|held| held.local_addr().expect("it is bound").port());
-        Ports { plain, tls, bus }
-    });
-    ports.collect()
-}
-
 fn launch(dir: &Path, ports: Ports, settings: &[String]) -> Child {
     let dir = dir.join(ports.plain.to_string());
     std::fs::create_dir_all(&dir).expect("a directory can be made");
