@@ -138,10 +138,10 @@ async fn the_documented_permissions_suffice_for_limiters() {
         // A window that slides, and one whose times lie ahead of the clock.
         let few = Limiter::window("few", 2, Duration::from_millis(50));
         for _ in 0..2 {
-            acquire(&broker, &by(few)).await;
+            acquire(&broker, &by(few).key(Key::new(user).unwrap())).await;
             tokio::time::sleep(Duration::from_millis(30)).await; // Redis's clock cannot be moved.
         }
-        acquire(&broker, &by(few)).await;
+        acquire(&broker, &by(few).key(Key::new(user).unwrap())).await;
         let window = format!("{{actor:limiter:w}}:window:{user}");
         let _: i64 = ask(&server, &["RPUSH", &window, "9000000000000000"]);
         limiters.acquire(&by(WINDOW).key(Key::new(user).unwrap())).await.unwrap();
