@@ -1,12 +1,14 @@
 //! The seam between the library and a storage: messages go in, are in flight, and come back settled.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use crate::limiter::Limiters;
 use crate::outbox::Outboxes;
 use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
@@ -175,6 +177,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// The same storage as one whose messages to other queues wait in outboxes first; `None` where what follows from a
     /// settlement is stored in the same step, in whatever queue. Default: `None`.
     fn outboxes(&self) -> Option<&dyn Outboxes> {
+        None
+    }
+
+    /// What keeps [limiters](crate::limiter) in the same storage, the same for all clones of this broker; `None` where
+    /// nothing does. A permit outlives the call that acquired it, so it is shared. Default: `None`.
+    fn limiters(&self) -> Option<Arc<dyn Limiters>> {
         None
     }
 

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::iter::successors;
 
 /// How many causes are shown. By mistake, an error may be its own cause without end.
-const MOST_CAUSES: usize = 64;
+pub(crate) const MOST_CAUSES: usize = 64;
 
 /// An error's text with its causes, each of which says only its own level.
 pub(crate) fn chain<E: StdError + ?Sized>(error: &E) -> String {

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use crate::causes::chain;
+use crate::limiter;
 
 /// An actor's error, with a say in what becomes of the message.
 ///
@@ -11,6 +12,9 @@ use crate::causes::chain;
 /// turns into a `Box<dyn Error + Send + Sync>`, so a text too, and the errors of `anyhow` and `eyre`. What
 /// is kept of it is its text, with the text of each `source()` below it. Of what can only be shown, give the
 /// text: `error.to_string()`.
+///
+/// The refusal of a [`Limiter`](crate::Limiter), or what has one below it, is [rate limited](Self::rate_limited) in place
+/// of that.
 ///
 /// ```
 /// use std::time::Duration;
@@ -112,7 +116,9 @@ impl Failure {
 
 impl<'a, E: Into<Box<dyn StdError + Send + Sync + 'a>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: chain(&*error.into()), next: Next::AsConfigured }
+        let error = error.into();
+        let next = limiter::retry_after(&*error).map_or(Next::AsConfigured, Next::Limited);
+        Self { error: chain(&*error), next }
     }
 }
 

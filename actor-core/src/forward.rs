@@ -12,6 +12,7 @@ use crate::control::{
 };
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
+use crate::limiter::Limiters;
 use crate::outbox::Outboxes;
 use crate::schedule::{self, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules};
 use crate::settlement::{Settled, Settlement};
@@ -54,6 +55,7 @@ macro_rules! forward {
             fn max_message_bytes() -> usize;
             fn schedules() -> Option<&dyn Schedules>;
             fn outboxes() -> Option<&dyn Outboxes>;
+            fn limiters() -> Option<Arc<dyn Limiters>>;
         }
         forward! { [$($T)?] Inspect for $broker => $inner, {}
             async fn queues() -> Result<Vec<QueueName>, BrokerError>;

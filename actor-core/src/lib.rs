@@ -68,6 +68,7 @@ mod install;
 mod lane;
 #[cfg(feature = "worker")]
 pub mod layer;
+pub mod limiter;
 #[cfg(feature = "worker")]
 mod memory;
 mod message;
@@ -96,11 +97,12 @@ pub use schedule::{Schedule, ScheduleError};
 pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
 pub use {context::BatchContext, context::Cancellation, context::Context, control::Control, durability::Durability};
 pub use {error::BrokerError, install::InstallError, install::install, name::NameError, name::QueueName};
-pub use {lane::Key, lane::KeyError, lane::Lane, queue::Limit, queue::Limits, queue::Queue, queue::Rate};
+pub use {lane::Key, lane::KeyError, lane::Lane, limiter::Limiter};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 pub use {message::Message, message::MessageId, message::Priority, message::When, unique::Uniqueness, unique::Until};
 pub use {on_send::OutgoingMessage, on_send::on_send, send::SendError, send::Sending, send::Sent};
+pub use {queue::Limit, queue::Limits, queue::Queue, queue::Rate};
 pub use {send_many::SendManyError, send_many::SendingMany, unique::Idempotency, unique::OnConflict, unique::Unique};
 pub use {trace::Propagator, trace::TraceParent, trace::TraceParentError, trace::set_propagator};
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::QueueName;
 
+/// The longest time that a rate is for, in seconds: a year.
+pub(crate) const LONGEST_RATE: u64 = 366 * 24 * 3600;
+
 /// A queue with limits, declared once in the crate that producer and worker share.
 ///
 /// `#[actor(queue = "mail")]` is enough for a queue without limits. One with limits is a `static`, which its
@@ -190,7 +193,7 @@ impl Limit {
     /// `starts` is 0, or `per` is zero or longer than a year.
     pub const fn rate(mut self, starts: u32, per: Duration) -> Self {
         assert!(starts > 0, "a rate of 0 lets nothing run: pause the lane or the queue instead");
-        assert!(!per.is_zero() && per.as_secs() <= 366 * 24 * 3600, "a rate is for a time of up to a year");
+        assert!(!per.is_zero() && per.as_secs() <= LONGEST_RATE, "a rate is for a time of up to a year");
         let in_100_ms = (starts as u128 * 100_000_000) / per.as_nanos();
         #[allow(clippy::cast_possible_truncation)] // No more than `starts`.
         let burst = if in_100_ms < 1 {
@@ -283,7 +286,7 @@ impl fmt::Display for Rate {
 }
 
 /// The rule of [`QueueName`], where constants are evaluated.
-const fn is_name(name: &[u8]) -> bool {
+pub(crate) const fn is_name(name: &[u8]) -> bool {
     let mut at = 0;
     while at < name.len() {
         if !(name[at].is_ascii_alphanumeric() || matches!(name[at], b'_' | b'-' | b'.')) {

@@ -18,7 +18,7 @@ const LISTED: Duration = Duration::from_millis(250);
 
 /// The first announcement of a queue: a command to send with its messages, or what is sent beside them.
 pub(crate) fn first(broker: &RedisBroker, queue: &Arc<Queue>) -> (Option<Cmd>, Option<JoinHandle<()>>) {
-    match broker.inner().commands {
+    match *broker.inner().commands {
         Link::One(_) => (queue.first_announcement(broker.inner().queues.namespace()), None),
         Link::Cluster(..) => (None, where_apart(broker, queue)),
     }
@@ -27,7 +27,7 @@ pub(crate) fn first(broker: &RedisBroker, queue: &Arc<Queue>) -> (Option<Cmd>, O
 /// Sends the first announcement of a queue beside its messages, where it cannot go with them.
 pub(crate) fn where_apart(broker: &RedisBroker, queue: &Arc<Queue>) -> Option<JoinHandle<()>> {
     let inner = broker.inner();
-    if matches!(inner.commands, Link::One(_)) {
+    if matches!(*inner.commands, Link::One(_)) {
         return None;
     }
     let announcement = queue.first_announcement(inner.queues.namespace())?;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use actor_core::limiter::Limiters;
 use actor_core::outbox::Outboxes;
 use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
@@ -19,6 +20,7 @@ use crate::consumer::Consumers;
 use crate::durable::Durable;
 use crate::error::Error;
 use crate::lease::Leases;
+use crate::limiters::RedisLimiters;
 use crate::link::{Link, Servers};
 use crate::queue::{Queue, Queues};
 use crate::script::Retention;
@@ -42,7 +44,8 @@ pub struct RedisBroker(Arc<Inner>);
 pub(crate) struct Inner {
     servers: Arc<Servers>,
     /// For everything but waiting reads and renewals.
-    pub(crate) commands: Link,
+    pub(crate) commands: Arc<Link>,
+    limiters: Arc<RedisLimiters>,
     pub(crate) queues: Queues,
     /// For what has to be more than stored.
     pub(crate) durable: Durable,
@@ -95,8 +98,10 @@ impl RedisBroker {
             }
             None => Servers::One(Arc::new(settings.endpoint)),
         });
+        let commands = Arc::new(servers.link(Quiet::Ask, Reach::All));
         Self(Arc::new(Inner {
-            commands: servers.link(Quiet::Ask, Reach::All),
+            limiters: Arc::new(RedisLimiters::new(Arc::clone(&commands), &settings.namespace)),
+            commands,
             queues,
             consumers: Consumers::new(Arc::clone(&servers), settings.weighted),
             leases: Leases::new(Arc::clone(&servers)),
@@ -212,6 +217,10 @@ impl Broker for RedisBroker {
 
     fn outboxes(&self) -> Option<&dyn Outboxes> {
         Some(self)
+    }
+
+    fn limiters(&self) -> Option<Arc<dyn Limiters>> {
+        Some(Arc::<RedisLimiters>::clone(&self.0.limiters))
     }
 
     fn max_message_bytes(&self) -> usize {

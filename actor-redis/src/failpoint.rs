@@ -1,11 +1,11 @@
 //! The points of this crate at which a process can be made to die: around every request to Redis, and
 //! in the middle of one.
 //!
-//! Every `Request` but those that read and repair for a person passes up to three, named after it: `unsent`, before
-//! anything of it was sent; `half`, when Redis has run a first part of its commands and never hears of the rest; and
-//! `answered`, when Redis has run all of it and nobody here knows. What goes another way than by a
-//! request passes points of its own, by name; only the command by which a claim wakes another worker has
-//! none: to die there is to die after the read.
+//! Every `Request` but those of limiters, which hold no message, and those that read and repair for a person passes up to
+//! three, named after it: `unsent`, before anything of it was sent; `half`, when Redis has run a first part of its
+//! commands and never hears of the rest; and `answered`, when Redis has run all of it and nobody here knows. What goes
+//! another way than by a request passes points of its own, by name; only the command by which a claim wakes another worker
+//! has none: to die there is to die after the read.
 
 use actor_core::failpoint::{fire, is_due, pass};
 use redis::Pipeline;
@@ -136,7 +136,10 @@ pub const POINTS: &[&str] = &[
 /// Passes the points before a request is sent.
 pub(crate) async fn before(request: &Request, connection: &MultiplexedConnection) {
     let name = request.name();
-    debug_assert!(name == "inspect" || POINTS.contains(&&*format!("{name}.unsent")), "{name} is not in POINTS");
+    debug_assert!(
+        matches!(name, "inspect" | "limiter") || POINTS.contains(&&*format!("{name}.unsent")),
+        "{name} is not in POINTS"
+    );
     pass(&format!("{name}.unsent"));
     let all = request.pipeline();
     if all.len() > 1 && is_due(&format!("{name}.half")) {

@@ -1,6 +1,6 @@
 //! The names of everything that the broker keeps in Redis. `docs/redis-keys.md` says what is in them.
 
-use actor_core::{Priority, QueueName};
+use actor_core::{Key, Priority, QueueName};
 
 /// The consumer group of every ready stream.
 pub(crate) const GROUP: &str = "workers";
@@ -191,6 +191,30 @@ impl Keys {
     }
 }
 
+/// The keys of one limiter and key. Those of one limiter share a hash tag.
+#[derive(Debug)]
+pub(crate) struct LimiterKeys {
+    /// When all would be used up that a bucket has let through.
+    pub(crate) bucket: String,
+    /// When each was let through a window.
+    pub(crate) window: String,
+    /// Who holds permits, until when; and with which fencing tokens and costs.
+    pub(crate) permits: [String; 2],
+}
+
+impl LimiterKeys {
+    pub(crate) fn new(namespace: &str, limiter: &str, key: &Key) -> Self {
+        let tag = limiter_tag(namespace, limiter);
+        let key = |name: &str| format!("{{{tag}}}:{name}:{key}");
+        Self { bucket: key("bucket"), window: key("window"), permits: ["permits", "holders"].map(key) }
+    }
+}
+
+/// What all keys of a limiter have in braces. No queue has a colon in its name.
+pub(crate) fn limiter_tag(namespace: &str, limiter: &str) -> String {
+    format!("{namespace}:limiter:{limiter}")
+}
+
 /// What all keys of a queue have in braces. It alone decides which slot of a cluster they are in.
 pub(crate) fn tag(namespace: &str, queue: &QueueName) -> String {
     format!("{namespace}:{queue}")
@@ -213,6 +237,8 @@ mod tests {
         assert_eq!(keys.workers, "{actor:mail}:workers");
         assert_eq!(keys.level(b"{actor:mail}:ready:low"), Some(Level::Low));
         assert_eq!(keys.level(b"{actor:mail}:dead"), None);
+        let keys = LimiterKeys::new("actor", "ftp", &Key::new("a}{b").unwrap_or_default());
+        assert_eq!(keys.permits, ["{actor:limiter:ftp}:permits:a}{b", "{actor:limiter:ftp}:holders:a}{b"]);
         Ok(())
     }
 }

@@ -79,6 +79,7 @@ pub mod failpoint;
 mod inspect;
 mod keys;
 mod lease;
+mod limiters;
 mod link;
 mod node;
 #[cfg(doctest)]

@@ -66,7 +66,8 @@ impl Link {
         self.to_slot(queues.slot(), queues.clock())
     }
 
-    fn to_slot<'a>(&'a self, slot: u16, clock: &'a Clock) -> Route<'a> {
+    /// The way to a slot, whose clock is of interest to its owner alone.
+    pub(crate) fn to_slot<'a>(&'a self, slot: u16, clock: &'a Clock) -> Route<'a> {
         match self {
             Self::One(connections) => Route::One(connections),
             Self::Cluster(cluster, members) => Route::Slot(SlotRoute { cluster, members, slot, clock }),

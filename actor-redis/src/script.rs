@@ -1,4 +1,4 @@
-//! The scripts. This file and its three others alone know the order of their arguments and how they answer.
+//! The scripts. This file and those in `script/` alone know the order of their arguments and how they answer.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -105,6 +105,7 @@ mod control;
 mod follow;
 mod inspect;
 mod lanes;
+mod limiters;
 mod limits;
 mod schedules;
 mod unique;
@@ -115,6 +116,7 @@ pub(crate) use follow::*;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
+pub(crate) use limiters::*;
 pub(crate) use limits::*;
 pub(crate) use schedules::*;
 use unique::holding;

@@ -21,6 +21,8 @@ mod following;
 mod lanes;
 /// Middleware, headers, and messages that an actor sends.
 mod layers;
+/// Limits that runs ask for, and processes that die with their permits.
+mod limiters;
 /// Time limits, and how sync actors handle them.
 mod limits;
 /// Actors that were moved to another queue.

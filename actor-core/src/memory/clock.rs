@@ -63,6 +63,14 @@ impl Clock {
     pub(super) fn advance(&mut self, duration: Duration) {
         self.ahead = self.ahead.saturating_add(duration);
     }
+
+    /// Moves on, if somebody holds it.
+    pub(super) fn advance_held(&mut self, duration: Duration) -> bool {
+        if self.held.is_some() {
+            self.advance(duration);
+        }
+        self.held.is_some()
+    }
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -290,7 +290,7 @@ impl Gate {
 }
 
 mod lane;
-mod rate;
+pub(super) mod rate;
 mod set;
 #[cfg(test)]
 mod tests;

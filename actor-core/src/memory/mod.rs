@@ -4,7 +4,10 @@ mod clock;
 mod control;
 mod durability;
 mod gate;
+#[cfg(feature = "testing")]
+mod held;
 mod inspect;
+mod limiters;
 mod limits;
 mod queue;
 mod schedules;
@@ -22,10 +25,12 @@ use tokio::time::{Instant, sleep};
 
 use self::clock::{Clock, Moment};
 use self::durability::can_be;
+use self::limiters::MemoryLimiters;
 use self::queue::{Queue, Retention};
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
+use crate::limiter::Limiters;
 use crate::schedule::Schedules;
 use crate::settlement::{Consequence, Outcome, Settled, Settlement};
 use crate::worker::outage::until;
@@ -75,6 +80,7 @@ const LONGEST_PAGE: usize = 1_000;
 #[derive(Clone)]
 pub struct MemoryBroker {
     shared: Arc<Mutex<Shared>>,
+    limiters: Arc<MemoryLimiters>,
     max_message_bytes: usize,
 }
 
@@ -102,7 +108,8 @@ impl MemoryBroker {
     pub fn new() -> Self {
         let shared =
             Shared { clock: Clock::new(), retention: Retention::default(), weighted: false, queues: HashMap::new() };
-        Self { shared: Arc::new(Mutex::new(shared)), max_message_bytes: 1 << 20 }
+        let shared = Arc::new(Mutex::new(shared));
+        Self { limiters: Arc::new(MemoryLimiters::new(Arc::clone(&shared))), shared, max_message_bytes: 1 << 20 }
     }
 
     /// Takes messages of at most this many bytes, counting their whole JSON. Default: 1 MiB, as the
@@ -144,30 +151,11 @@ impl MemoryBroker {
         for claims in waiting {
             claims.notify_waiters();
         }
-    }
-
-    /// Holds the clock, until the guard is dropped.
-    #[cfg(feature = "testing")]
-    pub(crate) fn hold(&self) -> HeldClock<'_> {
-        self.lock().clock.hold();
-        HeldClock(self)
-    }
-
-    /// How long it is until time alone lets a message be delivered from any of the queues.
-    #[cfg(feature = "testing")]
-    pub(crate) fn next_due(&self) -> Option<Duration> {
-        let mut shared = self.lock();
-        let now = shared.clock.now();
-        let due = shared.queues.values_mut().filter_map(|slot| {
-            slot.queue.tick(now);
-            slot.queue.next_due().into_iter().chain(slot.queue.schedules.next_due()).min()
-        });
-        due.min().map(|due| now.until(due))
+        self.limiters.changed();
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // The state is sound also after a panic: nothing in this module panics in the middle of it.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     /// The queues that were ever named here, by name.
@@ -196,12 +184,6 @@ impl MemoryBroker {
         value
     }
 
-    /// What wakes whoever waits for a change of this queue.
-    #[cfg(feature = "testing")]
-    pub(crate) fn changed(&self, queue: &QueueName) -> Arc<Notify> {
-        self.with(queue, |slot, _| Arc::clone(&slot.changed))
-    }
-
     fn with<T>(&self, queue: &QueueName, work: impl FnOnce(&mut Slot, Moment) -> T) -> T {
         let (value, pruned) = self.lock().change(queue, work);
         log_pruned(queue, pruned);
@@ -222,15 +204,9 @@ impl MemoryBroker {
     }
 }
 
-/// While it lives, the broker's time is only what a test adds to it.
-#[cfg(feature = "testing")]
-pub(crate) struct HeldClock<'a>(&'a MemoryBroker);
-
-#[cfg(feature = "testing")]
-impl Drop for HeldClock<'_> {
-    fn drop(&mut self) {
-        self.0.lock().clock.release();
-    }
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The state is sound also after a panic: nothing in this module panics in the middle of it.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn log_pruned(queue: &QueueName, pruned: Option<u64>) {
@@ -415,6 +391,10 @@ impl Broker for MemoryBroker {
 
     fn schedules(&self) -> Option<&dyn Schedules> {
         Some(self)
+    }
+
+    fn limiters(&self) -> Option<Arc<dyn Limiters>> {
+        Some(Arc::<MemoryLimiters>::clone(&self.limiters))
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -3,10 +3,12 @@
 
 use std::fmt::Debug;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use actor_core::limiter::Limiters;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, MemoryBroker, QueueName};
 use async_trait::async_trait;
@@ -32,6 +34,10 @@ pub(crate) trait Hooks: Debug + Send + Sync + 'static {
         self.memory().recover(consumer, max, grace).await
     }
 
+    fn limiters(&self) -> Option<Arc<dyn Limiters>> {
+        self.memory().limiters()
+    }
+
     /// Called before a run is noted to begin.
     fn begins(&self) -> Result<(), BrokerError> {
         Ok(())
@@ -54,6 +60,10 @@ impl<H> Deref for Hooked<H> {
 
 #[async_trait]
 impl<H: Hooks> Broker for Hooked<H> {
+    fn limiters(&self) -> Option<Arc<dyn Limiters>> {
+        self.0.limiters()
+    }
+
     async fn enqueue(&self, queue: &QueueName, messages: Vec<Enqueue>) -> Vec<Result<Enqueued, BrokerError>> {
         self.0.enqueue(queue, messages).await
     }

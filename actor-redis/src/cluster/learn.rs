@@ -45,6 +45,19 @@ struct Learnt {
     epoch: u64,
 }
 
+impl Learnt {
+    /// Whether no other member can name more. Of one that is cut off, what it names may be outdated.
+    fn is_enough(&self) -> bool {
+        self.is_whole && self.announced.is_complete()
+    }
+
+    /// Orders what members know. A member that is wrongly named for a slot redirects to the right one; a slot without a
+    /// member leads nowhere.
+    fn worth(&self) -> (bool, u32, u64) {
+        (self.is_whole, self.announced.served(), self.epoch)
+    }
+}
+
 impl Cluster {
     /// Learns, where nothing is known yet.
     pub(super) async fn known(&self) -> Result<(), Arc<Error>> {
@@ -102,35 +115,46 @@ impl Cluster {
         is_due
     }
 
-    /// Asks the members, one after the other, until one knows.
+    /// Asks the members, one after the other, until one knows who serves every slot. Where none does, what the best of
+    /// them knows is taken: slots may be left to nobody.
     async fn learn(&self) -> Result<(), Error> {
-        let mut members = self.members().into_iter();
+        let mut members = self.members();
+        let mut next = 0;
         let mut asked = JoinSet::new();
         let mut best: Option<Learnt> = None;
         let mut failure = None;
         let learn = async {
             loop {
-                if let Some(member) = members.next() {
-                    asked.spawn(ask(member, self.addresses.clone(), self.is_tls));
+                if let Some(member) = members.get(next) {
+                    asked.spawn(ask(Arc::clone(member), self.addresses.clone(), self.is_tls));
+                    next += 1;
                 }
+                let are_all_asked = next == members.len();
                 let answer = match timeout(NEXT, asked.join_next()).await {
                     Ok(Some(answer)) => answer,
                     Ok(None) => break,
-                    // Where all are asked, what is left is waited for.
-                    Err(_) if members.len() > 0 => continue,
+                    Err(_) if !are_all_asked => continue,
+                    // Those that are silent might name more, and nothing waits for them.
+                    Err(_) if best.as_ref().is_some_and(|best| best.is_whole) => break,
+                    // What is left is waited for.
                     Err(_) => match asked.join_next().await {
                         Some(answer) => answer,
                         None => break,
                     },
                 };
                 match answer {
-                    Ok(Ok(learnt)) if learnt.is_whole => {
-                        best = Some(learnt);
-                        break;
-                    }
                     Ok(Ok(learnt)) => {
-                        let newest = best.as_ref().is_none_or(|best| best.epoch < learnt.epoch);
-                        best = if newest { Some(learnt) } else { best.take() };
+                        let is_enough = learnt.is_enough();
+                        if !learnt.announced.is_complete() {
+                            // It may name others that know more.
+                            self.add(&mut members, &learnt.announced.members);
+                        }
+                        if best.as_ref().is_none_or(|best| best.worth() < learnt.worth()) {
+                            best = Some(learnt);
+                        }
+                        if is_enough {
+                            break;
+                        }
                     }
                     Ok(Err(error)) => failure = Some(error),
                     // The runtime ends.

@@ -67,6 +67,17 @@ impl Announced {
     fn known(self) -> Option<Self> {
         (!self.ranges.is_empty()).then_some(self)
     }
+
+    /// How many slots somebody serves, as far as the member knows.
+    pub(super) fn served(&self) -> u32 {
+        self.ranges.iter().map(|(from, to, _)| u32::from(*to) + 1 - u32::from(*from.min(to))).sum()
+    }
+
+    /// Whether it names a primary for every slot. A member that joined a moment ago does not: it has met the others,
+    /// but not yet heard of their slots.
+    pub(super) fn is_complete(&self) -> bool {
+        self.served() >= u32::from(SLOTS)
+    }
 }
 
 /// What an announced address depends on: who announced it, and how it is reached.

@@ -202,18 +202,24 @@ impl Cluster {
 
     /// Those that can be asked for what the cluster knows, the best first.
     fn members(&self) -> Vec<Arc<Endpoint>> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let mut members: Vec<_> = state.map.iter().flat_map(|map| map.primaries().to_vec()).collect();
         // Not all processes the same one.
         fastrand::shuffle(&mut members);
         let others: Vec<_> = state.announced.iter().chain(&self.seeds).cloned().collect();
-        for address in others {
-            let Ok(other) = state.endpoint(&address, &self.template) else { continue };
+        drop(state);
+        self.add(&mut members, &others);
+        members
+    }
+
+    /// Adds the members at these addresses that are not among them.
+    fn add(&self, members: &mut Vec<Arc<Endpoint>>, addresses: &[Address]) {
+        for address in addresses {
+            let Ok(other) = self.endpoint(address) else { continue };
             if !members.iter().any(|known| Arc::ptr_eq(known, &other)) {
                 members.push(other);
             }
         }
-        members
     }
 
     /// The member at an address.

@@ -1,4 +1,5 @@
-//! The Redis broker at its seam, each test on a `redis-server` of its own.
+//! The Redis broker at its seam: each test on a `redis-server` of its own, but for the suite of the seam, whose tests
+//! share one.
 #![allow(clippy::unwrap_used)] // A test ends where something is not as it should be.
 
 /// Cargo, called by a test.
@@ -12,6 +13,8 @@ mod fake;
 mod proxy;
 /// The server, and the worker that a test plays.
 mod server;
+/// Servers of several tests.
+mod shared;
 
 /// What the auditor finds, and what mends itself.
 mod audit;
@@ -47,6 +50,8 @@ mod lanes;
 mod leases;
 /// A message's life: stored, in flight, and settled in each of the four ways.
 mod lifecycle;
+/// Limits that code asks for.
+mod limiters;
 /// Answers that never arrive.
 mod lost;
 /// Hosts that have names.

@@ -225,7 +225,7 @@ fn launch(dir: &TempDir, args: &[String], is_cluster: bool, until: &str) -> Chil
     let mut command = Command::new("redis-server");
     command.current_dir(dir.path()).args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no"]);
     if is_cluster {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = crate::cluster::members::ports::free_port();
         command.args(["--cluster-enabled", "yes", "--cluster-port", &free.to_string()]);
     }
     let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {

@@ -1,7 +1,6 @@
 //! A private redis-server.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::cluster::Cluster;
+use super::cluster::ports::free_port;
 use super::probe::within;
 use super::sentinels::{Sentinels, free_ports};
 
@@ -218,9 +218,7 @@ impl One {
         let directory = TempDir::with_prefix("redis-").expect("a temporary directory can be made");
         let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         if is_cluster {
-            let free =
-                TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("there is a free port");
-            let cluster = ["--cluster-enabled", "yes", "--cluster-port", &free.port().to_string()];
+            let cluster = ["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()];
             options.extend(cluster.map(str::to_owned));
         }
         let process = launch(&directory, &options);

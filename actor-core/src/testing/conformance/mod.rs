@@ -37,6 +37,7 @@ pub mod following;
 pub mod inspecting;
 pub mod lanes;
 pub mod leases;
+pub mod limiters;
 pub mod limits;
 pub mod parking;
 pub mod schedules;
@@ -376,8 +377,8 @@ macro_rules! __conformance_tests {
 mod tests {
     #[test]
     fn every_behaviour_is_in_the_macro() {
-        let this = include_str!("mod.rs");
-        let listed: Vec<&str> = this.lines().map(str::trim).collect();
+        let lists = [include_str!("mod.rs"), include_str!("limiters.rs")];
+        let listed: Vec<&str> = lists.iter().flat_map(|list| list.lines()).map(str::trim).collect();
         for topic in [
             include_str!("changing_limits.rs"),
             include_str!("claiming.rs"),
@@ -389,6 +390,7 @@ mod tests {
             include_str!("inspecting.rs"),
             include_str!("lanes.rs"),
             include_str!("leases.rs"),
+            include_str!("limiters.rs"),
             include_str!("limits.rs"),
             include_str!("parking.rs"),
             include_str!("schedules.rs"),

@@ -2,23 +2,32 @@
 
 #![allow(dead_code, unreachable_pub)] // Two test binaries use it, each another part.
 
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::iter;
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use self::ask::try_ask;
+use self::ports::{Ports, free_ports};
+use self::view::View;
+
+#[path = "ask.rs"]
+mod ask;
+#[path = "ports.rs"]
+pub mod ports;
+#[path = "view.rs"]
+mod view;
+
 /// How many slots a cluster has.
 const SLOTS: usize = 16_384;
 /// How long a test waits for the cluster to do what it does within seconds: only against one that hangs.
 const HANG: Duration = Duration::from_secs(60);
-/// How long a member must be silent before the others call it dead. With much less, a busy machine would be taken for
-/// that.
+/// How long a member must be silent before the others call it dead, unless a test sets more. With much less, a busy
+/// machine would be taken for that.
 const NODE_TIMEOUT_MS: &str = "2000";
+/// What decides how soon members hear of each other: after half of that they ask whoever said nothing.
+const TIMEOUT: &str = "cluster-node-timeout";
 
 /// A cluster that ends with this value.
 #[derive(Debug)]
@@ -75,45 +84,75 @@ impl Cluster {
 
     /// Makes one cluster of the members.
     fn meet(&self) {
+        let all = self.members.len();
+        let timeouts: Vec<_> = (0..all).map(|at| self.setting(at, TIMEOUT)).collect();
+        for at in 0..all {
+            self.set(at, TIMEOUT, NODE_TIMEOUT_MS);
+            assert_eq!(self.ask(at, &format!("CLUSTER SET-CONFIG-EPOCH {}", at + 1)), "OK");
+        }
         for at in 0..self.primaries {
             let (from, to) = (at * SLOTS / self.primaries, (at + 1) * SLOTS / self.primaries - 1);
             assert_eq!(self.ask(at, &format!("CLUSTER ADDSLOTSRANGE {from} {to}")), "OK");
         }
-        for at in 0..self.members.len() {
-            assert_eq!(self.ask(at, &format!("CLUSTER SET-CONFIG-EPOCH {}", at + 1)), "OK");
+        // Each meets all. By hearsay they would get to know each other too, but later.
+        for at in 1..all {
+            for other in 0..at {
+                let (port, bus) = (self.members_port(other), self.members[other].ports.bus);
+                assert_eq!(self.ask(at, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}")), "OK");
+            }
         }
-        let (port, bus) = (self.members_port(0), self.members[0].ports.bus);
-        for at in 1..self.members.len() {
-            self.ask(at, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
-        }
-        let all = self.members.len();
         let knows_all = |at| {
             let nodes = self.ask(at, "CLUSTER NODES");
             nodes.lines().count() == all && !nodes.contains("handshake") && !nodes.contains("noaddr")
         };
-        await_that("every member knows all", || (0..all).all(knows_all));
+        await_or("every member knows all", || (0..all).all(knows_all), || self.nodes());
         for at in self.primaries..all {
             let primary = self.id(at - self.primaries);
             assert_eq!(self.ask(at, &format!("CLUSTER REPLICATE {primary}")), "OK");
         }
         self.await_whole();
+        timeouts.iter().enumerate().for_each(|(at, timeout)| self.set(at, TIMEOUT, timeout));
     }
 
-    /// Waits until every slot is served, and every replica follows its primary.
+    fn setting(&self, at: usize, name: &str) -> String {
+        let answer = self.ask(at, &format!("CONFIG GET {name}"));
+        answer.lines().last().expect("it is a setting").to_owned()
+    }
+
+    fn set(&self, at: usize, name: &str, value: &str) {
+        assert_eq!(self.ask(at, &format!("CONFIG SET {name} {value}")), "OK");
+    }
+
+    /// Waits until every member knows who serves each slot, reaches all others and thinks that they work, and every
+    /// replica has what its primary has.
+    ///
+    /// That members know each other is not enough, and `cluster_state:ok` is said without regard to slots: who has
+    /// met another hears of its slots only later, after seconds on a busy machine.
     pub(crate) fn await_whole(&self) {
         let all = self.members.len();
-        await_that("the cluster is whole", || {
-            (0..all).all(|at| {
-                let info = self.ask(at, "INFO replication");
-                let is_in_step = info.contains("role:master") || info.contains("master_link_status:up");
-                let nodes = self.ask(at, "CLUSTER NODES");
-                let replicas = nodes.lines().filter(|node| node.contains("slave")).count();
-                is_in_step
-                    && self.ask(at, "CLUSTER INFO").contains("cluster_state:ok")
-                    && replicas == all - self.primaries
-                    && !nodes.contains("fail")
-            })
-        });
+        let is_ready = |at| {
+            let info = self.ask(at, "INFO replication");
+            (info.contains("role:master") || info.contains("master_link_status:up"))
+                && self.ask(at, "CLUSTER INFO").contains("cluster_state:ok")
+        };
+        let is_whole = || {
+            let mut views = (0..all).map(|at| View::read(&self.ask(at, "CLUSTER NODES")));
+            let first = views.next().expect("it has members");
+            first.is_whole(all, all - self.primaries, SLOTS)
+                && views.all(|view| view == first)
+                && (0..all).all(is_ready)
+        };
+        await_or("the cluster is whole", is_whole, || self.nodes());
+    }
+
+    /// What each member knows of all, for whoever reads why a test failed.
+    pub(crate) fn nodes(&self) -> String {
+        let nodes = |member: &Member| {
+            let port = member.ports.plain;
+            let nodes = try_ask(port, &["CLUSTER", "NODES"]).unwrap_or_else(|error| error.to_string());
+            format!("CLUSTER NODES at {port}:\n{nodes}\n")
+        };
+        self.members.iter().map(nodes).collect()
     }
 
     /// The URL that names all members.
@@ -299,28 +338,6 @@ impl Drop for Cluster {
 }
 
 /// What a member listens on.
-#[derive(Clone, Copy, Debug)]
-struct Ports {
-    plain: u16,
-    tls: u16,
-    bus: u16,
-}
-
-/// Free ports of so many members, all different.
-fn free_ports(count: usize) -> Vec<Ports> {
-    // Below those that the system gives to whoever asks for any, and to connections: they would take one of these.
-    let free = || {
-        iter::repeat_with(|| fastrand::u16(10_000..32_000)).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
-    };
-    let free = || free().expect("there is a free port");
-    let held: Vec<[_; 3]> = (0..count).map(|_| [free(), free(), free()]).collect();
-    let ports = held.iter().map(|held| {
-        let [plain, tls, bus] = held.each_ref().map(|held| held.local_addr().expect("it is bound").port());
-        Ports { plain, tls, bus }
-    });
-    ports.collect()
-}
-
 fn launch(dir: &Path, ports: Ports, settings: &[String]) -> Child {
     let dir = dir.join(ports.plain.to_string());
     std::fs::create_dir_all(&dir).expect("a directory can be made");
@@ -346,47 +363,15 @@ fn await_answer(port: u16) {
 
 /// Waits for what a cluster does by itself.
 pub(crate) fn await_that(what: &str, is: impl Fn() -> bool) {
+    await_or(what, is, String::new);
+}
+
+/// The same, and says more where it waited in vain.
+fn await_or(what: &str, is: impl Fn() -> bool, why: impl Fn() -> String) {
     let began = Instant::now();
     while !is() {
-        assert!(began.elapsed() < HANG, "in vain: {what}");
+        assert!(began.elapsed() < HANG, "in vain: {what}\n{}", why());
         // Members tell each other ten times a second.
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Runs one command on a connection of its own.
-fn try_ask(port: u16, words: &[&str]) -> std::io::Result<String> {
-    let mut server = TcpStream::connect(("127.0.0.1", port))?;
-    server.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        let _ = write!(request, "${}\r\n{word}\r\n", word.len());
-    }
-    server.write_all(request.as_bytes())?;
-    read(&mut BufReader::new(server))
-}
-
-fn read(server: &mut BufReader<TcpStream>) -> std::io::Result<String> {
-    let mut line = String::new();
-    if server.read_line(&mut line)? == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    let line = line.trim_end();
-    let (kind, rest) = line.split_at(1);
-    match (kind, rest.parse::<usize>()) {
-        ("$", Ok(len)) => {
-            let mut bytes = vec![0; len + 2];
-            server.read_exact(&mut bytes)?;
-            bytes.truncate(len);
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        }
-        ("*", Ok(len)) => {
-            let parts: Result<Vec<_>, _> = (0..len).map(|_| read(server)).collect();
-            Ok(parts?.join("\n"))
-        }
-        ("-", _) => Ok(line.to_owned()),
-        ("+" | ":", _) => Ok(rest.to_owned()),
-        // Nothing.
-        _ => Ok(String::new()),
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use actor_core::Inspect;
 use actor_core::broker::Broker;
 use actor_core::delivery::{Renewal, Wait};
+use actor_core::inspect::State;
 use actor_core::settlement::{Outcome, Settled};
 use actor_redis::RedisBroker;
 
@@ -196,4 +197,21 @@ async fn a_member_under_another_url_refuses_the_queues_of_others_and_says_which_
     first(broker.enqueue(&name(&here), vec![message("a")]).await).unwrap();
     let error = first(broker.enqueue(&name(&there), vec![message("a")]).await).unwrap_err();
     assert!(error.to_string().contains("redis+cluster://") && !error.is_unknown(), "{error}");
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_know_who_serves_a_slot_is_not_the_last_that_is_asked() {
+    let cluster = Cluster::of(3, 0, &[]);
+    let queue = &cluster.queues_of(1, 1)[0];
+    // As one that has just met the others: for a minute it takes nobody's word for who that is.
+    let forgotten = cluster.ask(1, "CLUSTER MYID");
+    assert_eq!(cluster.ask(0, &format!("CLUSTER FORGET {forgotten}")), "OK");
+    assert_eq!(cluster.serves_for(0, cluster.slot(queue)), None);
+    // It is the only one that is known at first, and the first that is asked of several.
+    for url in [format!("redis+cluster://127.0.0.1:{}", cluster.port(0)), cluster.url()] {
+        let broker = RedisBroker::connect(&url).await.unwrap();
+        broker.enqueue(&name(queue), vec![message("hello")]).await.remove(0).unwrap();
+        assert_eq!(broker.counts(&name(queue)).await.unwrap().ready, 1);
+        assert_eq!(broker.purge(&name(queue), State::Ready).await.unwrap(), 1);
+    }
 }

@@ -1,7 +1,6 @@
 //! All tests that run at one time share a set, in which each has a namespace of its own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actor_core::testing::conformance::Harness;
@@ -9,6 +8,7 @@ use actor_redis::RedisBroker;
 use async_trait::async_trait;
 
 use super::set::Set;
+use crate::shared::{Shared, namespace};
 
 struct OnSentinel {
     set: Arc<Set>,
@@ -17,12 +17,8 @@ struct OnSentinel {
 
 impl OnSentinel {
     fn start() -> Self {
-        static SHARED: Mutex<Weak<Set>> = Mutex::new(Weak::new());
-        static TESTS: AtomicUsize = AtomicUsize::new(0);
-        let mut shared = SHARED.lock().unwrap();
-        let set = shared.upgrade().unwrap_or_else(|| Arc::new(Set::start()));
-        *shared = Arc::downgrade(&set);
-        Self { set, namespace: format!("test-{}", TESTS.fetch_add(1, Ordering::Relaxed)) }
+        static SET: Shared<Set> = Shared::new();
+        Self { set: SET.get(Set::start), namespace: namespace() }
     }
 }
 
@@ -40,3 +36,4 @@ impl Harness for OnSentinel {
 }
 
 actor_core::conformance_tests!(OnSentinel::start());
+actor_core::limiter_conformance_tests!(OnSentinel::start());
