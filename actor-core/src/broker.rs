@@ -11,6 +11,7 @@ use crate::outbox::Outboxes;
 use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
+use crate::state::States;
 use crate::{BrokerError, Control, Durability, Idempotency, Lane, MessageId, Priority, QueueName, Unique};
 
 /// A storage of messages that delivers them to workers.
@@ -175,6 +176,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// The same storage as one whose messages to other queues wait in outboxes first; `None` where what follows from a
     /// settlement is stored in the same step, in whatever queue. Default: `None`.
     fn outboxes(&self) -> Option<&dyn Outboxes> {
+        None
+    }
+
+    /// The same storage as one that keeps more of messages beside them; `None` where it keeps nothing. Default: `None`.
+    fn states(&self) -> Option<&dyn States> {
         None
     }
 

@@ -15,6 +15,7 @@ use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, Sta
 use crate::outbox::Outboxes;
 use crate::schedule::{self, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules};
 use crate::settlement::{Settled, Settlement};
+use crate::state::States;
 #[cfg(feature = "testing")]
 use crate::testing::TestBroker;
 use crate::{BrokerError, Key, Limit, MessageId, QueueName};
@@ -45,6 +46,7 @@ macro_rules! forward {
             fn max_message_bytes() -> usize;
             fn schedules() -> Option<&dyn Schedules>;
             fn outboxes() -> Option<&dyn Outboxes>;
+            fn states() -> Option<&dyn States>;
         }
         forward! { [$($T)?] Inspect for $broker => $inner, {}
             async fn queues() -> Result<Vec<QueueName>, BrokerError>;

@@ -9,6 +9,7 @@ use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId}
 use actor_core::outbox::Outboxes;
 use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
+use actor_core::state::States;
 use actor_core::{BrokerError, Control, QueueName};
 use async_trait::async_trait;
 
@@ -211,6 +212,10 @@ impl Broker for RedisBroker {
     }
 
     fn outboxes(&self) -> Option<&dyn Outboxes> {
+        Some(self)
+    }
+
+    fn states(&self) -> Option<&dyn States> {
         Some(self)
     }
 

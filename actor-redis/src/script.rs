@@ -107,6 +107,7 @@ mod inspect;
 mod lanes;
 mod limits;
 mod schedules;
+mod state;
 mod unique;
 
 pub(crate) use audit::*;
@@ -117,6 +118,7 @@ use lanes::gated;
 pub(crate) use lanes::*;
 pub(crate) use limits::*;
 pub(crate) use schedules::*;
+pub(crate) use state::*;
 use unique::holding;
 pub(crate) use unique::*;
 

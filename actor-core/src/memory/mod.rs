@@ -3,11 +3,13 @@
 mod clock;
 mod control;
 mod durability;
+mod expiring;
 mod gate;
 mod inspect;
 mod limits;
 mod queue;
 mod schedules;
+mod states;
 mod unique;
 
 use std::collections::HashMap;
@@ -28,6 +30,7 @@ use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::digest::Digest;
 use crate::schedule::Schedules;
 use crate::settlement::{Consequence, Outcome, Settled, Settlement};
+use crate::state::States;
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
 use crate::{BrokerError, Control, QueueName};
@@ -253,7 +256,7 @@ impl Shared {
     fn follow(&mut self, consequences: &[Consequence]) -> Vec<Arc<Notify>> {
         let sends = consequences.iter().filter_map(|consequence| match consequence {
             Consequence::Send { queue, message } => Some((queue, message)),
-            Consequence::EndTick(_) => None,
+            Consequence::EndTick(_) | Consequence::ForgetState(_) => None,
         });
         let store = |(queue, message): (&QueueName, &Box<Enqueue>)| {
             let stored = self.change(queue, |slot, now| {
@@ -414,6 +417,10 @@ impl Broker for MemoryBroker {
     }
 
     fn schedules(&self) -> Option<&dyn Schedules> {
+        Some(self)
+    }
+
+    fn states(&self) -> Option<&dyn States> {
         Some(self)
     }
 

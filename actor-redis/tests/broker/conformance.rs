@@ -43,3 +43,4 @@ impl Harness for OnRedis {
 
 actor_core::conformance_tests!(OnRedis::start());
 actor_core::schedule_conformance_tests!(OnRedis::start());
+actor_core::state_conformance_tests!(OnRedis::start());

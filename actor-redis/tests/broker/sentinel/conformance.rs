@@ -40,3 +40,4 @@ impl Harness for OnSentinel {
 }
 
 actor_core::conformance_tests!(OnSentinel::start());
+actor_core::state_conformance_tests!(OnSentinel::start());
