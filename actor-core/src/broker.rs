@@ -13,6 +13,7 @@ use crate::outbox::Outboxes;
 use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
+use crate::state::States;
 use crate::{BrokerError, Control, Durability, Idempotency, Lane, MessageId, Priority, QueueName, Unique};
 
 /// A storage of messages that delivers them to workers.
@@ -183,6 +184,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// What keeps [limiters](crate::limiter) in the same storage, the same for all clones of this broker; `None` where
     /// nothing does. A permit outlives the call that acquired it, so it is shared. Default: `None`.
     fn limiters(&self) -> Option<Arc<dyn Limiters>> {
+        None
+    }
+
+    /// The same storage as one that keeps more of messages beside them; `None` where it keeps nothing. Default: `None`.
+    fn states(&self) -> Option<&dyn States> {
         None
     }
 

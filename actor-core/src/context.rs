@@ -3,6 +3,7 @@
 mod batch;
 mod cancelled;
 mod follow;
+mod kept;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ pub(crate) use self::follow::After;
 #[cfg(feature = "worker")]
 pub(crate) use self::follow::Follow;
 use self::follow::Gathered;
-use crate::delivery::WorkerId;
+use crate::delivery::{Receipt, WorkerId};
 use crate::headers::Headers;
 use crate::{Broker, MessageId, QueueName, TraceParent};
 
@@ -70,6 +71,8 @@ pub(crate) struct RunInfo {
     pub(crate) sent_at: SystemTime,
     /// When its time limit ends.
     pub(crate) deadline: Option<Instant>,
+    /// By which its worker holds the message; `None` in a test's context.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 impl Context {

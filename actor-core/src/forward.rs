@@ -16,6 +16,7 @@ use crate::limiter::Limiters;
 use crate::outbox::Outboxes;
 use crate::schedule::{self, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules};
 use crate::settlement::{Settled, Settlement};
+use crate::state::States;
 #[cfg(feature = "testing")]
 use crate::testing::TestBroker;
 use crate::{BrokerError, Key, Limit, MessageId, QueueName};
@@ -56,6 +57,7 @@ macro_rules! forward {
             fn schedules() -> Option<&dyn Schedules>;
             fn outboxes() -> Option<&dyn Outboxes>;
             fn limiters() -> Option<Arc<dyn Limiters>>;
+            fn states() -> Option<&dyn States>;
         }
         forward! { [$($T)?] Inspect for $broker => $inner, {}
             async fn queues() -> Result<Vec<QueueName>, BrokerError>;

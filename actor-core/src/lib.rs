@@ -83,6 +83,7 @@ mod send_many;
 pub mod settlement;
 mod signature;
 mod size;
+pub mod state;
 mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -45,6 +45,8 @@ pub enum Consequence {
     /// The schedule whose tick this message was stored for may store its next one: see
     /// [`Firing::unless_unsettled`](crate::schedule::Firing::unless_unsettled).
     EndTick(MessageId),
+    /// What was kept of this message beside it is forgotten: see [`States`](crate::state::States).
+    ForgetState(MessageId),
 }
 
 /// What becomes of a message.
@@ -122,10 +124,10 @@ impl Outcome {
         }
     }
 
-    /// Whether the message ends by it, as done or dead-lettered. Only from that something may follow.
+    /// Whether the message ends by it: as done, dead-lettered or cancelled. Only from that something may follow.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        matches!(self, Self::Done | Self::DeadLetter { .. })
+        matches!(self, Self::Done | Self::DeadLetter { .. } | Self::Cancelled { .. })
     }
 }
 

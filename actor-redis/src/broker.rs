@@ -10,6 +10,7 @@ use actor_core::limiter::Limiters;
 use actor_core::outbox::Outboxes;
 use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
+use actor_core::state::States;
 use actor_core::{BrokerError, Control, QueueName};
 use async_trait::async_trait;
 
@@ -221,6 +222,10 @@ impl Broker for RedisBroker {
 
     fn limiters(&self) -> Option<Arc<dyn Limiters>> {
         Some(Arc::<RedisLimiters>::clone(&self.0.limiters))
+    }
+
+    fn states(&self) -> Option<&dyn States> {
+        Some(self)
     }
 
     fn max_message_bytes(&self) -> usize {

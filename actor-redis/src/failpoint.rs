@@ -98,6 +98,9 @@ pub const POINTS: &[&str] = &[
     "due.answered",
     "fire.unsent",
     "fire.answered",
+    // What is kept of a message beside it is set, while its run goes on.
+    "set_state.unsent",
+    "set_state.answered",
     // Settlements: of successes alone, or with the rarest kind among them. A claim releases what it was delivered too
     // much.
     "done.unsent",

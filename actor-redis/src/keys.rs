@@ -1,6 +1,6 @@
 //! The names of everything that the broker keeps in Redis. `docs/redis-keys.md` says what is in them.
 
-use actor_core::{Key, Priority, QueueName};
+use actor_core::{Key, MessageId, Priority, QueueName};
 
 /// The consumer group of every ready stream.
 pub(crate) const GROUP: &str = "workers";
@@ -120,6 +120,8 @@ pub(crate) struct Keys {
     pub(crate) outboxes: String,
     /// The last message that arrived from each other queue's outbox.
     pub(crate) arrivals: String,
+    /// What the keys begin with that hold what is kept of a message.
+    state_prefix: String,
 }
 
 /// The keys of a queue's schedules.
@@ -173,6 +175,7 @@ impl Keys {
             },
             outboxes: key("outboxes"),
             arrivals: key("arrivals"),
+            state_prefix: key("state:"),
         }
     }
 
@@ -183,6 +186,11 @@ impl Keys {
     /// The messages that wait to be stored in another queue.
     pub(crate) fn outbox(&self, to: &QueueName) -> String {
         format!("{}{to}", self.outbox_prefix)
+    }
+
+    /// What is kept of a message beside it.
+    pub(crate) fn state(&self, id: MessageId) -> String {
+        format!("{}{id}", self.state_prefix)
     }
 
     /// The level of a ready stream's key.

@@ -102,6 +102,7 @@ mod server;
 mod settle;
 mod slot;
 mod spread;
+mod state;
 mod ticks;
 
 pub use audit::{Audit, Repair, Violation};

@@ -108,6 +108,7 @@ mod lanes;
 mod limiters;
 mod limits;
 mod schedules;
+mod state;
 mod unique;
 
 pub(crate) use audit::*;
@@ -119,6 +120,7 @@ pub(crate) use lanes::*;
 pub(crate) use limiters::*;
 pub(crate) use limits::*;
 pub(crate) use schedules::*;
+pub(crate) use state::*;
 use unique::holding;
 pub(crate) use unique::*;
 

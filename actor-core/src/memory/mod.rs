@@ -3,6 +3,7 @@
 mod clock;
 mod control;
 mod durability;
+mod expiring;
 mod gate;
 #[cfg(feature = "testing")]
 mod held;
@@ -11,6 +12,7 @@ mod limiters;
 mod limits;
 mod queue;
 mod schedules;
+mod states;
 mod unique;
 
 use std::collections::HashMap;
@@ -33,6 +35,7 @@ use crate::digest::Digest;
 use crate::limiter::Limiters;
 use crate::schedule::Schedules;
 use crate::settlement::{Consequence, Outcome, Settled, Settlement};
+use crate::state::States;
 use crate::worker::outage::until;
 use crate::worker::panic::shielded;
 use crate::{BrokerError, Control, QueueName};
@@ -229,7 +232,7 @@ impl Shared {
     fn follow(&mut self, consequences: &[Consequence]) -> Vec<Arc<Notify>> {
         let sends = consequences.iter().filter_map(|consequence| match consequence {
             Consequence::Send { queue, message } => Some((queue, message)),
-            Consequence::EndTick(_) => None,
+            Consequence::EndTick(_) | Consequence::ForgetState(_) => None,
         });
         let store = |(queue, message): (&QueueName, &Box<Enqueue>)| {
             let stored = self.change(queue, |slot, now| {
@@ -395,6 +398,10 @@ impl Broker for MemoryBroker {
 
     fn limiters(&self) -> Option<Arc<dyn Limiters>> {
         Some(Arc::<MemoryLimiters>::clone(&self.limiters))
+    }
+
+    fn states(&self) -> Option<&dyn States> {
+        Some(self)
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -9,8 +9,10 @@ use bytes::Bytes;
 
 use super::clock::Moment;
 use super::control::is_cancelled;
+use super::expiring::Expiring;
 use super::gate::{Gate, Slot, Waiting};
 use super::schedules::Kept;
+use super::states::Fields;
 use super::unique::{At, Held, UniqueKeys};
 use crate::delivery::{Delivery, Receipt, WorkerId};
 use crate::settlement::{Consequence, Outcome, Settled, Settlement};
@@ -58,6 +60,8 @@ pub(super) struct Queue {
     /// Which scheduled messages wait for a worker with an ability. What is deleted may still stand here.
     pub(super) parked: BTreeSet<(String, u64, Key)>,
     pub(super) schedules: Kept,
+    /// What is kept of messages beside them.
+    pub(super) states: Expiring<MessageId, Fields>,
     pub(super) paused: bool,
     pub(super) retention: Retention,
     /// Whether low priorities are claimed before high ones now and then.
@@ -151,6 +155,7 @@ impl Queue {
     /// before anything else happens, so that messages become ready in the order of their times.
     pub(super) fn tick(&mut self, now: Moment) {
         self.gate.tick(now);
+        self.states.tick(now);
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
             let (key, Scheduled { copy }) = first.remove_entry();
             self.push(copy, key.moment());
@@ -306,6 +311,7 @@ impl Queue {
         for consequence in &settlement.consequences {
             match consequence {
                 Consequence::EndTick(message) => self.schedules.end_tick(*message),
+                Consequence::ForgetState(message) => drop(self.states.remove(*message)),
                 // Stored by whoever has all queues.
                 Consequence::Send { .. } => {}
             }
@@ -313,11 +319,19 @@ impl Queue {
         Settled::Applied
     }
 
+    /// What a worker holds by a receipt.
+    fn held(&self, worker: &WorkerId, receipt: &Receipt) -> Option<&InFlight> {
+        let number = receipt.as_bytes().try_into().map(u64::from_be_bytes).ok()?;
+        self.in_flight.get(&Key { rank: 0, number }).filter(|held| held.worker == *worker)
+    }
+
+    pub(super) fn is_held(&self, worker: &WorkerId, receipt: &Receipt) -> bool {
+        self.held(worker, receipt).is_some()
+    }
+
     /// Notes that the run of a delivery begins.
     pub(super) fn begin(&mut self, worker: &WorkerId, receipt: &Receipt, now: Moment) -> Settled {
-        let number = receipt.as_bytes().try_into().map(u64::from_be_bytes).ok();
-        let in_flight = number.and_then(|number| self.in_flight.get(&Key { rank: 0, number }));
-        let Some(in_flight) = in_flight.filter(|held| held.worker == *worker) else { return Settled::Stale };
+        let Some(in_flight) = self.held(worker, receipt) else { return Settled::Stale };
         let held = in_flight.held.clone();
         self.give_up(held.as_deref(), now);
         Settled::Applied

@@ -69,5 +69,6 @@ fn info<A: Actor>() -> RunInfo {
         retries_left: A::DEF.options.max_retries > 0,
         sent_at: SystemTime::now(),
         deadline: A::DEF.options.time_limit.and_then(|limit| Instant::now().checked_add(limit)),
+        receipt: None,
     }
 }

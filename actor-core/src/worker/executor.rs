@@ -202,6 +202,7 @@ impl Executor {
             retries_left: message.may_retry(implementation),
             sent_at: wire::to_time(message.envelope.sent_at),
             deadline: limit.and_then(|limit| message.began.checked_add(limit)),
+            receipt: Some(message.receipt.clone()),
         }
     }
 

@@ -8,7 +8,7 @@ use super::outcome::Policy;
 use crate::QueueName;
 use crate::actor::{ImplementationDef, Options};
 use crate::context::Stop;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Receipt};
 use crate::settlement::{Outcome, Settlement};
 use crate::wire::{self, Change, Envelope, Parked, Undecodable};
 
@@ -16,6 +16,7 @@ use crate::wire::{self, Change, Envelope, Parked, Undecodable};
 pub(super) struct Message<'a> {
     pub(super) envelope: Envelope<'a>,
     pub(super) body: &'a Bytes,
+    pub(super) receipt: &'a Receipt,
     /// How many deliveries ended with their worker's death, over all its stored copies.
     pub(super) crashes: u32,
     /// Whether the broker delivered it as one that was cancelled.
@@ -33,7 +34,8 @@ impl<'a> Message<'a> {
         let before = u64::from(delivery.crashes).saturating_add(delivery.interruptions.into());
         let token = envelope.deliveries.saturating_add(before).saturating_add(1);
         let crashes = envelope.crashes.saturating_add(delivery.crashes);
-        Ok(Self { envelope, body: &delivery.body, crashes, cancelled: delivery.cancelled, token, began })
+        let Delivery { receipt, body, cancelled, .. } = delivery;
+        Ok(Self { envelope, body, receipt, crashes, cancelled: *cancelled, token, began })
     }
 
     /// Whether it is known here that it was cancelled.

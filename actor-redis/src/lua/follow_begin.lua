@@ -1,7 +1,8 @@
 -- Settles messages from which something follows: the script between this and its end settles, and what follows from each
 -- happens where it did.
 --
--- KEYS  those of the script; its own are outboxes, schedules:open, and the outbox for each queue that something is sent to
+-- KEYS  those of the script; its own are outboxes, schedules:open, the outbox for each queue that
+--       something is sent to, and what one of them alone writes
 -- ARGV  those of the script, then what follows, as the end reads it; then how many arguments that is
 -- Returns what the script does.
 

@@ -5,6 +5,7 @@
 --   ready  level's name, body: a message that is ready in this queue
 --   send   number of the outbox, queue, id, level, unique key, what else it says (as `store_unique.lua` takes it), body
 --   tick   id: the schedule of this message may store its next one
+--   forget number of the key: what is kept of this message is forgotten
 --
 -- KEYS  those of the script
 -- ARGV  those of the script
@@ -33,6 +34,8 @@ local function follow(what, at)
     end
   elseif what == 'tick' then
     redis.call('HDEL', open_ticks, follows[at])
+  elseif what == 'forget' then
+    redis.call('DEL', own_keys[2 + follows[at]])
   end
 end
 

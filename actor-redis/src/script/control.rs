@@ -15,6 +15,7 @@ static CANCEL: Source = source!("cancelled", "unique", "cancel");
 static FORGET_CANCELLED: Source = source!("forget_cancelled");
 static END_CANCELLED: Source = source!("cancelled", "end_cancelled");
 static END_CANCELLED_FREEING: Source = freeing!("end_cancelled");
+static END_CANCELLED_FOLLOWING: Source = following!("end_cancelled");
 static SEEK: Source = source!("cancelled", "bounded", "seek");
 static WITHDRAW: Source = source!("cancelled", "unique", "gate", "free_slots", "drop_slots", "withdraw");
 static DUE: Source = source!("unique", "due_at");
@@ -72,7 +73,8 @@ pub(crate) struct Cancelled<'a> {
 pub(crate) fn end_cancelled(keys: &Keys, worker: &str, messages: &[Cancelled<'_>]) -> Call {
     let held: Vec<_> = messages.iter().map(|message| message.held.clone()).collect();
     let before = before_ready(keys, &[&keys.cancelled]);
-    let mut call = Forms::storing(&END_CANCELLED, &END_CANCELLED_FREEING).call(keys, before, &held, (worker, GROUP));
+    let forms = Forms { plain: &END_CANCELLED, freeing: &END_CANCELLED_FREEING, following: &END_CANCELLED_FOLLOWING };
+    let mut call = forms.call(keys, before, &held, (worker, GROUP));
     for Cancelled { place, id, .. } in messages {
         call.command.arg((*place, id.to_string()));
     }

@@ -29,6 +29,8 @@ pub(crate) enum Follows<'a> {
     Send(&'a QueueName, &'a Enqueue),
     /// The schedule of this message may store its next one.
     Tick(MessageId),
+    /// What is kept of this message is forgotten.
+    Forget(MessageId),
 }
 
 impl<'a> Follows<'a> {
@@ -45,6 +47,7 @@ impl<'a> Follows<'a> {
             Consequence::Send { queue: to, message } if to == queue && all_plain => Some(Self::Ready(message)),
             Consequence::Send { queue, message } => Some(Self::Send(queue, message)),
             Consequence::EndTick(id) => Some(Self::Tick(*id)),
+            Consequence::ForgetState(id) => Some(Self::Forget(*id)),
             _ => None,
         };
         consequences.iter().map(follows).collect()
@@ -54,7 +57,15 @@ impl<'a> Follows<'a> {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Ready(message) | Self::Send(_, message) => message.body.len().max(LEAST_WEIGHT),
-            Self::Tick(_) => LEAST_WEIGHT,
+            Self::Tick(_) | Self::Forget(_) => LEAST_WEIGHT,
+        }
+    }
+
+    /// The key that it alone writes.
+    fn own_key(&self, keys: &Keys) -> Option<String> {
+        match self {
+            Self::Forget(id) => Some(keys.state(*id)),
+            Self::Ready(_) | Self::Send(..) | Self::Tick(_) => None,
         }
     }
 }
@@ -81,7 +92,8 @@ fn targets<'a>(held: &[Option<Held<'a>>]) -> Vec<&'a QueueName> {
 /// halfway.
 pub(super) fn follow_keys(keys: &Keys, held: &[Option<Held<'_>>]) -> Vec<String> {
     let outboxes = targets(held).into_iter().map(|to| keys.outbox(to));
-    [keys.outboxes.clone(), keys.schedules.open.clone()].into_iter().chain(outboxes).collect()
+    let own = held.iter().flatten().flat_map(|held| &held.follows).filter_map(|follows| follows.own_key(keys));
+    [keys.outboxes.clone(), keys.schedules.open.clone()].into_iter().chain(outboxes).chain(own).collect()
 }
 
 /// Adds to a call what follows from its messages.
@@ -89,9 +101,12 @@ pub(super) fn write_follows(call: &mut Call, keys: &Keys, held: &[Option<Held<'_
     let (command, targets) = (&mut call.command, targets(held));
     command.arg(&keys.ready_prefix);
     let mut count = 1;
+    // The place of the last key that one alone writes.
+    let mut own = targets.len();
     for (index, held) in held.iter().enumerate() {
         for follows in held.iter().flat_map(|held| &held.follows) {
             let number = index + 1;
+            own += usize::from(follows.own_key(keys).is_some());
             count += match follows {
                 Follows::Ready(message) => {
                     let level = Level::of(message.priority).name();
@@ -108,10 +123,14 @@ pub(super) fn write_follows(call: &mut Call, keys: &Keys, held: &[Option<Held<'_
                     command.arg((number, "tick", 1, id.to_string()));
                     4
                 }
+                Follows::Forget(_) => {
+                    command.arg((number, "forget", 1, own));
+                    4
+                }
             };
         }
     }
-    command.arg((count, targets.len() + 2));
+    command.arg((count, own + 2));
 }
 
 fn write_message(command: &mut redis::Cmd, message: &Enqueue) {

@@ -65,3 +65,4 @@ impl Drop for OnRedis {
 actor_core::conformance_tests!(OnRedis::start());
 actor_core::schedule_conformance_tests!(OnRedis::start());
 actor_core::limiter_conformance_tests!(OnRedis::start());
+actor_core::state_conformance_tests!(OnRedis::start());

@@ -43,6 +43,7 @@ pub mod parking;
 pub mod schedules;
 pub mod scheduling;
 pub mod settling;
+pub mod states;
 pub mod uniqueness;
 pub mod waiting;
 
