@@ -103,6 +103,7 @@ static RELEASE: Source = source!("cancelled", "unique", "gate", "free_slots", "d
 mod audit;
 mod control;
 mod follow;
+mod forms;
 mod inspect;
 mod lanes;
 mod limiters;
@@ -114,6 +115,7 @@ mod unique;
 pub(crate) use audit::*;
 pub(crate) use control::*;
 pub(crate) use follow::*;
+use forms::Forms;
 pub(crate) use inspect::*;
 use lanes::gated;
 pub(crate) use lanes::*;
@@ -129,48 +131,6 @@ impl Source {
         let mut command = Cmd::new();
         command.arg("EVALSHA").arg(self.script.get_hash()).arg(keys.len()).arg(keys).arg(args);
         Call { command, source: self.text }
-    }
-}
-
-impl Call {
-    /// The call of a freeing script with what its messages hold, and of a following one with what follows from them; of
-    /// another, as it is.
-    fn with_held(mut self, keys: &Keys, held: &[Option<Held<'_>>]) -> Self {
-        if held.iter().any(Option::is_some) {
-            write_held(&mut self, held);
-        }
-        if follows(held) {
-            write_follows(&mut self, keys, held);
-        }
-        self
-    }
-}
-
-/// A settling script's forms: where no message holds anything, where one does, and where something follows from one.
-#[derive(Clone, Copy)]
-struct Forms {
-    plain: &'static Source,
-    freeing: &'static Source,
-    following: &'static Source,
-}
-
-impl Forms {
-    /// A script that settles what is stored again, from which nothing follows.
-    const fn storing(plain: &'static Source, freeing: &'static Source) -> Self {
-        Self { plain, freeing, following: freeing }
-    }
-
-    fn call(self, keys: &Keys, before: Vec<&str>, held: &[Option<Held<'_>>], args: impl ToRedisArgs) -> Call {
-        if !held.iter().any(Option::is_some) {
-            return self.plain.call(&before, args);
-        }
-        let mut all = holding(keys, gated(keys, before));
-        if !follows(held) {
-            return self.freeing.call(&all, args);
-        }
-        let more = follow_keys(keys, held);
-        all.extend(more.iter().map(String::as_str));
-        self.following.call(&all, args)
     }
 }
 

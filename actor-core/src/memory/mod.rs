@@ -12,6 +12,7 @@ mod limiters;
 mod limits;
 mod queue;
 mod schedules;
+mod shared;
 mod states;
 mod unique;
 
@@ -29,15 +30,14 @@ use self::clock::{Clock, Moment};
 use self::durability::can_be;
 use self::limiters::MemoryLimiters;
 use self::queue::{Queue, Retention};
+use self::shared::{Shared, Slot, log_pruned};
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
-use crate::digest::Digest;
 use crate::limiter::Limiters;
 use crate::schedule::Schedules;
-use crate::settlement::{Consequence, Outcome, Settled, Settlement};
+use crate::settlement::{Outcome, Settled, Settlement};
 use crate::state::States;
 use crate::worker::outage::until;
-use crate::worker::panic::shielded;
 use crate::{BrokerError, Control, QueueName};
 
 /// How many messages or schedules one page lists at most.
@@ -85,24 +85,6 @@ pub struct MemoryBroker {
     shared: Arc<Mutex<Shared>>,
     limiters: Arc<MemoryLimiters>,
     max_message_bytes: usize,
-}
-
-/// The state of all clones. Every method of every clone takes the lock, and none holds it while it
-/// waits.
-struct Shared {
-    clock: Clock,
-    retention: Retention,
-    weighted: bool,
-    queues: HashMap<QueueName, Slot>,
-}
-
-#[derive(Default)]
-struct Slot {
-    queue: Queue,
-    /// Wakes every claim that waits, since one of them may be stopped or dropped at that moment and
-    /// would lose a wake-up meant for one.
-    changed: Arc<Notify>,
-    pruned: Digest,
 }
 
 impl MemoryBroker {
@@ -210,48 +192,6 @@ impl MemoryBroker {
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     // The state is sound also after a panic: nothing in this module panics in the middle of it.
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn log_pruned(queue: &QueueName, pruned: Option<u64>) {
-    if let Some(pruned) = pruned {
-        shielded(|| tracing::warn!(%queue, pruned, "dead letters pruned: they were too many or too old"));
-    }
-}
-
-impl Shared {
-    /// Changes a queue as it is now. Returns also how many dead letters were pruned, where that is to be logged.
-    fn change<T>(&mut self, queue: &QueueName, work: impl FnOnce(&mut Slot, Moment) -> T) -> (T, Option<u64>) {
-        let now = self.clock.now();
-        let slot = self.slot(queue);
-        slot.queue.tick(now);
-        let value = work(slot, now);
-        (value, slot.pruned.add(std::mem::take(&mut slot.queue.unlogged)))
-    }
-
-    /// Stores what follows from a settlement that was applied. Returns what wakes who waits for it.
-    fn follow(&mut self, consequences: &[Consequence]) -> Vec<Arc<Notify>> {
-        let sends = consequences.iter().filter_map(|consequence| match consequence {
-            Consequence::Send { queue, message } => Some((queue, message)),
-            Consequence::EndTick(_) | Consequence::ForgetState(_) => None,
-        });
-        let store = |(queue, message): (&QueueName, &Box<Enqueue>)| {
-            let stored = self.change(queue, |slot, now| {
-                slot.queue.enqueue(Enqueue::clone(message), now);
-                Arc::clone(&slot.changed)
-            });
-            stored.0
-        };
-        sends.map(store).collect()
-    }
-
-    fn slot(&mut self, queue: &QueueName) -> &mut Slot {
-        // Not by `entry`, which would clone the name each time.
-        if !self.queues.contains_key(queue) {
-            let slot = self.queues.entry(queue.clone()).or_default();
-            (slot.queue.retention, slot.queue.weighted) = (self.retention, self.weighted);
-        }
-        self.queues.get_mut(queue).expect("it was inserted where it was missing")
-    }
 }
 
 #[async_trait]
