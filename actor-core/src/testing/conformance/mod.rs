@@ -48,6 +48,7 @@ pub mod uniqueness;
 pub mod waiting;
 
 mod scene;
+mod schedule_tests;
 
 use std::time::Duration;
 
