@@ -349,7 +349,7 @@ macro_rules! __conformance_tests {
 mod tests {
     #[test]
     fn every_behaviour_is_in_the_macro() {
-        let lists = [include_str!("mod.rs"), include_str!("limiters.rs")];
+        let lists = [include_str!("mod.rs"), include_str!("limiters.rs"), include_str!("schedule_tests.rs")];
         let listed: Vec<&str> = lists.iter().flat_map(|list| list.lines()).map(str::trim).collect();
         for topic in [
             include_str!("changing_limits.rs"),
