@@ -18,14 +18,12 @@ local function is_read_enough()
   return bytes_read >= most_bytes
 end
 
--- How many to read at once: large ones, and what is not known yet, one by one. More of small ones, and no more than may all
--- turn out to be large.
+-- How many to read at once: large ones, and what is not known yet, one by one.
 local function at_once(most)
-  local average = bodies_read > 0 and bytes_read / bodies_read or math.huge
-  if average > 65536 then
+  if bodies_read == 0 or bytes_read / bodies_read > 65536 then
     return 1
   end
-  return math.min(average > 1024 and 4 or 16, most)
+  return math.min(4, most)
 end
 
 -- The entries of a stream, and whether there may be more.
