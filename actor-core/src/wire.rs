@@ -267,9 +267,9 @@ pub(crate) fn rewrite(body: &[u8], change: &Change<'_>) -> Bytes {
     let Ok(mut members) = serde_json::from_slice::<Members<'_>>(body) else {
         return Bytes::copy_from_slice(body);
     };
-    members.set("attempt", &change.attempt);
-    members.set("crashes", &change.crashes);
-    members.set("deliveries", &change.deliveries);
+    members.count("attempt", change.attempt);
+    members.count("crashes", change.crashes);
+    members.count("deliveries", change.deliveries);
     if let Some(error) = change.last_error {
         members.set("last_error", error);
     }
@@ -301,8 +301,8 @@ pub fn revive(body: &Bytes) -> Revived {
     let (Ok(envelope), Ok(mut members)) = (Envelope::decode(body), serde_json::from_slice::<Members<'_>>(body)) else {
         return Revived { priority: Priority::default(), lane: None, unique: None, body: body.clone() };
     };
-    members.set("attempt", &0);
-    members.set("crashes", &0);
+    members.count("attempt", 0_u32);
+    members.count("crashes", 0_u32);
     members.remove("last_error");
     members.remove("expires_at");
     members.remove("parked");

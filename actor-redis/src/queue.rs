@@ -36,6 +36,8 @@ pub(crate) struct Queue {
     announced: AtomicBool,
     /// Whether it has a gate, as far as this process knows.
     gated: AtomicBool,
+    /// Whether more was due than the last check moved.
+    overdue: AtomicBool,
 }
 
 impl Queue {
@@ -49,6 +51,18 @@ impl Queue {
         // Written once: it is read for every claim.
         if !self.is_gated() {
             self.gated.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a settlement should move messages that are due.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Relaxed) && !*self.paused.borrow()
+    }
+
+    /// Takes note of whether more is due than a check moved.
+    pub(crate) fn set_overdue(&self, overdue: bool) {
+        if self.overdue.load(Ordering::Relaxed) != overdue {
+            self.overdue.store(overdue, Ordering::Relaxed);
         }
     }
 
@@ -140,6 +154,7 @@ impl Queues {
                 pruned: Mutex::default(),
                 announced: AtomicBool::new(false),
                 gated: AtomicBool::new(false),
+                overdue: AtomicBool::new(false),
             })
         };
         Arc::clone(met.entry(name.clone()).or_insert_with(new))

@@ -8,6 +8,7 @@
 //! time and delivers again, though it is done.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use actor_core::delivery::Receipt;
 use actor_core::settlement::{Outcome, Settled, Settlement};
@@ -79,7 +80,14 @@ async fn settle_part(
     if steps.is_empty() {
         return Ok(settled);
     }
+    // While more is due than checks move, as many as are settled: Redis would else wait while a worker reads what its
+    // last check brought.
+    let promote = queue.is_overdue().then(|| request.call(script::promote(&queue.keys, settlements.len(), None)));
     let mut answers = connections.request(&request, ANSWER).await?;
+    if let Some(at) = promote {
+        let promoted = answers[at].as_ref().ok().and_then(script::promoted);
+        queue.set_overdue(matches!(promoted, Some((Some(Duration::ZERO), _))));
+    }
     let mut pruned = 0;
     for step in steps {
         pruned += step.read(connections, &mut answers, &mut settled);

@@ -6,8 +6,13 @@ use actor_bench::work::{self, TEXT, limited, noop};
 use actor_bench::{Args, Cost, Figure, Meter, Pairs, Persistence, Report, Result, Server, Tally, library};
 use serde_json::json;
 
-/// The number of messages in a scenario.
+/// The number of messages in a scenario, if it has few keys.
 const MESSAGES: u64 = 100_000;
+/// The number of keys in the scenario with many, and how many messages each has.
+const KEYS: u64 = 100_000;
+const OF_EACH_KEY: u64 = 10;
+/// A run with a million messages takes so long that more pairs would take too long.
+const PAIRS_OF_MANY: usize = 3;
 
 struct Run {
     send: Cost,
@@ -18,13 +23,18 @@ struct Run {
 
 /// Runs the selected scenarios.
 pub(crate) async fn run(args: &Args, report: &Report) -> Result {
-    for (name, keys) in [("limited_1", 1), ("limited_100", 100), ("limited_many", MESSAGES / 10)] {
+    let mut many = args.clone();
+    many.pairs = many.pairs.min(PAIRS_OF_MANY);
+    let (few_messages, many_messages) = (args.messages(MESSAGES), args.messages(KEYS * OF_EACH_KEY));
+    for (name, messages, keys, args) in [
+        ("limited_1", few_messages, 1, args),
+        ("limited_100", few_messages, 100, args),
+        ("limited_many", many_messages, many_messages / OF_EACH_KEY, &many),
+    ] {
         if !args.wants(name) {
             continue;
         }
         let server = Server::start(Persistence::Off).await?;
-        let messages = args.messages(MESSAGES);
-        let keys = keys.min(messages);
         let ours = async || of_keys(&server, messages, keys).await;
         let pairs = Pairs::run(args, ours, async || plain(&server, messages).await).await?;
         let settings = json!({"messages": messages, "keys": keys, "persistence": "off", "concurrency": 64});

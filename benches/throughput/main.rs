@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 mod durable;
 mod limits;
+mod rate;
 mod special;
 mod unique;
 
@@ -107,6 +108,7 @@ async fn main() -> Result {
     }
     special::run(&args, &report).await?;
     limits::run(&args, &report).await?;
+    rate::run(&args, &report).await?;
     durable::run(&args, &report).await?;
     unique::run(&args, &report).await
 }

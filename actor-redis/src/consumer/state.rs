@@ -108,6 +108,7 @@ impl Reading {
             None => (CHECK_AGAIN, false),
         };
         (self.check_at, self.due, self.woken) = (Instant::now() + after, due, false);
+        queue.set_overdue(after.is_zero());
         promoted.map_or(0, |(_, checked_ms)| checked_ms)
     }
 }

@@ -101,20 +101,21 @@ if count == 0 then
   return answers
 end
 
--- Two messages with one identity, made by a foreign producer, must not replace one another.
-local seen = redis.call('ZMSCORE', scheduled, unpack(members))
-for n, member in ipairs(members) do
-  if seen[n] or seen[member] then
-    member = member .. ':' .. entry_of[n]
-    members[n], index[2 * n], stored[2 * n - 1] = member, member, member
-    stored_as[number_of[n]] = 's:' .. member
-  end
-  seen[member] = true
-end
-
 -- A key that holds something else must refuse before anything is stored, or half of it would stay.
 local known = tonumber(redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2])
-redis.call('ZADD', scheduled, unpack(index))
+if redis.call('ZADD', scheduled, 'NX', unpack(index)) < count then
+  -- Two messages with one identity, made by a foreign producer, must not replace one another.
+  local seen = {}
+  for n, member in ipairs(members) do
+    if seen[member] or redis.call('HEXISTS', bodies, member) == 1 then
+      member = member .. ':' .. entry_of[n]
+      members[n], index[2 * n], stored[2 * n - 1] = member, member, member
+      stored_as[number_of[n]] = 's:' .. member
+    end
+    seen[member] = true
+  end
+  redis.call('ZADD', scheduled, unpack(index))
+end
 local refusal = redis.pcall('HSET', bodies, unpack(stored))
 if type(refusal) == 'table' then
   redis.call('ZREM', scheduled, unpack(members))

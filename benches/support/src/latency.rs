@@ -17,11 +17,22 @@ impl Latency {
     ///
     /// One did not start.
     pub fn of(tally: &Tally, messages: u64, due: impl Fn(u64) -> Instant) -> Result<Self> {
-        let mut histogram = Histogram::new(3)?;
-        for n in messages / 10..messages {
+        let late = |n| {
             let start = tally.start_of(n).ok_or_else(|| format!("message {n} did not start"))?;
-            let late = start.saturating_duration_since(due(n));
-            histogram.record(u64::try_from(late.as_nanos())?)?;
+            Ok(start.saturating_duration_since(due(n)))
+        };
+        Self::of_each((messages / 10..messages).map(late).collect::<Result<Vec<_>>>()?)
+    }
+
+    /// These times.
+    ///
+    /// # Errors
+    ///
+    /// One is longer than centuries.
+    pub fn of_each(times: impl IntoIterator<Item = Duration>) -> Result<Self> {
+        let mut histogram = Histogram::new(3)?;
+        for time in times {
+            histogram.record(u64::try_from(time.as_nanos())?)?;
         }
         Ok(Self(histogram))
     }

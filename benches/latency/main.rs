@@ -14,6 +14,8 @@ use actor_bench::{Args, Figure, Meter, Pace, Pairs, Persistence, Report, Result,
 use serde_json::json;
 use tokio::runtime::Handle;
 
+mod freed;
+
 /// Slow enough that each message finds the worker idle, and out of step with timers of round numbers.
 const IDLE_RATE: f64 = 97.0;
 
@@ -43,7 +45,7 @@ async fn main() -> Result {
     if args.wants("scheduled_idle") {
         bench.scheduled("scheduled_idle", None).await?;
     }
-    Ok(())
+    freed::run(&args, &report, &bench.server).await
 }
 
 struct Latencies<'a> {
