@@ -79,8 +79,8 @@ fn every_promise_names_a_test_that_exists() {
         "actor-core/src/failpoint.rs",
         "actor-redis/src/failpoint.rs",
     ]
-        .map(|path| fs::read_to_string(root().join(path)).unwrap())
-        .concat();
+    .map(|path| fs::read_to_string(root().join(path)).unwrap())
+    .concat();
     let (mut promises, mut broken) = (0, Vec::new());
     for (at, line) in page.lines().enumerate() {
         let Some(row) = line.strip_prefix('|').filter(|_| is_promise(&page, at)) else { continue };

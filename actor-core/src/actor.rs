@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::call::{BatchDef, Call, RunError};
+use crate::dead_lettered::OnDeadLetter;
 use crate::schedule::CronDef;
 use crate::signature::{self, Arg, Fingerprint};
 use crate::{Priority, Queue, QueueName, Uniqueness};
@@ -56,6 +57,8 @@ pub struct ActorDef {
     pub has_body: bool,
     /// The schedule that it declares.
     pub cron: Option<CronDef>,
+    /// What follows when a message of it becomes a dead letter.
+    pub on_dead_letter: Option<OnDeadLetter>,
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -71,7 +74,17 @@ impl ActorDef {
         at: Location,
         has_body: bool,
     ) -> Self {
-        Self { name, queue, args, options, at, has_body, cron: None, fingerprint: Fingerprint::of(args) }
+        Self {
+            name,
+            queue,
+            args,
+            options,
+            at,
+            has_body,
+            cron: None,
+            on_dead_letter: None,
+            fingerprint: Fingerprint::of(args),
+        }
     }
 
     /// The same with a schedule.
@@ -79,6 +92,14 @@ impl ActorDef {
     #[must_use]
     pub const fn cron(mut self, cron: CronDef) -> Self {
         self.cron = Some(cron);
+        self
+    }
+
+    /// The same, with what follows when a message of it becomes a dead letter.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn on_dead_letter(mut self, follows: OnDeadLetter) -> Self {
+        self.on_dead_letter = Some(follows);
         self
     }
 

@@ -272,6 +272,11 @@ impl Stop {
         Self { home: Some(Home { broker, worker }), ..Self::default() }
     }
 
+    /// The worker's broker.
+    pub(crate) fn broker(&self) -> Option<&dyn Broker> {
+        self.home.as_ref().map(|home| &*home.broker)
+    }
+
     pub(crate) fn signal(&self, reason: Cancellation) {
         self.asked.raise(reason);
     }

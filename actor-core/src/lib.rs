@@ -52,6 +52,7 @@ mod call;
 mod causes;
 mod context;
 pub mod control;
+mod dead_lettered;
 pub mod delivery;
 #[doc(hidden)]
 pub mod digest;
@@ -96,7 +97,8 @@ mod worker;
 #[cfg(feature = "cron")]
 pub use schedule::{Schedule, ScheduleError};
 pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
-pub use {context::BatchContext, context::Cancellation, context::Context, control::Control, durability::Durability};
+pub use {context::BatchContext, context::Cancellation, context::Context, control::Control};
+pub use {dead_lettered::DeadLettered, durability::Durability};
 pub use {error::BrokerError, install::InstallError, install::install, name::NameError, name::QueueName};
 pub use {lane::Key, lane::KeyError, lane::Lane, limiter::Limiter};
 #[cfg(feature = "worker")]
@@ -115,6 +117,7 @@ pub mod __private {
     pub use crate::actor::{ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef};
     pub use crate::args::{ArgReader, ArgWriter, Borrowed};
     pub use crate::call::{BatchDef, Call, IntoBatchOutcome, IntoOutcome, Item, RunError};
+    pub use crate::dead_lettered::{FollowUp, OnDeadLetter};
     pub use crate::implements::{HasBody, arguments_match, batch_return_matches, is_called};
     pub use crate::implements::{is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};

@@ -347,7 +347,6 @@ impl<A: Actor> Message<A> {
     }
 }
 
-#[cfg(feature = "cron")]
 impl<A> Message<A> {
     pub(crate) fn into_call(self) -> Outgoing {
         self.call

@@ -13,7 +13,7 @@ use crate::unique::{self, Unique};
 use crate::{batch, cron, duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 20] = [
+const KNOWN: [(&str, &str); 21] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("key", "key = customer_id"),
@@ -30,6 +30,7 @@ const KNOWN: [(&str, &str); 20] = [
     ("overlap", "overlap = \"skip\""),
     ("catch_up", "catch_up = \"last\""),
     ("jitter", "jitter = \"30s\""),
+    ("on_dead_letter", "on_dead_letter = report_failure"),
     ("retry_if", "retry_if = MyError::is_transient"),
     ("batch", batch::EXAMPLE),
     ("implements", "implements = tasks::process_video"),
@@ -39,7 +40,7 @@ const KNOWN: [(&str, &str); 20] = [
 const DURATION: &str = "a duration is a string with a unit";
 
 /// Names that other libraries give an option, and ours.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("timeout", "time_limit"),
     ("max_attempts", "max_retries"),
     ("attempts", "max_retries"),
@@ -56,6 +57,8 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("concurrency_key", "key"),
     ("schedule", "cron"),
     ("tz", "timezone"),
+    ("on_failure", "on_dead_letter"),
+    ("on_error", "on_dead_letter"),
 ];
 
 /// The options. One with an error is left out.
@@ -82,6 +85,7 @@ pub(crate) struct Args {
     pub(crate) catch_up: Option<Ident>,
     pub(crate) jitter: Option<Millis>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) on_dead_letter: Option<Path>,
     pub(crate) retry_if: Option<Expr>,
     pub(crate) batch: Option<Batch>,
     pub(crate) implements: Option<Path>,
@@ -230,6 +234,7 @@ impl Args {
                 self.catch_up = word(&value, "way to catch up", &words, option, errors);
             }
             "jitter" => self.jitter = millis(&value, DURATION, option, errors),
+            "on_dead_letter" => self.on_dead_letter = path(value, "an actor", option, errors),
             "retry_if" => self.retry_if = function(value, errors),
             "batch" => self.batch = Some(batch::read(&value, option, errors)),
             "implements" => self.implements = path(value, "the declared actor", option, errors),

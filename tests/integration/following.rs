@@ -4,7 +4,7 @@ use std::time::Duration;
 use actor_core::broker::Enqueue;
 use actor_core::delivery::{Consumer, Wait, WorkerId};
 use actor_core::settlement::{Consequence, Outcome, Settlement};
-use actor_core::{BatchContext, Context, Failure, MessageId, Priority, Worker, actor};
+use actor_core::{BatchContext, Context, DeadLettered, Failure, MessageId, Priority, Worker, actor};
 use bytes::Bytes;
 
 use crate::on_every_broker;
@@ -55,6 +55,28 @@ async fn several(cx: &BatchContext, numbers: Vec<u32>) -> Vec<Result<(), String>
         if number == 2 { Err("it is even".to_owned()) } else { Ok(()) }
     };
     numbers.into_iter().zip(cx.items()).map(end).collect()
+}
+
+#[actor(queue = "reports")]
+async fn report(failed: DeadLettered, #[state] probe: &Probe) -> Result<(), String> {
+    let DeadLettered { actor, queue, args, attempts, crashes, reason, .. } = failed;
+    probe.report(format!("{actor} of {queue} {args} after {attempts} and {crashes}: {reason}"));
+    Ok(())
+}
+
+#[actor(queue = "reported", max_retries = 1, min_backoff = "1ms", max_backoff = "1ms", on_dead_letter = report)]
+async fn reported(cx: &Context, what: String) -> Result<(), Failure> {
+    mail.message(what.clone()).send_after_failure(cx)?;
+    match &*what {
+        "panics" => panic!("at the disco"),
+        "gives up" => Err(Failure::do_not_retry("it is gone")),
+        _ => Err("no luck".into()),
+    }
+}
+
+#[actor(queue = "reports_itself", max_retries = 0, on_dead_letter = reports_itself)]
+async fn reports_itself(failed: DeadLettered) -> Result<(), String> {
+    Err(failed.reason)
 }
 
 /// A run's context, kept beyond the run.
@@ -124,6 +146,33 @@ on_every_broker! {
         assert_eq!(reports.next().await, "it panicked");
         worker.stop().await;
         assert_eq!(reports.rest(), [""; 0]);
+    }
+
+    async fn who_is_told_of_dead_letters_is_told_why_and_of_what(stage: Stage) {
+        let (probe, mut reports) = probe();
+        for what in ["fails", "gives up"] {
+            reported.send_with(&stage.broker, what.to_owned()).await.unwrap();
+        }
+        reported.message("expires".to_owned()).expires_in(Duration::ZERO).send_with(&stage.broker).await.unwrap();
+        stage.put("reported", by_hand("reported", "reported", "[17]")).await;
+        let worker = worker(&stage, &["reported", "reports"], &probe).await;
+        let reports = reports.next_sorted(4).await;
+        assert!(reports[0].starts_with(r#"reported of reported ["expires"] after 0 and 0: "#), "{reports:?}");
+        assert_eq!(reports[1], r#"reported of reported ["fails"] after 2 and 0: no luck"#);
+        assert_eq!(reports[2], r#"reported of reported ["gives up"] after 1 and 0: it is gone"#);
+        assert!(reports[3].starts_with("reported of reported [17] after 0 and 0: argument 1"), "{reports:?}");
+        // Beside what their runs had to be sent.
+        assert_eq!(stage.until("mails", |counts| counts.ready == 2).await.dead, 0);
+        assert_eq!(stage.until("reported", |counts| counts.dead == 4).await.outstanding(), 0);
+        worker.stop().await;
+    }
+
+    async fn who_is_told_of_dead_letters_is_not_told_of_its_own(stage: Stage) {
+        stage.put("reports_itself", by_hand("reports_itself", "reports_itself", "[17]")).await;
+        let worker = RunningWorker::start(stage.worker("reports_itself").await);
+        assert_eq!(stage.until("reports_itself", |counts| counts.dead == 1).await.outstanding(), 0);
+        worker.stop().await;
+        assert_eq!(stage.counts("reports_itself").await.dead, 1);
     }
 
     async fn each_message_of_a_batch_is_followed_by_its_own(stage: Stage) {

@@ -10,6 +10,7 @@ use super::begin::{Begin, begins};
 use super::executor::Executor;
 use super::gather::{Belongs, Gathered};
 use super::message::Message;
+use super::on_dead_letter;
 use super::outcome::{Outcome, Policy, decide};
 use super::panic::{catch, shielded};
 use super::report::Report;
@@ -188,6 +189,10 @@ impl Executor {
         let mut settlement = self.judge(message, outcome, verdict, follow, now);
         if let (Some(settlement), true) = (&mut settlement, message.envelope.cost.is_some()) {
             settlement.ran = message.began.elapsed();
+        }
+        if let (Some(settlement), Some(broker)) = (&mut settlement, stop.broker()) {
+            let actor = implementation.map(|found| found.actor);
+            on_dead_letter::follow(message, queue, actor, outcome.is_failure(), broker, settlement);
         }
         let in_batch = implementation.is_some_and(|found| found.batch.is_some());
         let report = Report { queue, message, policy: &policy, in_batch };

@@ -16,6 +16,7 @@ pub(crate) mod gather;
 mod grace;
 mod heartbeat;
 mod message;
+mod on_dead_letter;
 pub(crate) mod outage;
 mod outcome;
 pub(crate) mod panic;

@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 
 use super::methods::{arguments, methods, wire_name};
 use super::{call_site, ends, location, name, outcome, queue, returned};
@@ -33,6 +34,7 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
     let queue = queue(&actor.args);
     let has_body = actor.body.is_some();
     let cron = cron(&actor.args);
+    let on_dead_letter = on_dead_letter(&actor.args);
     // An error in a type points at the type.
     let args = quote_spanned!(call_site(actor.sig.paren_token.span.join())=> type Args = (#(#owned,)*););
     let (output, error) = (outcome(actor, "Output"), outcome(actor, "Error"));
@@ -57,7 +59,7 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
                 #options,
                 #location,
                 #has_body,
-            )#cron;
+            )#cron #on_dead_letter;
         }
 
         #[__actor_core::__private::linkme::distributed_slice(__actor_core::__private::ACTOR_CORE_DECLARATIONS)]
@@ -110,6 +112,17 @@ fn cron(args: &Args) -> Option<TokenStream> {
             #(#set)*
             __cron
         })
+    })
+}
+
+/// What follows from a dead letter, where something does. An error in it points at the actor's path.
+fn on_dead_letter(args: &Args) -> Option<TokenStream> {
+    let path = args.on_dead_letter.as_ref()?;
+    let message = quote_spanned!(path.span()=> #path.message(__failed));
+    Some(quote! {
+        .on_dead_letter(__actor_core::__private::OnDeadLetter::new(
+            |__failed| __actor_core::__private::FollowUp::new(#message)
+        ))
     })
 }
 
