@@ -34,14 +34,14 @@ fn throughput_runs_every_message_once_and_prints_its_figures() {
     smoke(
         "throughput",
         "send_one send_64 send_many drain_default drain_best body_311 arguments_1k arguments_16k aof_everysec \
-         aof_always send_and_work retries scheduled sync_actor batches priorities tracing_info aof_everysec_of_off \
+         aof_always send_and_work retries scheduled sync_actor batches chain priorities tracing_info aof_everysec_of_off \
          replicated_one replicated_64 limited_1 limited_100 limited_many rate_1000 unique_64",
     );
 }
 
 #[test]
 fn latency_runs_every_message_once_and_prints_its_figures() {
-    smoke("latency", "idle half_load scheduled_idle scheduled_half_load freed_slot_1 freed_slot_2");
+    smoke("latency", "idle half_load scheduled_idle scheduled_half_load freed_slot_1 freed_slot_2 follow_idle");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use actor_bench::{Args, Figure, Meter, Pace, Pairs, Persistence, Report, Result,
 use serde_json::json;
 use tokio::runtime::Handle;
 
+mod follow;
 mod freed;
 
 /// Slow enough that each message finds the worker idle, and out of step with timers of round numbers.
@@ -45,7 +46,8 @@ async fn main() -> Result {
     if args.wants("scheduled_idle") {
         bench.scheduled("scheduled_idle", None).await?;
     }
-    freed::run(&args, &report, &bench.server).await
+    freed::run(&args, &report, &bench.server).await?;
+    follow::run(&args, &report, &bench.server).await
 }
 
 struct Latencies<'a> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actor_bench::library::{self, Running};
-use actor_bench::work::{self, TEXT, fails_once, noop, noop_batch, noop_sync};
+use actor_bench::work::{self, TEXT, fails_once, followed, noop, noop_batch, noop_sync};
 use actor_bench::{Args, Cost, Meter, Pairs, Persistence, Report, Result, Server, Tally};
-use actor_core::Priority;
+use actor_core::{Priority, QueueName};
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -39,6 +39,7 @@ pub(crate) async fn run(args: &Args, report: &Report) -> Result {
     special.pairs("scheduled", "floor, not scheduled", async || special.scheduled().await, plain_floor).await?;
     special.pairs("sync_actor", "floor", async || special.sync().await, plain_floor).await?;
     special.pairs("batches", "one message a run", async || special.batches().await, plain).await?;
+    special.pairs("chain", "one message in place of two", async || special.chain().await, plain).await?;
     special.pairs("priorities", "one priority", async || special.drain(&server, EVERY).await, plain).await?;
     if args.wants("tracing_info") {
         let level = install_tracing();
@@ -129,6 +130,16 @@ impl Special<'_> {
         fails_once.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT))).await?;
         let (tally, queue) = (self.tally(), "bench-retries");
         library::drain(self.server, library::worker(&broker, queue, &tally), queue, &tally).await
+    }
+
+    /// Each message is followed by one in another queue.
+    async fn chain(&self) -> Result<Cost> {
+        let broker = self.server.broker().await?;
+        followed.send_many_with(&broker, (0..self.messages).map(|n| (n, TEXT))).await?;
+        let tally = self.tally();
+        let queues: [QueueName; 2] = [work::QUEUE.parse()?, "bench-chain".parse()?];
+        let worker = library::worker(&broker, work::QUEUE, &tally).queues(queues);
+        library::drain(self.server, worker, work::QUEUE, &tally).await
     }
 
     /// All messages fall due at once, while the worker waits. Time counts from then.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actor_core::{Context, Limit, Queue, actor};
+use actor_core::{Context, Limit, Queue, SendError, actor};
 
 use crate::Tally;
 
@@ -44,6 +44,13 @@ pub async fn noop_batch(items: Vec<(u64, String)>, #[state] tally: &Arc<Tally>) 
 pub fn noop_sync(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     let _ = text;
     tally.start(n);
+}
+
+/// Has [`noop`] follow, in another queue.
+#[actor(queue = "bench-chain")]
+pub async fn followed(cx: &Context, n: u64, text: &str) -> Result<(), SendError> {
+    noop.message(n, text).send_after(cx)?;
+    Ok(())
 }
 
 /// Fails its first attempt, and is retried within a few milliseconds.
