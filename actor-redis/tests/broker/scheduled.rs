@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use actor_core::broker::Broker;
 use actor_core::delivery::{Consumer, Delivery, Wait};
+use actor_core::settlement::{Outcome, Settled};
 use actor_redis::RedisBroker;
 use tokio::task::JoinHandle;
 
@@ -93,6 +94,39 @@ async fn more_than_one_look_can_move_become_due_at_once() {
     }
     assert_eq!(server.run::<i64>("ZCARD {actor:mail}:scheduled"), 0);
     assert_eq!(server.run::<i64>("HLEN {actor:mail}:scheduled:bodies"), 0);
+}
+
+#[tokio::test]
+async fn while_more_is_due_than_a_look_moves_settlements_move_as_many_as_they_settle() {
+    let server = Server::start();
+    let broker = server.broker().await;
+    let consumer = worker(&broker).await;
+    // The first claim of all makes the group, and looks twice.
+    assert!(claim(&broker, &consumer, 1).await.is_empty());
+    let soon = Duration::from_millis(1);
+    send(&broker, (0..600).map(|number| message(&number.to_string()).after(soon)).collect()).await;
+    let last: Vec<(String, f64)> = server.run("ZRANGE {actor:mail}:scheduled -1 -1 WITHSCORES");
+    let now_ms = || {
+        let (seconds, micros): (f64, f64) = server.run("TIME");
+        seconds * 1000.0 + micros / 1000.0
+    };
+    while now_ms() < last[0].1 {}
+    let waiting = || server.run::<i64>("ZCARD {actor:mail}:scheduled");
+
+    let mut delivered = wait_and_claim(&broker, &consumer).await;
+    assert_eq!(waiting(), 600 - 512);
+    let Delivery { receipt, .. } = delivered.pop().unwrap();
+    assert_eq!(settle(&broker, &consumer, receipt, Outcome::Done.into()).await, Settled::Applied);
+    assert_eq!(waiting(), 600 - 513);
+    let Delivery { receipt, .. } = delivered.pop().unwrap();
+    assert_eq!(settle(&broker, &consumer, receipt, retry("again", HOUR)).await, Settled::Applied);
+    assert_eq!(waiting(), 600 - 514 + 1);
+
+    assert_eq!(wait_and_claim(&broker, &consumer).await.len(), 10);
+    assert_eq!(waiting(), 1, "what is due in an hour");
+    let Delivery { receipt, .. } = delivered.pop().unwrap();
+    assert_eq!(settle(&broker, &consumer, receipt, Outcome::Done.into()).await, Settled::Applied);
+    assert_eq!(waiting(), 1, "only what is due was moved");
 }
 
 #[tokio::test]
