@@ -31,6 +31,8 @@ pub(crate) struct ServedQueue {
     unsettled: AtomicUsize,
     unclogged: Notify,
     without_thread: AtomicBool,
+    /// Has the relay look for what a dead worker left to be sent.
+    pub(super) orphaned: Notify,
 }
 
 /// How many settlements may wait for a broker that does not take them. Fetching goes on below it, so
@@ -48,6 +50,7 @@ impl ServedQueue {
             unsettled: AtomicUsize::new(0),
             unclogged: Notify::new(),
             without_thread: AtomicBool::new(false),
+            orphaned: Notify::new(),
         }
     }
 

@@ -112,6 +112,7 @@ async fn recover_all(session: &Arc<QueueSession>, status: &watch::Receiver<Statu
                     return Recovered::All;
                 }
                 failpoint::pass("worker.recovered");
+                session.served.orphaned.notify_one();
                 let admissions = session.executor.readmit(&recovered, entered);
                 session.start_or_release(recovered.into_iter().zip(admissions), slots);
             }

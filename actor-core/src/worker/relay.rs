@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::outage::{Backoff, Outage, until};
 use super::panic::caught;
+use super::queue_session::ServedQueue;
 use super::service::Service;
 use crate::settlement::{Consequence, Settlement};
 use crate::{Broker, BrokerError, QueueName, failpoint};
 
-/// How often to look for what others have left: who relays it has died.
-const LOOK: Duration = Duration::from_secs(30);
+/// How often to look for what others have left, without having recovered something of them.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Where a settler says to which queues something follows.
 pub(crate) type Targets = UnboundedSender<QueueName>;
@@ -24,7 +25,7 @@ pub(crate) type Targets = UnboundedSender<QueueName>;
 /// Relays for one queue, until its settler has ended and all is stored or could not be.
 pub(crate) struct Relay {
     broker: Arc<dyn Broker>,
-    queue: QueueName,
+    served: Arc<ServedQueue>,
     outage: Outage,
     targets: UnboundedReceiver<QueueName>,
     is_closed: bool,
@@ -50,14 +51,14 @@ impl Relay {
     /// `give_up` ends the tries while a target is away.
     pub(crate) fn new(
         broker: &Arc<dyn Broker>,
-        queue: &QueueName,
+        served: &Arc<ServedQueue>,
         outage: Outage,
         give_up: &CancellationToken,
     ) -> (Targets, Self) {
         let (sender, targets) = unbounded_channel();
         let relay = Self {
             broker: Arc::clone(broker),
-            queue: queue.clone(),
+            served: Arc::clone(served),
             outage,
             targets,
             is_closed: false,
@@ -71,7 +72,7 @@ impl Relay {
 
     /// Relays to a queue, after a wait.
     fn start(&mut self, to: QueueName, after: Duration, backoff: Backoff) {
-        let (broker, from) = (Arc::clone(&self.broker), self.queue.clone());
+        let (broker, from) = (Arc::clone(&self.broker), self.served.queue.clone());
         self.relays.spawn(async move {
             if !after.is_zero() {
                 sleep(after).await;
@@ -117,7 +118,7 @@ impl Relay {
 
     async fn look(&mut self) {
         let Some(outboxes) = self.broker.outboxes() else { return };
-        match outboxes.list_outboxes(&self.queue).await {
+        match outboxes.list_outboxes(&self.served.queue).await {
             Ok(found) => found.into_iter().for_each(|outbox| self.wanted(outbox.to)),
             Err(error) => self.outage.failed(&error),
         }
@@ -135,6 +136,7 @@ impl Service for Relay {
         if self.broker.outboxes().is_none() {
             return;
         }
+        let served = Arc::clone(&self.served);
         while !(self.is_closed && self.relays.is_empty()) {
             tokio::select! {
                 to = self.targets.recv(), if !self.is_closed => match to {
@@ -143,6 +145,7 @@ impl Service for Relay {
                 },
                 // Its own errors are caught: only a runtime that ends makes another one.
                 Some(Ok(ended)) = self.relays.join_next() => self.ended(ended),
+                () = served.orphaned.notified(), if !self.is_closed => self.look().await,
                 () = until(self.look_at), if !self.is_closed => self.look().await,
                 () = self.give_up.cancelled(), if self.is_closed => return,
             }

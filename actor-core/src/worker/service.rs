@@ -60,7 +60,7 @@ fn serve(session: &Session, engine: &Engine, served: &Arc<ServedQueue>) {
     let consumer = Consumer::new(session.worker.clone(), served.queue.clone()).limited(served.limits);
     let outage = || Outage::new(&engine.absence, Some(&served.queue), Some(&engine.pulse));
     let (broker, give_up) = (&engine.broker, &engine.give_up);
-    let (targets, relay) = Relay::new(broker, &served.queue, outage(), give_up);
+    let (targets, relay) = Relay::new(broker, served, outage(), give_up);
     engine.settlers.spawn(supervise(relay));
     let (settlements, settler) = Settler::new(broker, consumer.clone(), served, targets, outage(), give_up);
     engine.settlers.spawn(supervise(settler));
