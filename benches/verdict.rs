@@ -69,6 +69,8 @@ const LINES: &[Line] = &[
     line("drain, all were scheduled and are due", "throughput", "scheduled/drain", Ratio, AtLeast(0.6)),
     line("drain, sync actor", "throughput", "sync_actor/drain", Ratio, AtLeast(0.5)),
     line("pairs of a message and the one that follows, against plain messages", "throughput", "chain/drain", Ratio, AtLeast(0.25)),
+    line("drain, each returns a result, against none", "throughput", "results/drain", Ratio, AtLeast(0.5)),
+    line("Redis CPU a message, each returns a result, against none", "throughput", "results/redis_cpu", Ratio, AtMost(2.5)),
     line("drain, 100 keys with limits, against none", "throughput", "limited_100/drain", Ratio, AtLeast(0.4)),
     line("Redis CPU a message, 100 keys with limits, against none", "throughput", "limited_100/redis_cpu", Ratio, AtMost(3.6)),
     line("Redis CPU a message, 100,000 keys of ten messages, against none", "throughput", "limited_many/redis_cpu", Ratio, AtMost(5.0)),

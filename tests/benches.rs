@@ -35,7 +35,7 @@ fn throughput_runs_every_message_once_and_prints_its_figures() {
         "throughput",
         "send_one send_64 send_many drain_default drain_best body_311 arguments_1k arguments_16k aof_everysec \
          aof_always send_and_work retries scheduled sync_actor batches chain priorities tracing_info aof_everysec_of_off \
-         replicated_one replicated_64 limited_1 limited_100 limited_many rate_1000 unique_64",
+         replicated_one replicated_64 limited_1 limited_100 limited_many rate_1000 unique_64 results",
     );
 }
 

@@ -225,6 +225,9 @@ pub struct Options {
     pub priority: Priority,
     /// How messages of equal arguments exclude one another; `None` where they do not. Default: `None`.
     pub unique: Option<Uniqueness>,
+    /// How long what a run returned, or why a message failed for good, is kept after its end; `None` where it is not.
+    /// Default: `None`.
+    pub results: Option<Duration>,
 }
 
 impl Options {
@@ -237,6 +240,7 @@ impl Options {
         max_age: None,
         priority: Priority::Normal,
         unique: None,
+        results: None,
     };
 }
 

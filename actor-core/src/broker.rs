@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::limiter::Limiters;
 use crate::outbox::Outboxes;
+use crate::results::Results;
 use crate::schedule::Schedules;
 use crate::settlement::{Settled, Settlement};
 use crate::size::debug_by_size;
@@ -189,6 +190,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// The same storage as one that keeps more of messages beside them; `None` where it keeps nothing. Default: `None`.
     fn states(&self) -> Option<&dyn States> {
+        None
+    }
+
+    /// The same storage as one that keeps how messages ended; `None` where it keeps nothing, and refuses settlements that say
+    /// so. Default: `None`.
+    fn results(&self) -> Option<&dyn Results> {
         None
     }
 

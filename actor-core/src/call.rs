@@ -129,6 +129,10 @@ pub trait IntoOutcome: sealed::Sealed {
     /// How the run ended.
     #[doc(hidden)]
     fn into_outcome(self, retry_if: Option<fn(&Self::Error) -> bool>) -> Result<Self::Output, Failure>;
+
+    /// The same, with what a success holds kept by a call whose actor keeps results.
+    #[doc(hidden)]
+    fn into_kept_outcome(self, retry_if: Option<fn(&Self::Error) -> bool>, keeping: Option<&Call>) -> RunResult;
 }
 
 /// An error of an actor: whatever `?` turns into a [`Failure`].
@@ -147,6 +151,11 @@ impl IntoOutcome for () {
     fn into_outcome(self, _: Option<fn(&Self::Error) -> bool>) -> Result<(), Failure> {
         Ok(())
     }
+
+    // Without an output, `null` is kept.
+    fn into_kept_outcome(self, _: Option<fn(&Self::Error) -> bool>, _: Option<&Call>) -> RunResult {
+        Ok(())
+    }
 }
 
 impl<T: Serialize, E: IntoFailure> IntoOutcome for Result<T, E> {
@@ -159,6 +168,14 @@ impl<T: Serialize, E: IntoFailure> IntoOutcome for Result<T, E> {
             let failure = error.into();
             if retry { failure } else { failure.and_do_not_retry() }
         })
+    }
+
+    fn into_kept_outcome(self, retry_if: Option<fn(&E) -> bool>, keeping: Option<&Call>) -> RunResult {
+        let output = self.into_outcome(retry_if)?;
+        match keeping {
+            Some(call) => Ok(call.context.returned(&output)?),
+            None => Ok(()),
+        }
     }
 }
 

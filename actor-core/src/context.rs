@@ -4,6 +4,8 @@ mod batch;
 mod cancelled;
 mod follow;
 mod kept;
+mod output;
+mod progress;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -20,6 +22,9 @@ pub(crate) use self::follow::After;
 #[cfg(feature = "worker")]
 pub(crate) use self::follow::Follow;
 use self::follow::Gathered;
+#[cfg(feature = "worker")]
+pub(crate) use self::progress::KEPT;
+pub(crate) use self::progress::Reports;
 use crate::delivery::{Receipt, WorkerId};
 use crate::headers::Headers;
 use crate::{Broker, MessageId, QueueName, TraceParent};
@@ -258,6 +263,8 @@ pub(crate) struct Stop {
     ordered: Signal,
     /// The messages whose runs should end, each alone.
     pub(crate) cancelled: CancelledMessages,
+    /// What they have said of their progress.
+    pub(crate) reports: Reports,
 }
 
 /// The broker that a worker's messages came from, and the worker's session.

@@ -14,6 +14,7 @@ use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::inspect::{Counts, Cursor, Handle, Inspect, Listed, Listing, Page, State, Which};
 use crate::limiter::Limiters;
 use crate::outbox::Outboxes;
+use crate::results::Results;
 use crate::schedule::{self, Declared, Due, Fired, Firing, ListedSchedule, NewSchedule, ScheduleListing, Schedules};
 use crate::settlement::{Settled, Settlement};
 use crate::state::States;
@@ -58,6 +59,7 @@ macro_rules! forward {
             fn outboxes() -> Option<&dyn Outboxes>;
             fn limiters() -> Option<Arc<dyn Limiters>>;
             fn states() -> Option<&dyn States>;
+            fn results() -> Option<&dyn Results>;
         }
         forward! { [$($T)?] Inspect for $broker => $inner, {}
             async fn queues() -> Result<Vec<QueueName>, BrokerError>;

@@ -29,7 +29,7 @@
 //! - [`actor`](macro@actor): declaring and implementing, with every option. [`Message`]: settings by message.
 //! - [`Worker`], [`WorkerBuilder`], [`layer`]: running. [`Context`]: of a run. [`Failure`]: what to do after an error.
 //! - [`install`] and [`on_send`]: sending. [`MemoryBroker`] runs in this process; `actor-redis` has the one for production.
-//! - [`Inspect`]: counting, listing, pausing. [`Control`]: cancelling, deleting, rescheduling. [`schedule`]: cron.
+//! - [`Inspect`]: counting, listing, pausing. [`Control`]: cancelling, deleting. [`schedule`]: cron. [`results`]: results.
 //! - Features: `testing`, for tests and authors of brokers. A crate that only sends does without `worker`, a default.
 //!
 //! # Cancel safety
@@ -78,6 +78,7 @@ mod on_send;
 pub mod outbox;
 mod queue;
 pub mod registry;
+pub mod results;
 pub mod schedule;
 mod send;
 mod send_many;
@@ -111,15 +112,12 @@ pub use {trace::Propagator, trace::TraceParent, trace::TraceParentError, trace::
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {
-    pub use linkme;
-
-    pub use crate::actor::actor_future_must_be_send;
     pub use crate::actor::{ActorDef, Handler, ImplementationDef, Location, Options, Running, StateDef};
     pub use crate::args::{ArgReader, ArgWriter, Borrowed};
     pub use crate::call::{BatchDef, Call, IntoBatchOutcome, IntoOutcome, Item, RunError};
     pub use crate::dead_lettered::{FollowUp, OnDeadLetter};
-    pub use crate::implements::{HasBody, arguments_match, batch_return_matches, is_called};
-    pub use crate::implements::{is_without_body, return_matches};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
     pub use crate::schedule::{CatchUp, CronDef, Overlap};
+    pub use crate::{actor::actor_future_must_be_send, implements::*};
+    pub use linkme;
 }

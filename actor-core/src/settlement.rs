@@ -45,6 +45,16 @@ pub enum Consequence {
     /// The schedule whose tick this message was stored for may store its next one: see
     /// [`Firing::unless_unsettled`](crate::schedule::Firing::unless_unsettled).
     EndTick(MessageId),
+    /// How the message ended is kept for those who wait for it: see [`Results`](crate::results::Results). An earlier record
+    /// of it is replaced.
+    KeepResult {
+        /// The message.
+        id: MessageId,
+        /// What is kept.
+        record: Bytes,
+        /// From now to when it is forgotten.
+        keep: Duration,
+    },
     /// What was kept of this message beside it is forgotten: see [`States`](crate::state::States).
     ForgetState(MessageId),
 }

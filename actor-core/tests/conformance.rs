@@ -24,4 +24,5 @@ impl Harness for InProcess {
 actor_core::conformance_tests!(InProcess);
 actor_core::schedule_conformance_tests!(InProcess);
 actor_core::limiter_conformance_tests!(InProcess);
+actor_core::result_conformance_tests!(InProcess);
 actor_core::state_conformance_tests!(InProcess);

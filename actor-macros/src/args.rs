@@ -13,7 +13,7 @@ use crate::unique::{self, Unique};
 use crate::{batch, cron, duration, name};
 
 /// Every option, with an example of how it is written.
-const KNOWN: [(&str, &str); 21] = [
+const KNOWN: [(&str, &str); 22] = [
     ("queue", "queue = \"mail\""),
     ("name", "name = \"send_welcome_mail\""),
     ("key", "key = customer_id"),
@@ -32,6 +32,7 @@ const KNOWN: [(&str, &str); 21] = [
     ("jitter", "jitter = \"30s\""),
     ("on_dead_letter", "on_dead_letter = report_failure"),
     ("retry_if", "retry_if = MyError::is_transient"),
+    ("results", "results = \"1h\""),
     ("batch", batch::EXAMPLE),
     ("implements", "implements = tasks::process_video"),
     ("crate", "crate = my_crate::actor_core"),
@@ -40,7 +41,7 @@ const KNOWN: [(&str, &str); 21] = [
 const DURATION: &str = "a duration is a string with a unit";
 
 /// Names that other libraries give an option, and ours.
-const ELSEWHERE: [(&str, &str); 18] = [
+const ELSEWHERE: [(&str, &str); 21] = [
     ("timeout", "time_limit"),
     ("max_attempts", "max_retries"),
     ("attempts", "max_retries"),
@@ -59,6 +60,9 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("tz", "timezone"),
     ("on_failure", "on_dead_letter"),
     ("on_error", "on_dead_letter"),
+    ("result_ttl", "results"),
+    ("store_results", "results"),
+    ("retention", "results"),
 ];
 
 /// The options. One with an error is left out.
@@ -87,6 +91,8 @@ pub(crate) struct Args {
     pub(crate) unique: Option<Unique>,
     pub(crate) on_dead_letter: Option<Path>,
     pub(crate) retry_if: Option<Expr>,
+    /// In milliseconds.
+    pub(crate) results: Option<u64>,
     pub(crate) batch: Option<Batch>,
     pub(crate) implements: Option<Path>,
     /// Where `actor_core` is, if not at `::actor_core`.
@@ -236,6 +242,7 @@ impl Args {
             "jitter" => self.jitter = millis(&value, DURATION, option, errors),
             "on_dead_letter" => self.on_dead_letter = path(value, "an actor", option, errors),
             "retry_if" => self.retry_if = function(value, errors),
+            "results" => self.results = results(&value, option, errors),
             "batch" => self.batch = Some(batch::read(&value, option, errors)),
             "implements" => self.implements = path(value, "the declared actor", option, errors),
             "crate" => self.krate = path(value, "`actor_core`", option, errors),
@@ -316,6 +323,16 @@ fn limit(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Option<u64
         return None;
     }
     Some(Some(ms))
+}
+
+/// For how long results are kept.
+fn results(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<u64> {
+    let Millis(ms, text) = millis(value, DURATION, option, errors)?;
+    if ms == 0 {
+        errors.add(text, "nothing is kept for no time: write how long, as in `results = \"1h\"`, or remove the option");
+        return None;
+    }
+    Some(ms)
 }
 
 fn priority(value: &Expr, option: &Ident, errors: &mut Errors) -> Option<Ident> {

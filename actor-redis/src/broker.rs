@@ -8,6 +8,7 @@ use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use actor_core::limiter::Limiters;
 use actor_core::outbox::Outboxes;
+use actor_core::results::Results;
 use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::state::States;
@@ -24,6 +25,7 @@ use crate::lease::Leases;
 use crate::limiters::RedisLimiters;
 use crate::link::{Link, Servers};
 use crate::queue::{Queue, Queues};
+use crate::results::Waiters;
 use crate::script::Retention;
 use crate::{announce, batcher, begin, durable, enqueue, settle};
 
@@ -52,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) durable: Durable,
     consumers: Consumers,
     leases: Leases,
+    /// Who waits for the end of a message.
+    pub(crate) waiters: Waiters,
     max_message_bytes: usize,
     retention: Retention,
 }
@@ -106,6 +110,7 @@ impl RedisBroker {
             queues,
             consumers: Consumers::new(Arc::clone(&servers), settings.weighted),
             leases: Leases::new(Arc::clone(&servers)),
+            waiters: Waiters::default(),
             durable: Durable::new(&servers, settings.durability),
             max_message_bytes: settings.max_message_bytes,
             retention: settings.retention,
@@ -225,6 +230,10 @@ impl Broker for RedisBroker {
     }
 
     fn states(&self) -> Option<&dyn States> {
+        Some(self)
+    }
+
+    fn results(&self) -> Option<&dyn Results> {
         Some(self)
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use actor_core::failpoint::pass;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, PushInfo, RedisResult, Value};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::endpoint::{Endpoint, Source};
 use crate::error::{Error, Kind};
@@ -42,6 +43,8 @@ pub(crate) struct Live {
     pub(crate) reauthentication: OnceLock<Reauthentication>,
     /// The server's version, where it cannot say what is on its disk.
     cannot_sync: Option<String>,
+    /// Where what the server says by itself goes, once somebody listens.
+    heard: Arc<OnceLock<UnboundedSender<PushInfo>>>,
     /// Cleared when the connection's driver ends, or when it is given up.
     alive: Arc<AtomicBool>,
     /// Shared with each request that waits for its answer.
@@ -82,6 +85,12 @@ impl Live {
                 Err(io::Error::new(ErrorKind::ConnectionAborted, "Sentinel has promoted another server").into())
             }
         }
+    }
+
+    /// Has what the server says by itself sent there.
+    pub(crate) fn listen(&self, heard: UnboundedSender<PushInfo>) {
+        // Who makes a connection to listen does so once.
+        let _ = self.heard.set(heard);
     }
 
     /// Takes it for no further request.
@@ -136,11 +145,17 @@ pub(crate) async fn open(endpoint: &Endpoint, node: &Arc<Node>, number: u64) -> 
     let given = endpoint.credentials(&node.address).await?;
     let alive = Arc::new(AtomicBool::new(true));
     let guard = Alive(Arc::clone(&alive));
+    let heard = Arc::new(OnceLock::<UnboundedSender<PushInfo>>::new());
+    let pushed = Arc::clone(&heard);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(CONNECT))
-        .set_push_sender(move |_: PushInfo| {
+        .set_push_sender(move |push: PushInfo| {
             let _lives_as_long_as_the_driver = &guard;
+            if let Some(heard) = pushed.get() {
+                // An error means that nobody listens any more.
+                let _ = heard.send(push);
+            }
             Ok::<(), ()>(())
         });
     let no_thread = |source: io::Error| Kind::NoThread { address: node.address.to_string(), source: source.into() };
@@ -174,6 +189,7 @@ pub(crate) async fn open(endpoint: &Endpoint, node: &Arc<Node>, number: u64) -> 
         peer: Peer { client: introduced.client, run_id: server.run_id },
         ends_at: given.and_then(|given| given.ends_at),
         reauthentication: OnceLock::new(),
+        heard,
         alive,
         waits: Arc::default(),
         answered: AtomicU64::new(0),

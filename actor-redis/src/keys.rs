@@ -120,8 +120,10 @@ pub(crate) struct Keys {
     pub(crate) outboxes: String,
     /// The last message that arrived from each other queue's outbox.
     pub(crate) arrivals: String,
-    /// What the keys begin with that hold what is kept of a message.
+    /// What the keys begin with that hold what is kept of a message, and how it ended; and the channels that say that it has.
     state_prefix: String,
+    result_prefix: String,
+    ended_prefix: String,
 }
 
 /// The keys of a queue's schedules.
@@ -176,6 +178,8 @@ impl Keys {
             outboxes: key("outboxes"),
             arrivals: key("arrivals"),
             state_prefix: key("state:"),
+            result_prefix: key("result:"),
+            ended_prefix: key("ended:"),
         }
     }
 
@@ -191,6 +195,16 @@ impl Keys {
     /// What is kept of a message beside it.
     pub(crate) fn state(&self, id: MessageId) -> String {
         format!("{}{id}", self.state_prefix)
+    }
+
+    /// How a message ended.
+    pub(crate) fn result(&self, id: MessageId) -> String {
+        format!("{}{id}", self.result_prefix)
+    }
+
+    /// The channel that says that a message has ended.
+    pub(crate) fn ended(&self, id: MessageId) -> String {
+        format!("{}{id}", self.ended_prefix)
     }
 
     /// The level of a ready stream's key.

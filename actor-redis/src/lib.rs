@@ -95,6 +95,7 @@ mod report;
 mod request;
 mod request_error;
 mod resolve;
+mod results;
 mod schedules;
 mod script;
 mod sentinel;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 mod durable;
 mod limits;
 mod rate;
+mod results;
 mod special;
 mod unique;
 
@@ -110,7 +111,8 @@ async fn main() -> Result {
     limits::run(&args, &report).await?;
     rate::run(&args, &report).await?;
     durable::run(&args, &report).await?;
-    unique::run(&args, &report).await
+    unique::run(&args, &report).await?;
+    results::run(&args, &report).await
 }
 
 async fn by_library(scenario: &Scenario, args: &Args, server: &Server) -> Result<Run> {

@@ -39,6 +39,8 @@ mod queues;
 mod recovery;
 /// Listing and repairing what is stored.
 mod repairs;
+/// What runs return, where messages stand, and how far runs have come.
+mod results;
 /// Old and new workers side by side, during a deploy.
 mod rolling;
 /// What an actor receives, and what its message may set.
@@ -56,6 +58,8 @@ mod signatures;
 mod starting;
 /// Orderly stops.
 mod stopping;
+/// How whoever waits for results hears of them on Redis.
+mod subscriptions;
 /// The threads of sync actors.
 mod threads;
 /// What a run logs, and which trace it continues.

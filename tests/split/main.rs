@@ -120,6 +120,7 @@ fn what_a_killed_worker_ran_is_done_by_another_within_ten_seconds() {
         other.wait_for("video processed");
     }
     for id in &held {
+        http::until(|| api.video(id)["progress"] == "reading the video");
         assert_eq!(api.video(id)["status"], "processing");
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{IntoFailure, RunError, RunResult};
-use crate::Failure;
+use crate::{BatchContext, Failure};
 
 /// A message's argument, decoded, of the type that its actor takes a `Vec` of.
 #[doc(hidden)]
@@ -79,16 +79,21 @@ pub trait IntoBatchOutcome: sealed::Sealed {
     /// What a message's failure holds.
     type Error;
 
-    /// How the run of so many `messages` ended.
+    /// How the run of so many `messages` ended. What it returned for each is kept where `keeping` has their contexts.
     #[doc(hidden)]
-    fn into_outcome(self, messages: usize, retry_if: Option<fn(&Self::Error) -> bool>) -> RunResult;
+    fn into_outcome(
+        self,
+        messages: usize,
+        retry_if: Option<fn(&Self::Error) -> bool>,
+        keeping: Option<BatchContext>,
+    ) -> RunResult;
 }
 
 impl IntoBatchOutcome for () {
     type Output = ();
     type Error = Infallible;
 
-    fn into_outcome(self, _: usize, _: Option<fn(&Infallible) -> bool>) -> RunResult {
+    fn into_outcome(self, _: usize, _: Option<fn(&Infallible) -> bool>, _: Option<BatchContext>) -> RunResult {
         Ok(())
     }
 }
@@ -97,7 +102,7 @@ impl<E: IntoFailure> IntoBatchOutcome for Result<(), E> {
     type Output = ();
     type Error = E;
 
-    fn into_outcome(self, _: usize, retry_if: Option<fn(&E) -> bool>) -> RunResult {
+    fn into_outcome(self, _: usize, retry_if: Option<fn(&E) -> bool>, _: Option<BatchContext>) -> RunResult {
         self.map_err(|error| RunError::Failed(failure(error, retry_if)))
     }
 }
@@ -106,18 +111,25 @@ impl<T: Serialize, E: IntoFailure> IntoBatchOutcome for Vec<Result<T, E>> {
     type Output = T;
     type Error = E;
 
-    fn into_outcome(self, messages: usize, retry_if: Option<fn(&E) -> bool>) -> RunResult {
+    fn into_outcome(
+        self,
+        messages: usize,
+        retry_if: Option<fn(&E) -> bool>,
+        keeping: Option<BatchContext>,
+    ) -> RunResult {
         if self.len() != messages {
             return Err(RunError::Failed(wrong_length(self.len(), messages)));
         }
-        if self.iter().all(Result::is_ok) {
+        if keeping.is_none() && self.iter().all(Result::is_ok) {
             return Ok(());
         }
-        let outcomes = self.into_iter().map(|outcome| match outcome {
-            Ok(_) => Ok(()),
+        let contexts = keeping.as_ref().map_or(&[][..], BatchContext::items);
+        let outcomes = self.into_iter().enumerate().map(|(index, outcome)| match outcome {
+            Ok(output) => contexts.get(index).map_or(Ok(()), |context| context.returned(&output)),
             Err(error) => Err(failure(error, retry_if)),
         });
-        Err(RunError::Batch(BatchError(outcomes.collect())))
+        let outcomes: Vec<_> = outcomes.collect();
+        if outcomes.iter().all(Result::is_ok) { Ok(()) } else { Err(RunError::Batch(BatchError(outcomes))) }
     }
 }
 
@@ -125,9 +137,14 @@ impl<T: Serialize, E: IntoFailure> IntoBatchOutcome for Result<Vec<Result<T, E>>
     type Output = T;
     type Error = E;
 
-    fn into_outcome(self, messages: usize, retry_if: Option<fn(&E) -> bool>) -> RunResult {
+    fn into_outcome(
+        self,
+        messages: usize,
+        retry_if: Option<fn(&E) -> bool>,
+        keeping: Option<BatchContext>,
+    ) -> RunResult {
         match self {
-            Ok(outcomes) => outcomes.into_outcome(messages, retry_if),
+            Ok(outcomes) => outcomes.into_outcome(messages, retry_if, keeping),
             Err(error) => Err(RunError::Failed(failure(error, retry_if))),
         }
     }
@@ -161,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_vec_of_another_length_is_a_failure_that_says_what_to_return() {
-        let outcome = vec![Ok::<(), String>(()); 2].into_outcome(3, None);
+        let outcome = vec![Ok::<(), String>(()); 2].into_outcome(3, None, None);
         let error = outcome.unwrap_err().to_string();
         assert!(error.starts_with("the actor returned 2 results for a batch of 3 messages"), "{error}");
         assert!(error.ends_with("return one for each message, in their order"), "{error}");
@@ -170,7 +187,7 @@ mod tests {
     #[test]
     fn each_message_has_its_own_outcome_and_retry_if_sees_each_error() {
         let outcome = vec![Ok(()), Err("gone"), Err("away")];
-        let Err(RunError::Batch(error)) = outcome.into_outcome(3, Some(|error| *error == "away")) else {
+        let Err(RunError::Batch(error)) = outcome.into_outcome(3, Some(|error| *error == "away"), None) else {
             panic!("some failed");
         };
         assert_eq!(error.to_string(), "2 of 3 messages of the batch failed, the first with: gone");
@@ -180,10 +197,12 @@ mod tests {
 
     #[test]
     fn one_outcome_is_that_of_all() {
-        assert!(().into_outcome(3, None).is_ok());
-        assert!(Ok::<(), String>(()).into_outcome(3, None).is_ok());
-        assert!(vec![Ok::<(), String>(()); 3].into_outcome(3, None).is_ok());
+        assert!(().into_outcome(3, None, None).is_ok());
+        assert!(Ok::<(), String>(()).into_outcome(3, None, None).is_ok());
+        assert!(vec![Ok::<(), String>(()); 3].into_outcome(3, None, None).is_ok());
         let whole: Result<Vec<Result<(), String>>, String> = Err("away".to_owned());
-        assert!(matches!(whole.into_outcome(3, None), Err(RunError::Failed(failure)) if failure.error() == "away"));
+        assert!(
+            matches!(whole.into_outcome(3, None, None), Err(RunError::Failed(failure)) if failure.error() == "away")
+        );
     }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Follow {
     after_failure: Vec<Consequence>,
     messages: usize,
     bytes: usize,
+    /// What the run returned, as JSON, where its actor keeps results.
+    output: Option<String>,
+    /// Whether it has kept something beside the message.
+    has_state: bool,
 }
 
 /// Which end of a message something follows from.
@@ -64,6 +68,18 @@ impl Gathered {
     }
 }
 
+impl Gathered {
+    /// Notes that something is kept beside the message. Returns whether the run goes on.
+    pub(super) fn note_state(&self) -> bool {
+        self.with(|follow| follow.has_state = true).is_some()
+    }
+
+    /// Keeps what the run returned.
+    pub(super) fn returned(&self, output: String) {
+        self.with(|follow| follow.output = Some(output));
+    }
+}
+
 impl Follow {
     fn send(&mut self, after: After, queue: QueueName, message: Enqueue) -> Result<(), SendError> {
         let bytes = self.bytes.saturating_add(message.body.len());
@@ -79,13 +95,22 @@ impl Follow {
         Ok(())
     }
 
+    /// What the run returned, as JSON.
+    pub(crate) fn output(&self) -> Option<&str> {
+        self.output.as_deref()
+    }
+
     /// What follows where the message comes to this.
-    pub(crate) fn of(self, outcome: &Outcome) -> Vec<Consequence> {
-        match outcome {
-            Outcome::Done => self.after,
-            Outcome::DeadLetter { .. } => self.after_failure,
-            _ => Vec::new(),
-        }
+    pub(crate) fn of(self, id: MessageId, outcome: &Outcome) -> Vec<Consequence> {
+        let (mut follows, ends) = match outcome {
+            Outcome::Done => (self.after, true),
+            Outcome::Cancelled { .. } => (Vec::new(), true),
+            // It may be replayed, and then goes on with what was kept.
+            Outcome::DeadLetter { .. } => (self.after_failure, false),
+            _ => (Vec::new(), false),
+        };
+        follows.extend((ends && self.has_state).then_some(Consequence::ForgetState(id)));
+        follows
     }
 }
 
@@ -107,7 +132,12 @@ impl Context {
     /// Takes what follows from the run, which has ended.
     pub(crate) fn take_follow(&self) -> Option<Box<Follow>> {
         match std::mem::replace(&mut *self.0.follow.lock(), State::Over) {
-            State::Some(follow) => Some(follow),
+            State::Some(follow) => {
+                if follow.has_state {
+                    self.forget_progress();
+                }
+                Some(follow)
+            }
             State::Nothing | State::Over => None,
         }
     }

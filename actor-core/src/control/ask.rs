@@ -10,10 +10,11 @@ use super::{Cancelled, Control, Deleted, Rescheduled};
 use crate::actor::ActorDef;
 use crate::causes::debug_as_shown;
 use crate::install::installed;
+use crate::results::{self, Status};
 use crate::send::SendError;
 use crate::{Broker, BrokerError, MessageId, When};
 
-/// Why a message was not cancelled, deleted or rescheduled, or may not have been.
+/// Why a message was not cancelled, deleted or rescheduled, or may not have been, or its status is not known.
 #[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct ControlError(Box<Kind>);
@@ -26,6 +27,8 @@ enum Kind {
     NotInstalled(SendError),
     #[error("this broker cannot cancel, delete or reschedule messages: its `Broker::control` returns none")]
     Unsupported,
+    #[error("this broker does not say where messages stand: its `Broker::results` returns none")]
+    NoResults,
     #[error(transparent)]
     Broker(BrokerError),
 }
@@ -50,10 +53,10 @@ impl ControlError {
         matches!(&*self.0, Kind::NotInstalled(_))
     }
 
-    /// Whether the broker cannot control messages.
+    /// Whether the broker cannot control messages, or does not say where they stand.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(&*self.0, Kind::Unsupported)
+        matches!(&*self.0, Kind::Unsupported | Kind::NoResults)
     }
 }
 
@@ -70,7 +73,33 @@ impl<'a> Asking<'a, Cancelled> {
     #[doc(hidden)]
     pub fn cancel(def: &'static ActorDef, id: MessageId, broker: Option<&'a dyn Broker>) -> Self {
         let (via, queue) = (Via::new(broker), def.queue_name());
-        Self(Box::pin(async move { via?.control()?.cancel(&queue, id).await.map_err(failed) }))
+        Self(Box::pin(async move {
+            let via = via?;
+            let cancelled = via.control()?.cancel(&queue, id).await.map_err(failed)?;
+            // No run says so to whoever waits for its result. Failing that, they learn that the message is gone.
+            if let (Cancelled::Removed, Some(keep), Some(results)) =
+                (cancelled, def.options.results, via.broker().results())
+            {
+                let record = results::cancelled(via.broker().now());
+                if let Err(error) = results.keep_result(&queue, id, record, keep).await {
+                    tracing::debug!(%queue, %id, %error, "cancelled, and nothing kept of that");
+                }
+            }
+            Ok(cancelled)
+        }))
+    }
+}
+
+impl<'a> Asking<'a, Status> {
+    /// Where a message of an actor stands. `None` stands for the installed broker.
+    #[doc(hidden)]
+    pub fn status(def: &'static ActorDef, id: MessageId, broker: Option<&'a dyn Broker>) -> Self {
+        let (via, queue) = (Via::new(broker), def.queue_name());
+        Self(Box::pin(async move {
+            let via = via?;
+            let results = via.broker().results().ok_or_else(|| ControlError(Box::new(Kind::NoResults)))?;
+            results::status(via.broker(), results, &queue, id).await.map_err(failed)
+        }))
     }
 }
 

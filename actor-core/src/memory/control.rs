@@ -146,6 +146,15 @@ pub(super) fn is_cancelled(cancelled: &HashMap<MessageId, Moment>, body: &[u8]) 
     !cancelled.is_empty() && wire::id(body).is_some_and(|id| cancelled.contains_key(&id))
 }
 
+/// Says of bodies whether they are this message's.
+pub(super) fn is_of(id: MessageId) -> impl Fn(&Bytes) -> bool {
+    let text = id.to_string();
+    // Parsing all would take long.
+    move |body| {
+        body.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes())) && wire::id(body) == Some(id)
+    }
+}
+
 impl Queue {
     /// The messages in flight with a worker that were cancelled.
     pub(super) fn cancelled_of(&self, worker: &WorkerId) -> Vec<MessageId> {
@@ -157,13 +166,8 @@ impl Queue {
         ids.filter(|id| self.cancelled.contains_key(id)).collect()
     }
 
-    fn find(&self, id: MessageId) -> Option<(State, Name)> {
-        let text = id.to_string();
-        let is_it = |body: &Bytes| {
-            // Parsing all would take long.
-            body.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
-                && wire::id(body) == Some(id)
-        };
+    pub(super) fn find(&self, id: MessageId) -> Option<(State, Name)> {
+        let is_it = is_of(id);
         fn key<T>(of: &BTreeMap<Key, T>, is_it: impl Fn(&T) -> bool) -> Option<Key> {
             of.iter().find(|(_, message)| is_it(message)).map(|(key, _)| *key)
         }

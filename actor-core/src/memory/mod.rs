@@ -11,6 +11,7 @@ mod inspect;
 mod limiters;
 mod limits;
 mod queue;
+mod results;
 mod schedules;
 mod shared;
 mod states;
@@ -34,8 +35,9 @@ use self::shared::{Shared, Slot, log_pruned};
 use crate::broker::{Broker, Enqueue, Enqueued};
 use crate::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
 use crate::limiter::Limiters;
+use crate::results::Results;
 use crate::schedule::Schedules;
-use crate::settlement::{Outcome, Settled, Settlement};
+use crate::settlement::{Consequence, Outcome, Settled, Settlement};
 use crate::state::States;
 use crate::worker::outage::until;
 use crate::{BrokerError, Control, QueueName};
@@ -91,8 +93,13 @@ impl MemoryBroker {
     /// A broker without messages.
     #[must_use]
     pub fn new() -> Self {
-        let shared =
-            Shared { clock: Clock::new(), retention: Retention::default(), weighted: false, queues: HashMap::new() };
+        let shared = Shared {
+            clock: Clock::new(),
+            retention: Retention::default(),
+            weighted: false,
+            queues: HashMap::new(),
+            ended: Arc::default(),
+        };
         let shared = Arc::new(Mutex::new(shared));
         Self { limiters: Arc::new(MemoryLimiters::new(Arc::clone(&shared))), shared, max_message_bytes: 1 << 20 }
     }
@@ -304,6 +311,12 @@ impl Broker for MemoryBroker {
             (wakes.then(|| slot.changed.clone()), answers)
         });
         let mut woken = Vec::from_iter(claims);
+        let keeps = |consequence: &Consequence| matches!(consequence, Consequence::KeepResult { .. });
+        if answers.iter().any(|answer| matches!(answer, Ok(Settled::Cancelled)))
+            || settlements.iter().any(|(_, settlement)| settlement.consequences.iter().any(keeps))
+        {
+            woken.push(Arc::clone(&shared.ended));
+        }
         for ((_, settlement), settled) in settlements.iter().zip(&answers) {
             if matches!(settled, Ok(Settled::Applied)) && !settlement.consequences.is_empty() {
                 woken.extend(shared.follow(&settlement.consequences));
@@ -341,6 +354,10 @@ impl Broker for MemoryBroker {
     }
 
     fn states(&self) -> Option<&dyn States> {
+        Some(self)
+    }
+
+    fn results(&self) -> Option<&dyn Results> {
         Some(self)
     }
 

@@ -62,6 +62,8 @@ pub(super) struct Queue {
     pub(super) schedules: Kept,
     /// What is kept of messages beside them.
     pub(super) states: Expiring<MessageId, Fields>,
+    /// How they ended.
+    pub(super) results: Expiring<MessageId, Bytes>,
     pub(super) paused: bool,
     pub(super) retention: Retention,
     /// Whether low priorities are claimed before high ones now and then.
@@ -156,6 +158,7 @@ impl Queue {
     pub(super) fn tick(&mut self, now: Moment) {
         self.gate.tick(now);
         self.states.tick(now);
+        self.results.tick(now);
         while let Some(first) = self.scheduled.first_entry().filter(|first| first.key().moment() <= now) {
             let (key, Scheduled { copy }) = first.remove_entry();
             self.push(copy, key.moment());
@@ -312,6 +315,9 @@ impl Queue {
             match consequence {
                 Consequence::EndTick(message) => self.schedules.end_tick(*message),
                 Consequence::ForgetState(message) => drop(self.states.remove(*message)),
+                Consequence::KeepResult { id, record, keep } => {
+                    self.results.insert(*id, record.clone(), now.after(*keep));
+                }
                 // Stored by whoever has all queues.
                 Consequence::Send { .. } => {}
             }

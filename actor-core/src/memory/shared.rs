@@ -20,6 +20,8 @@ pub(super) struct Shared {
     pub(super) retention: Retention,
     pub(super) weighted: bool,
     pub(super) queues: HashMap<QueueName, Slot>,
+    /// Wakes whoever waits for the end of a message.
+    pub(super) ended: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Shared {
     pub(super) fn follow(&mut self, consequences: &[Consequence]) -> Vec<Arc<Notify>> {
         let sends = consequences.iter().filter_map(|consequence| match consequence {
             Consequence::Send { queue, message } => Some((queue, &**message)),
-            Consequence::EndTick(_) | Consequence::ForgetState(_) => None,
+            Consequence::EndTick(_) | Consequence::ForgetState(_) | Consequence::KeepResult { .. } => None,
         });
         let store = |(queue, message): (&QueueName, &Enqueue)| {
             let stored = self.change(queue, |slot, now| {

@@ -262,6 +262,8 @@ impl Queue {
             && let Some(id) = wire::id(&body)
         {
             self.cancelled.remove(&id);
+            // It has not ended after all.
+            self.results.remove(id);
         }
         self.store(Copied { priority, body, suspect: false, lane, held: held.map(Box::new) }, Duration::ZERO, now);
         Ok(true)

@@ -22,6 +22,7 @@ use crate::worker::executor::{Executor, Ran};
 use crate::worker::gather::{Gathered, Groups};
 use crate::worker::outage::Outage;
 use crate::worker::panic::note_places;
+use crate::worker::progress::store;
 use crate::worker::threads::Threads;
 use crate::{Limits, QueueName, registry, wire};
 
@@ -206,6 +207,7 @@ impl TestWorker {
     async fn listening<T>(&self, consumer: &Consumer, stop: &Stop, run: impl Future<Output = T>) -> T {
         let changed = self.broker.memory().changed(&consumer.queue);
         let mut run = pin!(run);
+        let mut storing = pin!(store(&stop.reports, &self.outage));
         loop {
             // Made before the broker is asked, so that no change is missed.
             let change = changed.notified();
@@ -217,6 +219,7 @@ impl TestWorker {
             tokio::select! {
                 biased;
                 ended = &mut run => return ended,
+                () = &mut storing => {}
                 () = change => {}
             }
         }

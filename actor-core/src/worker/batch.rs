@@ -186,7 +186,7 @@ impl Executor {
         let cancelled = message.is_cancelled(queue, stop);
         let policy = Policy { cancelled, ..message.policy(implementation, now, self.park_timeout) };
         let verdict = decide(outcome, &policy, &mut fastrand::Rng::new());
-        let mut settlement = self.judge(message, outcome, verdict, follow, now);
+        let mut settlement = self.judge(message, implementation, outcome, verdict, follow, now);
         if let (Some(settlement), true) = (&mut settlement, message.envelope.cost.is_some()) {
             settlement.ran = message.began.elapsed();
         }

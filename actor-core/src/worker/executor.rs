@@ -21,6 +21,7 @@ use super::outcome::{Outcome, Policy, Verdict, decide};
 use super::panic::{self, catch, shielded};
 use super::repeats::Repeats;
 use super::report;
+use super::result;
 use super::run::{Run, SyncRuns, interrupted};
 use super::stall;
 use super::suspects::{Admission, Suspects};
@@ -279,6 +280,7 @@ impl Executor {
     pub(super) fn judge(
         &self,
         message: &Message<'_>,
+        implementation: Option<&'static ImplementationDef>,
         ended: &Outcome,
         verdict: Verdict,
         follow: Option<Box<Follow>>,
@@ -310,9 +312,13 @@ impl Executor {
         };
         let ends = outcome.is_end();
         let mut settlement = Settlement::from(outcome);
+        let keep = implementation.and_then(|found| found.actor.options.results).filter(|_| ends);
+        let output = follow.as_ref().and_then(|follow| follow.output());
+        let kept = keep.map(|keep| result::kept(message, &settlement.outcome, ended, output, keep, now()));
         if let Some(follow) = follow {
-            settlement.consequences = follow.of(&settlement.outcome);
+            settlement.consequences = follow.of(id, &settlement.outcome);
         }
+        settlement.consequences.extend(kept);
         if ends && message.envelope.tick.as_ref().is_some_and(|tick| tick.skip) {
             settlement.consequences.push(Consequence::EndTick(id));
         }

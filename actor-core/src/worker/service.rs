@@ -11,6 +11,7 @@ use super::fetch::Fetch;
 use super::gather::{Gather, Gathering};
 use super::outage::{Backoff, Outage};
 use super::panic::{caught, shielded};
+use super::progress::Progress;
 use super::queue_session::{QueueSession, ServedQueue};
 use super::recover::Recover;
 use super::relay::Relay;
@@ -51,6 +52,11 @@ pub(crate) fn start(session: &Session, engine: &Engine) {
         }
     };
     session.services.spawn(session.halt.clone().run_until_cancelled_owned(answering));
+    if engine.broker.states().is_some() {
+        let outage = Outage::new(&engine.absence, None, Some(&engine.pulse));
+        // It goes on while a stopping worker waits for its runs.
+        engine.settlers.spawn(supervise(Progress::new(&session.stop, outage)));
+    }
     for served in &engine.queues {
         serve(session, engine, served);
     }

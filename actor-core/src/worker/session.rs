@@ -115,6 +115,7 @@ impl Session {
                 }
             }
         }
+        self.stop.reports.closed.cancel();
         failpoint::pass("worker.runs_over");
         engine.settle(asked_again).await;
         failpoint::pass("worker.all_settled");
@@ -129,6 +130,7 @@ impl Session {
         tracing::error!(worker = %self.worker, "lease lost: this worker was declared dead, and starts again");
         failpoint::pass("worker.lease_lost");
         self.stop.abort(Cancellation::LeaseLost);
+        self.stop.reports.closed.cancel();
         self.halt.cancel();
         self.services.close();
         // A claim under way may still be delivered something. It ends before the session does, which then
@@ -146,6 +148,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.halt.cancel();
         self.stop.abort(Cancellation::Shutdown);
+        self.stop.reports.closed.cancel();
     }
 }
 

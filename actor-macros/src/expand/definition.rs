@@ -42,8 +42,10 @@ pub(super) fn glue(actor: &Actor) -> TokenStream {
     let (output_is, error_is) = (quote_spanned!(first=> type Output =), quote_spanned!(first=> type Error =));
     let end = quote_spanned!(last=> ;);
     let methods = methods(actor);
+    let keeps = actor.args.results.map(|_| quote!(impl __actor_core::results::KeepsResults for #ident {}));
     quote! {
         #methods
+        #keeps
 
         // In an item of its own, so that an error in it is reported once.
         const __QUEUE: &'static __actor_core::Queue = #queue;
@@ -145,6 +147,7 @@ fn options(args: &Args) -> TokenStream {
         ("time_limit", args.time_limit.map(optional)),
         ("max_age", args.max_age.map(optional)),
         ("unique", args.unique.as_ref().map(|unique| some(&unique.expand()))),
+        ("results", args.results.map(|ms| some(&millis(ms)))),
         ("priority", args.priority.as_ref().map(|priority| quote!(__actor_core::Priority::#priority))),
     ];
     let set = set.into_iter().filter_map(|(option, value)| {

@@ -11,7 +11,7 @@ use super::{call_site, local, returned};
 use crate::item::Actor;
 use crate::param::{Kind, Param};
 
-pub(super) const NAMES: [&str; 12] = [
+pub(super) const NAMES: [&str; 14] = [
     "send",
     "send_with",
     "message",
@@ -21,6 +21,8 @@ pub(super) const NAMES: [&str; 12] = [
     "cancel",
     "delete",
     "reschedule",
+    "result",
+    "status",
     "name",
     "queue",
     "__write",
@@ -39,6 +41,11 @@ pub(super) const NAMES: [&str; 12] = [
 ///     pub fn cancel(self, sent_message: MessageId) -> Asking<'static, Cancelled> { .. }
 ///     pub fn delete(self, sent_message: MessageId) -> Asking<'static, Deleted> { .. }
 ///     pub fn reschedule(self, sent_message: MessageId, new_start: When) -> Asking<'static, Rescheduled> { .. }
+///     pub fn status(self, sent_message: MessageId) -> Asking<'static, Status> { .. }
+///     pub fn result<'reader>(self, sent_message: MessageId, at_most: Duration) -> <Self as ReadsResults<'reader>>::Awaiting
+///     where
+///         Self: ReadsResults<'reader>,
+///     { .. }
 ///     pub const fn name(self) -> &'static str { .. }
 ///     pub fn queue(self) -> QueueName { .. }
 ///     fn __write(to: String) -> ArgWriter { .. }
@@ -48,6 +55,7 @@ pub(super) fn methods(actor: &Actor) -> TokenStream {
     let name = &actor.sig.ident;
     let (one, many, call, write) = (one(actor), many(actor), call(actor), write(actor));
     let (control, getters) = (control(&actor.vis), getters(&actor.vis));
+    let result = result(&actor.vis);
     quote! {
         // An argument's type that is less visible than the actor is an error already. The lint would
         // repeat it for each method.
@@ -57,6 +65,7 @@ pub(super) fn methods(actor: &Actor) -> TokenStream {
             #many
             #call
             #control
+            #result
             #getters
             #write
         }
@@ -178,7 +187,7 @@ fn call(actor: &Actor) -> TokenStream {
     }
 }
 
-/// The methods that change what was sent. An actor named as their parameters are would be taken for a pattern.
+/// The methods that change what was sent, or say where it is. An actor named as their parameters are would be taken for a pattern.
 pub(super) fn control(vis: &Visibility) -> TokenStream {
     quote! {
         /// Cancels a message to this actor, through the installed broker.
@@ -197,6 +206,14 @@ pub(super) fn control(vis: &Visibility) -> TokenStream {
             __actor_core::control::Asking::delete(<Self as __actor_core::Actor>::DEF, sent_message)
         }
 
+        /// Where a message to this actor stands, or how it ended, through the installed broker.
+        #vis fn status(
+            self,
+            sent_message: __actor_core::MessageId,
+        ) -> __actor_core::control::Asking<'static, __actor_core::results::Status> {
+            __actor_core::control::Asking::status(<Self as __actor_core::Actor>::DEF, sent_message, ::core::option::Option::None)
+        }
+
         /// Has a message to this actor that waits start at another time, through the installed broker.
         #vis fn reschedule(
             self,
@@ -204,6 +221,25 @@ pub(super) fn control(vis: &Visibility) -> TokenStream {
             new_start: __actor_core::When,
         ) -> __actor_core::control::Asking<'static, __actor_core::control::Rescheduled> {
             __actor_core::control::Asking::reschedule(<Self as __actor_core::Actor>::DEF, sent_message, new_start)
+        }
+    }
+}
+
+/// The method that waits for a result. The compiler checks where it is called whether there can be one.
+fn result(vis: &Visibility) -> TokenStream {
+    quote! {
+        /// Waits for at most so long until a message to this actor has ended, and returns what its run did, through the
+        /// installed broker.
+        #[allow(single_use_lifetimes)]
+        #vis fn result<'reader>(
+            self,
+            sent_message: __actor_core::MessageId,
+            at_most: ::core::time::Duration,
+        ) -> <Self as __actor_core::results::ReadsResults<'reader>>::Awaiting
+        where
+            Self: __actor_core::results::ReadsResults<'reader>,
+        {
+            <Self as __actor_core::results::ReadsResults<'reader>>::read(sent_message, at_most)
         }
     }
 }

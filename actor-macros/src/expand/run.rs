@@ -11,7 +11,7 @@ use super::items::body_name;
 use super::methods::{arguments, wire_name};
 use super::{call_site, ends, local, location, outcome};
 use crate::batch::Batch;
-use crate::item::Actor;
+use crate::item::{Actor, Form};
 use crate::param::{DefaultValue, Kind, Param};
 
 /// The glue of an actor that is declared with its body.
@@ -60,7 +60,7 @@ pub(super) fn glue(actor: &Actor, declared: &TokenStream, function: &TokenStream
     let defaults = (!defaults.is_empty()).then(|| quote!(.defaults(&[#(#defaults),*])));
     let batch = actor.args.batch.as_ref().map(batch);
     let decode = actor.args.batch.as_ref().map(|_| decode(actor));
-    let run = run(actor, function);
+    let run = run(actor, declared, function);
     let kind = if actor.sig.asyncness.is_some() { quote!(Async) } else { quote!(Blocking) };
     quote! {
         impl __actor_core::actor::Implementation for #ident {
@@ -120,7 +120,7 @@ fn decode(actor: &Actor) -> TokenStream {
     }
 }
 
-fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
+fn run(actor: &Actor, declared: &TokenStream, function: &TokenStream) -> TokenStream {
     let at = call_site(actor.sig.ident.span());
     let (call, args) = (local("__call", at), local("__args", at));
     let is_batch = actor.args.batch.is_some();
@@ -151,7 +151,18 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
     };
     let into_outcome = outcome(actor, "into_outcome");
     let returned = local("__returned", last);
+    // An implementation knows only its declaration's constants.
+    let keeps = match &actor.form {
+        Form::Implementation(_) => Some(quote_spanned!(last=> #declared.options.results.is_some())),
+        Form::Whole | Form::Declaration => actor.args.results.map(|_| quote_spanned!(last=> true)),
+    };
     let steps = if is_batch {
+        let keeping = match keeps {
+            Some(keeps) => {
+                quote_spanned!(last=> if #keeps { ::core::option::Option::Some(#call.batch()) } else { ::core::option::Option::None })
+            }
+            None => quote_spanned!(last=> ::core::option::Option::None),
+        };
         let count = local("__count", last);
         let counted = arguments(actor).map(|(param, _)| {
             let items = value_of(param);
@@ -161,16 +172,23 @@ fn run(actor: &Actor, function: &TokenStream) -> TokenStream {
             #(#reads)*
             #(#counted)*
             let #returned = #function(#(#passed),*) #awaited;
-            #into_outcome(#returned, #count, #retry_if)
+            #into_outcome(#returned, #count, #retry_if, #keeping)
         }
     } else {
-        let outcome = quote_spanned! {last=>
-        match #into_outcome(#returned, #retry_if) {
-            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
-            ::core::result::Result::Err(__failure) => {
-                ::core::result::Result::Err(__actor_core::__private::RunError::Failed(__failure))
+        let outcome = match keeps {
+            Some(keeps) => {
+                let into_kept_outcome = outcome(actor, "into_kept_outcome");
+                let keeping = quote_spanned!(last=> if #keeps { ::core::option::Option::Some(&#call) } else { ::core::option::Option::None });
+                quote_spanned!(last=> #into_kept_outcome(#returned, #retry_if, #keeping))
             }
-        }
+            None => quote_spanned! {last=>
+                match #into_outcome(#returned, #retry_if) {
+                    ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
+                    ::core::result::Result::Err(__failure) => {
+                        ::core::result::Result::Err(__actor_core::__private::RunError::Failed(__failure))
+                    }
+                }
+            },
         };
         quote! {
         let mut #args = __actor_core::__private::ArgReader::new(#call.args())?;

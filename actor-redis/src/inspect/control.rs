@@ -11,6 +11,7 @@ use actor_core::{BrokerError, MessageId, QueueName};
 use async_trait::async_trait;
 use redis::Value;
 
+pub(crate) use self::find::Sought;
 use crate::broker::RedisBroker;
 use crate::error::RequestError;
 use crate::inspect::Inspector;

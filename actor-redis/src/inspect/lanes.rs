@@ -95,18 +95,35 @@ impl Inspector<'_> {
 
     /// The waiting message of an id.
     pub(super) async fn find_in_lanes(&self, id: MessageId) -> Result<Option<InLane>, RequestError> {
-        let mut at = begin();
-        loop {
-            let search = script::search_lanes(self.keys, &at, AT_ONCE, Some(id));
-            let (next, mut found): (LanesAt, Vec<InList>) = self.run(search).await?;
-            if let Some((key, letter, place, hash, _)) = found.pop() {
-                return Ok(Some(InLane { key, letter, place, hash }));
+        let mut at = Some(begin());
+        while let Some(from) = at {
+            match self.search_for(id, &from).await? {
+                (_, Some(found)) => return Ok(Some(found)),
+                (next, None) => at = next,
             }
-            if next[0].is_empty() {
-                return Ok(None);
-            }
-            at = next;
         }
+        Ok(None)
+    }
+
+    /// Whether a message waits in a lane, by so many looks at most: `None` where there is more to look at.
+    pub(crate) async fn seek_in_lanes(&self, id: MessageId, looks: usize) -> Result<Option<bool>, RequestError> {
+        let mut at = begin();
+        for _ in 0..looks {
+            at = match self.search_for(id, &at).await? {
+                (_, Some(_)) => return Ok(Some(true)),
+                (None, None) => return Ok(Some(false)),
+                (Some(next), None) => next,
+            };
+        }
+        Ok(None)
+    }
+
+    /// Looks on for the waiting message of an id. Says also where to go on.
+    async fn search_for(&self, id: MessageId, at: &LanesAt) -> Result<(Option<LanesAt>, Option<InLane>), RequestError> {
+        let search = script::search_lanes(self.keys, at, AT_ONCE, Some(id));
+        let (next, mut found): (LanesAt, Vec<InList>) = self.run(search).await?;
+        let found = found.pop().map(|(key, letter, place, hash, _)| InLane { key, letter, place, hash });
+        Ok((Some(next).filter(|next| !next[0].is_empty()), found))
     }
 
     /// One waiting message, read again.

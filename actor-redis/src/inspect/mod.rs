@@ -12,6 +12,7 @@ use actor_core::{BrokerError, QueueName};
 use async_trait::async_trait;
 use redis::FromRedisValue;
 
+pub(crate) use self::control::Sought;
 use crate::broker::RedisBroker;
 use crate::entry::EntryId;
 use crate::error::RequestError;

@@ -6,6 +6,7 @@
 --   send   number of the outbox, queue, id, level, unique key, what else it says (as `store_unique.lua` takes it), body
 --   tick   id: the schedule of this message may store its next one
 --   forget number of the key: what is kept of this message is forgotten
+--   keep   number of the key, channel, ms, record: how this message ended is kept, and who waits for it is told
 --
 -- KEYS  those of the script
 -- ARGV  those of the script
@@ -36,6 +37,10 @@ local function follow(what, at)
     redis.call('HDEL', open_ticks, follows[at])
   elseif what == 'forget' then
     redis.call('DEL', own_keys[2 + follows[at]])
+  elseif what == 'keep' then
+    redis.call('SET', own_keys[2 + follows[at]], follows[at + 3], 'PX', follows[at + 2])
+    -- Who waits looks again by itself: a user who may not publish has settled all the same.
+    redis.pcall('PUBLISH', follows[at + 1], '')
   end
 end
 

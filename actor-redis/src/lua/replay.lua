@@ -3,10 +3,10 @@
 --
 -- KEYS  dead, dead:bodies, dead:reasons, dead:pruned, cancelled, ready:high:released, ready:high,
 --       ready:normal:released, ready:normal, ready:low:released, ready:low, then those of the gate, then those of unique
---       keys
+--       keys, then its own: the result of each message
 -- ARGV  group, then for each message: member, level (0 to 5), body, the end of its lane's name ('' where it has none), its cost,
---       its unique key ('' where it has none), and its id; the level and the body are '' where it has no body, and is only
---       removed
+--       its unique key ('' where it has none), its id, and the place of its result among the script's own keys ('' where its id
+--       is not known); the level and the body are '' where it has no body, and is only removed; then how many own keys
 -- Returns how many are ready again, how many stay since another message holds their unique key, and the id of the first of
 -- those messages.
 
@@ -39,7 +39,7 @@ local function revive(level, body, list, cost, key, id)
   return type(added) == 'table' and added or level .. ':' .. added
 end
 
-for i = 2, #ARGV, 7 do
+for i = 2, #ARGV, 8 do
   local member, level = ARGV[i], ARGV[i + 1]
   local is_bare = level == '' and redis.call('HEXISTS', bodies, member) == 0
   if (level ~= '' or is_bare) and redis.call('ZSCORE', dead, member) then
@@ -61,6 +61,10 @@ for i = 2, #ARGV, 7 do
         local cancelled_id = cancels and id_of(ARGV[i + 2])
         if cancelled_id then
           redis.call('ZREM', cancelled, cancelled_id)
+        end
+        -- It has not ended after all.
+        if ARGV[i + 7] ~= '' then
+          redis.call('DEL', own_keys[tonumber(ARGV[i + 7])])
         end
       end
       over[#over + 1] = member

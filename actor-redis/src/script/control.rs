@@ -26,7 +26,7 @@ static WITHDRAW_WAITING: Source = source!("bounded", "unique", "gate", "in_lane"
 static POSTPONE_WAITING: Source = source!("bounded", "unique", "gate", "in_lane", "postpone_waiting");
 
 /// The members of `scheduled` that a message may have.
-fn members(id: MessageId) -> Vec<String> {
+pub(super) fn members(id: MessageId) -> Vec<String> {
     let priorities = [Priority::High, Priority::Normal, Priority::Low];
     let marks = [(false, false), (true, false), (false, true), (true, true)];
     let each = priorities.into_iter().flat_map(|priority| marks.map(|marks| (priority, marks)));

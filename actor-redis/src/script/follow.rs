@@ -1,10 +1,13 @@
 //! The scripts of what follows from a settlement, and of the outboxes by which messages reach other queues.
 
+use std::time::Duration;
+
 use actor_core::broker::Enqueue;
 use actor_core::settlement::Consequence;
 use actor_core::{MessageId, QueueName};
 use redis::Value;
 
+use super::results::kept_ms;
 use super::unique::more;
 use super::{CHECK_EVERY, Call, Held, Source, before_ready, gated, holding, whole_ms};
 use crate::keys::{GROUP, Keys, Level};
@@ -31,6 +34,8 @@ pub(crate) enum Follows<'a> {
     Tick(MessageId),
     /// What is kept of this message is forgotten.
     Forget(MessageId),
+    /// How this message ended is kept for so long.
+    Keep(MessageId, &'a [u8], Duration),
 }
 
 impl<'a> Follows<'a> {
@@ -48,6 +53,7 @@ impl<'a> Follows<'a> {
             Consequence::Send { queue, message } => Some(Self::Send(queue, message)),
             Consequence::EndTick(id) => Some(Self::Tick(*id)),
             Consequence::ForgetState(id) => Some(Self::Forget(*id)),
+            Consequence::KeepResult { id, record, keep } => Some(Self::Keep(*id, record, *keep)),
             _ => None,
         };
         consequences.iter().map(follows).collect()
@@ -57,6 +63,7 @@ impl<'a> Follows<'a> {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Ready(message) | Self::Send(_, message) => message.body.len().max(LEAST_WEIGHT),
+            Self::Keep(_, record, _) => record.len().max(LEAST_WEIGHT),
             Self::Tick(_) | Self::Forget(_) => LEAST_WEIGHT,
         }
     }
@@ -65,6 +72,7 @@ impl<'a> Follows<'a> {
     fn own_key(&self, keys: &Keys) -> Option<String> {
         match self {
             Self::Forget(id) => Some(keys.state(*id)),
+            Self::Keep(id, ..) => Some(keys.result(*id)),
             Self::Ready(_) | Self::Send(..) | Self::Tick(_) => None,
         }
     }
@@ -126,6 +134,10 @@ pub(super) fn write_follows(call: &mut Call, keys: &Keys, held: &[Option<Held<'_
                 Follows::Forget(_) => {
                     command.arg((number, "forget", 1, own));
                     4
+                }
+                Follows::Keep(id, record, keep) => {
+                    command.arg((number, "keep", 4, own, keys.ended(*id), kept_ms(*keep), *record));
+                    7
                 }
             };
         }

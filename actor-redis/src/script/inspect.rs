@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use actor_core::MessageId;
 use actor_core::inspect::Counts;
-use actor_core::wire::Revived;
+use actor_core::wire::{self, Revived};
 
 use super::{Call, Source, before_ready, dead, gated, holding};
 use crate::entry::EntryId;
@@ -12,7 +13,7 @@ use crate::place::Place;
 use crate::slot::list_name;
 
 static COUNT: Source = source!("count");
-static REPLAY: Source = source!("cancelled", "unique", "gate", "members", "into_lanes", "replay");
+static REPLAY: Source = source!("own_keys", "cancelled", "unique", "gate", "members", "into_lanes", "replay");
 static DELETE: Source = source!("bounded", "unique", "gate", "free_slots", "drop_slots", "delete");
 static REMOVE: Source = source!("unique", "members", "remove");
 static PURGE: Source = source!("unique", "members", "purge");
@@ -48,21 +49,39 @@ pub(crate) struct Replay {
     pub(crate) message: Option<Revived>,
 }
 
+impl Replay {
+    /// The message's id, where it is made new and has one.
+    fn id(&self) -> Option<MessageId> {
+        wire::id(&self.message.as_ref()?.body)
+    }
+}
+
 /// Answers how many were dead, and are ready now; how many stay dead, since another message holds their key; and the first
 /// that does.
 pub(crate) fn replay(keys: &Keys, dead_letters: &[Replay]) -> Call {
     let before = before_ready(keys, &[&dead(keys)[..], &[&keys.cancelled]].concat());
-    let mut call = REPLAY.call(&holding(keys, gated(keys, before)), GROUP);
-    for Replay { member, message } in dead_letters {
+    let results: Vec<String> = dead_letters.iter().filter_map(Replay::id).map(|id| keys.result(id)).collect();
+    let mut all = holding(keys, gated(keys, before));
+    all.extend(results.iter().map(String::as_str));
+    let mut call = REPLAY.call(&all, GROUP);
+    let mut own = 0;
+    for dead_letter in dead_letters {
+        let Replay { member, message } = dead_letter;
         let Some(Revived { priority, lane, unique, body, .. }) = message else {
-            call.command.arg((&**member, "", "", "", "", "", ""));
+            call.command.arg((&**member, "", "", "", "", "", "", ""));
             continue;
         };
+        let result = dead_letter.id().map(|_| {
+            own += 1;
+            own
+        });
+        let result = result.map_or_else(String::new, |own| own.to_string());
         let list = lane.as_ref().map(|lane| list_name(*priority, lane.key.as_str())).unwrap_or_default();
         let cost = lane.as_ref().map_or(1, |lane| lane.cost);
         let (key, id) = unique.as_ref().map(|(id, unique)| (unique.key.as_str(), id.to_string())).unwrap_or_default();
-        call.command.arg((&**member, Level::of(*priority).place(), &**body, list, cost, key, id));
+        call.command.arg((&**member, Level::of(*priority).place(), &**body, list, cost, key, id, result));
     }
+    call.command.arg(results.len());
     call
 }
 

@@ -65,4 +65,5 @@ impl Drop for OnRedis {
 actor_core::conformance_tests!(OnRedis::start());
 actor_core::schedule_conformance_tests!(OnRedis::start());
 actor_core::limiter_conformance_tests!(OnRedis::start());
+actor_core::result_conformance_tests!(OnRedis::start());
 actor_core::state_conformance_tests!(OnRedis::start());

@@ -21,6 +21,17 @@ pub async fn noop(n: u64, text: &str, #[state] tally: &Arc<Tally>) {
     tally.start(n);
 }
 
+/// The queue of [`returns`].
+pub const RETURNS: &str = "bench-results";
+
+/// Returns a number that is kept.
+#[actor(queue = "bench-results", results = "30s")]
+pub async fn returns(n: u64, text: &str, #[state] tally: &Arc<Tally>) -> Result<u64, String> {
+    let _ = text;
+    tally.start(n);
+    Ok(n)
+}
+
 /// A queue with limits that no benchmark reaches.
 pub static LIMITED: Queue = Queue::new("bench-limited").concurrency(100_000).per_key(Limit::new().concurrency(10_000));
 

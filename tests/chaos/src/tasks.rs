@@ -96,6 +96,9 @@ pub(crate) async fn plain(cx: &Context, ms: u64, fails: u32, #[state] site: &Sit
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
     if cx.attempt() <= fails {
+        cx.progress(cx.attempt().into(), fails.into());
+        // Some of it is stored before the message is settled.
+        tokio::time::sleep(Duration::from_millis(5)).await;
         run.fail();
         return Err(Failure::from("not yet"));
     }
@@ -113,7 +116,14 @@ pub(crate) struct Item {
 }
 
 /// Waits as long as the longest, fails those that fail, and succeeds with the others.
-#[actor(queue = "work", max_retries = 4, min_backoff = "100ms", max_backoff = "1s", batch(max = 20, wait = "20ms"))]
+#[actor(
+    queue = "work",
+    max_retries = 4,
+    min_backoff = "100ms",
+    max_backoff = "1s",
+    results = "1m",
+    batch(max = 20, wait = "20ms")
+)]
 pub(crate) async fn batched(cx: &BatchContext, items: Vec<Item>, #[state] site: &Site) -> Vec<Result<(), Failure>> {
     let runs: Vec<_> = cx.items().iter().map(|cx| site.begin(cx)).collect();
     tokio::time::sleep(Duration::from_millis(items.iter().map(|item| item.ms).max().unwrap_or_default())).await;
@@ -145,7 +155,7 @@ pub(crate) async fn ticked(cx: &Context, #[state] site: &Site) -> Result<(), Fai
 }
 
 /// Always fails.
-#[actor(queue = "work", max_retries = 2, min_backoff = "50ms", max_backoff = "200ms")]
+#[actor(queue = "work", max_retries = 2, min_backoff = "50ms", max_backoff = "200ms", results = "1m")]
 pub(crate) async fn always_fails(cx: &Context, #[state] site: &Site) -> Result<(), Failure> {
     let Some(run) = site.begin(cx)? else { return Ok(()) };
     tokio::task::yield_now().await;

@@ -22,7 +22,7 @@ fn body(id: MessageId, actor: &str) -> Bytes {
 }
 
 impl<H: Harness> Scene<H> {
-    async fn sent(&self, actor: &str, delay: Duration) -> MessageId {
+    pub(super) async fn sent(&self, actor: &str, delay: Duration) -> MessageId {
         self.sent_at(actor, delay, Priority::Normal).await
     }
 
@@ -35,6 +35,12 @@ impl<H: Harness> Scene<H> {
     async fn sent_many(&self, actor: &str, delay: Duration) {
         let message = |id| Enqueue::new(id, Priority::Normal, body(id, actor)).after(delay);
         self.enqueue((0..MANY).map(|_| message(MessageId::new())).collect()).await;
+    }
+
+    /// So many that are ready.
+    pub(super) async fn send_many(&self, actor: &str, count: usize) {
+        let message = |id| Enqueue::new(id, Priority::Normal, body(id, actor));
+        self.enqueue((0..count).map(|_| message(MessageId::new())).collect()).await;
     }
 
     /// A message that is in flight with this worker.

@@ -40,6 +40,7 @@ pub mod leases;
 pub mod limiters;
 pub mod limits;
 pub mod parking;
+pub mod results;
 pub mod schedules;
 pub mod scheduling;
 pub mod settling;

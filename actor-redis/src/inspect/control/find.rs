@@ -19,9 +19,18 @@ const CLOCKS_MS: u64 = 1_000;
 const SENT_WITHIN_MS: u64 = 10_000;
 
 /// Where a message stands.
-pub(super) struct Found {
-    pub(super) place: Place,
-    pub(super) in_flight: bool,
+pub(crate) struct Found {
+    pub(crate) place: Place,
+    pub(crate) in_flight: bool,
+}
+
+/// What a bounded search came to.
+pub(crate) enum Sought {
+    Found(Found),
+    /// It is no entry.
+    Nowhere,
+    /// There are more entries than were looked at.
+    Unknown,
 }
 
 /// The first and the last entry to look at.
@@ -31,9 +40,19 @@ impl Inspector<'_> {
     /// Looks where the id's time says, then at what became ready later, as by a retry, then at the rest: at all levels
     /// together, one page of each in a round trip.
     pub(super) async fn find(&self, id: MessageId) -> Result<Option<Found>, RequestError> {
+        Ok(match self.seek(id, usize::MAX).await? {
+            Sought::Found(found) => Some(found),
+            Sought::Nowhere | Sought::Unknown => None,
+        })
+    }
+
+    /// The same, in so many round trips at most.
+    pub(crate) async fn seek(&self, id: MessageId, mut pages: usize) -> Result<Sought, RequestError> {
         for (from, to) in ranges(id) {
             let mut next: [Option<String>; LEVELS] = std::array::from_fn(|_| Some(from.clone()));
             while next.iter().any(Option::is_some) {
+                let Some(left) = pages.checked_sub(1) else { return Ok(Sought::Unknown) };
+                pages = left;
                 let mut request = Request::new("inspect");
                 let open: Vec<Level> =
                     Level::ALL.into_iter().filter(|level| next[usize::from(level.place())].is_some()).collect();
@@ -45,13 +64,13 @@ impl Inspector<'_> {
                 for (level, answer) in open.into_iter().zip(answers) {
                     let (entry, in_flight, last): (Vec<u8>, bool, Vec<u8>) = self.connections.parse(answer?)?;
                     if let Some(id) = EntryId::parse(&entry) {
-                        return Ok(Some(Found { place: Place { level, id }, in_flight }));
+                        return Ok(Sought::Found(Found { place: Place { level, id }, in_flight }));
                     }
                     next[usize::from(level.place())] = EntryId::parse(&last).map(|last| format!("({last}"));
                 }
             }
         }
-        Ok(None)
+        Ok(Sought::Nowhere)
     }
 }
 

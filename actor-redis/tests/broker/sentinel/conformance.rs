@@ -37,4 +37,5 @@ impl Harness for OnSentinel {
 
 actor_core::conformance_tests!(OnSentinel::start());
 actor_core::limiter_conformance_tests!(OnSentinel::start());
+actor_core::result_conformance_tests!(OnSentinel::start());
 actor_core::state_conformance_tests!(OnSentinel::start());

@@ -12,6 +12,6 @@ pub use error::VideoError;
 pub use report::Report;
 pub use uploads::Uploads;
 
-/// Reads an uploaded video, makes its poster, and writes its report.
-#[actor(queue = "video_processing", max_retries = 3)]
+/// Reads an uploaded video, makes its poster, and writes its report. How it ended is kept for a day.
+#[actor(queue = "video_processing", max_retries = 3, results = "1d")]
 pub async fn process_video(video_id: Uuid) -> Result<Report, VideoError>;

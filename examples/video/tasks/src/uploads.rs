@@ -26,6 +26,12 @@ impl Uploads {
         self.0.join(format!("{video_id}.video"))
     }
 
+    /// The id of the message that has the video processed. The API writes it once the message is sent.
+    #[must_use]
+    pub fn message(&self, video_id: Uuid) -> PathBuf {
+        self.0.join(format!("{video_id}.message"))
+    }
+
     /// The poster's file name.
     #[must_use]
     pub fn poster_name(&self, video_id: Uuid) -> String {

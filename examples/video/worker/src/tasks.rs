@@ -13,7 +13,7 @@ async fn process_video(
     #[state] processor: &VideoProcessor,
 ) -> Result<Report, VideoError> {
     tracing::info!(%video_id, crashes = cx.crashes(), "processing video");
-    let report = processor.process_video(video_id).await?;
+    let report = processor.process_video(video_id, &|step| cx.progress_note(step)).await?;
     tracing::info!(%video_id, bytes = report.bytes, "video processed");
     Ok(report)
 }

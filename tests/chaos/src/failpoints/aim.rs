@@ -107,6 +107,7 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("dead_letter.half", Role::Worker, BURST, 1),
     ("dead_letter", Role::Worker, LOAD, 2),
     ("release", Role::Worker, STOP_IN_BURST, 1),
+    ("set_state", Role::Worker, LOAD, 3),
     ("script", Role::Worker, SCRIPTS, 1),
     ("worker.live", Role::Worker, LOAD, 1),
     ("worker.told", Role::Worker, LOAD, 1),

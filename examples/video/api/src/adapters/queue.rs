@@ -1,12 +1,15 @@
-//! The API's adapter to the queue: one call sends, another counts.
+//! The API's adapter to the queue: it sends, says how far a message is, and counts.
 
 use std::error::Error;
+use std::time::Duration;
 
+use actor_core::control::ControlError;
 use actor_core::inspect::Counts;
+use actor_core::results::{ResultError, Status};
 use actor_core::{BrokerError, Inspect, MessageId, SendError};
 use actor_redis::RedisBroker;
 use uuid::Uuid;
-use video_tasks::process_video;
+use video_tasks::{Report, process_video};
 
 /// The queue of videos to process.
 #[derive(Clone)]
@@ -25,6 +28,16 @@ impl VideoQueue {
     /// Sends the message that has a worker process a video.
     pub(crate) async fn enqueue_video_processing(&self, video_id: Uuid) -> Result<MessageId, SendError> {
         Ok(process_video.send(video_id).await?.id())
+    }
+
+    /// How far the processing of a video is.
+    pub(crate) async fn status(&self, message_id: MessageId) -> Result<Status, ControlError> {
+        process_video.status(message_id).await
+    }
+
+    /// The report that a worker returned, without waiting for it.
+    pub(crate) async fn report(&self, message_id: MessageId) -> Result<Report, ResultError> {
+        process_video.result(message_id, Duration::ZERO).await
     }
 
     /// How many messages the queue holds.

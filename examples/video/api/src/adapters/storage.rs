@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use actor_core::MessageId;
 use axum::body::Body;
 use http_body_util::BodyExt;
 use tokio::fs::{self, File};
@@ -73,7 +74,19 @@ impl Storage {
         }
     }
 
-    /// How far a video is.
+    /// Notes which message has a video processed.
+    pub(crate) async fn note_message(&self, video_id: Uuid, message_id: MessageId) {
+        if let Err(error) = fs::write(self.uploads.message(video_id), message_id.to_string()).await {
+            tracing::warn!(%video_id, %error, "the video's progress will not be shown");
+        }
+    }
+
+    /// Which message has a video processed, where that was noted.
+    pub(crate) async fn message(&self, video_id: Uuid) -> Option<MessageId> {
+        fs::read_to_string(self.uploads.message(video_id)).await.ok()?.parse().ok()
+    }
+
+    /// How far a video is, by its files.
     pub(crate) async fn status(&self, video_id: Uuid) -> io::Result<Status> {
         match fs::read(self.uploads.report(video_id)).await {
             Ok(report) => Ok(Status::Done(serde_json::from_slice(&report)?)),

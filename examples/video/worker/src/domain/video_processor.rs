@@ -29,10 +29,18 @@ impl VideoProcessor {
     ///
     /// Idempotent: the same upload gives the same files, and each is written whole or not at all. It may be
     /// interrupted at any point, run again, and even run twice at once.
-    pub(crate) async fn process_video(&self, video_id: Uuid) -> Result<Report, VideoError> {
+    ///
+    /// `begins` is told of each step.
+    pub(crate) async fn process_video(
+        &self,
+        video_id: Uuid,
+        begins: &(dyn Fn(&str) + Sync),
+    ) -> Result<Report, VideoError> {
         let uploads = self.uploads.clone();
+        begins("reading the video");
         let (report, poster) = blocking(video_id, move || analyse(&uploads, video_id)).await?;
         tokio::time::sleep(self.slowdown).await;
+        begins("writing the report");
         let uploads = self.uploads.clone();
         blocking(video_id, move || {
             publish(&uploads, &report, &poster).map_err(|cause| VideoError::file(video_id, cause))?;
@@ -111,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn the_report_says_what_was_uploaded() {
         let (directory, processor) = uploaded(b"abc");
-        let report = processor.process_video(VIDEO).await.unwrap();
+        let report = processor.process_video(VIDEO, &|_| {}).await.unwrap();
         // The first example of FIPS 180-2.
         assert_eq!(report.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!((report.video_id, report.bytes), (VIDEO, 3));
@@ -123,9 +131,10 @@ mod tests {
     #[tokio::test]
     async fn processing_again_and_twice_at_once_changes_nothing() {
         let (directory, processor) = uploaded(&[3; 100_000]);
-        processor.process_video(VIDEO).await.unwrap();
+        processor.process_video(VIDEO, &|_| {}).await.unwrap();
         let once = files(directory.path());
-        let (first, second) = tokio::join!(processor.process_video(VIDEO), processor.process_video(VIDEO));
+        let (first, second) =
+            tokio::join!(processor.process_video(VIDEO, &|_| {}), processor.process_video(VIDEO, &|_| {}));
         assert_eq!(first.unwrap(), second.unwrap());
         assert_eq!(files(directory.path()), once);
     }
@@ -133,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn a_video_that_was_never_uploaded_is_an_error_and_leaves_nothing_behind() {
         let (directory, processor) = uploaded(b"abc");
-        let error = processor.process_video(Uuid::from_u128(8)).await.unwrap_err();
+        let error = processor.process_video(Uuid::from_u128(8), &|_| {}).await.unwrap_err();
         assert!(matches!(error, VideoError::NotUploaded(_)), "{error}");
         assert_eq!(files(directory.path()).len(), 1);
     }
