@@ -97,18 +97,18 @@ mod worker;
 
 #[cfg(feature = "cron")]
 pub use schedule::{Schedule, ScheduleError};
-pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
-pub use {context::BatchContext, context::Cancellation, context::Context, control::Control};
-pub use {dead_lettered::DeadLettered, durability::Durability};
+pub use {
+    actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect, trace::set_propagator,
+};
+pub use {context::BatchContext, context::Cancellation, context::Context, control::Control, durability::Durability};
+pub use {dead_lettered::DeadLettered, lane::Key, lane::KeyError, lane::Lane, limiter::Limiter, queue::Limit};
 pub use {error::BrokerError, install::InstallError, install::install, name::NameError, name::QueueName};
-pub use {lane::Key, lane::KeyError, lane::Lane, limiter::Limiter};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
 pub use {message::Message, message::MessageId, message::Priority, message::When, unique::Uniqueness, unique::Until};
 pub use {on_send::OutgoingMessage, on_send::on_send, send::SendError, send::Sending, send::Sent};
-pub use {queue::Limit, queue::Limits, queue::Queue, queue::Rate};
+pub use {queue::Limits, queue::Queue, queue::Rate, trace::Propagator, trace::TraceParent, trace::TraceParentError};
 pub use {send_many::SendManyError, send_many::SendingMany, unique::Idempotency, unique::OnConflict, unique::Unique};
-pub use {trace::Propagator, trace::TraceParent, trace::TraceParentError, trace::set_propagator};
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {
@@ -118,6 +118,5 @@ pub mod __private {
     pub use crate::dead_lettered::{FollowUp, OnDeadLetter};
     pub use crate::registry::{ACTOR_CORE_DECLARATIONS, ACTOR_CORE_IMPLEMENTATIONS};
     pub use crate::schedule::{CatchUp, CronDef, Overlap};
-    pub use crate::{actor::actor_future_must_be_send, implements::*};
-    pub use linkme;
+    pub use {crate::actor::actor_future_must_be_send, crate::implements::*, linkme};
 }

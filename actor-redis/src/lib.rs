@@ -82,9 +82,8 @@ mod lease;
 mod limiters;
 mod link;
 mod node;
+mod outbox;
 #[cfg(doctest)]
-mod outbox;
-mod outbox;
 mod pages;
 mod place;
 mod presence;

@@ -16,7 +16,7 @@ use crate::{IDLE_RATE, send_at};
 struct Ends(Mutex<Vec<Option<Instant>>>);
 
 #[actor(queue = "bench-follow")]
-async fn parent(cx: &Context, n: u64, text: &str, #[state] ends: &Arc<Ends>) -> Result<(), SendError> {
+async fn parent(cx: &Context, n: u64, text: &str, #[state] ends: &Arc<Ends>) -> std::result::Result<(), SendError> {
     noop.message(n, text).send_after(cx)?;
     ends.0.lock().unwrap_or_else(PoisonError::into_inner)[n as usize] = Some(Instant::now());
     Ok(())

@@ -47,7 +47,7 @@ pub(super) fn follow(
     let short = DeadLettered { args: String::new(), ..dead.clone() };
     // The program's own hooks of `on_send` see it.
     let encoded = catch(|| encode(dead).or_else(|error| if error.is_invalid() { encode(short) } else { Err(error) }));
-    match encoded.map(|encoded| encoded.map_err(|error| chain(&error).to_string())).flatten() {
+    match encoded.and_then(|encoded| encoded.map_err(|error| chain(&error))) {
         Ok(Some((queue, message))) => {
             settlement.consequences.push(Consequence::Send { queue, message: Box::new(message) });
         }
