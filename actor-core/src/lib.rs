@@ -18,8 +18,7 @@
 //! let broker = MemoryBroker::new();
 //! actor_core::install(broker.clone())?;
 //! welcome.send("ada@example.com").await?;
-//! // `run()` would work until SIGTERM or SIGINT.
-//! Worker::builder(broker).run_until(tokio::time::sleep(Duration::from_millis(50))).await?;
+//! Worker::builder(broker).run_until(tokio::time::sleep(Duration::from_millis(50))).await?; // Or `run()`.
 //! # Ok(())
 //! # }
 //! ```
@@ -97,18 +96,17 @@ mod worker;
 
 #[cfg(feature = "cron")]
 pub use schedule::{Schedule, ScheduleError};
-pub use {
-    actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect, trace::set_propagator,
-};
+pub use {actor::Actor, actor_macros::actor, broker::Broker, failure::Failure, inspect::Inspect};
 pub use {context::BatchContext, context::Cancellation, context::Context, control::Control, durability::Durability};
 pub use {dead_lettered::DeadLettered, lane::Key, lane::KeyError, lane::Lane, limiter::Limiter, queue::Limit};
 pub use {error::BrokerError, install::InstallError, install::install, name::NameError, name::QueueName};
 #[cfg(feature = "worker")]
 pub use {memory::MemoryBroker, worker::Signals, worker::Worker, worker::WorkerBuilder, worker::WorkerError};
-pub use {message::Message, message::MessageId, message::Priority, message::When, unique::Uniqueness, unique::Until};
+pub use {message::Message, message::MessageId, message::Priority, message::When};
 pub use {on_send::OutgoingMessage, on_send::on_send, send::SendError, send::Sending, send::Sent};
 pub use {queue::Limits, queue::Queue, queue::Rate, trace::Propagator, trace::TraceParent, trace::TraceParentError};
-pub use {send_many::SendManyError, send_many::SendingMany, unique::Idempotency, unique::OnConflict, unique::Unique};
+pub use {send_many::SendManyError, send_many::SendingMany, trace::set_propagator, unique::Idempotency};
+pub use {unique::OnConflict, unique::Unique, unique::Uniqueness, unique::Until};
 
 #[doc(hidden)] // What `#[actor]` expands to: it changes with every release.
 pub mod __private {
