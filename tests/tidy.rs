@@ -73,7 +73,12 @@ fn every_promise_names_a_test_that_exists() {
     let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let functions = functions();
     // The files that list scenarios and failpoints.
-    let played = ["tests/chaos/src/scenarios.rs", "actor-core/src/failpoint.rs", "actor-redis/src/failpoint.rs"]
+    let played = [
+        "tests/chaos/src/scenarios.rs",
+        "tests/chaos/src/scenarios/replicated.rs",
+        "actor-core/src/failpoint.rs",
+        "actor-redis/src/failpoint.rs",
+    ]
         .map(|path| fs::read_to_string(root().join(path)).unwrap())
         .concat();
     let (mut promises, mut broken) = (0, Vec::new());

@@ -34,6 +34,9 @@ ways=(
     "resends-unanswered;cluster-reshard;no refused message ran|tokens of a message grow|ran more often"
     "frees-stale;limits;than its limit|no slot is taken"
     "dead-keeps-slot;limits;no slot is taken"
+    "ignores-what-is-set;limits;than its limit|no slot of a limit is free"
+    "count-not-repaired;lose-counts;no slot is taken|no slot of a limit is free"
+    "frees-anothers-key;unique;no two messages of a unique key are there at once"
     "unreached-is-replicated;cluster-partition;every acknowledged message came to an end"
 )
 

@@ -44,6 +44,7 @@ pub(crate) enum Fault {
     LoseGroups,
     LoseDead,
     LoseQueues,
+    LoseCounts,
     LongOutage,
     HandOver,
     FailOver,
@@ -198,6 +199,11 @@ impl Fault {
         matches!(self, Self::Reshard | Self::HidePrimary | Self::IsolatePrimary)
     }
 
+    /// Whether it hits a primary that `rng` chooses.
+    pub(crate) fn is_of_a_primary(self) -> bool {
+        self.is_partial() || matches!(self, Self::KillPrimary | Self::FreezePrimary | Self::SnapPrimary)
+    }
+
     /// Whether it changes who may use Redis.
     pub(crate) fn is_of_credentials(self) -> bool {
         matches!(self, Self::RotateUser | Self::RotatePassword | Self::RevokeUser | Self::HideCredentials)
@@ -257,6 +263,7 @@ impl Fault {
             (Self::LoseGroups, _) => stage.redis(&format!("XGROUP DESTROY {} workers", index::stream(rng)))?,
             (Self::LoseDead, _) => index::lose(stage, 0, "dead")?,
             (Self::LoseQueues, _) => stage.redis(&format!("DEL {{{NAMESPACE}}}:queues"))?,
+            (Self::LoseCounts, _) => index::miscount(stage, rng)?,
             (Self::HandOver, _) => stage.hand_over()?,
             (Self::FailOver, _) => stage.part()?,
             (Self::KillPrimary, _) => stage.servers.lose_primary(Loss::Killed, rng)?,

@@ -9,6 +9,7 @@ use actor_core::MessageId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_us;
+use crate::tuner::Tune;
 
 /// An event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -100,6 +101,10 @@ pub(crate) enum What {
     Switched { sentinel: u16, to: u16 },
     /// A user was replaced, and so many connections still have it once its time is over.
     Replaced { user: String, connections: u64 },
+    /// A limit is about to be changed while the queue runs.
+    Tuning { change: Tune },
+    /// The broker said that it is.
+    Tuned,
     /// All faults are over; messages are still sent.
     Calm,
     /// No more messages are sent.

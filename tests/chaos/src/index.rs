@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::process::QUEUES;
 use crate::stage::Stage;
 use crate::storage;
+use crate::tasks::gated;
 
 fn queue(rng: u64) -> &'static str {
     QUEUES[(rng % QUEUES.len() as u64) as usize]
@@ -15,16 +16,31 @@ pub(crate) fn key(rng: u64, name: &str) -> String {
     storage::key(queue(rng), name)
 }
 
-/// Deletes an index of bodies, and repairs the queue, as a person would who has read what the auditor found.
+/// Deletes an index of bodies, and repairs the queue.
 pub(crate) fn lose(stage: &Stage, rng: u64, name: &str) -> redis::RedisResult<()> {
     stage.redis(&format!("DEL {}", key(rng, name)))?;
-    let (broker, queue) = (stage.broker.clone(), queue(rng).parse().expect("a queue of this suite"));
+    repair(stage, queue(rng));
+    Ok(())
+}
+
+/// Counts slots as taken that no message holds, as if somebody had leaked them, and repairs the queue.
+pub(crate) fn miscount(stage: &Stage, rng: u64) -> redis::RedisResult<()> {
+    let slots = 1 + rng % 3;
+    stage.redis(&format!("HINCRBY {} n {slots}", storage::key(gated::QUEUE, "gate")))?;
+    let lane = rng / 3 % gated::KEYS;
+    stage.redis(&format!("HINCRBY {} {lane} {slots}", storage::key(gated::QUEUE, "lanes:running")))?;
+    repair(stage, gated::QUEUE);
+    Ok(())
+}
+
+/// Repairs a queue, as a person would who has read what the auditor found.
+fn repair(stage: &Stage, queue: &str) {
+    let (broker, queue) = (stage.broker.clone(), queue.parse().expect("a queue of this suite"));
     tokio::spawn(async move {
         while broker.repair(&queue).await.is_err() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    Ok(())
 }
 
 /// One of the streams.

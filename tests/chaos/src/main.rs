@@ -32,6 +32,7 @@ mod storage;
 mod tasks;
 mod threads;
 mod topology;
+mod tuner;
 mod victim;
 mod worker;
 

@@ -20,8 +20,8 @@ use crate::tasks::gated;
 pub(crate) const NAMESPACE: &str = "chaos";
 /// The queues of the actors.
 pub(crate) const QUEUES: [&str; 2] = ["work", "threads"];
-/// These, and those of further actors: of three primaries of a cluster, each serves two of them.
-const SPREAD: [&str; 6] = [QUEUES[0], QUEUES[1], "mail", "billing", "reports", "search"];
+/// These, and those of further actors: of three primaries of a cluster, each serves two of them. One more has limits.
+const SPREAD: [&str; 7] = [QUEUES[0], QUEUES[1], "mail", "billing", "reports", "search", gated::QUEUE];
 
 /// The usual ones, and one with limits.
 const GATED: [&str; 3] = [QUEUES[0], QUEUES[1], gated::QUEUE];
@@ -72,7 +72,7 @@ pub(crate) enum Extra {
     Newest,
     /// Many messages of an actor that takes several at once.
     Batches,
-    /// About as many to each queue, and many that have not run at any time.
+    /// About as many to each of the usual queues, many that have not run at any time, and some that wait for limits.
     Even,
     /// Messages that wait for limits.
     Gated,
@@ -91,14 +91,18 @@ pub(crate) enum Extra {
 impl Extra {
     /// Whether messages of this kind are among it.
     pub(crate) fn has(self, kind: Self) -> bool {
-        self == kind || (self == Self::Each && matches!(kind, Self::Cancel | Self::Ticks | Self::Gated | Self::Unique))
+        match self {
+            Self::Each => matches!(kind, Self::Each | Self::Cancel | Self::Ticks | Self::Gated | Self::Unique),
+            Self::Even => matches!(kind, Self::Even | Self::Gated),
+            _ => self == kind,
+        }
     }
 
     /// The queues that messages are sent to.
     pub(crate) fn queues(self) -> &'static [&'static str] {
         match self {
             Self::Spread => &SPREAD,
-            Self::Gated | Self::Each => &GATED,
+            Self::Gated | Self::Even | Self::Each => &GATED,
             _ => &QUEUES,
         }
     }

@@ -22,7 +22,7 @@ use crate::tasks::{
 /// The maximum number of sends under way.
 const LANES: u32 = 8;
 /// The same where each stream has a queue of its own.
-const SPREAD_LANES: u32 = 12;
+const SPREAD_LANES: u32 = 14;
 /// The name of the schedule of every second.
 const SCHEDULE: &str = "every second";
 /// How long a stream pauses when the broker refuses.
@@ -59,6 +59,7 @@ pub(crate) fn run(orders: &Orders) -> Result<(), Box<dyn Error>> {
                             _ = open.wait_for(|open| *open) => {}
                         }
                         let sent = match extra {
+                            Extra::Spread if queue == gated::QUEUE => gated::send(&*broker, &mut rng, long).await,
                             Extra::Spread if queue != QUEUES[0] => send_to(&*broker, &mut rng, queue).await,
                             extra if extra.has(Extra::Cancel) && rng.u32(0..5) == 0 => {
                                 send_and_cancel(&broker, &journal, &mut rng).await
@@ -194,7 +195,9 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
             let items: Vec<_> = (0..rng.usize(1..30)).map(|_| item(rng)).collect();
             return batched.send_many_with(broker, items).await.map(drop).map_err(|error| error.error);
         }
-        extra if extra.has(Extra::Gated) && rng.u32(0..10) == 0 => return gated::send(broker, rng, long).await,
+        extra if extra.has(Extra::Gated) && rng.u32(0..if extra == Extra::Even { 4 } else { 10 }) == 0 => {
+            return gated::send(broker, rng, long).await;
+        }
         // Of all kinds they are a few.
         extra if extra.has(Extra::Unique) && rng.u32(0..if extra == Extra::Unique { 2 } else { 6 }) == 0 => {
             return sole::send(broker, rng, long).await;

@@ -13,6 +13,7 @@ use crate::plan::plan;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::storage::{self, Storage};
+use crate::tuner::Tuner;
 use crate::victim::Victim;
 
 /// How often processes and the schedule are checked.
@@ -49,6 +50,7 @@ pub(crate) async fn play(
     for slot in &mut stage.slots {
         slot.start()?;
     }
+    let tuner = scenario.tunes.then(|| Tuner::start(&stage, seed));
     let mut live_audit = scenario.is_calm().then(Vec::new);
     harm(&mut stage, scenario, span, seed, &mut live_audit).await?;
     stage.journal.note(&What::Calm);
@@ -56,6 +58,9 @@ pub(crate) async fn play(
     while calm.elapsed() < CALM {
         stage.tend()?;
         sleep(TICK).await;
+    }
+    if let Some(tuner) = tuner {
+        tuner.end().await?;
     }
     Ok(Played { live_audit, ..end(stage, directory).await? })
 }

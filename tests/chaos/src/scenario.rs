@@ -35,6 +35,8 @@ pub(crate) struct Scenario {
     pub(crate) long_runs: bool,
     /// What producers send besides the usual.
     pub(crate) extra: Extra,
+    /// Whether the limits of the queue that has some are changed while it runs.
+    pub(crate) tunes: bool,
     /// Of each worker, in ms.
     pub(crate) stop_ms: u64,
     /// Whether the first worker runs the older version, which lacks the newest actor.
@@ -72,6 +74,7 @@ impl Scenario {
             rate: 100.0,
             long_runs: true,
             extra: Extra::Nothing,
+            tunes: false,
             stop_ms: 20_000,
             first_is_older: false,
             memory: None,

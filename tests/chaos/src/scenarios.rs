@@ -7,29 +7,10 @@ use crate::fault::Fault;
 use crate::fleet::{Role, Under};
 use crate::process::Extra;
 use crate::scenario::{DiskSize, Scenario};
-use crate::topology::{Access, Promoter, Topology};
+use crate::topology::{Promoter, Topology};
 use crate::{judge, rotation, threads};
 
-/// A scenario of three Sentinels that watch a primary and so many replicas.
-fn sentinels(name: &'static str, about: &'static str, replicas: usize) -> Scenario {
-    Scenario {
-        topology: Topology::Sentinels { replicas, access: Access::Direct },
-        gap_ms: (1_000, 3_000),
-        extra: Extra::Even,
-        excused: FAILED_OVER,
-        ..Scenario::of(name, about, &[])
-    }
-}
-
-/// A scenario of a cluster, with queues on each of its primaries.
-fn cluster(name: &'static str, about: &'static str, access: Access) -> Scenario {
-    Scenario {
-        topology: Topology::Cluster { access },
-        gap_ms: (1_000, 3_000),
-        extra: Extra::Spread,
-        ..Scenario::of(name, about, &[])
-    }
-}
+mod replicated;
 
 /// All workers are limited: otherwise the machine runs out of memory, not the worker.
 fn limited(role: Role, _: usize) -> Under {
@@ -69,8 +50,15 @@ fn wrong_clock(_: Role, number: usize) -> Under {
 }
 
 /// All scenarios; the mixed one comes first.
-#[allow(clippy::enum_glob_use)] // The table reads better without prefixes.
 pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = alone();
+    all.extend(replicated::all());
+    all
+}
+
+/// Those of one server, and of one that stands by.
+#[allow(clippy::enum_glob_use)] // The table reads better without prefixes.
+fn alone() -> Vec<Scenario> {
     use Fault::*;
     let one = Scenario::of;
     vec![
@@ -102,6 +90,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             gap_ms: (1_000, 5_000),
             rate: 200.0,
             extra: Extra::Gated,
+            tunes: true,
             ..one("mixed", "everything at once", &[])
         },
         one("calm", "no fault at all", &[]),
@@ -197,6 +186,7 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (FlushScripts, 1),
             ],
             extra: Extra::Gated,
+            tunes: true,
             // Some time without faults, in which each free slot must be taken.
             gap_ms: (2_000, 6_000),
             rate: 150.0,
@@ -237,81 +227,6 @@ pub(crate) fn all() -> Vec<Scenario> {
                 "failover-wait",
                 "the same with messages that are sent as `Replicated(1)`: none may be lost",
                 &[FailOver],
-            )
-        },
-        Scenario {
-            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
-            ..sentinels(
-                "sentinel-failover",
-                "a primary dies or freezes; Sentinels promote a replica, which all find",
-                2,
-            )
-        },
-        Scenario {
-            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
-            waits: true,
-            ..sentinels(
-                "sentinel-failover-wait",
-                "the same with messages that are sent as `Replicated(1)`: none may be lost",
-                2,
-            )
-        },
-        Scenario {
-            faults: vec![(KillPrimary, 3), (SentinelsAway, 1), (SentinelsLie, 1)],
-            topology: Topology::Sentinels { replicas: 2, access: Access::Liars },
-            waits: true,
-            ..sentinels(
-                "sentinel-lies",
-                "Sentinels name an old primary, know none, are silent or away, while another server is promoted too",
-                2,
-            )
-        },
-        Scenario {
-            faults: vec![(LagReplica, 2), (HoldReplica, 2), (FreezeReplica, 2), (LoseLagging, 4)],
-            topology: Topology::Sentinels { replicas: 1, access: Access::Fronts },
-            waits: true,
-            ..sentinels(
-                "replica-lag",
-                "the only replica lags, and is promoted behind a primary that dies: nothing sent as `Replicated(1)` is lost",
-                1,
-            )
-        },
-        Scenario {
-            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
-            excused: FAILED_OVER,
-            ..cluster(
-                "cluster-failover",
-                "a primary of a cluster dies or freezes; its replica is promoted, which all find",
-                Access::Direct,
-            )
-        },
-        Scenario {
-            faults: vec![(KillPrimary, 3), (FreezePrimary, 2)],
-            waits: true,
-            excused: FAILED_OVER,
-            ..cluster(
-                "cluster-failover-wait",
-                "the same with messages that are sent as `Replicated(1)`: none may be lost",
-                Access::Direct,
-            )
-        },
-        Scenario {
-            faults: vec![(Reshard, 1), (SnapPrimary, 1)],
-            gap_ms: (200, 1_500),
-            ..cluster(
-                "cluster-reshard",
-                "the slots of busy queues move from primary to primary, key by key, while answers are lost",
-                Access::Fronts,
-            )
-        },
-        Scenario {
-            faults: vec![(HidePrimary, 2), (IsolatePrimary, 3)],
-            waits: true,
-            excused: FAILED_OVER,
-            ..cluster(
-                "cluster-partition",
-                "clients, or the other members, cannot reach a primary: nothing sent as `Replicated(1)` is lost",
-                Access::Fronts,
             )
         },
         Scenario {
@@ -371,6 +286,16 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..one("lose-groups", "the consumer group of a stream is deleted", &[LoseGroups]).dense()
         },
         one("lose-dead", "the index of dead letters is deleted, and repaired", &[LoseDead]).dense(),
+        Scenario {
+            extra: Extra::Gated,
+            faults: vec![(LoseCounts, 3), (KillWorker, 1)],
+            ..one(
+                "lose-counts",
+                "slots are counted as taken that no message holds, and repaired, while workers are killed",
+                &[],
+            )
+            .dense()
+        },
         one("lose-queues", "the list of queues is deleted", &[LoseQueues]).dense(),
         one("cut", "connections are cut and refused", &[Cut]),
         one("one-way", "the network passes one way only", &[Mute, Deaf]),

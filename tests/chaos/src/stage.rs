@@ -219,8 +219,8 @@ impl Stage {
         Ok(violations)
     }
 
-    /// Runs a command and ignores the answer.
+    /// Runs a command on each server that takes writes, and ignores the answers.
     pub(crate) fn redis(&self, command: &str) -> redis::RedisResult<()> {
-        self.server().run::<redis::Value>(command).map(drop)
+        self.servers.primaries().into_iter().try_for_each(|server| server.run::<redis::Value>(command).map(drop))
     }
 }

@@ -34,7 +34,7 @@ impl Victim {
         let on = match (slot, &stage.servers) {
             (Some(slot), _) => stage.slots[slot].place(),
             (None, Servers::Cluster(cluster)) if fault == Fault::Reshard => cluster.chosen_slot(rng),
-            (None, Servers::Cluster(cluster)) => cluster.chosen(rng),
+            (None, Servers::Cluster(cluster)) if fault.is_of_a_primary() => cluster.chosen(rng),
             (None, _) => "redis".to_owned(),
         };
         Self { slot, on }

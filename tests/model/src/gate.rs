@@ -1,6 +1,7 @@
 //! The limit of each key, and the lanes of those that wait for it. Each method is a part of one script.
 
 use crate::storage::{Counters, Group, Storage};
+use crate::unique::Place;
 
 /// What stands in Redis of a queue with a limit for each key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +58,8 @@ impl Storage {
         }
         let (message, counters) = gate.lanes[key].remove(0);
         gate.taken[key] += 1;
-        self.add(message, counters);
+        let added = self.add(message, counters);
+        self.moved(Place::Lane(message), Place::Entry(added));
     }
 
     /// Frees what a message held, where the queue has a limit.

@@ -3,6 +3,7 @@
 
 use crate::protocol::Protocol;
 use crate::storage::{Delivery, Id};
+use crate::unique::Sent;
 use crate::worker::{Phase, Run};
 
 /// What was seen to happen, and must not.
@@ -24,11 +25,19 @@ pub enum Breach {
     Reason,
     /// A message was let go though its limit was reached.
     Limit,
+    /// A message was not stored, and the one that stands for it is nowhere.
+    StoodFor,
 }
 
 /// One message's past.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Past {
+    /// Whether it was stored.
+    pub accepted: bool,
+    /// Whether it was stored to follow another.
+    follows: bool,
+    /// Whether Redis lost it.
+    pub lost: bool,
     /// The highest token it was in flight with.
     token: u8,
     /// The tokens it was started with, a bit each.
@@ -60,11 +69,34 @@ pub struct History {
     pub breach: Option<Breach>,
     /// Whether two messages of a key were in flight at once, under a limit that was raised.
     pub raised: bool,
+    /// Whether the key of a message that is nowhere was taken over.
+    pub taken_over: bool,
+    /// Whether a message began that had followed another.
+    pub followed: bool,
 }
 
 impl History {
-    pub(crate) fn new(messages: u8) -> Self {
-        Self { pasts: vec![Past::default(); usize::from(messages)], breach: None, raised: false }
+    pub(crate) fn new(messages: u8, accepted: bool) -> Self {
+        let past = Past { accepted, ..Past::default() };
+        let pasts = vec![past; usize::from(messages)];
+        Self { pasts, breach: None, raised: false, taken_over: false, followed: false }
+    }
+
+    /// A message was sent. It is stored, or another one stands for it, which is there or not.
+    pub(crate) fn sent(&mut self, message: u8, sent: Sent, is_there: bool) {
+        match sent {
+            Sent::Stored { taken_over, follows } => {
+                let past = self.past(message);
+                (past.accepted, past.follows) = (true, follows);
+                self.taken_over |= taken_over;
+            }
+            Sent::StoodFor(_) => self.expect(is_there, Breach::StoodFor),
+        }
+    }
+
+    /// Redis loses a message.
+    pub(crate) fn lost(&mut self, message: u8) {
+        self.past(message).lost = true;
     }
 
     fn past(&mut self, message: u8) -> &mut Past {
@@ -109,6 +141,8 @@ impl History {
         // Who starts late an earlier delivery cannot know of the deaths since.
         let poison = delivery.token() == past.token && past.deaths >= protocol.max_crashes;
         past.started |= bit;
+        let follows = past.follows;
+        self.followed |= follows;
         self.expect(!again, Breach::Started);
         self.expect(!poison, Breach::Poison);
     }

@@ -14,9 +14,12 @@
 //!
 //! # What is left out
 //!
-//! - Redis keeps what it acknowledged. What it loses by itself, without a disk or at a failover, is lost.
+//! - Redis keeps what it acknowledged, but for messages whose unique key stays. What else it loses by itself, without a disk or at a
+//!   failover, is lost.
 //! - Of limits, all but one of each key: rates, costs, fairness, the limit of the queue, and a limit elsewhere that closes a lane.
 //!   Whose turn it is stays open, and each message has one slot.
+//! - Of unique keys, all but one that every message has: what takes the place of a message that waits, keys that are given up when the run
+//!   begins, windows, idempotency keys, and replays of dead letters.
 //! - Several messages in one call are several calls; priorities and the order of messages, pausing,
 //!   listings, repairs and what hands delete.
 //! - Messages that this worker cannot read or does not know, and suspects that wait for one another. What is parked
@@ -31,6 +34,7 @@ pub mod rules;
 
 pub mod gate;
 pub mod storage;
+pub mod unique;
 pub mod worker;
 
 mod machine;

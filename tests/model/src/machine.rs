@@ -18,7 +18,8 @@ impl Model for Protocol {
 
     // Of the shortest traces the checker shows the last: what goes wrong stands first, and A last.
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        actions.extend(state.storage.later.iter().map(|(id, _)| Action::Promote(*id)));
+        actions.extend(state.storage.awaiting_their_time().map(Action::Promote));
+        self.of_unique_keys(state, actions);
         let claims = |worker: &Worker| worker.is_up() && worker.standing == Standing::Working;
         if let Some(gate) = &state.storage.gate {
             if state.faults.changes > 0 {
@@ -106,6 +107,22 @@ impl Protocol {
         }
     }
 
+    fn of_unique_keys(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.faults.erasures > 0 {
+            let storage = &state.storage;
+            let is_stored = |message: &u8| {
+                storage.entries.keys().chain(storage.later.iter().map(|(id, _)| id)).any(|id| id.message == *message)
+            };
+            actions.extend((0..self.messages).filter(is_stored).map(Action::Erase));
+        }
+        if state.unsent > 0 {
+            actions.push(Action::Send);
+        }
+        if state.storage.holder_is_astray() {
+            actions.push(Action::Repair);
+        }
+    }
+
     fn claiming(&self, state: &State, worker: &Worker, actions: &mut Vec<Action>) {
         let at = worker.session.worker;
         match worker.read {
@@ -161,7 +178,7 @@ impl Protocol {
                         actions.push(Action::Interrupt(at, number));
                     }
                 }
-                Phase::Succeeded { half: false } if state.storage.gate.is_none() => {
+                Phase::Succeeded { half: false } if !state.storage.ends_in_one_step() => {
                     actions.push(Action::SettleHalf(at, number));
                 }
                 Phase::Succeeded { .. } | Phase::Failed | Phase::Poisoned | Phase::HandedBack => {
@@ -184,6 +201,13 @@ impl Protocol {
                 }
                 state.faults.changes -= 1;
             }
+            Action::Send => self.send(state),
+            Action::Erase(message) => {
+                state.storage.lose(message);
+                state.history.lost(message);
+                state.faults.erasures -= 1;
+            }
+            Action::Repair => state.storage.repair_unique(),
             Action::Expire(session) => Self::expire(state, session),
             Action::DeliverToOrphan(session, id) => {
                 state.orphans.remove(&session);

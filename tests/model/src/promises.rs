@@ -33,13 +33,19 @@ pub const REASON: &str = "a dead letter gives the right reason";
 pub const LIMIT: &str = "no message is let go while as many of its key are in flight as its limit allows";
 /// Neither leaked nor freed twice.
 pub const SLOTS: &str = "of each key as many slots are taken as it has messages in flight";
+/// One of a unique key.
+pub const UNIQUE: &str = "of a unique key there is one message at a time, and one that follows it";
+/// Nothing is dropped for nothing.
+pub const STOOD_FOR: &str = "what is not stored has another message of its key that stands for it";
 /// Nothing is stuck.
 pub const AT_REST: &str = "where nothing can happen any more every message has ended, and nothing is in flight";
 
 /// What must hold in every state.
 fn promised() -> Vec<Property<Protocol>> {
     vec![
-        Property::always(ONE_PLACE, |_, state| each(state, |past, places| places == 1 || (places == 0 && past.done))),
+        Property::always(ONE_PLACE, |_, state| {
+            each(state, |past, places| places == 1 || (places == 0 && (past.done || past.lost || !past.accepted)))
+        }),
         Property::always(ENDS_ONCE, |_, state| each(state, |past, places| places == 0 || !past.ended)),
         Property::always(ONE_LEASE, |_, state: &State| {
             (0..).zip(&state.history.pasts).all(|(at, _)| runs(state, at, |worker| worker.sure) <= 1)
@@ -54,6 +60,8 @@ fn promised() -> Vec<Property<Protocol>> {
         Property::always(REASON, |_, state: &State| state.history.breach != Some(Breach::Reason)),
         Property::always(LIMIT, |_, state: &State| state.history.breach != Some(Breach::Limit)),
         Property::always(SLOTS, |_, state| slots_fit(state)),
+        Property::always(UNIQUE, |_, state: &State| state.storage.of_key() <= 1),
+        Property::always(STOOD_FOR, |_, state: &State| state.history.breach != Some(Breach::StoodFor)),
         Property::always(AT_REST, |protocol, state| !protocol.is_at_rest(state) || has_ended(state)),
     ]
 }
@@ -62,6 +70,10 @@ fn promised() -> Vec<Property<Protocol>> {
 pub const INTERRUPTED: &str = "a stopping worker dies with a message, which is no crash";
 /// What must be possible where a limit is raised.
 pub const RAISED: &str = "a limit that is raised lets more of a key go";
+/// What must be possible where Redis loses what holds a unique key.
+pub const TAKEN_OVER: &str = "the key of a message that is nowhere is taken over";
+/// What must be possible where one message follows another.
+pub const FOLLOWED: &str = "a message runs that followed another";
 /// What must be possible, or the promises would say nothing.
 pub const POSSIBLE: [&str; 7] = [
     "a late success counts",
@@ -84,6 +96,8 @@ fn possible() -> Vec<Property<Protocol>> {
         Property::sometimes(two_runs, |_, state| runs(state, 0, |_| true) > 1),
         Property::sometimes(INTERRUPTED, |_, state| any(state, |past| past.interrupted)),
         Property::sometimes(RAISED, |_, state: &State| state.history.raised),
+        Property::sometimes(TAKEN_OVER, |_, state: &State| state.history.taken_over),
+        Property::sometimes(FOLLOWED, |_, state: &State| state.history.followed),
         Property::sometimes(done, |_, state: &State| has_ended(state) && state.storage.dead.is_empty()),
     ]
 }
@@ -96,7 +110,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
 /// Takes note of messages that are nowhere any more.
 pub(crate) fn note_ends(state: &mut State) {
     for (at, past) in (0..).zip(&mut state.history.pasts) {
-        past.ended |= state.storage.places(at) == 0;
+        past.ended |= past.accepted && state.storage.places(at) == 0;
     }
 }
 

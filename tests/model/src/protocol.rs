@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::history::History;
 use crate::rules::Broken;
 use crate::storage::{Delivery, Id, Session, Storage};
+use crate::unique::{OnConflict, Sent};
 use crate::worker::{Phase, Read, Run, Standing, Worker};
 
 /// What is explored: how much there is of everything, and which rule is broken.
@@ -14,6 +15,8 @@ pub struct Protocol {
     pub messages: u8,
     /// How many keys they have, each with a limit; 0 for a queue without limits.
     pub keys: u8,
+    /// What becomes of a message while another one is there, where all have one unique key.
+    pub unique: Option<OnConflict>,
     /// How many workers there are.
     pub workers: u8,
     /// How often a message may be tried again.
@@ -39,6 +42,8 @@ pub struct Faults {
     pub stops: u8,
     /// How often the limit is changed.
     pub changes: u8,
+    /// How many messages Redis loses.
+    pub erasures: u8,
 }
 
 /// All there is.
@@ -48,6 +53,8 @@ pub struct State {
     pub storage: Storage,
     /// The processes.
     pub workers: Vec<Worker>,
+    /// How many messages are still to be sent.
+    pub unsent: u8,
     /// Sessions whose process died, and whose read still waits at the server.
     pub orphans: BTreeSet<Session>,
     /// What may still go wrong.
@@ -91,6 +98,12 @@ pub enum Action {
     Grant(u8),
     /// The limit of each key becomes this.
     Limit(u8),
+    /// The next message of the unique key is sent.
+    Send,
+    /// Redis loses a message.
+    Erase(u8),
+    /// A repair frees the key of a message that is nowhere.
+    Repair,
     /// A worker renews its lease.
     Renew(u8),
     /// A lease ends that nobody renews.
@@ -129,6 +142,7 @@ impl Action {
                 | Self::Crash(_)
                 | Self::Stop(_)
                 | Self::Limit(_)
+                | Self::Erase(_)
         )
     }
 }
@@ -140,10 +154,11 @@ impl Protocol {
 
     /// How it begins: every message was accepted, and every worker has its lease.
     pub(crate) fn begin(&self) -> State {
-        let mut storage = Storage::with(self.messages, self.keys);
+        let mut storage = Storage::with(self.messages, self.keys, self.unique);
         let workers = (0..self.workers).map(|worker| Worker::new(worker, &mut storage)).collect();
-        let history = History::new(self.messages);
-        State { storage, workers, orphans: BTreeSet::new(), faults: self.faults, history }
+        let history = History::new(self.messages, self.unique.is_none());
+        let unsent = if self.unique.is_some() { self.messages } else { 0 };
+        State { storage, workers, unsent, orphans: BTreeSet::new(), faults: self.faults, history }
     }
 
     /// A delivery comes into the hands of a worker, which starts it, or sees that it may not.
@@ -166,6 +181,15 @@ impl Protocol {
         let limit = state.storage.gate.as_ref().map_or(0, |gate| gate.limit);
         let granted = state.storage.granted(usize::from(key));
         state.history.granted(granted, limit);
+    }
+
+    /// The next message is sent.
+    pub(crate) fn send(&self, state: &mut State) {
+        let message = self.messages - state.unsent;
+        state.unsent -= 1;
+        let sent = state.storage.send(message, !self.is_broken(Broken::KeyOutlivesMessage));
+        let is_there = matches!(sent, Sent::StoodFor(other) if state.storage.places(other) > 0);
+        state.history.sent(message, sent, is_there);
     }
 
     /// The answer to a read arrives: a worker that stops releases what has not started.

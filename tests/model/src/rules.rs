@@ -2,6 +2,7 @@
 
 use crate::promises;
 use crate::protocol::{Faults, Protocol};
+use crate::unique::OnConflict;
 
 /// A rule of the protocol, broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,11 +41,17 @@ pub enum Broken {
     RecoveryFrees,
     /// A dead letter keeps its slot.
     DeadLetterKeepsSlot,
+    /// A settlement that changes nothing releases the unique key.
+    ReleasesAnothersKey,
+    /// The unique key of a message that is nowhere keeps others out.
+    KeyOutlivesMessage,
+    /// A script that stores a message again does not note where the holder of the unique key is now.
+    ForgetsWhereHolderIs,
 }
 
 impl Broken {
     /// Every rule that can be broken.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::SettlesWithoutOwner,
         Self::AcknowledgesFirst,
         Self::DeletesLast,
@@ -62,6 +69,9 @@ impl Broken {
         Self::FreesStale,
         Self::RecoveryFrees,
         Self::DeadLetterKeepsSlot,
+        Self::ReleasesAnothersKey,
+        Self::KeyOutlivesMessage,
+        Self::ForgetsWhereHolderIs,
     ];
 
     /// What is done wrong.
@@ -84,6 +94,9 @@ impl Broken {
             Self::FreesStale => "a settlement that changes nothing frees a slot",
             Self::RecoveryFrees => "recovery frees the slot of what it takes",
             Self::DeadLetterKeepsSlot => "a dead letter keeps its slot",
+            Self::ReleasesAnothersKey => "a unique key is released by another's settlement",
+            Self::KeyOutlivesMessage => "the unique key of a message that is nowhere keeps others out",
+            Self::ForgetsWhereHolderIs => "who stores a message again does not note where it is now",
         }
     }
 
@@ -101,22 +114,29 @@ impl Broken {
             Self::CrashSpendsRetry => promises::NO_RETRY_SPENT,
             Self::ForgetsCrashes | Self::StoppingCrashes => promises::DEATHS,
             Self::FreesStale | Self::RecoveryFrees => promises::LIMIT,
+            Self::ReleasesAnothersKey | Self::ForgetsWhereHolderIs => promises::UNIQUE,
+            Self::KeyOutlivesMessage => promises::STOOD_FOR,
         }
     }
 
     /// The protocol with this rule broken, and as little else as shows it.
     pub fn protocol(self) -> Protocol {
         let is_of_limits = matches!(self, Self::FreesStale | Self::RecoveryFrees | Self::DeadLetterKeepsSlot);
-        let messages = if is_of_limits || self == Self::ComparesTooLate { 2 } else { 1 };
+        let is_of_keys =
+            matches!(self, Self::ReleasesAnothersKey | Self::KeyOutlivesMessage | Self::ForgetsWhereHolderIs);
+        let is_of_many = is_of_limits || is_of_keys;
+        let messages = if is_of_many || self == Self::ComparesTooLate { 2 } else { 1 };
         let stops = u8::from(matches!(self, Self::StoppingCrashes | Self::InterruptionKeepsToken));
-        let faults = match is_of_limits {
-            true => Faults { crashes: 0, absences: 1, losses: 0, stops: 0, changes: 0 },
-            false => Faults { crashes: 1, absences: 1, losses: 1 - stops, stops, changes: 0 },
+        let none = Faults::default();
+        let faults = match self {
+            Self::KeyOutlivesMessage => Faults { erasures: 1, ..none },
+            _ if is_of_many => Faults { absences: 1, ..none },
+            _ => Faults { crashes: 1, absences: 1, losses: 1 - stops, stops, ..none },
         };
-        let keys = u8::from(is_of_limits);
         Protocol {
             messages,
-            keys,
+            keys: u8::from(is_of_limits),
+            unique: is_of_keys.then_some(OnConflict::Keep),
             workers: 2,
             max_retries: u8::from(!is_of_limits),
             max_crashes: 2,

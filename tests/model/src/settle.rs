@@ -3,6 +3,7 @@
 use crate::protocol::{Protocol, State};
 use crate::rules::Broken;
 use crate::storage::{Counters, Reason};
+use crate::unique::Place;
 use crate::worker::{Phase, Run};
 
 impl Protocol {
@@ -20,10 +21,12 @@ impl Protocol {
         let (id, message) = (run.delivery.id, run.delivery.id.message);
         if let Phase::Succeeded { .. } = run.phase {
             let holder = state.storage.in_flight(id);
-            if state.storage.gate.is_some() {
-                if state.storage.end(id) || self.is_broken(Broken::FreesStale) {
+            if state.storage.ends_in_one_step() {
+                let is_settled = state.storage.end(id);
+                if is_settled || self.is_broken(Broken::FreesStale) {
                     state.storage.free(message);
                 }
+                self.give_up(state, run, is_settled);
             } else if self.is_broken(Broken::DeletesLast) {
                 state.storage.delete(id);
             } else {
@@ -40,11 +43,32 @@ impl Protocol {
             state.history.refused(message);
         }
         if is_holder || self.is_broken(Broken::SettlesWithoutOwner) {
+            let before = state.storage.unique.clone();
             self.follow(state, run);
+            if self.is_broken(Broken::ForgetsWhereHolderIs) {
+                state.storage.unique = before;
+            }
             self.free(state, run);
+            let is_over = run.phase == Phase::Poisoned || (run.phase == Phase::Failed && self.is_last(run));
+            if is_over {
+                self.give_up(state, run, true);
+            }
             state.history.settled(self, run, is_holder);
-        } else if self.is_broken(Broken::FreesStale) {
-            state.storage.free(message);
+        } else {
+            if self.is_broken(Broken::FreesStale) {
+                state.storage.free(message);
+            }
+            self.give_up(state, run, false);
+        }
+    }
+
+    /// What is over gives up its unique key, where the key names it; and a settlement that changes nothing gives up none.
+    fn give_up(&self, state: &mut State, run: &Run, is_settled: bool) {
+        let Some(unique) = &mut state.storage.unique else { return };
+        if is_settled {
+            unique.give_up(Place::Entry(run.delivery.id));
+        } else if self.is_broken(Broken::ReleasesAnothersKey) {
+            unique.let_go();
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gate::Gate;
+use crate::unique::{OnConflict, Place, Unique};
 
 /// One session of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,34 +115,55 @@ pub struct Storage {
     pub stopping: BTreeSet<Session>,
     /// The limit of each key, where there is one.
     pub gate: Option<Gate>,
+    /// The unique key of all messages, where they have one.
+    pub unique: Option<Unique>,
     /// How many entries each message has had, for their ids.
     copies: Vec<u8>,
 }
 
 impl Storage {
-    /// With so many messages, each ready, or in the lane of one of so many keys.
-    pub fn with(messages: u8, keys: u8) -> Self {
+    /// With so many messages, each ready, or in the lane of one of so many keys. What has a unique key is to be sent.
+    pub fn with(messages: u8, keys: u8, unique: Option<OnConflict>) -> Self {
         let gate = (keys > 0).then(|| Gate::new(keys));
-        let mut storage = Self { gate, copies: vec![0; usize::from(messages)], ..Self::default() };
-        for message in 0..messages {
+        let copies = vec![0; usize::from(messages)];
+        let mut storage = Self { gate, unique: unique.map(Unique::new), copies, ..Self::default() };
+        for message in (0..messages).filter(|_| unique.is_none()) {
             storage.enqueue(message, Counters::default());
         }
         storage
     }
 
     /// Stores a message: ready, or in its lane where there is a limit.
-    fn enqueue(&mut self, message: u8, counters: Counters) {
+    pub(crate) fn enqueue(&mut self, message: u8, counters: Counters) -> Place {
         match &mut self.gate {
-            Some(gate) => gate.enter(message, counters),
-            None => self.add(message, counters),
+            Some(gate) => {
+                gate.enter(message, counters);
+                Place::Lane(message)
+            }
+            None => Place::Entry(self.add(message, counters)),
+        }
+    }
+
+    /// Notes where a message is now, where it has a unique key.
+    pub(crate) fn moved(&mut self, from: Place, to: Place) {
+        if let Some(unique) = &mut self.unique {
+            unique.moved(from, to);
         }
     }
 
     /// `XADD`.
-    pub(crate) fn add(&mut self, message: u8, counters: Counters) {
+    pub(crate) fn add(&mut self, message: u8, counters: Counters) -> Id {
         let copy = &mut self.copies[usize::from(message)];
-        self.entries.insert(Id { message, copy: *copy }, Entry { body: true, counters, group: Group::Unread });
+        let id = Id { message, copy: *copy };
+        self.entries.insert(id, Entry { body: true, counters, group: Group::Unread });
         *copy += 1;
+        id
+    }
+
+    /// `ZADD`.
+    pub(crate) fn schedule(&mut self, id: Id, counters: Counters) {
+        self.later.push((id, counters));
+        self.later.sort_unstable_by_key(|(id, _)| *id);
     }
 
     /// `XREADGROUP`: delivers an entry that was never read.
@@ -167,7 +189,7 @@ impl Storage {
         self.sweep(id);
     }
 
-    /// `done.lua` of a message that holds a slot: whether it was settled now, and not before.
+    /// `done.lua` of a message that holds a slot or a unique key: whether it was settled now, and not before.
     pub fn end(&mut self, id: Id) -> bool {
         let was_in_flight = self.in_flight(id).is_some();
         self.delete(id);
@@ -199,8 +221,8 @@ impl Storage {
 
     /// `reschedule.lua`, without its question who holds the entry.
     pub fn retry(&mut self, id: Id, counters: Counters) {
-        self.later.push((id, counters));
-        self.later.sort_unstable_by_key(|(id, _)| *id);
+        self.schedule(id, counters);
+        self.moved(Place::Entry(id), Place::Later(id));
         self.acknowledge(id);
         self.delete(id);
     }
@@ -215,7 +237,8 @@ impl Storage {
 
     /// `release.lua`, without its question who holds the entry.
     pub fn release(&mut self, id: Id, counters: Counters) {
-        self.add(id.message, counters);
+        let added = self.add(id.message, counters);
+        self.moved(Place::Entry(id), Place::Entry(added));
         self.acknowledge(id);
         self.delete(id);
     }
@@ -224,7 +247,8 @@ impl Storage {
     pub fn promote(&mut self, id: Id) {
         if let Some(at) = self.later.iter().position(|(later, _)| *later == id) {
             let (_, counters) = self.later.remove(at);
-            self.enqueue(id.message, counters);
+            let place = self.enqueue(id.message, counters);
+            self.moved(Place::Later(id), place);
         }
     }
 
@@ -294,6 +318,17 @@ impl Storage {
     /// The entries that no claim has read.
     pub fn unread(&self) -> impl Iterator<Item = Id> {
         self.entries.iter().filter(|(_, entry)| entry.group == Group::Unread).map(|(id, _)| *id)
+    }
+
+    /// Whether a success is settled by `done.lua`, in one step, as that of a message which holds something.
+    pub fn ends_in_one_step(&self) -> bool {
+        self.gate.is_some() || self.unique.is_some()
+    }
+
+    /// The scheduled messages that come when their time does: what follows another waits for that one's end.
+    pub fn awaiting_their_time(&self) -> impl Iterator<Item = Id> {
+        let follower = self.unique.as_ref().and_then(|unique| unique.follower);
+        self.later.iter().map(|(id, _)| *id).filter(move |id| Some(*id) != follower)
     }
 
     /// The lives that hold something.

@@ -69,7 +69,7 @@ fn delivered(delivery: Delivery) -> String {
 
 fn step(state: &State, action: Action) -> String {
     let session = |at: u8| state.workers[usize::from(at)].session;
-    let is_gated = state.storage.gate.is_some();
+    let is_one_step = state.storage.ends_in_one_step();
     let run = |at: u8, number: u8| state.workers[usize::from(at)].runs[usize::from(number)];
     match action {
         Action::Deliver(at, id) => format!("the server answers {}'s read with {}", session(at), message(id.message)),
@@ -93,14 +93,22 @@ fn step(state: &State, action: Action) -> String {
         Action::Interrupt(at, number) => {
             format!("{} interrupts {}", run(at, number).session, delivered(run(at, number).delivery))
         }
-        Action::SettleHalf(at, number) | Action::Settle(at, number) => settlement(&run(at, number), is_gated),
-        Action::SettleUnheard(at, number) => format!("{}, and hears no answer", settlement(&run(at, number), is_gated)),
+        Action::SettleHalf(at, number) | Action::Settle(at, number) => settlement(&run(at, number), is_one_step),
+        Action::SettleUnheard(at, number) => {
+            format!("{}, and hears no answer", settlement(&run(at, number), is_one_step))
+        }
         Action::Promote(id) => format!("the time of {} has come", message(id.message)),
         Action::Grant(key) => {
             let lane = state.storage.gate.as_ref().and_then(|gate| gate.lanes[usize::from(key)].first());
             format!("{} may go", lane.map(|(first, _)| message(*first)).unwrap_or_default())
         }
         Action::Limit(limit) => format!("the limit becomes {limit}"),
+        Action::Send => {
+            let number = state.history.pasts.len() - usize::from(state.unsent);
+            format!("m{} is sent", number + 1)
+        }
+        Action::Erase(number) => format!("Redis loses {}", message(number)),
+        Action::Repair => "a repair frees the unique key".to_owned(),
         Action::Renew(at) => format!("{} renews its lease", session(at)),
         Action::Expire(of) => format!("{of}'s lease ends"),
         Action::Recover(at, id) => {
@@ -157,6 +165,8 @@ fn places(state: &State) -> String {
         places.extend(waiting.filter(|(waiting, _)| of(*waiting)).map(|_| "waiting".to_owned()));
         let place = match places.as_slice() {
             [] if past.done => "ended, done".to_owned(),
+            [] if past.lost => "lost".to_owned(),
+            [] if !past.accepted => "not stored".to_owned(),
             [] => "nowhere, not done".to_owned(),
             places => places.join(" and "),
         };

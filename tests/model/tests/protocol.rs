@@ -6,12 +6,21 @@ use std::collections::BTreeSet;
 use model::promises;
 use model::protocol::{Faults, Protocol};
 use model::rules::Broken;
+use model::unique::OnConflict;
 
-const NONE: Faults = Faults { crashes: 0, absences: 0, losses: 0, stops: 0, changes: 0 };
+const NONE: Faults = Faults { crashes: 0, absences: 0, losses: 0, stops: 0, changes: 0, erasures: 0 };
 
 /// One message and two workers, one retry, and two deaths that make it a dead letter.
-const SMALL: Protocol =
-    Protocol { messages: 1, keys: 0, workers: 2, max_retries: 1, max_crashes: 2, faults: NONE, broken: None };
+const SMALL: Protocol = Protocol {
+    messages: 1,
+    keys: 0,
+    unique: None,
+    workers: 2,
+    max_retries: 1,
+    max_crashes: 2,
+    faults: NONE,
+    broken: None,
+};
 
 /// Visits every state. None may break a promise. Says what has happened on the way.
 fn explored(protocol: &Protocol) -> BTreeSet<&'static str> {
@@ -75,6 +84,36 @@ fn two_keys_wait_for_their_own_limits() {
     explored(&Protocol { faults: Faults { absences: 1, ..NONE }, ..three });
 }
 
+/// Two workers, and three messages of a unique key.
+const UNIQUE: Protocol = Protocol { messages: 3, unique: Some(OnConflict::Keep), max_retries: 0, ..SMALL };
+
+#[test]
+fn of_a_unique_key_there_is_one_message_whatever_goes_wrong() {
+    explored(&Protocol { messages: 2, faults: Faults { crashes: 1, absences: 1, ..NONE }, ..UNIQUE });
+    explored(&Protocol { max_retries: 1, faults: Faults { losses: 1, ..NONE }, ..UNIQUE });
+    explored(&Protocol { faults: Faults { crashes: 1, stops: 1, ..NONE }, ..UNIQUE });
+}
+
+#[test]
+fn what_follows_a_message_of_its_unique_key_runs_after_it() {
+    let again = Protocol { unique: Some(OnConflict::RunAgain), ..UNIQUE };
+    let faults = Faults { absences: 1, ..NONE };
+    assert!(explored(&Protocol { faults, ..again.clone() }).contains(promises::FOLLOWED));
+    explored(&Protocol { max_retries: 1, faults: Faults { crashes: 1, ..NONE }, ..again });
+}
+
+#[test]
+fn the_unique_key_of_a_message_that_redis_lost_is_taken_over() {
+    let faults = Faults { absences: 1, erasures: 1, ..NONE };
+    assert!(explored(&Protocol { messages: 2, faults, ..UNIQUE }).contains(promises::TAKEN_OVER));
+    explored(&Protocol { unique: Some(OnConflict::RunAgain), faults: Faults { erasures: 1, ..NONE }, ..UNIQUE });
+}
+
+#[test]
+fn a_message_holds_its_unique_key_in_its_lane_too() {
+    explored(&Protocol { keys: 1, faults: Faults { absences: 1, ..NONE }, ..UNIQUE });
+}
+
 /// So that a state of rest is always reached, and what holds there comes true.
 #[test]
 fn every_way_ends() {
@@ -82,6 +121,8 @@ fn every_way_ends() {
     assert!(protocol.every_way_ends());
     let limited = Protocol { faults: Faults { absences: 1, changes: 2, ..NONE }, ..LIMITED };
     assert!(limited.every_way_ends());
+    let faults = Faults { absences: 1, erasures: 1, ..NONE };
+    assert!(Protocol { messages: 2, unique: Some(OnConflict::RunAgain), faults, ..UNIQUE }.every_way_ends());
 }
 
 /// A rule that could be broken without anything coming of it would not be needed, or not be modelled.
@@ -97,7 +138,7 @@ fn every_broken_rule_is_caught() {
 #[test]
 fn the_page_shows_what_comes_of_settling_without_asking_who_holds_the_message() {
     let page = include_str!("../../../docs/model.md");
-    for broken in [Broken::SettlesWithoutOwner, Broken::DeadTakeOver, Broken::FreesStale] {
+    for broken in [Broken::SettlesWithoutOwner, Broken::DeadTakeOver, Broken::FreesStale, Broken::ReleasesAnothersKey] {
         let trace = broken.protocol().shortest(broken.breaks(), 20).unwrap().to_string();
         assert!(page.contains(&trace), "docs/model.md does not show:\n{trace}");
     }

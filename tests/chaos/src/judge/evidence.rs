@@ -10,6 +10,7 @@ use super::service::Struck;
 use super::windows::Windows;
 use crate::clock::SECOND;
 use crate::history::{Event, History, What};
+use crate::tuner::Tune;
 
 /// How long after its end a run may be unsettled, while its worker retries.
 const UNSETTLED: u64 = 30 * SECOND;
@@ -17,6 +18,17 @@ const UNSETTLED: u64 = 30 * SECOND;
 const BEGUN: u64 = SECOND / 2;
 /// How long a master's answer may be under way, to its replica and to the recording process.
 const IN_FLIGHT: u64 = SECOND / 5;
+
+/// Faults in which what a primary does may be lost, though messages that are sent then are not.
+const LOSE: [&str; 2] = ["isolate_primary", "lose_lagging"];
+
+/// A change of a limit: it holds from some time between the question and the answer on.
+#[derive(Clone, Debug)]
+pub(super) struct Tuned {
+    pub(super) change: Tune,
+    pub(super) asked: u64,
+    pub(super) answered: u64,
+}
 
 /// A worker's session, and what it knew of its lease.
 #[derive(Clone, Debug)]
@@ -76,9 +88,11 @@ pub(crate) struct Evidence {
     pub(super) struck: Vec<Struck>,
     /// When the first Sentinel, or the promoted member of a cluster, announced each promotion, and of which server.
     pub(super) switched: Vec<(u64, u16)>,
-    /// Users whose time was over, and how many connections still had each.
     /// The messages of each tick of a schedule.
     pub(super) ticks: BTreeMap<u64, BTreeSet<MessageId>>,
+    /// The changes of limits, in order.
+    pub(super) tuned: Vec<Tuned>,
+    /// Users whose time was over, and how many connections still had each.
     pub(super) replaced: Vec<(String, u64)>,
     pub(crate) fenced: u64,
     /// How long the machine stalled in total, in us.
@@ -202,6 +216,12 @@ impl Evidence {
                 self.switched.push((at, to));
             }
             What::Replaced { user, connections } => self.replaced.push((user, connections)),
+            What::Tuning { change } => self.tuned.push(Tuned { change, asked: at, answered: u64::MAX }),
+            What::Tuned => {
+                if let Some(tuned) = self.tuned.last_mut() {
+                    tuned.answered = at;
+                }
+            }
             What::Parted => self.parting = Some(at),
             What::MasterLost => {
                 self.parted.extend(self.parting.take().map(|since| (since, at)));
@@ -287,6 +307,25 @@ impl Evidence {
         self.parted.iter().any(|(since, until)| {
             since.saturating_sub(IN_FLIGHT) <= message.answered && message.answered <= *until + IN_FLIGHT
         })
+    }
+
+    /// Whether what Redis did between two times, other than to store a message, may have been lost with a master.
+    pub(super) fn may_be_lost(&self, from: u64, to: u64) -> bool {
+        let struck = self.struck.iter().filter(|struck| LOSE.contains(&struck.name.as_str()));
+        let mut windows = self.parted.iter().copied().chain(struck.map(|struck| (struck.since, struck.until)));
+        windows.any(|(since, until)| since <= to.saturating_add(IN_FLIGHT) && from <= until + IN_FLIGHT)
+    }
+
+    /// The time that is so much before another, without the time of faults.
+    pub(super) fn before(&self, at: u64, span: u64) -> u64 {
+        let mut from = at.saturating_sub(span);
+        loop {
+            let earlier = at.saturating_sub(span + self.disrupted_between(from, at));
+            if earlier == from {
+                return from;
+            }
+            from = earlier;
+        }
     }
 
     /// How long Redis was unavailable, or the machine stalled, between two times.

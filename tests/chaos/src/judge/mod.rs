@@ -59,6 +59,7 @@ pub(crate) const ENDED: &str = "what was told to end ends, and is not run again"
 pub(crate) const TOLD: &str = "a run hears of its cancellation within two seconds";
 pub(crate) const TICKS: &str = "each tick of a schedule has one message, and none is missing";
 pub(crate) const LIMITED: &str = "no more of a queue or a key are in flight than its limit";
+pub(crate) const RATED: &str = "no more of a queue start in a time than its rate allows";
 pub(crate) const IDLE: &str = "no slot of a limit is free while messages wait for it";
 const FREED: &str = "after the drain no slot is taken, and nothing waits in a lane";
 /// The rules that limit time.
@@ -207,6 +208,7 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
         limits::never_exceeded(&evidence),
+        limits::never_too_fast(&evidence),
         limits::never_idle(&evidence),
         service::back_soon(&evidence, scenario),
         service::spared_go_on(&evidence, scenario),

@@ -16,12 +16,21 @@ pub(crate) const BEFORE_QUEUE: &str = "before";
 pub(crate) const SLOTS: u32 = 8;
 /// How many of them each key may have.
 pub(crate) const SLOTS_OF_KEY: u32 = 2;
+/// How many slots' worth of messages start a second.
+pub(crate) const RATE: u32 = 200;
+/// How many start at once after a pause.
+pub(crate) const BURST: u32 = 20;
 /// How long a limit elsewhere closes a lane.
 pub(crate) const CLOSED: Duration = Duration::from_millis(300);
 /// How many keys there are, and the lane of messages without one.
-const KEYS: u64 = 6;
+pub(crate) const KEYS: u64 = 6;
 
-static GATED: Queue = Queue::new(QUEUE).concurrency(SLOTS).per_key(Limit::new().concurrency(SLOTS_OF_KEY)).fair();
+static GATED: Queue = Queue::new(QUEUE)
+    .concurrency(SLOTS)
+    .rate(RATE, Duration::from_secs(1))
+    .burst(BURST)
+    .per_key(Limit::new().concurrency(SLOTS_OF_KEY))
+    .fair();
 
 /// How a message ends.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::super::{
     AFTER, ANSWERED, BLAMED, DEPLOYED, DISPLACED, ENDED, FEW, FREED, IDLE, KNOWN, LATE, LEASES_KEPT, LIMITED, ONCE,
-    PROMPT, RECOVERED, REMOVED, REPLACED, SERVED, SOLE, SPARED_QUEUES, STOOD, STOPPED, TOLD, WAITS,
+    PROMPT, RATED, RECOVERED, REMOVED, REPLACED, SERVED, SOLE, SPARED_QUEUES, STOOD, STOPPED, TOLD, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -94,6 +94,7 @@ pub(super) fn baseline() -> Case {
     case.harness(s(64), What::Cancelled { id: removed, answer: CancelAnswer::Removed });
     let gated = case.waits("a", 1, s(63));
     case.runs(OTHER, gated, (s(63) + 500 * MS, s(64)), FIRST, How::Done);
+    case.takes(OTHER, "a", 1, (s(64), s(65)));
 
     case.harness(CALM, What::Calm);
     for worker in [SPARED, OTHER, RECOVERER] {
@@ -112,27 +113,28 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
     // Each rule is checked exactly this often.
     let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
     for (rule, times) in [
-        ("every acknowledged message came to an end", 13),
+        ("every acknowledged message came to an end", 14),
         ("no refused message ran", 1),
         ("messages of a newer format wait unharmed", 1),
         ("no message ran on two workers whose leases both held", 4),
         (BLAMED, 1),
-        (AFTER, 16),
+        (AFTER, 17),
         (STOPPED, 1),
         (DEPLOYED, 1),
         (STOOD, 8),
         (SOLE, 2),
         (DISPLACED, 1),
         (ONCE, 1),
-        (ANSWERED, 13),
-        (PROMPT, 13),
+        (ANSWERED, 14),
+        (PROMPT, 14),
         (KNOWN, 1),
         (FEW, 1),
         (WAITS, 1),
         (LATE, 3),
         ("every dead letter has a true reason", 1),
         (RECOVERED, 1),
-        (LIMITED, 1),
+        (LIMITED, 2),
+        (RATED, 1),
         (IDLE, 1),
         (SERVED, 2),
         (SPARED_QUEUES, 3),
@@ -155,11 +157,11 @@ fn what_is_counted_is_what_happened() {
     case.harness(s(200), What::Fenced { id, token: 1 });
     let verdict = holds(case);
     let (counts, recovery) = (&verdict.counts, &verdict.recovery);
-    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (13, 1, 1, 0));
-    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (16, 10, 5));
+    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (14, 1, 1, 0));
+    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (17, 11, 5));
     assert_eq!((counts.runs_dropped, counts.runs_cut_short), (0, 1));
     assert_eq!((counts.dead_letters, counts.dead_of_crashes), (1, 0));
-    assert_eq!((counts.effects, counts.effects_fenced), (10, 1));
+    assert_eq!((counts.effects, counts.effects_fenced), (11, 1));
     assert_eq!((counts.processes_killed, counts.leases_lost, counts.lost, counts.lost_with_master), (2, 0, 0, 0));
     assert_eq!((recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound), (1, 3.0, 3.0, 3.0, 10.0));
     assert_eq!(verdict.faults.get("kill_redis"), Some(&1));

@@ -11,6 +11,7 @@ use crate::judge::{Verdict, judge};
 use crate::run::Played;
 use crate::scenario::Scenario;
 use crate::storage::{DeadLetter, Storage};
+use crate::tuner::Tune;
 
 /// A millisecond in us, the unit of all times.
 pub(super) const MS: u64 = 1_000;
@@ -183,6 +184,18 @@ impl Case {
         let id = self.waits(key, cost, from);
         self.runs(process, id, (from, until), FIRST, How::Done);
         id
+    }
+
+    /// A limit is changed, between the question and the answer.
+    pub(super) fn tuned(&mut self, change: Tune, (asked, answered): (u64, u64)) {
+        self.harness(asked, What::Tuning { change });
+        self.harness(answered, What::Tuned);
+    }
+
+    /// What Redis does between two times is lost with its master.
+    pub(super) fn master_lost(&mut self, (parted, lost): (u64, u64)) {
+        self.harness(parted, What::Parted);
+        self.harness(lost, What::MasterLost);
     }
 
     /// A message is delivered to a worker, which may never run it.

@@ -22,6 +22,7 @@ fn excused(scenario: &str) -> &'static [&'static str] {
         | "replica-lag"
         | "cluster-failover"
         | "cluster-failover-wait"
+        | "mixed-cluster"
         | "cluster-partition" => &[EXCLUSION, TOKENS, ATTEMPTS, BOUNDED, REASONS],
         "lose-scheduled" => &[WAITS],
         _ => &[],

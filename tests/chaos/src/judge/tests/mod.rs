@@ -19,6 +19,7 @@ mod retries;
 mod service;
 mod stops;
 mod ticks;
+mod tuned;
 mod unique;
 mod versions;
 
