@@ -100,14 +100,14 @@ fn alone() -> Vec<Scenario> {
                 (KillWorker, 3),
                 (KillProducer, 2),
                 (CycleWorker, 2),
-                (FreezeWorker, 1),
+                (FreezeWorker, 4),
                 (KillClients, 2),
                 (Snap, 2),
                 (Cut, 1),
                 (FlushScripts, 1),
                 (KillRedis, 1),
             ],
-            ..one("unique", "messages of few unique keys and idempotency keys, while all else fails", &[])
+            ..one("unique", "messages of few unique keys and idempotency keys, while all else fails", &[]).dense()
         },
         one("kill-worker", "SIGKILL of workers", &[KillWorker]),
         Scenario {

@@ -78,6 +78,8 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("worker.tick_fired", Role::Worker, LOAD, 3),
     ("worker.tick_due", Role::Worker, LOAD, 3),
     ("unique", Role::Producer, LOAD, 10),
+    // Only what is unique until it starts.
+    ("begin", Role::Worker, LOAD, 2),
     ("connect.former_closed", Role::Worker, NETWORK, 1),
     ("connect", Role::Worker, LOAD, 3),
     ("register", Role::Worker, LOAD, 1),

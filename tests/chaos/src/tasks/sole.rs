@@ -88,8 +88,11 @@ pub(crate) async fn started(cx: &Context, key: u64, ms: u64, fails: u32, #[state
 
 /// Sends one random message that is unique, or has an idempotency key that others have too.
 pub(crate) async fn send(broker: &dyn Broker, rng: &mut Rng, long: bool) -> Result<(), SendError> {
-    let (key, fails) = (rng.u64(0..KEYS), if rng.u32(0..6) == 0 { rng.u32(1..3) } else { 0 });
-    let ms = if long && rng.u32(0..10) == 0 { rng.u64(200..2_500) } else { rng.u64(0..60) };
+    let key = rng.u64(0..KEYS);
+    // Long enough to be frozen midway, and to be recovered and still run when that one goes on.
+    let is_long = long && rng.u32(0..10) == 0;
+    let ms = if is_long { rng.u64(200..3_500) } else { rng.u64(0..60) };
+    let fails = if rng.u32(0..if is_long { 2 } else { 6 }) == 0 { rng.u32(1..3) } else { 0 };
     let delay = Duration::from_millis(if rng.u32(0..4) == 0 { rng.u64(20..800) } else { 0 });
     match rng.u32(0..6) {
         0 => sole.message(key, ms, fails).delay(delay).send_with(broker).await.map(drop),
