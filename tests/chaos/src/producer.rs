@@ -199,7 +199,11 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
         extra if extra.has(Extra::Gated) && rng.u32(0..if extra == Extra::Even { 4 } else { 10 }) == 0 => {
             return gated::send(broker, rng, long).await;
         }
-        extra if extra.has(Extra::Following) && rng.u32(0..if extra == Extra::Following { 2 } else { 10 }) == 0 => {
+        // In a cluster one stream of sends of seven sends them.
+        extra
+            if extra.has(Extra::Following)
+                && rng.u32(0..if matches!(extra, Extra::Following | Extra::Spread) { 2 } else { 10 }) == 0 =>
+        {
             return following::send(broker, rng, long, extra == Extra::Spread).await;
         }
         // Of all kinds they are a few.
