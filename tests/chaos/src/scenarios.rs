@@ -228,6 +228,7 @@ fn alone() -> Vec<Scenario> {
         },
         Scenario {
             topology: Topology::Standby(Promoter::Sentinel),
+            extra: Extra::Following,
             gap_ms: (4_000, 7_000),
             excused: FAILED_OVER,
             ..one(
@@ -238,6 +239,7 @@ fn alone() -> Vec<Scenario> {
         },
         Scenario {
             topology: Topology::Standby(Promoter::Sentinel),
+            extra: Extra::Following,
             gap_ms: (4_000, 7_000),
             waits: true,
             excused: FAILED_OVER,

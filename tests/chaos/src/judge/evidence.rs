@@ -167,7 +167,7 @@ impl Evidence {
                 let message = self.message(id, "", at);
                 (message.sent, message.delay_ms) = (Sent::Follows, delay_ms);
                 let is_delayed = delay_ms > 0;
-                self.followed.push(Followed { id, of, token, process, queue, is_delayed, failure });
+                self.followed.push(Followed { id, of, token, process, at, queue, is_delayed, failure });
             }
             What::End { id, token, how } => {
                 let run = open.get_mut(&(process, id, token)).and_then(Vec::pop);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actor_core::MessageId;
 
 use super::message::Run;
-use super::{Evidence, Finding, Message, describe, retries};
+use super::{Evidence, Finding, Message, Sent, describe, retries};
 use crate::clock::SECOND;
 use crate::history::How;
 use crate::scenario::Scenario;
@@ -26,6 +26,8 @@ pub(super) struct Followed {
     pub(super) of: MessageId,
     pub(super) token: u64,
     pub(super) process: usize,
+    /// When it asked.
+    pub(super) at: u64,
     pub(super) queue: String,
     pub(super) is_delayed: bool,
     /// Whether it follows from a dead letter.
@@ -35,17 +37,21 @@ pub(super) struct Followed {
 /// What follows from one run in one of the two cases.
 type Group<'a> = Vec<&'a Followed>;
 
-/// What may follow from each message, by run.
+/// What may follow from each message, by the start of the run.
 fn groups(evidence: &Evidence) -> BTreeMap<MessageId, BTreeMap<(u64, bool), Group<'_>>> {
     let mut groups: BTreeMap<_, BTreeMap<_, Group<'_>>> = BTreeMap::new();
     for followed in &evidence.followed {
-        groups.entry(followed.of).or_default().entry((followed.token, followed.failure)).or_default().push(followed);
+        let run = evidence.messages.get(&followed.of).and_then(|message| run(message, followed));
+        let key = (run.map_or(0, |run| run.start), followed.failure);
+        groups.entry(followed.of).or_default().entry(key).or_default().push(followed);
     }
     groups
 }
 
 fn run<'a>(message: &'a Message, followed: &Followed) -> Option<&'a Run> {
-    message.runs.iter().find(|run| (run.process, run.token) == (followed.process, followed.token))
+    // Where a failover lost the delivery, a second one may have the same token.
+    let is_it = |run: &&Run| (run.process, run.token) == (followed.process, followed.token) && run.start <= followed.at;
+    message.runs.iter().rfind(is_it)
 }
 
 fn ended(run: &Run, failure: bool) -> Option<u64> {
@@ -70,8 +76,8 @@ impl Judge<'_> {
         ran || self.storage.dead.contains_key(&followed.id) || self.storage.left.contains(&followed.id)
     }
 
-    /// Why what follows from a run must not be there, or not so.
-    fn wrong_in(&mut self, message: &Message, group: &[&Followed]) -> Option<&'static str> {
+    /// Why what follows from a run must not be there, or not so. `follows_again`: all that follows from another run is.
+    fn wrong_in(&mut self, message: &Message, group: &[&Followed], follows_again: bool) -> Option<&'static str> {
         let failure = group[0].failure;
         let there: Vec<_> = group.iter().filter(|followed| self.exists(followed)).collect();
         if there.is_empty() {
@@ -84,7 +90,10 @@ impl Judge<'_> {
         if starts.map(|run| run.start).min().is_some_and(|start| start < end) {
             return Some("something that follows from a run began before its end");
         }
-        if there.len() < group.len() && !self.is_lost(end, self.loses.0) {
+        // Where a settlement was lost, a part may have run by then. Then the message runs again, unless nobody was told that
+        // it was stored.
+        let may_lose = self.loses.0 || (self.loses.1 && (follows_again || message.sent == Sent::Unknown));
+        if there.len() < group.len() && !self.is_lost(end, may_lose) {
             return Some("a part of what follows from a run is missing");
         }
         None
@@ -104,7 +113,9 @@ impl Judge<'_> {
         runs: &BTreeMap<(u64, bool), Group<'_>>,
     ) -> Option<&'static str> {
         for group in runs.values() {
-            if let Some(wrong) = self.wrong_in(message, group) {
+            let is_whole = |other: &Group<'_>| other.iter().all(|followed| self.exists(followed));
+            let follows_again = runs.values().any(is_whole);
+            if let Some(wrong) = self.wrong_in(message, group, follows_again) {
                 return Some(wrong);
             }
         }
@@ -130,6 +141,11 @@ impl Judge<'_> {
             // A message of which no run was done came to no end, or was lost, which other rules know.
             (None, None) => !message.runs.iter().any(|run| ended(run, false).is_some()),
         };
+        // Of a message that was lost while it ran no settlement counts.
+        if !follows && self.loses.0 && self.evidence.went_with_its_master(message) {
+            self.excused += 1;
+            return None;
+        }
         let is_lost = !follows && ends.iter().any(|end| self.is_lost(*end, self.loses.0 || self.loses.1));
         (!follows && !is_lost).then_some("what follows from the message is missing, or follows from another end")
     }
