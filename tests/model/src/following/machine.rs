@@ -63,7 +63,7 @@ impl Following {
 
     fn crashes(&self, state: &State, at: u8, actions: &mut Vec<Action>) {
         let relay = &state.relays[usize::from(at)];
-        let has_something = relay.told || state.runs.iter().any(|run| self.worker(run) == at);
+        let has_something = relay.told || state.runs.iter().any(|run| self.worker(*run) == at);
         if state.faults.crashes == 0 {
             return;
         }
@@ -106,7 +106,7 @@ impl Following {
             }
             Action::Crash(at, was_sent) => {
                 state.faults.crashes -= 1;
-                state.runs.retain(|run| self.worker(run) != at);
+                state.runs.retain(|run| self.worker(*run) != at);
                 let relay = std::mem::take(&mut state.relays[usize::from(at)]);
                 state.late.extend(relay.request.filter(|_| was_sent));
             }
@@ -147,7 +147,7 @@ impl Following {
         state.runs.remove(&run);
         if fate == Fate::Answered {
             // It looks for what is to be relayed whatever the answer is: the first try may have counted.
-            state.relays[usize::from(self.worker(&run))].told = true;
+            state.relays[usize::from(self.worker(run))].told = true;
         } else {
             state.faults.losses -= 1;
             state.runs.insert(Run { settling: Some(outcome), ..run });

@@ -187,7 +187,7 @@ impl Following {
     }
 
     /// The worker that has a run.
-    pub(crate) fn worker(&self, run: &Run) -> u8 {
+    pub(crate) fn worker(&self, run: Run) -> u8 {
         (run.message + run.token - 1) % self.workers
     }
 

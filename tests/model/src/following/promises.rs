@@ -22,7 +22,7 @@ fn promised() -> Vec<Property<Following>> {
     vec![
         Property::always(ONLY_IF_COUNTED, |_, state: &State| {
             let mut exist = state.target.stored.iter().chain(state.outbox.entries.iter().map(|(_, child)| child));
-            exist.all(|child| counted(state, child))
+            exist.all(|child| counted(state, *child))
         }),
         Property::always(KEPT, |machine: &Following, state: &State| {
             (0..).zip(&state.messages).all(|(message, of)| {
@@ -92,7 +92,7 @@ pub(super) fn all() -> Vec<Property<Following>> {
 }
 
 /// Whether the run that a message follows from settled its message.
-fn counted(state: &State, child: &Child) -> bool {
+fn counted(state: &State, child: Child) -> bool {
     state.messages[usize::from(child.message)].settled == Some((child.token, child.outcome))
 }
 

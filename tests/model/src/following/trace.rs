@@ -31,7 +31,7 @@ impl Following {
                     Outcome::Failed => "failure",
                 };
                 let lost = if *fate == Fate::Answered { "" } else { "; the answer is lost" };
-                format!("{} settles the {of} of {}{again}{lost}", self.name(run), held(run))
+                format!("{} settles the {of} of {}{again}{lost}", self.name(*run), held(*run))
             }
             Action::Recover(at) => format!("m{} is recovered from its dead worker", at + 1),
             Action::Mistake(at) => format!("m{} is recovered from a worker that lives", at + 1),
@@ -59,7 +59,7 @@ impl Following {
         }
     }
 
-    fn name(&self, run: &Run) -> char {
+    fn name(&self, run: Run) -> char {
         worker(self.worker(run))
     }
 }
@@ -68,7 +68,7 @@ fn worker(at: u8) -> char {
     char::from(b'A' + at)
 }
 
-fn held(run: &Run) -> String {
+fn held(run: Run) -> String {
     format!("m{} (token {})", run.message + 1, run.token)
 }
 
@@ -84,15 +84,15 @@ fn asked(request: &Request) -> String {
 }
 
 /// As `m1's first`, and the token of the run.
-fn named(child: &Child) -> String {
+fn named(child: Child) -> String {
     let nth = ["first", "second", "third"].get(usize::from(child.nth)).copied().unwrap_or("next");
     format!("m{}'s {nth} (token {})", child.message + 1, child.token)
 }
 
 fn places(state: &State) -> String {
     let outbox: Vec<_> =
-        state.outbox.entries.iter().map(|(number, child)| format!("{number}: {}", named(child))).collect();
-    let stored: Vec<_> = state.target.stored.iter().map(named).collect();
+        state.outbox.entries.iter().map(|(number, child)| format!("{number}: {}", named(*child))).collect();
+    let stored: Vec<_> = state.target.stored.iter().copied().map(named).collect();
     let or_nothing = |all: Vec<String>| if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
     format!("outbox: {}; arrived: {}", or_nothing(outbox), or_nothing(stored))
 }
