@@ -80,6 +80,8 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("unique", Role::Producer, LOAD, 10),
     // Only what is unique until it starts.
     ("begin", Role::Worker, LOAD, 2),
+    ("worker.begun", Role::Worker, LOAD, 2),
+    ("worker.batch", Role::Worker, LOAD, 5),
     ("connect.former_closed", Role::Worker, NETWORK, 1),
     ("connect", Role::Worker, LOAD, 3),
     ("register", Role::Worker, LOAD, 1),
@@ -137,4 +139,29 @@ fn aim(point: &'static str) -> Aim {
     let way = WAYS.iter().find(|(beginning, ..)| point.starts_with(beginning));
     let (_, role, acts, most_passes) = *way.expect("the last one fits every name");
     Aim { point, role, acts, most_passes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each message passes.
+    const PASSED: [&str; 6] =
+        ["worker.claimed", "worker.starting", "worker.run_ended", "worker.settled", "read.", "done."];
+
+    #[test]
+    fn each_point_that_not_every_message_passes_has_a_way_of_its_own_and_each_way_leads_to_a_point() {
+        let way = |point: &str| WAYS.iter().position(|(beginning, ..)| point.starts_with(beginning));
+        let ways: Vec<_> = all().iter().map(|aim| (aim.point, way(aim.point))).collect();
+        for (at, (beginning, ..)) in WAYS.iter().enumerate() {
+            assert!(
+                ways.iter().any(|(_, way)| *way == Some(at)),
+                "no point begins with {beginning:?}, or an earlier way takes it"
+            );
+        }
+        let strays = ways.iter().filter(|(point, way)| {
+            *way == Some(WAYS.len() - 1) && !PASSED.iter().any(|passed| point.starts_with(passed))
+        });
+        assert_eq!(strays.map(|(point, _)| *point).collect::<Vec<_>>(), [] as [&str; 0]);
+    }
 }
