@@ -37,6 +37,8 @@ ways=(
     "ignores-what-is-set;limits;than its limit|no slot of a limit is free"
     "count-not-repaired;lose-counts;no slot is taken|no slot of a limit is free"
     "frees-anothers-key;unique;no two messages of a unique key are there at once"
+    "follows-stale;following;exists if and only if the run counts|tokens of a message grow"
+    "relay-forgets;following;tokens of a message grow|ran more often"
     "unreached-is-replicated;cluster-partition;every acknowledged message came to an end"
 )
 

@@ -48,6 +48,9 @@ pub(crate) enum What {
     Delivered { id: MessageId, attempt: u32, crashes: u32, token: u64 },
     /// A run began.
     Start { id: MessageId, actor: String, attempt: u32, crashes: u32, token: u64 },
+    /// A run asked that a message be sent after it: in the step that dead-letters its own message, or in the one that
+    /// settles it as done.
+    Follows { id: MessageId, of: MessageId, token: u64, queue: String, delay_ms: u64, failure: bool },
     /// A run ended.
     End { id: MessageId, token: u64, how: How },
     /// A run of a schedule's message began: its tick, in ms since 1970.

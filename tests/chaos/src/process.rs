@@ -84,7 +84,12 @@ pub(crate) enum Extra {
     Cancel,
     /// A schedule of every second.
     Ticks,
-    /// Messages that are cancelled or unique, a schedule, and a queue with limits: what passes each failpoint.
+    /// Half of them with something that follows from their runs.
+    Following,
+    /// Messages that wait for limits, and some with something that follows from their runs.
+    Mixed,
+    /// Messages that are cancelled or unique, a schedule, a queue with limits, and what follows from runs: what passes each
+    /// failpoint.
     Each,
 }
 
@@ -92,8 +97,11 @@ impl Extra {
     /// Whether messages of this kind are among it.
     pub(crate) fn has(self, kind: Self) -> bool {
         match self {
-            Self::Each => matches!(kind, Self::Each | Self::Cancel | Self::Ticks | Self::Gated | Self::Unique),
-            Self::Even => matches!(kind, Self::Even | Self::Gated),
+            Self::Each => {
+                matches!(kind, Self::Each | Self::Cancel | Self::Ticks | Self::Gated | Self::Unique | Self::Following)
+            }
+            Self::Even | Self::Mixed => kind == self || matches!(kind, Self::Gated | Self::Following),
+            Self::Spread => matches!(kind, Self::Spread | Self::Following),
             _ => self == kind,
         }
     }
@@ -102,7 +110,7 @@ impl Extra {
     pub(crate) fn queues(self) -> &'static [&'static str] {
         match self {
             Self::Spread => &SPREAD,
-            Self::Gated | Self::Even | Self::Each => &GATED,
+            Self::Gated | Self::Even | Self::Mixed | Self::Each => &GATED,
             _ => &QUEUES,
         }
     }

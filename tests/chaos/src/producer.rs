@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::history::{CancelAnswer, Journal, What};
 use crate::process::{Extra, Orders, QUEUES};
 use crate::tasks::{
-    Item, always_fails, batched, gated, jumpy, newest, obedient, patient, plain, sole, spread, stubborn, ticked,
+    Item, always_fails, batched, following, gated, jumpy, newest, obedient, patient, plain, sole, spread, stubborn,
+    ticked,
 };
 
 /// The maximum number of sends under way.
@@ -197,6 +198,13 @@ async fn send(broker: &dyn Broker, rng: &mut Rng, extra: Extra, long: bool) -> R
         }
         extra if extra.has(Extra::Gated) && rng.u32(0..if extra == Extra::Even { 4 } else { 10 }) == 0 => {
             return gated::send(broker, rng, long).await;
+        }
+        // In a cluster one stream of sends of seven sends them.
+        extra
+            if extra.has(Extra::Following)
+                && rng.u32(0..if matches!(extra, Extra::Following | Extra::Spread) { 2 } else { 10 }) == 0 =>
+        {
+            return following::send(broker, rng, long, extra == Extra::Spread).await;
         }
         // Of all kinds they are a few.
         extra if extra.has(Extra::Unique) && rng.u32(0..if extra == Extra::Unique { 2 } else { 6 }) == 0 => {

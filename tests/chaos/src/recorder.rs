@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use actor_core::broker::{Broker, Enqueue, Enqueued};
 use actor_core::delivery::{Consumer, Delivery, Receipt, Renewal, Wait, WorkerId};
+use actor_core::outbox::Outboxes;
 use actor_core::schedule::Schedules;
 use actor_core::settlement::{Settled, Settlement};
 use actor_core::{BrokerError, Control, MessageId, QueueName};
@@ -181,6 +182,10 @@ impl<B: Broker> Broker for Recorder<B> {
 
     fn schedules(&self) -> Option<&dyn Schedules> {
         self.broker.schedules().map(|_| self as &dyn Schedules)
+    }
+
+    fn outboxes(&self) -> Option<&dyn Outboxes> {
+        self.broker.outboxes()
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -133,6 +133,12 @@ impl Report {
             counts.effects,
             counts.effects_fenced
         );
+        if counts.followed > 0 {
+            println!(
+                "  follows   {} followed from runs; of {} runs a failover may have lost what followed, or the settlement",
+                counts.followed, counts.followed_excused
+            );
+        }
         println!("  workers   {} processes killed, {} leases lost", counts.processes_killed, counts.leases_lost);
         let recovery = &verdict.recovery;
         println!(

@@ -89,7 +89,7 @@ fn alone() -> Vec<Scenario> {
             workers: 4,
             gap_ms: (1_000, 5_000),
             rate: 200.0,
-            extra: Extra::Gated,
+            extra: Extra::Mixed,
             tunes: true,
             ..one("mixed", "everything at once", &[])
         },
@@ -108,6 +108,24 @@ fn alone() -> Vec<Scenario> {
                 (KillRedis, 1),
             ],
             ..one("unique", "messages of few unique keys and idempotency keys, while all else fails", &[]).dense()
+        },
+        Scenario {
+            extra: Extra::Following,
+            workers: 4,
+            faults: vec![
+                (KillWorker, 4),
+                (KillAllWorkers, 1),
+                (CycleWorker, 2),
+                (FreezeWorker, 3),
+                (KillRedis, 2),
+                (OutOfMemory, 1),
+                (FlushScripts, 1),
+                (KillClients, 2),
+                (Cut, 2),
+                (Snap, 3),
+            ],
+            ..one("following", "runs that send after themselves, on workers that are killed, frozen and cut off", &[])
+                .dense()
         },
         one("kill-worker", "SIGKILL of workers", &[KillWorker]),
         Scenario {
@@ -210,6 +228,7 @@ fn alone() -> Vec<Scenario> {
         },
         Scenario {
             topology: Topology::Standby(Promoter::Sentinel),
+            extra: Extra::Following,
             gap_ms: (4_000, 7_000),
             excused: FAILED_OVER,
             ..one(
@@ -220,6 +239,7 @@ fn alone() -> Vec<Scenario> {
         },
         Scenario {
             topology: Topology::Standby(Promoter::Sentinel),
+            extra: Extra::Following,
             gap_ms: (4_000, 7_000),
             waits: true,
             excused: FAILED_OVER,

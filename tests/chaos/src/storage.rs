@@ -48,6 +48,11 @@ struct Body {
     crashes: u32,
 }
 
+/// What follows from runs of a queue and belongs to another, or to itself.
+fn outbox(queue: &str, to: &str) -> String {
+    key(queue, &format!("outbox:{to}"))
+}
+
 /// A key of a queue.
 pub(crate) fn key(queue: &str, name: &str) -> String {
     format!("{{{NAMESPACE}:{queue}}}:{name}")
@@ -64,6 +69,9 @@ pub(crate) fn left(servers: &Servers, queues: &[&str]) -> RedisResult<u64> {
         }
         left += cmd("HLEN").arg(key(queue, "scheduled:bodies")).query::<u64>(&mut connection)?;
         left += number(&mut connection, &key(queue, "gate"), "w")?;
+        for to in queues {
+            left += cmd("XLEN").arg(outbox(queue, to)).query::<u64>(&mut connection)?;
+        }
     }
     // Few enough to check one by one.
     if left < 2_000 {
@@ -82,7 +90,11 @@ impl Storage {
     pub(crate) fn read(servers: &Servers, queues: &[&str]) -> RedisResult<Self> {
         let mut storage = Self::default();
         for queue in queues {
-            storage.read_queue(queue, &mut servers.holding(queue).connection()?)?;
+            let mut connection = servers.holding(queue).connection()?;
+            storage.read_queue(queue, &mut connection)?;
+            for to in queues {
+                storage.read_stream(&outbox(queue, to), &mut connection)?;
+            }
         }
         for server in servers.primaries() {
             storage.find_unknown_keys(queues, &mut server.connection()?)?;
@@ -107,15 +119,20 @@ impl Storage {
         scheduled.values().for_each(|body| self.not_at_its_end(body));
         for level in LEVELS {
             let stream = key(queue, &format!("ready:{level}"));
-            let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
-                cmd("XRANGE").arg(&stream).arg("-").arg("+").query(connection)?;
-            entries.iter().filter_map(|(_, fields)| fields.get("m")).for_each(|body| self.not_at_its_end(body));
+            self.read_stream(&stream, connection)?;
             // A deleted stream has no group.
             let pending = cmd("XPENDING").arg(&stream).arg("workers").arg("-").arg("+").arg(MANY).query(connection);
             let pending: Vec<(String, String, u64, u64)> = pending.unwrap_or_default();
             self.in_flight += pending.len() as u64;
         }
         self.read_gate(queue, connection)
+    }
+
+    fn read_stream(&mut self, stream: &str, connection: &mut Connection) -> RedisResult<()> {
+        let entries: Vec<(String, HashMap<String, Vec<u8>>)> =
+            cmd("XRANGE").arg(stream).arg("-").arg("+").query(connection)?;
+        entries.iter().filter_map(|(_, fields)| fields.get("m")).for_each(|body| self.not_at_its_end(body));
+        Ok(())
     }
 
     fn read_gate(&mut self, queue: &str, connection: &mut Connection) -> RedisResult<()> {
@@ -163,8 +180,10 @@ impl Storage {
 
     /// Finds keys that `docs/redis-keys.md` does not name.
     fn find_unknown_keys(&mut self, queues: &[&str], connection: &mut Connection) -> RedisResult<()> {
-        const NAMES: [&str; 27] = [
+        const NAMES: [&str; 29] = [
             "cancelled",
+            "outboxes",
+            "arrivals",
             "scheduled:lanes",
             "scheduled",
             "scheduled:bodies",
@@ -195,6 +214,7 @@ impl Storage {
         let mut known: HashSet<String> = HashSet::from([format!("{{{NAMESPACE}}}:queues")]);
         for queue in queues {
             known.extend(NAMES.iter().map(|name| key(queue, name)));
+            known.extend(queues.iter().map(|to| outbox(queue, to)));
             known.extend(LEVELS.iter().map(|level| key(queue, &format!("ready:{level}"))));
         }
         let keys: Vec<String> = cmd("KEYS").arg("*").query(connection)?;

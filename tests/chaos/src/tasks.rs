@@ -1,5 +1,6 @@
 //! The actors. Each fails, waits, blocks or dies in its own way, and records its runs.
 
+pub(crate) mod following;
 pub(crate) mod gated;
 pub(crate) mod sole;
 pub(crate) mod spread;

@@ -41,6 +41,8 @@ mod machine;
 pub mod protocol;
 mod settle;
 
+pub mod following;
+
 pub mod history;
 pub mod promises;
 

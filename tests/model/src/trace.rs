@@ -25,6 +25,10 @@ impl Trace {
                 lines.push((step(&before, action), places(&after)));
             }
         }
+        Self::of(promise, lines)
+    }
+
+    pub(crate) fn of(promise: &'static str, lines: Vec<(String, String)>) -> Self {
         Self { promise, lines }
     }
 

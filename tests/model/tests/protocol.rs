@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use model::check::Machine;
 use model::promises;
 use model::protocol::{Faults, Protocol};
 use model::rules::Broken;

@@ -119,6 +119,13 @@ const WAYS: &[(&str, Role, Acts, u64)] = &[
     ("worker.deregistered", Role::Worker, STOP, 1),
     ("worker.lease_lost", Role::Worker, FREEZE, 1),
     ("worker.abandoned", Role::Worker, FREEZE, 1),
+    // Also what others left, when it starts.
+    ("outbox", Role::Worker, LOAD, 10),
+    // With the announcement of the other queue, which is the first request of a process to it.
+    ("arrive.half", Role::Worker, LOAD, 1),
+    ("arrive", Role::Worker, LOAD, 10),
+    ("sent", Role::Worker, LOAD, 10),
+    ("worker.relaying", Role::Worker, LOAD, 10),
     // Every message passes these.
     ("", Role::Worker, LOAD, 30),
 ];

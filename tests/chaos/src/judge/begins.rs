@@ -1,7 +1,7 @@
 //! A run begins only while its worker holds the message; a run that never begins is no failure.
 
 use super::message::{Delivered, Run, Settled};
-use super::{Evidence, Finding, Message, describe};
+use super::{Evidence, Finding, Message, Sent, describe};
 use crate::clock::SECOND;
 
 /// How long after the settlement a run that was about to begin may record its start.
@@ -72,6 +72,10 @@ pub(super) fn none_stands(evidence: &Evidence) -> Finding {
         // What is unique may follow another one, or be put off.
         let is_held_back = message.lane.is_some() || !message.key.is_empty();
         if is_held_back || message.actor.ends_with("newest") || message.invoked == u64::MAX || died {
+            continue;
+        }
+        // What follows from a run has a rule of its own.
+        if message.sent == Sent::Follows {
             continue;
         }
         let waited = waited(evidence, message, first);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use actor_core::MessageId;
 
 use super::cancels::Cancel;
+use super::following::Followed;
 use super::message::{Delivered, Message, Run, Sent, Settled};
 use super::service::Struck;
 use super::windows::Windows;
@@ -51,6 +52,8 @@ pub(crate) struct Evidence {
     pub(crate) settled: HashMap<MessageId, Vec<Settled>>,
     /// What was cancelled, by message.
     pub(crate) cancels: HashMap<MessageId, Cancel>,
+    /// What runs asked to be sent after them, in that order.
+    pub(super) followed: Vec<Followed>,
     /// By process, in order.
     pub(crate) sessions: HashMap<usize, Vec<Session>>,
     /// When each process ended unasked.
@@ -160,6 +163,12 @@ impl Evidence {
                 message.runs.push(Run { process, start: at, end: None, attempt, crashes, token });
             }
             What::Ticked { at, id } => drop(self.ticks.entry(at).or_default().insert(id)),
+            What::Follows { id, of, token, queue, delay_ms, failure } => {
+                let message = self.message(id, "", at);
+                (message.sent, message.delay_ms) = (Sent::Follows, delay_ms);
+                let is_delayed = delay_ms > 0;
+                self.followed.push(Followed { id, of, token, process, at, queue, is_delayed, failure });
+            }
             What::End { id, token, how } => {
                 let run = open.get_mut(&(process, id, token)).and_then(Vec::pop);
                 if let (Some(run), Some(message)) = (run, self.messages.get_mut(&id)) {

@@ -9,6 +9,8 @@ pub(crate) enum Sent {
     Refused,
     /// The broker could not say, or the producer died first.
     Unknown,
+    /// It is sent by a run that counts.
+    Follows,
 }
 
 /// A message, as its producer and its workers saw it.

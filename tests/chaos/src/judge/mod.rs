@@ -7,6 +7,7 @@ mod credentials;
 mod delivery;
 mod disruption;
 mod evidence;
+mod following;
 mod lease;
 mod limits;
 mod liveness;
@@ -61,10 +62,13 @@ pub(crate) const TICKS: &str = "each tick of a schedule has one message, and non
 pub(crate) const LIMITED: &str = "no more of a queue or a key are in flight than its limit";
 pub(crate) const RATED: &str = "no more of a queue start in a time than its rate allows";
 pub(crate) const IDLE: &str = "no slot of a limit is free while messages wait for it";
+pub(crate) const FOLLOWED: &str = "what a run sends after itself exists if and only if the run counts";
+pub(crate) const IN_ORDER: &str = "what follows from a run is delivered in its order";
+pub(crate) const SOON: &str = "what follows from a run starts soon";
 const FREED: &str = "after the drain no slot is taken, and nothing waits in a lane";
 /// The rules that limit time.
-pub(crate) const TIMES: [&str; 12] =
-    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD, IDLE];
+pub(crate) const TIMES: [&str; 13] =
+    [RECOVERED, LEASES_KEPT, LATE, STOOD, ANSWERED, PROMPT, KNOWN, SERVED, SPARED_QUEUES, REPLACED, TOLD, IDLE, SOON];
 pub(crate) const SOLE: &str = "no two messages of a unique key are there at once";
 pub(crate) const DISPLACED: &str = "nothing starts whose place another message took";
 pub(crate) const ONCE: &str = "of the messages of an idempotency key, one is stored";
@@ -135,6 +139,10 @@ pub(crate) struct Counts {
     pub(crate) lost: u64,
     /// Acknowledged by a master that died before its replica had them. Redis lost them.
     pub(crate) lost_with_master: u64,
+    /// What followed from runs.
+    pub(crate) followed: u64,
+    /// What should have, or did beside others, where a failover may have lost it or the settlement.
+    pub(crate) followed_excused: u64,
 }
 
 /// The judge's verdict.
@@ -181,6 +189,8 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
     let (lost, gone) = delivery::nothing_lost(&evidence, &storage, lost_with_master);
     let mut counts = count(&evidence, &storage, lost.broken);
     counts.lost_with_master = gone;
+    let (follows, followed, excused) = following::if_and_only_if(&evidence, &storage, scenario);
+    (counts.followed, counts.followed_excused) = (followed, excused);
     let mut findings = vec![
         struck,
         lost,
@@ -207,6 +217,9 @@ pub(crate) fn judge(scenario: &Scenario, played: Played) -> Verdict {
         answers::none_is_late(&evidence, scenario.waits),
         versions::known_soon(&evidence),
         versions::known_without_spinning(&evidence),
+        follows,
+        following::in_order(&evidence),
+        following::soon(&evidence),
         limits::never_exceeded(&evidence),
         limits::never_too_fast(&evidence),
         limits::never_idle(&evidence),
@@ -253,6 +266,7 @@ fn count(evidence: &Evidence, storage: &crate::storage::Storage, lost: u64) -> C
         match message.sent {
             Sent::Acknowledged => counts.acknowledged += 1,
             Sent::Refused => counts.refused += 1,
+            Sent::Follows => {}
             Sent::Unknown => {
                 counts.unknown += 1;
                 counts.unknown_that_ran += u64::from(!message.runs.is_empty());

@@ -7,6 +7,7 @@ use crate::clock::SECOND;
 use crate::history::How;
 use crate::storage::{DeadLetter, Storage};
 use crate::tasks::PATIENCE;
+use crate::tasks::following::DOOM;
 
 /// How late a retry may start without faults: it queues behind what is ready.
 const BEHIND: u64 = 5 * SECOND;
@@ -18,7 +19,7 @@ pub(super) fn max_retries(actor: &str) -> u32 {
         "plain" | "batched" => 4,
         "sole" | "latest" | "again" | "debounced" | "started" => 9,
         "stubborn" | "hog" | "poison" | "leaky" => 3,
-        "gated_fails" => 1,
+        "gated_fails" | "doomed" => 1,
         _ => 2,
     }
 }
@@ -138,8 +139,9 @@ pub(super) fn dead_lettered_for_a_reason(evidence: &Evidence, storage: &Storage)
             if died_of_crashes(dead_letter) {
                 dead_letter.crashes >= 3 && evidence.bad_ends_since(message.invoked) >= dead_letter.crashes as usize
             } else {
-                (is(&dead_letter.actor, "always_fails") || is(&dead_letter.actor, "gated_fails"))
-                    && dead_letter.reason == "always_fails"
+                let always = ["always_fails", "gated_fails"].iter().any(|actor| is(&dead_letter.actor, actor));
+                let fails = always && dead_letter.reason == "always_fails";
+                (fails || is(&dead_letter.actor, "doomed") && dead_letter.reason == DOOM)
                     && dead_letter.attempt == max_retries(&dead_letter.actor) + 1
                     && dead_letter.attempt <= failures_before(message, u64::MAX)
             }

@@ -130,7 +130,7 @@ impl Served {
 
 fn queue_of(message: &Message) -> &str {
     match message.actor.rsplit("::").next() {
-        Some("stubborn") => QUEUES[1],
+        Some("stubborn" | "child") => QUEUES[1],
         Some("gated" | "gated_fails" | "before") => gated::QUEUE,
         Some(actor @ ("mail" | "billing" | "reports" | "search")) => actor,
         _ => QUEUES[0],

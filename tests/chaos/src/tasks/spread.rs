@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actor_core::broker::Broker;
-use actor_core::{Context, Failure, SendError, actor};
+use actor_core::{Context, Failure, MessageId, SendError, actor};
 
 use super::Site;
 
@@ -17,6 +17,14 @@ macro_rules! actors {
                 run(cx, ms, fails, site).await
             }
         )*
+
+        /// Sends a message to one of these queues after a run.
+        pub(crate) fn send_after(cx: &Context, queue: &str, ms: u64) -> Result<MessageId, SendError> {
+            match queue {
+                $($queue => $actor.message(ms, 0).send_after(cx),)*
+                _ => unreachable!("{queue} is a queue of another actor"),
+            }
+        }
 
         /// Sends a message to one of these queues.
         pub(crate) async fn send(
@@ -32,6 +40,9 @@ macro_rules! actors {
         }
     };
 }
+
+/// The queues of these actors.
+pub(crate) const QUEUES: [&str; 4] = ["mail", "billing", "reports", "search"];
 
 actors! { mail "mail" billing "billing" reports "reports" search "search" }
 

@@ -1,8 +1,9 @@
 //! A history in which every rule is checked and holds. The other cases change one thing each.
 
 use super::super::{
-    AFTER, ANSWERED, BLAMED, DEPLOYED, DISPLACED, ENDED, FEW, FREED, IDLE, KNOWN, LATE, LEASES_KEPT, LIMITED, ONCE,
-    PROMPT, RATED, RECOVERED, REMOVED, REPLACED, SERVED, SOLE, SPARED_QUEUES, STOOD, STOPPED, TOLD, WAITS,
+    AFTER, ANSWERED, BLAMED, DEPLOYED, DISPLACED, ENDED, FEW, FOLLOWED, FREED, IDLE, IN_ORDER, KNOWN, LATE,
+    LEASES_KEPT, LIMITED, ONCE, PROMPT, RATED, RECOVERED, REMOVED, REPLACED, SERVED, SOLE, SOON, SPARED_QUEUES, STOOD,
+    STOPPED, TOLD, WAITS,
 };
 use super::*;
 use crate::fault::Fault;
@@ -96,6 +97,14 @@ pub(super) fn baseline() -> Case {
     case.runs(OTHER, gated, (s(63) + 500 * MS, s(64)), FIRST, How::Done);
     case.takes(OTHER, "a", 1, (s(64), s(65)));
 
+    let parent = case.sent("parent", s(68));
+    let follow = [(); 2].map(|()| case.follows(OTHER, (parent, 1), s(68), false));
+    case.follows(OTHER, (parent, 1), s(68), true);
+    case.runs(OTHER, parent, (s(68), s(69)), FIRST, How::Done);
+    for (id, at) in follow.into_iter().zip([s(69) + 10 * MS, s(69) + 20 * MS]) {
+        case.runs(SPARED, id, (at, at + MS), FIRST, How::Done);
+    }
+
     case.harness(CALM, What::Calm);
     for worker in [SPARED, OTHER, RECOVERER] {
         case.does(worker, CALM + s(1));
@@ -113,20 +122,20 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
     // Each rule is checked exactly this often.
     let asked = |rule| verdict.findings.iter().find(|finding| finding.rule == rule).map(|finding| finding.asked);
     for (rule, times) in [
-        ("every acknowledged message came to an end", 14),
+        ("every acknowledged message came to an end", 15),
         ("no refused message ran", 1),
         ("messages of a newer format wait unharmed", 1),
         ("no message ran on two workers whose leases both held", 4),
         (BLAMED, 1),
-        (AFTER, 17),
+        (AFTER, 20),
         (STOPPED, 1),
         (DEPLOYED, 1),
-        (STOOD, 8),
+        (STOOD, 9),
         (SOLE, 2),
         (DISPLACED, 1),
         (ONCE, 1),
-        (ANSWERED, 14),
-        (PROMPT, 14),
+        (ANSWERED, 15),
+        (PROMPT, 15),
         (KNOWN, 1),
         (FEW, 1),
         (WAITS, 1),
@@ -135,6 +144,9 @@ fn every_rule_is_asked_of_the_baseline_and_holds() {
         (RECOVERED, 1),
         (LIMITED, 2),
         (RATED, 1),
+        (FOLLOWED, 1),
+        (IN_ORDER, 1),
+        (SOON, 2),
         (IDLE, 1),
         (SERVED, 2),
         (SPARED_QUEUES, 3),
@@ -157,11 +169,12 @@ fn what_is_counted_is_what_happened() {
     case.harness(s(200), What::Fenced { id, token: 1 });
     let verdict = holds(case);
     let (counts, recovery) = (&verdict.counts, &verdict.recovery);
-    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (14, 1, 1, 0));
-    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (17, 11, 5));
+    assert_eq!((counts.acknowledged, counts.refused, counts.unknown, counts.unknown_that_ran), (15, 1, 1, 0));
+    assert_eq!((counts.runs, counts.runs_done, counts.runs_failed), (20, 14, 5));
     assert_eq!((counts.runs_dropped, counts.runs_cut_short), (0, 1));
     assert_eq!((counts.dead_letters, counts.dead_of_crashes), (1, 0));
-    assert_eq!((counts.effects, counts.effects_fenced), (11, 1));
+    assert_eq!((counts.effects, counts.effects_fenced), (14, 1));
+    assert_eq!((counts.followed, counts.followed_excused), (2, 0));
     assert_eq!((counts.processes_killed, counts.leases_lost, counts.lost, counts.lost_with_master), (2, 0, 0, 0));
     assert_eq!((recovery.count, recovery.p50, recovery.p99, recovery.max, recovery.bound), (1, 3.0, 3.0, 3.0, 10.0));
     assert_eq!(verdict.faults.get("kill_redis"), Some(&1));

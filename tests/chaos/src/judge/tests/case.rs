@@ -226,6 +226,19 @@ impl Case {
         self.harness(at, What::Committed { id, token });
     }
 
+    /// A run asks that a message of `queue` be sent after it.
+    pub(super) fn follows(
+        &mut self,
+        process: usize,
+        (of, token): (MessageId, u64),
+        at: u64,
+        failure: bool,
+    ) -> MessageId {
+        let (id, queue) = (self.id("child"), "threads".to_owned());
+        self.note(process, at, What::Follows { id, of, token, queue, delay_ms: 0, failure });
+        id
+    }
+
     /// A whole run, with its effect if it does the work.
     pub(super) fn runs(&mut self, process: usize, id: MessageId, (from, until): (u64, u64), run: Try, how: How) {
         self.starts(process, id, from, run);

@@ -2,7 +2,7 @@
 
 use super::super::{
     ANSWERED, ATTEMPTS, BOUNDED, EXCLUSION, IDLE, KNOWN, LATE, LEASES_KEPT, LOST, PROMPT, REASONS, RECOVERED, REPLACED,
-    SERVED, SPARED_QUEUES, STOOD, TOKENS, TOLD, WAITS,
+    SERVED, SOON, SPARED_QUEUES, STOOD, TOKENS, TOLD, WAITS,
 };
 use super::*;
 use crate::history::How;
@@ -62,6 +62,7 @@ fn without_time_the_rules_of_time_are_excused_too() {
                 REPLACED,
                 TOLD,
                 IDLE,
+                SOON,
             ]
             .contains(&rule);
             let is_excused = is_of_time || excused(untimed.name).contains(&rule);

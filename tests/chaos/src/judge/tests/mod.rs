@@ -11,6 +11,7 @@ mod disruption;
 mod ends;
 mod exclusion;
 mod excuses;
+mod following;
 mod last_delivery;
 mod limits;
 mod liveness;
