@@ -92,7 +92,7 @@ async fn keeps(cx: &Context, #[state] kept: &Kept, #[state] probe: &Probe) {
     probe.report(refused[0].to_string());
 }
 
-#[actor(queue = "stops")]
+#[actor(queue = "stops_and_sends")]
 async fn goes_on(cx: &Context, #[state] gate: &Gate, #[state] probe: &Probe) {
     probe.report("start");
     gate.pass().await;
@@ -204,7 +204,7 @@ on_every_broker! {
     async fn what_follows_from_the_last_runs_is_stored_before_the_worker_has_stopped(stage: Stage) {
         let (probe, mut reports) = probe();
         let gate = Gate::closed();
-        let mut worker = RunningWorker::start(stage.worker("stops").await.state(probe).state(gate.clone()));
+        let mut worker = RunningWorker::start(stage.worker("stops_and_sends").await.state(probe).state(gate.clone()));
         goes_on.send_with(&stage.broker).await.unwrap();
         assert_eq!(reports.next().await, "start");
         worker.ask();
@@ -228,14 +228,14 @@ async fn what_follows_waits_in_the_outbox_while_redis_is_out_of_memory() {
     let mut stage = Stage::on(RedisServer::start()).await;
     let (probe, mut reports) = probe();
     let gate = Gate::closed();
-    let worker = RunningWorker::start(stage.worker("stops").await.state(probe.clone()).state(gate.clone()));
+    let worker = RunningWorker::start(stage.worker("stops_and_sends").await.state(probe.clone()).state(gate.clone()));
     goes_on.send_with(&stage.broker).await.unwrap();
     assert_eq!(reports.next().await, "start");
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "1"]);
     gate.open();
-    stage.until_empty("stops").await;
+    stage.until_empty("stops_and_sends").await;
     let outboxes = stage.broker.outboxes().expect("Redis has outboxes");
-    let waits = outboxes.list_outboxes(&name("stops")).await.unwrap();
+    let waits = outboxes.list_outboxes(&name("stops_and_sends")).await.unwrap();
     assert_eq!(waits.iter().map(|outbox| (outbox.to.as_str(), outbox.messages)).collect::<Vec<_>>(), [("mails", 1)]);
     assert_eq!(stage.counts("mails").await.outstanding(), 0);
     stage.server().cli(&["CONFIG", "SET", "maxmemory", "0"]);

@@ -31,7 +31,8 @@ impl Progress {
 
     pub(crate) fn read(field: &[u8]) -> Option<Self> {
         let Reported { done, note } = serde_json::from_slice(field).ok()?;
-        Some(Self { done, note: note.map(Cow::into_owned) })
+        // What says neither was written by someone else.
+        (done.is_some() || note.is_some()).then(|| Self { done, note: note.map(Cow::into_owned) })
     }
 }
 
