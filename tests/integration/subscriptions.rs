@@ -1,3 +1,5 @@
+//! Who waits for results, as one server sees it. That a cluster tells them too is tested at the seam.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ async fn until_subscribers(server: &RedisServer, count: usize) {
 #[tokio::test]
 async fn a_thousand_who_wait_share_one_connection_and_leave_nothing() {
     const MANY: u64 = 1_000;
-    let mut stage = Stage::redis().await;
+    let mut stage = Stage::on(RedisServer::alone()).await;
     let gate = Gate::closed();
     let worker = stage.worker("waits_at_the_gate").await.concurrency(2_000).state(gate.clone());
     let worker = RunningWorker::start(worker);
@@ -73,7 +75,7 @@ async fn a_thousand_who_wait_share_one_connection_and_leave_nothing() {
 
 #[tokio::test]
 async fn whoever_is_subscribed_learns_of_an_end_at_once() {
-    let mut stage = Stage::redis().await;
+    let mut stage = Stage::on(RedisServer::alone()).await;
     let gate = Gate::closed();
     let worker = RunningWorker::start(stage.worker("waits_at_the_gate").await.state(gate.clone()));
     let mut soonest = LONG;
@@ -94,7 +96,7 @@ async fn whoever_is_subscribed_learns_of_an_end_at_once() {
 
 #[tokio::test]
 async fn a_subscription_that_is_cut_is_made_again_and_nothing_is_missed() {
-    let mut stage = Stage::redis().await;
+    let mut stage = Stage::on(RedisServer::alone()).await;
     let gate = Gate::closed();
     let worker = RunningWorker::start(stage.worker("waits_at_the_gate").await.state(gate.clone()));
     let sent = waits_at_the_gate.send_with(&stage.broker, 7).await.unwrap();
@@ -109,7 +111,7 @@ async fn a_subscription_that_is_cut_is_made_again_and_nothing_is_missed() {
 
 #[tokio::test]
 async fn whoever_may_not_subscribe_learns_by_looking() {
-    let mut stage = Stage::redis().await;
+    let mut stage = Stage::on(RedisServer::alone()).await;
     stage.server().cli(&["ACL", "SETUSER", "default", "resetchannels"]);
     let worker = RunningWorker::start(stage.worker("waits_at_the_gate").await.state(Gate::opened()));
     let sent = waits_at_the_gate.message(7).delay(Duration::from_millis(300)).send_with(&*stage.broker).await.unwrap();
@@ -119,7 +121,7 @@ async fn whoever_may_not_subscribe_learns_by_looking() {
 
 #[tokio::test]
 async fn a_waiter_outlives_an_outage() {
-    let mut stage = Stage::on(RedisServer::durable()).await;
+    let mut stage = Stage::on(RedisServer::durable_alone()).await;
     let sent = waits_at_the_gate.send_with(&stage.broker, 7).await.unwrap();
     let broker = Arc::clone(&stage.broker);
     let waits = tokio::spawn(async move { sent.result_with(&*broker, LONG).await });

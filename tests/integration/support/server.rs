@@ -33,6 +33,8 @@ pub struct One {
     is_cluster: bool,
 }
 
+/// What has a server write every command to its disk.
+const DURABLE: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
 /// Nothing on disk.
 const VOLATILE: [&str; 4] = ["--save", "", "--appendonly", "no"];
 
@@ -47,9 +49,14 @@ impl RedisServer {
         Self::One(One::with(&VOLATILE, false))
     }
 
+    /// One that is durable, and never a cluster.
+    pub fn durable_alone() -> Self {
+        Self::One(One::with(&DURABLE, false))
+    }
+
     /// Starts a server that writes every command to its append-only file before it answers.
     pub fn durable() -> Self {
-        Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+        Self::with(&DURABLE)
     }
 
     fn with(options: &[&str]) -> Self {
