@@ -218,9 +218,12 @@ impl Storage {
             known.extend(LEVELS.iter().map(|level| key(queue, &format!("ready:{level}"))));
         }
         let keys: Vec<String> = cmd("KEYS").arg("*").query(connection)?;
-        // What was sent with an idempotency key is remembered for a day.
+        // What was sent with an idempotency key is remembered for a day, a result as long as its actor says, and what a run
+        // noted beside its message as long as the message, or its dead letter. All of them expire.
+        let expire = ["idempotent:", "result:", "state:"];
         let is_known = |name: &String| {
-            known.contains(name) || queues.iter().any(|queue| name.starts_with(&key(queue, "idempotent:")))
+            let is_of = |queue: &&str| expire.iter().any(|prefix| name.starts_with(&key(queue, prefix)));
+            known.contains(name) || queues.iter().any(|queue| is_of(&queue))
         };
         self.unexpected.extend(keys.into_iter().filter(|key| !is_known(key)).map(|key| format!("a key {key}")));
         Ok(())
