@@ -223,7 +223,7 @@ impl Storage {
         let expire = ["idempotent:", "result:", "state:"];
         let is_known = |name: &String| {
             let is_of = |queue: &&str| expire.iter().any(|prefix| name.starts_with(&key(queue, prefix)));
-            known.contains(name) || queues.iter().any(|queue| is_of(queue))
+            known.contains(name) || queues.iter().any(is_of)
         };
         self.unexpected.extend(keys.into_iter().filter(|key| !is_known(key)).map(|key| format!("a key {key}")));
         Ok(())
