@@ -177,7 +177,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     }
 
     /// The same storage as one whose messages to other queues wait in outboxes first; `None` where what follows from a
-    /// settlement is stored in the same step, in whatever queue. Default: `None`.
+    /// settlement is stored in the same step, in whatever queue. A broker that wraps another has to hand this on, or what
+    /// is noted there is relayed by nobody. Default: `None`.
     fn outboxes(&self) -> Option<&dyn Outboxes> {
         None
     }

@@ -24,7 +24,7 @@ async fn eastern(#[state] probe: &Probe) {
     probe.report("eastern");
 }
 
-fn cluster(stage: &mut Stage) -> &mut Cluster {
+pub(crate) fn cluster(stage: &mut Stage) -> &mut Cluster {
     match stage.server() {
         RedisServer::Cluster(cluster) => cluster,
         RedisServer::One(_) | RedisServer::Watched(..) => panic!("this is no cluster"),

@@ -7,6 +7,7 @@ use actor_core::settlement::{Consequence, Outcome, Settlement};
 use actor_core::{BatchContext, Context, DeadLettered, Failure, MessageId, Priority, Worker, actor};
 use bytes::Bytes;
 
+use crate::clusters::cluster;
 use crate::on_every_broker;
 use crate::support::cluster::Cluster;
 use crate::support::probe::within;
@@ -251,12 +252,11 @@ async fn what_follows_to_a_queue_whose_primary_is_away_waits_and_holds_up_no_oth
     let worker = worker(&stage, &["orders", "mails", "sends_and_panics"], &probe).await;
     order.send_with(&stage.broker, 1).await.unwrap();
     assert_eq!(reports.next_sorted(3).await, ["order 1 packed", "order 1 shipped", "order 1, attempt 1"]);
-    let RedisServer::Cluster(cluster) = stage.server() else { unreachable!("it was made of one") };
-    let away = cluster.primary_of("mails");
-    assert_ne!(cluster.primary_of("orders"), away);
+    let away = cluster(&mut stage).primary_of("mails");
+    assert_ne!(cluster(&mut stage).primary_of("orders"), away);
     // With its replica, so that nobody takes its place.
     for at in [away, away + 3] {
-        cluster.freeze(at);
+        cluster(&mut stage).freeze(at);
     }
     order.send_with(&stage.broker, 1).await.unwrap();
     // To its own queue it follows at once.
@@ -272,9 +272,8 @@ async fn what_follows_to_a_queue_whose_primary_is_away_waits_and_holds_up_no_oth
     });
     assert_eq!(waits.await.len(), 1);
     assert_eq!(reports.rest(), [""; 0]);
-    let RedisServer::Cluster(cluster) = stage.server() else { unreachable!("it was made of one") };
     for at in [away, away + 3] {
-        cluster.thaw(at);
+        cluster(&mut stage).thaw(at);
     }
     assert_eq!(reports.next_sorted(3).await, ["order 1 packed", "order 1 shipped", "order 1, attempt 1"]);
     worker.stop().await;

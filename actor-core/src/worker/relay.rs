@@ -1,6 +1,6 @@
 //! Brings what follows from runs of a queue to the queues where it belongs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::service::Service;
 use crate::settlement::{Consequence, Settlement};
 use crate::{Broker, BrokerError, QueueName, failpoint};
 
-/// How often to look for what others have left, without having recovered something of them.
-const LOOK: Duration = Duration::from_secs(60);
+/// How often to check for what others have left, without having recovered something of them.
+const CHECK: Duration = Duration::from_secs(60);
 
 /// Where a settler says to which queues something follows.
 pub(crate) type Targets = UnboundedSender<QueueName>;
@@ -29,9 +29,11 @@ pub(crate) struct Relay {
     outage: Outage,
     targets: UnboundedReceiver<QueueName>,
     is_closed: bool,
-    look_at: Option<Instant>,
+    check_at: Option<Instant>,
     /// Those for which something is under way, and whether there is more since.
     active: HashMap<QueueName, bool>,
+    /// Those for which the last relay failed.
+    failing: HashSet<QueueName>,
     relays: JoinSet<Relayed>,
     give_up: CancellationToken,
 }
@@ -62,8 +64,9 @@ impl Relay {
             outage,
             targets,
             is_closed: false,
-            look_at: Some(Instant::now()),
+            check_at: Some(Instant::now()),
             active: HashMap::new(),
+            failing: HashSet::new(),
             relays: JoinSet::new(),
             give_up: give_up.clone(),
         };
@@ -100,10 +103,16 @@ impl Relay {
     fn ended(&mut self, (to, mut backoff, relayed): Relayed) {
         let again = match relayed {
             Ok(()) => {
-                self.outage.ended();
+                backoff.reset();
+                self.failing.remove(&to);
+                // A target that works does not end the outage of another.
+                if self.failing.is_empty() {
+                    self.outage.ended();
+                }
                 self.active.insert(to.clone(), false).unwrap_or_default().then_some(Duration::ZERO)
             }
             Err(error) => {
+                self.failing.insert(to.clone());
                 self.outage.failed(&error);
                 Some(backoff.next())
             }
@@ -116,14 +125,14 @@ impl Relay {
         }
     }
 
-    async fn look(&mut self) {
+    async fn check(&mut self) {
         let Some(outboxes) = self.broker.outboxes() else { return };
         match outboxes.list_outboxes(&self.served.queue).await {
             Ok(found) => found.into_iter().for_each(|outbox| self.wanted(outbox.to)),
             Err(error) => self.outage.failed(&error),
         }
-        // Workers that began together must not look together.
-        self.look_at = Some(Instant::now() + LOOK.mul_f64(0.75 + fastrand::f64() / 4.0));
+        // Workers that began together must not check together.
+        self.check_at = Some(Instant::now() + CHECK.mul_f64(0.75 + fastrand::f64() / 4.0));
     }
 }
 
@@ -145,10 +154,55 @@ impl Service for Relay {
                 },
                 // Its own errors are caught: only a runtime that ends makes another one.
                 Some(Ok(ended)) = self.relays.join_next() => self.ended(ended),
-                () = served.orphaned.notified(), if !self.is_closed => self.look().await,
-                () = until(self.look_at), if !self.is_closed => self.look().await,
+                () = served.orphaned.notified(), if !self.is_closed => self.check().await,
+                () = until(self.check_at), if !self.is_closed => self.check().await,
                 () = self.give_up.cancelled(), if self.is_closed => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryBroker;
+    use crate::worker::slots::Slots;
+    use crate::{Limits, QueueName};
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_target_that_is_away_is_logged_once_however_often_another_works() {
+        let log = Log::default();
+        let writer = {
+            let log = log.clone();
+            move || log.clone()
+        };
+        let _logging = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(writer).finish());
+        let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+        let [from, away, works] = ["from", "away", "works"].map(|name| name.parse::<QueueName>().unwrap());
+        let served = Arc::new(ServedQueue::new(from, Limits::default(), Slots::new(1, None)));
+        let (_targets, mut relay) = Relay::new(&broker, &served, Outage::default(), &CancellationToken::new());
+        let lines = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap().lines().count();
+        for _ in 0..5 {
+            relay.ended((away.clone(), Backoff::default(), Err(BrokerError::unavailable("it is away"))));
+            relay.ended((works.clone(), Backoff::default(), Ok(())));
+        }
+        assert_eq!(lines(), 1, "it is away");
+        relay.ended((away, Backoff::default(), Ok(())));
+        assert_eq!(lines(), 2, "and there again");
     }
 }

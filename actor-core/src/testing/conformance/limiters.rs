@@ -47,12 +47,13 @@ impl<H: Harness> Scene<H> {
 
     /// Acquires until it is refused; how many were granted, and when to ask again.
     async fn exhaust(&self, limiter: Limiter) -> (usize, Duration) {
-        for granted in 0.. {
+        let mut granted = 0;
+        loop {
             if let Acquired::Refused { retry_after } = self.ask(&by(limiter)).await {
                 return (granted, retry_after);
             }
+            granted += 1;
         }
-        unreachable!("a limiter refuses at some time")
     }
 
     async fn renew_permits(&self, limiter: Limiter, held: &[Held], lease: Duration) -> Vec<bool> {
